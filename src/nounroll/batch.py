@@ -1,0 +1,155 @@
+"""What flows through the house: spaces, batches, transitions, and the time index.
+
+**The time index (the only one in the project).** ``m_t`` is the memory after reading ``x_t``.
+An array of memories has ``T + 1`` entries: index 0 is the empty memory ``m_∅`` and index ``t + 1``
+is ``m_t``. The target ``y_t`` is read from ``memories[:, t + 1]``::
+
+    inputs             x_0    x_1    x_2          (B, T)
+                        |      |      |
+    memories    m_∅ -> m_0 -> m_1 -> m_2          (B, T+1, K, d)
+    index        0      1      2      3
+                        |      |      |
+    targets            y_0    y_1    y_2          (B, T)
+
+    a transition is (memories[:, t], inputs[:, t]) -> memories[:, t + 1]
+
+Shape legend, everywhere: B batch, T time, K memory tokens, d token width, V vocabulary (or readout
+size), S sampled positions, N any flat number of rows. ``*x`` is nothing for a categorical input and
+one axis for a real one.
+"""
+
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+import torch
+from jaxtyping import Bool, Float, Shaped
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Categorical:
+    """Symbols ``0 .. n - 1``, held as int64 arrays of shape (B, T)."""
+
+    n: int
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.n, int) or self.n < 1:
+            raise ValueError(f"Categorical.n is {self.n!r}; it must be a whole number of at least 1")
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        return ()
+
+    @property
+    def readout_size(self) -> int:
+        """V: one logit per symbol."""
+        return self.n
+
+    def check(self, name: str, values: Tensor) -> None:
+        """Raise ValueError unless ``values`` are int64 symbols of this space."""
+        if values.dtype != torch.int64:
+            raise ValueError(f"{name} has dtype {values.dtype}; a Categorical array must be torch.int64")
+        if values.numel():
+            low, high = (int(v) for v in torch.aminmax(values))
+            if low < 0 or high >= self.n:
+                worst = low if low < 0 else high
+                raise ValueError(f"{name} holds the symbol {worst}; Categorical({self.n}) allows 0..{self.n - 1}")
+
+
+@dataclass(frozen=True)
+class Real:
+    """Vectors of ``d`` real numbers, held as float32 arrays of shape (B, T, d).
+
+    Targets of this space are scored by a Gaussian likelihood with a learnt scale per coordinate.
+    """
+
+    d: int
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.d, int) or self.d < 1:
+            raise ValueError(f"Real.d is {self.d!r}; it must be a whole number of at least 1")
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        return (self.d,)
+
+    @property
+    def readout_size(self) -> int:
+        """V: a mean and a log scale per coordinate."""
+        return 2 * self.d
+
+    def check(self, name: str, values: Tensor) -> None:
+        """Raise ValueError unless ``values`` are finite float vectors of this space."""
+        if not values.dtype.is_floating_point:
+            raise ValueError(f"{name} has dtype {values.dtype}; a Real array must be floating point")
+        if not torch.isfinite(values).all():
+            where = tuple(int(i) for i in torch.nonzero(~torch.isfinite(values))[0])
+            raise ValueError(f"{name} holds {float(values[where])} at index {where}; Real arrays must be finite")
+
+
+Space: TypeAlias = Categorical | Real
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A batch of sequences: each ``y_t`` depends on ``x_0 .. x_t`` only.
+
+    Args:
+        inputs: ``x``, (B, T) int64 or (B, T, d) float.
+        targets: ``y``, (B, T) int64 or (B, T, d) float.
+        mask: (B, T) bool, True where ``y_t`` is scored; all of them when left out.
+    """
+
+    inputs: Shaped[Tensor, "B T *x"]
+    targets: Shaped[Tensor, "B T *y"]
+    mask: Bool[Tensor, "B T"] = None  # type: ignore[assignment]  # filled in below
+
+    def __post_init__(self) -> None:
+        if self.mask is None:
+            full = torch.ones(self.targets.shape[:2], dtype=torch.bool, device=self.targets.device)
+            object.__setattr__(self, "mask", full)
+
+    @staticmethod
+    def next_step(sequences: Shaped[Tensor, "B T1 *x"]) -> "Batch":
+        """Predict the next element: ``y_t = x_{t+1}``, from sequences one longer than the batch."""
+        return Batch(inputs=sequences[:, :-1], targets=sequences[:, 1:])
+
+    @property
+    def batch_size(self) -> int:
+        return self.inputs.shape[0]
+
+    @property
+    def length(self) -> int:
+        """T, in time steps."""
+        return self.inputs.shape[1]
+
+    def to(self, device: torch.device | str) -> "Batch":
+        return replace(
+            self, inputs=self.inputs.to(device), targets=self.targets.to(device), mask=self.mask.to(device)
+        )
+
+    def rows(self, start: int, stop: int) -> "Batch":
+        """The sequences ``start .. stop - 1`` of the batch (to accumulate gradients over parts)."""
+        return Batch(self.inputs[start:stop], self.targets[start:stop], self.mask[start:stop])
+
+    def check(self, name: str, inputs: Space, targets: Space, batch_size: int, length: int) -> None:
+        """Raise ValueError, naming the array and its fault, unless the batch is what was asked for."""
+        for label, space, values in (("inputs", inputs, self.inputs), ("targets", targets, self.targets)):
+            wanted = (batch_size, length, *space.event_shape)
+            if tuple(values.shape) != wanted:
+                raise ValueError(f"{name}: {label} have shape {tuple(values.shape)}; {space} at this size needs {wanted}")
+            space.check(f"{name}: {label}", values)
+        if tuple(self.mask.shape) != (batch_size, length) or self.mask.dtype != torch.bool:
+            raise ValueError(
+                f"{name}: mask is {self.mask.dtype} of shape {tuple(self.mask.shape)};"
+                f" it must be torch.bool of shape {(batch_size, length)}"
+            )
+
+
+@dataclass(frozen=True)
+class Transitions:
+    """N one-step supervised examples ``(before, inputs) -> after``, with no order among them."""
+
+    before: Float[Tensor, "N K d"]
+    inputs: Shaped[Tensor, "N *x"]
+    after: Float[Tensor, "N K d"]
