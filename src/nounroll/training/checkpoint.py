@@ -1,0 +1,367 @@
+"""Checkpoints: the one writer of everything that is saved.
+
+A checkpoint is a folder of data-only files::
+
+    step-00001234/
+      model.safetensors      one file per group of tensors
+      run.json               one file per document
+      manifest.json          the size and SHA-256 of every other file, and its own SHA-256
+
+**Writing.** The files go into a sibling folder ``.tmp-…``; each is fsynced, then the folder; a rename
+puts it in place and the parent is fsynced. A checkpoint of the same name is first renamed to
+``.old-NAME`` and removed last. ``read`` and ``newest`` fall back on ``.old-NAME`` when ``NAME`` is
+absent, so a process that dies at any instant leaves the old or the new checkpoint loadable.
+
+**Reading.** Every byte is checked against the manifest before anything is parsed, and what is parsed
+is what was checked. Nothing that is read can name a Python object: there is no pickle.
+
+A folder of checkpoints has one writing process at a time.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+MANIFEST = "manifest.json"
+MANIFEST_LIMIT = 1 << 20  # bytes; a manifest is a few hundred
+TEMPORARY, OLD = ".tmp-", ".old-"
+FILE_NAME = re.compile(r"[A-Za-z0-9_-]+\.(safetensors|json)")
+STEP_NAME = re.compile(r"step-(\d{8,})")
+
+
+class CheckpointError(ValueError):
+    """A checkpoint cannot be written or is not what was written: one line naming the file and the fault."""
+
+
+# --------------------------------------------------------------------------------------------------
+# Writing
+
+
+def write(
+    folder: Path,
+    tensors: Mapping[str, Mapping[str, Tensor]],
+    documents: Mapping[str, Any],
+    *,
+    allow_nonfinite: bool = False,
+) -> None:
+    """Write a checkpoint whole or not at all, replacing one of the same name.
+
+    Args:
+        folder: where the checkpoint goes. It may exist only as a checkpoint or as an empty folder.
+        tensors: groups of named tensors; ``GROUP.safetensors`` each. Shared memory is not kept.
+        documents: JSON values; ``NAME.json`` each. As ever in JSON, tuples come back as lists, keys as strings.
+        allow_nonfinite: accept tensors that hold NaN or infinity.
+
+    Raises:
+        CheckpointError: something cannot be saved. What was in ``folder`` before is still there.
+    """
+    files = _contents(tensors, documents, allow_nonfinite)
+    target = folder.resolve()
+    temporary = _temporary(target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _refuse_foreign(target)
+        temporary.mkdir()
+        for name, data in files.items():
+            _write_file(temporary / name, data)
+        _sync_folder(temporary)
+        _put_in_place(temporary, target)
+    except OSError as fault:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise CheckpointError(f"{folder} was not saved: {_one_line(fault)}") from fault
+    with contextlib.suppress(OSError):  # it is saved: what stays of the old one is for the next write or prune
+        _remove(_old(target))
+
+
+def _contents(
+    tensors: Mapping[str, Mapping[str, Tensor]], documents: Mapping[str, Any], allow_nonfinite: bool
+) -> dict[str, bytes]:
+    """The bytes of every file, the manifest last."""
+    files = {f"{name}.safetensors": _pack(name, group, allow_nonfinite) for name, group in tensors.items()}
+    files |= {f"{name}.json": _dump(name, document) for name, document in documents.items()}
+    for name in files:
+        if not FILE_NAME.fullmatch(name) or name == MANIFEST:
+            raise CheckpointError(f"{name} cannot be saved: names are letters, digits, '_' and '-', and not 'manifest'")
+    return files | {MANIFEST: _manifest({name: _fingerprint(data) for name, data in files.items()})}
+
+
+def _pack(group: str, tensors: Mapping[str, Tensor], allow_nonfinite: bool) -> bytes:
+    try:
+        # Copies: safetensors takes neither strides nor two names for the same memory.
+        copies = {name: t.detach().cpu().clone(memory_format=torch.contiguous_format) for name, t in tensors.items()}
+        for name, tensor in copies.items():
+            if not allow_nonfinite and not _is_finite(tensor):
+                raise ValueError(f"{name} holds NaN or infinity")
+            if name == "__metadata__":
+                raise ValueError(f"{name} is a name that the format keeps for itself")
+        return safetensors.torch.save(copies)
+    except Exception as fault:
+        raise CheckpointError(f"{group}.safetensors cannot be saved: {_one_line(fault)}") from fault
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    return not (tensor.is_floating_point() or tensor.is_complex()) or bool(torch.isfinite(tensor).all())
+
+
+def _dump(name: str, document: Any) -> bytes:
+    try:
+        return (json.dumps(document, indent=1, allow_nan=False) + "\n").encode()
+    except (TypeError, ValueError, RecursionError) as fault:
+        raise CheckpointError(f"{name}.json cannot be saved: {_one_line(fault)}") from fault
+
+
+def _fingerprint(data: bytes) -> dict[str, Any]:
+    return {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+
+
+def _manifest(files: Mapping[str, Any]) -> bytes:
+    """The manifest's only spelling: a manifest that is not byte for byte this one is damaged."""
+    own = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
+    return (json.dumps({"files": files, "sha256": own}, sort_keys=True, indent=1) + "\n").encode()
+
+
+def _refuse_foreign(target: Path) -> None:
+    """Never replace a folder that holds something else than a checkpoint."""
+    names = set(os.listdir(target)) if target.exists() else set()
+    foreign = names - {MANIFEST, *(_read_manifest(target) if MANIFEST in names else ())}
+    if foreign:
+        raise CheckpointError(f"{target} was not saved: it holds {min(foreign)}, which is not a checkpoint's")
+
+
+def _write_file(path: Path, data: bytes) -> None:
+    with open(path, "xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name != "posix":  # elsewhere a folder cannot be opened
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _put_in_place(temporary: Path, target: Path) -> None:
+    """Rename ``temporary`` to ``target``; on failure the old ``target`` is back where it was."""
+    old = _old(target)
+    if target.exists():
+        if old.exists():  # left by a death after its replacement was in place
+            _remove(old)
+        os.rename(target, old)
+    try:
+        os.rename(temporary, target)
+        _sync_folder(target.parent)
+    except OSError:
+        if target.exists():
+            os.rename(target, temporary)
+        if old.exists():
+            os.rename(old, target)
+        raise
+
+
+def _remove(folder: Path) -> None:
+    """Renamed first: a checkpoint that is half removed must never look like one."""
+    removed = _temporary(folder)
+    os.rename(folder, removed)
+    shutil.rmtree(removed)
+
+
+def _temporary(folder: Path) -> Path:
+    return folder.with_name(f"{TEMPORARY}{folder.name}-{secrets.token_hex(4)}")
+
+
+def _old(folder: Path) -> Path:
+    return folder.with_name(OLD + folder.name)
+
+
+# --------------------------------------------------------------------------------------------------
+# Reading
+
+
+def read(folder: Path, device: torch.device | str = "cpu") -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
+    """The tensors and documents of a checkpoint, verified.
+
+    Raises:
+        CheckpointError: a file is missing, extra, damaged, or not a plain file of the formats above.
+    """
+    files = _verified(folder if folder.exists() or not _old(folder).exists() else _old(folder))
+    tensors: dict[str, dict[str, Tensor]] = {}
+    documents: dict[str, Any] = {}
+    for name, data in files.items():
+        try:
+            stem, suffix = name.split(".")
+            if suffix == "safetensors":
+                tensors[stem] = safetensors.torch.load(data)
+            else:
+                documents[stem] = _parse(data)
+        except Exception as fault:  # whatever the parsers make of hostile bytes, the user gets one kind of error
+            raise CheckpointError(f"{folder / name} cannot be read: {_one_line(fault)}") from fault
+    placed = {stem: {name: value.to(device) for name, value in group.items()} for stem, group in tensors.items()}
+    return placed, documents
+
+
+def _verified(folder: Path) -> dict[str, bytes]:
+    """The bytes of every file but the manifest, after checking them against it."""
+    try:
+        entries = {entry.name: entry for entry in os.scandir(folder)}
+    except OSError as fault:
+        raise CheckpointError(f"{folder} is not a checkpoint: {_one_line(fault)}") from fault
+    for name, entry in entries.items():
+        if not entry.is_file(follow_symlinks=False):
+            raise CheckpointError(f"{folder / name} is not a plain file")
+    files = _read_manifest(folder)
+    for name in sorted(entries.keys() - files.keys() - {MANIFEST}):
+        raise CheckpointError(f"{folder / name} is not in the manifest")
+    return {name: _read_file(folder / name, **fingerprint) for name, fingerprint in files.items()}
+
+
+def _read_manifest(folder: Path) -> dict[str, dict[str, Any]]:
+    path = folder / MANIFEST
+    try:
+        if path.stat().st_size > MANIFEST_LIMIT:
+            raise ValueError(f"it is larger than {MANIFEST_LIMIT} bytes")
+        data = path.read_bytes()
+        files = _parse(data)["files"]
+        if data != _manifest(files):
+            raise ValueError("it does not match its own SHA-256")
+        for name, fingerprint in files.items():
+            if not FILE_NAME.fullmatch(name) or name == MANIFEST:
+                raise ValueError(f"it names the file {name!r}")
+            if {key: type(value) for key, value in fingerprint.items()} != {"size": int, "sha256": str}:
+                raise ValueError(f"it has no size and SHA-256 for {name}")
+    except OSError as fault:
+        raise CheckpointError(f"{path} cannot be read: {_one_line(fault)}") from fault
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as fault:
+        raise CheckpointError(f"{path} is damaged: {_one_line(fault)}") from fault
+    return files
+
+
+def _read_file(path: Path, size: int, sha256: str) -> bytes:
+    try:
+        actual = path.stat().st_size
+        if actual != size:
+            raise CheckpointError(f"{path} is damaged: it holds {actual} bytes, the manifest says {size}")
+        data = path.read_bytes()
+    except (OSError, MemoryError) as fault:
+        raise CheckpointError(f"{path} cannot be read: {_one_line(fault)}") from fault
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise CheckpointError(f"{path} is damaged: its SHA-256 is not the manifest's")
+    return data
+
+
+def _parse(data: bytes) -> Any:
+    def refuse(constant: str) -> None:
+        raise ValueError(f"{constant} is not JSON")
+
+    return json.loads(data.decode(), parse_constant=refuse)
+
+
+def _one_line(fault: BaseException) -> str:
+    reason = fault.strerror if isinstance(fault, OSError) else str(fault)
+    return " ".join(str(reason or type(fault).__name__).split())
+
+
+# --------------------------------------------------------------------------------------------------
+# A folder of checkpoints
+
+
+def step_folder(checkpoints: Path, step: int) -> Path:
+    """Where the checkpoint of a step goes."""
+    return checkpoints / f"step-{step:08d}"
+
+
+def newest(checkpoints: Path) -> Path | None:
+    """The complete checkpoint of the highest step, or None. Damage to it is for ``read`` to find."""
+    steps = _steps(checkpoints)
+    return steps[-1] if steps else None
+
+
+def prune(checkpoints: Path, keep: int) -> None:
+    """Remove all but the newest ``keep`` checkpoints, and what dead processes left behind.
+
+    Raises:
+        CheckpointError: something cannot be removed.
+    """
+    if keep < 1:
+        raise ValueError(f"keep is {keep}; at least 1 checkpoint must stay")
+    try:
+        for stale in _steps(checkpoints)[:-keep]:
+            _remove(stale)
+        for path in _folders(checkpoints):
+            replaced = path.name.startswith(OLD) and path.with_name(path.name.removeprefix(OLD)).exists()
+            if path.name.startswith(TEMPORARY) or replaced:
+                shutil.rmtree(path)
+    except OSError as fault:
+        raise CheckpointError(f"{checkpoints} was not pruned: {_one_line(fault)}") from fault
+
+
+def _steps(checkpoints: Path) -> list[Path]:
+    """The complete checkpoints by step, each in its place or, where a replacement died, still beside it."""
+    steps: dict[int, Path] = {}
+    for path in sorted(_folders(checkpoints)):  # ".old-…" comes before "step-…", which replaces it
+        match = STEP_NAME.fullmatch(path.name.removeprefix(OLD))
+        if match and (path / MANIFEST).is_file():
+            steps[int(match[1])] = path
+    return [steps[step] for step in sorted(steps)]
+
+
+def _folders(checkpoints: Path) -> list[Path]:
+    return [path for path in checkpoints.iterdir() if path.is_dir()] if checkpoints.exists() else []
+
+
+# --------------------------------------------------------------------------------------------------
+# Optimisers
+
+
+def optimizer_state(optimizer: Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """An optimiser's state as tensors and a JSON document, keyed by the index of the parameter.
+
+    The tensors are ``"state.INDEX.NAME"`` and ``"group.INDEX.NAME"``, the optimiser's own, not copies. The
+    document holds all else: ``state`` has an entry for every parameter that was ever stepped.
+    """
+    whole = optimizer.state_dict()
+    tensors: dict[str, Tensor] = {}
+    document: dict[str, Any] = {"state": {}, "group": {}}
+    for kind, entries in (("state", whole["state"]), ("group", dict(enumerate(whole["param_groups"])))):
+        for index, values in entries.items():
+            named = {name: value for name, value in values.items() if isinstance(value, Tensor)}
+            tensors |= {f"{kind}.{index}.{name}": value for name, value in named.items()}
+            document[kind][str(index)] = {name: value for name, value in values.items() if name not in named}
+    return tensors, document
+
+
+def load_optimizer_state(optimizer: Optimizer, tensors: Mapping[str, Tensor], document: Mapping[str, Any]) -> None:
+    """Put back what ``optimizer_state`` gave, exactly, also after a trip through ``write`` and ``read``.
+
+    Raises:
+        CheckpointError: the state is of an optimiser over other parameters or groups.
+    """
+    try:
+        state = {int(index): dict(values) for index, values in document["state"].items()}
+        groups = {int(index): dict(values) for index, values in document["group"].items()}
+        for key, value in tensors.items():
+            kind, index, name = key.split(".", 2)
+            {"state": state, "group": groups}[kind][int(index)][name] = value.clone()
+        for group, present in zip(groups.values(), optimizer.param_groups, strict=True):
+            for name, value in group.items():
+                if isinstance(present.get(name), tuple):  # JSON knows no tuples
+                    group[name] = tuple(value)
+        optimizer.load_state_dict({"state": state, "param_groups": [groups[index] for index in range(len(groups))]})
+    except (KeyError, ValueError, TypeError, AttributeError) as fault:
+        raise CheckpointError(f"the optimiser's state does not fit this optimiser: {_one_line(fault)}") from fault

@@ -1,0 +1,559 @@
+"""What is saved comes back bit for bit, whole or not at all, and damage never passes for a checkpoint."""
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import random
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from nounroll.training import checkpoint
+from nounroll.training.checkpoint import CheckpointError
+
+NIGHTLY = bool(os.environ.get("NOUNROLL_NIGHTLY"))
+
+
+def tensors(value: float = 0.5) -> dict[str, dict[str, Tensor]]:
+    generator = torch.Generator().manual_seed(0)
+    weights = torch.randn(4, 6, generator=generator)
+    return {
+        "model": {
+            "weight": weights + value,
+            "transposed": weights.t(),
+            "tied": weights,
+            "also tied": weights,
+            "half": weights.bfloat16(),
+            "scalar": torch.tensor(value),
+            "empty": torch.empty(0, 3),
+            "mask": weights > 0,
+            "counts": torch.arange(5),
+        },
+        "none": {},
+    }
+
+
+DOCUMENTS = {"run": {"step": 3, "rate": 0.1 + 0.2, "name": "m_∅", "none": None, "list": [1, [2.5, True]]}, "empty": {}}
+
+
+def assert_same(actual: dict[str, dict[str, Tensor]], expected: dict[str, dict[str, Tensor]]) -> None:
+    assert actual.keys() == expected.keys()
+    for group, named in expected.items():
+        assert actual[group].keys() == named.keys()
+        for name, value in named.items():
+            assert actual[group][name].dtype == value.dtype
+            assert torch.equal(actual[group][name], value), name
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    checkpoint.write(tmp_path / "saved", tensors(), DOCUMENTS)
+    return tmp_path / "saved"
+
+
+# --- round trip -----------------------------------------------------------------------------------
+
+
+def test_round_trip_is_exact(saved: Path) -> None:
+    read_tensors, read_documents = checkpoint.read(saved)
+    assert_same(read_tensors, tensors())
+    assert read_documents == DOCUMENTS
+    assert sorted(os.listdir(saved.parent)) == ["saved"]
+
+
+def test_a_checkpoint_replaces_one_of_the_same_name(saved: Path) -> None:
+    checkpoint.write(saved, {"other": {"x": torch.ones(1)}}, {})
+    read_tensors, read_documents = checkpoint.read(saved)
+    assert read_tensors.keys() == {"other"}
+    assert read_documents == {}
+    assert os.listdir(saved.parent) == ["saved"]
+
+
+def test_a_folder_that_holds_something_else_is_never_replaced(saved: Path, tmp_path: Path) -> None:
+    (saved / "notes.txt").write_text("mine")
+    with pytest.raises(CheckpointError, match=r"it holds notes\.txt"):
+        checkpoint.write(saved, tensors(), {})
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "settings.json").write_text("{}")
+    with pytest.raises(CheckpointError, match=r"it holds settings\.json"):
+        checkpoint.write(tmp_path / "home", tensors(), {})
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(CheckpointError, match="Not a directory"):
+        checkpoint.write(tmp_path / "file", tensors(), {})
+    assert (saved / "notes.txt").read_text() == (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_nonfinite_tensors_are_refused_unless_allowed(tmp_path: Path, value: float) -> None:
+    group = {"fine": torch.ones(2), "broken": torch.tensor([1.0, value])}
+    with pytest.raises(CheckpointError, match=r"model\.safetensors cannot be saved: broken holds NaN or infinity"):
+        checkpoint.write(tmp_path / "new", {"model": group}, {})
+    assert os.listdir(tmp_path) == []
+    checkpoint.write(tmp_path / "new", {"model": group}, {}, allow_nonfinite=True)
+    assert torch.equal(
+        checkpoint.read(tmp_path / "new")[0]["model"]["broken"].nan_to_num(7), group["broken"].nan_to_num(7)
+    )
+
+
+@pytest.mark.parametrize("name", ["", "..", "../out", "a/b", "a.b", "ü"])
+def test_names_are_plain(tmp_path: Path, name: str) -> None:
+    with pytest.raises(CheckpointError, match="names are letters"):
+        checkpoint.write(tmp_path / "new", {name: {}}, {})
+    with pytest.raises(CheckpointError, match="names are letters"):
+        checkpoint.write(tmp_path / "new", {}, {name: {}})
+    assert os.listdir(tmp_path) == []
+
+
+def test_what_the_formats_cannot_hold_is_refused(tmp_path: Path) -> None:
+    for document in (float("nan"), {"f": print}, {(1, 2): 3}, {"bytes": b""}):
+        with pytest.raises(CheckpointError, match=r"run\.json cannot be saved"):
+            checkpoint.write(tmp_path / "new", {}, {"run": document})
+    for group in ({"sparse": torch.eye(3).to_sparse()}, {"__metadata__": torch.ones(1)}):
+        with pytest.raises(CheckpointError, match=r"model\.safetensors cannot be saved"):
+            checkpoint.write(tmp_path / "new", {"model": group}, {})
+    with pytest.raises(CheckpointError, match="not 'manifest'"):
+        checkpoint.write(tmp_path / "new", {}, {"manifest": {}})
+    assert os.listdir(tmp_path) == []
+
+
+# --- damage ---------------------------------------------------------------------------------------
+
+
+def flip(data: bytes, bit: int) -> bytes:
+    return data[: bit // 8] + bytes([data[bit // 8] ^ 1 << bit % 8]) + data[bit // 8 + 1 :]
+
+
+def flips(folder: Path, path: Path, count: int) -> Iterator[None]:
+    """Damage one bit at a time, and put it back."""
+    whole = path.read_bytes()
+    draw = random.Random(path.name)
+    for bit in draw.sample(range(8 * len(whole)), min(count, 8 * len(whole))):
+        path.write_bytes(flip(whole, bit))
+        yield
+    path.write_bytes(whole)
+
+
+def test_every_flipped_bit_is_found_and_its_file_named(saved: Path) -> None:
+    for path in saved.iterdir():
+        for _ in flips(saved, path, 2000 if NIGHTLY else 500):
+            with pytest.raises(CheckpointError) as fault:
+                checkpoint.read(saved)
+            assert str(path) in str(fault.value)
+            assert "\n" not in str(fault.value)
+    checkpoint.read(saved)
+
+
+def test_control_without_verification_flips_pass(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = {path.name: path for path in saved.iterdir() if path.name != checkpoint.MANIFEST}
+    monkeypatch.setattr(
+        checkpoint, "_verified", lambda folder: {name: path.read_bytes() for name, path in plain.items()}
+    )
+    passed = 0
+    for _ in flips(saved, saved / "model.safetensors", 100):
+        with contextlib.suppress(CheckpointError):
+            checkpoint.read(saved)
+            passed += 1
+    assert passed > 10
+
+
+@pytest.mark.parametrize("cut", [0, 1, 7, 100])
+def test_cut_files_are_found(saved: Path, cut: int) -> None:
+    for path in saved.iterdir():
+        whole = path.read_bytes()
+        path.write_bytes(whole[:cut] if cut < len(whole) else whole + b"\n")
+        with pytest.raises(CheckpointError, match=path.name):
+            checkpoint.read(saved)
+        path.write_bytes(whole)
+
+
+def test_missing_and_extra_files_are_found(saved: Path) -> None:
+    (saved / "extra.json").write_text("{}")
+    with pytest.raises(CheckpointError, match=r"extra\.json is not in the manifest"):
+        checkpoint.read(saved)
+    (saved / "extra.json").unlink()
+    (saved / "run.json").unlink()
+    with pytest.raises(CheckpointError, match=r"run\.json cannot be read: No such file"):
+        checkpoint.read(saved)
+    with pytest.raises(CheckpointError, match="is not a checkpoint: No such file"):
+        checkpoint.read(saved.with_name("absent"))
+
+
+def test_only_plain_files_are_opened(saved: Path, tmp_path: Path) -> None:
+    path = saved / "run.json"
+    path.rename(tmp_path / "outside.json")
+    for make in (
+        lambda: path.symlink_to(tmp_path / "outside.json"),  # what it points to has the right bytes
+        lambda: path.mkdir(),
+        lambda: os.mkfifo(path),  # opening it would wait for ever
+    ):
+        make()
+        with pytest.raises(CheckpointError, match=r"run\.json is not a plain file"):
+            checkpoint.read(saved)
+        path.rmdir() if path.is_dir() else path.unlink()
+
+
+def forge(folder: Path, files: dict[str, bytes], listed: dict[str, object] | None = None) -> Path:
+    """A checkpoint by someone who knows the format: the manifest is in order, the content is not."""
+    folder.mkdir()
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    fingerprints = {n: {"size": len(d), "sha256": hashlib.sha256(d).hexdigest()} for n, d in files.items()}
+    (folder / checkpoint.MANIFEST).write_bytes(checkpoint._manifest(fingerprints | (listed or {})))
+    return folder
+
+
+@pytest.mark.parametrize(
+    "name", ["../outside.json", "/outside.json", "a/b.json", "weights.pt", "manifest.json", "..json"]
+)
+def test_a_manifest_cannot_name_other_files(tmp_path: Path, name: str) -> None:
+    (tmp_path / "outside.json").write_text("{}")
+    fingerprint = {"size": 2, "sha256": hashlib.sha256(b"{}").hexdigest()}
+    with pytest.raises(CheckpointError, match="it names the file"):
+        checkpoint.read(forge(tmp_path / "forged", {}, {name: fingerprint}))
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("model.safetensors", b"\x80\x04cposix\nsystem\n."),  # a pickle under another name
+        ("model.safetensors", (1 << 62).to_bytes(8, "little") + b"{}"),  # a header larger than any file
+        (
+            "model.safetensors",
+            (64).to_bytes(8, "little") + b'{"x":{"dtype":"F32","shape":[1000000000000],"data_offsets":[0,4]}}',
+        ),
+        ("run.json", b"[" * 200_000),  # deeper than the stack
+        ("run.json", b"NaN"),
+        ("run.json", b"\xff\xfe"),
+        ("run.json", b"1" * 5_000),
+    ],
+)
+def test_hostile_content_is_one_line_not_a_crash(tmp_path: Path, name: str, data: bytes) -> None:
+    with pytest.raises(CheckpointError, match=f"{name} cannot be read: ") as fault:
+        checkpoint.read(forge(tmp_path / "forged", {name: data}))
+    assert "\n" not in str(fault.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{}", '{"files": []}', '{"files": {"a.json": 1}}', "[" * 100_000, '{"files": NaN}', " " * (2 << 20)],
+)
+def test_a_manifest_of_any_shape_is_refused(saved: Path, text: str) -> None:
+    (saved / checkpoint.MANIFEST).write_text(text)
+    with pytest.raises(CheckpointError, match=r"manifest\.json is damaged"):
+        checkpoint.read(saved)
+
+
+@pytest.mark.parametrize("fingerprint", [3, {}, {"size": True, "sha256": "0"}, {"size": 2, "sha256": "0", "x": 1}])
+def test_a_manifest_must_hold_fingerprints(tmp_path: Path, fingerprint: object) -> None:
+    with pytest.raises(CheckpointError, match=r"manifest\.json is damaged"):
+        checkpoint.read(forge(tmp_path / "forged", {}, {"run.json": fingerprint}))
+
+
+# --- dying ----------------------------------------------------------------------------------------
+
+
+class Death(BaseException):
+    """The process is gone: no handler of ours runs after it, as none would."""
+
+
+class Mortal:
+    """Counts the calls that change the disk and dies before or after the n-th. The dead change nothing."""
+
+    CALLS = ((os, "mkdir"), (os, "fsync"), (os, "rename"), (os, "replace"), (os, "unlink"), (os, "rmdir"))
+
+    def __init__(self, patch: pytest.MonkeyPatch, n: int, after: bool) -> None:
+        self.calls, self.n, self.after = 0, n, after
+        for module, name in self.CALLS:
+            patch.setattr(module, name, self.watch(getattr(module, name)))
+
+    def watch(self, call):
+        def mortal(*args, **kwargs):
+            self.calls += 1
+            if self.calls > self.n or (self.calls == self.n and not self.after):
+                raise Death
+            result = call(*args, **kwargs)
+            if self.calls == self.n:
+                raise Death
+            return result
+
+        return mortal
+
+
+def write_in_place(folder: Path, value: float) -> None:
+    """The planted bug: a writer that overwrites the files where they are."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, data in checkpoint._contents(tensors(value), {"run": {"value": value}}, False).items():
+        with open(folder / name, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def write_atomically(folder: Path, value: float) -> None:
+    checkpoint.write(folder, tensors(value), {"run": {"value": value}})
+
+
+def deaths(root: Path, writer, start: int, step: int) -> Iterator[float | None]:
+    """Save ``start`` and then ``step``, dying at every instant of the second. Yields what is left to load."""
+    for after in (False, True):
+        for n in range(1, 100):
+            shutil.rmtree(root, ignore_errors=True)
+            writer(checkpoint.step_folder(root, start), 1.0)
+            with pytest.MonkeyPatch.context() as patch:
+                mortal = Mortal(patch, n, after)
+                try:
+                    writer(checkpoint.step_folder(root, step), 2.0)
+                    finished = True
+                except Death:
+                    finished = False
+            if mortal.calls < n:
+                assert finished
+                break
+            path = checkpoint.newest(root)
+            assert path is not None
+            try:
+                read_tensors, documents = checkpoint.read(path)
+                assert_same(read_tensors, tensors(documents["run"]["value"]))
+                yield documents["run"]["value"]
+            except CheckpointError:
+                yield None
+        else:
+            raise AssertionError("it never finished")
+
+
+@pytest.mark.parametrize("step", [1, 2], ids=["replacing", "beside"])
+def test_dying_at_any_call_leaves_the_old_or_the_new(tmp_path: Path, step: int) -> None:
+    left = list(deaths(tmp_path / "run", write_atomically, 1, step))
+    assert len(left) >= 20
+    assert set(left) == {1.0, 2.0}
+
+
+@pytest.mark.parametrize("step", [1, 2], ids=["replacing", "beside"])
+def test_after_any_death_the_next_save_works_and_prune_tidies_up(tmp_path: Path, step: int) -> None:
+    root = tmp_path / "run"
+    for _ in deaths(root, write_atomically, 1, step):
+        write_atomically(checkpoint.step_folder(root, step), 3.0)
+        path = checkpoint.newest(root)
+        assert path == checkpoint.step_folder(root, step)
+        assert checkpoint.read(path)[1] == {"run": {"value": 3.0}}
+        checkpoint.prune(root, keep=1)
+        assert os.listdir(root) == [path.name]
+
+
+def test_control_a_writer_in_place_does_not_survive_death(tmp_path: Path) -> None:
+    assert None in set(deaths(tmp_path / "run", write_in_place, 1, 1))
+
+
+def unsynced_renames(writer, folder: Path, patch: pytest.MonkeyPatch) -> list[str]:
+    """What a power cut could take although the rename that shows it has happened."""
+    synced: set[int] = set()
+    faults: list[str] = []
+    fsync, rename = os.fsync, os.rename
+
+    def watched_fsync(descriptor: int) -> None:
+        synced.add(os.fstat(descriptor).st_ino)
+        fsync(descriptor)
+
+    def watched_rename(source: Path, target: Path) -> None:
+        if Path(target) == folder:
+            inside = [*Path(source).iterdir(), Path(source)]
+            faults.extend(path.name for path in inside if path.stat().st_ino not in synced)
+            synced.discard(folder.parent.stat().st_ino)
+        rename(source, target)
+
+    patch.setattr(os, "fsync", watched_fsync)
+    patch.setattr(os, "rename", watched_rename)
+    writer(folder, 1.0)
+    return faults if folder.parent.stat().st_ino in synced else [*faults, "parent"]
+
+
+def test_everything_is_on_the_disk_before_the_rename_shows_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert unsynced_renames(write_atomically, tmp_path / "saved", monkeypatch) == []
+
+
+@pytest.mark.parametrize("forgotten", ["_write_file", "_sync_folder"])
+def test_control_a_forgotten_fsync_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forgotten: str) -> None:
+    careless = {"_write_file": Path.write_bytes, "_sync_folder": lambda folder: None}
+    monkeypatch.setattr(checkpoint, forgotten, careless[forgotten])
+    assert unsynced_renames(write_atomically, tmp_path / "saved", monkeypatch)
+
+
+# --- a disk that says no --------------------------------------------------------------------------
+
+
+class FailingDisk:
+    """Fails the n-th call that changes the disk."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, n: int, fault: OSError) -> None:
+        self.calls, self.n, self.fault = 0, n, fault
+        for module, name in ((os, "mkdir"), (os, "fsync"), (os, "rename"), (os, "open"), (checkpoint, "_write_file")):
+            patch.setattr(module, name, self.watch(getattr(module, name)))
+
+    def watch(self, call):
+        def failing(*args, **kwargs):
+            self.calls += 1
+            if self.calls == self.n:
+                raise self.fault
+            return call(*args, **kwargs)
+
+        return failing
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EACCES, errno.EIO])
+@pytest.mark.parametrize("step", [1, 2], ids=["replacing", "beside"])
+def test_a_failing_disk_is_one_line_and_costs_nothing(tmp_path: Path, step: int, code: int) -> None:
+    """For every n. Unlike the dead, the process goes on after the fault, and tidies up."""
+    old, new = checkpoint.step_folder(tmp_path / "run", 1), checkpoint.step_folder(tmp_path / "run", step)
+    refused = 0
+    for n in range(1, 100):
+        shutil.rmtree(old.parent, ignore_errors=True)
+        write_atomically(old, 1.0)
+        with pytest.MonkeyPatch.context() as patch:
+            disk = FailingDisk(patch, n, OSError(code, os.strerror(code)))
+            try:
+                write_atomically(new, 2.0)
+                message = None
+            except CheckpointError as fault:
+                message = str(fault)
+        if message is None:  # never a false "saved"
+            assert checkpoint.read(new)[1] == {"run": {"value": 2.0}}
+        else:
+            refused += 1
+            assert message == f"{new} was not saved: {os.strerror(code)}"
+            assert os.listdir(old.parent) == [old.name]
+            assert checkpoint.read(old)[1] == {"run": {"value": 1.0}}
+        if disk.calls < n:
+            break
+    assert disk.calls < n
+    assert refused >= 8
+
+
+def test_a_failed_removal_of_the_old_is_no_failure_to_save(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(folder: Path) -> None:
+        raise OSError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(checkpoint, "_remove", refuse)
+    checkpoint.write(saved, {}, {"run": 2})
+    assert checkpoint.read(saved)[1] == {"run": 2}
+
+
+# --- a folder of checkpoints ----------------------------------------------------------------------
+
+
+def test_newest_is_by_step_and_complete(tmp_path: Path) -> None:
+    assert checkpoint.newest(tmp_path / "absent") is None
+    assert checkpoint.newest(tmp_path) is None
+    for step in (9, 123_456_789, 10):
+        checkpoint.write(checkpoint.step_folder(tmp_path, step), {}, {"run": step})
+    (tmp_path / "step-999999999").mkdir()  # no manifest
+    checkpoint.write(tmp_path / ".tmp-step-999999999-0", {}, {})
+    checkpoint.write(tmp_path / "best", {}, {})
+    assert checkpoint.newest(tmp_path) == tmp_path / "step-123456789"
+
+
+def test_prune_keeps_the_newest(tmp_path: Path) -> None:
+    for step in (1, 2, 3, 20):
+        checkpoint.write(checkpoint.step_folder(tmp_path, step), {}, {})
+    (tmp_path / ".tmp-step-00000021-abcd").mkdir()
+    (tmp_path / "notes").mkdir()
+    checkpoint.prune(tmp_path, keep=2)
+    assert sorted(os.listdir(tmp_path)) == ["notes", "step-00000003", "step-00000020"]
+    checkpoint.prune(tmp_path / "absent", keep=2)
+    with pytest.raises(ValueError, match="keep is 0"):
+        checkpoint.prune(tmp_path, keep=0)
+
+
+# --- optimisers -----------------------------------------------------------------------------------
+
+
+def parameters() -> list[nn.Parameter]:
+    generator = torch.Generator().manual_seed(1)
+    return [nn.Parameter(torch.randn(shape, generator=generator)) for shape in ((3, 2), (4,), (), (2,))]
+
+
+def adamw(p: list[nn.Parameter]) -> torch.optim.Optimizer:
+    groups = [
+        {"params": p[:2], "lr": 0.1 + 0.2, "weight_decay": 0.01},
+        {"params": p[2:], "betas": (0.9, 0.95), "amsgrad": True},
+    ]
+    return torch.optim.AdamW(groups, lr=3e-4)
+
+
+def sgd(p: list[nn.Parameter]) -> torch.optim.Optimizer:
+    return torch.optim.SGD(p, lr=torch.tensor(0.1))  # no momentum: a state without a tensor; a rate that is one
+
+
+def train(p: list[nn.Parameter], optimizer: torch.optim.Optimizer, steps: int) -> None:
+    for _ in range(steps):
+        optimizer.zero_grad()
+        sum((q**2).sum() for q in p[:3]).backward()  # the last parameter never gets a gradient, nor a state
+        optimizer.step()
+
+
+@pytest.mark.parametrize("make", [adamw, sgd])
+def test_an_optimizer_resumes_exactly(tmp_path: Path, make) -> None:
+    p = parameters()
+    optimizer = make(p)
+    train(p, optimizer, 3)
+    state, document = checkpoint.optimizer_state(optimizer)
+    checkpoint.write(
+        tmp_path / "saved", {"optimizer": state, "model": dict(zip("abcd", p, strict=True))}, {"optimizer": document}
+    )
+    train(p, optimizer, 3)
+
+    read_tensors, documents = checkpoint.read(tmp_path / "saved")
+    q = [nn.Parameter(value) for _, value in sorted(read_tensors["model"].items())]
+    resumed = make(q)
+    train([nn.Parameter(torch.ones_like(v)) for v in q], resumed, 0)
+    before = {name: value.clone() for name, value in read_tensors["optimizer"].items()}
+    checkpoint.load_optimizer_state(resumed, read_tensors["optimizer"], documents["optimizer"])
+    assert_same({"o": checkpoint.optimizer_state(resumed)[0]}, {"o": before})
+    assert json.dumps(checkpoint.optimizer_state(resumed)[1]) == json.dumps(document)
+    train(q, resumed, 3)
+
+    assert all(torch.equal(a, b) for a, b in zip(p, q, strict=True))
+    assert_same({"o": checkpoint.optimizer_state(resumed)[0]}, {"o": checkpoint.optimizer_state(optimizer)[0]})
+    assert_same({"o": read_tensors["optimizer"]}, {"o": before})  # what was loaded is a copy
+    for mine, theirs in zip(optimizer.param_groups, resumed.param_groups, strict=True):
+        for name in mine.keys() - {"params"}:
+            assert type(mine[name]) is type(theirs[name])
+            assert mine[name] == theirs[name]
+
+
+def test_loading_forgets_the_state_of_parameters_that_had_none() -> None:
+    p, q = parameters(), parameters()
+    fresh, used = adamw(p), adamw(q)
+    train(q, used, 2)
+    checkpoint.load_optimizer_state(used, *checkpoint.optimizer_state(fresh))
+    assert not used.state
+
+
+def test_control_a_dropped_state_is_seen() -> None:
+    p, q = parameters(), parameters()
+    one, other = adamw(p), adamw(q)
+    train(p, one, 3)
+    train(q, other, 3)
+    state, document = checkpoint.optimizer_state(one)
+    state["state.0.exp_avg"] = torch.zeros_like(state["state.0.exp_avg"])
+    checkpoint.load_optimizer_state(one, state, document)
+    train(p, one, 1)
+    train(q, other, 1)
+    assert not torch.equal(p[0], q[0])
+
+
+def test_a_state_of_another_optimizer_is_refused() -> None:
+    state, document = checkpoint.optimizer_state(adamw(parameters()))
+    for other in (sgd(parameters()), torch.optim.AdamW([{"params": [p]} for p in parameters()[:2]])):
+        with pytest.raises(CheckpointError, match="does not fit this optimiser"):
+            checkpoint.load_optimizer_state(other, state, document)
+    for broken in ({}, {"state": {}, "group": {"0": 1}}, {"state": [], "group": []}):
+        with pytest.raises(CheckpointError, match="does not fit this optimiser"):
+            checkpoint.load_optimizer_state(adamw(parameters()), state, broken)
+    with pytest.raises(CheckpointError, match="does not fit this optimiser"):
+        checkpoint.load_optimizer_state(adamw(parameters()), {"weight": torch.ones(1)}, document)
