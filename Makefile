@@ -1,0 +1,62 @@
+# One gate: `make test` is lint, types and tests on the installed package. CI runs the same.
+
+# The first of these that is Python 3.11 or newer makes the environment.
+PYTHON ?= python3 python3.11 python3.12 python3.13 python3.14
+
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+SOURCES := $(shell find src -name __pycache__ -prune -o -print)
+PYTEST := $(BIN)/pytest -n 2 --dist loadgroup
+SHELL := /bin/bash
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help quickstart test lint types test-nightly evidence clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
+
+quickstart: $(INSTALLED) ## install into .venv, then train a first network
+	$(BIN)/nounroll quickstart
+
+# One torch thread per worker: two processes of two threads on two cores stall on spin-waits.
+test test-nightly: export OMP_NUM_THREADS := 1
+test test-nightly: export OMP_WAIT_POLICY := PASSIVE
+test test-nightly: export HF_HUB_OFFLINE := 1
+test-nightly: export NOUNROLL_NIGHTLY := 1
+
+test: lint types ## the gate: lint, types and tests
+	$(PYTEST) -m "not nightly"
+
+test-nightly: lint types ## the gate with the long tests, and every test at its full size
+	$(PYTEST) --timeout 7200
+
+lint: $(INSTALLED) ## style and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(INSTALLED) ## static types
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+evidence: $(INSTALLED) ## measure every figure that the documentation quotes
+	$(BIN)/python benchmarks/evidence.py
+
+clean: ## remove the environment, builds and caches; runs/ stays
+	rm -rf .venv dist build test-output .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The package is installed, not linked: a file that the wheel would miss fails the tests.
+$(INSTALLED): pyproject.toml constraints.txt README.md LICENSE $(SOURCES) | $(BIN)/pip
+	@echo "Installing nounroll and its dependencies into .venv; the first time takes minutes, torch is large."
+	$(BIN)/pip install --quiet -c constraints.txt hatchling
+	$(BIN)/pip install --quiet -c constraints.txt --no-build-isolation ".[dev]"
+	@touch $@
+
+$(BIN)/pip:
+	@for python in $(PYTHON); do \
+		if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null; then \
+			exec $$python -m venv .venv; \
+		fi; \
+	done; \
+	echo "nounroll needs Python 3.11 or newer; none of these is: $(PYTHON). Name one: make PYTHON=/path/to/python3.11" >&2; \
+	exit 1
