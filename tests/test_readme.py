@@ -1,0 +1,240 @@
+"""The documentation runs: every ``python``, ``console`` and ``sh`` block of README.md and docs/*.md.
+
+Any ``seconds=NNN`` or ``--seconds NNN`` becomes 4. The blocks of a page run in their order in one folder, which
+holds copies of recipes/ and examples/. Lines that set a machine up (``pip install``, ``git clone``, ``cd``)
+are left out; ``make TARGET`` must name a target of the Makefile. A block after ``<!-- not run: REASON -->`` is skipped.
+"""
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+FENCE = re.compile(
+    r"^(?:<!-- not run: (?P<reason>[^\n]+?) -->\s*\n\s*)?"
+    r"```(?P<language>python|console|sh)\n(?P<code>.*?)^```\s*$",
+    re.MULTILINE | re.DOTALL,
+)
+LOOKS_RUNNABLE = re.compile(r"^\W*(?:```|~~~)\W*(?:py|console|sh|bash|zsh|doctest)", re.MULTILINE | re.IGNORECASE)
+SECONDS = re.compile(r"(\bseconds\s*=\s*|--seconds[ =])\d+(\.\d+)?")
+SET_UP = re.compile(r"(\S*python\S* -m )?(pip3? install|venv) |(sudo )?apt(-get)? |git clone |cd |source ")
+TIMEOUT = 240
+
+
+@dataclass(frozen=True)
+class Block:
+    page: Path
+    line: int  # of its first line of code
+    language: str
+    code: str
+    reason: str | None  # why it is not run
+
+    def __str__(self) -> str:
+        return f"{self.page.name}:{self.line}"
+
+
+def blocks(page: Path) -> list[Block]:
+    text = page.read_text()
+    return [
+        Block(page, text.count("\n", 0, found.start("code")) + 1, found["language"], found["code"], found["reason"])
+        for found in FENCE.finditer(text)
+    ]
+
+
+def commands(block: Block) -> str:
+    """The shell commands of a block, as a script. In a console block they follow ``$ ``, and output follows them."""
+    lines, inside = [], False
+    for line in block.code.splitlines():
+        if block.language == "console":
+            if not inside and not line.startswith("$ "):
+                continue
+            line = line if inside else line[2:]
+            inside = line.endswith("\\")
+        lines.append(line)
+    return "\n".join(line for line in lines if not SET_UP.match(line) and not line.startswith("make"))
+
+
+def make_targets(block: Block) -> list[str]:
+    """The targets that a block's ``make`` lines name."""
+    words = (
+        re.findall(r"^(?:\$ )?(?:.*&& *)?make\b([^#&\n]*)", block.code, re.MULTILINE)
+        if block.language != "python"
+        else []
+    )
+    return [word for line in words for word in line.split() if "=" not in word and not word.startswith("-")]
+
+
+def run(block: Block, folder: Path) -> str | None:
+    """Run a block in a folder; what it printed if it failed, None if it did not."""
+    makefile = (ROOT / "Makefile").read_text()
+    for target in make_targets(block):
+        if not re.search(rf"^{re.escape(target)}:", makefile, re.MULTILINE):
+            return f"make {target}: the Makefile has no such target"
+    for name in ("recipes", "examples"):
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, folder / name, dirs_exist_ok=True)
+    if block.language == "python":
+        script = folder / f"block_{block.page.stem}.py"
+        script.write_text(
+            "\n" * (block.line - 1) + SECONDS.sub(r"\g<1>4", block.code)
+        )  # so tracebacks name the page's line
+        return call([sys.executable, script.name], folder)
+    return call(["bash", "-euo", "pipefail", "-c", SECONDS.sub(r"\g<1>4", commands(block))], folder)
+
+
+def call(command: list[str], folder: Path) -> str | None:
+    binaries = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = os.environ | {"PATH": binaries, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg"}
+    with open(folder / ".output", "w+") as output:  # a file: a server left running would keep a pipe open
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            code = process.wait(TIMEOUT)
+        except subprocess.TimeoutExpired:
+            code = f"none after {TIMEOUT} s"
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # what the block left running ends with it
+        process.wait()
+        output.seek(0)
+        return f"exit status {code}\n{output.read()[-4000:]}" if code else None
+
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCKS = [block for page in PAGES if page.exists() for block in blocks(page)]
+
+
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return {page.name: tmp_path_factory.mktemp(page.stem) for page in PAGES}
+
+
+@pytest.mark.parametrize(
+    "block",
+    [pytest.param(block, id=str(block), marks=pytest.mark.xdist_group(block.page.name)) for block in BLOCKS],
+)
+def test_block_runs(block: Block, folders: dict[str, Path]) -> None:
+    if block.reason:
+        pytest.skip(block.reason)
+    failure = run(block, folders[block.page.name])
+    assert failure is None, f"{block}\n{failure}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_no_block_is_overlooked(page: Path) -> None:
+    """A block under another name, or indented, would be shown but never run."""
+    text = page.read_text() if page.exists() else ""
+    assert len(LOOKS_RUNNABLE.findall(text)) == len(blocks(page)), f"{page.name}: write ```python, ```console or ```sh"
+
+
+def test_few_blocks_are_skipped() -> None:
+    skipped = [f"{block}: {block.reason}" for block in BLOCKS if block.reason]
+    assert len(skipped) <= 5, skipped
+
+
+PAGE = """Text.
+
+```python
+for seconds in range(2):
+    print(f"{seconds=}", dict(seconds=1200))
+```
+
+<!-- not run: it takes a day -->
+```sh
+nounroll train --seconds 86400
+```
+
+```console
+$ pip install nounroll
+$ make test
+$ echo one --seconds 1200 \\
+    and the rest > out.txt
+one line of output
+$ grep -x "one --seconds 4 and the rest" out.txt
+```
+
+```yaml
+not: run
+```
+"""
+
+
+def test_blocks_are_found_and_run(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(PAGE)
+    found = blocks(page)
+    assert [(str(block), block.language, block.reason) for block in found] == [
+        ("page.md:4", "python", None),
+        ("page.md:10", "sh", "it takes a day"),
+        ("page.md:14", "console", None),
+    ]
+    assert [run(block, tmp_path) for block in found if not block.reason] == [None, None]
+    assert make_targets(found[-1]) == ["test"]
+
+
+@pytest.mark.parametrize(
+    ("language", "code", "said"),
+    [
+        ("python", "import nounroll\nnounroll.no_such_name", 'block_page.py", line 5'),
+        ("python", "assert 1 == 2", "AssertionError"),
+        ("python", "seconds = 60\nassert dict(seconds=60)['seconds'] == 60", "AssertionError"),
+        ("console", "$ false\n$ true", "exit status 1"),
+        ("console", "$ false | true", "exit status 1"),
+        ("sh", "no-such-command", "not found"),
+        ("sh", "make no-such-target", "no such target"),
+        ("sh", "git clone there && cd there && make no-such-target", "no such target"),
+        ("console", "$ make PYTHON=python3 -s test no-such-target  # comment", "no such target"),
+    ],
+)
+def test_control_a_block_that_fails_is_reported(tmp_path: Path, language: str, code: str, said: str) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"# Page\n\n```{language}\n{code}\n```\n")
+    (block,) = blocks(page)
+    failure = run(block, tmp_path)
+    assert failure is not None
+    assert re.search(said, failure), failure
+
+
+@pytest.mark.parametrize(
+    "fence", ["- ```python", "    ```python", "```bash", "```py", "``` python", "~~~sh", "```python3 x"]
+)
+def test_control_an_overlooked_block_is_seen(tmp_path: Path, fence: str) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"{fence}\nassert False\n```\n\n```yaml\na: 1\n```\n")
+    assert blocks(page) == []
+    with pytest.raises(AssertionError, match=r"page\.md: write"):
+        test_no_block_is_overlooked(page)
+
+
+def test_control_what_a_block_leaves_running_is_ended(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("```sh\nsleep 600 &\necho $! > pid\n```\n")
+    (block,) = blocks(page)
+    assert run(block, tmp_path) is None
+    pid = int((tmp_path / "pid").read_text())
+    for _ in range(100):
+        if ended(pid):
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"process {pid} is still running")
+
+
+def ended(pid: int) -> bool:
+    """Gone, or a zombie that waits for init."""
+    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True).stdout.strip()
+    return state in ("", "Z", "Zs")
