@@ -27,7 +27,8 @@ ORDER = (
     ("report",),
     ("export", "hub", "serve"),
     ("recipe",),
-    ("fit", "compare", "api"),
+    ("run",),
+    ("comparison",),
     ("cli",),
     ("__init__",),
 )
@@ -90,7 +91,7 @@ def test_a_file_imports_only_from_layers_before_its_own() -> None:
         ("cells/mlp.py", "from ..methods import smt", "cells/mlp.py:1: cells imports methods"),
         ("student.py", "def f():\n    from .training import loop", "student.py:2: student imports training"),
         ("batch.py", "import nounroll.seeding", "batch.py:1: batch imports seeding"),
-        ("data/task.py", "from nounroll import fit", "data/task.py:1: data imports fit"),
+        ("data/task.py", "from nounroll import run", "data/task.py:1: data imports run"),
         ("data/task.py", "import nounroll", "data/task.py:1: data imports __init__"),
         ("data/task.py", "from nounroll import SequenceTask", "data/task.py:1: data imports __init__"),
         ("recipe.py", "from nounroll.serve import app", "recipe.py:1: recipe imports the leaf serve"),
