@@ -1,0 +1,90 @@
+"""The tasks and corpora by name. Each is one file; this list is where a new one is added.
+
+``build("retrieval", {"values": 8})`` makes a task from a recipe's plain values, ``describe("retrieval")`` says what
+it is and what it takes. A task's module, and any package that only it needs, is imported when it is first asked for.
+"""
+
+import importlib
+import inspect
+import typing
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from nounroll.data.task import SequenceTask
+
+TASKS: dict[str, str] = {
+    "retrieval": "nounroll.data.retrieval:Retrieval",
+    "copy": "nounroll.data.copy:StringCopy",
+    "parity": "nounroll.data.parity:Parity",
+    "text": "nounroll.data.text:Text",
+    "array": "nounroll.data.arrays:TokenArray",
+    "digits": "nounroll.data.digits:Digits",
+    "mnist": "nounroll.data.mnist:MNIST",
+    "tinystories": "nounroll.data.tinystories:TinyStories",
+    "series": "nounroll.data.csv_series:Series",
+}
+
+
+class Option(NamedTuple):
+    """One setting of a task: ``default`` means nothing when it is required."""
+
+    name: str
+    type: str
+    default: Any
+    required: bool
+
+
+def build(kind: str, options: dict[str, Any] | None = None) -> "SequenceTask":
+    """The task ``kind`` with these options.
+
+    Raises:
+        ValueError: in one line, naming the setting, its value and what is allowed.
+    """
+    task, options = _load(kind), options or {}
+    known = describe(kind)[1]
+    for name in options:
+        if name not in [o.name for o in known]:
+            allowed = ", ".join(o.name for o in known) or "no options"
+            raise ValueError(f"task.options.{name} is not an option of {kind}; it takes {allowed}")
+    for option in known:
+        if option.required and option.name not in options:
+            raise ValueError(f"task.options.{option.name} is not set; {kind} needs it: {option.type}")
+    types = typing.get_type_hints(task.__init__)
+    return task(**{name: _parsed(name, types[name], value) for name, value in options.items()})
+
+
+def describe(kind: str) -> tuple[str, list[Option]]:
+    """One line on what the task is, and its options in order."""
+    task = _load(kind)
+    types = typing.get_type_hints(task.__init__)
+    parameters = list(inspect.signature(task.__init__).parameters.values())[1:]
+    options = [
+        Option(p.name, _type_name(types[p.name]), None if p.default is p.empty else p.default, p.default is p.empty)
+        for p in parameters
+    ]
+    return (inspect.getdoc(task) or "").partition("\n")[0], options
+
+
+def _load(kind: str) -> type["SequenceTask"]:
+    if kind not in TASKS:
+        raise ValueError(f"task.kind is {kind!r}; it must be one of {', '.join(TASKS)}")
+    module, _, name = TASKS[kind].partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def _parsed(name: str, expected: Any, value: Any) -> Any:
+    """The value as the annotated type, by the same rules as the command line's."""
+    from jsonargparse import ArgumentError, ArgumentParser
+
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--option", type=expected)
+    try:
+        if value is None and type(None) not in typing.get_args(expected):
+            raise TypeError  # the parser would take it for "not set"
+        return parser.parse_object({"option": value})["option"]
+    except (ArgumentError, TypeError):
+        raise ValueError(f"task.options.{name} is {value!r}; expected {_type_name(expected)}") from None
+
+
+def _type_name(annotation: Any) -> str:
+    return annotation.__name__ if isinstance(annotation, type) else str(annotation).replace("pathlib.", "")

@@ -1,0 +1,1 @@
+"""Training: the only loop, the engine under it, schedules, checkpoints and logs."""

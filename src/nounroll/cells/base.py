@@ -1,0 +1,102 @@
+"""The cell interface: one step of a recurrent network, and nothing about time.
+
+A cell is any ``nn.Module`` with
+
+- ``memory_shape``: (K, d), K memory tokens of width d (one token of the whole width is fine);
+- ``step(inputs, memory) -> memory``: N rows of x_t, (N,) int64 or (N, d_x) float, and memories
+  (N, K, d) to the next memories (N, K, d). Rows are independent of each other.
+
+Three more methods are optional; a cell that has them is used better:
+
+- ``constrain(raw) -> memory``: (..., K, d) any real numbers to memories that the cell can hold. The
+  teacher's labels pass through it. Without it, each token is scaled to root mean square 1.
+- ``observe(memory) -> features``: (..., K, d) to (..., F), what the readout may see. Without it, all of
+  the memory.
+- ``unroll(inputs, memory) -> memories``: (B, T) inputs and (B, K, d) to (B, T, K, d), the memories after
+  each input. A fused kernel that equals T steps.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor, nn
+
+from nounroll.batch import Space
+from nounroll.nn.norm import rms_normalise
+
+CellKind = Literal["mlp", "transformer", "gru", "lstm", "elman"]
+
+
+@runtime_checkable
+class Cell(Protocol):
+    """What a cell must have. See this file's docstring."""
+
+    memory_shape: tuple[int, int]
+
+    def step(self, inputs: Shaped[Tensor, "N *x"], memory: Float[Tensor, "N K d"]) -> Float[Tensor, "N K d"]: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellSettings:
+    """Which cell, and how large.
+
+    Args:
+        kind: the cell's name.
+        tokens: K, memory tokens.
+        memory_width: d, the width of each.
+        width: the cell's inner width; None lets the cell choose.
+        layers: blocks (transformer) or hidden layers (mlp); the others have one.
+    """
+
+    kind: CellKind = "mlp"
+    tokens: int = 4
+    memory_width: int = 64
+    width: int | None = None
+    layers: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("tokens", "memory_width", "width", "layers"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"cell.{name} is {value}; it must be at least 1")
+
+    @property
+    def memory_shape(self) -> tuple[int, int]:
+        return (self.tokens, self.memory_width)
+
+
+def constrain(cell: nn.Module, raw: Float[Tensor, "... K d"]) -> Float[Tensor, "... K d"]:
+    """Real numbers -> memories that ``cell`` can hold: its own ``constrain``, or the unit-RMS sphere."""
+    own = getattr(cell, "constrain", None)
+    return own(raw) if own is not None else rms_normalise(raw)
+
+
+def observe(cell: nn.Module, memory: Float[Tensor, "... K d"]) -> Float[Tensor, "... F"]:
+    """What the readout may see of a memory: the cell's own ``observe``, or all of it."""
+    own = getattr(cell, "observe", None)
+    return own(memory) if own is not None else memory.flatten(-2)
+
+
+def check_cell(cell: object, inputs: Space, example: Shaped[Tensor, "N *x"]) -> nn.Module:
+    """A user's cell, tried on an example.
+
+    Raises:
+        ValueError: it is no cell, or its step does not return (N, K, d) floats.
+    """
+    name = type(cell).__name__
+    if not isinstance(cell, nn.Module):
+        raise ValueError(f"cell is a {name}; it must be a torch.nn.Module with memory_shape and step(inputs, memory)")
+    shape = getattr(cell, "memory_shape", None)
+    if not (isinstance(shape, tuple | list | torch.Size) and len(shape) == 2 and all(int(n) >= 1 for n in shape)):
+        raise ValueError(f"{name}.memory_shape is {shape!r}; it must be (tokens, width), such as (4, 64)")
+    if not callable(getattr(cell, "step", None)):
+        raise ValueError(f"{name} has no step(inputs, memory) method; a cell needs one")
+    memory = constrain(cell, torch.zeros(example.shape[0], *shape))
+    with torch.no_grad():
+        after = cell.step(example, memory)  # type: ignore[operator]
+    if not isinstance(after, Tensor) or after.shape != memory.shape:
+        got = tuple(after.shape) if isinstance(after, Tensor) else type(after).__name__
+        raise ValueError(f"{name}.step returned {got}; with this memory_shape it must return {tuple(memory.shape)}")
+    return cell

@@ -1,0 +1,17 @@
+"""The GRU cell (Cho et al. 2014, arXiv 1406.1078), over torch's fused nn.GRU."""
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor, nn
+
+from nounroll.cells.recurrent import HiddenStateCell
+
+
+class GRUCell(HiddenStateCell):
+    """h' = (1 - z) n + z h. The memory is h, K d coordinates in (-1, 1)."""
+
+    def build(self, width: int) -> nn.RNNBase:
+        return nn.GRU(width, self.size, batch_first=True)
+
+    def step(self, inputs: Shaped[Tensor, "N *x"], memory: Float[Tensor, "N K d"]) -> Float[Tensor, "N K d"]:
+        return torch.gru_cell(self.embed(inputs), memory.flatten(1), *self.weights()).view_as(memory)

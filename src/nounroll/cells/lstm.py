@@ -1,0 +1,63 @@
+"""The LSTM cell (Hochreiter & Schmidhuber 1997), over torch's fused nn.LSTM."""
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor, nn
+
+from nounroll.batch import Space
+from nounroll.nn.embedding import InputEmbedding
+
+
+class LSTMCell(nn.Module):
+    """The memory is (h, c): the first half of its K d coordinates is h, in (-1, 1), the second is c.
+
+    The readout sees h alone, as is usual. ``core`` is the torch module; its weights load into the cell
+    and back by ``state_dict``.
+
+    Args:
+        inputs: space of x_t.
+        memory_shape: (K, d) with K d even; the LSTM has K d / 2 units.
+        width: of the input embedding; default K d / 2.
+    """
+
+    def __init__(self, inputs: Space, memory_shape: tuple[int, int], *, width: int | None = None) -> None:
+        super().__init__()
+        size = memory_shape[0] * memory_shape[1]
+        if size % 2:
+            raise ValueError(f"cell.tokens * cell.memory_width is {size}; an LSTM holds (h, c), so it must be even")
+        self.memory_shape = memory_shape
+        self.embed = InputEmbedding(inputs, width or size // 2)
+        self.core = nn.LSTM(width or size // 2, size // 2, batch_first=True)
+
+    def weights(self) -> list[Tensor]:
+        core = self.core
+        return [core.weight_ih_l0, core.weight_hh_l0, core.bias_ih_l0, core.bias_hh_l0]  # type: ignore[list-item]
+
+    def constrain(self, raw: Float[Tensor, "... K d"]) -> Float[Tensor, "... K d"]:
+        """tanh for h, three times tanh for c: a gated cell rarely holds more."""
+        hidden, carry = raw.flatten(-2).chunk(2, dim=-1)
+        return torch.cat([hidden.tanh(), 3 * torch.tanh(carry / 3)], dim=-1).view_as(raw)
+
+    def observe(self, memory: Float[Tensor, "... K d"]) -> Float[Tensor, "... F"]:
+        return memory.flatten(-2).chunk(2, dim=-1)[0]
+
+    def step(self, inputs: Shaped[Tensor, "N *x"], memory: Float[Tensor, "N K d"]) -> Float[Tensor, "N K d"]:
+        hidden, carry = memory.flatten(1).chunk(2, dim=-1)
+        after = torch.lstm_cell(self.embed(inputs), (hidden, carry), *self.weights())
+        return torch.cat(after, dim=-1).view_as(memory)
+
+    def unroll(self, inputs: Shaped[Tensor, "B T *x"], memory: Float[Tensor, "B K d"]) -> Float[Tensor, "B T K d"]:
+        """h from the fused kernel. The kernel keeps c to itself, so c is rebuilt from the h's: given them,
+        all gates are one matrix product and c is an elementwise recurrence."""
+        x = self.embed(inputs)
+        hidden, carry = (part.contiguous() for part in memory.flatten(1).chunk(2, dim=-1))
+        hiddens, _ = self.core(x, (hidden[None], carry[None]))
+        before = torch.cat([hidden[:, None], hiddens[:, :-1]], dim=1)
+        w_x, w_h, b_x, b_h = self.weights()
+        write, keep, value, _ = (x @ w_x.T + before @ w_h.T + (b_x + b_h)).chunk(4, dim=-1)
+        keep, new = keep.sigmoid(), write.sigmoid() * value.tanh()
+        carries = []
+        for t in range(x.shape[1]):
+            carry = torch.addcmul(new[:, t], keep[:, t], carry)
+            carries.append(carry)
+        return torch.cat([hiddens, torch.stack(carries, dim=1)], dim=-1).unflatten(-1, self.memory_shape)

@@ -1,0 +1,41 @@
+"""The MLP cell: a gated residual step on the flattened memory."""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Shaped
+from torch import Tensor, nn
+
+from nounroll.batch import Space
+from nounroll.nn.embedding import InputEmbedding
+from nounroll.nn.norm import rms_normalise
+
+
+class MLPCell(nn.Module):
+    """m' = rms(a * m + b), with a in (0, 1) and b read from the hidden layers on (m, x).
+
+    Args:
+        inputs: space of x_t.
+        memory_shape: (K, d).
+        width: of the hidden layers; default 2 K d.
+        layers: hidden layers; default 1.
+    """
+
+    def __init__(
+        self, inputs: Space, memory_shape: tuple[int, int], *, width: int | None = None, layers: int | None = None
+    ) -> None:
+        super().__init__()
+        self.memory_shape = memory_shape
+        size = memory_shape[0] * memory_shape[1]
+        width = width or 2 * size
+        self.embed = InputEmbedding(inputs, width)
+        self.read = nn.Linear(size, width)
+        self.hidden = nn.ModuleList(nn.Linear(width, width) for _ in range((layers or 1) - 1))
+        self.write = nn.Linear(width, 2 * size)
+
+    def step(self, inputs: Shaped[Tensor, "N *x"], memory: Float[Tensor, "N K d"]) -> Float[Tensor, "N K d"]:
+        flat = memory.flatten(1)
+        hidden = F.gelu(self.read(flat) + self.embed(inputs))
+        for layer in self.hidden:
+            hidden = hidden + F.gelu(layer(hidden))
+        gate, new = self.write(hidden).chunk(2, dim=-1)
+        return rms_normalise((torch.sigmoid(gate) * flat + new).view_as(memory))

@@ -1,0 +1,46 @@
+"""What the cells over torch's fused recurrent kernels share."""
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor, nn
+
+from nounroll.batch import Space
+from nounroll.nn.embedding import InputEmbedding
+
+
+class HiddenStateCell(nn.Module):
+    """A cell whose memory *is* the hidden state of a one-layer torch recurrent module.
+
+    ``core`` is that module (``nn.GRU`` or ``nn.RNN``): its weights load into the cell and back by
+    ``state_dict``. Coordinates of a hidden state lie in (-1, 1), so ``constrain`` is tanh: labels of
+    root mean square 1 could not be reached.
+
+    Args:
+        inputs: space of x_t.
+        memory_shape: (K, d); the hidden state has K d coordinates.
+        width: of the input embedding; default K d.
+    """
+
+    core: nn.RNNBase
+
+    def __init__(self, inputs: Space, memory_shape: tuple[int, int], *, width: int | None = None) -> None:
+        super().__init__()
+        self.memory_shape = memory_shape
+        self.size = memory_shape[0] * memory_shape[1]
+        self.embed = InputEmbedding(inputs, width or self.size)
+        self.core = self.build(width or self.size)
+
+    def build(self, width: int) -> nn.RNNBase:
+        """The torch module, batch first, from inputs of ``width`` to ``self.size``."""
+        raise NotImplementedError
+
+    def weights(self) -> list[Tensor]:
+        core = self.core
+        return [core.weight_ih_l0, core.weight_hh_l0, core.bias_ih_l0, core.bias_hh_l0]  # type: ignore[list-item]
+
+    def constrain(self, raw: Float[Tensor, "... K d"]) -> Float[Tensor, "... K d"]:
+        return torch.tanh(raw)
+
+    def unroll(self, inputs: Shaped[Tensor, "B T *x"], memory: Float[Tensor, "B K d"]) -> Float[Tensor, "B T K d"]:
+        hidden, _ = self.core(self.embed(inputs), memory.flatten(1)[None].contiguous())
+        return hidden.unflatten(-1, self.memory_shape)

@@ -1,0 +1,113 @@
+"""Random windows of one long array, in which every element predicts the next."""
+
+import copy
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nounroll.batch import Batch, Categorical, Real, Space
+from nounroll.data.checks import within_space
+from nounroll.data.task import SequenceTask
+
+
+class Windows(SequenceTask):
+    """Windows at uniformly random places of the training part; ``validation()`` reads the held-out part.
+
+    ::
+
+        data      d_0  d_1  ...  d_s  d_{s+1}  ...  d_{s+T}  ...  d_{N-1}
+        inputs                   d_s      ...  d_{s+T-1}
+        targets                       d_{s+1}  ...  d_{s+T}        y_t = x_{t+1}, every step is scored
+
+    The two parts are separate arrays, so no window can reach from one into the other.
+
+    Args:
+        train: (N,) or (N, d), in memory or memory-mapped.
+        held_out: the same, other data.
+        space: of one element.
+    """
+
+    autoregressive = True
+
+    def __init__(self, *, train: np.ndarray, held_out: np.ndarray, space: Space) -> None:
+        self.inputs = self.targets = space
+        self._data, self._held_out = train, held_out
+        self.max_length = len(train) - 1
+
+    def sample(self, batch_size: int, length: int, generator: torch.Generator) -> Batch:
+        places = len(self._data) - length
+        if places < 1:
+            raise ValueError(
+                f"length is {length}; windows of it need {length + 1} elements and this part of the data"
+                f" holds {len(self._data)}"
+            )
+        starts = torch.randint(places, (batch_size, 1), generator=generator).numpy()
+        windows = self._data[starts + np.arange(length + 1)]
+        dtype = np.float32 if isinstance(self.inputs, Real) else np.int64
+        return Batch.next_step(torch.from_numpy(windows.astype(dtype)))
+
+    def validation(self) -> "Windows":
+        sibling = copy.copy(self)
+        sibling._data, sibling.max_length = self._held_out, len(self._held_out) - 1
+        return sibling
+
+
+class TokenCorpus(Windows):
+    """One long 1-D array of integers as a categorical sequence.
+
+    Args:
+        tokens: (N,) integers, in memory or memory-mapped.
+        symbols: the tokens are 0 .. symbols - 1. They are checked here, block by block.
+        held_out: other tokens, for validation; the tail of ``tokens`` when left out.
+        fraction: the share of the tail that is held out.
+        name: what errors call the data (a file, say).
+    """
+
+    def __init__(
+        self,
+        *,
+        tokens: np.ndarray,
+        symbols: int,
+        held_out: np.ndarray | None = None,
+        fraction: float = 0.1,
+        name: str = "tokens",
+    ) -> None:
+        for part in (tokens,) if held_out is None else (tokens, held_out):
+            if part.ndim != 1 or part.dtype.kind not in "iu":
+                raise ValueError(f"{name} is {part.dtype} of shape {part.shape}; it must be a 1-D array of integers")
+            within_space(name, part, symbols)
+        train, held_out = split_tail(name, tokens, fraction) if held_out is None else (tokens, held_out)
+        super().__init__(train=train, held_out=held_out, space=Categorical(symbols))
+
+
+class ByteCorpus(TokenCorpus):
+    """Text as the bytes of its UTF-8 encoding; generation starts from the byte ``first``.
+
+    Args:
+        tokens, held_out, name: as for TokenCorpus.
+        first: the byte that comes before the start of a text.
+    """
+
+    def __init__(self, *, tokens: np.ndarray, held_out: np.ndarray | None = None, name: str, first: bytes) -> None:
+        super().__init__(tokens=tokens, symbols=256, held_out=held_out, name=name)
+        self._first = first
+
+    def prompt(self) -> Tensor:
+        return torch.tensor(list(self._first))
+
+    def encode(self, text: str) -> Tensor:
+        return torch.tensor(list(text.encode()), dtype=torch.int64)
+
+    def decode(self, values: Tensor) -> str:
+        return bytes(values.tolist()).decode(errors="replace")
+
+
+def split_tail(name: str, data: np.ndarray, fraction: float) -> tuple[np.ndarray, np.ndarray]:
+    """The data and its held-out tail, each of 2 elements at least (one to read, one to predict)."""
+    if not 0 < fraction < 1:
+        raise ValueError(f"fraction is {fraction!r}; the share of {name} that is held out must be between 0 and 1")
+    if len(data) < 4:
+        raise ValueError(f"{name} holds {len(data)} elements; at least 4 are needed, 2 to train on and 2 to hold out")
+    cut = len(data) - min(max(2, round(len(data) * fraction)), len(data) - 2)
+    return data[:cut], data[cut:]

@@ -1,0 +1,111 @@
+"""Series: the columns of a CSV file as one real-valued sequence."""
+
+import csv
+import io
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32, Float64
+from torch import Tensor
+
+from nounroll.batch import Real
+from nounroll.data.corpus import Windows, split_tail
+from nounroll.data.sources import read_bytes
+
+_Rows = list[tuple[int, list[str]]]  # (line number, cells)
+
+
+class Series(Windows):
+    """Numbers of a CSV file, one time step a row, each row predicting the next.
+
+    ::
+
+        file      temp,wind    inputs    (-1.2, 0.3)  (-0.9, 0.1)  ...
+                  39.4,5.1     targets   (-0.9, 0.1)  (-0.5, 0.0)  ...      y_t = x_{t+1}
+                  40.1,4.6
+
+    The last 10 % of the rows are held out. Each column is standardised by the mean and the standard deviation of
+    the training part; ``encode`` and ``decode`` speak the units of the file.
+
+    Args:
+        path: the file, gzipped or not, comma-separated. Its first row is a header when none of its cells is a number
+            or when it holds all of ``columns``.
+        columns: the names of the columns to read, all when None. Without a header the names are "0", "1", ...
+
+    Attributes:
+        columns: the names of the columns read.
+        mean, std: (d,) float64, of the training part.
+    """
+
+    def __init__(self, *, path: str | Path, columns: list[str] | None = None) -> None:
+        name = f"series.path '{path}'"
+        names, rows = _read(name, path, columns)
+        self.columns = names if columns is None else columns
+        unknown = [c for c in self.columns if c not in names]
+        if unknown or not self.columns:
+            found = unknown[0] if unknown else self.columns
+            raise ValueError(f"series.columns is {found!r}; {name} has {', '.join(names)}")
+        values = _numbers(name, names, rows, [names.index(c) for c in self.columns])
+        train, held_out = split_tail(name, values, 0.1)
+        with np.errstate(all="ignore"):
+            self.mean, self.std = train.mean(0), train.std(0)
+            scaled, scaled_held_out = self._scaled(train), self._scaled(held_out)
+        usable = (self.std > 0) & np.isfinite(self.std) & np.isfinite(scaled_held_out).all(0)
+        for j, column in enumerate(self.columns):
+            if (train[:, j] == train[0, j]).all():
+                raise ValueError(f"{name}, column {column!r} is {train[0, j]} throughout; leave it out")
+            if not usable[j]:
+                raise ValueError(f"{name}, column {column!r} is too large or too small to be standardised")
+        super().__init__(train=scaled, held_out=scaled_held_out, space=Real(len(self.columns)))
+
+    def _scaled(self, values: Float[np.ndarray, "N d"]) -> Float32[np.ndarray, "N d"]:
+        return ((values - self.mean) / self.std).astype(np.float32)
+
+    def encode(self, text: str) -> Tensor:
+        values = torch.from_numpy(self._scaled(super().encode(text).numpy()))
+        self.inputs.check("prompt", values)
+        return values
+
+    def decode(self, values: Tensor) -> str:
+        rows = values.double().numpy() * self.std + self.mean
+        return " ".join(",".join(f"{v:.6g}" for v in row) for row in rows)
+
+
+def _read(name: str, path: str | Path, columns: list[str] | None) -> tuple[list[str], _Rows]:
+    """The columns' names and the rows below the header."""
+    try:
+        reader = csv.reader(io.StringIO(read_bytes("series.path", path).decode("utf-8-sig"), newline=""))
+        rows = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader if cells]
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise ValueError(f"{name} is not a CSV file in UTF-8 ({error})") from None
+    if not rows:
+        raise ValueError(f"{name} is empty; it must hold rows of numbers")
+    first = rows[0][1]
+    if not any(map(_is_number, first)) or (columns and set(columns) <= set(first)):
+        return first, rows[1:]
+    return [str(i) for i in range(len(first))], rows
+
+
+def _numbers(name: str, names: list[str], rows: _Rows, chosen: list[int]) -> Float64[np.ndarray, "N d"]:
+    """(N, d) float64, every one of them finite."""
+    values = np.empty((len(rows), len(chosen)))
+    for i, (line, cells) in enumerate(rows):
+        if len(cells) != len(names):
+            raise ValueError(f"{name}, line {line} has {len(cells)} cells; the first row has {len(names)}")
+        for j, column in enumerate(chosen):
+            if not (_is_number(cells[column]) and math.isfinite(float(cells[column]))):
+                raise ValueError(
+                    f"{name}, line {line}, column {names[column]!r} is {cells[column]!r}; it must be a finite number"
+                )
+            values[i, j] = float(cells[column])
+    return values
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,57 @@
+"""Images as sequences of pixels, row by row."""
+
+import numpy as np
+from jaxtyping import Int, UInt8
+from torch import Tensor
+
+from nounroll.data.rows import TokenRows
+
+_SHADES = " .:-=+*#%@"
+
+
+class PixelImages(TokenRows):
+    """Grey images read in raster order, each pixel one symbol; START stands before the first.
+
+    ::
+
+        inputs    START  p_0  p_1  ...  p_{T-2}        p_i = grey level at row i // W, column i % W
+        targets   p_0    p_1  p_2  ...  p_{T-1}
+
+    Args:
+        images: (N, H, W) uint8 grey levels.
+        held_out: the numbers of the images kept for validation.
+        levels: the grey levels are 0 .. levels - 1, and START is ``levels``.
+        name: what errors call the data.
+
+    Attributes:
+        image_shape: (H, W).
+        levels: number of grey levels.
+    """
+
+    def __init__(
+        self, *, images: UInt8[np.ndarray, "N H W"], held_out: Int[np.ndarray, "M"], levels: int, name: str
+    ) -> None:
+        super().__init__(tokens=images.reshape(len(images), -1), held_out=held_out, symbols=levels, name=name)
+        self.image_shape: tuple[int, int] = (images.shape[1], images.shape[2])
+        self.levels = levels
+
+    def decode(self, values: Tensor) -> str:
+        """The pixels as a picture of characters, one line a row; START is left out."""
+        pixels = [v for v in values.tolist() if v != self.start]
+        shades = "".join(_SHADES[v * (len(_SHADES) - 1) // (self.levels - 1)] for v in pixels)
+        width = self.image_shape[1]
+        return "\n".join(shades[i : i + width] for i in range(0, len(shades), width))
+
+
+def quantise(images: UInt8[np.ndarray, "*n"], levels: int) -> UInt8[np.ndarray, "*n"]:
+    """Bytes 0..255 -> grey levels 0 .. levels - 1 of equal width."""
+    return (images.astype(np.uint16) * levels // 256).astype(np.uint8)
+
+
+def average_pool(images: UInt8[np.ndarray, "N S S"], side: int) -> UInt8[np.ndarray, "N side side"]:
+    """(N, S, S) bytes -> (N, side, side) bytes, each the mean of its square; ``side`` divides S."""
+    n, size, _ = images.shape
+    if side == size:
+        return images
+    squares = images.reshape(n, side, size // side, side, size // side)
+    return np.rint(squares.mean((2, 4), dtype=np.float32)).astype(np.uint8)

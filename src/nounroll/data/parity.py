@@ -1,0 +1,26 @@
+"""Parity: the running parity of a bit string. It probes the tracking of a state."""
+
+import torch
+
+from nounroll.batch import Batch, Categorical
+from nounroll.data.task import SequenceTask
+
+
+class Parity(SequenceTask):
+    """Say at every step whether the number of ones so far is odd.
+
+    ::
+
+        inputs    1  0  1  1  0  1
+        targets   1  1  0  1  1  0        every step is scored
+
+    One bit of memory is enough, yet each bit read matters: all steps but the first are at chance (accuracy 1/2,
+    ln 2 nats) for a model that misses any of them. The optimum is exact: accuracy 1, loss 0. Any length.
+    """
+
+    def __init__(self) -> None:
+        self.inputs = self.targets = Categorical(2)
+
+    def sample(self, batch_size: int, length: int, generator: torch.Generator) -> Batch:
+        bits = torch.randint(2, (batch_size, length), generator=generator)
+        return Batch(inputs=bits, targets=bits.cumsum(1) % 2)

@@ -1,0 +1,69 @@
+"""Stored sequences of one length, each read from its first element on."""
+
+import copy
+
+import numpy as np
+import torch
+from jaxtyping import Int, Integer
+from torch import Tensor
+
+from nounroll.batch import Batch, Categorical
+from nounroll.data.checks import within_space
+from nounroll.data.task import SequenceTask
+
+
+class TokenRows(SequenceTask):
+    """N sequences of L symbols; a START symbol stands before each, so that the first one is predicted too.
+
+    ::
+
+        row       p_0    p_1  p_2  ...  p_{L-1}
+        inputs    START  p_0  p_1  ...  p_{T-2}
+        targets   p_0    p_1  p_2  ...  p_{T-1}        y_t = x_{t+1}, every step is scored
+
+    A length T < L reads the first T of every row.
+
+    Args:
+        tokens: (N, L) integers, in memory or memory-mapped.
+        held_out: the numbers of the rows kept for validation.
+        symbols: the tokens are 0 .. symbols - 1, and START is ``symbols``.
+        name: what errors call the data (a file, say).
+    """
+
+    autoregressive = True
+
+    def __init__(
+        self, *, tokens: Integer[np.ndarray, "N L"], held_out: Int[np.ndarray, "M"], symbols: int, name: str = "tokens"
+    ) -> None:
+        within_space(name, tokens, symbols)
+        self.start = symbols
+        self.inputs, self.targets = Categorical(symbols + 1), Categorical(symbols)
+        self.max_length = tokens.shape[1]
+        self._tokens, self._held_out = tokens, held_out
+        self._rows = np.setdiff1d(np.arange(len(tokens)), held_out)
+
+    def sample(self, batch_size: int, length: int, generator: torch.Generator) -> Batch:
+        if length > self._tokens.shape[1]:
+            raise ValueError(f"length is {length}; the stored sequences have {self._tokens.shape[1]} elements")
+        chosen = self._rows[torch.randint(len(self._rows), (batch_size,), generator=generator).numpy()]
+        targets = torch.from_numpy(self._tokens[chosen, :length].astype(np.int64))
+        start = targets.new_full((batch_size, 1), self.start)
+        return Batch(inputs=torch.cat([start, targets[:, :-1]], 1), targets=targets)
+
+    def validation(self) -> "TokenRows":
+        sibling = copy.copy(self)
+        sibling._rows = self._held_out
+        return sibling
+
+    def prompt(self) -> Tensor:
+        return torch.tensor([self.start])
+
+
+def held_out_rows(name: str, count: int, held: int | None = None) -> Int[np.ndarray, "M"]:
+    """The last ``held`` (a tenth when None) of a fixed permutation of ``count`` rows.
+
+    RandomState is the one stream of NumPy that is promised never to change, so neither does the split.
+    """
+    if count < 2:
+        raise ValueError(f"{name} holds {count} sequences; at least 2 are needed, one to train on and one to hold out")
+    return np.random.RandomState(0).permutation(count)[-(held or max(1, count // 10)) :]

@@ -1,0 +1,95 @@
+"""Where data comes from: local files, optional packages, the hub. Every fault is a one-line ValueError."""
+
+import gzip
+import importlib
+import os
+import re
+import zlib
+from pathlib import Path
+from typing import Any
+
+
+def existing(setting: str, path: object) -> Path:
+    """The path, or a ValueError when there is nothing."""
+    if not isinstance(path, str | os.PathLike):
+        raise ValueError(f"{setting} is {path!r}; it must be the path of a file or folder")
+    try:
+        if Path(path).exists():
+            return Path(path)
+    except OSError as error:
+        raise unreadable(setting, path, error) from None
+    raise ValueError(f"{setting} is '{path}'; there is no such file or folder")
+
+
+def read_bytes(setting: str, path: str | Path) -> bytes:
+    """A file's bytes, unpacked if it is a gzip."""
+    try:
+        data = existing(setting, path).read_bytes()
+        return gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
+    except (OSError, EOFError, zlib.error) as error:
+        raise unreadable(setting, path, error) from None
+
+
+def unreadable(setting: str, path: object, error: Exception) -> ValueError:
+    """The error for a file that is there and yet does not give its content."""
+    return ValueError(f"{setting} is '{path}'; it cannot be read ({_reason(error)})")
+
+
+def _reason(error: BaseException) -> str:
+    """The first line of the error at the bottom, without the path that the message has already."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return (getattr(error, "strerror", None) or str(error) or type(error).__name__).splitlines()[0]
+
+
+def optional(module: str, task: str, extra: str) -> Any:
+    """Import a package that only some tasks need."""
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        package = module.partition(".")[0]
+        raise ValueError(f"task {task} needs the package {package}; pip install nounroll[{extra}]") from None
+
+
+def hub(task: str, name: str, split: str) -> Any:
+    """One split of a data set on the hub, by name: a ``datasets.Dataset``."""
+    datasets = optional("datasets", task, "data")
+    try:
+        return datasets.load_dataset(name, split=split)
+    except Exception as error:  # no network, no such data set, hub offline: each layer has its own errors
+        raise ValueError(
+            f"{task}.path is None; {name} could not be loaded from the hub ({_reason(error)}), set a local path"
+        ) from None
+
+
+_FORMATS = {".parquet": "parquet", ".arrow": "arrow", ".json": "json", ".jsonl": "json"}  # the first found is read
+_HELD_OUT = re.compile(r"(?<![a-z])(valid|validation|test)(?![a-z])", re.IGNORECASE)
+
+
+def tables(task: str, path: Path, columns: tuple[str, ...]) -> dict[str, Any]:
+    """Local files of the hub's form, a file or a folder of them -> {"train": Dataset, "validation": Dataset}.
+
+    A file in a folder is held out when it, or a folder on the way to it, is named "validation", "valid" or "test"
+    ("validation-00000-of-00001.parquet", say). Without one there is no "validation".
+    """
+    setting = f"{task}.path"
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    kind = next((kind for suffix, kind in _FORMATS.items() if any(p.suffix == suffix for p in files)), None)
+    if kind is None:
+        raise ValueError(f"{setting} is '{path}'; it must be, or hold, files of the kind {', '.join(_FORMATS)}")
+    parts: dict[str, list[str]] = {"train": [], "validation": []}
+    for file in (p for p in files if _FORMATS.get(p.suffix) == kind):
+        held_out = _HELD_OUT.search(str(file.relative_to(path))) if path.is_dir() else None
+        parts["validation" if held_out else "train"].append(str(file))
+    if not parts["train"]:
+        raise ValueError(f"{setting} is '{path}'; every file there is named as held out, none is left to train on")
+    datasets = optional("datasets", task, "data")
+    try:
+        loaded = datasets.load_dataset(kind, data_files={k: v for k, v in parts.items() if v})
+    except Exception as error:  # each reader behind it has its own errors
+        raise unreadable(setting, path, error) from None
+    for part, table in loaded.items():
+        missing = [c for c in columns if c not in table.column_names]
+        if missing:
+            raise ValueError(f"{setting} is '{path}'; its {part} files have no column {missing[0]!r}")
+    return dict(loaded)

@@ -1,0 +1,53 @@
+"""TinyStories: short stories in simple English (Eldan & Li, 2023), as bytes."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from nounroll.data.checks import whole_number
+from nounroll.data.corpus import ByteCorpus
+from nounroll.data.sources import existing, hub, tables
+
+
+class TinyStories(ByteCorpus):
+    """Stories one after another, a zero byte between them, each byte predicting the next.
+
+    ::
+
+        inputs    \\0  O  n  c  e  ...  .  \\0  T
+        targets   O   n  c  e     ...  \\0  T  h        y_t = x_{t+1}
+
+    The data set's own validation split is held out. A local file without one holds out its last 10 %.
+
+    Args:
+        path: a .parquet, .json or .jsonl file with a column "text", or a folder of such files, those with "valid" or
+            "test" in their names held out; None: "roneneldan/TinyStories" from the hub.
+        stories: read at most this many of each split; None: all.
+    """
+
+    def __init__(self, *, path: str | Path | None = None, stories: int | None = 100_000) -> None:
+        if stories is not None:
+            whole_number("tinystories.stories", stories, 1)
+        if path is None:
+            cut = "" if stories is None else f"[:{stories}]"
+            parts = {p: hub("tinystories", "roneneldan/TinyStories", p + cut) for p in ("train", "validation")}
+        else:
+            parts = tables("tinystories", existing("tinystories.path", path), ("text",))
+        name = "tinystories" if path is None else f"tinystories.path '{path}'"
+        train, held_out = (_joined(name, parts[p], stories) if p in parts else None for p in ("train", "validation"))
+        assert train is not None
+        super().__init__(tokens=train, held_out=held_out, name=name, first=b"\0")
+
+    def decode(self, values: Tensor) -> str:
+        return super().decode(values).replace("\0", "\n\n")
+
+
+def _joined(name: str, table: Any, stories: int | None) -> np.ndarray:
+    """The column "text" as bytes, a zero byte before each story."""
+    texts = table[:stories]["text"]
+    for row, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise ValueError(f"{name} has {text!r} in row {row}; every story must be a text")
+    return np.frombuffer(b"".join(b"\0" + text.encode() for text in texts), dtype=np.uint8)

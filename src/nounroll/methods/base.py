@@ -1,0 +1,47 @@
+"""What a method is: one loss function and its settings."""
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from nounroll.batch import Batch
+from nounroll.student import Student
+
+
+class Method(nn.Module, ABC):
+    """A loss over the student and, for some methods, a teacher.
+
+    ``forward`` is all that the training loop calls; it returns the loss to minimise under "loss" and
+    its parts under their own names.
+    """
+
+    student: Student
+
+    @abstractmethod
+    def forward(self, batch: Batch, generator: torch.Generator, progress: float) -> dict[str, Tensor]:
+        """The loss on a batch.
+
+        Args:
+            batch: the sequences.
+            generator: source of every random choice in the loss (a CPU generator).
+            progress: how much of this method's budget is spent, 0 to 1.
+        """
+
+    @abstractmethod
+    def sequential_flops(self, per_token: float, cell_step: float, length: int) -> float:
+        """FLOPs of one training step on its longest chain of dependent steps.
+
+        Args:
+            per_token: FLOPs of the loss and its gradients, divided by B T.
+            cell_step: FLOPs of one forward step of the cell for one row.
+            length: T.
+        """
+
+    def finish(self) -> None:
+        """Make the student whole (called before it is evaluated or saved). Most methods have nothing to do."""
+
+    @property
+    def improves_only(self) -> bool:
+        """True when the student that this method hands over must be the best one it has seen."""
+        return True

@@ -1,0 +1,39 @@
+"""Multi-head self-attention on torch's own kernel."""
+
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from nounroll.nn.rotary import Rotary
+
+
+class SelfAttention(nn.Module):
+    """Self-attention over the time axis.
+
+    Args:
+        width: of the vectors.
+        heads: number of heads; must divide ``width``.
+        causal: position t attends to positions <= t only.
+        rotary: relative positions; without them attention treats the axis as a set.
+    """
+
+    def __init__(self, width: int, heads: int, *, causal: bool, rotary: bool) -> None:
+        super().__init__()
+        if width % heads:
+            raise ValueError(f"heads is {heads}; it must divide the width {width}")
+        self.heads, self.causal = heads, causal
+        self.query_key_value = nn.Linear(width, 3 * width, bias=False)
+        self.out = nn.Linear(width, width, bias=False)
+        self.rotary = Rotary(width // heads) if rotary else None
+
+    def forward(
+        self, x: Float[Tensor, "B T width"], visible: Bool[Tensor, "B 1 1 T"] | None = None
+    ) -> Float[Tensor, "B T width"]:
+        """``visible``: the positions that may be attended to (not together with ``causal``); None is all."""
+        batch, time, width = x.shape
+        split = self.query_key_value(x).view(batch, time, 3, self.heads, width // self.heads)
+        query, key, value = split.permute(2, 0, 3, 1, 4).unbind(0)
+        if self.rotary is not None:
+            query, key = self.rotary(query), self.rotary(key)
+        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=visible, is_causal=self.causal)
+        return self.out(mixed.transpose(1, 2).reshape(batch, time, width))

@@ -1,0 +1,16 @@
+"""Token shift: each position also sees the one before it (RWKV, Peng et al. 2023, arXiv 2305.13048)."""
+
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class TokenShift(nn.Module):
+    """x_t + W x_{t-1}. It hands the first layer pairs of neighbours, which attention needs two layers to find."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.previous = nn.Linear(width, width, bias=False)
+
+    def forward(self, x: Float[Tensor, "B T width"]) -> Float[Tensor, "B T width"]:
+        return x + F.pad(self.previous(x[:, :-1]), (0, 0, 1, 0))

@@ -1,0 +1,43 @@
+"""Likelihood of targets under a readout, for both target spaces."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Shaped
+from torch import Tensor
+
+from nounroll.batch import Categorical, Space
+
+_LOG_SCALE_LIMIT = 7.0  # a Gaussian's log standard deviation is held within ±7: neither 0 nor inf
+
+
+def negative_log_likelihood(
+    space: Space, outputs: Float[Tensor, "*n V"], targets: Shaped[Tensor, "..."]
+) -> Float[Tensor, "*n"]:
+    """-log p(y) in nats, for each element.
+
+    Categorical: cross-entropy of the logits. Real: outputs are (mean, log scale) and the loss is that
+    of a diagonal Gaussian, summed over coordinates.
+    """
+    if isinstance(space, Categorical):
+        flat = F.cross_entropy(outputs.flatten(0, -2).float(), targets.flatten(), reduction="none")
+        return flat.view(targets.shape)
+    mean, log_scale = outputs.float().chunk(2, dim=-1)
+    log_scale = _LOG_SCALE_LIMIT * torch.tanh(log_scale / _LOG_SCALE_LIMIT)
+    z = (targets - mean) * torch.exp(-log_scale)
+    return (0.5 * z**2 + log_scale + 0.5 * math.log(2 * math.pi)).sum(-1)
+
+
+def masked_mean(values: Float[Tensor, "*n"], mask: Bool[Tensor, "*n"]) -> Float[Tensor, ""]:
+    """Mean over True elements; 0 (with a gradient of 0) when there are none."""
+    return torch.where(mask, values, 0.0).sum() / mask.sum().clamp(min=1)
+
+
+def hits(
+    space: Space, outputs: Float[Tensor, "*n V"], targets: Shaped[Tensor, "..."]
+) -> Float[Tensor, "*n"]:
+    """1 where the most likely symbol is the target (Categorical); the negative squared error (Real)."""
+    if isinstance(space, Categorical):
+        return (outputs.argmax(-1) == targets).float()
+    return -(outputs.chunk(2, dim=-1)[0] - targets).square().sum(-1)

@@ -1,0 +1,165 @@
+"""A run as typed settings: one tree of dataclasses, validated once.
+
+Each part of the tree is owned by the code that uses it; this file only puts them together and reads them
+from YAML, from dotted overrides (``teacher.width=128``) and from keyword arguments.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from nounroll.cells.base import CellSettings
+from nounroll.methods import BPTTSettings, DMTSettings, SMTSettings, parse_chain
+from nounroll.teacher import TeacherSettings
+from nounroll.training.settings import TrainingSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskSettings:
+    """Which task, and its own options (``nounroll tasks`` lists both)."""
+
+    kind: str
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """All that decides a run.
+
+    Args:
+        name: of the run; its folder is runs/NAME.
+        task: source of sequences.
+        length: T, in time steps.
+        method: a chain such as smt+dmt, bptt or smt+dmt+bptt.
+        readout_width: hidden width of the student's readout.
+        cell, teacher, smt, dmt, bptt, training: see each.
+    """
+
+    name: str = "run"
+    task: TaskSettings
+    length: int
+    method: str = "smt+dmt"
+    readout_width: int = 256
+    cell: CellSettings = field(default_factory=CellSettings)
+    teacher: TeacherSettings = field(default_factory=TeacherSettings)
+    smt: SMTSettings = field(default_factory=SMTSettings)
+    dmt: DMTSettings = field(default_factory=DMTSettings)
+    bptt: BPTTSettings = field(default_factory=BPTTSettings)
+    training: TrainingSettings = field(default_factory=lambda: TrainingSettings(seconds=300.0))
+
+    def __post_init__(self) -> None:
+        parse_chain(self.method)
+        for name in ("length", "readout_width"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        if not self.name or Path(self.name).name != self.name:
+            raise ValueError(f"name is {self.name!r}; it must be a plain folder name")
+
+    def to_yaml(self) -> str:
+        """The whole recipe, defaults written out."""
+        return yaml.safe_dump(_plain(dataclasses.asdict(self)), sort_keys=False)
+
+
+def parse(document: Mapping[str, Any], overrides: Iterable[str] = ()) -> Recipe:
+    """A recipe from nested mappings, with ``dotted.name=value`` overrides on top.
+
+    Raises:
+        ValueError: an unknown name, a value of the wrong type or out of range; the message names it.
+    """
+    tree = _plain(document)
+    for override in overrides:
+        name, equals, text = override.partition("=")
+        if not equals:
+            raise ValueError(f"--set got {override!r}; it takes NAME=VALUE, such as teacher.width=128")
+        *path, last = name.strip().split(".")
+        branch = tree
+        for part in path:
+            branch = branch.setdefault(part, {})
+            if not isinstance(branch, dict):
+                raise ValueError(f"{name} cannot be set: {part} is not a group of settings")
+        branch[last] = _value(text)
+    if "training" in tree and isinstance(tree["training"], dict):
+        _one_budget(tree["training"], overrides)
+    return _build(Recipe, tree, "")
+
+
+def load(path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
+    """The recipe in a YAML file.
+
+    Raises:
+        ValueError: the file is missing, is no YAML, or holds no good recipe.
+    """
+    path = Path(path)
+    try:
+        document = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"recipe {path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    except yaml.YAMLError as error:
+        raise ValueError(f"recipe {path} is no YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(document, dict):
+        raise ValueError(f"recipe {path} holds {type(document).__name__}; it must hold names and values")
+    return parse({"name": path.stem, **document}, overrides)
+
+
+def _one_budget(training: dict[str, Any], overrides: Iterable[str]) -> None:
+    """An override of one budget takes the place of the other."""
+    given = {override.partition("=")[0].strip() for override in overrides}
+    for mine, other in (("seconds", "steps"), ("steps", "seconds")):
+        if f"training.{mine}" in given and f"training.{other}" not in given:
+            training.pop(other, None)
+
+
+def _build(kind: type, tree: Any, path: str) -> Any:
+    """An instance of a settings dataclass. Names are checked here, types by jsonargparse, ranges by the class."""
+    if not isinstance(tree, dict):
+        raise ValueError(f"{path or 'recipe'} is {tree!r}; it must be a group of settings")
+    fields = {f.name: f for f in dataclasses.fields(kind)}
+    for name in tree:
+        if name not in fields:
+            raise ValueError(f"{_join(path, name)} is unknown; {path or 'a recipe'} has {', '.join(fields)}")
+    for name, one in fields.items():
+        required = one.default is dataclasses.MISSING and one.default_factory is dataclasses.MISSING
+        if required and name not in tree:
+            raise ValueError(f"{_join(path, name)} is missing; a recipe needs it")
+    values: dict[str, Any] = {}
+    for name, value in tree.items():
+        if dataclasses.is_dataclass(fields[name].type):
+            values[name] = _build(fields[name].type, value, _join(path, name))  # type: ignore[arg-type]
+        else:
+            values[name] = _typed(_join(path, name), fields[name].type, value)
+    return kind(**values)
+
+
+def _typed(name: str, wanted: Any, value: Any) -> Any:
+    from jsonargparse import ArgumentParser
+
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--value", type=wanted)
+    try:
+        return parser.parse_object({"value": value}).value
+    except Exception as error:  # jsonargparse's own error type is argparse's
+        shown = getattr(wanted, "__name__", None) if isinstance(wanted, type) else None
+        shown = shown or str(wanted).replace("typing.", "").replace("Literal", "one of ")
+        raise ValueError(f"{name} is {value!r}; it must be {shown}") from error
+
+
+def _value(text: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+
+
+def _join(path: str, name: object) -> str:
+    return f"{path}.{name}" if path else str(name)
+
+
+def _plain(value: Any) -> Any:
+    """Mappings as dicts and tuples as lists, so that YAML can hold it."""
+    if isinstance(value, Mapping):
+        return {key: _plain(one) for key, one in value.items()}
+    return [_plain(one) for one in value] if isinstance(value, tuple | list) else value

@@ -1,0 +1,255 @@
+"""A run: from a recipe to a trained student, in memory or in a folder.
+
+A run's folder is readable without this program::
+
+    recipe.yaml      all settings, defaults written out
+    metrics.jsonl    one record per line
+    checkpoints/     see nounroll.training.checkpoint
+    student/         model.safetensors and config.json: all that is deployed
+    metrics.json     the last figures
+"""
+
+import copy
+import fcntl
+import json
+import math
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from nounroll import data
+from nounroll.cells.base import check_cell
+from nounroll.data.task import SequenceTask, draw
+from nounroll.methods import BPTT, DMT, SMT, parse_chain
+from nounroll.methods.base import Method
+from nounroll.methods.cost import training_cost
+from nounroll.recipe import Recipe, TaskSettings, load, parse
+from nounroll.rollout.evaluate import evaluate, validation_batches
+from nounroll.student import Student
+from nounroll.teacher import Teacher, build_teacher
+from nounroll.training.loop import Link, Loop
+
+CUSTOM = "custom"  # the kind of a task that is an object of the user's
+
+
+@dataclass
+class Run:
+    """What ``fit`` returns.
+
+    Attributes:
+        recipe: all settings.
+        student: trained; on the CPU, in evaluation mode.
+        metrics: loss (nats per scored element), bits, accuracy or rmse, drift, steps, tokens, flops,
+            sequential_flops, seconds; measured on held-out sequences that training never looked at.
+        history: the records of metrics.jsonl.
+        teacher: for analysis; None after bptt alone.
+        task: source of the sequences.
+        folder: where it is kept, or None.
+        finished: False when it was stopped before its budget was spent.
+    """
+
+    recipe: Recipe
+    student: Student
+    metrics: dict[str, float]
+    history: list[dict[str, Any]] = field(repr=False)
+    teacher: Teacher | None = field(repr=False)
+    task: SequenceTask = field(repr=False)
+    folder: Path | None = None
+    finished: bool = True
+
+
+def fit(
+    task: SequenceTask,
+    *,
+    method: str = "smt+dmt",
+    cell: str | nn.Module = "mlp",
+    length: int = 128,
+    seconds: float | None = None,
+    steps: int | None = None,
+    seed: int = 0,
+    out: str | Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+    progress: bool = False,
+) -> Run:
+    """Train a recurrent network on a task.
+
+    Args:
+        task: the user's own, or one of ``nounroll.data``.
+        method: chain of smt, dmt and bptt.
+        cell: a kind (mlp, transformer, gru, lstm, elman) or a module (see ``nounroll.cells.base``), which is
+            trained in place.
+        length: T, in time steps.
+        seconds: wall-clock budget; 120 when ``steps`` is left out too.
+        steps: budget in optimiser steps, in place of ``seconds``.
+        seed: of data, weights and all random choices.
+        out: folder to keep the run in; nothing is written without it.
+        settings: any other setting of a recipe, by its dotted name: ``{"teacher.width": 256}``.
+        progress: show a bar on stderr.
+
+    Raises:
+        ValueError: a setting, the task's data or the cell is not usable; the message says which and why.
+    """
+    if not isinstance(task, SequenceTask):
+        raise ValueError(f"task is a {type(task).__name__}; it must be a nounroll.SequenceTask")
+    tree: dict[str, Any] = {"task": {"kind": CUSTOM}, "length": length, "method": method, "training": {"seed": seed}}
+    if isinstance(cell, str):
+        tree["cell"] = {"kind": cell}
+    tree["training"] |= {"steps": steps} if steps is not None else {}
+    if seconds is not None or steps is None:
+        tree["training"]["seconds"] = 120.0 if seconds is None else seconds
+    overrides = [f"{name}={json.dumps(value)}" for name, value in (settings or {}).items()]
+    recipe = parse(tree, overrides)
+    own_cell = cell if isinstance(cell, nn.Module) else None
+    if not isinstance(cell, str | nn.Module):
+        raise ValueError(f"cell is a {type(cell).__name__}; it must be a kind such as 'mlp', or a torch.nn.Module")
+    return train(recipe, task, own_cell, folder=Path(out) if out else None, progress=progress)
+
+
+def train(
+    recipe: Recipe,
+    task: SequenceTask | None = None,
+    cell: nn.Module | None = None,
+    *,
+    folder: Path | None = None,
+    resume: bool = False,
+    progress: bool = False,
+    stop: Callable[[], bool] = lambda: False,
+) -> Run:
+    """Train what a recipe says, or go on with a run that was interrupted.
+
+    Args:
+        recipe: all settings.
+        task: in place of the recipe's, for a task that is the user's own object.
+        cell: in place of the recipe's, for the user's own module.
+        folder: where the run is kept; None keeps nothing.
+        resume: go on from the newest checkpoint in ``folder``.
+        progress: show a bar on stderr.
+        stop: asked after each step; True ends the run with a checkpoint.
+
+    Raises:
+        ValueError: the data, the cell or the folder is not usable.
+        TrainingError: the losses stopped being finite.
+    """
+    task = task or data.build(recipe.task.kind, recipe.task.options)
+    chain = parse_chain(recipe.method)
+    seed = recipe.training.seed
+    example = draw(task, 2, recipe.length, seed, "trial")
+    draw(task.validation(), 2, recipe.length, seed, "trial")
+    if cell is not None:
+        check_cell(cell, task.inputs, example.inputs[:, 0])
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        student = Student(task.inputs, task.targets, cell or recipe.cell, readout_width=recipe.readout_width)
+        teacher = build_teacher(recipe.teacher, task.inputs, task.targets, student.cell) if "smt" in chain else None
+    links = [_link(name, recipe, student, teacher) for name in chain]
+    with _held(folder):
+        if folder is not None and not resume:
+            _claim(folder, recipe)
+        loop = Loop(
+            task=task, length=recipe.length, student=student, teacher=teacher, chain=links,
+            settings=recipe.training, folder=folder, progress=progress,
+        )  # fmt: skip
+        if resume and not loop.load():
+            raise ValueError(f"{folder} holds no checkpoint; train it from the start")
+        finished = loop.run(stop)
+        for part in (student, teacher):
+            if part is not None:
+                part.to("cpu").eval()
+        metrics = _final_metrics(loop, links, seed)
+        if folder is not None:
+            student.save_pretrained(folder / "student")
+            (folder / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
+    return Run(recipe, student, metrics, loop.history, teacher, task, folder, finished)
+
+
+def open_run(folder: str | Path) -> tuple[Recipe, Path]:
+    """The recipe of a run's folder.
+
+    Raises:
+        ValueError: the folder holds no run.
+    """
+    folder = Path(folder)
+    if not (folder / "recipe.yaml").is_file():
+        raise ValueError(f"{folder} holds no run; there is no recipe.yaml in it")
+    return load(folder / "recipe.yaml"), folder
+
+
+def open_student(folder: str | Path) -> tuple[Recipe, SequenceTask, Student]:
+    """Recipe, task and trained student of a run's folder.
+
+    Raises:
+        ValueError: the folder holds no run, its task is the user's own, or nothing was trained yet.
+    """
+    recipe, folder = open_run(folder)
+    if recipe.task.kind == CUSTOM:
+        raise ValueError(f"{folder} was trained on a task of your own; open it in Python, with that task")
+    if not (folder / "student" / "config.json").is_file():
+        raise ValueError(f"{folder} holds no trained student yet; go on with: nounroll resume {folder}")
+    return recipe, data.build(recipe.task.kind, recipe.task.options), Student.from_pretrained(folder / "student")
+
+
+def _link(name: str, recipe: Recipe, student: Student, teacher: Teacher | None) -> Link:
+    settings: Any = getattr(recipe, name)
+    method: Method
+    if name == "bptt":
+        method = BPTT(student, settings)
+    else:
+        assert teacher is not None
+        method = SMT(student, teacher, settings) if name == "smt" else DMT(student, teacher, settings)
+    return Link(name, method, settings.share, settings.learning_rate)
+
+
+def _final_metrics(loop: Loop, links: list[Link], seed: int) -> dict[str, float]:
+    """The last figures, on a fresh draw of held-out sequences, and what they cost."""
+    counters = loop.counters
+    sequences = 4 * loop.settings.evaluation_sequences
+    batches = validation_batches(loop.task, sequences, loop.length, seed, stream="test")
+    metrics: dict[str, float] = evaluate(loop.student, batches, loop.teacher.memories if loop.teacher else None)
+    metrics |= {"steps": counters.step, "tokens": counters.total_tokens}
+    metrics |= training_cost(
+        {link.name: link.method for link in links}, loop.task, counters.tokens, loop.settings.batch_size, loop.length
+    )
+    metrics["seconds"] = round(counters.seconds + counters.link_seconds, 2)
+    return {name: value for name, value in metrics.items() if math.isfinite(value)}
+
+
+def _claim(folder: Path, recipe: Recipe) -> None:
+    """Start a run's folder, unless another run is in it."""
+    if (folder / "recipe.yaml").exists() or (folder / "checkpoints").exists():
+        raise ValueError(f"{folder} already holds a run; choose another folder, or: nounroll resume {folder}")
+    (folder / "recipe.yaml").write_text(recipe.to_yaml())
+
+
+@contextmanager
+def _held(folder: Path | None) -> Iterator[None]:
+    """Keep a second process out of a run's folder."""
+    if folder is None:
+        yield
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT)
+    except OSError as error:
+        raise ValueError(f"run folder {folder} cannot be written: {error.strerror}") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise ValueError(f"{folder} is in use by another process; wait for it or choose another folder") from None
+    else:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def copy_cell(cell: str | nn.Module) -> str | nn.Module:
+    """A cell for one more run: a module is trained in place, so each run gets its own."""
+    return cell if isinstance(cell, str) else copy.deepcopy(cell)
+
+
+__all__ = ["CUSTOM", "Run", "TaskSettings", "copy_cell", "fit", "open_run", "open_student", "train"]

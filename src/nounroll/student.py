@@ -1,0 +1,201 @@
+"""The student: empty memory, cell, readout. All that is deployed.
+
+    m_{-1} = m_∅,   m_t = f(m_{t-1}, x_t),   p(y_t | x_0 .. x_t) = g(m_t)
+
+This module imports no teacher, no method and no training code.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Shaped
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from nounroll.batch import Categorical, Real, Space
+from nounroll.cells import build_cell
+from nounroll.cells.base import CellSettings, constrain, observe
+
+_WEIGHTS, _CONFIG = "model.safetensors", "config.json"
+
+
+class Readout(nn.Module):
+    """g: what the cell lets be seen of a memory -> V logits (or Gaussian parameters). One hidden layer."""
+
+    def __init__(self, features: int, size: int, width: int) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(features, width)
+        self.out = nn.Linear(width, size)
+
+    def forward(self, features: Float[Tensor, "... F"]) -> Float[Tensor, "... V"]:
+        return self.out(F.gelu(self.hidden(features)))
+
+
+class Student(nn.Module):
+    """A recurrent network: constant memory and constant work per step.
+
+    Args:
+        inputs: space of x_t.
+        targets: space of y_t.
+        cell: a CellSettings, or the user's own cell module (see ``nounroll.cells.base``).
+        readout_width: hidden width of the readout, 256 by default.
+    """
+
+    def __init__(
+        self, inputs: Space, targets: Space, cell: CellSettings | nn.Module | None = None, *, readout_width: int = 256
+    ) -> None:
+        super().__init__()
+        self.inputs, self.targets = inputs, targets
+        self.settings = CellSettings() if cell is None else cell if isinstance(cell, CellSettings) else None
+        self.readout_width = readout_width
+        self.cell: Any = cell if isinstance(cell, nn.Module) else build_cell(self.settings or CellSettings(), inputs)
+        self.memory_shape: tuple[int, int] = tuple(int(n) for n in self.cell.memory_shape)  # type: ignore[assignment]
+        self.empty_memory = nn.Parameter(constrain(self.cell, 0.1 * torch.randn(self.memory_shape)).detach())
+        features = observe(self.cell, self.empty_memory).shape[-1]
+        self.head = Readout(features, targets.readout_size, readout_width)
+
+    # -- one step ---------------------------------------------------------------------------------
+
+    def initial_memory(self, batch_size: int) -> Float[Tensor, "B K d"]:
+        """m_∅ for each row."""
+        return self.empty_memory.expand(batch_size, *self.memory_shape)
+
+    def step(self, inputs: Shaped[Tensor, "B *x"], memory: Float[Tensor, "B K d"]) -> Float[Tensor, "B K d"]:
+        """m_t from x_t and m_{t-1}."""
+        return self.cell.step(inputs, memory)
+
+    def readout(self, memory: Float[Tensor, "... K d"]) -> Float[Tensor, "... V"]:
+        """Logits of y_t (Categorical), or its mean and log scale (Real), from m_t."""
+        return self.head(observe(self.cell, memory))
+
+    # -- over time --------------------------------------------------------------------------------
+
+    def rollout(
+        self, inputs: Shaped[Tensor, "B T *x"], memory: Float[Tensor, "B K d"] | None = None
+    ) -> Float[Tensor, "B T1 K d"]:
+        """All memories on the way through ``inputs``: (B, T+1, K, d); index 0 is ``memory`` (m_∅ by default).
+
+        Uses the cell's fused ``unroll`` where it has one; ``stepped_rollout`` is its twin.
+        """
+        start = self.initial_memory(inputs.shape[0]) if memory is None else memory
+        if getattr(self.cell, "unroll", None) is None:
+            return self.stepped_rollout(inputs, start)
+        return torch.cat([start[:, None], self.cell.unroll(inputs, start)], dim=1)
+
+    def stepped_rollout(
+        self, inputs: Shaped[Tensor, "B T *x"], memory: Float[Tensor, "B K d"] | None = None
+    ) -> Float[Tensor, "B T1 K d"]:
+        """``rollout``, one step after another."""
+        memories = [self.initial_memory(inputs.shape[0]) if memory is None else memory]
+        for t in range(inputs.shape[1]):
+            memories.append(self.cell.step(inputs[:, t], memories[-1]))
+        return torch.stack(memories, dim=1)
+
+    @torch.no_grad()
+    def generate(
+        self,
+        prompt: Shaped[Tensor, "B P *x"],
+        steps: int,
+        *,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Shaped[Tensor, "B steps *y"]:
+        """Continue a prompt: each y_t drawn from the readout is the next input.
+
+        Args:
+            prompt: the first inputs, P >= 1; the memory before them is m_∅.
+            steps: how many elements to draw.
+            temperature: of the distribution; 0 takes the most likely element.
+            top_k: draw among the k most likely symbols only (Categorical).
+            generator: source of the draws; the same state, the same result.
+
+        Raises:
+            ValueError: the prompt is empty or outside the space, or a setting is out of range.
+        """
+        if prompt.shape[1] < 1:
+            raise ValueError("prompt is empty; generation needs at least one input")
+        if temperature < 0:
+            raise ValueError(f"temperature is {temperature}; it must be at least 0")
+        self.inputs.check("prompt", prompt)
+        memory = self.rollout(prompt)[:, -1]
+        drawn = []
+        for index in range(steps):
+            drawn.append(self._draw(self.readout(memory), temperature, top_k, generator))
+            if index + 1 < steps:
+                memory = self.step(drawn[-1], memory)
+        return torch.stack(drawn, dim=1)
+
+    def _draw(self, outputs: Tensor, temperature: float, top_k: int | None, generator: torch.Generator | None) -> Tensor:
+        if isinstance(self.targets, Real):
+            mean, log_scale = outputs.chunk(2, dim=-1)
+            noise = torch.randn(mean.shape, generator=generator).to(mean)
+            return mean + temperature * log_scale.clamp(-7, 7).exp() * noise
+        if temperature == 0:
+            return outputs.argmax(-1)
+        logits = outputs / temperature
+        if top_k is not None:
+            kept = logits.topk(min(top_k, logits.shape[-1])).values[:, -1:]
+            logits = logits.masked_fill(logits < kept, -torch.inf)
+        probabilities = logits.softmax(-1).cpu()
+        return torch.multinomial(probabilities, 1, generator=generator)[:, 0].to(outputs.device)
+
+    # -- files ------------------------------------------------------------------------------------
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write ``model.safetensors`` and ``config.json`` into ``folder``."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        config = {
+            "format": 1,
+            "inputs": _space_to_json(self.inputs),
+            "targets": _space_to_json(self.targets),
+            "readout_width": self.readout_width,
+            "cell": vars(self.settings) if self.settings else {"kind": "custom", "class": type(self.cell).__name__},
+        }
+        (folder / _CONFIG).write_text(json.dumps(config, indent=2) + "\n")
+        save_file({name: t.detach().cpu().contiguous() for name, t in self.state_dict().items()}, folder / _WEIGHTS)
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path, cell: nn.Module | None = None) -> "Student":
+        """The student that ``save_pretrained`` wrote, in evaluation mode, on the CPU.
+
+        Args:
+            folder: where it was saved.
+            cell: for a student with the user's own cell, a module of the same class and sizes.
+
+        Raises:
+            ValueError: the folder holds no student, or the cell is missing or does not fit.
+        """
+        folder = Path(folder)
+        if not (folder / _CONFIG).is_file() or not (folder / _WEIGHTS).is_file():
+            raise ValueError(f"{folder} holds no student; it needs {_CONFIG} and {_WEIGHTS}")
+        try:
+            config = json.loads((folder / _CONFIG).read_text())
+            own = config["cell"]["kind"] == "custom"
+            if own and cell is None:
+                raise ValueError(
+                    f"{folder} was trained with its own cell {config['cell']['class']};"
+                    f" pass one of the same sizes: from_pretrained(folder, cell=...)"
+                )
+            student = cls(
+                _space_from_json(config["inputs"]),
+                _space_from_json(config["targets"]),
+                cell if own else CellSettings(**config["cell"]),
+                readout_width=config["readout_width"],
+            )
+            student.load_state_dict(load_file(folder / _WEIGHTS))
+        except (KeyError, TypeError, RuntimeError, OSError, json.JSONDecodeError) as error:
+            raise ValueError(f"{folder} holds no readable student: {' '.join(str(error).split())}") from error
+        return student.eval()
+
+
+def _space_to_json(space: Space) -> dict[str, Any]:
+    return {"kind": "categorical", "n": space.n} if isinstance(space, Categorical) else {"kind": "real", "d": space.d}
+
+
+def _space_from_json(document: dict[str, Any]) -> Space:
+    return Categorical(document["n"]) if document["kind"] == "categorical" else Real(document["d"])

@@ -1,0 +1,87 @@
+"""What a teacher is: an encoder E, a memory head, and a decoder D."""
+
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import torch
+from jaxtyping import Float, Int, Shaped
+from torch import Tensor, nn
+
+from nounroll.batch import Space
+from nounroll.cells.base import constrain
+from nounroll.teacher.decoder import Decoder
+
+
+@dataclass(frozen=True, kw_only=True)
+class TeacherSettings:
+    """The teacher's form and size.
+
+    Args:
+        kind: "causal" labels all prefixes in one pass; "window" is the paper's bidirectional encoder, one
+            pass a prefix.
+        width: of the encoder and the decoder.
+        layers: blocks of the encoder.
+        heads: attention heads of both.
+        token_shift: mix each input with the one before it, ahead of the first block (causal encoder, decoder).
+        reader: refine each memory by one layer of attention over the encoder's states (causal encoder).
+        decoder_layers: blocks of the decoder; 0 leaves the decoder out and the dense readout alone remains.
+        context: longest prefix that the window encoder sees, in time steps.
+    """
+
+    kind: Literal["causal", "window"] = "causal"
+    width: int = 128
+    layers: int = 2
+    heads: int = 4
+    token_shift: bool = True
+    reader: bool = False
+    decoder_layers: int = 1
+    context: int = 256
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("causal", "window"):
+            raise ValueError(f"teacher.kind is {self.kind!r}; it must be one of causal, window")
+        for name, least in (("width", 2), ("layers", 1), ("heads", 1), ("decoder_layers", 0), ("context", 1)):
+            if getattr(self, name) < least:
+                raise ValueError(f"teacher.{name} is {getattr(self, name)}; it must be at least {least}")
+        if self.width % self.heads or (self.width // self.heads) % 2:
+            raise ValueError(
+                f"teacher.heads is {self.heads}; it must divide teacher.width {self.width} into even head widths"
+            )
+
+
+class Encoder(Protocol):
+    """Prefixes -> hidden states. ``positions`` index memories: 0 is the empty prefix, t + 1 is x_0 .. x_t."""
+
+    def __call__(
+        self, inputs: Shaped[Tensor, "B T *x"], positions: Int[Tensor, "B S"] | None
+    ) -> Float[Tensor, "B S width"]: ...
+
+
+class Teacher(nn.Module):
+    """E, the memory head and D.
+
+    The memory head is a linear map to K d numbers, passed through the cell's ``constrain``, so that
+    every label is a memory that the cell can hold.
+    """
+
+    def __init__(
+        self, settings: TeacherSettings, inputs: Space, targets: Space, cell: object, encoder: nn.Module
+    ) -> None:
+        super().__init__()
+        self.settings = settings
+        self.encoder = encoder
+        self._cell: tuple[Any] = (cell,)  # in a tuple: the cell's weights are the student's, not the teacher's
+        self.memory_shape: tuple[int, int] = tuple(cell.memory_shape)  # type: ignore[attr-defined]
+        self.head = nn.Linear(settings.width, self.memory_shape[0] * self.memory_shape[1])
+        self.decoder = Decoder(settings, inputs, targets, self.memory_shape) if settings.decoder_layers else None
+
+    def memories(
+        self, inputs: Shaped[Tensor, "B T *x"], positions: Int[Tensor, "B S"] | None = None
+    ) -> Float[Tensor, "B S K d"]:
+        """Memory labels at ``positions`` (0 .. T); at all T + 1 of them when left out."""
+        raw = self.head(self.encoder(inputs, positions)).unflatten(-1, self.memory_shape)
+        return constrain(self._cell[0], raw)
+
+    def empty_memory(self, inputs: Shaped[Tensor, "B T *x"]) -> Float[Tensor, "K d"]:
+        """m_∅: the label of the empty prefix. ``inputs`` lend their form only; no value of theirs is read."""
+        return self.memories(inputs[:1, :1], torch.zeros(1, 1, dtype=torch.int64, device=inputs.device))[0, 0]

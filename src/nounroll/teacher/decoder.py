@@ -1,0 +1,43 @@
+"""The predictive-state decoder: a memory must suffice to predict the future."""
+
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor, nn
+
+from nounroll.batch import Space
+from nounroll.nn.block import Transformer
+from nounroll.nn.embedding import InputEmbedding
+from nounroll.nn.shift import TokenShift
+
+if TYPE_CHECKING:
+    from nounroll.teacher.base import TeacherSettings
+
+
+class Decoder(nn.Module):
+    """D, a causal Transformer over [m_t, x_{t+1}, x_{t+2}, ...] (arXiv 2606.06479, Eq. 2)::
+
+        sees       m^1 .. m^K  x_{t+1}  x_{t+2}
+        predicts         y_t   y_{t+1}  y_{t+2}
+    """
+
+    def __init__(
+        self, settings: "TeacherSettings", inputs: Space, targets: Space, memory_shape: tuple[int, int]
+    ) -> None:
+        super().__init__()
+        width = settings.width
+        self.embed = InputEmbedding(inputs, width)
+        self.enter = nn.Linear(memory_shape[1], width)
+        self.place = nn.Parameter(torch.randn(memory_shape[0], width) * width**-0.5)
+        self.shift = TokenShift(width) if settings.token_shift else nn.Identity()
+        self.trunk = Transformer(width, settings.decoder_layers, settings.heads, causal=True, rotary=True)
+        self.out = nn.Linear(width, targets.readout_size)
+
+    def forward(
+        self, memory: Float[Tensor, "N K d"], future: Shaped[Tensor, "N F *x"]
+    ) -> Float[Tensor, "N F1 V"]:
+        """Predictions of y_t .. y_{t+F} from m_t and the F inputs after x_t: (N, F + 1, V)."""
+        tokens = self.enter(memory) + self.place
+        states = self.trunk(self.shift(torch.cat([tokens, self.embed(future)], dim=1)))
+        return self.out(states[:, memory.shape[1] - 1 :])

@@ -1,0 +1,49 @@
+"""The paper's encoder: a bidirectional Transformer over each prefix by itself (arXiv 2606.06479, Sec. 3)."""
+
+import torch
+from jaxtyping import Float, Int, Shaped
+from torch import Tensor, nn
+
+from nounroll.batch import Space
+from nounroll.nn.block import Transformer
+from nounroll.nn.embedding import InputEmbedding
+from nounroll.teacher.base import TeacherSettings
+
+_ROWS = 256  # prefixes encoded at a time when all are asked for
+
+
+class WindowEncoder(nn.Module):
+    """Encodes the last ``context`` inputs of each prefix, all seeing all, and reads the state of a last token.
+
+    Every prefix costs a pass of its own: use it to reproduce the paper and as the baseline of speed.
+    """
+
+    def __init__(self, settings: TeacherSettings, inputs: Space) -> None:
+        super().__init__()
+        width = settings.width
+        self.context = settings.context
+        self.embed = InputEmbedding(inputs, width)
+        self.summary = nn.Parameter(torch.randn(width) * width**-0.5)
+        self.trunk = Transformer(width, settings.layers, settings.heads, causal=False, rotary=True)
+
+    def forward(
+        self, inputs: Shaped[Tensor, "B T *x"], positions: Int[Tensor, "B S"] | None
+    ) -> Float[Tensor, "B S width"]:
+        batch, time = inputs.shape[:2]
+        if positions is None:
+            positions = torch.arange(time + 1, device=inputs.device).expand(batch, -1)
+        rows = torch.arange(batch, device=inputs.device)[:, None].expand_as(positions).flatten()
+        parts = [
+            self._encode(inputs, row, position)
+            for row, position in zip(rows.split(_ROWS), positions.flatten().split(_ROWS), strict=True)
+        ]
+        return torch.cat(parts).view(*positions.shape, -1)
+
+    def _encode(self, inputs: Tensor, rows: Int[Tensor, "N"], positions: Int[Tensor, "N"]) -> Float[Tensor, "N width"]:
+        """The window ends at x_{position - 1}. Places before the start are hidden."""
+        span = min(self.context, inputs.shape[1])
+        times = positions[:, None] - span + torch.arange(span, device=inputs.device)
+        window = self.embed(inputs[rows[:, None], times.clamp(min=0)])
+        summary = self.summary.expand(window.shape[0], 1, -1)
+        visible = torch.nn.functional.pad(times >= 0, (0, 1), value=True)[:, None, None]
+        return self.trunk(torch.cat([window, summary], dim=1), visible)[:, -1]

@@ -1,0 +1,67 @@
+"""What a run tells: metrics.jsonl for programs, a progress bar for people."""
+
+import json
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+
+class MetricsFile:
+    """JSON lines, one record each, flushed as they come. ``None`` as path keeps nothing.
+
+    On resume, records after the checkpoint's step are dropped, so that the file reads as if the run had
+    never stopped.
+    """
+
+    def __init__(self, path: Path | None, keep_to_step: int | None = None) -> None:
+        self.path = path
+        if path is None:
+            return
+        kept: list[str] = []
+        if keep_to_step is not None and path.is_file():
+            for line in path.read_text().splitlines():
+                try:
+                    if json.loads(line)["step"] <= keep_to_step:
+                        kept.append(line)
+                except (json.JSONDecodeError, KeyError):  # the line that the process died in
+                    break
+        path.write_text("".join(line + "\n" for line in kept))
+
+    def write(self, record: dict[str, Any]) -> None:
+        if self.path is not None:
+            with self.path.open("a") as file:
+                file.write(json.dumps(record) + "\n")
+
+
+class Bar:
+    """One progress bar per method, on stderr: share of the budget, losses, tokens per second, time left."""
+
+    def __init__(self, visible: bool) -> None:
+        self._progress = Progress(
+            TextColumn("[bold]{task.description:>5}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.percentage:3.0f}%"),
+            TextColumn("{task.fields[status]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=Console(file=sys.stderr),
+            disable=not visible,
+        )
+        self._task: Any = None
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._progress.stop()
+
+    def start(self, name: str) -> None:
+        self._task = self._progress.add_task(name, total=1.0, status="")
+
+    def update(self, progress: float, status: str) -> None:
+        self._progress.update(self._task, completed=min(progress, 1.0), status=status)

@@ -1,0 +1,277 @@
+"""The only training loop: it walks a chain of methods over one student.
+
+Every random choice is a pure function of (seed, stream, step), so the state of a run is its weights, its
+optimiser and a few counters. A checkpoint holds just that.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from nounroll.data.task import SequenceTask, draw
+from nounroll.methods.base import Method
+from nounroll.rollout.evaluate import evaluate, validation_batches
+from nounroll.seeding import generator
+from nounroll.student import Student
+from nounroll.teacher import Teacher
+from nounroll.training import checkpoint
+from nounroll.training.engine import Engine
+from nounroll.training.log import Bar, MetricsFile
+from nounroll.training.schedule import learning_rate, length_at, lengths
+from nounroll.training.settings import TrainingSettings
+
+_BAD_STEPS = 10  # non-finite steps in a row that end a run
+
+
+class TrainingError(RuntimeError):
+    """Training cannot go on: the losses are not finite any more."""
+
+
+@dataclass(frozen=True)
+class Link:
+    """One method of a chain, and its part of the budget."""
+
+    name: str
+    method: Method
+    share: float
+    learning_rate: float
+
+
+@dataclass
+class Counters:
+    """Where a run stands. All of it is saved."""
+
+    link: int = 0
+    step: int = 0
+    link_step: int = 0
+    link_seconds: float = 0.0
+    seconds: float = 0.0
+    evaluations: int = 0
+    skipped: int = 0
+    best: float = math.inf
+    tokens: dict[str, int] = field(default_factory=dict)  # "method/length" -> time steps trained on
+
+    @property
+    def total_tokens(self) -> int:
+        return sum(self.tokens.values())
+
+
+class Loop:
+    """A run in memory: its state, and how it goes on.
+
+    Args:
+        task: source of sequences.
+        length: T of the recipe, in time steps.
+        student: to be trained.
+        teacher: labels of drift, or None (bptt alone).
+        chain: methods in order.
+        settings: of the loop.
+        folder: where metrics and checkpoints go; None keeps nothing.
+        progress: show a progress bar on stderr.
+    """
+
+    def __init__(
+        self,
+        *,
+        task: SequenceTask,
+        length: int,
+        student: Student,
+        teacher: Teacher | None,
+        chain: list[Link],
+        settings: TrainingSettings,
+        folder: Path | None = None,
+        progress: bool = False,
+    ) -> None:
+        self.task, self.length, self.student, self.teacher = task, length, student, teacher
+        self.chain, self.settings, self.folder, self.progress = chain, settings, folder, progress
+        self.counters = Counters()
+        self.history: list[dict[str, Any]] = []
+        self.validation = validation_batches(task, settings.evaluation_sequences, length, settings.seed)
+        self.stages = [n for n in lengths(settings, length) if n == length or _can_sample(task, n)]
+        groups: dict[str, list[nn.Parameter]] = {"student": list(student.parameters())}
+        if teacher is not None:
+            groups["teacher"] = list(teacher.parameters())
+        self.engine = Engine(settings, groups)
+        self._best: dict[str, Tensor] = {}
+
+    # -- the loop ---------------------------------------------------------------------------------
+
+    def run(self, stop: Callable[[], bool] = lambda: False) -> bool:
+        """Train until the budget is spent.
+
+        Args:
+            stop: asked after every step; when it says yes, a checkpoint is written and the loop ends.
+
+        Returns:
+            True when the budget is spent, False when ``stop`` ended it.
+        """
+        metrics_path = self.folder / "metrics.jsonl" if self.folder else None
+        self._file = MetricsFile(metrics_path, keep_to_step=self.counters.step if self.counters.step else None)
+        with Bar(self.progress) as bar:
+            while self.counters.link < len(self.chain):
+                if not self._run_link(self.chain[self.counters.link], bar, stop):
+                    self.save()
+                    return False
+        return True
+
+    def _run_link(self, link: Link, bar: Bar, stop: Callable[[], bool]) -> bool:
+        c, s = self.counters, self.settings
+        method = self.engine.prepare(link.method)
+        forward = torch.compile(method) if s.compile else method
+        bar.start(link.name)
+        spent, clock, bad = c.link_seconds, time.perf_counter(), 0
+
+        def progress() -> float:
+            c.link_seconds = spent + time.perf_counter() - clock
+            return self._progress(link)
+
+        if c.link_step == 0 and c.step and link.method.improves_only:
+            self._evaluate(link, 0.0)  # the student that must not get worse
+        while (now := progress()) < 1:
+            length = length_at(s, self.stages, now) if link.name != "dmt" else self.length
+            size = s.batch_size * max(1, self.length // length)
+            batch = draw(self.task, size, length, s.seed, "train", c.step)
+            generators = (generator(s.seed, f"loss/{part}", c.step) for part in range(s.accumulate))
+            rate = link.learning_rate * learning_rate(s, now)
+            losses = self.engine.step(forward, batch, generators, now, rate)
+            c.step, c.link_step = c.step + 1, c.link_step + 1
+            key = f"{link.name}/{length}"
+            c.tokens[key] = c.tokens.get(key, 0) + size * length
+            bad = 0 if losses else bad + 1
+            c.skipped += losses is None
+            if bad >= _BAD_STEPS:
+                raise TrainingError(
+                    f"{link.name}: {bad} steps in a row had a loss or gradient that was not finite, the last at"
+                    f" step {c.step}; lower training.learning_rate ({s.learning_rate}) or look at the data"
+                )
+            now = progress()
+            if losses and (c.step % s.log_every == 0 or now >= 1):
+                self._log("train", link, now, length=length, rate=rate, **losses)
+            bar.update(now, _status(losses, c))
+            if now >= (c.evaluations + 1) / s.evaluations and now < 1:
+                self._evaluate(link, now)
+                c.evaluations = int(now * s.evaluations)
+                self.save()
+            if stop():
+                return False
+        self._finish(link)
+        return True
+
+    def _progress(self, link: Link) -> float:
+        """Share of the link's budget that is spent. Links share the run's budget by their ``share``."""
+        shares = [one.share for one in self.chain]
+        part = link.share / sum(shares)
+        if self.settings.steps is None:
+            assert self.settings.seconds is not None
+            return self.counters.link_seconds / (self.settings.seconds * part)
+        # Cumulative rounding, so that the links' steps add up to the run's.
+        index, total = self.chain.index(link), sum(shares)
+        before, after = (round(self.settings.steps * sum(shares[:n]) / total) for n in (index, index + 1))
+        return self.counters.link_step / (after - before) if after > before else 1.0
+
+    def _finish(self, link: Link) -> None:
+        """End a link: never hand over a student that is worse than the best one."""
+        c = self.counters
+        self._evaluate(link, 1.0)
+        if link.method.improves_only and self._best:
+            self.student.load_state_dict(self._best)
+        self._best = {}
+        c.seconds += c.link_seconds
+        c.link, c.link_step, c.link_seconds, c.evaluations, c.best = c.link + 1, 0, 0.0, 0, math.inf
+        self.save()
+
+    # -- looking ----------------------------------------------------------------------------------
+
+    def measure(self) -> dict[str, float]:
+        """The student on the held-out sequences, from m_∅; with the teacher's drift where there is one."""
+        training = self.student.training
+        self.student.eval()
+        metrics = evaluate(self.student, self.validation, self.teacher.memories if self.teacher else None)
+        self.student.train(training)
+        return metrics
+
+    def _evaluate(self, link: Link, progress: float) -> None:
+        link.method.finish()
+        metrics = self.measure()
+        self._log("evaluation", link, progress, **metrics)
+        if metrics["loss"] <= self.counters.best and math.isfinite(metrics["loss"]):
+            self.counters.best = metrics["loss"]
+            if link.method.improves_only:
+                self._best = {name: t.detach().clone() for name, t in self.student.state_dict().items()}
+
+    def _log(self, event: str, link: Link, progress: float, **values: Any) -> None:
+        c = self.counters
+        record = {
+            "event": event,
+            "method": link.name,
+            "step": c.step,
+            "tokens": c.total_tokens,
+            **values,
+            "progress": round(progress, 4),
+            "seconds": round(c.seconds + c.link_seconds, 2),
+        }
+        self.history.append(record)
+        self._file.write(record)
+
+    # -- saving -----------------------------------------------------------------------------------
+
+    def save(self) -> None:
+        """Write a checkpoint; nothing without a folder."""
+        if self.folder is None:
+            return
+        tensors, document = checkpoint.optimizer_state(self.engine.optimizer)
+        groups = {"student": self.student.state_dict(), "optimizer": tensors}
+        if self.teacher is not None:
+            groups["teacher"] = self.teacher.state_dict()
+        if self._best:
+            groups["best"] = self._best
+        counters = asdict(self.counters)
+        counters["best"] = None if math.isinf(self.counters.best) else self.counters.best
+        checkpoints = self.folder / "checkpoints"
+        folder = checkpoint.step_folder(checkpoints, self.counters.step)
+        checkpoint.write(folder, groups, {"counters": counters, "optimizer": document})
+        checkpoint.prune(checkpoints, self.settings.keep)
+
+    def load(self) -> bool:
+        """Go back to the newest checkpoint of the folder; False when there is none.
+
+        Raises:
+            CheckpointError: it is damaged or belongs to another recipe.
+        """
+        newest = checkpoint.newest(self.folder / "checkpoints") if self.folder else None
+        if newest is None:
+            return False
+        tensors, documents = checkpoint.read(newest)
+        try:
+            self.student.load_state_dict(tensors["student"])
+            if self.teacher is not None:
+                self.teacher.load_state_dict(tensors["teacher"])
+            counters = documents["counters"]
+            best = math.inf if counters["best"] is None else counters["best"]
+            self.counters = Counters(**{**counters, "best": best})
+        except (KeyError, TypeError, RuntimeError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise checkpoint.CheckpointError(f"{newest} does not fit this recipe: {reason}") from error
+        checkpoint.load_optimizer_state(self.engine.optimizer, tensors["optimizer"], documents["optimizer"])
+        self._best = {name: t.to(self.engine.device) for name, t in tensors.get("best", {}).items()}
+        return True
+
+
+def _can_sample(task: SequenceTask, length: int) -> bool:
+    """Whether a task gives sequences of a length: some have only one. Such a task gets no curriculum."""
+    try:
+        draw(task, 2, length, 0, "trial")
+    except (ValueError, RuntimeError, IndexError):
+        return False
+    return True
+
+
+def _status(losses: dict[str, float] | None, counters: Counters) -> str:
+    rate = counters.total_tokens / max(counters.seconds + counters.link_seconds, 1e-9)
+    return f"loss {losses['loss']:.3f}  {rate:,.0f} tok/s" if losses else "step skipped: not finite"

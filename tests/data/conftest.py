@@ -1,0 +1,15 @@
+"""Fixtures for the tests of the tasks."""
+
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+
+@pytest.fixture
+def datasets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The package ``datasets``, offline and with a cache of its own; the test is skipped without it."""
+    package = pytest.importorskip("datasets")
+    monkeypatch.setattr(package.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    monkeypatch.setattr(package.config, "HF_HUB_OFFLINE", True)
+    return package

@@ -1,0 +1,141 @@
+import gzip
+import io
+import struct
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from nounroll.batch import Categorical
+from nounroll.data.mnist import MNIST
+from nounroll.data.task import SequenceTask, draw
+
+
+def plain_images(count: int, first: int = 0) -> np.ndarray:
+    """Image i is grey i everywhere: what is read says which image it is from."""
+    return np.broadcast_to(np.arange(first, first + count, dtype=np.uint8)[:, None, None], (count, 28, 28))
+
+
+def idx(images: np.ndarray) -> bytes:
+    return struct.pack(">4B3I", 0, 0, 8, 3, *images.shape) + images.tobytes()
+
+
+def greys(task: SequenceTask) -> set[int]:
+    return set(draw(task, 400, 5, 0, "any").targets.unique().tolist())
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_idx_files(tmp_path: Path, suffix: str) -> None:
+    pack = gzip.compress if suffix else bytes
+    (tmp_path / f"train-images-idx3-ubyte{suffix}").write_bytes(pack(idx(plain_images(20))))
+    (tmp_path / f"t10k-images-idx3-ubyte{suffix}").write_bytes(pack(idx(plain_images(5, 100))))
+    (tmp_path / f"train-labels-idx1-ubyte{suffix}").write_bytes(pack(b"\0\0\x08\x01\0\0\0\0"))
+    task = MNIST(path=tmp_path, levels=256)
+    assert (task.inputs, task.targets) == (Categorical(257), Categorical(256))
+    assert (task.max_length, task.image_shape) == (784, (28, 28))
+    assert greys(task) == set(range(20))
+    assert greys(task.validation()) == set(range(100, 105))
+    small = MNIST(path=tmp_path, side=7, levels=2)
+    assert (small.max_length, small.image_shape) == (49, (7, 7))
+    assert greys(small) == {0}
+
+
+@pytest.mark.parametrize("name", ["m.csv", "m.csv.gz"])
+def test_csv_with_the_label_last(tmp_path: Path, name: str) -> None:
+    images = plain_images(50)
+    table = np.hstack([images.reshape(50, -1), np.full((50, 1), 9)])
+    text = io.StringIO()
+    np.savetxt(text, table, fmt="%d", delimiter=",")
+    content = text.getvalue().encode()
+    (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+    task = MNIST(path=str(tmp_path / name), levels=256)
+    train, held_out = greys(task), greys(task.validation())
+    assert train | held_out == set(range(50))
+    assert not train & held_out
+    assert len(held_out) == 5
+
+
+def test_tables_of_the_hub(tmp_path: Path, datasets: ModuleType) -> None:
+    image = pytest.importorskip("PIL.Image")
+    folder = tmp_path / "data"
+    folder.mkdir()
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.Value("int64")})
+    for part, first, count in (("train", 0, 20), ("test", 100, 5)):
+        pictures = [image.fromarray(np.ascontiguousarray(a)) for a in plain_images(count, first)]
+        table = datasets.Dataset.from_dict({"image": pictures, "label": [0] * count}, features=features)
+        table.to_parquet(folder / f"{part}-00000-of-00001.parquet")
+    task = MNIST(path=folder, levels=256)
+    assert greys(task) == set(range(20))
+    assert greys(task.validation()) == set(range(100, 105))
+    alone = MNIST(path=folder / "train-00000-of-00001.parquet", levels=256)
+    assert greys(alone) | greys(alone.validation()) == set(range(20))
+    table.save_to_disk(tmp_path / "disk")  # arrow files
+    saved = MNIST(path=tmp_path / "disk", levels=256)
+    assert greys(saved) | greys(saved.validation()) == set(range(100, 105))
+
+
+def test_tables_that_hold_no_images(tmp_path: Path, datasets: ModuleType) -> None:
+    path = tmp_path / "train.parquet"
+    datasets.Dataset.from_dict({"pixels": [1, 2]}).to_parquet(path)
+    with pytest.raises(ValueError, match=r"^mnist\.path is '.*'; its train files have no column 'image'$"):
+        MNIST(path=path)
+    datasets.Dataset.from_dict({"image": [1, 2]}).to_parquet(path)
+    with pytest.raises(ValueError, match=r"has a column 'image' that does not hold images"):
+        MNIST(path=path)
+    path.write_bytes(b"PAR1 and nothing else")
+    with pytest.raises(ValueError, match=r"^mnist\.path is '.*'; it cannot be read \(.*\)$"):
+        MNIST(path=path)
+
+
+def test_the_hub_out_of_reach(datasets: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    def offline(name: str, split: str) -> None:
+        raise ConnectionError(f"no way to {name}, {split}\nand more")
+
+    monkeypatch.setattr(datasets, "load_dataset", offline)
+    with pytest.raises(
+        ValueError, match=r"^mnist\.path is None; ylecun/mnist could not .*no way to .*set a local path$"
+    ):
+        MNIST()
+
+
+def test_errors_name_setting_and_value(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"^mnist\.levels is 1; it must be between 2 and 256$"):
+        MNIST(levels=1)
+    with pytest.raises(ValueError, match=r"^mnist\.side is 10; it must be one of 28, 14, 7$"):
+        MNIST(side=10)
+    with pytest.raises(ValueError, match=r"^mnist\.path is 'nowhere'; there is no such file or folder$"):
+        MNIST(path="nowhere")
+    with pytest.raises(ValueError, match=r"it must be, or hold, files of the kind \.parquet"):
+        MNIST(path=tmp_path)
+    train = tmp_path / "train-images-idx3-ubyte"
+    train.write_bytes(idx(plain_images(3))[:-1])
+    with pytest.raises(ValueError, match=r"must hold both train-images-\* and t10k-images-\*"):
+        MNIST(path=tmp_path)
+    (tmp_path / "t10k-images-idx3-ubyte").write_bytes(idx(plain_images(3)))
+    for content in (train.read_bytes(), b"", b"\0\0", idx(plain_images(3)[:, :5])):
+        train.write_bytes(content)
+        with pytest.raises(ValueError, match=r"^mnist\.path holds '.*'; it is not an IDX file of 28x28"):
+            MNIST(path=tmp_path)
+    train.write_bytes(gzip.compress(idx(plain_images(3)))[:-9])
+    with pytest.raises(ValueError, match=r"^mnist\.path is '.*'; it cannot be read"):
+        MNIST(path=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("", "the file is empty"),
+        ("1,2,3", "with 3 columns; 784 pixels and the label are needed"),
+        (
+            "0," * 784 + "9\n" + "0," * 7 + "300," + "0," * 776 + "9",
+            r"with 300\.0 at row 2, column 8; pixels are 0\.\.255",
+        ),
+        ("0," * 7 + "nan," + "0," * 776 + "9", r"with nan at row 1, column 8"),
+        ("0," * 784 + "9\nx," + "0," * 783 + "9", "could not convert string 'x'"),
+    ],
+)
+def test_bad_csv(tmp_path: Path, row: str, message: str) -> None:
+    (tmp_path / "m.csv").write_text(row)
+    with pytest.raises(ValueError, match=rf"^mnist\.path is '.*'.*{message}"):
+        MNIST(path=tmp_path / "m.csv")

@@ -1,0 +1,67 @@
+import numpy as np
+import pytest
+import torch
+
+from nounroll.batch import Categorical
+from nounroll.data.rows import TokenRows, held_out_rows
+from nounroll.data.task import SequenceTask, draw
+
+
+def numbered(rows: int, length: int) -> TokenRows:
+    """Row i is i, i, i, ...: what is read says which row it is from."""
+    tokens = np.repeat(np.arange(rows)[:, None], length, axis=1)
+    return TokenRows(tokens=tokens, held_out=held_out_rows("rows", rows), symbols=rows)
+
+
+def rows_read(task: SequenceTask, length: int) -> set[int]:
+    return set(draw(task, 2000, length, 0, "any").targets.unique().tolist())
+
+
+def check_disjoint(task: SequenceTask, rows: int) -> None:
+    train, held_out = rows_read(task, 3), rows_read(task.validation(), 3)
+    assert train | held_out == set(range(rows))
+    assert not train & held_out
+
+
+def test_every_row_is_in_one_part() -> None:
+    check_disjoint(numbered(50, 4), 50)
+    assert len(rows_read(numbered(50, 4).validation(), 1)) == 5
+
+
+def test_the_check_of_disjointness_can_fail() -> None:
+    leaky = numbered(50, 4)
+    leaky._rows = np.arange(50)  # a planted bug: it trains on all of them
+    with pytest.raises(AssertionError):
+        check_disjoint(leaky, 50)
+
+
+def test_rows_start_at_their_first_element() -> None:
+    tokens = np.arange(30).reshape(5, 6)
+    task = TokenRows(tokens=tokens, held_out=np.array([4]), symbols=30)
+    assert (task.inputs, task.targets) == (Categorical(31), Categorical(30))
+    for length in (1, 4, 6):
+        batch = draw(task, 20, length, 0, "train")
+        assert (batch.inputs[:, 0] == 30).all()
+        assert torch.equal(batch.inputs[:, 1:], batch.targets[:, :-1])
+        assert torch.equal(batch.targets, batch.targets[:, :1] + torch.arange(length))
+        assert (batch.targets[:, 0] % 6 == 0).all()
+        assert batch.mask.all()
+    assert task.prompt().tolist() == [30]
+    with pytest.raises(ValueError, match="length is 7; TokenRows holds sequences of at most 6"):
+        draw(task, 1, 7, 0, "train")
+    with pytest.raises(ValueError, match="length is 7; the stored sequences have 6 elements"):
+        task.sample(1, 7, torch.Generator())
+
+
+def test_the_split_never_changes() -> None:
+    assert held_out_rows("rows", 20).tolist() == [15, 12]
+    assert held_out_rows("rows", 2).tolist() == held_out_rows("rows", 2).tolist()
+    with pytest.raises(ValueError, match="rows holds 1 sequences; at least 2 are needed"):
+        held_out_rows("rows", 1)
+
+
+def test_tokens_outside_the_space() -> None:
+    tokens = np.zeros((6, 5), dtype=np.int64)
+    tokens[3, 2] = 7
+    with pytest.raises(ValueError, match=r"^tokens holds 7 at position \(3, 2\); the tokens must be 0\.\.6$"):
+        TokenRows(tokens=tokens, held_out=np.array([0]), symbols=7)

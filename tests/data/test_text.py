@@ -1,0 +1,108 @@
+import sysconfig
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from nounroll.data.task import SequenceTask, draw
+from nounroll.data.text import Text
+
+
+def bytes_read(task: SequenceTask, length: int) -> set[int]:
+    batch = draw(task, 500, length, 0, "any")
+    return set(batch.inputs.unique().tolist()) | set(batch.targets.unique().tolist())
+
+
+def folder_of(path: Path, files: int) -> Path:
+    """Files of 50 equal bytes, each file another byte."""
+    for i in range(files):
+        target = path / f"part{i % 3}" / f"{i:03d}.txt"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(bytes([i + 1]) * 50)
+    return path
+
+
+def test_a_file_holds_out_its_tail(tmp_path: Path) -> None:
+    path = tmp_path / "bytes.bin"
+    path.write_bytes(bytes(range(200)))
+    task = Text(path=path)
+    assert bytes_read(task, 10) == set(range(180))
+    assert bytes_read(task.validation(), 10) == set(range(180, 200))
+    batch = draw(task, 4, 10, 0, "train")
+    assert torch.equal(batch.targets, batch.inputs + 1)
+
+
+@pytest.mark.parametrize("files", [2, 3, 60, 200])
+def test_a_folder_holds_out_whole_files(tmp_path: Path, files: int) -> None:
+    task = Text(path=str(folder_of(tmp_path / "corpus", files)))
+    train, held_out = bytes_read(task, 49), bytes_read(task.validation(), 49)
+    assert not train & held_out
+    assert 1 <= len(held_out) <= max(1, files // 8)
+    lengths = (task.max_length or 0) + 1, (task.validation().max_length or 0) + 1
+    assert sum(lengths) == 50 * files
+    assert lengths[1] == 50 * len(held_out)
+
+
+def test_the_split_and_the_order_depend_on_names_alone(tmp_path: Path) -> None:
+    one = Text(path=folder_of(tmp_path / "one", 40))
+    two = Text(path=folder_of(tmp_path / "two", 40))
+    assert torch.equal(draw(one, 9, 100, 3, "t").inputs, draw(two, 9, 100, 3, "t").inputs)
+    assert bytes_read(one.validation(), 20) == bytes_read(two.validation(), 20)
+    sequence = draw(one, 1, one.max_length or 0, 0, "t").inputs[0].unique_consecutive()
+    assert sequence.tolist() == sorted(sequence.tolist(), key=lambda b: ((b - 1) % 3, b))  # by folder, then by file
+
+
+def test_what_is_not_text_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"a" * 100)
+    (tmp_path / "empty.txt").touch()
+    (tmp_path / "binary").write_bytes(b"b\0" * 100)
+    (tmp_path / ".hidden").write_bytes(b"c" * 100)
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".git" / "config").write_bytes(b"d" * 100)
+    task = Text(path=tmp_path)  # one file remains: its tail is held out
+    assert bytes_read(task, 9) | bytes_read(task.validation(), 9) == {ord("a")}
+    assert (task.max_length, task.validation().max_length) == (89, 9)
+
+
+def test_the_standard_library_is_there_and_fast() -> None:
+    started = time.perf_counter()
+    task = Text()
+    assert time.perf_counter() - started < 10  # about 0.1 s; wide, for a busy machine
+    held_out = task.validation().max_length or 0
+    assert (task.max_length or 0) > 5_000_000
+    assert 0.01 < held_out / (task.max_length or 1) < 0.2
+    everything = bytes(task._data)
+    assert Path(sysconfig.get_paths()["stdlib"], "textwrap.py").read_bytes() in everything + bytes(task._held_out)
+    assert "def " in task.decode(draw(task, 1, 50_000, 0, "train").inputs[0])
+
+
+def test_prompt_encode_decode() -> None:
+    task = Text()
+    assert task.prompt().tolist() == [10]
+    assert task.encode("é\n").tolist() == [0xC3, 0xA9, 10]
+    assert task.decode(task.encode("naïve ∅")) == "naïve ∅"
+    assert task.decode(torch.tensor([104, 0xFF])) == "h�"
+    assert task.encode("").dtype == torch.int64
+
+
+def test_errors_name_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValueError, match=r"^text\.path is 'nowhere\.txt'; there is no such file or folder$"):
+        Text(path="nowhere.txt")
+    with pytest.raises(ValueError, match=r"^text\.path is .*; the folder holds no text files"):
+        Text(path=tmp_path)
+    (tmp_path / "empty").touch()
+    with pytest.raises(ValueError, match=r"^text\.path is .*empty'; the file is empty, give one that holds text$"):
+        Text(path=tmp_path / "empty")
+    (tmp_path / "short").write_bytes(b"abc")
+    with pytest.raises(ValueError, match=r"short' holds 3 elements; at least 4 are needed"):
+        Text(path=tmp_path / "short")
+    with pytest.raises(ValueError, match=r"^text\.path is 'x+'; it cannot be read \(File name too long\)$"):
+        Text(path="x" * 5000)
+
+    def refuse(path: Path) -> bytes:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(ValueError, match=r"short'; it cannot be read \(Permission denied\)$"):
+        Text(path=tmp_path)
