@@ -39,7 +39,8 @@ def _reason(error: BaseException) -> str:
     """The first line of the error at the bottom, without the path that the message has already."""
     while error.__cause__ is not None:
         error = error.__cause__
-    return (getattr(error, "strerror", None) or str(error) or type(error).__name__).splitlines()[0]
+    lines = (getattr(error, "strerror", None) or str(error)).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
 
 
 def optional(module: str, task: str, extra: str) -> Any:
