@@ -60,6 +60,12 @@ def test_the_split_never_changes() -> None:
         held_out_rows("rows", 1)
 
 
+@pytest.mark.parametrize(("held_out", "part"), [([], "hold out"), ([0, 1, 2], "train on")])
+def test_no_part_is_empty(held_out: list[int], part: str) -> None:
+    with pytest.raises(ValueError, match=f"tokens has no sequence to {part}; it must have at least one"):
+        TokenRows(tokens=np.zeros((3, 2), dtype=int), held_out=np.array(held_out, dtype=int), symbols=2)
+
+
 def test_tokens_outside_the_space() -> None:
     tokens = np.zeros((6, 5), dtype=np.int64)
     tokens[3, 2] = 7

@@ -38,7 +38,7 @@ class MNIST(PixelImages):
 
     def __init__(self, *, levels: int = 16, path: str | Path | None = None, side: int = 28) -> None:
         whole_number("mnist.levels", levels, 2, 256)
-        if side not in _SIDES:
+        if side not in _SIDES or not isinstance(side, int):
             raise ValueError(f"mnist.side is {side!r}; it must be one of 28, 14, 7")
         images, held_out = _load(path)
         small = quantise(average_pool(images, side), levels)
@@ -72,15 +72,15 @@ def _joined(train: np.ndarray, held_out: np.ndarray) -> tuple[UInt8[np.ndarray, 
 
 def _pictures(name: str, table: Any) -> UInt8[np.ndarray, "N 28 28"]:
     """The column "image" of a ``datasets.Dataset``, as grey bytes."""
+    grey = optional("datasets", "mnist", "data").Image(mode="L")
     try:
-        table = table.cast_column("image", optional("datasets", "mnist", "data").Image(mode="L"))
-        images = [np.asarray(image) for image in table["image"]]
+        images = [np.asarray(image) for image in table.cast_column("image", grey)["image"]]
     except Exception as error:  # what is not an image fails in Arrow, in datasets or in Pillow
         raise ValueError(f"{name} has a column 'image' that does not hold images ({type(error).__name__})") from None
     for row, image in enumerate(images):
         if image.shape != (_SIDE, _SIDE):
             raise ValueError(f"{name} has an image of shape {image.shape} in row {row}; it must be (28, 28)")
-    return np.stack(images)
+    return np.array(images, dtype=np.uint8).reshape(-1, _SIDE, _SIDE)
 
 
 def _read_idx(path: Path) -> UInt8[np.ndarray, "N 28 28"]:

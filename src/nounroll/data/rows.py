@@ -41,6 +41,9 @@ class TokenRows(SequenceTask):
         self.max_length = tokens.shape[1]
         self._tokens, self._held_out = tokens, held_out
         self._rows = np.setdiff1d(np.arange(len(tokens)), held_out)
+        for part, rows in (("train on", self._rows), ("hold out", held_out)):
+            if not len(rows):
+                raise ValueError(f"{name} has no sequence to {part}; it must have at least one")
 
     def sample(self, batch_size: int, length: int, generator: torch.Generator) -> Batch:
         if length > self._tokens.shape[1]:
