@@ -42,7 +42,7 @@ class Series(Windows):
     def __init__(self, *, path: str | Path, columns: list[str] | None = None) -> None:
         name = f"series.path '{path}'"
         names, rows = _read(name, path, columns)
-        self.columns = names if columns is None else columns
+        self.columns = names if columns is None else list(columns)
         unknown = [c for c in self.columns if c not in names]
         if unknown or not self.columns:
             found = unknown[0] if unknown else self.columns
@@ -69,7 +69,7 @@ class Series(Windows):
         return values
 
     def decode(self, values: Tensor) -> str:
-        rows = values.double().numpy() * self.std + self.mean
+        rows = values.double().cpu().numpy() * self.std + self.mean
         return " ".join(",".join(f"{v:.6g}" for v in row) for row in rows)
 
 
