@@ -59,9 +59,13 @@ class Recipe:
         if not self.name or Path(self.name).name != self.name:
             raise ValueError(f"name is {self.name!r}; it must be a plain folder name")
 
+    def to_dict(self) -> dict[str, Any]:
+        """The whole recipe as plain values, defaults written out: what ``parse`` takes."""
+        return _plain(dataclasses.asdict(self))
+
     def to_yaml(self) -> str:
-        """The whole recipe, defaults written out."""
-        return yaml.safe_dump(_plain(dataclasses.asdict(self)), sort_keys=False)
+        """The same as YAML."""
+        return yaml.safe_dump(self.to_dict(), sort_keys=False)
 
 
 def parse(document: Mapping[str, Any], overrides: Iterable[str] = ()) -> Recipe:

@@ -97,18 +97,35 @@ def fit(
     """
     if not isinstance(task, SequenceTask):
         raise ValueError(f"task is a {type(task).__name__}; it must be a nounroll.SequenceTask")
+    if not isinstance(cell, str | nn.Module):
+        raise ValueError(f"cell is a {type(cell).__name__}; it must be a kind such as 'mlp', or a torch.nn.Module")
+    kind, own_cell = (cell, None) if isinstance(cell, str) else (None, cell)
+    recipe = plan(method, kind, length=length, seconds=seconds, steps=steps, seed=seed, settings=settings)
+    return train(recipe, task, own_cell, folder=Path(out) if out else None, progress=progress)
+
+
+def plan(
+    method: str,
+    cell: str | None,
+    *,
+    length: int,
+    seconds: float | None = None,
+    steps: int | None = None,
+    seed: int = 0,
+    settings: Mapping[str, Any] | None = None,
+) -> Recipe:
+    """The recipe that ``fit`` trains by, for a task (and a cell, when it is None) of the user's own.
+
+    Raises:
+        ValueError: a setting is not usable; the message says which and why.
+    """
     tree: dict[str, Any] = {"task": {"kind": CUSTOM}, "length": length, "method": method, "training": {"seed": seed}}
-    if isinstance(cell, str):
+    if cell is not None:
         tree["cell"] = {"kind": cell}
     tree["training"] |= {"steps": steps} if steps is not None else {}
     if seconds is not None or steps is None:
         tree["training"]["seconds"] = 120.0 if seconds is None else seconds
-    overrides = [f"{name}={json.dumps(value)}" for name, value in (settings or {}).items()]
-    recipe = parse(tree, overrides)
-    own_cell = cell if isinstance(cell, nn.Module) else None
-    if not isinstance(cell, str | nn.Module):
-        raise ValueError(f"cell is a {type(cell).__name__}; it must be a kind such as 'mlp', or a torch.nn.Module")
-    return train(recipe, task, own_cell, folder=Path(out) if out else None, progress=progress)
+    return parse(tree, [f"{name}={json.dumps(value)}" for name, value in (settings or {}).items()])
 
 
 def train(
@@ -128,7 +145,7 @@ def train(
         task: in place of the recipe's, for a task that is the user's own object.
         cell: in place of the recipe's, for the user's own module.
         folder: where the run is kept; None keeps nothing.
-        resume: go on from the newest checkpoint in ``folder``.
+        resume: go on from the newest checkpoint in ``folder``; from the start when it died before the first.
         progress: show a bar on stderr.
         stop: asked after each step; True ends the run with a checkpoint.
 
@@ -153,11 +170,13 @@ def train(
             _claim(folder, recipe)
         loop = Loop(
             task=task, length=recipe.length, student=student, teacher=teacher, chain=links,
-            settings=recipe.training, folder=folder, progress=progress,
+            settings=recipe.training, folder=folder, recipe=recipe.to_dict(), progress=progress,
         )  # fmt: skip
-        if resume and not loop.load():
-            raise ValueError(f"{folder} holds no checkpoint; train it from the start")
+        if resume:
+            loop.load()
         finished = loop.run(stop)
+        if not finished:
+            links[loop.counters.link].method.finish()
         for part in (student, teacher):
             if part is not None:
                 part.to("cpu").eval()
@@ -252,4 +271,4 @@ def copy_cell(cell: str | nn.Module) -> str | nn.Module:
     return cell if isinstance(cell, str) else copy.deepcopy(cell)
 
 
-__all__ = ["CUSTOM", "Run", "TaskSettings", "copy_cell", "fit", "open_run", "open_student", "train"]
+__all__ = ["CUSTOM", "Run", "TaskSettings", "copy_cell", "fit", "open_run", "open_student", "plan", "train"]

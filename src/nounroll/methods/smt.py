@@ -44,6 +44,9 @@ class SMTSettings:
     horizon: int = 32
     windows: int = 2
     transitions: int | None = None
+    relative: bool = False
+    noise: float = 0.0
+    teacher_first: float = 0.0
     labels_learn: bool = True
     inputs_learn: bool = True
     share: float = 1.0
@@ -71,9 +74,14 @@ class SMT(Method):
 
         outputs = student.readout(after)
         losses["readout"] = masked_mean(negative_log_likelihood(student.targets, outputs, y), mask)
-        source, label = self._gradients(before, after)
+        source, label = self._gradients(before, after, progress)
+        if s.noise:
+            scale = s.noise * torch.rand(*source.shape[:2], 1, 1, generator=generator)
+            source = constrain_noise(student.cell, source, scale * torch.randn(source.shape, generator=generator))
         predicted = student.step(x.flatten(0, 1), source.flatten(0, 1)).view_as(after)
         losses["dynamics"] = dynamics(predicted, label).mean()
+        if s.relative:
+            losses["dynamics"] = losses["dynamics"] / (label.flatten(0, 1).var(dim=0).mean() + 1e-4)
         if s.step_readout:
             outputs = student.readout(predicted)
             losses["step_readout"] = masked_mean(negative_log_likelihood(student.targets, outputs, y), mask)
@@ -109,9 +117,11 @@ class SMT(Method):
         before, after = self.teacher.memories(batch.inputs, torch.cat([times, times + 1], dim=1)).chunk(2, dim=1)
         return times, before, after
 
-    def _gradients(self, before: Tensor, after: Tensor) -> tuple[Tensor, Tensor]:
+    def _gradients(self, before: Tensor, after: Tensor, progress: float) -> tuple[Tensor, Tensor]:
         """The one place that decides which gradients of the dynamics loss reach the teacher."""
         s = self.settings
+        if progress < s.teacher_first:
+            return before.detach(), after.detach()
         return (before if s.inputs_learn else before.detach()), (after if s.labels_learn else after.detach())
 
     def _decoding(
@@ -131,6 +141,13 @@ class SMT(Method):
         )
         outputs = self.teacher.decoder(memory, x[:, 1:])
         return masked_mean(negative_log_likelihood(self.student.targets, outputs, y), mask & inside)
+
+
+def constrain_noise(cell, m, e):
+    from nounroll.nn.norm import rms_normalise
+    if hasattr(cell, "constrain"):
+        return m + 0.5 * e
+    return rms_normalise(m + e)
 
 
 def gather_times(values: Tensor, times: Int[Tensor, "B S"]) -> Tensor:

@@ -6,7 +6,7 @@ optimiser and a few counters. A checkpoint holds just that.
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from nounroll.training.schedule import learning_rate, length_at, lengths
 from nounroll.training.settings import TrainingSettings
 
 _BAD_STEPS = 10  # non-finite steps in a row that end a run
+_MAY_CHANGE = {"training.keep", "training.log_every", "training.device"}  # in a recipe, between stop and resume
 
 
 class TrainingError(RuntimeError):
@@ -73,6 +74,7 @@ class Loop:
         chain: methods in order.
         settings: of the loop.
         folder: where metrics and checkpoints go; None keeps nothing.
+        recipe: all settings of the run, kept in its checkpoints; one of another recipe is not loaded.
         progress: show a progress bar on stderr.
     """
 
@@ -86,8 +88,10 @@ class Loop:
         chain: list[Link],
         settings: TrainingSettings,
         folder: Path | None = None,
+        recipe: Mapping[str, Any] | None = None,
         progress: bool = False,
     ) -> None:
+        self.recipe = dict(recipe or {})
         self.task, self.length, self.student, self.teacher = task, length, student, teacher
         self.chain, self.settings, self.folder, self.progress = chain, settings, folder, progress
         self.counters = Counters()
@@ -235,7 +239,7 @@ class Loop:
         counters["best"] = None if math.isinf(self.counters.best) else self.counters.best
         checkpoints = self.folder / "checkpoints"
         folder = checkpoint.step_folder(checkpoints, self.counters.step)
-        checkpoint.write(folder, groups, {"counters": counters, "optimizer": document})
+        checkpoint.write(folder, groups, {"counters": counters, "optimizer": document, "recipe": self.recipe})
         checkpoint.prune(checkpoints, self.settings.keep)
 
     def load(self) -> bool:
@@ -248,6 +252,10 @@ class Loop:
         if newest is None:
             return False
         tensors, documents = checkpoint.read(newest)
+        for name, kept, now in _changes(documents.get("recipe"), self.recipe):
+            raise checkpoint.CheckpointError(
+                f"{name} is {now!r}, and {newest} was trained with {kept!r}; set it back, or train a new run"
+            )
         try:
             self.student.load_state_dict(tensors["student"])
             if self.teacher is not None:
@@ -270,6 +278,15 @@ def _can_sample(task: SequenceTask, length: int) -> bool:
     except (ValueError, RuntimeError, IndexError):
         return False
     return True
+
+
+def _changes(kept: Any, now: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """(dotted name, in the checkpoint, now) of each setting that is not what it was."""
+    if isinstance(kept, Mapping) and isinstance(now, Mapping):
+        for key in {**kept, **now}:
+            yield from _changes(kept.get(key), now.get(key), f"{name}.{key}" if name else key)
+    elif kept != now and name not in _MAY_CHANGE:
+        yield name or "recipe", kept, now
 
 
 def _status(losses: dict[str, float] | None, counters: Counters) -> str:
