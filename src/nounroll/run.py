@@ -175,8 +175,6 @@ def train(
         if resume:
             loop.load()
         finished = loop.run(stop)
-        if not finished:
-            links[loop.counters.link].method.finish()
         for part in (student, teacher):
             if part is not None:
                 part.to("cpu").eval()
@@ -261,7 +259,11 @@ def _held(folder: Path | None) -> Iterator[None]:
     except OSError:
         raise ValueError(f"{folder} is in use by another process; wait for it or choose another folder") from None
     else:
-        yield
+        try:
+            yield
+        except OSError as error:  # a full disk, say: a failed write does not know its file
+            error.filename = error.filename or str(folder)
+            raise
     finally:
         os.close(descriptor)
 

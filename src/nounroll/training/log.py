@@ -13,23 +13,26 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 class MetricsFile:
     """JSON lines, one record each, flushed as they come. ``None`` as path keeps nothing.
 
-    On resume, records after the checkpoint's step are dropped, so that the file reads as if the run had
-    never stopped.
+    On resume, the records that came after the checkpoint are dropped, so that the file reads as if the run
+    had never stopped. A step does not tell which they are: a method's first evaluation has the step of the
+    checkpoint before it.
+
+    Args:
+        path: of the file.
+        keep: how many records to keep of a file that is there.
     """
 
-    def __init__(self, path: Path | None, keep_to_step: int | None = None) -> None:
+    def __init__(self, path: Path | None, keep: int = 0) -> None:
         self.path = path
+        self.kept: list[dict[str, Any]] = []
         if path is None:
             return
-        kept: list[str] = []
-        if keep_to_step is not None and path.is_file():
-            for line in path.read_text().splitlines():
-                try:
-                    if json.loads(line)["step"] <= keep_to_step:
-                        kept.append(line)
-                except (json.JSONDecodeError, KeyError):  # the line that the process died in
-                    break
-        path.write_text("".join(line + "\n" for line in kept))
+        for line in path.read_text().splitlines()[:keep] if path.is_file() else []:
+            try:
+                self.kept.append(json.loads(line))
+            except json.JSONDecodeError:  # the line that the machine died in
+                break
+        path.write_text("".join(json.dumps(record) + "\n" for record in self.kept))
 
     def write(self, record: dict[str, Any]) -> None:
         if self.path is not None:

@@ -56,6 +56,7 @@ class Counters:
     evaluations: int = 0
     skipped: int = 0
     best: float = math.inf
+    records: int = 0  # lines of metrics.jsonl
     tokens: dict[str, int] = field(default_factory=dict)  # "method/length" -> time steps trained on
 
     @property
@@ -116,11 +117,12 @@ class Loop:
             True when the budget is spent, False when ``stop`` ended it.
         """
         metrics_path = self.folder / "metrics.jsonl" if self.folder else None
-        self._file = MetricsFile(metrics_path, keep_to_step=self.counters.step if self.counters.step else None)
+        self._file = MetricsFile(metrics_path, keep=self.counters.records)
+        self.history = self._file.kept or self.history
         with Bar(self.progress) as bar:
             while self.counters.link < len(self.chain):
                 if not self._run_link(self.chain[self.counters.link], bar, stop):
-                    self.save()
+                    self._stop(self.chain[self.counters.link])
                     return False
         return True
 
@@ -162,7 +164,7 @@ class Loop:
                 self._evaluate(link, now)
                 c.evaluations = int(now * s.evaluations)
                 self.save()
-            if stop():
+            if now < 1 and stop():
                 return False
         self._finish(link)
         return True
@@ -178,6 +180,13 @@ class Loop:
         index, total = self.chain.index(link), sum(shares)
         before, after = (round(self.settings.steps * sum(shares[:n]) / total) for n in (index, index + 1))
         return self.counters.link_step / (after - before) if after > before else 1.0
+
+    def _stop(self, link: Link) -> None:
+        """End early: the checkpoint goes on from here, but the student handed over is the best one."""
+        link.method.finish()
+        self.save()
+        if self._best and not self.measure()["loss"] <= self.counters.best:
+            self.student.load_state_dict(self._best)
 
     def _finish(self, link: Link) -> None:
         """End a link: never hand over a student that is worse than the best one."""
@@ -220,6 +229,7 @@ class Loop:
             "progress": round(progress, 4),
             "seconds": round(c.seconds + c.link_seconds, 2),
         }
+        c.records += 1
         self.history.append(record)
         self._file.write(record)
 
@@ -275,7 +285,7 @@ def _can_sample(task: SequenceTask, length: int) -> bool:
     """Whether a task gives sequences of a length: some have only one. Such a task gets no curriculum."""
     try:
         draw(task, 2, length, 0, "trial")
-    except (ValueError, RuntimeError, IndexError):
+    except Exception:  # a user's task refuses a length in a way of its own
         return False
     return True
 
