@@ -40,6 +40,10 @@ class Categorical:
     def event_shape(self) -> tuple[int, ...]:
         return ()
 
+    def zeros(self, *shape: int, device: torch.device | str = "cpu") -> Tensor:
+        """An array of this space, (*shape), all 0."""
+        return torch.zeros(shape, dtype=torch.int64, device=device)
+
     @property
     def readout_size(self) -> int:
         """V: one logit per symbol."""
@@ -72,6 +76,10 @@ class Real:
     @property
     def event_shape(self) -> tuple[int, ...]:
         return (self.d,)
+
+    def zeros(self, *shape: int, device: torch.device | str = "cpu") -> Tensor:
+        """An array of this space, (*shape, d), all 0."""
+        return torch.zeros(*shape, self.d, device=device)
 
     @property
     def readout_size(self) -> int:

@@ -101,13 +101,14 @@ class SMT(Method):
 
     def finish(self) -> None:
         """The student's m_∅ is the teacher's label of the empty prefix."""
+        student = self.student
+        form = student.inputs.zeros(1, 1, device=student.empty_memory.device)
         with torch.no_grad():
-            self.student.empty_memory.copy_(self.teacher.empty_memory(self._example))
+            student.empty_memory.copy_(self.teacher.empty_memory(form))
 
     def _labels(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Times t (B, S) and the labels m_{t-1}, m_t of each, (B, S, K, d)."""
         size, length = batch.batch_size, batch.length
-        self._example = batch.inputs[:1, :1]
         if self.settings.transitions is None or self.settings.transitions >= length:
             memories = self.teacher.memories(batch.inputs)
             times = torch.arange(length, device=batch.inputs.device).expand(size, -1)
