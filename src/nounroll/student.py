@@ -12,12 +12,14 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Shaped
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from nounroll.batch import Categorical, Real, Space
 from nounroll.cells import build_cell
 from nounroll.cells.base import CellSettings, constrain, observe
+from nounroll.objectives.readout import gaussian
 
 _WEIGHTS, _CONFIG = "model.safetensors", "config.json"
 
@@ -108,18 +110,26 @@ class Student(nn.Module):
 
         Args:
             prompt: the first inputs, P >= 1; the memory before them is m_∅.
-            steps: how many elements to draw.
+            steps: how many elements to draw, at least 1.
             temperature: of the distribution; 0 takes the most likely element.
             top_k: draw among the k most likely symbols only (Categorical).
             generator: source of the draws; the same state, the same result.
 
         Raises:
-            ValueError: the prompt is empty or outside the space, or a setting is out of range.
+            ValueError: targets cannot be inputs, the prompt is empty or outside the space, or a setting is out
+                of range.
         """
+        if not _can_feed(self.targets, self.inputs):
+            raise ValueError(
+                f"targets are {self.targets}, inputs {self.inputs}; to generate, a target must be an input"
+            )
         if prompt.shape[1] < 1:
             raise ValueError("prompt is empty; generation needs at least one input")
-        if temperature < 0:
+        if not temperature >= 0:
             raise ValueError(f"temperature is {temperature}; it must be at least 0")
+        for name, value in (("steps", steps), ("top_k", top_k)):
+            if value is not None and value < 1:
+                raise ValueError(f"{name} is {value}; it must be at least 1")
         self.inputs.check("prompt", prompt)
         memory = self.rollout(prompt)[:, -1]
         drawn = []
@@ -129,11 +139,13 @@ class Student(nn.Module):
                 memory = self.step(drawn[-1], memory)
         return torch.stack(drawn, dim=1)
 
-    def _draw(self, outputs: Tensor, temperature: float, top_k: int | None, generator: torch.Generator | None) -> Tensor:
+    def _draw(
+        self, outputs: Tensor, temperature: float, top_k: int | None, generator: torch.Generator | None
+    ) -> Tensor:
         if isinstance(self.targets, Real):
-            mean, log_scale = outputs.chunk(2, dim=-1)
+            mean, log_scale = gaussian(outputs)
             noise = torch.randn(mean.shape, generator=generator).to(mean)
-            return mean + temperature * log_scale.clamp(-7, 7).exp() * noise
+            return mean + temperature * log_scale.exp() * noise
         if temperature == 0:
             return outputs.argmax(-1)
         logits = outputs / temperature
@@ -188,9 +200,16 @@ class Student(nn.Module):
                 readout_width=config["readout_width"],
             )
             student.load_state_dict(load_file(folder / _WEIGHTS))
-        except (KeyError, TypeError, RuntimeError, OSError, json.JSONDecodeError) as error:
+        except (KeyError, TypeError, RuntimeError, OSError, json.JSONDecodeError, SafetensorError) as error:
             raise ValueError(f"{folder} holds no readable student: {' '.join(str(error).split())}") from error
         return student.eval()
+
+
+def _can_feed(targets: Space, inputs: Space) -> bool:
+    """Whether every target is an input too."""
+    if isinstance(targets, Categorical) and isinstance(inputs, Categorical):
+        return targets.n <= inputs.n
+    return targets == inputs
 
 
 def _space_to_json(space: Space) -> dict[str, Any]:

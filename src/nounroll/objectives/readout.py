@@ -23,10 +23,15 @@ def negative_log_likelihood(
     if isinstance(space, Categorical):
         flat = F.cross_entropy(outputs.flatten(0, -2).float(), targets.flatten(), reduction="none")
         return flat.view(targets.shape)
-    mean, log_scale = outputs.float().chunk(2, dim=-1)
-    log_scale = _LOG_SCALE_LIMIT * torch.tanh(log_scale / _LOG_SCALE_LIMIT)
+    mean, log_scale = gaussian(outputs.float())
     z = (targets - mean) * torch.exp(-log_scale)
     return (0.5 * z**2 + log_scale + 0.5 * math.log(2 * math.pi)).sum(-1)
+
+
+def gaussian(outputs: Float[Tensor, "*n V"]) -> tuple[Float[Tensor, "*n d"], Float[Tensor, "*n d"]]:
+    """Readout of a Real target -> mean and log standard deviation per coordinate."""
+    mean, log_scale = outputs.chunk(2, dim=-1)
+    return mean, _LOG_SCALE_LIMIT * torch.tanh(log_scale / _LOG_SCALE_LIMIT)
 
 
 def masked_mean(values: Float[Tensor, "*n"], mask: Bool[Tensor, "*n"]) -> Float[Tensor, ""]:
@@ -34,10 +39,8 @@ def masked_mean(values: Float[Tensor, "*n"], mask: Bool[Tensor, "*n"]) -> Float[
     return torch.where(mask, values, 0.0).sum() / mask.sum().clamp(min=1)
 
 
-def hits(
-    space: Space, outputs: Float[Tensor, "*n V"], targets: Shaped[Tensor, "..."]
-) -> Float[Tensor, "*n"]:
+def hits(space: Space, outputs: Float[Tensor, "*n V"], targets: Shaped[Tensor, "..."]) -> Float[Tensor, "*n"]:
     """1 where the most likely symbol is the target (Categorical); the negative squared error (Real)."""
     if isinstance(space, Categorical):
         return (outputs.argmax(-1) == targets).float()
-    return -(outputs.chunk(2, dim=-1)[0] - targets).square().sum(-1)
+    return -(gaussian(outputs)[0] - targets).square().sum(-1)

@@ -19,5 +19,3 @@ def uniformity(memories: Float[Tensor, "N K d"]) -> Float[Tensor, "K"]:
     rows = points.shape[1]
     off_diagonal = ~torch.eye(rows, dtype=torch.bool, device=points.device)
     return torch.logsumexp(-2 * squared[:, off_diagonal], dim=-1) - math.log(rows * (rows - 1))
-
-
