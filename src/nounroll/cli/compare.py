@@ -1,0 +1,65 @@
+"""``nounroll compare``"""
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+
+def compare(
+    recipe: Path,
+    *,
+    methods: str = "smt+dmt,bptt",
+    cells: str = "mlp,gru",
+    seconds: float | None = None,
+    steps: int | None = None,
+    seeds: int = 1,
+    learning_rates: str | None = None,
+    set: tuple[str, ...] = (),
+) -> dict[str, Any]:
+    """Train several methods and cells on one recipe, each under the same budget, and show them side by side.
+
+    Args:
+        recipe: YAML file; see recipes/.
+        methods: chains of smt, dmt and bptt, with commas between them; smt+dmt,bptt when left out.
+        cells: kinds, with commas between them; mlp,gru when left out.
+        seconds: wall-clock budget of each run, in place of the recipe's.
+        steps: budget of each run in optimiser steps, in place of the recipe's.
+        seeds: runs of each, by the seeds 0, 1, ...
+        learning_rates: with commas between them; each is tried for every method and cell, and the best kept.
+        set: any other setting, such as teacher.width=256; may be given several times.
+    """
+    from nounroll import data
+    from nounroll.comparison import compare_recipe
+    from nounroll.recipe import load
+
+    budget = {"training.seconds": seconds, "training.steps": steps}
+    overrides = [f"{name}={value}" for name, value in budget.items() if value is not None]
+    settings = load(recipe, [*overrides, *set])
+    comparison = compare_recipe(
+        settings,
+        data.build(settings.task.kind, settings.task.options),
+        methods=_words(methods),
+        cells=_words(cells),
+        seeds=seeds,
+        learning_rates=_numbers(learning_rates) if learning_rates else None,
+        progress=True,
+    )
+    return {"recipe": str(recipe), **comparison.to_dict()}
+
+
+def show(result: dict[str, Any], console: Console) -> None:
+    from nounroll.comparison import Comparison, Row
+
+    console.print(Comparison([Row(**row) for row in result["rows"]]).table())
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _numbers(text: str) -> list[float]:
+    try:
+        return [float(word) for word in _words(text)]
+    except ValueError:
+        raise ValueError(f"--learning-rates is {text!r}; it must be numbers with commas between them") from None

@@ -1,0 +1,35 @@
+"""``nounroll evaluate``"""
+
+import math
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from nounroll.cli.terminal import metrics_table
+
+
+def evaluate(run: Path, *, sequences: int = 256) -> dict[str, Any]:
+    """Measure a trained network on held-out sequences.
+
+    It starts from its empty memory and reads each sequence once; no teacher is involved.
+
+    Args:
+        run: the run's folder.
+        sequences: how many; 256 when left out.
+    """
+    from nounroll.rollout import evaluate as rollout
+    from nounroll.run import open_student
+
+    if sequences < 1:
+        raise ValueError(f"--sequences is {sequences}; it must be at least 1")
+    recipe, task, student = open_student(run)
+    batches = rollout.validation_batches(task, sequences, recipe.length, recipe.training.seed, stream="test")
+    metrics = rollout.evaluate(student, batches)
+    finite = {name: value if math.isfinite(value) else None for name, value in metrics.items()}
+    return {"run": str(run), "sequences": sequences, "length": recipe.length, "metrics": finite}
+
+
+def show(result: dict[str, Any], console: Console) -> None:
+    console.print(f"{result['run']}: {result['sequences']} held-out sequences of {result['length']} steps")
+    console.print(metrics_table(result["metrics"]))

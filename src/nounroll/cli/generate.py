@@ -1,0 +1,93 @@
+"""``nounroll generate``"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from nounroll.cli.terminal import note, printable
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from nounroll.data.task import SequenceTask
+
+_LENGTH = 300  # elements, when neither the user nor the task says
+_GRID = 4  # images a side
+
+
+def generate(
+    run: Path,
+    *,
+    prompt: str | None = None,
+    length: int | None = None,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    seed: int = 0,
+    image: Path | None = None,
+) -> dict[str, Any]:
+    """Let a trained network write on from a prompt.
+
+    Memory is empty before the prompt. Works for tasks whose target is the next input: text, images, series.
+
+    Args:
+        run: the run's folder.
+        prompt: how it starts; the task's own beginning when left out.
+        length: elements to draw (characters, pixels, rows); 300, or a whole image, when left out.
+        temperature: of the distribution; 0 always takes the most likely element.
+        top_k: draw among the k most likely symbols only.
+        seed: of the draws.
+        image: PNG file to write a grid of 16 images to, for tasks of pixels.
+    """
+    import torch
+
+    from nounroll.run import open_student
+    from nounroll.seeding import generator
+
+    recipe, task, student = open_student(run)
+    if not task.autoregressive:
+        raise ValueError(
+            f"{run} was trained on {recipe.task.kind}; its targets are not the next inputs, so it cannot go on"
+        )
+    if image is not None and (not hasattr(task, "image_shape") or image.suffix != ".png"):
+        raise ValueError(f"--image is '{image}'; it must be a .png file, and the task one of pixels")
+    start = task.prompt() if prompt is None else task.encode(prompt)
+    rows = _GRID**2 if image is not None else 1
+    prompts = start.expand(rows, *start.shape)
+    steps, source = _steps(task, start, length), generator(seed, "generate")
+    drawn = student.generate(prompts, steps, temperature=temperature, top_k=top_k, generator=source)
+    values = torch.cat([prompts, drawn], dim=1)
+    if image is not None:
+        _write_images(image, values, task)
+    return {"run": str(run), "prompt": prompt, "text": task.decode(values[0]), "image": str(image) if image else None}
+
+
+def show(result: dict[str, Any], console: Console) -> None:
+    console.print(printable(result["text"]), markup=False, soft_wrap=True)
+    if result["image"]:
+        note(f"wrote {result['image']}")
+
+
+def _steps(task: "SequenceTask", start: "Tensor", length: int | None) -> int:
+    """How many elements to draw."""
+    if length is not None and length < 1:
+        raise ValueError(f"--length is {length}; it must be at least 1")
+    if length is None and hasattr(task, "image_shape"):
+        length = task.max_length - int((start != task.start).sum())  # type: ignore[attr-defined, operator]
+        if length < 1:
+            raise ValueError(f"--prompt has {len(start)} pixels; that is a whole image already")
+    return length or min(_LENGTH, task.max_length or _LENGTH)
+
+
+def _write_images(path: Path, values: "Tensor", task: Any) -> None:
+    """Rows of pixels, START left out, as one picture."""
+    import torch
+
+    from nounroll.report.images import write_grid
+
+    height, width = task.image_shape
+    images = torch.zeros(len(values), height * width)
+    for image, row in zip(images, values, strict=True):
+        pixels = row[row != task.start][: height * width]
+        image[: len(pixels)] = pixels / (task.levels - 1)
+    write_grid(path, images.view(-1, height, width).numpy(), columns=_GRID)

@@ -1,0 +1,77 @@
+"""A run in a process of its own."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nounroll.report.numbers import figure
+
+PYTHON = [sys.executable, "-P", "-m", "nounroll.cli.main"]
+
+
+@dataclass
+class Job:
+    """A run trained by ``nounroll train`` in a process of its own.
+
+    Attributes:
+        measure: the metric that tells most.
+        spent: seconds of training so far.
+        status: how it goes, in a few words.
+        metrics: None until it is done.
+    """
+
+    task: str
+    method: str
+    cell: str
+    folder: Path
+    seconds: float
+    measure: str
+    process: subprocess.Popen[str] | None = None
+    spent: float = 0.0
+    status: str = "waits"
+    metrics: dict[str, Any] | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.task}, {self.method}, {self.cell}"
+
+    def start(self) -> None:
+        recipe = self.folder.parent / f"{self.task}.yaml"
+        options = {"method": self.method, "cell": self.cell, "seconds": str(self.seconds), "out": str(self.folder)}
+        words = [word for name, value in options.items() for word in (f"--{name}", value)]
+        command = [*PYTHON, "train", str(recipe), *words, "--json"]
+        # Processes of several threads each stall one another on few cores; one thread each is fair besides.
+        threads = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(command, env=os.environ | threads, text=True, stdout=pipe, stderr=pipe)
+        self.status = "starts"
+
+    def look(self) -> None:
+        """Bring ``spent``, ``status`` and ``metrics`` up to date.
+
+        Raises:
+            RuntimeError: the process failed; the message is its last word.
+        """
+        assert self.process is not None
+        if self.process.poll() is None:
+            record = self._last_record()
+            self.spent = record.get("seconds", self.spent)
+            self.status = f"loss {record['loss']:.3f}" if "loss" in record else self.status
+            return
+        out, errors = self.process.communicate()
+        if self.process.returncode:
+            raise RuntimeError(f"{self.name} failed: {(errors.strip() or 'no word from it').splitlines()[-1]}")
+        self.metrics = json.loads(out)["metrics"]
+        assert self.metrics is not None
+        value = figure(self.measure, self.metrics.get(self.measure))
+        self.spent, self.status = self.seconds, f"{self.measure} {value}"
+
+    def _last_record(self) -> dict[str, Any]:
+        try:
+            return json.loads((self.folder / "metrics.jsonl").read_text().splitlines()[-1])
+        except (OSError, IndexError, json.JSONDecodeError):  # not there yet, or half a line
+            return {}

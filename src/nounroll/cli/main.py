@@ -1,0 +1,167 @@
+"""The command ``nounroll``: find the command, read its arguments, run it, and end in one line if it fails."""
+
+import contextlib
+import importlib
+import inspect
+import json
+import os
+import re
+import signal
+import sys
+import traceback
+from argparse import RawDescriptionHelpFormatter
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn
+
+import docstring_parser
+from jsonargparse import ArgumentParser
+from rich.console import Console
+
+COMMANDS = ("quickstart", "train", "resume", "evaluate", "generate", "compare", "tasks")
+
+DONE, FAULT, MISTAKE, INTERRUPTED = 0, 1, 2, 130  # exit statuses
+
+_KINDS = {"int": "a whole number", "float": "a number", "str": "text"}
+
+
+class Parser(ArgumentParser):
+    """Arguments of one command. A mistake in them is a ValueError like any other, in one line."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        key, value = re.match(r'Parser key "(\w+)"', message), re.search(r"(?:Got|Given) value: (.*)", message)
+        wanted = [_KINDS[kind] for kind in re.findall(r"Expected an? <class '(\w+)'>", message) if kind in _KINDS]
+        if key and value and wanted:
+            raise ValueError(f"--{_dashed(key[1])} is {value[1]!r}; it must be {' or '.join(wanted)}")
+        raise ValueError(message)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a command.
+
+    Args:
+        argv: the words after ``nounroll``; those of this process when left out.
+
+    Returns:
+        The exit status: 0 done, 1 our fault, 2 the user's mistake, 130 interrupted.
+    """
+    words = sys.argv[1:] if argv is None else argv
+    name = words[0] if words else "--help"
+    try:
+        with _terminated_like_interrupted():
+            if name in ("-h", "--help"):
+                return _overview()
+            if name == "--version":
+                return _version()
+            if name not in COMMANDS:
+                raise ValueError(f"{name!r} is no command; it must be one of {', '.join(COMMANDS)}")
+            return _run(name, words[1:])
+    except SystemExit as end:  # --help of a command
+        return int(end.code or 0)
+    except BaseException as error:
+        return _fail(f"nounroll {name}" if name in COMMANDS else "nounroll", error)
+
+
+def _run(name: str, words: list[str]) -> int:
+    module = importlib.import_module(f"nounroll.cli.{name}")
+    arguments = _parser(getattr(module, name)).parse_args(words).as_dict()
+    as_json = arguments.pop("json")
+    result = getattr(module, name)(**arguments)
+    if as_json:
+        print(json.dumps(result))
+    else:
+        module.show(result, Console(width=None if sys.stdout.isatty() else 160, highlight=False))
+    sys.stdout.flush()
+    return DONE if result.get("finished", True) else INTERRUPTED
+
+
+def _parser(command: Callable[..., Any]) -> Parser:
+    """Positional arguments and options from a function's signature, their help from its docstring."""
+    documentation = docstring_parser.parse(inspect.getdoc(command) or "")
+    about = {one.arg_name: one.description for one in documentation.params}
+    text = "\n\n".join(filter(None, [documentation.short_description, documentation.long_description]))
+    name = command.__name__
+    parser = Parser(
+        prog=f"nounroll {name}", description=text, allow_abbrev=False, formatter_class=RawDescriptionHelpFormatter
+    )
+    for one in inspect.signature(command).parameters.values():
+        named: dict[str, Any] = {"help": about[one.name]}
+        if one.default is one.empty:
+            parser.add_argument(one.name, type=one.annotation, metavar=one.name.upper(), **named)
+        elif one.annotation == tuple[str, ...]:
+            parser.add_argument(f"--{one.name}", action="append", default=[], metavar="NAME=VALUE", **named)
+        else:
+            parser.add_argument(f"--{_dashed(one.name)}", type=one.annotation, default=one.default, **named)
+    parser.add_argument("--json", action="store_true", help="print one JSON object on stdout and nothing else there")
+    return parser
+
+
+def _dashed(name: str) -> str:
+    return name.replace("_", "-")
+
+
+def _overview() -> int:
+    print("nounroll: pretrain recurrent networks without unrolling them\n\ncommands:")
+    for name in COMMANDS:
+        command = getattr(importlib.import_module(f"nounroll.cli.{name}"), name)
+        print(f"  {name:12}{docstring_parser.parse(command.__doc__).short_description}")
+    print("\nnounroll COMMAND --help says more. Every command takes --json.")
+    return DONE
+
+
+def _version() -> int:
+    import nounroll
+
+    print(f"nounroll {nounroll.__version__}")
+    return DONE
+
+
+# -- how a command ends ---------------------------------------------------------------------------
+
+
+def _fail(where: str, error: BaseException) -> int:
+    """Say in one line on stderr what went wrong; the exit status."""
+    if os.environ.get("NOUNROLL_TRACEBACK"):
+        traceback.print_exception(error)
+    status, message = _verdict(error)
+    print(f"{where}: {' '.join(message.split())}", file=sys.stderr)
+    try:
+        sys.stdout.flush()
+    except OSError:  # a closed pipe or a full disk: Python must not try again as it exits
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return status
+
+
+def _verdict(error: BaseException) -> tuple[int, str]:
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED, "interrupted"
+    if isinstance(error, OSError):
+        return FAULT, f"{error.filename or 'output'}: {error.strerror or error}"
+    if isinstance(error, ValueError):
+        return (FAULT if _is_failed_write(error) else MISTAKE), str(error)
+    if type(error).__name__ == "TrainingError":
+        return FAULT, str(error)
+    return FAULT, f"{type(error).__name__}: {error} (NOUNROLL_TRACEBACK=1 shows where)"
+
+
+def _is_failed_write(error: ValueError) -> bool:
+    """Whether a checkpoint met a full disk, say: no mistake of the user's."""
+    return type(error).__name__ == "CheckpointError" and isinstance(error.__cause__, OSError)
+
+
+@contextlib.contextmanager
+def _terminated_like_interrupted() -> Iterator[None]:
+    """SIGTERM ends a command as Ctrl-C does."""
+
+    def interrupt(signum: int, frame: Any) -> NoReturn:
+        raise KeyboardInterrupt
+
+    former = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, former)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

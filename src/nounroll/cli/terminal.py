@@ -1,0 +1,58 @@
+"""What the commands share: notes on stderr, metrics for people, and a signal that asks a run to stop."""
+
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from rich.table import Table
+
+from nounroll.report.numbers import figure
+
+
+def note(text: str) -> None:
+    """One line for a person, on stderr."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def watched() -> bool:
+    """Whether a person looks at stderr: progress bars are for them alone."""
+    return sys.stderr.isatty()
+
+
+def printable(text: str) -> str:
+    """What a network wrote, safe for a terminal: control characters are shown as �."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "�" for c in text)
+
+
+def metrics_table(metrics: Mapping[str, Any]) -> Table:
+    """Names and figures, one pair a line."""
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column()
+    table.add_column(justify="right")
+    for name, value in metrics.items():
+        table.add_row(name, figure(name, value))
+    return table
+
+
+@contextmanager
+def stop_on_signal() -> Iterator[Callable[[], bool]]:
+    """``stop()`` turns True at Ctrl-C or SIGTERM. A second signal ends the process at once."""
+    asked: list[int] = []
+    former = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def ask(number: int, frame: Any) -> None:
+        asked.append(number)
+        restore()
+
+    def restore() -> None:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+    for number in former:
+        signal.signal(number, ask)
+    try:
+        yield lambda: bool(asked)
+    finally:
+        restore()

@@ -1,0 +1,69 @@
+"""``nounroll train``"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from nounroll.cli.terminal import metrics_table, note, stop_on_signal, watched
+
+if TYPE_CHECKING:
+    from nounroll.recipe import Recipe
+
+
+def train(
+    recipe: Path,
+    *,
+    seconds: float | None = None,
+    steps: int | None = None,
+    cell: str | None = None,
+    method: str | None = None,
+    length: int | None = None,
+    seed: int | None = None,
+    out: Path | None = None,
+    set: tuple[str, ...] = (),
+) -> dict[str, Any]:
+    """Train what a recipe says.
+
+    The run is kept in a folder of its own. Ctrl-C or SIGTERM writes a checkpoint first: nounroll resume RUN goes on.
+
+    Args:
+        recipe: YAML file; see recipes/.
+        seconds: wall-clock budget, in place of the recipe's.
+        steps: budget in optimiser steps, in place of the recipe's.
+        cell: mlp, transformer, gru, lstm or elman.
+        method: chain of smt, dmt and bptt, such as smt+dmt.
+        length: T, in time steps.
+        seed: of data, weights and all random choices.
+        out: folder of the run; runs/NAME when left out.
+        set: any other setting, such as teacher.width=256; may be given several times.
+    """
+    from nounroll.recipe import load
+
+    given = {
+        "training.seconds": seconds,
+        "training.steps": steps,
+        "cell.kind": cell,
+        "method": method,
+        "length": length,
+        "training.seed": seed,
+    }
+    overrides = [f"{name}={value}" for name, value in given.items() if value is not None]
+    settings = load(recipe, [*overrides, *set])
+    return run_in(out or Path("runs") / settings.name, settings)
+
+
+def run_in(folder: Path, recipe: "Recipe", resume: bool = False) -> dict[str, Any]:
+    """Train in a folder until the budget is spent or a signal comes."""
+    from nounroll import run
+
+    with stop_on_signal() as stop:
+        done = run.train(recipe, folder=folder, resume=resume, progress=watched(), stop=stop)
+    if not done.finished:
+        note(f"nounroll: stopped after {done.metrics['steps']:,} steps; go on with: nounroll resume {folder}")
+    return {"run": str(folder), "finished": done.finished, "metrics": done.metrics}
+
+
+def show(result: dict[str, Any], console: Console) -> None:
+    console.print(f"{result['run']} is {'finished' if result['finished'] else 'not finished'}")
+    console.print(metrics_table(result["metrics"]))
