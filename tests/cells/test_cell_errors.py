@@ -1,0 +1,90 @@
+"""What is no cell is refused in one line that names the thing, the value and what is allowed."""
+
+import re
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from helpers import SYMBOLS
+from nounroll.batch import Real
+from nounroll.cells import build_cell
+from nounroll.cells.base import Cell, CellSettings, check_cell
+from own_parts import OwnCell, OwnRealCell
+
+EXAMPLE = torch.zeros(3, dtype=torch.int64)
+
+
+class Odd(nn.Module):
+    """A module that is a cell in part."""
+
+    def __init__(self, after: Any = None, **attributes: Any) -> None:
+        super().__init__()
+        self.after = after
+        for name, value in attributes.items():
+            setattr(self, name, value)
+
+    def step(self, inputs: Tensor, memory: Tensor) -> Any:
+        return self.after
+
+
+class NoStep(nn.Module):
+    memory_shape = (1, 8)
+
+
+@pytest.mark.parametrize(
+    ("cell", "message"),
+    [
+        ("gru", "cell is a str; it must be a torch.nn.Module with memory_shape and step(inputs, memory)"),
+        (OwnCell, "cell is a type; it must be a torch.nn.Module with memory_shape and step(inputs, memory)"),
+        (Odd(), "Odd.memory_shape is None; it must be (tokens, width), such as (4, 64)"),
+        (Odd(memory_shape=8), "Odd.memory_shape is 8; it must be (tokens, width), such as (4, 64)"),
+        (Odd(memory_shape=(2, 3, 4)), "Odd.memory_shape is (2, 3, 4); it must be (tokens, width), such as (4, 64)"),
+        (Odd(memory_shape=(0, 8)), "Odd.memory_shape is (0, 8); it must be (tokens, width), such as (4, 64)"),
+        (NoStep(), "NoStep has no step(inputs, memory) method; a cell needs one"),
+        (Odd(memory_shape=(1, 8)), "Odd.step returned NoneType; with this memory_shape it must return (3, 1, 8)"),
+        (
+            Odd(torch.zeros(3, 8), memory_shape=(1, 8)),
+            "Odd.step returned (3, 8); with this memory_shape it must return (3, 1, 8)",
+        ),
+    ],
+    ids=lambda value: type(value).__name__ if not isinstance(value, str) else None,
+)
+def test_no_cell(cell: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        check_cell(cell, SYMBOLS, EXAMPLE)
+
+
+def test_own_cells_pass() -> None:
+    for cell, space, example in ((OwnCell(5), SYMBOLS, EXAMPLE), (OwnRealCell(2), Real(2), torch.zeros(3, 2))):
+        assert check_cell(cell, space, example) is cell
+        assert isinstance(cell, Cell)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"tokens": 0}, "cell.tokens is 0; it must be at least 1"),
+        ({"memory_width": -1}, "cell.memory_width is -1; it must be at least 1"),
+        ({"width": 0}, "cell.width is 0; it must be at least 1"),
+        ({"layers": 0}, "cell.layers is 0; it must be at least 1"),
+        ({"kind": "gru", "layers": 2}, "cell.layers is 2; the gru cell has one layer"),
+        (
+            {"kind": "lstm", "tokens": 1, "memory_width": 7},
+            "cell.tokens * cell.memory_width is 7; an LSTM holds (h, c), so it must be even",
+        ),
+    ],
+)
+def test_settings_of_a_cell(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        build_cell(CellSettings(**settings), SYMBOLS)
+
+
+def test_an_unknown_kind_is_answered_with_the_kinds() -> None:
+    settings = CellSettings()
+    object.__setattr__(settings, "kind", "rnn")  # from Python; a recipe's types are checked before
+    with pytest.raises(
+        ValueError, match=re.escape("cell.kind is 'rnn'; it must be one of mlp, transformer, gru, lstm, elman")
+    ):
+        build_cell(settings, SYMBOLS)

@@ -1,0 +1,138 @@
+"""Cells: a fused unroll equals its steps with all gradients, and torch's own modules; memories stay in their set."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from helpers import CELL_KINDS, SHAPE, SYMBOLS, cell_settings, draw_values, gradients, make_student
+from nounroll.batch import Real, Space
+from nounroll.cells import build_cell
+from nounroll.cells.base import constrain, observe
+from nounroll.cells.gru import GRUCell
+from nounroll.cells.lstm import LSTMCell
+from nounroll.student import Student
+
+FUSED = {"gru": nn.GRU, "elman": nn.RNN, "lstm": nn.LSTM}
+SIZE = SHAPE[0] * SHAPE[1]
+
+
+def start(student: Student, rows: int) -> Tensor:
+    """Memories that the cell can hold, none of them m_∅."""
+    raw = torch.randn(rows, *SHAPE, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    return constrain(student.cell, raw).requires_grad_()
+
+
+# --- the fused kernel against its naive twin ----------------------------------------------------------
+
+
+def test_which_cells_are_fused() -> None:
+    assert {kind for kind in CELL_KINDS if hasattr(make_student(kind).cell, "unroll")} == set(FUSED)
+
+
+@pytest.mark.parametrize("space", [SYMBOLS, Real(2)], ids=str)
+@pytest.mark.parametrize("length", [1, 2, 63, 75])
+@pytest.mark.parametrize("kind", FUSED)
+def test_unroll_equals_steps_with_gradients(kind: str, length: int, space: Space) -> None:
+    student, inputs = make_student(kind, inputs=space), draw_values(space, 3, length)
+    weight = torch.randn(3, length + 1, *SHAPE, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    for memory in (None, start(student, 3)):
+        fused, stepped = student.rollout(inputs, memory), student.stepped_rollout(inputs, memory)
+        torch.testing.assert_close(fused, stepped, rtol=0, atol=1e-10)
+        one, other = ((weight * memories.sin()).sum() for memories in (fused, stepped))
+        expected = gradients(other, student)
+        for name, value in gradients(one, student).items():
+            torch.testing.assert_close(value, expected[name], rtol=1e-9, atol=1e-10, msg=name)
+        if memory is not None:
+            by_memory = [torch.autograd.grad(loss, memory, retain_graph=True)[0] for loss in (one, other)]
+            torch.testing.assert_close(*by_memory, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("kind", CELL_KINDS)
+def test_a_rollout_may_be_cut_anywhere(kind: str) -> None:
+    student, inputs = make_student(kind), draw_values(SYMBOLS, 3, 9)
+    whole = student.rollout(inputs)
+    for cut in (1, 4, 8):
+        first = student.rollout(inputs[:, :cut])
+        second = student.rollout(inputs[:, cut:], first[:, -1])
+        torch.testing.assert_close(torch.cat([first, second[:, 1:]], dim=1), whole, rtol=0, atol=1e-12)
+
+
+# --- torch's own modules ------------------------------------------------------------------------------
+
+
+def torch_module(kind: str, seed: int) -> Any:
+    torch.manual_seed(seed)
+    units = SIZE // 2 if kind == "lstm" else SIZE
+    return FUSED[kind](16, units, batch_first=True).double()
+
+
+@pytest.mark.parametrize("kind", FUSED)
+def test_weights_load_from_torch_and_back(kind: str) -> None:
+    module, student = torch_module(kind, 5), make_student(kind)
+    student.cell.core.load_state_dict(module.state_dict())
+    inputs = draw_values(SYMBOLS, 3, 11)
+    zeros = torch.zeros(3, *SHAPE, dtype=torch.float64)
+    expected, last = module(student.cell.embed(inputs))
+    for rollout in (student.rollout, student.stepped_rollout):
+        memories = rollout(inputs, zeros)
+        torch.testing.assert_close(observe(student.cell, memories[:, 1:]), expected, rtol=0, atol=1e-12)
+        final = torch.cat(last, dim=-1)[0] if kind == "lstm" else last[0]
+        torch.testing.assert_close(memories[:, -1].flatten(1), final, rtol=0, atol=1e-12)
+
+    back = torch_module(kind, 6)
+    assert not torch.allclose(back(student.cell.embed(inputs))[0], expected)
+    back.load_state_dict(student.cell.core.state_dict())
+    assert torch.equal(back(student.cell.embed(inputs))[0], expected)
+
+
+# --- memories ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", CELL_KINDS)
+def test_a_step_keeps_memories_that_the_cell_can_hold(kind: str) -> None:
+    student = make_student(kind)
+    memories = student.rollout(draw_values(SYMBOLS, 3, 9), start(student, 3).detach())
+    if kind in ("mlp", "transformer"):
+        assert torch.allclose(memories.square().mean(-1), torch.ones(1, dtype=torch.float64), atol=1e-4)
+    else:
+        assert (observe(student.cell, memories).abs() < 1).all()
+
+
+@pytest.mark.parametrize("kind", CELL_KINDS)
+def test_m_empty_and_labels_are_memories_that_the_cell_can_hold(kind: str) -> None:
+    student = make_student(kind)
+    assert student.empty_memory.shape == SHAPE
+    wild = 50 * torch.randn(6, 5, *SHAPE, dtype=torch.float64)
+    held = constrain(student.cell, wild)
+    assert held.shape == wild.shape
+    limit = 1 if kind in ("gru", "elman") else 3 if kind == "lstm" else SHAPE[1] ** 0.5
+    assert held.abs().max() <= limit + 1e-6
+    flat = constrain(student.cell, wild.flatten(0, 1)).view_as(wild)
+    assert torch.allclose(held, flat)
+
+
+def test_the_readout_sees_the_hidden_state_of_an_lstm_alone() -> None:
+    student = make_student("lstm")
+    memory = start(student, 2).detach()
+    carry = memory.flatten(1).clone()
+    carry[:, SIZE // 2 :] += 1
+    assert torch.equal(student.readout(memory), student.readout(carry.view_as(memory)))
+    hidden = memory.flatten(1).clone()
+    hidden[:, 0] += 0.1
+    assert not torch.equal(student.readout(memory), student.readout(hidden.view_as(memory)))
+
+
+@pytest.mark.parametrize("kind", ["mlp", "transformer"])
+def test_layers(kind: str) -> None:
+    cell: Any = build_cell(replace(cell_settings(kind), layers=3), SYMBOLS)
+    assert len(cell.hidden if kind == "mlp" else cell.blocks) == (2 if kind == "mlp" else 3)
+    memory = constrain(cell, torch.randn(2, *SHAPE))
+    assert cell.step(draw_values(SYMBOLS, 2), memory).shape == memory.shape
+
+
+def test_default_widths() -> None:
+    assert GRUCell(SYMBOLS, SHAPE).core.input_size == SIZE
+    assert LSTMCell(SYMBOLS, SHAPE).core.hidden_size == SIZE // 2

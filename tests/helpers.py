@@ -1,0 +1,174 @@
+"""Small models, batches and settings that many tests share. Everything is given here: no default of a method counts."""
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from nounroll.batch import Batch, Categorical, Real, Space
+from nounroll.cells import CELLS
+from nounroll.cells.base import CellSettings
+from nounroll.methods import BPTT, DMT, SMT, BPTTSettings, DMTSettings, SMTSettings
+from nounroll.recipe import Recipe, parse
+from nounroll.seeding import generator
+from nounroll.student import Student
+from nounroll.teacher import Teacher, TeacherSettings, build_teacher
+
+CELL_KINDS = tuple(CELLS)
+SYMBOLS = Categorical(5)
+SHAPE = (2, 8)  # K, d
+
+TEACHERS: dict[str, dict[str, Any]] = {
+    "causal": {},
+    "causal with a reader": {"reader": True},
+    "causal, no token shift": {"token_shift": False},
+    "causal with a reader, no token shift": {"reader": True, "token_shift": False},
+    "window": {"kind": "window"},
+    "short window": {"kind": "window", "context": 3},
+}
+
+
+def cell_settings(kind: str = "mlp") -> CellSettings:
+    return CellSettings(kind=kind, tokens=SHAPE[0], memory_width=SHAPE[1], width=16)  # type: ignore[arg-type]
+
+
+def make_student(
+    cell: str | nn.Module = "mlp",
+    inputs: Space = SYMBOLS,
+    targets: Space = SYMBOLS,
+    *,
+    seed: int = 0,
+    dtype: torch.dtype = torch.float64,
+) -> Student:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        part = cell_settings(cell) if isinstance(cell, str) else cell
+        return Student(inputs, targets, part, readout_width=16).to(dtype)
+
+
+def make_teacher(student: Student, *, seed: int = 1, dtype: torch.dtype = torch.float64, **settings: Any) -> Teacher:
+    values = {"width": 16, "layers": 2, "heads": 2, "decoder_layers": 1, "context": 64, **settings}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        built = build_teacher(TeacherSettings(**values), student.inputs, student.targets, student.cell)
+    return built.to(dtype)
+
+
+def make_smt(student: Student, teacher: Teacher, **settings: Any) -> SMT:
+    return SMT(student, teacher, SMTSettings(**{**SMT_VALUES, **settings}))
+
+
+def make_dmt(student: Student, teacher: Teacher, **settings: Any) -> DMT:
+    return DMT(student, teacher, DMTSettings(**{**DMT_VALUES, **settings}))
+
+
+def make_bptt(student: Student, truncation: int | None = None) -> BPTT:
+    return BPTT(student, BPTTSettings(truncation=truncation))
+
+
+SMT_VALUES: dict[str, Any] = {
+    "decoding": 1.3,
+    "readout": 0.7,
+    "dynamics": 0.2,
+    "uniformity": 0.05,
+    "step_readout": 0.4,
+    "horizon": 3,
+    "windows": 2,
+    "transitions": None,
+    "labels_learn": True,
+    "inputs_learn": True,
+}
+DMT_VALUES: dict[str, Any] = {"dynamics": 1.1, "readout": 0.6, "window": 3, "mixing": 0.0}
+
+
+def draw_values(space: Space, *shape: int, seed: int = 0) -> Tensor:
+    """Random values of a space, in double precision where they are real."""
+    if isinstance(space, Real):
+        return torch.randn(*shape, space.d, generator=generator(seed, "test"), dtype=torch.float64)
+    return torch.randint(space.n, shape, generator=generator(seed, "test"))
+
+
+def make_batch(
+    size: int = 4,
+    length: int = 7,
+    inputs: Space = SYMBOLS,
+    targets: Space = SYMBOLS,
+    *,
+    seed: int = 0,
+    sparse: bool = False,
+) -> Batch:
+    """A random batch; a sparse one scores about half of its targets, and not all rows equally."""
+    mask = torch.rand(size, length, generator=generator(seed, "mask")) < 0.5 if sparse else None
+    x, y = draw_values(inputs, size, length, seed=seed), draw_values(targets, size, length, seed=seed + 1)
+    return Batch(x, y) if mask is None else Batch(x, y, mask)
+
+
+def other_values(space: Space, values: Tensor) -> Tensor:
+    """Values of the space, none of which equals the given one."""
+    return (values + 1) % space.n if isinstance(space, Categorical) else values + 1.0
+
+
+def gradients(loss: Tensor, *modules: nn.Module) -> dict[str, Tensor]:
+    """The loss's gradient for every parameter, by name; zeros where it does not depend on it."""
+    named = {f"{i}.{name}": p for i, module in enumerate(modules) for name, p in module.named_parameters()}
+    found = torch.autograd.grad(loss, list(named.values()), allow_unused=True, retain_graph=True)
+    return {name: torch.zeros_like(p) if g is None else g for (name, p), g in zip(named.items(), found, strict=True)}
+
+
+def assert_same_gradients(ours: Tensor, twin: Tensor, *modules: nn.Module, atol: float = 1e-7) -> None:
+    """Both losses have the same gradients. The losses pass through float32, hence the tolerance."""
+    expected = gradients(twin, *modules)
+    for name, value in gradients(ours, *modules).items():
+        torch.testing.assert_close(value, expected[name], rtol=1e-5, atol=atol, msg=lambda m, n=name: f"{n}: {m}")
+
+
+def state(*modules: nn.Module) -> dict[str, Tensor]:
+    """A copy of all weights."""
+    return {f"{i}.{name}": t.clone() for i, module in enumerate(modules) for name, t in module.state_dict().items()}
+
+
+def same_state(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+TINY: dict[str, Any] = {
+    "name": "tiny",
+    "length": 8,
+    "method": "smt+dmt+bptt",
+    "readout_width": 16,
+    "task": {"kind": "parity"},
+    "cell": {"kind": "mlp", "tokens": SHAPE[0], "memory_width": SHAPE[1], "width": 16},
+    "teacher": {"kind": "causal", "width": 16, "layers": 1, "heads": 2, "decoder_layers": 1},
+    "smt": {**SMT_VALUES, "share": 1.0, "learning_rate": 1.0},
+    "dmt": {**DMT_VALUES, "share": 1.0, "learning_rate": 1.0},
+    "bptt": {"truncation": None, "share": 1.0, "learning_rate": 1.0},
+    "training": {
+        "steps": 9,
+        "batch_size": 8,
+        "learning_rate": 1e-2,
+        "first_length": 4,
+        "curriculum": True,
+        "curriculum_share": 0.5,
+        "evaluations": 2,
+        "evaluation_sequences": 8,
+        "log_every": 1,
+        "keep": 2,
+        "accumulate": 1,
+        "device": "cpu",
+        "precision": "32-true",
+        "seed": 0,
+    },
+}
+
+
+@cache
+def tiny_recipe(*overrides: str) -> Recipe:
+    """A run of a second or less, with ``dotted.name=value`` overrides."""
+    return parse(TINY, overrides)
+
+
+def tree_of(folder: Path) -> list[str]:
+    """All files below a folder."""
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())

@@ -1,0 +1,94 @@
+"""Blocks against their formulas, written out."""
+
+import math
+
+import pytest
+import torch
+
+from nounroll.batch import Categorical, Real
+from nounroll.nn.attention import SelfAttention
+from nounroll.nn.block import Transformer
+from nounroll.nn.embedding import InputEmbedding
+from nounroll.nn.norm import rms_normalise
+from nounroll.nn.rotary import Rotary
+from nounroll.nn.shift import TokenShift
+
+
+def doubles(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def test_rms_normalise() -> None:
+    x = doubles(3, 2, 8) * 7
+    assert torch.allclose(rms_normalise(x).square().mean(-1), torch.ones(3, 2, dtype=torch.float64), atol=1e-5)
+    assert torch.allclose(rms_normalise(x), rms_normalise(3 * x), atol=1e-5)
+    assert torch.equal(rms_normalise(torch.zeros(2, 8)), torch.zeros(2, 8))
+
+
+def test_token_shift() -> None:
+    shift, x = TokenShift(4).double(), doubles(2, 5, 4)
+    expected = x.clone()
+    for t in range(1, 5):
+        expected[:, t] += shift.previous(x[:, t - 1])
+    assert torch.allclose(shift(x), expected, atol=1e-12)
+    assert torch.allclose(shift(x[:, :1]), x[:, :1])
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_attention(causal: bool) -> None:
+    attention, x = SelfAttention(8, 2, causal=causal, rotary=False).double(), doubles(2, 5, 8)
+    query, key, value = attention.query_key_value(x).chunk(3, dim=-1)
+    mixed = torch.zeros(2, 5, 8, dtype=torch.float64)
+    for b in range(2):
+        for head in (slice(0, 4), slice(4, 8)):
+            for t in range(5):
+                seen = slice(0, t + 1) if causal else slice(0, 5)
+                scores = key[b, seen, head] @ query[b, t, head] / math.sqrt(4)
+                mixed[b, t, head] = scores.softmax(0) @ value[b, seen, head]
+    assert torch.allclose(attention(x), attention.out(mixed), atol=1e-12)
+
+
+def test_attention_sees_what_is_visible_alone() -> None:
+    attention, x = SelfAttention(8, 2, causal=False, rotary=False).double(), doubles(2, 5, 8)
+    visible = torch.tensor([False, True, True, True, True])[None, None, None].expand(2, -1, -1, -1)
+    assert torch.allclose(attention(x, visible)[:, 1:], attention(x[:, 1:]), atol=1e-12)
+
+
+def test_rotary_positions_are_relative() -> None:
+    rotary, query, key = Rotary(8).double(), doubles(8), doubles(8, seed=1)
+    turned_query, turned_key = (rotary(x.expand(1, 1, 12, 8))[0, 0] for x in (query, key))
+    for distance in range(6):
+        products = torch.stack([turned_query[t + distance] @ turned_key[t] for t in range(6)])
+        assert torch.allclose(products, products[:1], atol=1e-6)
+    assert torch.allclose(turned_query[0], query)
+    assert torch.allclose(turned_query.norm(dim=-1), query.norm(), atol=1e-6)
+
+
+def test_the_rotary_table_grows_and_does_not_change() -> None:
+    short, whole = Rotary(4), Rotary(4)
+    x = torch.randn(1, 1, 9, 4)
+    short(x[:, :, :2])
+    assert torch.equal(short(x), whole(x))
+    assert torch.equal(short(x[:, :, :3]), whole(x)[:, :, :3])
+
+
+def test_a_stack_without_positions_is_blind_to_order() -> None:
+    stack, x = Transformer(8, 2, 2, causal=False, rotary=False).double(), doubles(2, 5, 8)
+    order = torch.tensor([4, 1, 0, 3, 2])
+    assert torch.allclose(stack(x[:, order]), stack(x)[:, order], atol=1e-12)
+    ordered = Transformer(8, 2, 2, causal=False, rotary=True).double()
+    assert not torch.allclose(ordered(x[:, order]), ordered(x)[:, order], atol=1e-3)
+
+
+def test_embeddings_of_both_spaces() -> None:
+    symbols, vectors = InputEmbedding(Categorical(3), 4), InputEmbedding(Real(2), 4)
+    assert torch.equal(symbols(torch.tensor([[2, 0]]))[0, 0], symbols.map.weight[2])
+    x = torch.randn(2, 3, 2)
+    assert torch.allclose(vectors(x), x @ vectors.map.weight.T + vectors.map.bias, atol=1e-6)
+
+
+def test_sizes_that_do_not_fit() -> None:
+    with pytest.raises(ValueError, match="heads is 3; it must divide the width 8"):
+        SelfAttention(8, 3, causal=True, rotary=False)
+    with pytest.raises(ValueError, match="head width is 3; rotary positions need an even one"):
+        Rotary(3)

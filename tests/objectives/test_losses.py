@@ -1,0 +1,147 @@
+"""Losses against naive twins: the formula of the docstring, as slow loops. Values and gradients."""
+
+import math
+
+import pytest
+import torch
+from jaxtyping import TypeCheckError
+from torch import Tensor
+
+from nounroll.batch import Categorical, Real
+from nounroll.objectives.dynamics import dynamics
+from nounroll.objectives.readout import gaussian, hits, masked_mean, negative_log_likelihood
+from nounroll.objectives.uniformity import uniformity
+
+
+def doubles(*shape: int, seed: int = 0) -> Tensor:
+    values = torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return values.requires_grad_()
+
+
+def assert_same(ours: Tensor, twin: Tensor, *leaves: Tensor, tolerance: float = 1e-12) -> None:
+    """The same values, and the same gradients of a weighted sum of them."""
+    torch.testing.assert_close(ours, twin, rtol=tolerance, atol=tolerance, check_dtype=False)
+    weight = torch.linspace(0.5, 2, ours.numel(), dtype=torch.float64).view_as(ours)
+    for one, other in zip(
+        torch.autograd.grad((weight * ours).sum(), leaves),
+        torch.autograd.grad((weight * twin).sum(), leaves),
+        strict=True,
+    ):
+        torch.testing.assert_close(one, other, rtol=tolerance, atol=tolerance)
+
+
+# --- dynamics -----------------------------------------------------------------------------------------
+
+
+def test_dynamics() -> None:
+    predicted, label = doubles(3, 4, 2, 5), doubles(3, 4, 2, 5, seed=1)
+    rows = []
+    for n in range(3):
+        for s in range(4):
+            squares = [(predicted[n, s, k, c] - label[n, s, k, c]) ** 2 for k in range(2) for c in range(5)]
+            rows.append(sum(squares, torch.zeros(())) / 10)
+    assert_same(dynamics(predicted, label), torch.stack(rows).view(3, 4), predicted, label)
+
+
+# --- uniformity ---------------------------------------------------------------------------------------
+
+
+def test_uniformity() -> None:
+    memories = doubles(6, 2, 5)
+    tokens = []
+    for k in range(2):
+        points = [memories[n, k] / memories[n, k].norm() for n in range(6)]
+        pairs = [
+            torch.exp(-2 * ((a - b) ** 2).sum()) for i, a in enumerate(points) for j, b in enumerate(points) if i != j
+        ]
+        tokens.append(torch.log(torch.stack(pairs).mean()))
+    assert_same(uniformity(memories), torch.stack(tokens), memories, tolerance=1e-5)  # the norm has an epsilon
+
+
+def test_uniformity_falls_as_memories_spread() -> None:
+    one, spread = doubles(1, 1, 8).detach().expand(16, 1, 8), doubles(16, 1, 8, seed=1).detach()
+    assert uniformity(one).item() == pytest.approx(0, abs=1e-5)
+    assert uniformity(spread) < uniformity(one + 0.1 * spread) < 0
+    assert torch.allclose(uniformity(5 * spread), uniformity(spread), atol=1e-5)  # directions count, not lengths
+
+
+# --- likelihoods --------------------------------------------------------------------------------------
+
+
+def test_likelihood_of_symbols() -> None:
+    outputs, targets = doubles(2, 3, 4), torch.tensor([[0, 3, 1], [2, 2, 0]])
+    twin = torch.stack(
+        [
+            torch.log(torch.stack([torch.exp(outputs[b, t, v]) for v in range(4)]).sum()) - outputs[b, t, targets[b, t]]
+            for b in range(2)
+            for t in range(3)
+        ]
+    )
+    ours = negative_log_likelihood(Categorical(4), outputs, targets)
+    assert_same(ours, twin.view(2, 3), outputs, tolerance=1e-6)
+
+
+def test_likelihood_of_real_vectors() -> None:
+    outputs, targets = doubles(2, 3, 4), doubles(2, 3, 2, seed=1).detach()
+    rows = []
+    for b in range(2):
+        for t in range(3):
+            scale = torch.exp(7 * torch.tanh(outputs[b, t, 2:] / 7))
+            density = torch.distributions.Normal(outputs[b, t, :2], scale).log_prob(targets[b, t])
+            rows.append(-(density[0] + density[1]))
+    ours = negative_log_likelihood(Real(2), outputs, targets)
+    assert_same(ours, torch.stack(rows).view(2, 3), outputs, tolerance=1e-6)
+
+
+def test_a_gaussian_is_never_a_point_nor_everything() -> None:
+    outputs = torch.tensor([[0.0, -1e9], [0.0, 1e9]], requires_grad=True)
+    _, log_scale = gaussian(outputs)
+    assert log_scale.flatten().tolist() == [-7, 7]
+    losses = negative_log_likelihood(Real(1), outputs, torch.zeros(2, 1))
+    assert torch.isfinite(losses).all()
+    assert torch.isfinite(torch.autograd.grad(losses.sum(), outputs)[0]).all()
+
+
+def test_likelihood_of_one_symbol_out_of_v() -> None:
+    assert negative_log_likelihood(Categorical(8), torch.zeros(1, 8), torch.tensor([3])).item() == pytest.approx(
+        math.log(8)
+    )
+
+
+def test_hits() -> None:
+    outputs = torch.tensor([[0.0, 2.0, 1.0], [3.0, 0.0, 0.0]])
+    assert hits(Categorical(3), outputs, torch.tensor([1, 2])).tolist() == [1, 0]
+    pairs = torch.tensor([[1.0, 2.0, 9.0, 9.0]])  # means, then log scales
+    assert hits(Real(2), pairs, torch.tensor([[0.0, 4.0]])).tolist() == [-5]
+
+
+# --- means over masks ---------------------------------------------------------------------------------
+
+
+def test_masked_mean() -> None:
+    values, mask = doubles(2, 3), torch.tensor([[True, False, True], [False, False, True]])
+    assert_same(masked_mean(values, mask), (values[0, 0] + values[0, 2] + values[1, 2]) / 3, values)
+
+
+def test_masked_mean_of_nothing_is_zero() -> None:
+    values = doubles(2, 3)
+    mean = masked_mean(values, torch.zeros(2, 3, dtype=torch.bool))
+    assert mean.item() == 0
+    assert torch.equal(torch.autograd.grad(mean, values)[0], torch.zeros(2, 3, dtype=torch.float64))
+
+
+def test_what_is_masked_out_does_not_count_even_when_it_is_not_finite() -> None:
+    values = torch.tensor([1.0, torch.nan, torch.inf], requires_grad=True)
+    mean = masked_mean(values, torch.tensor([True, False, False]))
+    assert mean.item() == 1
+    assert torch.autograd.grad(mean, values)[0].tolist() == [1, 0, 0]
+
+
+# --- control: the tests check shapes ------------------------------------------------------------------
+
+
+def test_control_wrong_shapes_are_caught() -> None:
+    with pytest.raises(TypeCheckError):
+        dynamics(torch.zeros(3, 2, 4), torch.zeros(3, 2, 5))
+    with pytest.raises(TypeCheckError):
+        masked_mean(torch.zeros(3), torch.zeros(3))

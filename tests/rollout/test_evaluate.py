@@ -1,0 +1,83 @@
+"""Figures of a student against figures counted one element at a time."""
+
+import math
+
+import pytest
+import torch
+
+from helpers import make_student, make_teacher
+from nounroll.batch import Batch, Categorical
+from nounroll.data.parity import Parity
+from nounroll.data.retrieval import Retrieval
+from nounroll.data.task import SequenceTask
+from nounroll.rollout.evaluate import evaluate, validation_batches
+from own_parts import Echo, RunningMean
+
+
+@torch.no_grad()
+def test_symbols_by_hand() -> None:
+    task = Retrieval(values=3)
+    student = make_student(inputs=task.inputs, targets=task.targets, dtype=torch.float32)
+    teacher = make_teacher(student, dtype=torch.float32)
+    batches = validation_batches(task, 70, 8, seed=3)
+    assert [batch.batch_size for batch in batches] == [64, 6]
+    metrics = evaluate(student, batches, teacher.memories)
+    losses, hits, drift = [], [], []
+    for batch in batches:
+        memories, labels = student.stepped_rollout(batch.inputs), teacher.memories(batch.inputs)
+        drift += [((memories[:, t + 1] - labels[:, t + 1]) ** 2).mean((1, 2)) for t in range(8)]
+        for b, t in batch.mask.nonzero().tolist():
+            log_likelihood = student.readout(memories[b, t + 1]).log_softmax(-1)
+            losses.append(-float(log_likelihood[batch.targets[b, t]]))
+            hits.append(float(log_likelihood.argmax() == batch.targets[b, t]))
+    assert len(losses) == 70
+    assert metrics["loss"] == pytest.approx(sum(losses) / 70, rel=1e-5)
+    assert metrics["bits"] == pytest.approx(metrics["loss"] / math.log(2))
+    assert metrics["accuracy"] == pytest.approx(sum(hits) / 70)
+    assert metrics["drift"] == pytest.approx(float(torch.cat(drift).mean()), rel=1e-5)
+    assert "rmse" not in metrics
+
+
+@torch.no_grad()
+def test_real_targets_by_hand() -> None:
+    task = RunningMean()
+    student = make_student("gru", task.inputs, task.targets, dtype=torch.float32)
+    (batch,) = validation_batches(task, 5, 6, seed=0)
+    metrics = evaluate(student, [batch])
+    means = student.readout(student.rollout(batch.inputs)[:, 1:])[..., :2]
+    assert metrics["rmse"] == pytest.approx(float((means - batch.targets).square().mean().sqrt()), rel=1e-5)
+    assert metrics.keys() == {"loss", "bits", "rmse"}
+
+
+def test_a_batch_cut_in_two_gives_the_same_figures() -> None:
+    task = Echo()
+    student = make_student(inputs=task.inputs, targets=task.targets, dtype=torch.float32)
+    (batch,) = validation_batches(task, 10, 6, seed=0)
+    assert evaluate(student, [batch.rows(0, 3), batch.rows(3, 10)]) == pytest.approx(evaluate(student, [batch]))
+
+
+def test_nothing_scored_is_a_loss_of_zero() -> None:
+    batch = Batch(torch.zeros(2, 3, dtype=torch.int64), torch.zeros(2, 3, dtype=torch.int64), torch.zeros(2, 3) > 0)
+    assert evaluate(make_student(), [batch])["loss"] == 0
+
+
+def test_validation_is_held_out_and_the_same_for_everyone() -> None:
+    class Split(SequenceTask):
+        inputs = targets = Categorical(2)
+
+        def __init__(self, symbol: int) -> None:
+            self.symbol = symbol
+
+        def sample(self, batch_size: int, length: int, generator: torch.Generator) -> Batch:
+            x = torch.full((batch_size, length), self.symbol)
+            return Batch(inputs=x, targets=x)
+
+        def validation(self) -> "Split":
+            return Split(1)
+
+    assert all(batch.inputs.eq(1).all() for batch in validation_batches(Split(0), 3, 4, seed=0))
+    one, same = validation_batches(Parity(), 80, 9, seed=1), validation_batches(Parity(), 80, 9, seed=1)
+    assert all(torch.equal(a.inputs, b.inputs) for a, b in zip(one, same, strict=True))
+    for seed, stream in ((2, "validation"), (1, "test")):
+        (other, _) = validation_batches(Parity(), 80, 9, seed=seed, stream=stream)
+        assert not torch.equal(one[0].inputs, other.inputs)

@@ -1,0 +1,160 @@
+"""Teachers against their slow twins: one pass over all prefixes equals a pass over each."""
+
+import re
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from helpers import CELL_KINDS, SHAPE, SYMBOLS, TEACHERS, draw_values, make_student, make_teacher
+from nounroll.batch import Real, Space
+from nounroll.cells.base import constrain
+from nounroll.teacher import Teacher, TeacherSettings
+
+T = 6
+
+
+def assert_close(one: Tensor, other: Tensor) -> None:
+    torch.testing.assert_close(one, other, rtol=0, atol=1e-6)  # rotary angles are float32
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("space", [SYMBOLS, Real(2)], ids=str)
+@pytest.mark.parametrize("kind", TEACHERS)
+def test_a_memory_is_the_label_of_its_prefix_alone(kind: str, space: Space) -> None:
+    teacher, inputs = make_teacher(make_student(inputs=space), **TEACHERS[kind]), draw_values(space, 3, T)
+    memories = teacher.memories(inputs)
+    assert memories.shape == (3, T + 1, *SHAPE)
+    for length in range(1, T + 1):
+        assert_close(teacher.memories(inputs[:, :length]), memories[:, : length + 1])
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("kind", TEACHERS)
+def test_chosen_positions_are_those_of_the_whole(kind: str) -> None:
+    teacher, inputs = make_teacher(make_student(), **TEACHERS[kind]), draw_values(SYMBOLS, 3, T)
+    positions = torch.tensor([[0, 6, 2, 2], [5, 1, 0, 3], [6, 6, 4, 1]])
+    expected = torch.stack([teacher.memories(inputs)[b, positions[b]] for b in range(3)])
+    assert_close(teacher.memories(inputs, positions), expected)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("context", [2, 100])
+def test_the_window_encoder_reads_each_window_by_itself(context: int) -> None:
+    teacher, inputs = make_teacher(make_student(), kind="window", context=context), draw_values(SYMBOLS, 2, T)
+    encoder: Any = teacher.encoder
+    for b in range(2):
+        for s in range(T + 1):
+            window = encoder.embed(inputs[b, max(0, s - context) : s])
+            state = encoder.trunk(torch.cat([window, encoder.summary[None]])[None])[:, -1]
+            expected = constrain(teacher._cell[0], teacher.head(state).view(1, *SHAPE))[0]
+            assert_close(teacher.memories(inputs)[b, s], expected)
+
+
+@torch.no_grad()
+def test_many_windows_are_encoded_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    teacher, inputs = make_teacher(make_student(), kind="window"), draw_values(SYMBOLS, 3, T)
+    whole = teacher.memories(inputs)
+    monkeypatch.setattr("nounroll.teacher.window._ROWS", 4)
+    assert_close(teacher.memories(inputs), whole)
+
+
+@torch.no_grad()
+def test_a_reader_looks_at_all_states_up_to_its_own() -> None:
+    teacher, inputs = make_teacher(make_student(), reader=True), draw_values(SYMBOLS, 2, T)
+    encoder: Any = teacher.encoder
+    reader, encoder.reader = encoder.reader, None
+    states = encoder(inputs, None)
+    encoder.reader = reader
+    chosen = encoder(inputs, None)
+    for s in range(T + 1):
+        alone = reader(states[:, s : s + 1], states[:, : s + 1], torch.full((2, 1), s))
+        assert_close(chosen[:, s : s + 1], alone)
+
+
+@pytest.mark.parametrize("cell", CELL_KINDS)
+def test_labels_are_memories_that_the_cell_can_hold(cell: str) -> None:
+    student = make_student(cell)
+    teacher = make_teacher(student)
+    with torch.no_grad():
+        teacher.head.weight.mul_(100)
+    labels = teacher.memories(draw_values(SYMBOLS, 3, T))
+    if cell in ("mlp", "transformer"):
+        assert torch.allclose(labels.square().mean(-1), torch.ones(1, dtype=torch.float64), atol=1e-4)
+    else:
+        assert labels.abs().max() <= (3 if cell == "lstm" else 1)
+
+
+def test_the_cells_weights_are_not_the_teachers() -> None:
+    student = make_student()
+    mine = {id(p) for p in make_teacher(student).parameters()}
+    assert not mine & {id(p) for p in student.parameters()}
+
+
+# --- the decoder --------------------------------------------------------------------------------------
+
+
+def decoder_of(teacher: Teacher) -> Any:
+    assert teacher.decoder is not None
+    return teacher.decoder
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("token_shift", [True, False])
+def test_the_decoder_predicts_one_more_than_it_sees(token_shift: bool) -> None:
+    """[m_t, x_{t+1}, ...]: the i-th prediction changes with the memory and with the first i inputs alone."""
+    decoder = decoder_of(make_teacher(make_student(), token_shift=token_shift))
+    memory, future = torch.randn(3, *SHAPE, dtype=torch.float64), draw_values(SYMBOLS, 3, 4)
+    outputs = decoder(memory, future)
+    assert outputs.shape == (3, 5, SYMBOLS.n)
+    assert_close(decoder(memory, future[:, :0]), outputs[:, :1])
+    for i in range(4):
+        other = future.clone()
+        other[:, i] = (other[:, i] + 1) % SYMBOLS.n
+        moved = (decoder(memory, other) - outputs).abs().amax((0, 2)) > 1e-12
+        assert moved.tolist() == [position > i for position in range(5)]
+    for k in range(SHAPE[0]):
+        other = memory.clone()
+        other[:, k] += 1
+        assert ((decoder(other, future) - outputs).abs().amax((0, 2)) > 1e-6).all()
+
+
+@torch.no_grad()
+def test_the_decoder_tells_memory_tokens_apart() -> None:
+    decoder = decoder_of(make_teacher(make_student()))
+    memory, future = torch.randn(3, *SHAPE, dtype=torch.float64), draw_values(SYMBOLS, 3, 2)
+    assert not torch.allclose(decoder(memory.flip(1), future), decoder(memory, future), atol=1e-3)
+
+
+def test_no_decoder() -> None:
+    assert make_teacher(make_student(), decoder_layers=0).decoder is None
+
+
+# --- settings -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"kind": "lstm"}, "teacher.kind is 'lstm'; it must be one of causal, window"),
+        ({"width": 1}, "teacher.width is 1; it must be at least 2"),
+        ({"layers": 0}, "teacher.layers is 0; it must be at least 1"),
+        ({"heads": 0}, "teacher.heads is 0; it must be at least 1"),
+        ({"decoder_layers": -1}, "teacher.decoder_layers is -1; it must be at least 0"),
+        ({"context": 0}, "teacher.context is 0; it must be at least 1"),
+        ({"width": 16, "heads": 3}, "teacher.heads is 3; it must divide teacher.width 16 into even head widths"),
+        ({"width": 12, "heads": 4}, "teacher.heads is 4; it must divide teacher.width 12 into even head widths"),
+    ],
+)
+def test_settings_out_of_range(values: dict[str, Any], message: str) -> None:
+    settings = {"width": 16, "heads": 2, **{k: v for k, v in values.items() if k != "kind"}}
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        checked_later(settings, values.get("kind", "causal"))
+
+
+def checked_later(values: dict[str, Any], kind: Any) -> None:
+    """The settings with any kind: from Python types are not checked before the class is."""
+    settings = TeacherSettings(**values)
+    object.__setattr__(settings, "kind", kind)
+    settings.__post_init__()

@@ -1,0 +1,183 @@
+"""The loop: same seed, same run; no worse student is handed over; what is not finite is skipped, or ends the run."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from helpers import TINY, make_smt, same_state, state, tiny_recipe
+from nounroll.methods import BPTT, DMT, SMT
+from nounroll.recipe import Recipe
+from nounroll.rollout.evaluate import evaluate, validation_batches
+from nounroll.run import Run, fit, train
+from nounroll.training.loop import TrainingError
+from own_parts import BrokenOnce, Echo, OneLength
+
+
+@pytest.fixture(autouse=True)
+def _costs_are_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They take most of the time of a tiny run, and have tests of their own."""
+    monkeypatch.setattr("nounroll.run.training_cost", lambda *_: {})
+
+
+def weights(run: Run) -> Any:
+    return state(run.student) if run.teacher is None else state(run.student, run.teacher)
+
+
+def validation_loss(run: Run) -> float:
+    training = run.recipe.training
+    batches = validation_batches(run.task, training.evaluation_sequences, run.recipe.length, training.seed)
+    return evaluate(run.student, batches)["loss"]
+
+
+def evaluations(run: Run, method: str) -> list[float]:
+    return [r["loss"] for r in run.history if r["event"] == "evaluation" and r["method"] == method]
+
+
+# --- determinism --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cell", ["mlp", "gru"])
+def test_same_seed_same_run(cell: str) -> None:
+    one, same = (train(tiny_recipe(f"cell.kind={cell}")) for _ in range(2))
+    assert same_state(weights(one), weights(same))
+    assert timeless(one.history) == timeless(same.history)
+    other = train(tiny_recipe(f"cell.kind={cell}", "training.seed=1"))
+    assert not same_state(weights(one), weights(other))
+
+
+def timeless(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{name: value for name, value in record.items() if name != "seconds"} for record in records]
+
+
+def test_a_run_neither_reads_nor_moves_the_global_generator() -> None:
+    torch.manual_seed(11)
+    before = torch.random.get_rng_state()
+    one = train(tiny_recipe())
+    assert torch.equal(torch.random.get_rng_state(), before)
+    torch.manual_seed(12)
+    assert same_state(weights(one), weights(train(tiny_recipe())))
+
+
+# --- the budget ---------------------------------------------------------------------------------------
+
+
+def test_steps_and_lengths_of_each_method() -> None:
+    recipe = tiny_recipe("training.steps=11", "dmt.share=2", "bptt.share=0.7", "length=16")
+    run = train(recipe)
+    steps = [record for record in run.history if record["event"] == "train"]
+    assert run.metrics["steps"] == len(steps) == 11
+    assert [record["step"] for record in steps] == list(range(1, 12))
+    lengths: dict[str, list[int]] = {}
+    for record in steps:
+        lengths.setdefault(record["method"], []).append(record["length"])
+    assert lengths == {"smt": [4, 8, 16], "dmt": [16] * 6, "bptt": [4, 16]}
+    assert run.metrics["tokens"] == 11 * 8 * 16  # shorter sequences come in larger numbers
+    assert steps[-1]["tokens"] == run.metrics["tokens"]
+
+
+@pytest.mark.parametrize("refuse", [None, ValueError, AssertionError, KeyError])
+def test_a_task_of_one_length_gets_no_curriculum(refuse: type[Exception] | None) -> None:
+    settings = {f"training.{name}": value for name, value in TINY["training"].items() if name not in ("steps", "seed")}
+    task = OneLength(8, refuse)
+    run = fit(task, method="smt+dmt", length=8, steps=4, settings=settings)
+    assert run.metrics["tokens"] == 4 * 8 * 8
+    assert {record["length"] for record in run.history if record["event"] == "train"} == {8}
+    assert 4 in task.asked  # it was offered a shorter one
+
+
+def test_a_method_with_no_step_of_the_budget() -> None:
+    run = train(tiny_recipe("training.steps=2"))
+    assert run.metrics["steps"] == 2
+    assert len(evaluations(run, "bptt")) >= 1
+
+
+# --- no worse student ---------------------------------------------------------------------------------
+
+ABSURD = 1e4  # times the learning rate
+
+
+def wild(method: str) -> Recipe:
+    return tiny_recipe(
+        f"method=smt+{method}",
+        f"{method}.learning_rate={ABSURD}",
+        "training.steps=16",
+        "training.evaluations=3",
+    )
+
+
+@pytest.mark.parametrize("method", ["dmt", "bptt"])
+def test_no_worse_student_is_handed_over(method: str) -> None:
+    run = train(wild(method))
+    before, *during = evaluations(run, method)
+    assert before == evaluations(run, "smt")[-1]
+    assert max(during) > before  # it did harm on the way
+    assert validation_loss(run) <= before
+
+
+@pytest.mark.parametrize("method", ["dmt", "bptt"])
+def test_control_without_the_rule_it_is_worse(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr({"dmt": DMT, "bptt": BPTT}[method], "improves_only", False)
+    run = train(wild(method))
+    assert validation_loss(run) > evaluations(run, "smt")[-1]
+
+
+@pytest.mark.parametrize("method", ["dmt", "bptt"])
+def test_nor_is_one_when_the_run_is_stopped(method: str, tmp_path: Path) -> None:
+    calls = iter(range(99))
+    run = train(wild(method), folder=tmp_path / "run", stop=lambda: next(calls) == 13)
+    assert not run.finished
+    assert validation_loss(run) <= evaluations(run, method)[0]
+
+
+def test_the_best_student_is_handed_over() -> None:
+    run = train(tiny_recipe("method=bptt", "training.steps=12", "training.evaluations=6", "training.learning_rate=0.3"))
+    assert validation_loss(run) == pytest.approx(min(evaluations(run, "bptt")), rel=1e-6)
+
+
+def test_a_student_stopped_within_smt_is_whole(tmp_path: Path) -> None:
+    calls = iter(range(99))
+    run = train(tiny_recipe("method=smt"), folder=tmp_path / "run", stop=lambda: next(calls) == 1)
+    assert run.teacher is not None
+    with torch.no_grad():
+        expected = run.teacher.empty_memory(torch.zeros(1, 1, dtype=torch.int64))
+    torch.testing.assert_close(run.student.empty_memory, expected)
+
+
+# --- not finite ---------------------------------------------------------------------------------------
+
+
+def broken(bad: set[int], **values: Any) -> Run:
+    settings = {f"training.{name}": value for name, value in TINY["training"].items() if name not in ("steps", "seed")}
+    settings |= {"training.curriculum": False, "training.evaluations": 1}
+    return fit(Echo(), method="bptt", cell=BrokenOnce(5, bad), length=4, settings=settings, **values)
+
+
+CHECKED = 1  # step of the cell before the first training step: check_cell tries it
+PER_STEP = 4  # steps of the cell for one training step, at T 4
+
+
+def test_a_cell_that_is_nan_once_costs_one_step() -> None:
+    run = broken({CHECKED + 2 * PER_STEP + 1}, steps=6)
+    trained = [record["step"] for record in run.history if record["event"] == "train"]
+    assert trained == [1, 2, 4, 5, 6]  # the third is not there
+    assert all(torch.isfinite(value).all() for value in run.student.state_dict().values())
+    assert torch.isfinite(torch.tensor(run.metrics["loss"]))
+
+
+def test_nine_bad_steps_in_a_row_are_survived_and_ten_are_not() -> None:
+    first = CHECKED + 2 * PER_STEP
+    nine, ten = ({first + PER_STEP * i for i in range(count)} for count in (9, 10))
+    run = broken(nine, steps=14)
+    assert [record["step"] for record in run.history if record["event"] == "train"] == [1, 2, 12, 13, 14]
+    with pytest.raises(TrainingError, match=r"^bptt: 10 steps in a row had a loss or gradient that was not"):
+        broken(ten, steps=14)
+
+
+def test_settings_reach_the_methods() -> None:
+    run = train(tiny_recipe("method=smt", "training.steps=1"))
+    assert run.teacher is not None
+    built = make_smt(run.student, run.teacher)
+    assert isinstance(built, SMT)
+    assert built.settings == run.recipe.smt

@@ -1,0 +1,190 @@
+"""Resume is exact: a run stopped anywhere and resumed has the weights and the records of one that never stopped."""
+
+import itertools
+import json
+from functools import cache
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from helpers import same_state, state, tiny_recipe, tree_of
+from nounroll.run import Run, train
+from nounroll.training import checkpoint
+from nounroll.training.checkpoint import CheckpointError
+from nounroll.training.log import MetricsFile
+
+STEPS = 9  # three of each method: smt 1-3, dmt 4-6, bptt 7-9
+
+# A run is not asked to stop in the last step of a method: it goes on to the first of the next.
+STOPS = {1: 1, 2: 2, 3: 4, 4: 5, 5: 7, 6: 8}  # times asked -> steps taken
+
+
+@pytest.fixture(autouse=True)
+def _costs_are_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They take most of the time of a tiny run, and have tests of their own."""
+    monkeypatch.setattr("nounroll.run.training_cost", lambda *_: {})
+
+
+def weights(run: Run) -> dict[str, Tensor]:
+    assert run.teacher is not None
+    return state(run.student, run.teacher)
+
+
+def records(folder: Path) -> list[dict[str, Any]]:
+    """metrics.jsonl without its clock."""
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    return [{name: value for name, value in json.loads(line).items() if name != "seconds"} for line in lines]
+
+
+def figures(folder: Path) -> dict[str, float]:
+    return {k: v for k, v in json.loads((folder / "metrics.json").read_text()).items() if k != "seconds"}
+
+
+def start(folder: Path, *overrides: str, stop_at: int | None = None, resume: bool = False) -> Run:
+    """Train in a folder; with ``stop_at``, until asked to stop for that many times."""
+    asked = itertools.count(1)
+    recipe = tiny_recipe(f"training.steps={STEPS}", *overrides)
+    return train(recipe, folder=folder, resume=resume, stop=lambda: next(asked) == stop_at)
+
+
+@cache
+def uninterrupted(*overrides: str) -> tuple[Run, Path]:
+    folder = Path(mkdtemp()) / "whole"
+    return start(folder, *overrides), folder
+
+
+def assert_same_run(run: Run, folder: Path, *overrides: str) -> None:
+    whole, whole_folder = uninterrupted(*overrides)
+    assert run.finished
+    assert same_state(weights(run), weights(whole))
+    assert records(folder) == records(whole_folder)
+    assert figures(folder) == figures(whole_folder)
+    assert [{k: v for k, v in r.items() if k != "seconds"} for r in run.history] == records(folder)
+    assert tree_of(folder) == tree_of(whole_folder)
+    student = [path / "student" / "model.safetensors" for path in (folder, whole_folder)]
+    assert student[0].read_bytes() == student[1].read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("accumulate", "stop_at"), [*((1, stop_at) for stop_at in STOPS), *((2, stop_at) for stop_at in (1, 3, 5))]
+)
+def test_stopped_once(tmp_path: Path, accumulate: int, stop_at: int) -> None:
+    overrides = (f"training.accumulate={accumulate}",)
+    stopped = start(tmp_path / "run", *overrides, stop_at=stop_at)
+    assert not stopped.finished
+    assert stopped.metrics["steps"] == STOPS[stop_at]
+    assert_same_run(start(tmp_path / "run", *overrides, resume=True), tmp_path / "run", *overrides)
+
+
+def test_stopped_whenever_it_may_be(tmp_path: Path) -> None:
+    overrides = ("training.evaluations=3", "training.log_every=2", "smt.transitions=5", "dmt.mixing=0.5")
+    run = start(tmp_path / "run", *overrides, stop_at=1)
+    while not run.finished:
+        run = start(tmp_path / "run", *overrides, resume=True, stop_at=1)
+    assert_same_run(run, tmp_path / "run", *overrides)
+
+
+def test_a_finished_run_stays_what_it_is(tmp_path: Path) -> None:
+    start(tmp_path / "run")
+    assert_same_run(start(tmp_path / "run", resume=True), tmp_path / "run")
+
+
+def test_a_run_that_died_before_its_first_checkpoint_starts_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("nounroll.training.loop.checkpoint.write", lambda *_: pytest.fail("died"))
+        with pytest.raises(pytest.fail.Exception):
+            start(tmp_path / "run")
+    assert records(tmp_path / "run")
+    assert_same_run(start(tmp_path / "run", resume=True), tmp_path / "run")
+
+
+def test_a_run_that_died_as_a_method_began_logs_nothing_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DMT and BPTT measure the student they get: that record has the step of the checkpoint before it."""
+    from nounroll.methods import DMT
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DMT, "forward", lambda *_: pytest.fail("died"))
+        with pytest.raises(pytest.fail.Exception):
+            start(tmp_path / "run")
+    last = records(tmp_path / "run")[-1]
+    assert (last["event"], last["method"], last["step"]) == ("evaluation", "dmt", 3)
+    assert_same_run(start(tmp_path / "run", resume=True), tmp_path / "run")
+
+
+# --- controls -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stop_at", [2, 4])
+def test_control_without_the_optimisers_state_it_differs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop_at: int
+) -> None:
+    start(tmp_path / "run", stop_at=stop_at)
+    monkeypatch.setattr(checkpoint, "load_optimizer_state", lambda *_: None)
+    run = start(tmp_path / "run", resume=True)
+    assert not same_state(weights(run), weights(uninterrupted()[0]))
+
+
+def test_control_without_the_counters_it_differs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    start(tmp_path / "run", stop_at=2)
+    read = checkpoint.read
+
+    def forgetful(*given: Any) -> Any:
+        tensors, documents = read(*given)
+        return tensors, {**documents, "counters": {**documents["counters"], "step": 0}}
+
+    monkeypatch.setattr(checkpoint, "read", forgetful)
+    run = start(tmp_path / "run", resume=True)
+    assert not same_state(weights(run), weights(uninterrupted()[0]))
+
+
+# --- what does not fit --------------------------------------------------------------------------------
+
+
+def test_a_checkpoint_of_another_recipe_is_refused(tmp_path: Path) -> None:
+    start(tmp_path / "run", stop_at=2)
+    with pytest.raises(CheckpointError, match=r"teacher\.width is 32, and .* was trained with 16; set it back"):
+        start(tmp_path / "run", "teacher.width=32", resume=True)
+    run = start(tmp_path / "run", "training.keep=5", resume=True)  # this one is free to change
+    assert same_state(weights(run), weights(uninterrupted()[0]))
+
+
+def test_a_checkpoint_that_lacks_a_part_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    start(tmp_path / "run", stop_at=2)
+    read = checkpoint.read
+    monkeypatch.setattr(checkpoint, "read", lambda *given: ({**read(*given)[0], "teacher": {}}, read(*given)[1]))
+    with pytest.raises(CheckpointError, match="does not fit this recipe: "):
+        start(tmp_path / "run", resume=True)
+
+
+# --- metrics.jsonl ------------------------------------------------------------------------------------
+
+
+def test_records_after_the_checkpoint_are_dropped(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    file = MetricsFile(path)
+    for step in range(4):
+        file.write({"step": step, "loss": 0.1 + 0.2})
+    path.write_text(path.read_text()[:-5])  # the process died in its last line
+    file = MetricsFile(path, keep=2)
+    assert file.kept == [{"step": 0, "loss": 0.1 + 0.2}, {"step": 1, "loss": 0.1 + 0.2}]
+    file.write({"step": 9})
+    assert [json.loads(line)["step"] for line in path.read_text().splitlines()] == [0, 1, 9]
+    assert MetricsFile(path).kept == []
+    assert path.read_text() == ""
+
+
+def test_a_broken_line_ends_what_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"step": 1}\n{"step"\n{"step": 3}\n')
+    assert MetricsFile(path, keep=3).kept == [{"step": 1}]
+
+
+def test_nothing_is_written_without_a_folder() -> None:
+    MetricsFile(None, keep=3).write({"step": 1})
+    assert torch.isfinite(torch.tensor(train(tiny_recipe("training.steps=3")).metrics["loss"]))
