@@ -240,7 +240,8 @@ def _claim(folder: Path, recipe: Recipe) -> None:
     """Start a run's folder, unless another run is in it."""
     if (folder / "recipe.yaml").exists() or (folder / "checkpoints").exists():
         raise ValueError(f"{folder} already holds a run; choose another folder, or: nounroll resume {folder}")
-    (folder / "recipe.yaml").write_text(recipe.to_yaml())
+    (folder / ".recipe.yaml").write_text(recipe.to_yaml())
+    os.replace(folder / ".recipe.yaml", folder / "recipe.yaml")  # whole or not there, whenever the process dies
 
 
 @contextmanager
