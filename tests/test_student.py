@@ -130,6 +130,20 @@ def test_generation_says_what_is_wrong(prompt: Tensor | None, settings: dict[str
         make_student().generate(prompt, **{"steps": 3, **settings})
 
 
+@pytest.mark.parametrize(
+    ("space", "shape", "wanted"),
+    [
+        (SYMBOLS, (1, 3, 2), "(rows, length)"),
+        (Real(2), (1, 3), "(rows, length, 2)"),
+        (Real(2), (1, 3, 3), "(rows, length, 2)"),
+    ],
+)
+def test_a_prompt_of_another_shape(space: Space, shape: tuple[int, ...], wanted: str) -> None:
+    student = make_student("mlp", space, space)
+    with fails(f"prompt has shape {shape}; it must be {wanted}"):
+        student.generate(torch.zeros(shape, dtype=torch.int64 if space == SYMBOLS else torch.float64), 2)
+
+
 @pytest.mark.parametrize("targets", [Categorical(6), Real(1)], ids=str)
 def test_targets_that_cannot_be_inputs(targets: Space) -> None:
     with fails(f"targets are {targets}, inputs {SYMBOLS}; to generate, a target must be an input"):

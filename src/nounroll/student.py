@@ -123,6 +123,9 @@ class Student(nn.Module):
             raise ValueError(
                 f"targets are {self.targets}, inputs {self.inputs}; to generate, a target must be an input"
             )
+        if prompt.shape[2:] != self.inputs.event_shape:
+            wanted = "".join(f", {n}" for n in self.inputs.event_shape)
+            raise ValueError(f"prompt has shape {tuple(prompt.shape)}; it must be (rows, length{wanted})")
         if prompt.shape[1] < 1:
             raise ValueError("prompt is empty; generation needs at least one input")
         if not temperature >= 0:
