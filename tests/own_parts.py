@@ -16,7 +16,8 @@ class OwnCell(nn.Module):
         self.of_input, self.of_memory = nn.Embedding(symbols, width), nn.Linear(width, width)
 
     def step(self, inputs: Tensor, memory: Tensor) -> Tensor:
-        return memory + torch.tanh(self.of_input(inputs) + self.of_memory(memory[:, 0]))[:, None]
+        after = self.of_input(inputs) + torch.tanh(self.of_memory(memory[:, 0]))
+        return nn.functional.rms_norm(after, after.shape[-1:])[:, None]
 
 
 class OwnRealCell(nn.Module):

@@ -12,15 +12,12 @@ from nounroll.rollout.windows import cut, unroll_windows, window_starts
 
 @st.composite
 def cases(draw: st.DrawFn) -> tuple[int, int, int]:
-    length = draw(st.integers(1, 40))
+    length = draw(st.integers(1, 300))
     width = draw(st.integers(1, length))
     return length, width, draw(st.integers(0, width - 1))
 
 
-@settings(max_examples=300, deadline=None)
-@given(cases())
-def test_windows_cover_every_step(case: tuple[int, int, int]) -> None:
-    length, width, offset = case
+def assert_covers(length: int, width: int, offset: int) -> None:
     starts = window_starts(length, width, offset).tolist()
     covered = [t for start in starts for t in range(start, start + width)]
     assert set(covered) == set(range(length))
@@ -28,8 +25,20 @@ def test_windows_cover_every_step(case: tuple[int, int, int]) -> None:
     assert starts[-1] + width == length
     assert starts == sorted(starts)
     assert len(covered) < length + 2 * width  # only the first and the last overlap others
-    inner = starts[1:-1]
-    assert all(b - a == width for a, b in itertools.pairwise(inner))
+    assert all(b - a == width for a, b in itertools.pairwise(starts[1:-1]))
+
+
+def test_windows_cover_every_step_of_every_small_case() -> None:
+    for length in range(1, 13):
+        for width in range(1, length + 1):
+            for offset in range(width):
+                assert_covers(length, width, offset)
+
+
+@settings(max_examples=100, deadline=None)
+@given(cases())
+def test_windows_cover_every_step(case: tuple[int, int, int]) -> None:
+    assert_covers(*case)
 
 
 @settings(max_examples=50, deadline=None)

@@ -1,0 +1,245 @@
+"""fit and train: what a run returns, what its folder holds, and errors that name the setting."""
+
+import inspect
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from helpers import make_student, same_state, state, tiny_recipe, tree_of
+from nounroll.batch import Batch, Categorical
+from nounroll.data.parity import Parity
+from nounroll.data.task import SequenceTask
+from nounroll.rollout.evaluate import evaluate, validation_batches
+from nounroll.run import CUSTOM, Run, copy_cell, fit, open_run, open_student, train
+from nounroll.student import Student
+from own_parts import Echo, OwnCell
+
+SMALL: dict[str, Any] = {
+    "cell.tokens": 2,
+    "cell.memory_width": 8,
+    "teacher.width": 16,
+    "teacher.heads": 2,
+    "readout_width": 16,
+    "training.batch_size": 8,
+    "training.evaluations": 1,
+    "training.evaluation_sequences": 8,
+    "training.log_every": 1,
+    "training.device": "cpu",
+}
+
+
+def fails(message: str) -> Any:
+    return pytest.raises(ValueError, match=f"^{re.escape(message)}$")
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A finished run in a folder."""
+    return train(tiny_recipe(), folder=tmp_path_factory.mktemp("runs") / "tiny")
+
+
+def folder_of(run: Run) -> Path:
+    assert run.folder is not None
+    return run.folder
+
+
+# --- what it returns ----------------------------------------------------------------------------------
+
+
+def test_figures(kept: Run) -> None:
+    assert kept.metrics.keys() == {
+        "loss", "bits", "accuracy", "drift", "steps", "tokens", "flops", "sequential_flops", "seconds"
+    }  # fmt: skip
+    assert kept.metrics["steps"] == 9
+    assert 0 < kept.metrics["sequential_flops"] < kept.metrics["flops"]
+    assert kept.finished
+    assert not kept.student.training
+
+
+def test_the_figures_are_those_of_sequences_never_looked_at(kept: Run) -> None:
+    assert kept.teacher is not None
+    batches = validation_batches(Parity(), 4 * 8, 8, seed=0, stream="test")
+    measured = evaluate(kept.student, batches, kept.teacher.memories)
+    assert {name: kept.metrics[name] for name in measured} == measured
+
+
+def test_bptt_alone_has_no_teacher() -> None:
+    run = fit(Echo(), method="bptt", cell="gru", length=6, steps=2, settings=SMALL)
+    assert run.teacher is None
+    assert "drift" not in run.metrics
+    assert run.folder is None
+    assert {record["method"] for record in run.history} == {"bptt"}
+
+
+def test_seconds_are_a_budget() -> None:
+    run = fit(Echo(), method="smt+dmt", length=6, seconds=0.4, settings=SMALL)
+    assert run.metrics["steps"] >= 2
+    assert 0.4 <= run.metrics["seconds"] < 60  # one step may come on top, and the machine may be busy
+    assert {record["method"] for record in run.history} == {"smt", "dmt"}
+
+
+def test_a_module_is_trained_in_place_and_a_copy_is_not() -> None:
+    cell = OwnCell(5)
+    spare = copy_cell(cell)
+    before = state(cell)
+    run = fit(Echo(), method="bptt", cell=cell, length=6, steps=2, settings=SMALL)
+    assert run.student.cell is cell
+    assert not same_state(state(cell), before)
+    assert isinstance(spare, nn.Module)
+    assert same_state(state(spare), before)
+    assert copy_cell("gru") == "gru"
+
+
+# --- the folder ---------------------------------------------------------------------------------------
+
+
+def test_a_folder_is_readable_without_the_program(kept: Run) -> None:
+    folder = folder_of(kept)
+    files = [name for name in tree_of(folder) if not name.startswith(("checkpoints", ".lock"))]
+    assert files == [
+        "metrics.json", "metrics.jsonl", "recipe.yaml", "student/config.json", "student/model.safetensors"
+    ]  # fmt: skip
+    assert json.loads((folder / "metrics.json").read_text()) == kept.metrics
+    assert [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()] == kept.history
+    assert open_run(folder) == (kept.recipe, folder)
+    assert len([path for path in (folder / "checkpoints").iterdir() if path.is_dir()]) == 2  # training.keep
+
+
+def test_the_student_of_a_folder_is_the_one_returned(kept: Run) -> None:
+    recipe, task, student = open_student(folder_of(kept))
+    assert recipe == kept.recipe
+    assert isinstance(task, Parity)
+    assert same_state(state(student), state(kept.student))
+
+
+def test_a_folder_is_used_once(kept: Run) -> None:
+    folder = folder_of(kept)
+    before = (folder / "metrics.jsonl").read_text()
+    with fails(f"{folder} already holds a run; choose another folder, or: nounroll resume {folder}"):
+        train(tiny_recipe(), folder=folder)
+    assert (folder / "metrics.jsonl").read_text() == before
+
+
+def test_two_processes_do_not_share_a_folder(tmp_path: Path) -> None:
+    from nounroll.run import _held
+
+    with _held(tmp_path / "run"):
+        with fails(f"{tmp_path / 'run'} is in use by another process; wait for it or choose another folder"):
+            train(tiny_recipe(), folder=tmp_path / "run")
+        assert tree_of(tmp_path / "run") == [".lock"]
+    train(tiny_recipe("training.steps=1", "method=bptt"), folder=tmp_path / "run")
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(ValueError, match=r"^run folder .*file/run cannot be written: Not a directory$"):
+        train(tiny_recipe(), folder=tmp_path / "file" / "run")
+
+
+def test_folders_that_hold_no_run_or_no_student(tmp_path: Path) -> None:
+    with fails(f"{tmp_path} holds no run; there is no recipe.yaml in it"):
+        open_run(tmp_path)
+    (tmp_path / "recipe.yaml").write_text(tiny_recipe().to_yaml())
+    with fails(f"{tmp_path} holds no trained student yet; go on with: nounroll resume {tmp_path}"):
+        open_student(tmp_path)
+
+
+def test_a_run_on_an_own_task_opens_in_python(tmp_path: Path) -> None:
+    run = fit(Echo(), method="bptt", length=6, steps=1, settings=SMALL, out=tmp_path / "run")
+    assert run.recipe.task.kind == CUSTOM
+    assert open_run(tmp_path / "run")[0] == run.recipe
+    with fails(f"{tmp_path / 'run'} was trained on a task of your own; open it in Python, with that task"):
+        open_student(tmp_path / "run")
+    again = train(run.recipe, Echo(), folder=tmp_path / "run", resume=True)
+    assert same_state(state(again.student), state(run.student))
+    assert same_state(state(Student.from_pretrained(tmp_path / "run" / "student")), state(run.student))
+
+
+# --- errors -------------------------------------------------------------------------------------------
+
+
+class Promised(SequenceTask):
+    """A task that gives something else than it promises."""
+
+    inputs, targets = Categorical(2), Categorical(2)
+
+    def __init__(self, gives: Any) -> None:
+        self.gives = gives
+
+    def sample(self, batch_size: int, length: int, generator: torch.Generator) -> Any:
+        return self.gives(batch_size, length)
+
+
+def twos(size: int, length: int) -> Batch:
+    return Batch(torch.full((size, length), 2), torch.zeros(size, length, dtype=torch.int64))
+
+
+@pytest.mark.parametrize(
+    ("task", "message"),
+    [
+        ("parity", "task is a str; it must be a nounroll.SequenceTask"),
+        (Echo, "task is a ABCMeta; it must be a nounroll.SequenceTask"),
+        (Promised(lambda *_: None), "Promised.sample returned NoneType; it must return a nounroll.Batch"),
+        (Promised(twos), "Promised: inputs holds the symbol 2; Categorical(2) allows 0..1"),
+        (
+            Promised(lambda size, length: twos(size + 1, length)),
+            "Promised: inputs have shape (3, 6); Categorical(n=2) at this size needs (2, 6)",
+        ),
+    ],
+)
+def test_no_task(task: Any, message: str) -> None:
+    untyped: Any = inspect.unwrap(fit)  # without the tests' own check of types
+    with fails(message):
+        untyped(task, length=6, steps=1)
+
+
+def test_a_length_that_the_data_does_not_have() -> None:
+    class Short(Echo):
+        max_length = 4
+
+    with fails("length is 6; Short holds sequences of at most 4"):
+        fit(Short(), length=6, steps=1, settings=SMALL)
+    with fails("length is 0; it must be at least 1"):
+        fit(Echo(), length=0, steps=1)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"method": "dmt"}, "method is 'dmt'; dmt needs smt before it: there is no teacher otherwise"),
+        ({"steps": 0}, "training.steps is 0; it must be more than 0"),
+        ({"steps": 2, "seconds": 1.0}, "training.seconds is 1.0 and training.steps is 2; give exactly one of them"),
+        ({"settings": {"teacher.layers": 0}}, "teacher.layers is 0; it must be at least 1"),
+        ({"settings": {"cell.tokens": 0}}, "cell.tokens is 0; it must be at least 1"),
+    ],
+)
+def test_settings_that_are_not_usable(given: dict[str, Any], message: str) -> None:
+    values: dict[str, Any] = {"length": 6, **given} if "steps" in given else {"length": 6, "steps": 1, **given}
+    with fails(message):
+        fit(Echo(), **values)
+
+
+def test_an_unknown_cell_and_setting() -> None:
+    with pytest.raises(ValueError, match=r"cell\.kind is 'rnn'"):
+        fit(Echo(), cell="rnn", length=6, steps=1)
+    with pytest.raises(ValueError, match=r"teacher\.depth is unknown; teacher has kind, width, "):
+        fit(Echo(), length=6, steps=1, settings={"teacher.depth": 2})
+    with fails("Linear.memory_shape is None; it must be (tokens, width), such as (4, 64)"):
+        fit(Echo(), cell=nn.Linear(2, 2), length=6, steps=1)
+
+
+def test_a_failed_fit_claims_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="Promised"):
+        fit(Promised(twos), length=6, steps=1, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_students_are_seeded() -> None:
+    assert same_state(state(make_student(seed=3)), state(make_student(seed=3)))
+    one, other = (fit(Echo(), method="bptt", length=6, steps=1, seed=seed, settings=SMALL) for seed in (0, 1))
+    assert not same_state(state(one.student), state(other.student))
