@@ -5,10 +5,12 @@ from YAML, from dotted overrides (``teacher.width=128``) and from keyword argume
 """
 
 import dataclasses
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, Literal, get_args, get_origin
 
 import yaml
 
@@ -16,6 +18,8 @@ from nounroll.cells.base import CellSettings
 from nounroll.methods import BPTTSettings, DMTSettings, SMTSettings, parse_chain
 from nounroll.teacher import TeacherSettings
 from nounroll.training.settings import TrainingSettings
+
+_SECONDS = 300.0  # the budget of a recipe that says nothing about it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,14 +53,14 @@ class Recipe:
     smt: SMTSettings = field(default_factory=SMTSettings)
     dmt: DMTSettings = field(default_factory=DMTSettings)
     bptt: BPTTSettings = field(default_factory=BPTTSettings)
-    training: TrainingSettings = field(default_factory=lambda: TrainingSettings(seconds=300.0))
+    training: TrainingSettings = field(default_factory=lambda: TrainingSettings(seconds=_SECONDS))
 
     def __post_init__(self) -> None:
         parse_chain(self.method)
         for name in ("length", "readout_width"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
-        if not self.name or Path(self.name).name != self.name:
+        if self.name in ("", ".", "..") or Path(self.name).name != self.name:
             raise ValueError(f"name is {self.name!r}; it must be a plain folder name")
 
     def to_dict(self) -> dict[str, Any]:
@@ -77,7 +81,7 @@ def parse(document: Mapping[str, Any], overrides: Iterable[str] = ()) -> Recipe:
     tree = _plain(document)
     for override in overrides:
         name, equals, text = override.partition("=")
-        if not equals:
+        if not equals or not all(name.strip().split(".")):
             raise ValueError(f"--set got {override!r}; it takes NAME=VALUE, such as teacher.width=128")
         *path, last = name.strip().split(".")
         branch = tree
@@ -86,7 +90,7 @@ def parse(document: Mapping[str, Any], overrides: Iterable[str] = ()) -> Recipe:
             if not isinstance(branch, dict):
                 raise ValueError(f"{name} cannot be set: {part} is not a group of settings")
         branch[last] = _value(text)
-    if "training" in tree and isinstance(tree["training"], dict):
+    if isinstance(tree.get("training"), dict):
         _one_budget(tree["training"], overrides)
     return _build(Recipe, tree, "")
 
@@ -110,11 +114,13 @@ def load(path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
 
 
 def _one_budget(training: dict[str, Any], overrides: Iterable[str]) -> None:
-    """An override of one budget takes the place of the other."""
+    """An override of one budget takes the place of the other; without any it is the default."""
     given = {override.partition("=")[0].strip() for override in overrides}
     for mine, other in (("seconds", "steps"), ("steps", "seconds")):
         if f"training.{mine}" in given and f"training.{other}" not in given:
             training.pop(other, None)
+    if not {"seconds", "steps"} & training.keys():
+        training["seconds"] = _SECONDS
 
 
 def _build(kind: type, tree: Any, path: str) -> Any:
@@ -144,11 +150,30 @@ def _typed(name: str, wanted: Any, value: Any) -> Any:
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--value", type=wanted)
     try:
-        return parser.parse_object({"value": value}).value
+        if value is None and type(None) not in get_args(wanted):
+            raise TypeError  # the parser would take it for "not set"
+        typed = parser.parse_object({"value": value}).value
     except Exception as error:  # jsonargparse's own error type is argparse's
-        shown = getattr(wanted, "__name__", None) if isinstance(wanted, type) else None
-        shown = shown or str(wanted).replace("typing.", "").replace("Literal", "one of ")
-        raise ValueError(f"{name} is {value!r}; it must be {shown}") from error
+        raise ValueError(f"{name} is {value!r}; it must be {_in_words(wanted)}") from error
+    for number in typed if isinstance(typed, tuple) else (typed,):
+        if isinstance(number, float) and not math.isfinite(number):
+            raise ValueError(f"{name} is {value!r}; it must be finite")
+    return typed
+
+
+def _in_words(wanted: Any) -> str:
+    """int | None -> "a whole number or null"."""
+    plain = {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "null"}
+    if wanted in plain:
+        return plain[wanted]
+    inner = get_args(wanted)
+    if get_origin(wanted) is Literal:
+        return f"one of {', '.join(map(str, inner))}"
+    if get_origin(wanted) is tuple:
+        return f"a list of {len(inner)}: {', '.join(map(_in_words, inner))}"
+    if isinstance(wanted, UnionType):
+        return " or ".join(map(_in_words, inner))
+    return "a group of names and values"
 
 
 def _value(text: str) -> Any:
