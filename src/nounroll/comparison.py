@@ -14,12 +14,13 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
-from nounroll.data.task import SequenceTask
+from nounroll.cells import build_cell
+from nounroll.cells.base import check_cell
+from nounroll.data.task import SequenceTask, draw
 from nounroll.recipe import Recipe, parse
 from nounroll.report.numbers import figure
 from nounroll.rollout.evaluate import evaluate, validation_batches
 from nounroll.run import copy_cell, plan, train
-from nounroll.student import Student
 from nounroll.training.loop import TrainingError
 
 _SHOWN = (
@@ -131,6 +132,8 @@ def compare_recipe(
     progress: bool = False,
 ) -> Comparison:
     """``compare``, with all that the runs have in common in a recipe."""
+    if not isinstance(task, SequenceTask):
+        raise ValueError(f"task is a {type(task).__name__}; it must be a nounroll.SequenceTask")
     numbers = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
     rates = list(learning_rates or [recipe.training.learning_rate])
     for name, values in (("methods", methods), ("cells", cells), ("seeds", numbers)):
@@ -140,10 +143,7 @@ def compare_recipe(
         _Entry(method, cell, name, [_variant(recipe, method, cell, rate, seed) for rate in rates for seed in numbers])
         for method, (cell, name) in product(methods, zip(cells, _names(cells), strict=True))
     ]
-    with torch.random.fork_rng(devices=[]):  # a cell that cannot be built is found before the first run
-        for entry in entries[: len(cells)]:
-            cell = entry.recipes[0].cell if isinstance(entry.cell, str) else entry.cell
-            Student(task.inputs, task.targets, cell)
+    _check_cells(entries[: len(cells)], recipe, task)
     rows, done, total = [], 0, sum(len(entry.recipes) for entry in entries)
     for entry in entries:
         outcomes: dict[float, list[_Outcome | None]] = {rate: [] for rate in rates}
@@ -173,6 +173,17 @@ class _Outcome:
 
     validation: float
     metrics: dict[str, float]
+
+
+def _check_cells(entries: list[_Entry], recipe: Recipe, task: SequenceTask) -> None:
+    """Find a cell that cannot be used before the first run."""
+    example = draw(task, 2, recipe.length, recipe.training.seed, "trial").inputs[:, 0]
+    with torch.random.fork_rng(devices=[]):
+        for entry in entries:
+            if isinstance(entry.cell, nn.Module):
+                check_cell(entry.cell, task.inputs, example)
+            else:
+                build_cell(entry.recipes[0].cell, task.inputs)
 
 
 def _names(cells: Sequence[str | nn.Module]) -> list[str]:

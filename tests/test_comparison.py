@@ -1,0 +1,156 @@
+"""compare: equal conditions, an honest choice of the learning rate, nothing run when something is wrong."""
+
+import json
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import nounroll
+from nounroll import comparison
+from nounroll.comparison import Comparison, Row, compare
+from nounroll.data.parity import Parity
+from nounroll.recipe import Recipe
+from nounroll.training.loop import TrainingError
+
+SETTINGS: dict[str, Any] = {
+    "readout_width": 8,
+    "cell.tokens": 1,
+    "cell.memory_width": 8,
+    "cell.width": 8,
+    "teacher.width": 8,
+    "teacher.heads": 2,
+    "teacher.layers": 1,
+    "training.batch_size": 4,
+    "training.evaluations": 1,
+    "training.evaluation_sequences": 8,
+}
+SIZES: dict[str, Any] = {"length": 4, "steps": 3, "settings": SETTINGS}
+
+
+class OwnCell(nn.Module):
+    memory_shape = (1, 3)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.map = nn.Linear(4, 3)
+
+    def step(self, inputs: Tensor, memory: Tensor) -> Tensor:
+        return torch.tanh(self.map(torch.cat([inputs[:, None].float(), memory[:, 0]], dim=1)))[:, None]
+
+
+def test_every_method_with_every_cell_under_one_budget(capsys: pytest.CaptureFixture[str]) -> None:
+    cell = OwnCell()
+    before = cell.map.weight.clone()
+    result = compare(Parity(), methods=["smt+dmt", "bptt"], cells=["mlp", cell, OwnCell()], seeds=[3, 4], **SIZES)
+    assert [(row.method, row.cell) for row in result.rows] == [
+        (method, name) for method in ("smt+dmt", "bptt") for name in ("mlp", "OwnCell 1", "OwnCell 2")
+    ]
+    for row in result.rows:
+        assert (row.seeds, row.metrics["steps"], row.metrics["tokens"]) == (2, 3, 3 * 4 * 4)
+        assert row.spread is not None
+        assert row.metrics["flops"] > row.metrics["sequential_flops"] > 0
+        assert ("drift" in row.metrics) == (row.method == "smt+dmt")
+    assert torch.equal(cell.map.weight, before), "a user's cell is copied for each run"
+    assert capsys.readouterr() == ("", "")
+
+
+def test_it_equals_fit_with_the_same_settings() -> None:
+    (row,) = compare(Parity(), methods=["bptt"], cells=["gru"], **SIZES).rows
+    metrics = nounroll.fit(Parity(), method="bptt", cell="gru", **SIZES).metrics
+    assert row.metrics | {"seconds": 0} == {**metrics, "seconds": 0}
+    assert row.spread is None
+
+
+def test_the_best_learning_rate_by_validation_loss_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    trained = outcomes(
+        monkeypatch, lambda rate, seed: {0.1: [3.0, 1.0], 0.01: [1.4, 1.5], 0.5: [None, 0.1]}[rate][seed]
+    )
+    (row,) = compare(Parity(), methods=["bptt"], cells=["mlp"], seeds=2, learning_rates=[0.1, 0.01, 0.5], **SIZES).rows
+    assert len(trained) == 6
+    assert row.learning_rate == 0.01
+    assert row.tried == {"0.1": 2.0, "0.01": 1.45, "0.5": None}
+    assert row.metrics["loss"] == pytest.approx(101.45), "the metrics are of other sequences than the choice"
+    assert row.spread == pytest.approx(0.0707, abs=1e-4)
+
+
+def test_runs_that_diverge_do_not_end_the_comparison(monkeypatch: pytest.MonkeyPatch) -> None:
+    outcomes(monkeypatch, lambda rate, seed: None)
+    result = compare(Parity(), methods=["bptt"], cells=["mlp"], **SIZES)
+    assert result.rows == [Row("bptt", "mlp", 0.001, 1, {}, None, {"0.001": None})]
+    assert "bptt" in str(result)
+
+
+def test_a_training_error_counts_as_diverged(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise TrainingError("not finite")
+
+    monkeypatch.setattr(comparison, "train", fail)
+    assert compare(Parity(), methods=["bptt"], cells=["mlp"], **SIZES).rows[0].metrics == {}
+
+
+def test_tables_and_json() -> None:
+    rows = [
+        Row("bptt", "mlp", 0.001, 2, {"loss": 0.5, "accuracy": 0.75, "tokens": 12345.0}, 0.25, {"0.001": 0.6}),
+        Row("smt", "mlp", 0.001, 2, {"loss": 0.5, "accuracy": 0.75, "drift": 0.001}, 0.0, {"0.001": 0.6}),
+    ]
+    result = Comparison(rows)
+    assert [Row(**row) for row in json.loads(result.to_json())["rows"]] == rows
+    text = str(result)
+    for word in ("loss", "0.5 ± 0.25", "75.0%", "12,345", "drift", "0.001"):
+        assert word in text
+    assert "rmse" not in text
+    assert "flops" not in text
+
+
+def test_progress_is_told_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    compare(Parity(), methods=["bptt"], cells=["mlp"], progress=True, **SIZES)
+    out, error = capsys.readouterr()
+    assert out == ""
+    assert error == "[1/1] bptt, mlp, learning rate 0.001, seed 0\n"
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"methods": ["bptt", "sgd"]}, "method is 'sgd'; it must be a chain"),
+        ({"methods": ["dmt"]}, "dmt needs smt before it"),
+        ({"cells": ["mlp", "brain"]}, "cell.kind is 'brain'; it must be one of"),
+        ({"cells": ["mlp", "gru"], "settings": {"cell.layers": 2}}, "cell.layers is 2; the gru cell has one layer"),
+        ({"cells": [nn.Linear(1, 1)]}, "Linear.memory_shape is None"),
+        ({"methods": []}, r"methods is \[\]; it must be a list of at least one"),
+        ({"seeds": 0}, r"seeds is \[\]; it must be a list of at least one"),
+        ({"cells": "mlp"}, "cells is 'mlp'; it must be a list"),
+        ({"learning_rates": [0.1, -1.0]}, "training.learning_rate is -1.0; it must be more than 0"),
+        ({"seconds": 3.0}, "give exactly one of them"),
+        ({"settings": {"teacher.widht": 3}}, "teacher.widht is unknown"),
+        ({"length": 0}, "length is 0; it must be at least 1"),
+    ],
+)
+def test_what_is_wrong_is_told_before_anything_runs(
+    monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], said: str
+) -> None:
+    trained = outcomes(monkeypatch, lambda rate, seed: 1.0)
+    with pytest.raises(ValueError, match=said):
+        compare(Parity(), **{"methods": ["bptt"], "cells": ["mlp"], **SIZES, **changes})
+    assert trained == []
+
+
+def test_the_callers_random_state_is_left_alone() -> None:
+    state = torch.get_rng_state()
+    compare(Parity(), methods=["bptt"], cells=["mlp"], **SIZES)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def outcomes(monkeypatch: pytest.MonkeyPatch, loss: Any) -> list[Recipe]:
+    """Runs that are not run: each has the validation loss of its (learning rate, seed), and 100 more in its metrics."""
+    trained: list[Recipe] = []
+
+    def outcome(recipe: Recipe, *_: object) -> object:
+        trained.append(recipe)
+        value = loss(recipe.training.learning_rate, recipe.training.seed)
+        return None if value is None else comparison._Outcome(value, {"loss": 100.0 + value})
+
+    monkeypatch.setattr(comparison, "_outcome", outcome)
+    return trained
