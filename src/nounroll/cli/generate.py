@@ -1,16 +1,11 @@
 """``nounroll generate``"""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 
 from nounroll.cli.terminal import note, printable
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from nounroll.data.task import SequenceTask
 
 _LENGTH = 300  # elements, when neither the user nor the task says
 _GRID = 4  # images a side
@@ -68,18 +63,18 @@ def show(result: dict[str, Any], console: Console) -> None:
         note(f"wrote {result['image']}")
 
 
-def _steps(task: "SequenceTask", start: "Tensor", length: int | None) -> int:
+def _steps(task: Any, start: Any, length: int | None) -> int:
     """How many elements to draw."""
     if length is not None and length < 1:
         raise ValueError(f"--length is {length}; it must be at least 1")
     if length is None and hasattr(task, "image_shape"):
-        length = task.max_length - int((start != task.start).sum())  # type: ignore[attr-defined, operator]
+        length = task.max_length - int((start != task.start).sum())
         if length < 1:
             raise ValueError(f"--prompt has {len(start)} pixels; that is a whole image already")
     return length or min(_LENGTH, task.max_length or _LENGTH)
 
 
-def _write_images(path: Path, values: "Tensor", task: Any) -> None:
+def _write_images(path: Path, values: Any, task: Any) -> None:
     """Rows of pixels, START left out, as one picture."""
     import torch
 

@@ -2,10 +2,10 @@
 
 import json
 import os
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import PIPE, Popen
 from typing import Any
 
 from nounroll.report.numbers import figure
@@ -30,7 +30,7 @@ class Job:
     folder: Path
     seconds: float
     measure: str
-    process: subprocess.Popen[str] | None = None
+    process: Popen[str] | None = None
     spent: float = 0.0
     status: str = "waits"
     metrics: dict[str, Any] | None = None
@@ -46,8 +46,7 @@ class Job:
         command = [*PYTHON, "train", str(recipe), *words, "--json"]
         # Processes of several threads each stall one another on few cores; one thread each is fair besides.
         threads = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
-        pipe = subprocess.PIPE
-        self.process = subprocess.Popen(command, env=os.environ | threads, text=True, stdout=pipe, stderr=pipe)
+        self.process = Popen(command, env=os.environ | threads, text=True, stdout=PIPE, stderr=PIPE)
         self.status = "starts"
 
     def look(self) -> None:

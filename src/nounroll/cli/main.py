@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import importlib.metadata
 import inspect
 import json
 import os
@@ -48,29 +49,34 @@ def main(argv: list[str] | None = None) -> int:
     name = words[0] if words else "--help"
     try:
         with _terminated_like_interrupted():
-            if name in ("-h", "--help"):
-                return _overview()
-            if name == "--version":
-                return _version()
-            if name not in COMMANDS:
-                raise ValueError(f"{name!r} is no command; it must be one of {', '.join(COMMANDS)}")
-            return _run(name, words[1:])
+            status = _dispatch(name, words[1:])
+            sys.stdout.flush()
+            return status
     except SystemExit as end:  # --help of a command
         return int(end.code or 0)
     except BaseException as error:
         return _fail(f"nounroll {name}" if name in COMMANDS else "nounroll", error)
 
 
-def _run(name: str, words: list[str]) -> int:
-    module = importlib.import_module(f"nounroll.cli.{name}")
-    arguments = _parser(getattr(module, name)).parse_args(words).as_dict()
-    as_json = arguments.pop("json")
-    result = getattr(module, name)(**arguments)
+def _dispatch(name: str, words: list[str]) -> int:
+    if name in ("-h", "--help"):
+        return _overview()
+    if name == "--version":
+        return _version()
+    if name not in COMMANDS:
+        raise ValueError(f"{name!r} is no command; it must be one of {', '.join(COMMANDS)}")
+    return _run(importlib.import_module(f"nounroll.cli.{name}"), name, words)
+
+
+def _run(module: Any, name: str, words: list[str]) -> int:
+    command = getattr(module, name)
+    parsed = _parser(command).parse_args(words).as_dict()
+    as_json = parsed.pop("json")
+    result = command(**{key: tuple(value) if isinstance(value, list) else value for key, value in parsed.items()})
     if as_json:
         print(json.dumps(result))
     else:
         module.show(result, Console(width=None if sys.stdout.isatty() else 160, highlight=False))
-    sys.stdout.flush()
     return DONE if result.get("finished", True) else INTERRUPTED
 
 
@@ -109,9 +115,7 @@ def _overview() -> int:
 
 
 def _version() -> int:
-    import nounroll
-
-    print(f"nounroll {nounroll.__version__}")
+    print(f"nounroll {importlib.metadata.version('nounroll')}")
     return DONE
 
 

@@ -1,14 +1,11 @@
 """``nounroll train``"""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 
 from nounroll.cli.terminal import metrics_table, note, stop_on_signal, watched
-
-if TYPE_CHECKING:
-    from nounroll.recipe import Recipe
 
 
 def train(
@@ -53,8 +50,8 @@ def train(
     return run_in(out or Path("runs") / settings.name, settings)
 
 
-def run_in(folder: Path, recipe: "Recipe", resume: bool = False) -> dict[str, Any]:
-    """Train in a folder until the budget is spent or a signal comes."""
+def run_in(folder: Path, recipe: Any, resume: bool = False) -> dict[str, Any]:
+    """Train by a ``Recipe`` in a folder until the budget is spent or a signal comes."""
     from nounroll import run
 
     with stop_on_signal() as stop:
