@@ -78,7 +78,7 @@ def parse(document: Mapping[str, Any], overrides: Iterable[str] = ()) -> Recipe:
     Raises:
         ValueError: an unknown name, a value of the wrong type or out of range; the message names it.
     """
-    tree = _plain(document)
+    tree, overrides = _plain(document), list(overrides)
     for override in overrides:
         name, equals, text = override.partition("=")
         if not equals or not all(name.strip().split(".")):

@@ -67,11 +67,14 @@ def _steps(task: Any, start: Any, length: int | None) -> int:
     """How many elements to draw."""
     if length is not None and length < 1:
         raise ValueError(f"--length is {length}; it must be at least 1")
-    if length is None and hasattr(task, "image_shape"):
-        length = task.max_length - int((start != task.start).sum())
-        if length < 1:
-            raise ValueError(f"--prompt has {len(start)} pixels; that is a whole image already")
-    return length or min(_LENGTH, task.max_length or _LENGTH)
+    if length is not None:
+        return length
+    if not hasattr(task, "image_shape"):
+        return min(_LENGTH, task.max_length or _LENGTH)
+    missing = task.max_length - int((start != task.start).sum())
+    if missing < 1:
+        raise ValueError(f"--prompt has {len(start)} pixels; that is a whole image already")
+    return missing
 
 
 def _write_images(path: Path, values: Any, task: Any) -> None:
