@@ -4,7 +4,7 @@ import itertools
 import json
 from functools import cache
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -21,6 +21,9 @@ STEPS = 9  # three of each method: smt 1-3, dmt 4-6, bptt 7-9
 
 # A run is not asked to stop in the last step of a method: it goes on to the first of the next.
 STOPS = {1: 1, 2: 2, 3: 4, 4: 5, 5: 7, 6: 8}  # times asked -> steps taken
+
+
+WHOLE = TemporaryDirectory()  # runs that never stopped, one for each recipe; gone when Python ends
 
 
 @pytest.fixture(autouse=True)
@@ -53,7 +56,7 @@ def start(folder: Path, *overrides: str, stop_at: int | None = None, resume: boo
 
 @cache
 def uninterrupted(*overrides: str) -> tuple[Run, Path]:
-    folder = Path(mkdtemp()) / "whole"
+    folder = Path(WHOLE.name) / "-".join(["whole", *overrides])
     return start(folder, *overrides), folder
 
 
