@@ -98,7 +98,7 @@ class Real:
 Space: TypeAlias = Categorical | Real
 
 
-@dataclass(frozen=True)
+@dataclass  # not frozen: the training engine rebuilds it field by field to move it to a device
 class Batch:
     """A batch of sequences: each ``y_t`` depends on ``x_0 .. x_t`` only.
 
@@ -115,7 +115,7 @@ class Batch:
     def __post_init__(self) -> None:
         if self.mask is None:
             full = torch.ones(self.targets.shape[:2], dtype=torch.bool, device=self.targets.device)
-            object.__setattr__(self, "mask", full)
+            self.mask = full
 
     @staticmethod
     def next_step(sequences: Shaped[Tensor, "B T1 *x"]) -> "Batch":
@@ -132,9 +132,7 @@ class Batch:
         return self.inputs.shape[1]
 
     def to(self, device: torch.device | str) -> "Batch":
-        return replace(
-            self, inputs=self.inputs.to(device), targets=self.targets.to(device), mask=self.mask.to(device)
-        )
+        return replace(self, inputs=self.inputs.to(device), targets=self.targets.to(device), mask=self.mask.to(device))
 
     def rows(self, start: int, stop: int) -> "Batch":
         """The sequences ``start .. stop - 1`` of the batch (to accumulate gradients over parts)."""
@@ -145,7 +143,9 @@ class Batch:
         for label, space, values in (("inputs", inputs, self.inputs), ("targets", targets, self.targets)):
             wanted = (batch_size, length, *space.event_shape)
             if tuple(values.shape) != wanted:
-                raise ValueError(f"{name}: {label} have shape {tuple(values.shape)}; {space} at this size needs {wanted}")
+                raise ValueError(
+                    f"{name}: {label} have shape {tuple(values.shape)}; {space} at this size needs {wanted}"
+                )
             space.check(f"{name}: {label}", values)
         if tuple(self.mask.shape) != (batch_size, length) or self.mask.dtype != torch.bool:
             raise ValueError(

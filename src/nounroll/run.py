@@ -230,7 +230,7 @@ def _final_metrics(loop: Loop, links: list[Link], seed: int) -> dict[str, float]
     metrics: dict[str, float] = evaluate(loop.student, batches, loop.teacher.memories if loop.teacher else None)
     metrics |= {"steps": counters.step, "tokens": counters.total_tokens}
     metrics |= training_cost(
-        {link.name: link.method for link in links}, loop.task, counters.tokens, loop.settings.batch_size, loop.length
+        {link.name: link.method for link in links}, loop.task, counters.tokens, loop.settings.batch_size
     )
     metrics["seconds"] = round(counters.seconds + counters.link_seconds, 2)
     return {name: value for name, value in metrics.items() if math.isfinite(value)}

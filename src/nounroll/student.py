@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Shaped
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from nounroll.batch import Categorical, Real, Space
@@ -171,8 +171,9 @@ class Student(nn.Module):
             "readout_width": self.readout_width,
             "cell": vars(self.settings) if self.settings else {"kind": "custom", "class": type(self.cell).__name__},
         }
+        weights = {name: t.detach().cpu().contiguous() for name, t in self.state_dict().items()}
         (folder / _CONFIG).write_text(json.dumps(config, indent=2) + "\n")
-        save_file({name: t.detach().cpu().contiguous() for name, t in self.state_dict().items()}, folder / _WEIGHTS)
+        (folder / _WEIGHTS).write_bytes(save(weights))
 
     @classmethod
     def from_pretrained(cls, folder: str | Path, cell: nn.Module | None = None) -> "Student":

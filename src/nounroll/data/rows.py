@@ -61,6 +61,10 @@ class TokenRows(SequenceTask):
     def prompt(self) -> Tensor:
         return torch.tensor([self.start])
 
+    def encode(self, text: str) -> Tensor:
+        """Symbols between spaces -> START and then the symbols."""
+        return torch.cat([self.prompt(), super().encode(text)])
+
 
 def held_out_rows(name: str, count: int, held: int | None = None) -> Int[np.ndarray, "M"]:
     """The last ``held`` (a tenth when None) of a fixed permutation of ``count`` rows.

@@ -40,10 +40,10 @@ class SequenceTask(ABC):
     def encode(self, text: str) -> Tensor:
         """A prompt typed by a person -> inputs (P,) or (P, d). Default: numbers between spaces."""
         try:
-            values = [float(word) for word in text.replace(",", " ").split()]
+            words = text.replace(",", " ").split()
             if isinstance(self.inputs, Real):
-                return torch.tensor(values).reshape(-1, self.inputs.d)
-            tokens = torch.tensor([int(v) for v in values], dtype=torch.int64)
+                return torch.tensor([float(word) for word in words]).reshape(-1, self.inputs.d)
+            tokens = torch.tensor([int(word) for word in words], dtype=torch.int64)
         except (ValueError, RuntimeError):
             raise ValueError(f"prompt is {text!r}; this task reads numbers between spaces") from None
         self.inputs.check("prompt", tokens)
@@ -67,6 +67,8 @@ def draw(task: SequenceTask, batch_size: int, length: int, seed: int, stream: st
         raise ValueError(f"length is {length}; {type(task).__name__} holds sequences of at most {task.max_length}")
     batch = task.sample(batch_size, length, generator(seed, stream, step))
     if not isinstance(batch, Batch):
-        raise ValueError(f"{type(task).__name__}.sample returned {type(batch).__name__}; it must return a nounroll.Batch")
+        raise ValueError(
+            f"{type(task).__name__}.sample returned {type(batch).__name__}; it must return a nounroll.Batch"
+        )
     batch.check(type(task).__name__, task.inputs, task.targets, batch_size, length)
     return batch

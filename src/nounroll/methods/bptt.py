@@ -8,6 +8,7 @@ from torch import Tensor
 from nounroll.batch import Batch
 from nounroll.methods.base import Method
 from nounroll.objectives.readout import masked_mean, negative_log_likelihood
+from nounroll.ranges import at_least, more_than
 from nounroll.student import Student
 
 
@@ -24,6 +25,12 @@ class BPTTSettings:
     truncation: int | None = None
     share: float = 1.0
     learning_rate: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.truncation is not None:
+            at_least("bptt.truncation", self.truncation, 1)
+        for name in ("share", "learning_rate"):
+            more_than(f"bptt.{name}", getattr(self, name), 0)
 
 
 class BPTT(Method):

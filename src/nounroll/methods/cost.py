@@ -15,7 +15,7 @@ _ROWS = 2
 
 
 def training_cost(
-    methods: Mapping[str, Method], task: SequenceTask, tokens: Mapping[str, int], batch_size: int, length: int
+    methods: Mapping[str, Method], task: SequenceTask, tokens: Mapping[str, int], batch_size: int
 ) -> dict[str, float]:
     """FLOPs of a run, from the time steps it trained on at each "method/length".
 
@@ -34,7 +34,7 @@ def training_cost(
         batch = draw(task, _ROWS, span, 0, "trial")
         per_token = _count(method, batch) / (_ROWS * span)
         total += per_token * count
-        steps = count / (batch_size * max(1, length // span) * span)
+        steps = count / (batch_size * span)
         sequential += steps * method.sequential_flops(per_token, step_flops(method.student, batch), span)
     return {"flops": total, "sequential_flops": sequential}
 

@@ -8,9 +8,11 @@ from torch import Tensor
 
 from nounroll.batch import Batch
 from nounroll.methods.base import Method
-from nounroll.objectives.dynamics import dynamics
+from nounroll.nn.norm import rms_normalise
+from nounroll.objectives.dynamics import VARIANCE_FLOOR, dynamics, power_mean
 from nounroll.objectives.readout import masked_mean, negative_log_likelihood
 from nounroll.objectives.uniformity import uniformity
+from nounroll.ranges import at_least, more_than, within
 from nounroll.student import Student
 from nounroll.teacher import Teacher
 
@@ -30,8 +32,16 @@ class SMTSettings:
         horizon: T_f, targets predicted from one memory.
         windows: decoder windows per sequence.
         transitions: transitions per sequence, drawn at random; None takes all T.
-        labels_learn: let the gradient of the dynamics loss reach the teacher through the labels m_t.
-        inputs_learn: let it reach the teacher through m_{t-1}.
+        relative: divide the one-step errors by the variance of the labels, so that labels cannot make them small
+            by shrinking towards a constant (ours).
+        power: errors of transitions enter as (mean e^p)^(1/p). 1 is the paper's mean. A rollout is as good as its
+            worst step, and the steps that matter can be rare: 2 makes them count (ours).
+        noise: the cell starts from memories with Gaussian noise of a random size from 0 to ``noise`` times their
+            root mean square, and must still land on the label: it learns to pull its errors back in (ours).
+        labels_learn: share of the dynamics loss's gradient that reaches the teacher through the labels m_t. 1 is
+            the paper's. It draws labels towards what the cell can predict already, which is to stay where they
+            are: new information then enters memory in tiny steps. A small share is enough to forget noise.
+        inputs_learn: share that reaches it through m_{t-1}: what makes the memory Markovian.
         share: part of the run's budget, relative to the other methods of its chain.
         learning_rate: as a multiple of training.learning_rate.
     """
@@ -44,13 +54,25 @@ class SMTSettings:
     horizon: int = 32
     windows: int = 2
     transitions: int | None = None
-    relative: bool = False
-    noise: float = 0.0
-    teacher_first: float = 0.0
-    labels_learn: bool = True
-    inputs_learn: bool = True
+    relative: bool = True
+    power: float = 2.0
+    noise: float = 1.0
+    labels_learn: float = 0.05
+    inputs_learn: float = 1.0
     share: float = 1.0
     learning_rate: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("decoding", "readout", "dynamics", "uniformity", "step_readout", "noise"):
+            at_least(f"smt.{name}", getattr(self, name), 0)
+        for name in ("horizon", "windows", "power"):
+            at_least(f"smt.{name}", getattr(self, name), 1)
+        if self.transitions is not None:
+            at_least("smt.transitions", self.transitions, 1)
+        for name in ("labels_learn", "inputs_learn"):
+            within(f"smt.{name}", getattr(self, name), 0, 1)
+        for name in ("share", "learning_rate"):
+            more_than(f"smt.{name}", getattr(self, name), 0)
 
 
 class SMT(Method):
@@ -70,31 +92,26 @@ class SMT(Method):
         x, y, mask = batch.inputs, batch.targets, batch.mask
         if times.shape[1] < batch.length:
             x, y, mask = (gather_times(v, times) for v in (x, y, mask))
+        sampled = self._sample(after, generator)
+        variance = sampled.var(dim=0).mean() if len(sampled) > 1 else sampled.new_ones(())
         losses: dict[str, Tensor] = {}
 
-        outputs = student.readout(after)
-        losses["readout"] = masked_mean(negative_log_likelihood(student.targets, outputs, y), mask)
-        source, label = self._gradients(before, after, progress)
-        if s.noise:
-            scale = s.noise * torch.rand(*source.shape[:2], 1, 1, generator=generator)
-            source = constrain_noise(student.cell, source, scale * torch.randn(source.shape, generator=generator))
+        losses["readout"] = self._readout(after, y, mask)
+        source, label = self._gradients(before, after)
+        source = add_noise(source, s.noise, generator)
         predicted = student.step(x.flatten(0, 1), source.flatten(0, 1)).view_as(after)
-        losses["dynamics"] = dynamics(predicted, label).mean()
+        losses["dynamics"] = power_mean(dynamics(predicted, label), s.power)
+        explained = 1 - losses["dynamics"].detach() / (variance.detach() + VARIANCE_FLOOR)
         if s.relative:
-            losses["dynamics"] = losses["dynamics"] / (label.flatten(0, 1).var(dim=0).mean() + 1e-4)
+            losses["dynamics"] = losses["dynamics"] / (variance + VARIANCE_FLOOR)
         if s.step_readout:
-            outputs = student.readout(predicted)
-            losses["step_readout"] = masked_mean(negative_log_likelihood(student.targets, outputs, y), mask)
+            losses["step_readout"] = self._readout(predicted, y, mask)
         if s.decoding and self.teacher.decoder is not None:
             losses["decoding"] = self._decoding(batch, times, after, generator)
-        rows = torch.randperm(after.shape[0] * after.shape[1], generator=generator)[:_SAMPLED_MEMORIES]
-        sampled = after.flatten(0, 1)[rows.to(after.device)]
-        if s.uniformity:
+        if s.uniformity and len(sampled) > 1:
             losses["uniformity"] = uniformity(sampled).mean()
-
         total = torch.stack([getattr(s, name) * value for name, value in losses.items()]).sum()
-        spread = sampled.detach().var(dim=0).mean()
-        return {"loss": total, **losses, "explained": 1 - losses["dynamics"].detach() / spread}
+        return {"loss": total, **losses, "explained": explained}
 
     def sequential_flops(self, per_token: float, cell_step: float, length: int) -> float:
         return per_token
@@ -118,12 +135,18 @@ class SMT(Method):
         before, after = self.teacher.memories(batch.inputs, torch.cat([times, times + 1], dim=1)).chunk(2, dim=1)
         return times, before, after
 
-    def _gradients(self, before: Tensor, after: Tensor, progress: float) -> tuple[Tensor, Tensor]:
+    def _gradients(self, before: Tensor, after: Tensor) -> tuple[Tensor, Tensor]:
         """The one place that decides which gradients of the dynamics loss reach the teacher."""
-        s = self.settings
-        if progress < s.teacher_first:
-            return before.detach(), after.detach()
-        return (before if s.inputs_learn else before.detach()), (after if s.labels_learn else after.detach())
+        return scale_gradient(before, self.settings.inputs_learn), scale_gradient(after, self.settings.labels_learn)
+
+    def _sample(self, memories: Float[Tensor, "B S K d"], generator: torch.Generator) -> Float[Tensor, "R K d"]:
+        """Some memories of the batch, for the statistics of all."""
+        flat = memories.flatten(0, 1)
+        return flat[torch.randperm(len(flat), generator=generator)[:_SAMPLED_MEMORIES].to(flat.device)]
+
+    def _readout(self, memories: Float[Tensor, "B S K d"], targets: Tensor, mask: Tensor) -> Float[Tensor, ""]:
+        outputs = self.student.readout(memories)
+        return masked_mean(negative_log_likelihood(self.student.targets, outputs, targets), mask)
 
     def _decoding(
         self, batch: Batch, times: Int[Tensor, "B S"], after: Float[Tensor, "B S K d"], generator: torch.Generator
@@ -144,11 +167,24 @@ class SMT(Method):
         return masked_mean(negative_log_likelihood(self.student.targets, outputs, y), mask & inside)
 
 
-def constrain_noise(cell, m, e):
-    from nounroll.nn.norm import rms_normalise
-    if hasattr(cell, "constrain"):
-        return m + 0.5 * e
-    return rms_normalise(m + e)
+def scale_gradient(values: Tensor, share: float) -> Tensor:
+    """The values as they are, with ``share`` of their gradient."""
+    return values.detach() if share == 0 else values if share == 1 else share * values + (1 - share) * values.detach()
+
+
+def add_noise(
+    memories: Float[Tensor, "B S K d"], largest: float, generator: torch.Generator
+) -> Float[Tensor, "B S K d"]:
+    """Gaussian noise of a random size in each memory, which keeps the root mean square of each token.
+
+    The size, relative to that root mean square, is uniform on (0, ``largest``).
+    """
+    if not largest:
+        return memories
+    size = largest * torch.rand(*memories.shape[:2], 1, 1, generator=generator)
+    noise = (size * torch.randn(memories.shape, generator=generator)).to(memories)
+    scale = memories.detach().square().mean(-1, keepdim=True).sqrt()
+    return scale * rms_normalise(memories + scale * noise)
 
 
 def gather_times(values: Tensor, times: Int[Tensor, "B S"]) -> Tensor:

@@ -3,6 +3,9 @@
 from jaxtyping import Float
 from torch import Tensor
 
+VARIANCE_FLOOR = 1e-4  # keeps errors relative to the labels' variance finite when all labels are equal
+_SMALLEST = 1e-8  # keeps the gradient of a power finite at an error of 0
+
 
 def dynamics(predicted: Float[Tensor, "*n K d"], label: Float[Tensor, "*n K d"]) -> Float[Tensor, "*n"]:
     """mean over the K d coordinates of (f(m_{t-1}, x_t) - m_t)^2, for each transition.
@@ -10,3 +13,10 @@ def dynamics(predicted: Float[Tensor, "*n K d"], label: Float[Tensor, "*n K d"])
     arXiv 2606.06479, Eq. 3. It takes no decision on gradients: detach the label, or not, at the call.
     """
     return (predicted - label).square().mean(dim=(-2, -1))
+
+
+def power_mean(errors: Float[Tensor, "..."], power: float) -> Float[Tensor, ""]:
+    """(mean of e^p)^(1/p): the plain mean at p = 1, nearer to the largest error as p grows."""
+    if power == 1:
+        return errors.mean()
+    return (errors + _SMALLEST).pow(power).mean().pow(1 / power)

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class Decoder(nn.Module):
     """D, a causal Transformer over [m_t, x_{t+1}, x_{t+2}, ...] (arXiv 2606.06479, Eq. 2)::
 
-        sees       m^1 .. m^K  x_{t+1}  x_{t+2}
-        predicts         y_t   y_{t+1}  y_{t+2}
+    sees       m^1 .. m^K  x_{t+1}  x_{t+2}
+    predicts         y_t   y_{t+1}  y_{t+2}
     """
 
     def __init__(
@@ -34,9 +34,7 @@ class Decoder(nn.Module):
         self.trunk = Transformer(width, settings.decoder_layers, settings.heads, causal=True, rotary=True)
         self.out = nn.Linear(width, targets.readout_size)
 
-    def forward(
-        self, memory: Float[Tensor, "N K d"], future: Shaped[Tensor, "N F *x"]
-    ) -> Float[Tensor, "N F1 V"]:
+    def forward(self, memory: Float[Tensor, "N K d"], future: Shaped[Tensor, "N F *x"]) -> Float[Tensor, "N F1 V"]:
         """Predictions of y_t .. y_{t+F} from m_t and the F inputs after x_t: (N, F + 1, V)."""
         tokens = self.enter(memory) + self.place
         states = self.trunk(self.shift(torch.cat([tokens, self.embed(future)], dim=1)))

@@ -11,7 +11,7 @@ from nounroll.methods.base import Method
 from nounroll.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
-    from lightning_fabric import Fabric
+    pass
 
 
 class Engine:
@@ -25,7 +25,9 @@ class Engine:
     def __init__(self, settings: TrainingSettings, groups: dict[str, list[nn.Parameter]]) -> None:
         from lightning_fabric import Fabric  # 1.6 s: only when a run starts
 
-        accelerator = settings.device if settings.device != "auto" else best_device()
+        accelerator = best_device() if settings.device == "auto" else settings.device
+        if accelerator not in devices():
+            raise ValueError(f"training.device is {accelerator!r}; this machine has {', '.join(devices())}")
         precision: Any = settings.precision
         if precision == "auto":
             precision = "bf16-mixed" if accelerator == "cuda" else "32-true"
@@ -84,8 +86,12 @@ class Engine:
         return values
 
 
+def devices() -> list[str]:
+    """What this machine has, the fastest last."""
+    found = {"cpu": True, "mps": torch.backends.mps.is_available(), "cuda": torch.cuda.is_available()}
+    return [name for name, there in found.items() if there]
+
+
 def best_device() -> str:
     """cuda, else mps, else cpu."""
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
+    return devices()[-1]

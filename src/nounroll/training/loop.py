@@ -141,14 +141,13 @@ class Loop:
             self._evaluate(link, 0.0)  # the student that must not get worse
         while (now := progress()) < 1:
             length = length_at(s, self.stages, now) if link.name != "dmt" else self.length
-            size = s.batch_size * max(1, self.length // length)
-            batch = draw(self.task, size, length, s.seed, "train", c.step)
+            batch = draw(self.task, s.batch_size, length, s.seed, "train", c.step)
             generators = (generator(s.seed, f"loss/{part}", c.step) for part in range(s.accumulate))
             rate = link.learning_rate * learning_rate(s, now)
             losses = self.engine.step(forward, batch, generators, now, rate)
             c.step, c.link_step = c.step + 1, c.link_step + 1
             key = f"{link.name}/{length}"
-            c.tokens[key] = c.tokens.get(key, 0) + size * length
+            c.tokens[key] = c.tokens.get(key, 0) + s.batch_size * length
             bad = 0 if losses else bad + 1
             c.skipped += losses is None
             if bad >= _BAD_STEPS:

@@ -14,7 +14,7 @@ class TrainingSettings:
     Args:
         seconds: wall-clock budget of the run, evaluations included.
         steps: optimiser steps of the run.
-        batch_size: sequences of the recipe's length per step; shorter ones (curriculum) come in larger numbers.
+        batch_size: sequences per step, of whatever length: the curriculum's first steps are small and many.
         learning_rate: AdamW's, at its peak.
         weight_decay: AdamW's.
         betas: AdamW's.
@@ -37,16 +37,16 @@ class TrainingSettings:
 
     seconds: float | None = None
     steps: int | None = None
-    batch_size: int = 32
-    learning_rate: float = 1e-3
+    batch_size: int = 16
+    learning_rate: float = 2e-3
     weight_decay: float = 0.01
     betas: tuple[float, float] = (0.9, 0.95)
     clip: float = 1.0
     warmup: float = 0.03
     schedule: Literal["cosine", "constant"] = "cosine"
     curriculum: bool = True
-    first_length: int = 64
-    curriculum_share: float = 0.5
+    first_length: int = 16
+    curriculum_share: float = 0.6
     accumulate: int = 1
     evaluations: int = 10
     evaluation_sequences: int = 64
@@ -72,6 +72,8 @@ class TrainingSettings:
         for name in ("warmup", "curriculum_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"training.{name} is {getattr(self, name)}; it must be within 0 and 1")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"training.betas is {self.betas}; each must be at least 0 and less than 1")
         if self.weight_decay < 0:
             raise ValueError(f"training.weight_decay is {self.weight_decay}; it must be at least 0")
         if self.batch_size % self.accumulate:
