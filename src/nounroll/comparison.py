@@ -39,6 +39,7 @@ class Row:
         seeds: how many runs the metrics are the mean of.
         metrics: as in ``Run.metrics``, measured on other sequences than the validation loss; empty when a run
             diverged at every learning rate.
+        runs: the metrics of each seed.
         spread: standard deviation of the loss over the seeds; None for a single one.
         tried: learning rate -> validation loss; None where a run diverged.
     """
@@ -48,6 +49,7 @@ class Row:
     learning_rate: float
     seeds: int
     metrics: dict[str, float]
+    runs: list[dict[str, float]]
     spread: float | None
     tried: dict[str, float | None]
 
@@ -225,6 +227,7 @@ def _row(entry: _Entry, outcomes: dict[float, list[_Outcome | None]]) -> Row:
         learning_rate=best,
         seeds=len(outcomes[best]),
         metrics={name: fmean(m[name] for m in runs) for name in _SHOWN if runs and all(name in m for m in runs)},
+        runs=runs,
         spread=stdev(losses) if len(losses) > 1 else None,
         tried={f"{rate:g}": tried.get(rate) for rate in outcomes},
     )

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 from nounroll.batch import Batch
@@ -14,6 +14,8 @@ from nounroll.ranges import at_least, more_than, within
 from nounroll.rollout.windows import cut, unroll_windows, window_starts
 from nounroll.student import Student
 from nounroll.teacher import Teacher
+
+_CLEARLY_WORSE = 0.5  # nats per scored element
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,9 +28,10 @@ class DMTSettings:
             teacher, the teacher's memories hold it back.
         readout: weight of the readout on the student's memories, with gradients through the window.
         window: w, steps unrolled with gradients from each of the student's own memories.
-        focus: a window that starts at drift g counts 1 / (1 + g / focus) times as much as one that starts on the
-            teacher's memory: what is lost already cannot be learnt from, so correctness grows along the sequence.
-            Only ratios count: where all windows drift alike nothing changes. None counts all the same.
+        lost: a window starts at the teacher's memory in place of the student's where the student is lost: its drift
+            is more than ``lost`` times the variance of memories, and its readout in that window is clearly worse
+            than the teacher's (or nothing is scored there). From such a memory nothing can be learnt, and trying
+            to would blur the readout (cf. SafeDAgger, Zhang & Cho 2017). None never does so.
         mixing: at first, share of windows that start at the teacher's memory in place of the student's; it
             falls linearly to 0 over the first half (DAgger's beta schedule, Ross et al. 2011).
         share: part of the run's budget, relative to the other methods of its chain.
@@ -39,17 +42,17 @@ class DMTSettings:
     last_dynamics: float = 0.0
     readout: float = 1.0
     window: int = 8
-    focus: float | None = 0.05
+    lost: float | None = 0.5
     mixing: float = 0.0
     share: float = 1.0
-    learning_rate: float = 0.5
+    learning_rate: float = 1.0
 
     def __post_init__(self) -> None:
         for name in ("dynamics", "last_dynamics", "readout"):
             at_least(f"dmt.{name}", getattr(self, name), 0)
         at_least("dmt.window", self.window, 1)
         within("dmt.mixing", self.mixing, 0, 1)
-        for name in ("share", "learning_rate", *(["focus"] if self.focus is not None else [])):
+        for name in ("share", "learning_rate", *(["lost"] if self.lost is not None else [])):
             more_than(f"dmt.{name}", getattr(self, name), 0)
 
 
@@ -70,35 +73,56 @@ class DMT(Method):
         width = min(s.window, batch.length)
         offset = int(torch.randint(width, (), generator=generator))
         starts = window_starts(batch.length, width, offset)
+        x, y, mask = (cut(v, starts, width) for v in (batch.inputs, batch.targets, batch.mask))
         with torch.no_grad():
             labels = self._teacher[0].memories(batch.inputs)
             own = student.rollout(batch.inputs, student.initial_memory(batch.batch_size).detach())
             drift = dynamics(own[:, 1:], labels[:, 1:]).mean()
-            start = self._mix(own[:, starts].flatten(0, 1), labels[:, starts].flatten(0, 1), generator, progress)
-        x, y, mask = (cut(v, starts, width) for v in (batch.inputs, batch.targets, batch.mask))
+            label, mine = (cut(memories[:, 1:], starts, width) for memories in (labels, own))
+            start = own[:, starts].flatten(0, 1)
+            expert = labels[:, starts].flatten(0, 1)
+            lost = self._lost(start, expert, mine, label, y, mask)
+            start = torch.where(
+                (lost | self._mixed(len(start), generator, progress, lost))[:, None, None], expert, start
+            )
         predicted = unroll_windows(student, x, start)
-
-        weight = self._focus(start, labels[:, starts].flatten(0, 1))
-        errors = dynamics(predicted, cut(labels[:, 1:], starts, width))
         surprise = negative_log_likelihood(student.targets, student.readout(predicted), y)
-        losses = {"dynamics": (weight * errors).mean(), "readout": masked_mean(weight * surprise, mask)}
+        losses = {"dynamics": dynamics(predicted, label).mean(), "readout": masked_mean(surprise, mask)}
         pull = s.dynamics + (s.last_dynamics - s.dynamics) * progress
         total = pull * losses["dynamics"] + s.readout * losses["readout"]
-        return {"loss": total, **losses, "drift": drift}
+        return {"loss": total, **losses, "drift": drift, "lost": lost.float().mean()}
 
     def sequential_flops(self, per_token: float, cell_step: float, length: int) -> float:
         return cell_step * length + per_token * min(self.settings.window, length)
 
-    def _focus(self, start: Float[Tensor, "BW K d"], label: Float[Tensor, "BW K d"]) -> Float[Tensor, "BW 1"]:
-        """The weight of each window by the drift of its start; their mean is 1."""
-        if self.settings.focus is None:
-            return start.new_ones(len(start), 1)
-        weight = 1 / (1 + dynamics(start, label) / self.settings.focus)
-        return (weight / weight.mean())[:, None]
+    def _lost(
+        self,
+        start: Float[Tensor, "BW K d"],
+        expert: Float[Tensor, "BW K d"],
+        mine: Float[Tensor, "BW width K d"],
+        label: Float[Tensor, "BW width K d"],
+        targets: Shaped[Tensor, "BW width *y"],
+        mask: Bool[Tensor, "BW width"],
+    ) -> Bool[Tensor, "BW"]:
+        """Windows from whose start the student can learn nothing. See ``DMTSettings.lost``."""
+        if self.settings.lost is None:
+            return torch.zeros(len(start), dtype=torch.bool, device=start.device)
+        variance = expert.var(dim=0).mean() if len(expert) > 1 else expert.new_ones(())
+        lost = dynamics(start, expert) > self.settings.lost * variance
+        far = lost.nonzero()[:, 0]
+        if len(far):
+            scored = mask[far]
+            worse = self._surprise(mine[far], targets[far]) - self._surprise(label[far], targets[far])
+            worse = torch.where(scored, worse, 0.0).sum(1) / scored.sum(1).clamp(min=1)
+            lost[far] = (worse > _CLEARLY_WORSE) | ~scored.any(1)
+        return lost
 
-    def _mix(self, own: Tensor, label: Tensor, generator: torch.Generator, progress: float) -> Tensor:
+    def _surprise(self, memories: Float[Tensor, "n width K d"], targets: Shaped[Tensor, "n width *y"]) -> Tensor:
+        return negative_log_likelihood(self.student.targets, self.student.readout(memories), targets)
+
+    def _mixed(self, count: int, generator: torch.Generator, progress: float, like: Tensor) -> Bool[Tensor, "BW"]:
+        """Windows that start at the teacher's memory by DAgger's schedule."""
         share = self.settings.mixing * max(0.0, 1 - 2 * progress)
         if share <= 0:
-            return own
-        expert = (torch.rand(own.shape[0], generator=generator) < share).to(own.device)
-        return torch.where(expert[:, None, None], label, own)
+            return torch.zeros_like(like)
+        return (torch.rand(count, generator=generator) < share).to(like.device)

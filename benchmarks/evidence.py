@@ -1,0 +1,253 @@
+"""Measure again every figure that the documentation quotes, and write docs/results.md.
+
+    python benchmarks/evidence.py                 everything: about 80 minutes on 2 cores
+    python benchmarks/evidence.py retrieval text  only measurements whose name starts so; the others' files stay
+
+Every measurement is one ``nounroll`` command in a process of one thread; as many run side by side as there are
+cores. Its answer is kept in docs/results/NAME.json, and the page is written from these files.
+"""
+
+import argparse
+import json
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "docs" / "results"
+Rows = dict[tuple[str, str], dict[str, Any]]  # (method, cell) -> a row of ``nounroll compare``
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One command. ``name`` is TASK/WHAT; all measurements of a task share a table."""
+
+    name: str
+    arguments: str
+
+    @property
+    def task(self) -> str:
+        return self.name.split("/")[0]
+
+    @property
+    def file(self) -> Path:
+        return RESULTS / f"{self.name.replace('/', '-')}.json"
+
+    @property
+    def command(self) -> str:
+        return f"nounroll compare {self.arguments}"
+
+
+def _both(task: str, seconds: int, cells: str, rivals: str, rates: str, more: str = "") -> list[Measurement]:
+    """smt+dmt with its defaults, and every rival at every learning rate, all under the same seconds."""
+    start = f"recipes/{task}.yaml --seconds {seconds}{more}"
+    ours = [Measurement(f"{task}/smt+dmt-{c}", f"{start} --methods smt+dmt --cells {c}") for c in cells.split()]
+    theirs = [
+        Measurement(f"{task}/bptt-{c}", f"{start} --methods bptt --cells {c} --learning-rates {rates}")
+        for c in rivals.split()
+    ]
+    return ours + theirs
+
+
+MEASUREMENTS = [
+    Measurement(
+        "retrieval/smt+dmt-mlp",
+        "recipes/retrieval.yaml --seconds 300 --methods smt+dmt --cells mlp --seeds 3",
+    ),
+    Measurement(
+        "retrieval/smt+dmt-transformer",
+        "recipes/retrieval.yaml --seconds 600 --methods smt+dmt --cells transformer --seeds 3",
+    ),
+    *_both("retrieval", 300, "gru", "gru mlp", "0.001,0.002,0.004"),
+    *_both("retrieval", 300, "", "lstm transformer", "0.002"),
+    Measurement(
+        "retrieval/bptt-gru-no-curriculum",
+        "recipes/retrieval.yaml --seconds 300 --methods bptt --cells gru --set training.curriculum=false",
+    ),
+    *_both("copy", 120, "mlp transformer", "gru lstm mlp", "0.001,0.002,0.004"),
+    *_both("parity", 120, "mlp transformer", "gru lstm mlp", "0.001,0.002,0.004"),
+    *_both("digits", 120, "mlp gru", "gru lstm mlp", "0.001,0.002,0.004"),
+    *_both("text", 200, "mlp gru transformer", "gru lstm", "0.001,0.002,0.004"),
+    *_both("text", 200, "", "mlp transformer", "0.002"),
+]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A sentence that the figures must bear out; it is written down as failed when they do not."""
+
+    task: str
+    sentence: str
+    holds: Callable[[Rows], tuple[str, bool]]
+
+
+def _least(rows: Rows, method: str, cell: str, metric: str, least: float) -> tuple[str, bool]:
+    """Every seed reaches ``least``."""
+    values = [run[metric] for run in rows[method, cell]["runs"]]
+    return ", ".join(f"{value:.4f}" for value in values), min(values) >= least
+
+
+def _ratio(rows: Rows, ours: tuple[str, str], theirs: tuple[str, str], most: float) -> tuple[str, bool]:
+    ratio = rows[ours]["metrics"]["bits"] / rows[theirs]["metrics"]["bits"]
+    return f"{ratio:.3f}", ratio <= most
+
+
+CLAIMS = [
+    Claim(
+        "retrieval",
+        "smt+dmt with the MLP cell recalls at T = 256 from an empty memory: accuracy at least 0.99 on every seed",
+        lambda rows: _least(rows, "smt+dmt", "mlp", "accuracy", 0.99),
+    ),
+    Claim(
+        "retrieval",
+        "so does the Transformer cell",
+        lambda rows: _least(rows, "smt+dmt", "transformer", "accuracy", 0.99),
+    ),
+    Claim(
+        "retrieval",
+        "so does the GRU cell, which the paper reports to collapse",
+        lambda rows: _least(rows, "smt+dmt", "gru", "accuracy", 0.99),
+    ),
+    Claim(
+        "retrieval",
+        "BPTT with a GRU needs the curriculum: without it, accuracy stays below 0.5",
+        lambda rows: (
+            f"{rows['bptt', 'gru-no-curriculum']['metrics']['accuracy']:.4f}",
+            rows["bptt", "gru-no-curriculum"]["metrics"]["accuracy"] < 0.5,
+        ),
+    ),
+    Claim(
+        "parity",
+        "smt+dmt tracks a state that its teacher cannot: accuracy at least 0.99",
+        lambda rows: _least(rows, "smt+dmt", "mlp", "accuracy", 0.99),
+    ),
+    Claim(
+        "text",
+        "bits per byte of smt+dmt (MLP) within 1.15 times those of BPTT's GRU of equal memory, at equal seconds",
+        lambda rows: _ratio(rows, ("smt+dmt", "mlp"), ("bptt", "gru"), 1.15),
+    ),
+    Claim(
+        "text",
+        "bits per byte of smt+dmt below BPTT's, with the same Transformer cell at equal seconds",
+        lambda rows: _ratio(rows, ("smt+dmt", "transformer"), ("bptt", "transformer"), 1.0),
+    ),
+    Claim(
+        "digits",
+        "bits per pixel of smt+dmt (MLP) at most BPTT's with a GRU, at equal seconds",
+        lambda rows: _ratio(rows, ("smt+dmt", "mlp"), ("bptt", "gru"), 1.0),
+    ),
+]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", help="starts of names of measurements; all when left out")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="commands side by side")
+    parser.add_argument("--page-only", action="store_true", help="write the page from the files that are there")
+    options = parser.parse_args()
+    chosen = [m for m in MEASUREMENTS if not options.names or m.name.startswith(tuple(options.names))]
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    if not options.page_only:
+        with ThreadPoolExecutor(options.workers) as pool:
+            failed = [m.name for m, good in zip(chosen, pool.map(measure, chosen), strict=True) if not good]
+        if failed:
+            print(f"failed: {', '.join(failed)}", file=sys.stderr)
+            return 1
+    (ROOT / "docs" / "results.md").write_text(page())
+    return 0
+
+
+def measure(measurement: Measurement) -> bool:
+    """Run one command; keep its answer, with where and when it was measured."""
+    print(f"starts  {measurement.name}: {measurement.command}", flush=True)
+    words = [sys.executable, "-P", "-m", "nounroll.cli.main", *shlex.split(measurement.command)[1:], "--json"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+    done = subprocess.run(words, cwd=ROOT, env=environment, text=True, capture_output=True, check=False)
+    if done.returncode:
+        print(f"failed  {measurement.name}: {done.stderr.strip().splitlines()[-1]}", file=sys.stderr)
+        return False
+    answer = {**json.loads(done.stdout), "command": measurement.command, "commit": _commit(), "date": str(date.today())}
+    measurement.file.write_text(json.dumps({**answer, "machine": _machine()}, indent=1) + "\n")
+    print(f"done    {measurement.name}", flush=True)
+    return True
+
+
+# -- the page -------------------------------------------------------------------------------------
+
+
+def page() -> str:
+    """docs/results.md from the files in docs/results/."""
+    answers = {m: json.loads(m.file.read_text()) for m in MEASUREMENTS if m.file.is_file()}
+    lines = [
+        "# Measured results",
+        "",
+        "Written by `make evidence` (`benchmarks/evidence.py`) from the files in `docs/results/`. Every run had one",
+        "thread; two ran side by side. Seconds are a run's whole wall-clock budget, evaluations included. Losses are",
+        "those of the student alone, rolled out from the empty memory on held-out sequences. Learning rates are chosen",
+        "on other held-out sequences than those reported; where one rate stands, no other was tried.",
+        "",
+    ]
+    for task in dict.fromkeys(m.task for m in answers):
+        mine = {m: answer for m, answer in answers.items() if m.task == task}
+        lines += [f"## {task}", "", *_table(mine), "", *_claims(task, mine), "", "Commands:", ""]
+        lines += [f"- `{m.command}` ({a['date']}, commit {a['commit']}, {a['machine']})" for m, a in mine.items()]
+        lines += [""]
+    return "\n".join(lines)
+
+
+def _rows(answers: dict[Measurement, Any]) -> Rows:
+    """Rows by (method, cell); what a name adds after the cell is part of it."""
+    return {
+        (row["method"], m.name.split("/")[1].removeprefix(f"{row['method']}-")): row
+        for m, answer in answers.items()
+        for row in answer["rows"]
+    }
+
+
+def _table(answers: dict[Measurement, Any]) -> list[str]:
+    rows = _rows(answers)
+    metric = "accuracy" if any("accuracy" in row["metrics"] for row in rows.values()) else "rmse"
+    head = ["method", "cell", "bits", metric, "seeds", "learning rates tried", "best", "steps", "tokens"]
+    head += ["FLOPs", "sequential FLOPs", "seconds"]
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    for (method, cell), row in rows.items():
+        m = row["metrics"]
+        values = [method, cell, f"{m['bits']:.4f}", f"{m[metric]:.4f}", row["seeds"], ", ".join(row["tried"])]
+        values += [f"{row['learning_rate']:g}", f"{m['steps']:,.0f}", f"{m['tokens']:,.0f}"]
+        values += [f"{m['flops']:.2e}", f"{m['sequential_flops']:.2e}", f"{m['seconds']:.0f}"]
+        lines.append("| " + " | ".join(map(str, values)) + " |")
+    return lines
+
+
+def _claims(task: str, answers: dict[Measurement, Any]) -> list[str]:
+    rows, lines = _rows(answers), []
+    for claim in (claim for claim in CLAIMS if claim.task == task):
+        try:
+            value, holds = claim.holds(rows)
+        except KeyError:
+            value, holds = "not measured", False
+        lines.append(f"- {'**holds**' if holds else '**does not hold**'}: {claim.sentence} ({value})")
+    return lines
+
+
+def _commit() -> str:
+    words = ["git", "rev-parse", "--short", "HEAD"]
+    return subprocess.run(words, cwd=ROOT, text=True, capture_output=True, check=False).stdout.strip() or "unknown"
+
+
+def _machine() -> str:
+    import torch
+
+    return f"{os.cpu_count()} cores {platform.machine()}, Python {platform.python_version()}, torch {torch.__version__}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
