@@ -225,7 +225,7 @@ def _link(name: str, recipe: Recipe, student: Student, teacher: Teacher | None) 
 def _final_metrics(loop: Loop, links: list[Link], seed: int) -> dict[str, float]:
     """The last figures, on a fresh draw of held-out sequences, and what they cost."""
     counters = loop.counters
-    sequences = 4 * loop.settings.evaluation_sequences
+    sequences = 8 * loop.settings.evaluation_sequences
     batches = validation_batches(loop.task, sequences, loop.length, seed, stream="test")
     metrics: dict[str, float] = evaluate(loop.student, batches, loop.teacher.memories if loop.teacher else None)
     metrics |= {"steps": counters.step, "tokens": counters.total_tokens}

@@ -19,4 +19,6 @@ def power_mean(errors: Float[Tensor, "..."], power: float) -> Float[Tensor, ""]:
     """(mean of e^p)^(1/p): the plain mean at p = 1, nearer to the largest error as p grows."""
     if power == 1:
         return errors.mean()
-    return (errors + _SMALLEST).pow(power).mean().pow(1 / power)
+    errors = errors + _SMALLEST
+    largest = errors.detach().amax()  # by which the powers are taken relative to 1: they neither vanish nor overflow
+    return largest * (errors / largest).pow(power).mean().pow(1 / power)

@@ -49,7 +49,7 @@ class TrainingSettings:
     curriculum_share: float = 0.6
     accumulate: int = 1
     evaluations: int = 10
-    evaluation_sequences: int = 64
+    evaluation_sequences: int = 32
     log_every: int = 10
     keep: int = 2
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
