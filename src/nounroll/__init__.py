@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nounroll.batch import Batch, Categorical, Real, Transitions
+    from nounroll.batch import Batch, Categorical, Real
     from nounroll.comparison import Comparison, compare
     from nounroll.data.task import SequenceTask
     from nounroll.run import Run, fit
@@ -19,7 +19,6 @@ _HOMES = {
     "Batch": "batch",
     "Categorical": "batch",
     "Real": "batch",
-    "Transitions": "batch",
     "SequenceTask": "data.task",
     "Student": "student",
     "Run": "run",
@@ -36,7 +35,6 @@ __all__ = [
     "Run",
     "SequenceTask",
     "Student",
-    "Transitions",
     "compare",
     "fit",
 ]

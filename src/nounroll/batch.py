@@ -1,4 +1,4 @@
-"""What flows through the house: spaces, batches, transitions, and the time index.
+"""What flows through the house: spaces, batches, and the time index.
 
 **The time index (the only one in the project).** ``m_t`` is the memory after reading ``x_t``.
 An array of memories has ``T + 1`` entries: index 0 is the empty memory ``m_∅`` and index ``t + 1``
@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import torch
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Bool, Shaped
 from torch import Tensor
 
 
@@ -152,12 +152,3 @@ class Batch:
                 f"{name}: mask is {self.mask.dtype} of shape {tuple(self.mask.shape)};"
                 f" it must be torch.bool of shape {(batch_size, length)}"
             )
-
-
-@dataclass(frozen=True)
-class Transitions:
-    """N one-step supervised examples ``(before, inputs) -> after``, with no order among them."""
-
-    before: Float[Tensor, "N K d"]
-    inputs: Shaped[Tensor, "N *x"]
-    after: Float[Tensor, "N K d"]
