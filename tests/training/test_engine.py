@@ -57,7 +57,7 @@ def step(engine: Engine, method: Any, index: int) -> dict[str, float] | None:
 @pytest.mark.parametrize("how", ["nan", "inf", "gradient", "figure"])
 def test_a_step_that_is_not_finite_changes_nothing(how: str, accumulate: int) -> None:
     student = one_student()
-    engine = Engine(settings(accumulate=accumulate), {"student": list(student.parameters())})
+    engine = Engine(settings(accumulate=accumulate), {"student": student})
     method = engine.prepare(Spoilt(student, {2 * accumulate + accumulate - 1: how}))
     for index in range(2):
         assert step(engine, method, index) is not None
@@ -72,7 +72,7 @@ def test_a_step_that_is_not_finite_changes_nothing(how: str, accumulate: int) ->
 
 def trained(accumulate: int) -> tuple[list[float], dict[str, Tensor]]:
     student = one_student()
-    engine = Engine(settings(accumulate=accumulate), {"student": list(student.parameters())})
+    engine = Engine(settings(accumulate=accumulate), {"student": student})
     method = engine.prepare(make_bptt(student))
     losses = [step(engine, method, index) for index in range(4)]
     return [one["loss"] for one in losses if one is not None], state(student)
@@ -91,20 +91,20 @@ def test_parts_of_a_batch_add_up_to_the_whole() -> None:
 def test_student_and_teacher_are_clipped_apart() -> None:
     student = one_student()
     teacher = make_teacher(student, dtype=torch.float32)
-    groups = {"student": list(student.parameters()), "teacher": list(teacher.parameters())}
-    engine = Engine(settings(clip=0.01), groups)
+    modules = {"student": student, "teacher": teacher}
+    engine = Engine(settings(clip=0.01), modules)
     method = engine.prepare(make_smt(student, teacher, readout=100.0, decoding=1.0))
     losses = step(engine, method, 0)
     assert losses is not None
-    for name, parameters in groups.items():
+    for name, module in modules.items():
         assert losses[f"{name}_gradient_norm"] > 0.01  # what it was before the cut
-        after = torch.stack([p.grad.norm() for p in parameters if p.grad is not None]).norm()
+        after = torch.stack([p.grad.norm() for p in module.parameters() if p.grad is not None]).norm()
         assert after.item() == pytest.approx(0.01, rel=1e-3)
 
 
 def test_the_learning_rate_is_the_schedules() -> None:
     student = one_student()
-    engine = Engine(settings(learning_rate=0.5), {"student": list(student.parameters())})
+    engine = Engine(settings(learning_rate=0.5), {"student": student})
     method = engine.prepare(make_bptt(student))
     engine.step(method, make_batch(8, 5), [generator(0, "loss")], 0.5, 0.25)
     assert [group["lr"] for group in engine.optimizer.param_groups] == [0.125]

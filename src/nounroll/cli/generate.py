@@ -71,10 +71,10 @@ def _steps(task: Any, start: Any, length: int | None) -> int:
         return length
     if not hasattr(task, "image_shape"):
         return min(_LENGTH, task.max_length or _LENGTH)
-    missing = task.max_length - int((start != task.start).sum())
-    if missing < 1:
-        raise ValueError(f"--prompt has {len(start)} pixels; that is a whole image already")
-    return missing
+    pixels = int((start != task.start).sum())
+    if pixels >= task.max_length:
+        raise ValueError(f"--prompt has {pixels} pixels; that is a whole image already")
+    return task.max_length - pixels
 
 
 def _write_images(path: Path, values: Any, task: Any) -> None:

@@ -1,7 +1,7 @@
 """The only file that knows Lightning Fabric: devices, precision, processes, gradients."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,19 +10,16 @@ from nounroll.batch import Batch
 from nounroll.methods.base import Method
 from nounroll.training.settings import TrainingSettings
 
-if TYPE_CHECKING:
-    pass
-
 
 class Engine:
     """Runs a method's loss and its optimiser on whatever device there is.
 
     Args:
         settings: of the loop.
-        groups: parameters that are clipped apart: the student's and, where there is one, the teacher's.
+        modules: the student and, where there is one, the teacher; their gradients are clipped apart.
     """
 
-    def __init__(self, settings: TrainingSettings, groups: dict[str, list[nn.Parameter]]) -> None:
+    def __init__(self, settings: TrainingSettings, modules: dict[str, nn.Module]) -> None:
         from lightning_fabric import Fabric  # 1.6 s: only when a run starts
 
         accelerator = best_device() if settings.device == "auto" else settings.device
@@ -31,17 +28,15 @@ class Engine:
         precision: Any = settings.precision
         if precision == "auto":
             precision = "bf16-mixed" if accelerator == "cuda" else "32-true"
-        self.settings, self.groups = settings, groups
+        self.settings = settings
         self.fabric: Fabric = Fabric(accelerator=accelerator, devices=1, precision=precision)
         self.fabric.launch()
         torch.set_flush_denormal(True)
         self.device = self.fabric.device
-        for parameters in groups.values():
-            for parameter in parameters:
-                parameter.data = parameter.data.to(self.device)
+        self.groups = {name: list(module.to(self.device).parameters()) for name, module in modules.items()}
         self.optimizer: Any = self.fabric.setup_optimizers(
             torch.optim.AdamW(
-                [{"params": parameters} for parameters in groups.values()],
+                [{"params": parameters} for parameters in self.groups.values()],
                 lr=settings.learning_rate,
                 betas=settings.betas,
                 weight_decay=settings.weight_decay,

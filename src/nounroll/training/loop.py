@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from nounroll.data.task import SequenceTask, draw
 from nounroll.methods.base import Method
@@ -99,10 +99,7 @@ class Loop:
         self.history: list[dict[str, Any]] = []
         self.validation = validation_batches(task, settings.evaluation_sequences, length, settings.seed)
         self.stages = [n for n in lengths(settings, length) if n == length or _can_sample(task, n)]
-        groups: dict[str, list[nn.Parameter]] = {"student": list(student.parameters())}
-        if teacher is not None:
-            groups["teacher"] = list(teacher.parameters())
-        self.engine = Engine(settings, groups)
+        self.engine = Engine(settings, {"student": student, **({} if teacher is None else {"teacher": teacher})})
         self._best: dict[str, Tensor] = {}
 
     # -- the loop ---------------------------------------------------------------------------------
