@@ -68,6 +68,7 @@ def make_bptt(student: Student, truncation: int | None = None) -> BPTT:
     return BPTT(student, BPTTSettings(truncation=truncation))
 
 
+# The plain losses of the paper, so that a twin is a few lines: tests of the terms of ours turn them on.
 SMT_VALUES: dict[str, Any] = {
     "decoding": 1.3,
     "readout": 0.7,
@@ -77,10 +78,20 @@ SMT_VALUES: dict[str, Any] = {
     "horizon": 3,
     "windows": 2,
     "transitions": None,
-    "labels_learn": True,
-    "inputs_learn": True,
+    "relative": False,
+    "power": 1.0,
+    "noise": 0.0,
+    "labels_learn": 1.0,
+    "inputs_learn": 1.0,
 }
-DMT_VALUES: dict[str, Any] = {"dynamics": 1.1, "readout": 0.6, "window": 3, "mixing": 0.0}
+DMT_VALUES: dict[str, Any] = {
+    "dynamics": 1.1,
+    "last_dynamics": 1.1,
+    "readout": 0.6,
+    "window": 3,
+    "lost": None,
+    "mixing": 0.0,
+}
 
 
 def draw_values(space: Space, *shape: int, seed: int = 0) -> Tensor:

@@ -23,6 +23,7 @@ SETTINGS: dict[str, Any] = {
     "teacher.heads": 2,
     "teacher.layers": 1,
     "training.batch_size": 4,
+    "training.learning_rate": 1e-3,
     "training.evaluations": 1,
     "training.evaluation_sequences": 8,
 }
@@ -73,12 +74,13 @@ def test_the_best_learning_rate_by_validation_loss_is_kept(monkeypatch: pytest.M
     assert row.tried == {"0.1": 2.0, "0.01": 1.45, "0.5": None}
     assert row.metrics["loss"] == pytest.approx(101.45), "the metrics are of other sequences than the choice"
     assert row.spread == pytest.approx(0.0707, abs=1e-4)
+    assert [run["loss"] for run in row.runs] == [101.4, 101.5]
 
 
 def test_runs_that_diverge_do_not_end_the_comparison(monkeypatch: pytest.MonkeyPatch) -> None:
     outcomes(monkeypatch, lambda rate, seed: None)
     result = compare(Parity(), methods=["bptt"], cells=["mlp"], **SIZES)
-    assert result.rows == [Row("bptt", "mlp", 0.001, 1, {}, None, {"0.001": None})]
+    assert result.rows == [Row("bptt", "mlp", 0.001, 1, {}, [], None, {"0.001": None})]
     assert "bptt" in str(result)
 
 
@@ -91,9 +93,10 @@ def test_a_training_error_counts_as_diverged(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_tables_and_json() -> None:
+    runs = [{"loss": 0.4}, {"loss": 0.6}]
     rows = [
-        Row("bptt", "mlp", 0.001, 2, {"loss": 0.5, "accuracy": 0.75, "tokens": 12345.0}, 0.25, {"0.001": 0.6}),
-        Row("smt", "mlp", 0.001, 2, {"loss": 0.5, "accuracy": 0.75, "drift": 0.001}, 0.0, {"0.001": 0.6}),
+        Row("bptt", "mlp", 0.001, 2, {"loss": 0.5, "accuracy": 0.75, "tokens": 12345.0}, runs, 0.25, {"0.001": 0.6}),
+        Row("smt", "mlp", 0.001, 2, {"loss": 0.5, "accuracy": 0.75, "drift": 0.001}, runs, 0.0, {"0.001": 0.6}),
     ]
     result = Comparison(rows)
     assert [Row(**row) for row in json.loads(result.to_json())["rows"]] == rows

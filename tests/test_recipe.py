@@ -1,11 +1,12 @@
 """A recipe is read whole or refused in one line that names the setting, its value and what is allowed."""
 
 import copy
+import dataclasses
 import os
 import random
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
@@ -127,6 +128,15 @@ JUNK: dict[type, list[Any]] = {  # never right for a setting of this type
 }
 
 
+MAY_BE_NULL = {
+    f"{group.name}.{one.name}"
+    for group in dataclasses.fields(Recipe)
+    if dataclasses.is_dataclass(group.type)
+    for one in dataclasses.fields(group.type)
+    if type(None) in get_args(one.type)
+}
+
+
 def leaves(tree: dict[str, Any], path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
     """The place of every setting."""
     found = []
@@ -151,7 +161,7 @@ def mutated(recipe: Recipe, random_source: random.Random) -> tuple[dict[str, Any
     if fault == 1 and groups:  # the whole group replaced
         tree[groups[0]] = random_source.choice(["x", 3, [1], None, True])
         return tree, groups[0]
-    if fault == 2 and value is not None:
+    if fault == 2 and dotted not in MAY_BE_NULL:
         group[name] = None
         return tree, dotted
     kind = type(value) if value is not None else int

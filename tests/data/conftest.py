@@ -4,6 +4,13 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import torch
+
+
+@pytest.fixture(autouse=True)
+def _denormals_count() -> None:
+    """Training takes them for 0, in the whole process: what a file holds must not depend on the test before."""
+    torch.set_flush_denormal(False)
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ def student(kind: str = "mlp") -> Student:
     return make_student(kind, dtype=torch.float32)
 
 
-def cost(method: Method, name: str, tokens: dict[str, int], batch_size: int = 4, length: int = 8) -> dict[str, float]:
-    return training_cost({name: method}, Echo(), tokens, batch_size, length)
+def cost(method: Method, name: str, tokens: dict[str, int], batch_size: int = 4) -> dict[str, float]:
+    return training_cost({name: method}, Echo(), tokens, batch_size)
 
 
 def test_bptt_of_an_mlp_cell_by_hand() -> None:
@@ -39,7 +39,7 @@ def test_lengths_of_a_curriculum_add_up() -> None:
     method = make_bptt(student())
     both = cost(method, "bptt", {"bptt/4": 320, "bptt/8": 640})
     assert both["flops"] == 960 * 3 * PER_TOKEN
-    assert both["sequential_flops"] == (10 * 4 + 20 * 8) * 3 * PER_TOKEN  # a short batch has more rows, as many tokens
+    assert both["sequential_flops"] == (20 * 4 + 20 * 8) * 3 * PER_TOKEN  # a batch has 4 rows at every length
 
 
 @pytest.mark.parametrize("kind", ["gru", "elman", "lstm"])
@@ -61,7 +61,7 @@ def test_smt_is_less_sequential_than_bptt_and_does_not_grow_with_the_length() ->
         smt, dmt, bptt = make_smt(one, teacher), make_dmt(one, teacher, window=2), make_bptt(one)
         short, long = (
             {
-                name: cost(method, name, {f"{name}/{length}": 4 * length}, length=length)["sequential_flops"]
+                name: cost(method, name, {f"{name}/{length}": 4 * length})["sequential_flops"]
                 for name, method in (("smt", smt), ("dmt", dmt), ("bptt", bptt))
             }
             for length in (16, 128)

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from helpers import (
-    SMT_VALUES,
     SYMBOLS,
     assert_same_gradients,
     gradients,
@@ -19,6 +18,8 @@ from helpers import (
 )
 from nounroll.batch import Batch, Real, Space
 from nounroll.methods import SMT
+from nounroll.methods.smt import add_noise, scale_gradient
+from nounroll.objectives.dynamics import VARIANCE_FLOOR
 from nounroll.objectives.readout import negative_log_likelihood
 from nounroll.objectives.uniformity import uniformity
 from nounroll.seeding import generator
@@ -42,6 +43,21 @@ def mean(values: list[Tensor]) -> Tensor:
     return torch.stack(values).mean()
 
 
+def partly(value: Tensor, share: float) -> Tensor:
+    """The value, and ``share`` of its gradient."""
+    return value.detach() + share * (value - value.detach())
+
+
+def noisy(memory: Tensor, noise: Tensor) -> Tensor:
+    """One memory (K, d), moved by noise that is relative to each token's root mean square, which stays the same."""
+    tokens = []
+    for token, one in zip(memory, noise, strict=True):
+        size = token.detach().square().mean().sqrt()
+        moved = token + size * one
+        tokens.append(size * moved / (moved.square().mean() + 1e-6).sqrt())
+    return torch.stack(tokens)
+
+
 def twin(method: SMT, batch: Batch) -> dict[str, Tensor]:
     """The same loss, one row, one time, one step of the cell after another."""
     s, student, teacher = method.settings, method.student, method.teacher
@@ -49,11 +65,19 @@ def twin(method: SMT, batch: Batch) -> dict[str, Tensor]:
     labels = teacher.memories(batch.inputs)  # index t + 1 is m_t
     readout, step_readout, regression, decoding = [], [], [], []
     times = chosen_times(method, draws)
+    everywhere = torch.stack([labels[b, t + 1] for b in range(B) for t in times[b].tolist()])
+    torch.randperm(len(everywhere), generator=draws)  # whose statistics are taken: here of all
+    noise = torch.zeros(*times.shape, *student.memory_shape)
+    if s.noise:
+        sizes = s.noise * torch.rand(*times.shape, generator=draws)
+        noise = sizes[..., None, None] * torch.randn(noise.shape, generator=draws)
     for b in range(B):
-        for t in times[b].tolist():
+        for i, t in enumerate(times[b].tolist()):
             after, x, y = labels[b, t + 1], batch.inputs[b, t], batch.targets[b, t]
-            predicted = student.step(x[None], labels[b, t][None])[0]
-            regression.append(((predicted - after) ** 2).sum() / after.numel())
+            before = partly(labels[b, t], s.inputs_learn)
+            start = noisy(before, noise[b, i].double()) if s.noise else before
+            predicted = student.step(x[None], start[None])[0]
+            regression.append(((predicted - partly(after, s.labels_learn)) ** 2).sum() / after.numel())
             if batch.mask[b, t]:
                 readout.append(scored(method, student.readout(after), y))
                 step_readout.append(scored(method, student.readout(predicted), y))
@@ -67,14 +91,28 @@ def twin(method: SMT, batch: Batch) -> dict[str, Tensor]:
             decoding += [
                 scored(method, outputs[i], batch.targets[b, t + i]) for i in range(stop - t) if batch.mask[b, t + i]
             ]
-    everywhere = torch.stack([labels[b, t + 1] for b in range(B) for t in times[b].tolist()])
     return {
         "readout": mean(readout),
-        "dynamics": mean(regression),
+        "dynamics": mean([error**s.power for error in regression]) ** (1 / s.power)
+        / (variance_of(everywhere) + VARIANCE_FLOOR if s.relative else 1),
         "step_readout": mean(step_readout),
         "decoding": mean(decoding),
         "uniformity": uniformity(everywhere).mean(),
     }
+
+
+def variance_of(memories: Tensor) -> Tensor:
+    """Unbiased, and the mean over coordinates."""
+    return ((memories - memories.mean(0)) ** 2).sum(0).mean() / (len(memories) - 1)
+
+
+def assert_equals_its_twin(method: SMT, batch: Batch) -> None:
+    ours, parts = method(batch, generator(0, "loss"), 0.5), twin(method, batch)
+    for name, value in parts.items():
+        torch.testing.assert_close(ours[name], value, rtol=1e-6, atol=1e-7, check_dtype=False, msg=name)
+    total = sum((getattr(method.settings, name) * value for name, value in parts.items()), torch.zeros(()))
+    torch.testing.assert_close(ours["loss"], total, rtol=1e-6, atol=1e-7, check_dtype=False)
+    assert_same_gradients(ours["loss"], total, method.student, method.teacher)
 
 
 @pytest.mark.parametrize("space", [SYMBOLS, Real(2)], ids=str)
@@ -83,13 +121,24 @@ def twin(method: SMT, batch: Batch) -> dict[str, Tensor]:
 def test_the_loss_equals_its_naive_twin(teacher: str, transitions: int | None, space: Space) -> None:
     student = make_student("gru" if teacher == "window" else "mlp", inputs=space, targets=space)
     method = make_smt(student, make_teacher(student, kind=teacher), transitions=transitions)
-    batch = make_batch(B, T, inputs=space, targets=space, sparse=True)
-    ours, parts = method(batch, generator(0, "loss"), 0.5), twin(method, batch)
-    for name, value in parts.items():
-        torch.testing.assert_close(ours[name], value, rtol=1e-6, atol=1e-7, check_dtype=False, msg=name)
-    total = sum((SMT_VALUES[name] * value for name, value in parts.items()), torch.zeros(()))
-    torch.testing.assert_close(ours["loss"], total, rtol=1e-6, atol=1e-7, check_dtype=False)
-    assert_same_gradients(ours["loss"], total, student, method.teacher)
+    assert_equals_its_twin(method, make_batch(B, T, inputs=space, targets=space, sparse=True))
+
+
+OURS: dict[str, dict[str, Any]] = {
+    "errors relative to the labels": {"relative": True},
+    "the worst errors count more": {"power": 3.0},
+    "memories with noise": {"noise": 0.8},
+    "shares of gradients": {"labels_learn": 0.05, "inputs_learn": 0.5},
+    "labels that do not learn": {"relative": True, "labels_learn": 0.0, "inputs_learn": 0.0},
+    "all of them": {"relative": True, "power": 2.0, "noise": 1.5, "labels_learn": 0.1, "transitions": 4},
+}
+
+
+@pytest.mark.parametrize("cell", ["mlp", "lstm"])
+@pytest.mark.parametrize("settings", OURS.values(), ids=OURS.keys())
+def test_so_does_the_loss_with_the_terms_of_ours(settings: dict[str, Any], cell: str) -> None:
+    student = make_student(cell)
+    assert_equals_its_twin(make_smt(student, make_teacher(student), **settings), make_batch(B, T, sparse=True))
 
 
 def test_terms_of_weight_zero_are_left_out() -> None:
@@ -109,21 +158,192 @@ def test_the_horizon_may_be_longer_than_the_sequence() -> None:
     assert torch.isfinite(method(make_batch(length=3), generator(0, "loss"), 0.5)["loss"])
 
 
-def test_explained_is_the_share_of_the_labels_variance_that_the_cell_gets_right() -> None:
+@pytest.mark.parametrize("relative", [False, True])
+def test_explained_is_the_share_of_the_labels_variance_that_the_cell_gets_right(relative: bool) -> None:
     student = make_student()
-    method, batch = make_smt(student, make_teacher(student)), make_batch()
+    method, batch = make_smt(student, make_teacher(student), relative=relative), make_batch()
     losses = method(batch, generator(0, "loss"), 0.5)
-    labels = method.teacher.memories(batch.inputs)[:, 1:].flatten(0, 1)
-    variance = ((labels - labels.mean(0)) ** 2).sum(0).mean() / (len(labels) - 1)
-    torch.testing.assert_close(losses["explained"], (1 - losses["dynamics"] / variance).detach())
+    variance = variance_of(method.teacher.memories(batch.inputs)[:, 1:].flatten(0, 1))
+    missed = losses["dynamics"] / (1 if relative else variance + VARIANCE_FLOOR)
+    torch.testing.assert_close(losses["explained"], (1 - missed).detach())
     assert not losses["explained"].requires_grad
+
+
+# --- errors relative to the labels --------------------------------------------------------------------
+
+
+def dynamics_of(
+    monkeypatch: pytest.MonkeyPatch, labels: Tensor, predicted: Tensor, **settings: Any
+) -> dict[str, Tensor]:
+    """The losses where the teacher's labels and the cell's predictions are these."""
+    student = make_student(dtype=labels.dtype)
+    teacher = make_teacher(student, dtype=labels.dtype)
+    method = make_smt(student, teacher, decoding=0.0, step_readout=0.0, **settings)
+    with monkeypatch.context() as patch:
+        patch.setattr(method.teacher, "memories", lambda *_: labels)
+        patch.setattr(student.cell, "step", lambda *_: predicted.flatten(0, 1))
+        return method(make_batch(B, T), generator(0, "loss"), 0.5)
+
+
+def about(centre: Tensor, values: Tensor, scale: Tensor | float) -> Tensor:
+    return centre + scale * (values - centre)
+
+
+def labels_and_predictions() -> tuple[Tensor, Tensor, Tensor]:
+    """And the mean of the labels, in the middle of which both are."""
+    draws = generator(0, "test")
+    labels = 10 * torch.randn(B, T + 1, *make_student().memory_shape, generator=draws, dtype=torch.float64)
+    predicted = labels[:, 1:] + torch.randn(labels[:, 1:].shape, generator=draws, dtype=torch.float64)
+    return labels, predicted, labels[:, 1:].mean((0, 1))
+
+
+@pytest.mark.parametrize("power", [1.0, 2.0])
+def test_relative_errors_do_not_depend_on_the_scale_of_memories(monkeypatch: pytest.MonkeyPatch, power: float) -> None:
+    """So labels cannot make the loss small by shrinking: neither its value nor its gradient asks for that."""
+    labels, predicted, centre = labels_and_predictions()
+
+    def loss(scale: Tensor | float, relative: bool) -> Tensor:
+        given = [about(centre, values, scale) for values in (labels, predicted)]
+        return dynamics_of(monkeypatch, given[0], given[1], relative=relative, power=power)["dynamics"]
+
+    for scale in (0.5, 3.0):
+        torch.testing.assert_close(loss(scale, True), loss(1.0, True), rtol=1e-4, atol=0)
+        torch.testing.assert_close(loss(scale, False), scale**2 * loss(1.0, False))  # the control: it shrinks
+    for relative in (True, False):
+        scale = torch.ones((), dtype=torch.float64, requires_grad=True)
+        value = loss(scale, relative)
+        slope = torch.autograd.grad(value, scale)[0] / value.detach()
+        assert slope.item() == pytest.approx(0.0 if relative else 2.0, abs=1e-4)
+
+
+@pytest.mark.parametrize("perfect", [False, True])
+@pytest.mark.parametrize("power", [1.0, 2.0, 8.0])
+def test_relative_errors_are_finite_when_all_labels_are_equal(
+    monkeypatch: pytest.MonkeyPatch, power: float, perfect: bool
+) -> None:
+    labels = torch.ones(B, T + 1, *make_student().memory_shape).requires_grad_()
+    predicted = torch.full_like(labels[:, 1:], 1.0 if perfect else 1.1).requires_grad_()
+    losses = dynamics_of(monkeypatch, labels, predicted, relative=True, power=power, uniformity=0.1)
+    for value in (*losses.values(), *torch.autograd.grad(losses["loss"], [labels, predicted])):
+        assert torch.isfinite(value).all()
+
+
+# --- noise --------------------------------------------------------------------------------------------
+
+
+def memories_to_spoil(*shape: int) -> Tensor:
+    """Of other sizes than 1 too."""
+    draws = generator(0, "memories")
+    values = torch.randn(*shape, generator=draws, dtype=torch.float64)
+    return values * (0.2 + torch.rand(*shape[:-1], 1, generator=draws, dtype=torch.float64))
+
+
+def sizes_of(before: Tensor, after: Tensor) -> Tensor:
+    """How much noise each token got, relative to its root mean square: the tangent of its angle, where it is wide."""
+    cosine = torch.cosine_similarity(before, after, dim=-1)
+    return (1 / cosine**2 - 1).clamp(min=0).sqrt()
+
+
+@pytest.mark.parametrize("largest", [0.1, 1.0, 5.0])
+def test_noise_keeps_the_root_mean_square_of_each_token(largest: float) -> None:
+    before = memories_to_spoil(4, 6, 3, 8)
+    after = add_noise(before, largest, generator(0, "noise"))
+    torch.testing.assert_close(after.square().mean(-1), before.square().mean(-1), rtol=1e-3, atol=0)
+    assert (sizes_of(before, after) > 1e-6).all()  # none was left as it was
+
+
+def test_noise_on_a_memory_of_zeros_is_none() -> None:
+    zeros = torch.zeros(1, 2, 3, 8, requires_grad=True)
+    after = add_noise(zeros, 1.0, generator(0, "noise"))
+    assert not after.any()
+    assert torch.isfinite(torch.autograd.grad(after.sum(), zeros)[0]).all()
+
+
+def test_noise_is_a_function_of_its_generator() -> None:
+    before = memories_to_spoil(4, 6, 3, 8)
+    torch.manual_seed(1)
+    one, former = add_noise(before, 1.0, generator(0, "noise")), torch.random.get_rng_state()
+    torch.manual_seed(2)
+    assert torch.equal(one, add_noise(before, 1.0, generator(0, "noise")))
+    torch.manual_seed(1)
+    assert torch.equal(former, torch.random.get_rng_state())
+    assert not torch.equal(one, add_noise(before, 1.0, generator(0, "noise", 1)))
+
+
+def test_no_noise_is_no_change_and_no_draw() -> None:
+    before, draws = memories_to_spoil(4, 6, 3, 8), generator(0, "noise")
+    assert torch.equal(add_noise(before, 0.0, draws), before)
+    assert torch.equal(draws.get_state(), generator(0, "noise").get_state())
+
+
+@pytest.mark.parametrize("largest", [0.3, 1.0, 2.0])
+def test_sizes_of_noise_are_uniform_up_to_the_largest_and_each_memory_has_its_own(largest: float) -> None:
+    wide = 4096  # so that an angle tells the size
+    before = memories_to_spoil(20, 30, 2, wide)
+    sizes = sizes_of(before, add_noise(before, largest, generator(0, "noise"))) / largest
+    assert sizes.max() < 1.1
+    assert sizes.mean().item() == pytest.approx(0.5, abs=0.05)
+    assert (sizes < 0.5).double().mean().item() == pytest.approx(0.5, abs=0.08)
+    torch.testing.assert_close(sizes[..., 0], sizes[..., 1], rtol=0.15, atol=0.05)  # tokens of a memory share it
+    assert sizes.mean((1, 2)).std() < 0.1  # rows do not: each covers the whole range
+    assert (sizes[..., 0].std(0) > 0.15).all()
+    assert (sizes[..., 0].std(1) > 0.15).all()
+
+
+def test_noise_in_one_row_does_not_depend_on_another() -> None:
+    before = memories_to_spoil(4, 6, 3, 8)
+    other = before.clone()
+    other[1:] += 1
+    one, same = (add_noise(values, 1.0, generator(0, "noise"))[0] for values in (before, other))
+    assert torch.equal(one, same)
+
+
+def test_noise_reaches_the_cells_start_and_nothing_else() -> None:
+    """Readout, decoder and statistics see the labels as they are."""
+    student = make_student()
+    teacher, batch = make_teacher(student), make_batch(B, T)
+    plain, noise = (
+        make_smt(student, teacher, windows=1, noise=size)(batch, generator(0, "loss"), 0.5) for size in (0.0, 1.0)
+    )
+    for name in ("readout", "uniformity"):
+        assert torch.equal(plain[name], noise[name])
+    for name in ("dynamics", "step_readout"):
+        assert not torch.equal(plain[name], noise[name])
+
+
+# --- one memory, memories that are all the same -------------------------------------------------------
+
+
+@pytest.mark.parametrize(("size", "length", "transitions"), [(1, 5, 1), (1, 1, None), (1, 1, 1), (2, 3, 1)])
+def test_a_loss_over_one_memory(size: int, length: int, transitions: int | None) -> None:
+    student = make_student()
+    method = make_smt(student, make_teacher(student), transitions=transitions, relative=True, power=2.0, noise=1.0)
+    losses = method(make_batch(size, length), generator(0, "loss"), 0.5)
+    assert ("uniformity" in losses) == (size > 1)
+    assert all(torch.isfinite(value) for value in losses.values())
+    assert all(torch.isfinite(g).all() for g in gradients(losses["loss"], student, method.teacher).values())
+
+
+@pytest.mark.parametrize("cell", ["mlp", "gru", "lstm"])
+@pytest.mark.parametrize("size", [0.0, 1.0])
+def test_memories_that_are_all_the_same(cell: str, size: float) -> None:
+    """A collapsed teacher: every label is one memory, or zero."""
+    student = make_student(cell, dtype=torch.float32)
+    teacher = make_teacher(student, dtype=torch.float32)
+    with torch.no_grad():
+        teacher.head.weight.zero_()
+        teacher.head.bias.mul_(size)
+    method = make_smt(student, teacher, relative=True, power=2.0, noise=1.0, labels_learn=0.1)
+    losses = method(make_batch(B, T), generator(0, "loss"), 0.5)
+    assert all(torch.isfinite(value) for value in losses.values())
+    assert all(torch.isfinite(g).all() for g in gradients(losses["loss"], student, teacher).values())
 
 
 # --- who learns from the dynamics loss ----------------------------------------------------------------
 
 
-def dynamics_gradients(**settings: Any) -> tuple[dict[str, float], Tensor]:
-    """Gradient norms of the dynamics loss per part, and for each label m_s (index of batch.py)."""
+def by_label(**settings: Any) -> tuple[Tensor, SMT, Tensor]:
+    """The dynamics loss, its method, and its gradient for each label m_s (index of batch.py)."""
     student = make_student()
     teacher = make_teacher(student)
     method = make_smt(student, teacher, **settings)
@@ -131,6 +351,17 @@ def dynamics_gradients(**settings: Any) -> tuple[dict[str, float], Tensor]:
     memories = teacher.memories
     teacher.memories = lambda *given: seen.append(memories(*given)) or seen[-1]  # type: ignore[method-assign]
     loss = method(make_batch(B, T), generator(0, "loss"), 0.5)["dynamics"]
+    found = torch.autograd.grad(loss, seen[0], allow_unused=True, retain_graph=True)[0] if seen else None
+    return loss, method, torch.zeros_like(seen[0]) if found is None else found
+
+
+SHARES = list(itertools.product([1.0, 0.05, 0.0], repeat=2))
+
+
+@pytest.mark.parametrize(("labels_learn", "inputs_learn"), SHARES)
+def test_labels_learn_and_inputs_learn_decide_exactly(labels_learn: float, inputs_learn: float) -> None:
+    loss, method, found = by_label(labels_learn=labels_learn, inputs_learn=inputs_learn)
+    student, teacher = method.student, method.teacher
     assert teacher.decoder is not None
     parts: dict[str, list[torch.nn.Module]] = {
         "cell": [student.cell],
@@ -139,25 +370,43 @@ def dynamics_gradients(**settings: Any) -> tuple[dict[str, float], Tensor]:
         "memory head": [teacher.head],
         "decoder": [teacher.decoder],
     }
-    norms = {name: sum(float(g.norm()) for g in gradients(loss, *part).values()) for name, part in parts.items()}
-    by_label = torch.autograd.grad(loss, seen[0], allow_unused=True)[0] if loss.requires_grad else None
-    sizes = torch.zeros(T + 1) if by_label is None else torch.stack([g.norm() for g in by_label.unbind(1)])
-    return norms, sizes
-
-
-@pytest.mark.parametrize(("labels_learn", "inputs_learn"), list(itertools.product([True, False], repeat=2)))
-def test_labels_learn_and_inputs_learn_decide_exactly(labels_learn: bool, inputs_learn: bool) -> None:
-    norms, sizes = dynamics_gradients(labels_learn=labels_learn, inputs_learn=inputs_learn)
-    reached = {name for name, norm in norms.items() if norm > 0}
+    reached = {name for name, part in parts.items() if any(g.any() for g in gradients(loss, *part).values())}
     assert reached == {"cell"} | ({"encoder", "memory head"} if labels_learn or inputs_learn else set())
-    assert bool(sizes[0] > 0) == inputs_learn  # m_∅ is the input of a step and the label of none
-    assert bool(sizes[-1] > 0) == labels_learn  # the last memory is a label alone
-    assert bool((sizes[1:-1] > 0).all()) == (labels_learn or inputs_learn)
+    sizes = found.square().sum(dim=(0, 2, 3)).sqrt()
+    assert bool(sizes[0] > 0) == bool(inputs_learn)  # m_∅ is the input of a step and the label of none
+    assert bool(sizes[-1] > 0) == bool(labels_learn)  # the last memory is a label alone
+    assert bool((sizes[1:-1] > 0).all()) == bool(labels_learn or inputs_learn)
+
+
+@pytest.mark.parametrize("power", [1.0, 2.0])
+@pytest.mark.parametrize(("labels_learn", "inputs_learn"), SHARES)
+def test_a_share_is_that_share_of_the_gradient(labels_learn: float, inputs_learn: float, power: float) -> None:
+    """At 0.05 it is 0.05 times the gradient at 1, through labels and through inputs apart; the cell's is the same."""
+    loss, method, found = by_label(labels_learn=labels_learn, inputs_learn=inputs_learn, power=power)
+    through_labels = by_label(labels_learn=1.0, inputs_learn=0.0, power=power)[2]
+    whole, its_method, through_inputs = by_label(labels_learn=0.0, inputs_learn=1.0, power=power)
+    torch.testing.assert_close(
+        found, labels_learn * through_labels + inputs_learn * through_inputs, rtol=1e-9, atol=1e-12
+    )
+    torch.testing.assert_close(loss, whole, rtol=1e-12, atol=0)  # and neither changes the value
+    expected = gradients(whole, its_method.student.cell)
+    for name, value in gradients(loss, method.student.cell).items():
+        torch.testing.assert_close(value, expected[name], rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.05, 0.5, 1.0])
+def test_scale_gradient(share: float) -> None:
+    values = torch.linspace(-2, 2, 7, dtype=torch.float64, requires_grad=True)
+    scaled = scale_gradient(values, share)
+    torch.testing.assert_close(scaled, values, rtol=1e-15, atol=0)
+    assert scaled.requires_grad == (share > 0)
+    if share:
+        torch.testing.assert_close(torch.autograd.grad(scaled.sum(), values)[0], torch.full_like(values, share))
 
 
 def test_other_losses_reach_the_teacher_whatever_the_dynamics_loss_may() -> None:
     student = make_student()
-    method = make_smt(student, make_teacher(student), labels_learn=False, inputs_learn=False)
+    method = make_smt(student, make_teacher(student), labels_learn=0.0, inputs_learn=0.0)
     losses = method(make_batch(), generator(0, "loss"), 0.5)
     for name in ("readout", "decoding", "uniformity"):
         assert any(g.any() for g in gradients(losses[name], method.teacher.encoder).values()), name

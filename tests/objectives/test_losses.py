@@ -8,7 +8,7 @@ from jaxtyping import TypeCheckError
 from torch import Tensor
 
 from nounroll.batch import Categorical, Real
-from nounroll.objectives.dynamics import dynamics
+from nounroll.objectives.dynamics import dynamics, power_mean
 from nounroll.objectives.readout import gaussian, hits, masked_mean, negative_log_likelihood
 from nounroll.objectives.uniformity import uniformity
 
@@ -41,6 +41,39 @@ def test_dynamics() -> None:
             squares = [(predicted[n, s, k, c] - label[n, s, k, c]) ** 2 for k in range(2) for c in range(5)]
             rows.append(sum(squares, torch.zeros(())) / 10)
     assert_same(dynamics(predicted, label), torch.stack(rows).view(3, 4), predicted, label)
+
+
+@pytest.mark.parametrize("power", [1.0, 1.5, 2.0, 5.0])
+def test_power_mean(power: float) -> None:
+    leaf = doubles(3, 4)
+    rows = [(leaf[n, s] ** 2) ** power for n in range(3) for s in range(4)]
+    assert_same(power_mean(leaf**2, power), (sum(rows, torch.zeros(())) / 12) ** (1 / power), leaf, tolerance=1e-6)
+
+
+def test_a_power_mean_is_the_mean_at_1_and_tends_to_the_largest() -> None:
+    errors = doubles(50).detach() ** 2
+    assert power_mean(errors, 1) == errors.mean()
+    means = [power_mean(errors, power).item() for power in (1, 1.5, 2, 4, 16, 64, 1000)]
+    assert means == sorted(means)
+    assert means[-1] == pytest.approx(errors.max().item(), rel=0.01)
+    for size in (1e-3, 1e3):
+        assert power_mean(size * errors, 3).item() == pytest.approx(size * power_mean(errors, 3).item(), rel=1e-4)
+
+
+@pytest.mark.parametrize("power", [1.0, 1.5, 2.0, 8.0, 64.0])
+@pytest.mark.parametrize("size", [0.0, 1e-12, 1e-6, 1e-3, 1.0, 1e6, 1e30])
+def test_a_power_mean_of_errors_of_any_size_is_finite_and_so_is_its_gradient(size: float, power: float) -> None:
+    """In single precision, where 1e-6 to the power of 8 is 0 and 1e6 to the power of 8 is infinite."""
+    for errors in (torch.full((4,), size), torch.tensor([0.0, 0.0, size, 2 * size])):
+        errors.requires_grad_()
+        mean = power_mean(errors, power)
+        slope = torch.autograd.grad(mean, errors)[0]
+        assert torch.isfinite(mean)
+        assert torch.isfinite(slope).all()
+        assert (slope >= 0).all()
+        assert slope.sum() > 0  # it still says which way is down
+        low, high = errors.mean().item(), errors.max().item()
+        assert low * (1 - 1e-5) <= mean.item() <= high * (1 + 1e-5) + 1e-7
 
 
 # --- uniformity ---------------------------------------------------------------------------------------
