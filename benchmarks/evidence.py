@@ -82,13 +82,15 @@ MEASUREMENTS = [
     ),
     *_both("text", 150, "mlp", "gru", "0.001,0.002,0.004"),
     *_both("text", 150, "gru transformer", "lstm mlp transformer", "0.002"),
-    *_both("digits", 120, "mlp gru", "gru", "0.001,0.002,0.004"),
-    *_both("digits", 120, "", "lstm mlp", "0.002"),
-    *_both("parity", 90, "mlp transformer", "gru", "0.002,0.004"),
-    *_both("parity", 90, "", "lstm mlp", "0.002"),
-    *_both("copy", 200, "mlp transformer", "gru lstm mlp", "0.002"),
+    Measurement(
+        "text/smt+dmt+bptt-gru", "recipes/text.yaml --seconds 150 --methods smt+dmt+bptt --cells gru --set bptt.share=2"
+    ),
+    *_both("digits", 120, "mlp gru", "gru", "0.002,0.004"),
+    *_both("digits", 120, "", "lstm", "0.002"),
+    *_both("parity", 90, "mlp transformer", "gru lstm", "0.002"),
+    *_both("copy", 120, "mlp", "gru lstm", "0.002"),
     *_ablation(
-        "retrieval", 80, "smt.relative=false smt.power=1 smt.noise=0 smt.labels_learn=1 training.first_length=64"
+        "retrieval", 60, "smt.relative=false smt.power=1 smt.noise=0 smt.labels_learn=1 training.first_length=64"
     ),
 ]
 
