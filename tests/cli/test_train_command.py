@@ -45,8 +45,8 @@ def test_options_take_the_place_of_the_recipes(nounroll: Command) -> None:
 
 
 def test_a_budget_in_seconds_takes_the_place_of_steps(nounroll: Command) -> None:
-    result = json.loads(nounroll("train", "tiny.yaml", "--seconds", "0.2", "--json").out)
-    assert 0.2 <= result["metrics"]["seconds"] < 2
+    result = json.loads(nounroll("train", "tiny.yaml", "--seconds", "1.5", "--json").out)
+    assert 1.5 <= result["metrics"]["seconds"] < 60  # the machine may be busy
     assert result["metrics"]["steps"] > 4
 
 
@@ -68,10 +68,10 @@ def test_a_finished_run_stays_as_it_is(nounroll: Command) -> None:
 
 def test_evaluate_measures_what_training_did(nounroll: Command) -> None:
     trained = json.loads(nounroll("train", "tiny.yaml", "--json").out)
-    measured = json.loads(nounroll("evaluate", "runs/tiny", "--sequences", 16, "--json").out)
+    measured = json.loads(nounroll("evaluate", "runs/tiny", "--sequences", 32, "--json").out)
     assert measured["metrics"] == {name: trained["metrics"][name] for name in ("loss", "bits", "accuracy")}
     assert (
-        "runs/tiny: 16 held-out sequences of 8 steps\nloss " in nounroll("evaluate", "runs/tiny", "--sequences", 16).out
+        "runs/tiny: 32 held-out sequences of 8 steps\nloss " in nounroll("evaluate", "runs/tiny", "--sequences", 32).out
     )
 
 

@@ -118,8 +118,9 @@ def test_so_does_the_loss_where_the_student_is_lost(settings: dict[str, Any], sp
     batch = make_batch(B, T, inputs=space, targets=space, sparse=True)
     losses = assert_equals_its_twin(method, batch, 0.2, DMT_VALUES["dynamics"])
     assert 0 < losses["lost"] < 1  # some windows are, some are not
-    never = make_dmt(student, method._teacher[0], **{"window": 2, **settings})(batch, generator(0, "loss"), 0.2)
-    assert not torch.equal(never["dynamics"], losses["dynamics"])  # it counts
+    if "mixing" not in settings:  # by which the same windows may start at the teacher's memory
+        never = make_dmt(student, method._teacher[0], **{"window": 2, **settings})(batch, generator(0, "loss"), 0.2)
+        assert not torch.equal(never["dynamics"], losses["dynamics"])  # it counts
 
 
 def opinionated(student: Student) -> Student:
