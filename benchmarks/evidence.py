@@ -89,6 +89,10 @@ MEASUREMENTS = [
     *_both("digits", 120, "", "lstm", "0.002"),
     *_both("parity", 90, "mlp transformer", "gru lstm", "0.002"),
     *_both("copy", 120, "mlp", "gru lstm", "0.002"),
+    Measurement(
+        "copy/smt+dmt-mlp-no-curriculum",
+        "recipes/copy.yaml --seconds 240 --methods smt+dmt --cells mlp --set training.curriculum=false",
+    ),
     *_ablation(
         "retrieval", 60, "smt.relative=false smt.power=1 smt.noise=0 smt.labels_learn=1 training.first_length=64"
     ),
