@@ -165,15 +165,15 @@ def train(
         student = Student(task.inputs, task.targets, cell or recipe.cell, readout_width=recipe.readout_width)
         teacher = build_teacher(recipe.teacher, task.inputs, task.targets, student.cell) if "smt" in chain else None
     links = [_link(name, recipe, student, teacher) for name in chain]
+    loop = Loop(  # before the folder is touched: it refuses a device that is not there
+        task=task, length=recipe.length, student=student, teacher=teacher, chain=links,
+        settings=recipe.training, folder=folder, recipe=recipe.to_dict(), progress=progress,
+    )  # fmt: skip
     with _held(folder):
-        if folder is not None and not resume:
-            _claim(folder, recipe)
-        loop = Loop(
-            task=task, length=recipe.length, student=student, teacher=teacher, chain=links,
-            settings=recipe.training, folder=folder, recipe=recipe.to_dict(), progress=progress,
-        )  # fmt: skip
         if resume:
             loop.load()
+        elif folder is not None:
+            _claim(folder, recipe)
         finished = loop.run(stop)
         for part in (student, teacher):
             if part is not None:
