@@ -98,7 +98,7 @@ class Real:
 Space: TypeAlias = Categorical | Real
 
 
-@dataclass  # not frozen: the training engine rebuilds it field by field to move it to a device
+@dataclass(frozen=True)
 class Batch:
     """A batch of sequences: each ``y_t`` depends on ``x_0 .. x_t`` only.
 
@@ -115,7 +115,7 @@ class Batch:
     def __post_init__(self) -> None:
         if self.mask is None:
             full = torch.ones(self.targets.shape[:2], dtype=torch.bool, device=self.targets.device)
-            self.mask = full
+            object.__setattr__(self, "mask", full)
 
     @staticmethod
     def next_step(sequences: Shaped[Tensor, "B T1 *x"]) -> "Batch":
