@@ -51,9 +51,11 @@ class LSTMCell(nn.Module):
         all gates are one matrix product and c is an elementwise recurrence."""
         x = self.embed(inputs)
         hidden, carry = (part.contiguous() for part in memory.flatten(1).chunk(2, dim=-1))
-        hiddens, _ = self.core(x, (hidden[None], carry[None]))
-        before = torch.cat([hidden[:, None], hiddens[:, :-1]], dim=1)
         w_x, w_h, b_x, b_h = self.weights()
+        with torch.autocast("cpu", enabled=False):  # few CPUs have this kernel in bfloat16
+            whole = [part.to(w_h.dtype) for part in (x, hidden[None], carry[None])]
+            hiddens, _ = self.core(whole[0], (whole[1], whole[2]))
+        before = torch.cat([hidden[:, None], hiddens[:, :-1]], dim=1)
         write, keep, value, _ = (x @ w_x.T + before @ w_h.T + (b_x + b_h)).chunk(4, dim=-1)
         keep, new = keep.sigmoid(), write.sigmoid() * value.tanh()
         carries = []
