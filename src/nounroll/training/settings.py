@@ -74,7 +74,7 @@ class TrainingSettings:
                 raise ValueError(f"training.{name} is {getattr(self, name)}; it must be within 0 and 1")
         if not all(0 <= beta < 1 for beta in self.betas):
             raise ValueError(f"training.betas is {self.betas}; each must be at least 0 and less than 1")
-        if self.weight_decay < 0:
+        if not self.weight_decay >= 0:
             raise ValueError(f"training.weight_decay is {self.weight_decay}; it must be at least 0")
         if self.batch_size % self.accumulate:
             raise ValueError(
