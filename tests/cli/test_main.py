@@ -15,6 +15,7 @@ import pytest
 
 from commands import PYTHON, Command, one_line
 from nounroll.cli.main import COMMANDS, main
+from out_of_range import OUT_OF_RANGE, override
 
 # -- help -----------------------------------------------------------------------------------------
 
@@ -131,6 +132,23 @@ def test_a_mistake_ends_in_one_line(nounroll: Command, words: str, said: str) ->
     assert said in line
     assert ended.out == ""
     assert not Path("runs").exists(), "nothing is left behind"
+
+
+@pytest.mark.parametrize(("setting", "value", "allowed"), OUT_OF_RANGE)
+def test_a_setting_out_of_range_ends_in_one_line(nounroll: Command, setting: str, value: object, allowed: str) -> None:
+    ended = nounroll("train", "tiny.yaml", "--set", override(setting, value))
+    assert one_line(ended, 2) == f"nounroll train: {setting} is {value}; {allowed}\n"
+    assert ended.out == ""
+    assert not Path("runs").exists()
+
+
+def test_a_device_that_is_not_there_is_a_mistake(nounroll: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("nounroll.training.engine.devices", lambda: ["cpu"])
+        ended = nounroll("train", "tiny.yaml", "--set", "training.device=cuda")
+    assert one_line(ended, 2) == "nounroll train: training.device is 'cuda'; this machine has cpu\n"
+    assert not Path("runs").exists(), "so that the next attempt finds the way free"
+    assert nounroll("train", "tiny.yaml").status == 0
 
 
 # -- faults of ours, of the machine, of training --------------------------------------------------

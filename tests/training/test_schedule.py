@@ -1,7 +1,6 @@
 """What changes over a budget: the learning rate, the length, and how a chain shares its steps."""
 
 import itertools
-import math
 from types import SimpleNamespace
 from typing import Any
 
@@ -94,26 +93,3 @@ def test_seconds_are_shared_too() -> None:
         chain=chain, settings=TrainingSettings(seconds=8.0), counters=Counters(link_seconds=1.0)
     )
     assert [Loop._progress(loop, link) for link in chain] == [pytest.approx(1 / 2), pytest.approx(1 / 6)]
-
-
-@pytest.mark.parametrize(
-    ("values", "message"),
-    [
-        ({"seconds": 1.0}, "training.seconds is 1.0 and training.steps is 10; give exactly one of them"),
-        ({"steps": None}, "training.seconds is None and training.steps is None; give exactly one of them"),
-        ({"steps": 0}, "training.steps is 0; it must be more than 0"),
-        ({"batch_size": 0}, "training.batch_size is 0; it must be more than 0"),
-        ({"learning_rate": -1.0}, "training.learning_rate is -1.0; it must be more than 0"),
-        ({"learning_rate": math.nan}, "training.learning_rate is nan; it must be more than 0"),
-        ({"clip": 0.0}, "training.clip is 0.0; it must be more than 0"),
-        ({"warmup": 1.5}, "training.warmup is 1.5; it must be within 0 and 1"),
-        ({"curriculum_share": -0.1}, "training.curriculum_share is -0.1; it must be within 0 and 1"),
-        ({"evaluations": 0}, "training.evaluations is 0; it must be at least 1"),
-        ({"keep": 0}, "training.keep is 0; it must be at least 1"),
-        ({"weight_decay": -0.1}, "training.weight_decay is -0.1; it must be at least 0"),
-        ({"batch_size": 6, "accumulate": 4}, "training.accumulate is 4; it must divide training.batch_size 6"),
-    ],
-)
-def test_settings_out_of_range(values: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        setting(**values)

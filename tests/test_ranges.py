@@ -1,0 +1,108 @@
+"""A setting out of its range is refused in one line that names it, its value and what is allowed."""
+
+import dataclasses
+import math
+import re
+from typing import Any, get_args
+
+import pytest
+import yaml
+
+from commands import TINY
+from nounroll.cells.base import CellSettings
+from nounroll.methods import BPTTSettings, DMTSettings, SMTSettings
+from nounroll.ranges import at_least, more_than, within
+from nounroll.recipe import Recipe, parse
+from nounroll.teacher import TeacherSettings
+from nounroll.training.settings import TrainingSettings
+from out_of_range import OUT_OF_RANGE, override
+
+DOCUMENT = {"task": {"kind": "parity"}, **yaml.safe_load(TINY)}
+GROUPS: dict[str, Any] = {
+    "cell": CellSettings,
+    "teacher": TeacherSettings,
+    "smt": SMTSettings,
+    "dmt": DMTSettings,
+    "bptt": BPTTSettings,
+    "training": TrainingSettings,
+}
+NEEDED: dict[str, dict[str, Any]] = {"training": {"steps": 1}}  # what a group has no default for
+ANY_NUMBER = {"training.seed"}
+
+
+def numbers(kind: Any, *types: type) -> list[str]:
+    """The settings of a group that are numbers of these types, or null, or tuples of them."""
+    fields = [one for one in dataclasses.fields(kind) if not dataclasses.is_dataclass(one.type)]
+    return [one.name for one in fields if {*(get_args(one.type) or (one.type,))} & {*types}]
+
+
+@pytest.mark.parametrize(("setting", "value", "allowed"), OUT_OF_RANGE)
+def test_a_recipe_with_a_value_out_of_range(setting: str, value: object, allowed: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(f'{setting} is {value}; {allowed}')}$"):
+        parse(DOCUMENT, [override(setting, value)])
+
+
+def test_the_table_knows_every_number_of_a_recipe() -> None:
+    names = {f"{group}.{name}" for group, kind in GROUPS.items() for name in numbers(kind, int, float)}
+    names |= set(numbers(Recipe, int, float))
+    assert names - ANY_NUMBER == {setting for setting, _, _ in OUT_OF_RANGE}
+
+
+@pytest.mark.parametrize(
+    ("group", "name"), [(group, name) for group, kind in GROUPS.items() for name in numbers(kind, float)]
+)
+def test_not_a_number_is_out_of_every_range(group: str, name: str) -> None:
+    """From Python; a recipe's numbers are finite."""
+    value = (0.9, math.nan) if name == "betas" else math.nan
+    given = {name: value} if name == "seconds" else {**NEEDED.get(group, {}), name: value}
+    with pytest.raises(ValueError, match=rf"^{group}\.{name} is {re.escape(str(value))}; [^\n]+$"):
+        GROUPS[group](**given)
+
+
+def test_the_least_and_the_most_that_are_allowed() -> None:
+    least = ["smt.decoding=0", "smt.readout=0", "smt.dynamics=0", "smt.uniformity=0", "smt.step_readout=0"]
+    least += ["smt.noise=0", "smt.power=1", "smt.horizon=1", "smt.windows=1", "smt.transitions=1"]
+    least += ["dmt.dynamics=0", "dmt.last_dynamics=0", "dmt.readout=0", "dmt.window=1", "dmt.lost=1e-9"]
+    least += ["bptt.truncation=1", "cell.tokens=1", "cell.memory_width=1", "cell.width=1", "cell.layers=1"]
+    least += ["teacher.width=2", "teacher.heads=1", "teacher.layers=1", "teacher.decoder_layers=0", "teacher.context=1"]
+    least += ["training.weight_decay=0", "training.steps=1", "training.batch_size=1", "training.accumulate=1"]
+    least += ["training.evaluations=1", "training.keep=1", "training.betas=[0, 0]", "length=1", "readout_width=1"]
+    shares = ["smt.labels_learn", "smt.inputs_learn", "dmt.mixing", "training.warmup", "training.curriculum_share"]
+    for end in (0, 1):
+        parse(DOCUMENT, [*least, *(f"{name}={end}" for name in shares)])
+
+
+@pytest.mark.parametrize("setting", ["smt.transitions", "dmt.lost", "bptt.truncation", "cell.width", "cell.layers"])
+def test_null_turns_a_setting_off(setting: str) -> None:
+    group, name = setting.split(".")
+    assert getattr(getattr(parse(DOCUMENT, [f"{setting}=null"]), group), name) is None
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"seconds": 1.0, "steps": 10}, "training.seconds is 1.0 and training.steps is 10; give exactly one of them"),
+        ({}, "training.seconds is None and training.steps is None; give exactly one of them"),
+    ],
+)
+def test_a_budget_is_seconds_or_steps(given: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(said)}$"):
+        TrainingSettings(**given)
+
+
+def test_bounds() -> None:
+    for value in (1, 1.5, math.inf):
+        at_least("a", value, 1)
+    for value in (0.1, math.inf):
+        more_than("a", value, 0)
+    for value in (0, 0.5, 1):
+        within("a", value, 0, 1)
+    for check, value, bounds, allowed in (
+        (at_least, 0.5, (1,), "at least 1"),
+        (more_than, 0, (0,), "more than 0"),
+        (within, -1, (0, 1), "within 0 and 1"),
+        (within, 2, (0, 1), "within 0 and 1"),
+        (within, math.nan, (0, 1), "within 0 and 1"),
+    ):
+        with pytest.raises(ValueError, match=f"^a.b is {value}; it must be {allowed}$"):
+            check("a.b", value, *bounds)
