@@ -1,0 +1,97 @@
+"""A curriculum takes as many sequences at every length, and the tokens that it counts are those it trained on."""
+
+from collections import Counter
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from helpers import make_bptt, make_dmt, make_smt, make_student, make_teacher
+from nounroll.batch import Batch
+from nounroll.training.engine import Engine
+from nounroll.training.loop import Link, Loop
+from nounroll.training.schedule import lengths
+from nounroll.training.settings import TrainingSettings
+from own_parts import Echo
+
+SHARES = {"smt": 2.0, "dmt": 1.0, "bptt": 1.5}
+
+
+def run(length: int, values: dict[str, Any]) -> tuple[Loop, list[tuple[str, int, int]]]:
+    """A run whose steps train nothing, and (method, sequences, length) of each batch that they got."""
+    student = make_student(dtype=torch.float32)
+    teacher = make_teacher(student, dtype=torch.float32)
+    methods = {
+        "smt": make_smt(student, teacher),
+        "dmt": make_dmt(student, teacher),
+        "bptt": make_bptt(student),
+    }
+    chain = [Link(name, method, SHARES[name], 1.0) for name, method in methods.items()]
+    loop = Loop(
+        task=Echo(),
+        length=length,
+        student=student,
+        teacher=teacher,
+        chain=chain,
+        settings=TrainingSettings(
+            device="cpu",
+            precision="32-true",
+            evaluations=1,
+            evaluation_sequences=1,
+            log_every=1,
+            **values,
+        ),
+    )
+    seen: list[tuple[str, int, int]] = []
+
+    def step(self: Engine, method: Any, batch: Batch, *_: Any) -> dict[str, float]:
+        name = type(method.module).__name__.lower()
+        seen.append((name, *batch.inputs.shape))
+        return {"loss": 1.0}
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Engine, "step", step)
+        patch.setattr(Loop, "measure", lambda _: {"loss": 1.0})
+        assert loop.run()
+    return loop, seen
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    length=st.integers(16, 300),
+    steps=st.integers(1, 60),
+    batch_size=st.integers(1, 6),
+    share=st.sampled_from([0.0, 0.3, 0.6, 1.0]),
+)
+def test_every_length_has_the_same_number_of_sequences(length: int, steps: int, batch_size: int, share: float) -> None:
+    values = {"steps": steps, "batch_size": batch_size, "first_length": 16, "curriculum_share": share}
+    loop, seen = run(length, values)
+    assert len(seen) == loop.counters.step == steps
+    assert {sequences for _, sequences, _ in seen} == {batch_size}
+
+    stages = lengths(loop.settings, length)
+    assert 16 <= stages[0] < 32
+    assert stages[-1] == length
+    tokens: Counter[str] = Counter()
+    for name, sequences, span in seen:
+        tokens[f"{name}/{span}"] += sequences * span
+    assert loop.counters.tokens == tokens
+    assert loop.counters.total_tokens == sum(sequences * span for _, sequences, span in seen)
+    logged = [record for record in loop.history if record["event"] == "train"]
+    assert [record["length"] for record in logged] == [span for _, _, span in seen]
+    assert logged[-1]["tokens"] == loop.counters.total_tokens
+
+    for method in ("smt", "bptt"):
+        spans = [span for name, _, span in seen if name == method]
+        assert spans == sorted(spans)
+        assert set(spans) <= set(stages)
+        each = len(spans) * share / max(1, len(stages) - 1)
+        assert all(abs(spans.count(short) - each) <= 1 for short in stages[:-1])
+    assert {span for name, _, span in seen if name == "dmt"} <= {length}
+
+
+def test_without_a_curriculum_every_batch_has_the_full_length() -> None:
+    _, seen = run(64, {"steps": 9, "batch_size": 2, "first_length": 16, "curriculum": False})
+    assert {span for _, _, span in seen} == {64}
