@@ -1,17 +1,22 @@
 """One optimiser step: what is not finite changes nothing, parts of a batch add up, students and teachers clip apart."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from helpers import make_batch, make_bptt, make_smt, make_student, make_teacher, same_state, state
+from helpers import CELL_KINDS, make_batch, make_bptt, make_smt, make_student, make_teacher, same_state, state
 from nounroll.batch import Batch
+from nounroll.data.task import SequenceTask
+from nounroll.methods import BPTT, DMT, SMT
 from nounroll.methods.base import Method
+from nounroll.run import fit
 from nounroll.seeding import generator
-from nounroll.training.engine import Engine
+from nounroll.training.engine import Engine, best_device, devices
 from nounroll.training.settings import TrainingSettings
+from own_parts import Echo, RunningMean
 
 
 def settings(**values: Any) -> TrainingSettings:
@@ -111,3 +116,107 @@ def test_the_learning_rate_is_the_schedules() -> None:
     before = state(student)
     engine.step(method, make_batch(8, 5), [generator(0, "loss")], 0.5, 0.0)
     assert same_state(state(student), before)
+
+
+# --- hard cases of smt --------------------------------------------------------------------------------
+
+OURS: dict[str, Any] = {"relative": True, "power": 2.0, "noise": 1.0, "labels_learn": 0.05}
+
+
+def smt_step(teacher_change: Callable[[Any], None], batch: Batch, **values: Any) -> None:
+    """A step of SMT is finite and leaves finite weights that have moved."""
+    student = one_student()
+    teacher = make_teacher(student, dtype=torch.float32)
+    with torch.no_grad():
+        teacher_change(teacher)
+    engine = Engine(settings(batch_size=batch.batch_size), {"student": student, "teacher": teacher})
+    method = engine.prepare(make_smt(student, teacher, **OURS, **values))
+    before = state(student)
+    for index in range(3):
+        losses = engine.step(method, batch, [generator(0, "loss", index)], 0.5, 1.0)
+        assert losses is not None
+    assert not same_state(state(student), before)
+    assert all(value.isfinite().all() for value in state(student, teacher).values())
+
+
+@pytest.mark.parametrize("size", [0.0, 1.0])
+def test_memories_that_do_not_vary_make_a_finite_step(size: float) -> None:
+    def collapse(teacher: Any) -> None:
+        teacher.head.weight.zero_()
+        teacher.head.bias.mul_(size)
+
+    smt_step(collapse, make_batch(8, 5))
+
+
+@pytest.mark.parametrize(("rows", "length", "transitions"), [(1, 5, 1), (1, 1, None)])
+def test_one_memory_makes_a_finite_step(rows: int, length: int, transitions: int | None) -> None:
+    smt_step(lambda _: None, make_batch(rows, length), transitions=transitions)
+
+
+# --- precision and devices ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cell", CELL_KINDS)
+@pytest.mark.parametrize("task", [Echo(), RunningMean()], ids=lambda task: type(task).__name__)
+def test_bfloat16_trains_on_the_cpu(cell: str, task: SequenceTask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two steps of each method: autocast is on in the loss, and the batch and the weights stay what they are."""
+    seen: list[tuple[bool, Batch]] = []
+    for method in (SMT, DMT, BPTT):
+        forward = method.forward
+
+        def spy(self: Any, batch: Batch, *given: Any, forward: Any = forward) -> Any:
+            seen.append((torch.is_autocast_enabled("cpu"), batch))
+            return forward(self, batch, *given)
+
+        monkeypatch.setattr(method, "forward", spy)
+    monkeypatch.setattr("nounroll.run.training_cost", lambda *_: {})
+    values: dict[str, Any] = {
+        **{f"smt.{name}": value for name, value in OURS.items()},
+        "cell.tokens": 2,
+        "cell.memory_width": 8,
+        "cell.width": 16,
+        "dmt.window": 3,
+        "dmt.lost": 0.5,
+        "teacher.width": 16,
+        "teacher.heads": 2,
+        "teacher.layers": 1,
+        "readout_width": 16,
+        "training.batch_size": 4,
+        "training.precision": "bf16-mixed",
+        "training.device": "cpu",
+        "training.evaluations": 1,
+        "training.evaluation_sequences": 4,
+        "training.log_every": 1,
+    }
+    run = fit(task, method="smt+dmt+bptt", cell=cell, length=8, steps=6, settings=values)
+    trained = [record["method"] for record in run.history if record["event"] == "train"]
+    assert trained == ["smt", "smt", "dmt", "dmt", "bptt", "bptt"]  # no step was skipped
+    kind = torch.int64 if task.inputs == Echo.inputs else torch.float32
+    for autocast, batch in seen:
+        assert autocast
+        assert (batch.inputs.dtype, batch.targets.dtype, batch.mask.dtype) == (kind, kind, torch.bool)
+        assert isinstance(batch, Batch)
+    assert all(value.dtype == torch.float32 and value.isfinite().all() for value in state(run.student).values())
+
+
+@pytest.mark.parametrize(
+    ("mps", "cuda", "found"),
+    [
+        (False, False, ["cpu"]),
+        (True, False, ["cpu", "mps"]),
+        (False, True, ["cpu", "cuda"]),
+        (True, True, ["cpu", "mps", "cuda"]),
+    ],
+)
+def test_devices(monkeypatch: pytest.MonkeyPatch, mps: bool, cuda: bool, found: list[str]) -> None:
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    assert devices() == found
+    assert best_device() == found[-1]
+
+
+@pytest.mark.parametrize("device", ["mps", "cuda"])
+def test_a_device_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch, device: str) -> None:
+    monkeypatch.setattr("nounroll.training.engine.devices", lambda: ["cpu"])
+    with pytest.raises(ValueError, match=f"^training.device is '{device}'; this machine has cpu$"):
+        Engine(settings(device=device), {"student": one_student()})
