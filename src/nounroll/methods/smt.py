@@ -33,12 +33,13 @@ class SMTSettings:
         windows: decoder windows per sequence.
         transitions: transitions per sequence, drawn at random; None takes all T.
         relative: divide the one-step errors by the variance of the labels, so that labels cannot make them small
-            by shrinking towards a constant (ours).
+            by shrinking towards a constant (ours). The variance carries its whole gradient to the teacher, whatever
+            ``labels_learn`` and ``inputs_learn`` are: those two are about the errors.
         power: errors of transitions enter as (mean e^p)^(1/p). 1 is the paper's mean. A rollout is as good as its
             worst step, and the steps that matter can be rare: 2 makes them count (ours).
         noise: the cell starts from memories with Gaussian noise of a random size from 0 to ``noise`` times their
             root mean square, and must still land on the label: it learns to pull its errors back in (ours).
-        labels_learn: share of the dynamics loss's gradient that reaches the teacher through the labels m_t. 1 is
+        labels_learn: share of the errors' gradient that reaches the teacher through the labels m_t. 1 is
             the paper's. It draws labels towards what the cell can predict already, which is to stay where they
             are: new information then enters memory in tiny steps. A small share is enough to forget noise.
         inputs_learn: share that reaches it through m_{t-1}: what makes the memory Markovian.
@@ -136,7 +137,10 @@ class SMT(Method):
         return times, before, after
 
     def _gradients(self, before: Tensor, after: Tensor) -> tuple[Tensor, Tensor]:
-        """The one place that decides which gradients of the dynamics loss reach the teacher."""
+        """The one place that decides which gradients of the errors reach the teacher.
+
+        The variance that ``relative`` divides by is apart from this: all of its gradient does.
+        """
         return scale_gradient(before, self.settings.inputs_learn), scale_gradient(after, self.settings.labels_learn)
 
     def _sample(self, memories: Float[Tensor, "B S K d"], generator: torch.Generator) -> Float[Tensor, "R K d"]:

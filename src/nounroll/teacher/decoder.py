@@ -16,10 +16,12 @@ if TYPE_CHECKING:
 
 
 class Decoder(nn.Module):
-    """D, a causal Transformer over [m_t, x_{t+1}, x_{t+2}, ...] (arXiv 2606.06479, Eq. 2)::
+    """D, a causal Transformer over [m_t, x_{t+1}, x_{t+2}, ...] (arXiv 2606.06479, Eq. 2).
 
-    sees       m^1 .. m^K  x_{t+1}  x_{t+2}
-    predicts         y_t   y_{t+1}  y_{t+2}
+    ::
+
+        sees       m^1 .. m^K  x_{t+1}  x_{t+2}
+        predicts         y_t   y_{t+1}  y_{t+2}
     """
 
     def __init__(
