@@ -29,7 +29,7 @@ from nounroll.data.task import SequenceTask, draw
 from nounroll.methods import BPTT, DMT, SMT, parse_chain
 from nounroll.methods.base import Method
 from nounroll.methods.cost import training_cost
-from nounroll.recipe import Recipe, TaskSettings, load, parse
+from nounroll.recipe import Recipe, load, parse
 from nounroll.rollout.evaluate import evaluate, validation_batches
 from nounroll.student import Student
 from nounroll.teacher import Teacher, build_teacher
@@ -274,4 +274,4 @@ def copy_cell(cell: str | nn.Module) -> str | nn.Module:
     return cell if isinstance(cell, str) else copy.deepcopy(cell)
 
 
-__all__ = ["CUSTOM", "Run", "TaskSettings", "copy_cell", "fit", "open_run", "open_student", "plan", "train"]
+__all__ = ["CUSTOM", "Run", "copy_cell", "fit", "open_run", "open_student", "plan", "train"]
