@@ -1,4 +1,4 @@
-"""Values of settings that are out of range, for the recipe of ``commands.TINY``: (setting, value, what is allowed)."""
+"""Values that are out of range: (setting, value, what is allowed). The settings are those of ``commands.TINY``."""
 
 BELOW_0 = [
     *("smt.decoding", "smt.readout", "smt.dynamics", "smt.uniformity", "smt.step_readout", "smt.noise"),
@@ -33,6 +33,25 @@ OUT_OF_RANGE: list[tuple[str, object, str]] = [
     ("training.accumulate", 3, "it must divide training.batch_size 4"),
     ("training.betas", (0.9, 1.0), "each must be at least 0 and less than 1"),
     ("training.betas", (-0.1, 0.9), "each must be at least 0 and less than 1"),
+]
+
+AT_LEAST_2 = ["retrieval.values", "copy.symbols", "modular_sum.modulus", "modular_arithmetic.modulus"]
+AT_LEAST_2 += ["stack.symbols", "keys_values.values", "recency_primacy.symbols"]
+AT_LEAST_1 = ["stack.depth", "keys_values.keys", "tinystories.stories", "array.symbols"]
+FRACTIONS = ["parity.scored", "modular_sum.scored", "stack.tops", "recency_primacy.scored"]
+
+TASK_OPTIONS: list[tuple[str, object, str]] = [
+    *((name, value, "it must be at least 2") for name in AT_LEAST_2 for value in (1, -3)),
+    *((name, value, "it must be at least 1") for name in AT_LEAST_1 for value in (0, -3)),
+    *((name, value, "it must be within 0 and 1") for name in FRACTIONS for value in (-0.25, 1.25)),
+    *(("modular_sum.classes", value, "it must be between 2 and 5") for value in (1, 6)),
+    *(("modular_arithmetic.coefficients", value, "it must be between 1 and 7") for value in (0, 8)),
+    *(("keys_values.pairs", value, "it must be between 1 and 16") for value in (0, 17)),
+    *(("keys_values.queries", value, "it must be between 1 and 8") for value in (0, 9)),
+    *(("keys_values.gap_power", value, "it must be more than 0") for value in (0.0, -1.5)),
+    ("recency_primacy.distance", -1, "it must be at least 0"),
+    *(("mnist.levels", value, "it must be between 2 and 256") for value in (1, 257)),
+    ("mnist.side", 10, "it must be one of 28, 14, 7"),
 ]
 
 

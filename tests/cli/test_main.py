@@ -15,7 +15,7 @@ import pytest
 
 from commands import PYTHON, Command, one_line
 from nounroll.cli.main import COMMANDS, main
-from out_of_range import OUT_OF_RANGE, override
+from out_of_range import OUT_OF_RANGE, TASK_OPTIONS, override
 
 # -- help -----------------------------------------------------------------------------------------
 
@@ -139,6 +139,19 @@ def test_a_setting_out_of_range_ends_in_one_line(nounroll: Command, setting: str
     ended = nounroll("train", "tiny.yaml", "--set", override(setting, value))
     assert one_line(ended, 2) == f"nounroll train: {setting} is {value}; {allowed}\n"
     assert ended.out == ""
+    assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize(("option", "value", "allowed"), TASK_OPTIONS)
+def test_an_option_out_of_range_ends_in_one_line(nounroll: Command, option: str, value: object, allowed: str) -> None:
+    kind, _, name = option.partition(".")
+    options = {name: value}
+    if kind == "array":
+        np.save("a.npy", np.arange(9))
+        options["path"] = "a.npy"
+    words = [word for key, given in options.items() for word in ("--set", override(f"task.options.{key}", given))]
+    ended = nounroll("train", "tiny.yaml", "--set", f"task.kind={kind}", *words)
+    assert one_line(ended, 2) == f"nounroll train: {option} is {value}; {allowed}\n"
     assert not Path("runs").exists()
 
 

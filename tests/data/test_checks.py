@@ -44,3 +44,18 @@ def test_only_a_bool_is_a_flag() -> None:
 def test_only_a_path_is_a_path() -> None:
     with pytest.raises(ValueError, match=r"^a\.b is 3; it must be the path of a file or folder$"):
         existing("a.b", 3)
+
+
+@pytest.mark.parametrize("value", [True, "3", None])
+def test_only_an_int_or_a_float_is_a_number(value: object) -> None:
+    assert checks.number("a.b", 3) == 3
+    with pytest.raises(ValueError, match=r"^a\.b is .*; it must be a number$"):
+        checks.number("a.b", value)
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.1, float("nan"), float("inf")])
+def test_a_fraction_is_within_0_and_1(value: float) -> None:
+    checks.fraction("a.b", 0)
+    checks.fraction("a.b", 1.0)
+    with pytest.raises(ValueError, match=r"^a\.b is .*; it must be within 0 and 1$"):
+        checks.fraction("a.b", value)

@@ -12,18 +12,23 @@ import torch
 from nounroll.data import TASKS, build, describe
 from nounroll.data.task import SequenceTask, draw
 
+PROBES = [
+    *("retrieval", "copy", "parity", "modular_sum", "modular_arithmetic", "stack", "keys_values", "recency_primacy"),
+]
+SHORT = {"keys_values": {"pairs": 1}, "recency_primacy": {"distance": 2}}  # for the shortest sequences below
 
-@pytest.fixture(params=["retrieval", "copy", "parity", "text", "digits", "array", "series"])
+
+@pytest.fixture(params=[*PROBES, "text", "digits", "array", "series"])
 def task(request: pytest.FixtureRequest, tmp_path: Path) -> SequenceTask:
-    options = {}
+    options: dict[str, object] = dict(SHORT.get(request.param, {}))
     if request.param == "digits":
         pytest.importorskip("sklearn")
     if request.param == "array":
         options["path"] = str(tmp_path / "a.npy")
-        np.save(options["path"], np.random.default_rng(0).integers(0, 9, 5000))
+        np.save(tmp_path / "a.npy", np.random.default_rng(0).integers(0, 9, 5000))
     if request.param == "series":
         options["path"] = str(tmp_path / "s.csv")
-        np.savetxt(options["path"], np.random.default_rng(0).normal(size=(5000, 2)), delimiter=",")
+        np.savetxt(tmp_path / "s.csv", np.random.default_rng(0).normal(size=(5000, 2)), delimiter=",")
     return build(request.param, options)
 
 
@@ -67,15 +72,15 @@ def test_every_task_describes_itself() -> None:
         ("path", "str | Path", None, True),
         ("symbols", "int | None", None, False),
     ]
-    assert describe("parity")[1] == []
+    assert describe("digits")[1] == []
 
 
 @pytest.mark.parametrize(
     ("kind", "options", "message"),
     [
-        ("stack", {}, f"task.kind is 'stack'; it must be one of {', '.join(TASKS)}"),
+        ("queue", {}, f"task.kind is 'queue'; it must be one of {', '.join(TASKS)}"),
         ("retrieval", {"value": 3}, "task.options.value is not an option of retrieval; it takes values"),
-        ("parity", {"n": 3}, "task.options.n is not an option of parity; it takes no options"),
+        ("digits", {"n": 3}, "task.options.n is not an option of digits; it takes no options"),
         ("retrieval", {"values": "x"}, "task.options.values is 'x'; expected int"),
         ("retrieval", {"values": None}, "task.options.values is None; expected int"),
         ("retrieval", {"values": True}, "task.options.values is True; expected int"),

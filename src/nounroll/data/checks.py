@@ -4,6 +4,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from nounroll.ranges import within
+
 _BLOCK = 1 << 22  # elements looked at together, so that a memory-mapped file is never loaded whole
 
 
@@ -20,6 +22,18 @@ def flag(setting: str, value: object) -> None:
     """Raise ValueError unless ``value`` is a bool."""
     if not isinstance(value, bool):
         raise ValueError(f"{setting} is {value!r}; it must be true or false")
+
+
+def number(setting: str, value: object) -> float:
+    """The value, or ValueError unless it is an int or a float."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise ValueError(f"{setting} is {value!r}; it must be a number")
+    return value
+
+
+def fraction(setting: str, value: object) -> None:
+    """Raise ValueError unless ``value`` is a number of 0 .. 1."""
+    within(setting, number(setting, value), 0, 1)
 
 
 def long_enough(task: object, length: int, least: int) -> None:

@@ -3,6 +3,8 @@
 import torch
 
 from nounroll.batch import Batch, Categorical
+from nounroll.data.checks import fraction
+from nounroll.data.scored import scored_steps
 from nounroll.data.task import SequenceTask
 
 
@@ -13,14 +15,22 @@ class Parity(SequenceTask):
 
         inputs    1  0  1  1  0  1
         targets   1  1  0  1  1  0        every step is scored
+                  .  1  .  .  .  0        scored 0.25: about a quarter of them, and the last
 
     One bit of memory is enough, yet each bit read matters: all steps but the first are at chance (accuracy 1/2,
     ln 2 nats) for a model that misses any of them. The optimum is exact: accuracy 1, loss 0. Any length.
+
+    Args:
+        scored: share of the steps that are scored, drawn at random in each sequence; the last one always is. Less
+            than 1 reveals the state less often, and 0 at the end alone.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, scored: float = 1.0) -> None:
+        fraction("parity.scored", scored)
+        self.scored = scored
         self.inputs = self.targets = Categorical(2)
 
     def sample(self, batch_size: int, length: int, generator: torch.Generator) -> Batch:
         bits = torch.randint(2, (batch_size, length), generator=generator)
-        return Batch(inputs=bits, targets=bits.cumsum(1) % 2)
+        mask = scored_steps(batch_size, length, self.scored, generator)
+        return Batch(inputs=bits, targets=bits.cumsum(1) % 2, mask=mask)

@@ -1,0 +1,94 @@
+"""Keys-Values: say the value that was shown with a key. It probes associative recall."""
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from nounroll.batch import Batch, Categorical
+from nounroll.data.checks import flag, long_enough, number, whole_number
+from nounroll.data.task import SequenceTask
+
+
+class KeysValues(SequenceTask):
+    """Read pairs of a key and its value; when a key comes again, say its value.
+
+    ::
+
+        inputs    k2 v0 k7 v4 k1 v0  _  _  _  k1 k7 k2      3 pairs, then as many queries at the end; _ blank
+        targets   .  .  .  .  .  .   .  .  .  v0 v4 v0      scored at the queries
+
+        inputs    k2 v0 k7 v4 k1 v0 k7 _  _  _  k2 _ k1 _   mqar: the queries come at any even distance
+        targets   .  .  .  .  .  .  v4 .  .  .  v0 . v0 .
+
+    The keys of a sequence differ, its values need not. Before the queries the memory has to hold which key has which
+    value: pairs * log2(values) bits, and which keys they are. Guessing gets 1 / values right, at ln(values) nats.
+    The optimum is exact: accuracy 1, loss 0. Lengths from 2 * pairs + queries up; with mqar from 4 * pairs.
+
+    The layout mqar is that of multi-query associative recall (Arora et al. 2023, "Zoology", arXiv 2312.04927): every
+    key is asked for once, pair i at step 2 * pairs + 2 * g_i, the g_i all different and drawn with probability
+    proportional to (g + 1)^(gap_power - 1), so that most queries come soon.
+
+    Args:
+        keys: number of different keys; at least ``pairs``.
+        values: number of different values; at least 2.
+        pairs: in a sequence; at least 1.
+        queries: at the end, of different keys; 1 to ``pairs``. None: as many as pairs. Fewer reveal less. Not for mqar.
+        mqar: the layout of multi-query associative recall.
+        gap_power: of mqar; more than 0. 1 spreads the queries evenly.
+        noise: random keys and values in place of the blanks; they are not scored.
+    """
+
+    def __init__(
+        self,
+        *,
+        keys: int = 16,
+        values: int = 8,
+        pairs: int = 8,
+        queries: int | None = None,
+        mqar: bool = False,
+        gap_power: float = 0.01,
+        noise: bool = False,
+    ) -> None:
+        whole_number("keys_values.keys", keys, 1)
+        whole_number("keys_values.values", values, 2)
+        whole_number("keys_values.pairs", pairs, 1, keys)
+        if queries is not None:
+            whole_number("keys_values.queries", queries, 1, pairs)
+            if mqar:
+                raise ValueError(f"keys_values.queries is {queries}; with keys_values.mqar it must be null")
+        flag("keys_values.mqar", mqar)
+        flag("keys_values.noise", noise)
+        if not number("keys_values.gap_power", gap_power) > 0:
+            raise ValueError(f"keys_values.gap_power is {gap_power}; it must be more than 0")
+        self.keys, self.values, self.pairs = keys, values, pairs
+        self.queries, self.mqar, self.gap_power, self.noise = queries or pairs, mqar, gap_power, noise
+        self.blank = keys + values
+        self.inputs, self.targets = Categorical(keys + values + 1), Categorical(values)
+
+    def sample(self, batch_size: int, length: int, generator: torch.Generator) -> Batch:
+        long_enough(self, length, 4 * self.pairs if self.mqar else 2 * self.pairs + self.queries)
+        size, rows = (batch_size, length), torch.arange(batch_size)[:, None]
+        keys = torch.rand(batch_size, self.keys, generator=generator).argsort(1)[:, : self.pairs]
+        values = torch.randint(self.values, (batch_size, self.pairs), generator=generator)
+        inputs = torch.full(size, self.blank)
+        if self.noise:
+            inputs = torch.randint(self.keys + self.values, size, generator=generator)
+        inputs[:, : 2 * self.pairs] = torch.stack([keys, self.keys + values], dim=-1).flatten(1)
+        steps, asked = self._queries(batch_size, length, generator)
+        inputs[rows, steps] = keys[rows, asked]
+        targets = torch.zeros(size, dtype=torch.int64)
+        targets[rows, steps] = values[rows, asked]
+        mask = torch.zeros(size, dtype=torch.bool)
+        mask[rows, steps] = True
+        return Batch(inputs, targets, mask)
+
+    def _queries(
+        self, batch_size: int, length: int, generator: torch.Generator
+    ) -> tuple[Int[Tensor, "B Q"], Int[Tensor, "B Q"]]:
+        """At which steps which pairs are asked for."""
+        if self.mqar:
+            chance = torch.arange(1, (length - 2 * self.pairs) // 2 + 1, dtype=torch.float64) ** (self.gap_power - 1)
+            gaps = torch.multinomial(chance.expand(batch_size, -1), self.pairs, generator=generator)
+            return 2 * (self.pairs + gaps), torch.arange(self.pairs).expand(batch_size, -1)
+        asked = torch.rand(batch_size, self.pairs, generator=generator).argsort(1)[:, : self.queries]
+        return torch.arange(length - self.queries, length).expand(batch_size, -1), asked
