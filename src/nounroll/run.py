@@ -16,7 +16,7 @@ import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +158,7 @@ def train(
     seed = recipe.training.seed
     example = draw(task, 2, recipe.length, seed, "trial")
     draw(task.validation(), 2, recipe.length, seed, "trial")
+    recipe = replace(recipe, smt=recipe.smt.suited_to(float(example.mask.float().mean())))
     if cell is not None:
         check_cell(cell, task.inputs, example.inputs[:, 0])
     with torch.random.fork_rng(devices=[]):

@@ -11,7 +11,7 @@ from nounroll.methods.base import Method
 from nounroll.objectives.dynamics import dynamics
 from nounroll.objectives.readout import masked_mean, negative_log_likelihood
 from nounroll.ranges import at_least, more_than, within
-from nounroll.rollout.windows import cut, unroll_windows, window_starts
+from nounroll.rollout.windows import cut, random_windows, unroll_windows
 from nounroll.student import Student
 from nounroll.teacher import Teacher
 
@@ -23,9 +23,10 @@ class DMTSettings:
     """Weights and sizes of the DMT loss (arXiv 2606.06479, Eq. 6; windows and the readout term are ours).
 
     Args:
-        dynamics: weight of the regression to the teacher's memories, at first.
-        last_dynamics: that weight at the end; it goes there linearly. Where the student has grown better than its
-            teacher, the teacher's memories hold it back.
+        dynamics: weight of the regression to the teacher's memories, times how far the teacher is ahead: by how many
+            nats a scored element its memories read out better than the student's on this batch, within 0 and 1.
+            A teacher that is behind would hold the student back (cf. the Q-filter of Nair et al. 2018,
+            arXiv 1709.10089).
         readout: weight of the readout on the student's memories, with gradients through the window.
         window: w, steps unrolled with gradients from each of the student's own memories.
         lost: a window starts at the teacher's memory in place of the student's where the student is lost: its drift
@@ -39,7 +40,6 @@ class DMTSettings:
     """
 
     dynamics: float = 1.0
-    last_dynamics: float = 0.0
     readout: float = 1.0
     window: int = 8
     lost: float | None = 0.5
@@ -48,7 +48,7 @@ class DMTSettings:
     learning_rate: float = 1.0
 
     def __post_init__(self) -> None:
-        for name in ("dynamics", "last_dynamics", "readout"):
+        for name in ("dynamics", "readout"):
             at_least(f"dmt.{name}", getattr(self, name), 0)
         at_least("dmt.window", self.window, 1)
         within("dmt.mixing", self.mixing, 0, 1)
@@ -71,26 +71,28 @@ class DMT(Method):
     def forward(self, batch: Batch, generator: torch.Generator, progress: float) -> dict[str, Tensor]:
         s, student = self.settings, self.student
         width = min(s.window, batch.length)
-        offset = int(torch.randint(width, (), generator=generator))
-        starts = window_starts(batch.length, width, offset)
+        starts = random_windows(batch.length, width, generator)
         x, y, mask = (cut(v, starts, width) for v in (batch.inputs, batch.targets, batch.mask))
         with torch.no_grad():
             labels = self._teacher[0].memories(batch.inputs)
             own = student.rollout(batch.inputs, student.initial_memory(batch.batch_size).detach())
             drift = dynamics(own[:, 1:], labels[:, 1:]).mean()
             label, mine = (cut(memories[:, 1:], starts, width) for memories in (labels, own))
+            behind = self._surprise(mine, y) - self._surprise(label, y)
+            ahead = masked_mean(behind, mask).clamp(0, 1)
             start = own[:, starts].flatten(0, 1)
             expert = labels[:, starts].flatten(0, 1)
-            lost = self._lost(start, expert, mine, label, y, mask)
+            lost = self._lost(start, expert, behind, mask)
             start = torch.where(
                 (lost | self._mixed(len(start), generator, progress, lost))[:, None, None], expert, start
             )
         predicted = unroll_windows(student, x, start)
-        surprise = negative_log_likelihood(student.targets, student.readout(predicted), y)
-        losses = {"dynamics": dynamics(predicted, label).mean(), "readout": masked_mean(surprise, mask)}
-        pull = s.dynamics + (s.last_dynamics - s.dynamics) * progress
-        total = pull * losses["dynamics"] + s.readout * losses["readout"]
-        return {"loss": total, **losses, "drift": drift, "lost": lost.float().mean()}
+        losses = {
+            "dynamics": dynamics(predicted, label).mean(),
+            "readout": masked_mean(self._surprise(predicted, y), mask),
+        }
+        total = s.dynamics * ahead * losses["dynamics"] + s.readout * losses["readout"]
+        return {"loss": total, **losses, "drift": drift, "ahead": ahead, "lost": lost.float().mean()}
 
     def sequential_flops(self, per_token: float, cell_step: float, length: int) -> float:
         return cell_step * length + per_token * min(self.settings.window, length)
@@ -99,23 +101,16 @@ class DMT(Method):
         self,
         start: Float[Tensor, "BW K d"],
         expert: Float[Tensor, "BW K d"],
-        mine: Float[Tensor, "BW width K d"],
-        label: Float[Tensor, "BW width K d"],
-        targets: Shaped[Tensor, "BW width *y"],
+        behind: Float[Tensor, "BW width"],
         mask: Bool[Tensor, "BW width"],
     ) -> Bool[Tensor, "BW"]:
         """Windows from whose start the student can learn nothing. See ``DMTSettings.lost``."""
         if self.settings.lost is None:
             return torch.zeros(len(start), dtype=torch.bool, device=start.device)
         variance = expert.var(dim=0).mean() if len(expert) > 1 else expert.new_ones(())
-        lost = dynamics(start, expert) > self.settings.lost * variance
-        far = lost.nonzero()[:, 0]
-        if len(far):
-            scored = mask[far]
-            worse = self._surprise(mine[far], targets[far]) - self._surprise(label[far], targets[far])
-            worse = torch.where(scored, worse, 0.0).sum(1) / scored.sum(1).clamp(min=1)
-            lost[far] = (worse > _CLEARLY_WORSE) | ~scored.any(1)
-        return lost
+        far = dynamics(start, expert) > self.settings.lost * variance
+        worse = torch.where(mask, behind, 0.0).sum(1) / mask.sum(1).clamp(min=1) > _CLEARLY_WORSE
+        return far & (worse | ~mask.any(1))
 
     def _surprise(self, memories: Float[Tensor, "n width K d"], targets: Shaped[Tensor, "n width *y"]) -> Tensor:
         return negative_log_likelihood(self.student.targets, self.student.readout(memories), targets)

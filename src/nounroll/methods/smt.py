@@ -1,6 +1,6 @@
 """Supervised Memory Training: a teacher labels memories, the cell learns single steps between them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int
@@ -13,26 +13,35 @@ from nounroll.objectives.dynamics import VARIANCE_FLOOR, dynamics, power_mean
 from nounroll.objectives.readout import masked_mean, negative_log_likelihood
 from nounroll.objectives.uniformity import uniformity
 from nounroll.ranges import at_least, more_than, within
+from nounroll.rollout.windows import random_windows, unroll_windows
 from nounroll.student import Student
 from nounroll.teacher import Teacher
 
 _SAMPLED_MEMORIES = 256  # rows for the statistics of memories
 
 
+# What suits targets of which few are scored, and of which half or more are. See docs/method.md for the figures.
+_SPARSE = {"decoding": 1.0, "step_readout": 0.0, "window": 1, "noise": 1.0, "share": 1.0}
+_DENSE = {"decoding": 0.0, "step_readout": 1.0, "window": 8, "noise": 0.3, "share": 0.5}
+
+
 @dataclass(frozen=True, kw_only=True)
 class SMTSettings:
     """Weights and sizes of the SMT loss (arXiv 2606.06479, Eq. 2-5), and two terms of ours.
 
+    Settings that are None are filled in for the data: see ``suited_to``.
+
     Args:
         decoding: weight of the decoder's prediction of the next ``horizon`` targets from sampled memories.
         readout: weight of the student's readout on every teacher memory (dense; ours).
-        dynamics: weight of the one-step regression.
+        dynamics: weight of the regression to the labels.
         uniformity: weight of the spread of memories.
-        step_readout: weight of the readout on the cell's own one-step prediction (ours).
+        step_readout: weight of the readout on the cell's own predictions (ours).
         horizon: T_f, targets predicted from one memory.
-        windows: decoder windows per sequence.
-        transitions: transitions per sequence, drawn at random; None takes all T.
-        relative: divide the one-step errors by the variance of the labels, so that labels cannot make them small
+        decoded: memories per sequence that the decoder predicts from.
+        transitions: transitions per sequence, drawn at random (rounded up to whole windows); None takes all T.
+        window: steps that the cell takes by itself from each label it starts at. 1 is the paper's single step.
+        relative: divide the errors by the variance of the labels, so that labels cannot make them small
             by shrinking towards a constant (ours). The variance carries its whole gradient to the teacher, whatever
             ``labels_learn`` and ``inputs_learn`` are: those two are about the errors.
         power: errors of transitions enter as (mean e^p)^(1/p). 1 is the paper's mean. A rollout is as good as its
@@ -47,33 +56,45 @@ class SMTSettings:
         learning_rate: as a multiple of training.learning_rate.
     """
 
-    decoding: float = 1.0
+    decoding: float | None = None
     readout: float = 1.0
     dynamics: float = 0.1
     uniformity: float = 0.001
-    step_readout: float = 0.0
+    step_readout: float | None = None
     horizon: int = 32
-    windows: int = 2
+    decoded: int = 2
     transitions: int | None = None
+    window: int | None = None
     relative: bool = True
     power: float = 2.0
-    noise: float = 1.0
+    noise: float | None = None
     labels_learn: float = 0.05
     inputs_learn: float = 1.0
-    share: float = 1.0
+    share: float | None = None
     learning_rate: float = 1.0
 
     def __post_init__(self) -> None:
-        for name in ("decoding", "readout", "dynamics", "uniformity", "step_readout", "noise"):
-            at_least(f"smt.{name}", getattr(self, name), 0)
-        for name in ("horizon", "windows", "power"):
-            at_least(f"smt.{name}", getattr(self, name), 1)
-        if self.transitions is not None:
-            at_least("smt.transitions", self.transitions, 1)
-        for name in ("labels_learn", "inputs_learn"):
-            within(f"smt.{name}", getattr(self, name), 0, 1)
-        for name in ("share", "learning_rate"):
-            more_than(f"smt.{name}", getattr(self, name), 0)
+        def given(*names: str) -> list[tuple[str, float]]:
+            return [(f"smt.{n}", getattr(self, n)) for n in names if getattr(self, n) is not None]
+
+        for name, value in given("decoding", "readout", "dynamics", "uniformity", "step_readout", "noise"):
+            at_least(name, value, 0)
+        for name, value in given("horizon", "decoded", "transitions", "window", "power"):
+            at_least(name, value, 1)
+        for name, value in given("labels_learn", "inputs_learn"):
+            within(name, value, 0, 1)
+        for name, value in given("share", "learning_rate"):
+            more_than(name, value, 0)
+
+    def suited_to(self, scored: float) -> "SMTSettings":
+        """The same, with every None but ``transitions`` filled in for targets of which a share ``scored`` is scored.
+
+        Where most steps are scored, a few steps of the cell from each label show it what matters, and the student's
+        own readout takes the decoder's place. Where few are, the decoder must look far ahead from every memory,
+        and the cell learns single steps, from memories with much noise.
+        """
+        suited = _DENSE if scored >= 0.5 else _SPARSE
+        return replace(self, **{name: value for name, value in suited.items() if getattr(self, name) is None})
 
 
 class SMT(Method):
@@ -81,7 +102,7 @@ class SMT(Method):
 
     def __init__(self, student: Student, teacher: Teacher, settings: SMTSettings) -> None:
         super().__init__()
-        self.student, self.teacher, self.settings = student, teacher, settings
+        self.student, self.teacher, self.settings = student, teacher, settings.suited_to(0.0)
 
     @property
     def improves_only(self) -> bool:
@@ -89,19 +110,20 @@ class SMT(Method):
 
     def forward(self, batch: Batch, generator: torch.Generator, progress: float) -> dict[str, Tensor]:
         s, student = self.settings, self.student
-        times, before, after = self._labels(batch, generator)
-        x, y, mask = batch.inputs, batch.targets, batch.mask
-        if times.shape[1] < batch.length:
-            x, y, mask = (gather_times(v, times) for v in (x, y, mask))
+        times, after, spans, windows = self._labels(batch, generator)
         sampled = self._sample(after, generator)
         variance = sampled.var(dim=0).mean() if len(sampled) > 1 else sampled.new_ones(())
         losses: dict[str, Tensor] = {}
 
-        losses["readout"] = self._readout(after, y, mask)
-        source, label = self._gradients(before, after)
-        source = add_noise(source, s.noise, generator)
-        predicted = student.step(x.flatten(0, 1), source.flatten(0, 1)).view_as(after)
-        losses["dynamics"] = power_mean(dynamics(predicted, label), s.power)
+        losses["readout"] = self._readout(after, gather_times(batch.targets, times), gather_times(batch.mask, times))
+        source, label = self._gradients(windows[:, :, 0], windows[:, :, 1:])
+        source = add_noise(source, s.noise or 0.0, generator)
+        x, y, mask = (
+            gather_times(v, spans.flatten(1)).unflatten(1, spans.shape[1:]).flatten(0, 1)
+            for v in (batch.inputs, batch.targets, batch.mask)
+        )
+        predicted = unroll_windows(student, x, source.flatten(0, 1))
+        losses["dynamics"] = power_mean(dynamics(predicted, label.flatten(0, 1)), s.power)
         explained = 1 - losses["dynamics"].detach() / (variance.detach() + VARIANCE_FLOOR)
         if s.relative:
             losses["dynamics"] = losses["dynamics"] / (variance + VARIANCE_FLOOR)
@@ -124,17 +146,24 @@ class SMT(Method):
         with torch.no_grad():
             student.empty_memory.copy_(self.teacher.empty_memory(form))
 
-    def _labels(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Times t (B, S) and the labels m_{t-1}, m_t of each, (B, S, K, d)."""
-        size, length = batch.batch_size, batch.length
-        if self.settings.transitions is None or self.settings.transitions >= length:
+    def _labels(
+        self, batch: Batch, generator: torch.Generator
+    ) -> tuple[Int[Tensor, "B S"], Float[Tensor, "B S K d"], Int[Tensor, "B W w"], Float[Tensor, "B W w1 K d"]]:
+        """Times t and their labels m_t; the times of windows, and the label before each window and those in it."""
+        length, device = batch.length, batch.inputs.device
+        width, few = min(self.settings.window or 1, length), self.settings.transitions
+        if few is None or few >= length:
             memories = self.teacher.memories(batch.inputs)
-            times = torch.arange(length, device=batch.inputs.device).expand(size, -1)
-            return times, memories[:, :-1], memories[:, 1:]
-        drawn = torch.rand(size, length, generator=generator).argsort(dim=1)[:, : self.settings.transitions]
-        times = drawn.to(batch.inputs.device)
-        before, after = self.teacher.memories(batch.inputs, torch.cat([times, times + 1], dim=1)).chunk(2, dim=1)
-        return times, before, after
+            starts = random_windows(length, width, generator).to(device)
+            spans = starts[:, None] + torch.arange(width + 1, device=device)
+            windows = memories.index_select(1, spans.flatten()).unflatten(1, spans.shape)
+            times = torch.arange(length, device=device).expand(batch.batch_size, -1)
+            return times, memories[:, 1:], spans[:, :-1].expand(batch.batch_size, -1, -1), windows
+        drawn = torch.rand(batch.batch_size, length - width + 1, generator=generator).argsort(dim=1)
+        starts = drawn[:, : -(-few // width)].to(device)
+        spans = starts[..., None] + torch.arange(width + 1, device=device)
+        windows = self.teacher.memories(batch.inputs, spans.flatten(1)).unflatten(1, spans.shape[1:])
+        return spans[..., :-1].flatten(1), windows[:, :, 1:].flatten(1, 2), spans[..., :-1], windows
 
     def _gradients(self, before: Tensor, after: Tensor) -> tuple[Tensor, Tensor]:
         """The one place that decides which gradients of the errors reach the teacher.
@@ -148,17 +177,17 @@ class SMT(Method):
         flat = memories.flatten(0, 1)
         return flat[torch.randperm(len(flat), generator=generator)[:_SAMPLED_MEMORIES].to(flat.device)]
 
-    def _readout(self, memories: Float[Tensor, "B S K d"], targets: Tensor, mask: Tensor) -> Float[Tensor, ""]:
+    def _readout(self, memories: Float[Tensor, "N S K d"], targets: Tensor, mask: Tensor) -> Float[Tensor, ""]:
         outputs = self.student.readout(memories)
         return masked_mean(negative_log_likelihood(self.student.targets, outputs, targets), mask)
 
     def _decoding(
         self, batch: Batch, times: Int[Tensor, "B S"], after: Float[Tensor, "B S K d"], generator: torch.Generator
     ) -> Float[Tensor, ""]:
-        """Cross-entropy of the decoder's next ``horizon`` targets from ``windows`` memories a sequence."""
+        """Cross-entropy of the decoder's next ``horizon`` targets from ``decoded`` memories a sequence."""
         assert self.teacher.decoder is not None
         horizon, length = min(self.settings.horizon, batch.length), batch.length
-        picks = torch.randint(times.shape[1], (batch.batch_size, self.settings.windows), generator=generator)
+        picks = torch.randint(times.shape[1], (batch.batch_size, self.settings.decoded), generator=generator)
         picks = picks.to(times.device)
         memory = gather_times(after, picks).flatten(0, 1)
         span = gather_times(times, picks)[..., None] + torch.arange(horizon, device=times.device)

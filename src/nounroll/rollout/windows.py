@@ -14,7 +14,12 @@ def window_starts(length: int, width: int, offset: int) -> Int[Tensor, "W"]:
     the last are pushed inside, so that the start, where memory is m_∅, and the end are always covered.
     """
     count = -(-(length + offset) // width)
-    return (torch.arange(count) * width - offset).clamp(0, length - width)
+    return (torch.arange(count) * width - offset).clamp(0, length - width).unique()
+
+
+def random_windows(length: int, width: int, generator: torch.Generator) -> Int[Tensor, "W"]:
+    """``window_starts`` at an offset drawn at random: gradients end at other times in every batch."""
+    return window_starts(length, width, int(torch.randint(width, (), generator=generator)))
 
 
 def cut(values: Shaped[Tensor, "B T *x"], starts: Int[Tensor, "W"], width: int) -> Shaped[Tensor, "BW width *x"]:

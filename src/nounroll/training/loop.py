@@ -137,7 +137,7 @@ class Loop:
         if c.link_step == 0 and c.step and link.method.improves_only:
             self._evaluate(link, 0.0)  # the student that must not get worse
         while (now := progress()) < 1:
-            length = length_at(s, self.stages, now) if link.name != "dmt" else self.length
+            length = length_at(s, self.stages, now)
             batch = draw(self.task, s.batch_size, length, s.seed, "train", c.step)
             generators = (generator(s.seed, f"loss/{part}", c.step) for part in range(s.accumulate))
             rate = link.learning_rate * learning_rate(s, now)

@@ -21,7 +21,7 @@ class TrainingSettings:
         clip: largest gradient norm, for the teacher and for the student apart.
         warmup: share of each method's budget in which the learning rate rises.
         schedule: what it does after that.
-        curriculum: start with shorter sequences (smt and bptt), where the task can give them.
+        curriculum: start each method with shorter sequences, where the task can give them.
         first_length: T at the start of the curriculum, or a little less; it doubles up to the recipe's length.
         curriculum_share: share of the method's budget that the shorter lengths take together.
         accumulate: parts that each batch is cut into, to save device memory.
