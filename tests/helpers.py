@@ -76,7 +76,8 @@ SMT_VALUES: dict[str, Any] = {
     "uniformity": 0.05,
     "step_readout": 0.4,
     "horizon": 3,
-    "windows": 2,
+    "decoded": 2,
+    "window": 1,
     "transitions": None,
     "relative": False,
     "power": 1.0,
@@ -86,7 +87,6 @@ SMT_VALUES: dict[str, Any] = {
 }
 DMT_VALUES: dict[str, Any] = {
     "dynamics": 1.1,
-    "last_dynamics": 1.1,
     "readout": 0.6,
     "window": 3,
     "lost": None,

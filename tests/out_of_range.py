@@ -2,7 +2,7 @@
 
 BELOW_0 = [
     *("smt.decoding", "smt.readout", "smt.dynamics", "smt.uniformity", "smt.step_readout", "smt.noise"),
-    *("dmt.dynamics", "dmt.last_dynamics", "dmt.readout", "training.weight_decay"),
+    *("dmt.dynamics", "dmt.readout", "training.weight_decay"),
 ]
 AT_0 = [
     *("smt.share", "smt.learning_rate", "dmt.share", "dmt.learning_rate", "dmt.lost"),
@@ -13,7 +13,15 @@ NOT_A_SHARE = [
 ]
 LESS_THAN_ONE = [
     *("length", "readout_width", "cell.tokens", "cell.memory_width", "cell.width", "cell.layers"),
-    *("teacher.layers", "teacher.heads", "teacher.context", "smt.horizon", "smt.windows", "smt.transitions"),
+    *(
+        "teacher.layers",
+        "teacher.heads",
+        "teacher.context",
+        "smt.horizon",
+        "smt.decoded",
+        "smt.window",
+        "smt.transitions",
+    ),
     *("dmt.window", "bptt.truncation"),
     *("training.evaluations", "training.evaluation_sequences", "training.log_every", "training.keep"),
 ]

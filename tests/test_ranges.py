@@ -61,8 +61,8 @@ def test_not_a_number_is_out_of_every_range(group: str, name: str) -> None:
 
 def test_the_least_and_the_most_that_are_allowed() -> None:
     least = ["smt.decoding=0", "smt.readout=0", "smt.dynamics=0", "smt.uniformity=0", "smt.step_readout=0"]
-    least += ["smt.noise=0", "smt.power=1", "smt.horizon=1", "smt.windows=1", "smt.transitions=1"]
-    least += ["dmt.dynamics=0", "dmt.last_dynamics=0", "dmt.readout=0", "dmt.window=1", "dmt.lost=1e-9"]
+    least += ["smt.noise=0", "smt.power=1", "smt.horizon=1", "smt.decoded=1", "smt.window=1", "smt.transitions=1"]
+    least += ["dmt.dynamics=0", "dmt.readout=0", "dmt.window=1", "dmt.lost=1e-9"]
     least += ["bptt.truncation=1", "cell.tokens=1", "cell.memory_width=1", "cell.width=1", "cell.layers=1"]
     least += ["teacher.width=2", "teacher.heads=1", "teacher.layers=1", "teacher.decoder_layers=0", "teacher.context=1"]
     least += ["training.weight_decay=0", "training.steps=1", "training.batch_size=1", "training.accumulate=1"]

@@ -158,7 +158,8 @@ def train(
     seed = recipe.training.seed
     example = draw(task, 2, recipe.length, seed, "trial")
     draw(task.validation(), 2, recipe.length, seed, "trial")
-    recipe = replace(recipe, smt=recipe.smt.suited_to(float(example.mask.float().mean())))
+    scored = float(example.mask.float().mean())
+    recipe = replace(recipe, smt=recipe.smt.suited_to(scored), dmt=recipe.dmt.suited_to(scored))
     if cell is not None:
         check_cell(cell, task.inputs, example.inputs[:, 0])
     with torch.random.fork_rng(devices=[]):

@@ -1,6 +1,7 @@
 """SMT against a naive twin that steps one transition at a time, and who gets gradients from its parts."""
 
 import itertools
+import math
 from typing import Any
 
 import pytest
@@ -22,17 +23,21 @@ from nounroll.methods.smt import add_noise, scale_gradient
 from nounroll.objectives.dynamics import VARIANCE_FLOOR
 from nounroll.objectives.readout import negative_log_likelihood
 from nounroll.objectives.uniformity import uniformity
+from nounroll.rollout.windows import random_windows
 from nounroll.seeding import generator
 
 B, T = 3, 7
 
 
-def chosen_times(method: SMT, draws: torch.Generator) -> Tensor:
-    """The times t of each row whose transitions count, (B, S): the draw that the method documents."""
-    count = method.settings.transitions
+def chosen(method: SMT, draws: torch.Generator) -> tuple[Tensor, Tensor]:
+    """The times t of each row whose labels count (B, S), and those of its windows (B, W, w)."""
+    count, width = method.settings.transitions, min(method.settings.window or 1, T)
     if count is None or count >= T:
-        return torch.arange(T).expand(B, -1)
-    return torch.rand(B, T, generator=draws).argsort(dim=1)[:, :count]
+        starts = random_windows(B, T, width, draws)
+    else:
+        starts = torch.rand(B, T - width + 1, generator=draws).argsort(dim=1)[:, : math.ceil(count / width)]
+    spans = starts[..., None] + torch.arange(width)
+    return (torch.arange(T).expand(B, -1) if count is None or count >= T else spans.flatten(1)), spans
 
 
 def scored(method: SMT, outputs: Tensor, target: Tensor) -> Tensor:
@@ -64,24 +69,28 @@ def twin(method: SMT, batch: Batch) -> dict[str, Tensor]:
     draws = generator(0, "loss")
     labels = teacher.memories(batch.inputs)  # index t + 1 is m_t
     readout, step_readout, regression, decoding = [], [], [], []
-    times = chosen_times(method, draws)
+    times, spans = chosen(method, draws)
     everywhere = torch.stack([labels[b, t + 1] for b in range(B) for t in times[b].tolist()])
     torch.randperm(len(everywhere), generator=draws)  # whose statistics are taken: here of all
-    noise = torch.zeros(*times.shape, *student.memory_shape)
+    noise = torch.zeros(*spans.shape[:2], *student.memory_shape)
     if s.noise:
-        sizes = s.noise * torch.rand(*times.shape, generator=draws)
+        sizes = s.noise * torch.rand(*spans.shape[:2], generator=draws)
         noise = sizes[..., None, None] * torch.randn(noise.shape, generator=draws)
     for b in range(B):
-        for i, t in enumerate(times[b].tolist()):
-            after, x, y = labels[b, t + 1], batch.inputs[b, t], batch.targets[b, t]
-            before = partly(labels[b, t], s.inputs_learn)
-            start = noisy(before, noise[b, i].double()) if s.noise else before
-            predicted = student.step(x[None], start[None])[0]
-            regression.append(((predicted - partly(after, s.labels_learn)) ** 2).sum() / after.numel())
-            if batch.mask[b, t]:
-                readout.append(scored(method, student.readout(after), y))
-                step_readout.append(scored(method, student.readout(predicted), y))
-    picks = torch.randint(times.shape[1], (B, s.windows), generator=draws)
+        readout += [
+            scored(method, student.readout(labels[b, t + 1]), batch.targets[b, t])
+            for t in times[b].tolist()
+            if batch.mask[b, t]
+        ]
+        for i, span in enumerate(spans[b].tolist()):
+            before = partly(labels[b, span[0]], s.inputs_learn)
+            memory = noisy(before, noise[b, i].double()) if s.noise else before
+            for t in span:
+                memory = student.step(batch.inputs[b, t][None], memory[None])[0]
+                regression.append(((memory - partly(labels[b, t + 1], s.labels_learn)) ** 2).sum() / memory.numel())
+                if batch.mask[b, t]:
+                    step_readout.append(scored(method, student.readout(memory), batch.targets[b, t]))
+    picks = torch.randint(times.shape[1], (B, s.decoded), generator=draws)
     for b in range(B):
         for t in times[b, picks[b]].tolist():
             assert teacher.decoder is not None
@@ -130,6 +139,9 @@ OURS: dict[str, dict[str, Any]] = {
     "memories with noise": {"noise": 0.8},
     "shares of gradients": {"labels_learn": 0.05, "inputs_learn": 0.5},
     "labels that do not learn": {"relative": True, "labels_learn": 0.0, "inputs_learn": 0.0},
+    "several steps from each label": {"window": 3},
+    "several steps, from few labels": {"window": 3, "transitions": 4, "noise": 0.8},
+    "more steps than there are": {"window": 100},
     "all of them": {"relative": True, "power": 2.0, "noise": 1.5, "labels_learn": 0.1, "transitions": 4},
 }
 
@@ -303,7 +315,7 @@ def test_noise_reaches_the_cells_start_and_nothing_else() -> None:
     student = make_student()
     teacher, batch = make_teacher(student), make_batch(B, T)
     plain, noise = (
-        make_smt(student, teacher, windows=1, noise=size)(batch, generator(0, "loss"), 0.5) for size in (0.0, 1.0)
+        make_smt(student, teacher, decoded=1, noise=size)(batch, generator(0, "loss"), 0.5) for size in (0.0, 1.0)
     )
     for name in ("readout", "uniformity"):
         assert torch.equal(plain[name], noise[name])

@@ -1,53 +1,66 @@
-"""Windows cover time: every step, from the first to the last, at every width and offset."""
+"""Windows cover time, without more steps than there are, and are cut where they say."""
 
-import itertools
-
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers import SYMBOLS, draw_values, make_student
-from nounroll.rollout.windows import cut, unroll_windows, window_starts
+from nounroll.rollout.windows import at_times, cut, random_windows, unroll_windows
+from nounroll.seeding import generator
 
 
 @st.composite
 def cases(draw: st.DrawFn) -> tuple[int, int, int]:
     length = draw(st.integers(1, 300))
     width = draw(st.integers(1, length))
-    return length, width, draw(st.integers(0, width - 1))
+    return length, width, draw(st.integers(0, 1000))
 
 
-def assert_covers(length: int, width: int, offset: int) -> None:
-    starts = window_starts(length, width, offset).tolist()
-    covered = [t for start in starts for t in range(start, start + width)]
-    assert set(covered) == set(range(length))
-    assert starts[0] == 0
-    assert starts[-1] + width == length
-    assert starts == sorted(starts)
-    assert len(covered) < length + 2 * width  # only the first and the last overlap others
-    assert all(b - a == width for a, b in itertools.pairwise(starts[1:-1]))
+def assert_windows(length: int, width: int, seed: int = 0) -> None:
+    starts = random_windows(50, length, width, generator(seed, "test"))
+    assert starts.shape == (50, -(-length // width))  # no more steps than there are
+    assert starts.min() >= 0
+    assert starts.max() + width <= length
+    assert (starts.diff(dim=1) >= 0).all()
+    again = random_windows(50, length, width, generator(seed, "test"))
+    assert torch.equal(starts, again)
 
 
-def test_windows_cover_every_step_of_every_small_case() -> None:
+def test_windows_are_inside_and_in_order_in_every_small_case() -> None:
     for length in range(1, 13):
         for width in range(1, length + 1):
-            for offset in range(width):
-                assert_covers(length, width, offset)
+            assert_windows(length, width)
 
 
 @settings(max_examples=100, deadline=None)
 @given(cases())
-def test_windows_cover_every_step(case: tuple[int, int, int]) -> None:
-    assert_covers(*case)
+def test_windows_are_inside_and_in_order(case: tuple[int, int, int]) -> None:
+    assert_windows(*case)
+
+
+@pytest.mark.parametrize(("length", "width"), [(16, 8), (32, 8), (21, 8), (24, 3), (9, 9), (7, 1)])
+def test_every_step_is_covered_more_often_than_not_and_begins_some_windows(length: int, width: int) -> None:
+    starts = random_windows(2000, length, width, generator(0, "test"))
+    times = starts[..., None] + torch.arange(width)
+    covered = torch.zeros(2000, length).scatter_(1, times.flatten(1), 1.0).mean(0)
+    assert (covered > 0.6).all()
+    begins = torch.bincount(starts.flatten(), minlength=length)[: length - width + 1]
+    assert (begins > 0).all()  # gradients are not always cut at the same times
+
+
+def test_windows_that_fit_only_once_are_all_of_it() -> None:
+    assert torch.equal(random_windows(3, 8, 8, generator(0, "test")), torch.zeros(3, 1, dtype=torch.int64))
+    assert random_windows(1, 6, 1, generator(0, "test")).tolist() == [list(range(6))]
 
 
 @settings(max_examples=50, deadline=None)
 @given(cases())
 def test_cut_takes_the_times_of_each_window(case: tuple[int, int, int]) -> None:
-    length, width, offset = case
-    starts = window_starts(length, width, offset)
+    length, width, seed = case
+    starts = random_windows(3, length, width, generator(seed, "test"))
     named = torch.arange(3)[:, None] * 100 + torch.arange(length)  # each value names its row and time
-    expected = [[100 * b + s + i for i in range(width)] for b in range(3) for s in starts.tolist()]
+    expected = [[100 * b + s + i for i in range(width)] for b in range(3) for s in starts[b].tolist()]
     assert cut(named, starts, width).tolist() == expected
     deep = named[..., None, None].expand(-1, -1, 2, 3)
     assert torch.equal(cut(deep, starts, width)[..., 1, 2], cut(named, starts, width))
@@ -57,6 +70,6 @@ def test_windows_that_start_at_a_rollouts_memories_repeat_it() -> None:
     for kind in ("mlp", "lstm"):
         student, inputs = make_student(kind), draw_values(SYMBOLS, 3, 11)
         memories = student.rollout(inputs)
-        starts = window_starts(11, 4, 1)
-        again = unroll_windows(student, cut(inputs, starts, 4), memories[:, starts].flatten(0, 1))
+        starts = random_windows(3, 11, 4, generator(0, "test"))
+        again = unroll_windows(student, cut(inputs, starts, 4), at_times(memories, starts).flatten(0, 1))
         torch.testing.assert_close(again, cut(memories[:, 1:], starts, 4), rtol=0, atol=1e-12)

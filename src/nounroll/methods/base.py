@@ -45,3 +45,8 @@ class Method(nn.Module, ABC):
     def improves_only(self) -> bool:
         """True when the student that this method hands over must be the best one it has seen."""
         return True
+
+
+def mostly(scored: float) -> bool:
+    """Whether targets are dense: at least half of all time steps are scored. Some defaults depend on it."""
+    return scored >= 0.5

@@ -1,17 +1,17 @@
 """DAgger Memory Training: correct the student on the memories it makes itself."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 from nounroll.batch import Batch
-from nounroll.methods.base import Method
+from nounroll.methods.base import Method, mostly
 from nounroll.objectives.dynamics import dynamics
 from nounroll.objectives.readout import masked_mean, negative_log_likelihood
 from nounroll.ranges import at_least, more_than, within
-from nounroll.rollout.windows import cut, random_windows, unroll_windows
+from nounroll.rollout.windows import at_times, cut, random_windows, unroll_windows
 from nounroll.student import Student
 from nounroll.teacher import Teacher
 
@@ -26,7 +26,8 @@ class DMTSettings:
         dynamics: weight of the regression to the teacher's memories, times how far the teacher is ahead: by how many
             nats a scored element its memories read out better than the student's on this batch, within 0 and 1.
             A teacher that is behind would hold the student back (cf. the Q-filter of Nair et al. 2018,
-            arXiv 1709.10089).
+            arXiv 1709.10089). 0 leaves the teacher out, and ``lost`` with it. None is filled in for the data:
+            see ``suited_to``.
         readout: weight of the readout on the student's memories, with gradients through the window.
         window: w, steps unrolled with gradients from each of the student's own memories.
         lost: a window starts at the teacher's memory in place of the student's where the student is lost: its drift
@@ -39,7 +40,7 @@ class DMTSettings:
         learning_rate: as a multiple of training.learning_rate.
     """
 
-    dynamics: float = 1.0
+    dynamics: float | None = None
     readout: float = 1.0
     window: int = 8
     lost: float | None = 0.5
@@ -48,12 +49,19 @@ class DMTSettings:
     learning_rate: float = 1.0
 
     def __post_init__(self) -> None:
-        for name in ("dynamics", "readout"):
+        for name in ("readout", *(["dynamics"] if self.dynamics is not None else [])):
             at_least(f"dmt.{name}", getattr(self, name), 0)
         at_least("dmt.window", self.window, 1)
         within("dmt.mixing", self.mixing, 0, 1)
         for name in ("share", "learning_rate", *(["lost"] if self.lost is not None else [])):
             more_than(f"dmt.{name}", getattr(self, name), 0)
+
+    def suited_to(self, scored: float) -> "DMTSettings":
+        """The same, with a ``dynamics`` of None filled in for targets of which a share ``scored`` is scored.
+
+        Where most steps are scored, the readout alone teaches the student and the time is better spent on it.
+        """
+        return self if self.dynamics is not None else replace(self, dynamics=0.0 if mostly(scored) else 1.0)
 
 
 class DMT(Method):
@@ -65,34 +73,37 @@ class DMT(Method):
 
     def __init__(self, student: Student, teacher: Teacher, settings: DMTSettings) -> None:
         super().__init__()
-        self.student, self.settings = student, settings
+        self.student, self.settings = student, settings.suited_to(0.0)
         self._teacher = (teacher,)  # in a tuple: it is not trained here
 
     def forward(self, batch: Batch, generator: torch.Generator, progress: float) -> dict[str, Tensor]:
         s, student = self.settings, self.student
         width = min(s.window, batch.length)
-        starts = random_windows(batch.length, width, generator)
+        starts = random_windows(batch.batch_size, batch.length, width, generator).to(batch.inputs.device)
         x, y, mask = (cut(v, starts, width) for v in (batch.inputs, batch.targets, batch.mask))
         with torch.no_grad():
-            labels = self._teacher[0].memories(batch.inputs)
             own = student.rollout(batch.inputs, student.initial_memory(batch.batch_size).detach())
-            drift = dynamics(own[:, 1:], labels[:, 1:]).mean()
-            label, mine = (cut(memories[:, 1:], starts, width) for memories in (labels, own))
-            behind = self._surprise(mine, y) - self._surprise(label, y)
-            ahead = masked_mean(behind, mask).clamp(0, 1)
-            start = own[:, starts].flatten(0, 1)
-            expert = labels[:, starts].flatten(0, 1)
-            lost = self._lost(start, expert, behind, mask)
-            start = torch.where(
-                (lost | self._mixed(len(start), generator, progress, lost))[:, None, None], expert, start
-            )
+            start, label, figures = at_times(own, starts).flatten(0, 1), None, {}
+            if s.dynamics or s.mixing:
+                labels = self._teacher[0].memories(batch.inputs)
+                expert = at_times(labels, starts).flatten(0, 1)
+                label, mine = (cut(memories[:, 1:], starts, width) for memories in (labels, own))
+                behind = self._surprise(mine, y) - self._surprise(label, y)
+                lost = self._lost(start, expert, behind, mask)
+                led = lost | self._mixed(len(start), generator, progress, lost)
+                start = torch.where(led[:, None, None], expert, start)
+                figures = {
+                    "drift": dynamics(own[:, 1:], labels[:, 1:]).mean(),
+                    "ahead": masked_mean(behind, mask).clamp(0, 1),
+                    "lost": lost.float().mean(),
+                }
         predicted = unroll_windows(student, x, start)
-        losses = {
-            "dynamics": dynamics(predicted, label).mean(),
-            "readout": masked_mean(self._surprise(predicted, y), mask),
-        }
-        total = s.dynamics * ahead * losses["dynamics"] + s.readout * losses["readout"]
-        return {"loss": total, **losses, "drift": drift, "ahead": ahead, "lost": lost.float().mean()}
+        losses = {"readout": masked_mean(self._surprise(predicted, y), mask)}
+        total = s.readout * losses["readout"]
+        if label is not None:
+            losses["dynamics"] = dynamics(predicted, label).mean()
+            total = total + (s.dynamics or 0.0) * figures["ahead"] * losses["dynamics"]
+        return {"loss": total, **losses, **figures}
 
     def sequential_flops(self, per_token: float, cell_step: float, length: int) -> float:
         return cell_step * length + per_token * min(self.settings.window, length)

@@ -7,13 +7,13 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from nounroll.batch import Batch
-from nounroll.methods.base import Method
+from nounroll.methods.base import Method, mostly
 from nounroll.nn.norm import rms_normalise
 from nounroll.objectives.dynamics import VARIANCE_FLOOR, dynamics, power_mean
 from nounroll.objectives.readout import masked_mean, negative_log_likelihood
 from nounroll.objectives.uniformity import uniformity
 from nounroll.ranges import at_least, more_than, within
-from nounroll.rollout.windows import random_windows, unroll_windows
+from nounroll.rollout.windows import at_times, cut, random_windows, unroll_windows
 from nounroll.student import Student
 from nounroll.teacher import Teacher
 
@@ -93,7 +93,7 @@ class SMTSettings:
         own readout takes the decoder's place. Where few are, the decoder must look far ahead from every memory,
         and the cell learns single steps, from memories with much noise.
         """
-        suited = _DENSE if scored >= 0.5 else _SPARSE
+        suited = _DENSE if mostly(scored) else _SPARSE
         return replace(self, **{name: value for name, value in suited.items() if getattr(self, name) is None})
 
 
@@ -110,18 +110,15 @@ class SMT(Method):
 
     def forward(self, batch: Batch, generator: torch.Generator, progress: float) -> dict[str, Tensor]:
         s, student = self.settings, self.student
-        times, after, spans, windows = self._labels(batch, generator)
+        times, after, starts, windows = self._labels(batch, generator)
         sampled = self._sample(after, generator)
         variance = sampled.var(dim=0).mean() if len(sampled) > 1 else sampled.new_ones(())
         losses: dict[str, Tensor] = {}
 
-        losses["readout"] = self._readout(after, gather_times(batch.targets, times), gather_times(batch.mask, times))
+        losses["readout"] = self._readout(after, at_times(batch.targets, times), at_times(batch.mask, times))
         source, label = self._gradients(windows[:, :, 0], windows[:, :, 1:])
         source = add_noise(source, s.noise or 0.0, generator)
-        x, y, mask = (
-            gather_times(v, spans.flatten(1)).unflatten(1, spans.shape[1:]).flatten(0, 1)
-            for v in (batch.inputs, batch.targets, batch.mask)
-        )
+        x, y, mask = (cut(v, starts, label.shape[2]) for v in (batch.inputs, batch.targets, batch.mask))
         predicted = unroll_windows(student, x, source.flatten(0, 1))
         losses["dynamics"] = power_mean(dynamics(predicted, label.flatten(0, 1)), s.power)
         explained = 1 - losses["dynamics"].detach() / (variance.detach() + VARIANCE_FLOOR)
@@ -148,22 +145,21 @@ class SMT(Method):
 
     def _labels(
         self, batch: Batch, generator: torch.Generator
-    ) -> tuple[Int[Tensor, "B S"], Float[Tensor, "B S K d"], Int[Tensor, "B W w"], Float[Tensor, "B W w1 K d"]]:
-        """Times t and their labels m_t; the times of windows, and the label before each window and those in it."""
-        length, device = batch.length, batch.inputs.device
+    ) -> tuple[Int[Tensor, "B S"], Float[Tensor, "B S K d"], Int[Tensor, "B W"], Float[Tensor, "B W w1 K d"]]:
+        """Times t and their labels m_t; where windows start, and the label before each window and those in it."""
+        (rows, length), device = batch.inputs.shape[:2], batch.inputs.device
         width, few = min(self.settings.window or 1, length), self.settings.transitions
+        ahead = torch.arange(width + 1, device=device)
         if few is None or few >= length:
+            starts = random_windows(rows, length, width, generator).to(device)
             memories = self.teacher.memories(batch.inputs)
-            starts = random_windows(length, width, generator).to(device)
-            spans = starts[:, None] + torch.arange(width + 1, device=device)
-            windows = memories.index_select(1, spans.flatten()).unflatten(1, spans.shape)
-            times = torch.arange(length, device=device).expand(batch.batch_size, -1)
-            return times, memories[:, 1:], spans[:, :-1].expand(batch.batch_size, -1, -1), windows
-        drawn = torch.rand(batch.batch_size, length - width + 1, generator=generator).argsort(dim=1)
+            times = torch.arange(length, device=device).expand(rows, -1)
+            return times, memories[:, 1:], starts, at_times(memories, starts[..., None] + ahead)
+        drawn = torch.rand(rows, length - width + 1, generator=generator).argsort(dim=1)
         starts = drawn[:, : -(-few // width)].to(device)
-        spans = starts[..., None] + torch.arange(width + 1, device=device)
+        spans = starts[..., None] + ahead
         windows = self.teacher.memories(batch.inputs, spans.flatten(1)).unflatten(1, spans.shape[1:])
-        return spans[..., :-1].flatten(1), windows[:, :, 1:].flatten(1, 2), spans[..., :-1], windows
+        return spans[..., :-1].flatten(1), windows[:, :, 1:].flatten(1, 2), starts, windows
 
     def _gradients(self, before: Tensor, after: Tensor) -> tuple[Tensor, Tensor]:
         """The one place that decides which gradients of the errors reach the teacher.
@@ -189,11 +185,11 @@ class SMT(Method):
         horizon, length = min(self.settings.horizon, batch.length), batch.length
         picks = torch.randint(times.shape[1], (batch.batch_size, self.settings.decoded), generator=generator)
         picks = picks.to(times.device)
-        memory = gather_times(after, picks).flatten(0, 1)
-        span = gather_times(times, picks)[..., None] + torch.arange(horizon, device=times.device)
+        memory = at_times(after, picks).flatten(0, 1)
+        span = at_times(times, picks)[..., None] + torch.arange(horizon, device=times.device)
         inside, span = (span < length).flatten(0, 1), span.clamp(max=length - 1).flatten(1)
         x, y, mask = (
-            gather_times(v, span).unflatten(1, (-1, horizon)).flatten(0, 1)
+            at_times(v, span).unflatten(1, (-1, horizon)).flatten(0, 1)
             for v in (batch.inputs, batch.targets, batch.mask)
         )
         outputs = self.teacher.decoder(memory, x[:, 1:])
@@ -218,8 +214,3 @@ def add_noise(
     noise = (size * torch.randn(memories.shape, generator=generator)).to(memories)
     scale = memories.detach().square().mean(-1, keepdim=True).sqrt()
     return scale * rms_normalise(memories + scale * noise)
-
-
-def gather_times(values: Tensor, times: Int[Tensor, "B S"]) -> Tensor:
-    """values[b, times[b, s]]: (B, T, ...) -> (B, S, ...)."""
-    return values[torch.arange(values.shape[0], device=values.device)[:, None], times]

@@ -7,25 +7,31 @@ from torch import Tensor
 from nounroll.student import Student
 
 
-def window_starts(length: int, width: int, offset: int) -> Int[Tensor, "W"]:
-    """First time step of each window of ``width`` steps, so that together they cover 0 .. length - 1.
+def random_windows(rows: int, length: int, width: int, generator: torch.Generator) -> Int[Tensor, "B W"]:
+    """First time steps of ceil(length / width) windows of ``width`` steps in each row.
 
-    Windows follow each other without overlap, moved back by ``offset`` (0 .. width - 1); the first and
-    the last are pushed inside, so that the start, where memory is m_∅, and the end are always covered.
+    Windows follow each other without overlap from an offset of the row's own, so that gradients end at other times
+    in every batch. The first and the last are pushed inside 0 .. length - 1; that takes one window more than fits,
+    so one is left out at random. Every step, the first and the last too, is covered more often than not.
     """
-    count = -(-(length + offset) // width)
-    return (torch.arange(count) * width - offset).clamp(0, length - width).unique()
+    count = -(-length // width)
+    offset = torch.randint(width, (rows, 1), generator=generator)
+    starts = (torch.arange(count + 1) * width - offset).clamp(0, length - width)
+    left_out = torch.randint(count + 1, (rows, 1), generator=generator)
+    left_out = torch.where(offset == 0, count, left_out)  # nothing was pushed inside: the last one is past the end
+    return starts[torch.arange(count + 1) != left_out].view(rows, count)
 
 
-def random_windows(length: int, width: int, generator: torch.Generator) -> Int[Tensor, "W"]:
-    """``window_starts`` at an offset drawn at random: gradients end at other times in every batch."""
-    return window_starts(length, width, int(torch.randint(width, (), generator=generator)))
+def at_times(values: Shaped[Tensor, "B T *x"], times: Int[Tensor, "B *s"]) -> Shaped[Tensor, "..."]:
+    """values[b, times[b, ...]]."""
+    rows = torch.arange(len(values), device=values.device).view(-1, *[1] * (times.dim() - 1))
+    flat = (rows * values.shape[1] + times.to(values.device)).flatten()
+    return values.flatten(0, 1).index_select(0, flat).unflatten(0, times.shape)  # its gradient is a plain sum
 
 
-def cut(values: Shaped[Tensor, "B T *x"], starts: Int[Tensor, "W"], width: int) -> Shaped[Tensor, "BW width *x"]:
+def cut(values: Shaped[Tensor, "B T *x"], starts: Int[Tensor, "B W"], width: int) -> Shaped[Tensor, "BW width *x"]:
     """The windows of each row, one row each: (B, T, ...) -> (B W, width, ...)."""
-    times = starts.to(values.device)[:, None] + torch.arange(width, device=values.device)
-    return values[:, times].flatten(0, 1)
+    return at_times(values, starts[..., None] + torch.arange(width, device=starts.device)).flatten(0, 1)
 
 
 def unroll_windows(
