@@ -164,7 +164,7 @@ def mutated(recipe: Recipe, random_source: random.Random) -> tuple[dict[str, Any
     if fault == 2 and dotted not in MAY_BE_NULL:
         group[name] = None
         return tree, dotted
-    kind = type(value) if value is not None else int
+    kind = type(value) if value is not None else float  # what is no number is no whole number
     group[name] = random_source.choice(JUNK[kind])
     return tree, dotted
 

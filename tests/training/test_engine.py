@@ -175,6 +175,8 @@ def test_bfloat16_trains_on_the_cpu(cell: str, task: SequenceTask, monkeypatch: 
         "cell.tokens": 2,
         "cell.memory_width": 8,
         "cell.width": 16,
+        "smt.share": 1.0,
+        "dmt.dynamics": 1.0,
         "dmt.window": 3,
         "dmt.lost": 0.5,
         "teacher.width": 16,

@@ -22,7 +22,7 @@ _SAMPLED_MEMORIES = 256  # rows for the statistics of memories
 
 # What suits targets of which few are scored, and of which half or more are. See docs/method.md for the figures.
 _SPARSE = {"decoding": 1.0, "step_readout": 0.0, "window": 1, "noise": 1.0, "share": 1.0}
-_DENSE = {"decoding": 0.0, "step_readout": 1.0, "window": 8, "noise": 0.3, "share": 0.5}
+_DENSE = {"decoding": 0.0, "step_readout": 1.0, "window": 8, "noise": 0.3, "share": 0.33}
 
 
 @dataclass(frozen=True, kw_only=True)
