@@ -13,6 +13,7 @@ from torch import nn
 from helpers import make_student, same_state, state, tiny_recipe, tree_of
 from nounroll.batch import Batch, Categorical
 from nounroll.data.parity import Parity
+from nounroll.data.retrieval import Retrieval
 from nounroll.data.task import SequenceTask
 from nounroll.rollout.evaluate import evaluate, validation_batches
 from nounroll.run import CUSTOM, Run, copy_cell, fit, open_run, open_student, train
@@ -46,6 +47,18 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Run:
 def folder_of(run: Run) -> Path:
     assert run.folder is not None
     return run.folder
+
+
+@pytest.mark.parametrize(
+    ("task", "window", "pull"), [(Parity(), 8, 0.0), (Retrieval(), 1, 1.0)], ids=["dense", "sparse"]
+)
+def test_settings_left_open_are_filled_in_for_the_data_and_written(
+    tmp_path: Path, task: SequenceTask, window: int, pull: float
+) -> None:
+    run = fit(task, length=8, steps=2, out=tmp_path / "run", settings=SMALL)
+    assert (run.recipe.smt.window, run.recipe.dmt.dynamics) == (window, pull)
+    written, _ = open_run(tmp_path / "run")
+    assert (written.smt, written.dmt) == (run.recipe.smt, run.recipe.dmt)
 
 
 # --- what it returns ----------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from helpers import (
     make_teacher,
 )
 from nounroll.batch import Batch, Real, Space
-from nounroll.methods import DMT, dmt
+from nounroll.methods import DMT, DMTSettings, dmt
 from nounroll.methods.dmt import _CLEARLY_WORSE
 from nounroll.objectives.readout import negative_log_likelihood
 from nounroll.rollout.windows import random_windows
@@ -84,7 +84,8 @@ def assert_equals_its_twin(method: DMT, batch: Batch, progress: float) -> dict[s
     ours, parts = method(batch, generator(0, "loss"), progress), twin(method, batch, progress)
     for name, value in parts.items():
         torch.testing.assert_close(ours[name], value, rtol=1e-6, atol=1e-7, check_dtype=False, msg=name)
-    total = method.settings.dynamics * parts["ahead"] * parts["dynamics"] + method.settings.readout * parts["readout"]
+    pull = method.settings.dynamics * (parts["ahead"] if method.settings.only_ahead else 1)
+    total = pull * parts["dynamics"] + method.settings.readout * parts["readout"]
     torch.testing.assert_close(ours["loss"], total, rtol=1e-6, atol=1e-7, check_dtype=False)
     assert_same_gradients(ours["loss"], total, method.student)
     return ours
@@ -96,6 +97,7 @@ def assert_equals_its_twin(method: DMT, batch: Batch, progress: float) -> dict[s
         ("mlp", {"window": 3}, 0.5),
         ("gru", {"window": 1}, 0.5),
         ("lstm", {"window": 100}, 0.5),
+        ("mlp", {"window": 3, "only_ahead": False}, 0.5),
         ("mlp", {"window": 3, "mixing": 0.7}, 0.1),
         ("mlp", {"window": 3, "mixing": 0.7}, 0.6),
     ],
@@ -121,6 +123,15 @@ def test_the_teacher_is_followed_as_far_as_it_is_ahead(monkeypatch: pytest.Monke
     ahead = min(max(better, 0.0), 1.0)
     torch.testing.assert_close(losses["ahead"].item(), ahead)
     torch.testing.assert_close(losses["loss"] - 0.6 * losses["readout"], 0.8 * ahead * losses["dynamics"])
+
+
+def test_without_a_pull_the_teacher_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    method, batch = make(dynamics=0.0), make_batch(B, T)
+    monkeypatch.setattr(method._teacher[0], "memories", None)
+    losses = method(batch, generator(0, "loss"), 0.5)
+    assert losses.keys() == {"loss", "readout"}
+    with pytest.raises(TypeError):  # the control: with one it is asked
+        make_dmt(method.student, method._teacher[0], dynamics=1.0)(batch, generator(0, "loss"), 0.5)
 
 
 @pytest.mark.parametrize("space", [SYMBOLS, Real(2)], ids=str)
@@ -260,3 +271,8 @@ def test_drift_is_a_figure_not_a_loss() -> None:
 
 def test_it_must_not_hand_over_a_worse_student() -> None:
     assert make().improves_only
+
+
+def test_the_pull_is_filled_in_for_the_data_unless_it_was_set() -> None:
+    assert [DMTSettings().suited_to(scored).dynamics for scored in (0.0, 0.49, 0.5, 1.0)] == [1.0, 1.0, 0.0, 0.0]
+    assert DMTSettings(dynamics=0.3).suited_to(1.0).dynamics == 0.3

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from helpers import (
     make_teacher,
 )
 from nounroll.batch import Batch, Real, Space
-from nounroll.methods import SMT
+from nounroll.methods import SMT, SMTSettings
 from nounroll.methods.smt import add_noise, scale_gradient
 from nounroll.objectives.dynamics import VARIANCE_FLOOR
 from nounroll.objectives.readout import negative_log_likelihood
@@ -428,3 +429,18 @@ def test_other_losses_reach_the_teacher_whatever_the_dynamics_loss_may() -> None
 def test_it_hands_over_the_student_as_it_is() -> None:
     student = make_student()
     assert not make_smt(student, make_teacher(student)).improves_only
+
+
+# --- settings that depend on the data -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("scored", "window", "share"), [(0.0, 1, 1.0), (0.49, 1, 1.0), (0.5, 8, 0.33), (1.0, 8, 0.33)])
+def test_what_is_left_open_is_filled_in_for_the_data(scored: float, window: int, share: float) -> None:
+    suited = SMTSettings().suited_to(scored)
+    assert (suited.window, suited.share) == (window, share)
+    assert [f.name for f in fields(suited) if getattr(suited, f.name) is None] == ["transitions"]
+
+
+def test_what_was_set_stays() -> None:
+    mine = SMTSettings(window=3, decoding=0.5, noise=0.0, share=2.0, step_readout=0.1)
+    assert mine.suited_to(1.0) == mine.suited_to(0.0) == mine

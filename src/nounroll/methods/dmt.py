@@ -23,11 +23,11 @@ class DMTSettings:
     """Weights and sizes of the DMT loss (arXiv 2606.06479, Eq. 6; windows and the readout term are ours).
 
     Args:
-        dynamics: weight of the regression to the teacher's memories, times how far the teacher is ahead: by how many
-            nats a scored element its memories read out better than the student's on this batch, within 0 and 1.
-            A teacher that is behind would hold the student back (cf. the Q-filter of Nair et al. 2018,
-            arXiv 1709.10089). 0 leaves the teacher out, and ``lost`` with it. None is filled in for the data:
-            see ``suited_to``.
+        dynamics: weight of the regression to the teacher's memories. 0 leaves the teacher out, and ``lost`` with it.
+            None is filled in for the data: see ``suited_to``.
+        only_ahead: multiply that weight by how far the teacher is ahead: by how many nats a scored element its memories
+            read out better than the student's on this batch, within 0 and 1. A teacher that is behind would hold
+            the student back (cf. the Q-filter of Nair et al. 2018, arXiv 1709.10089). False is the paper's.
         readout: weight of the readout on the student's memories, with gradients through the window.
         window: w, steps unrolled with gradients from each of the student's own memories.
         lost: a window starts at the teacher's memory in place of the student's where the student is lost: its drift
@@ -41,6 +41,7 @@ class DMTSettings:
     """
 
     dynamics: float | None = None
+    only_ahead: bool = True
     readout: float = 1.0
     window: int = 8
     lost: float | None = 0.5
@@ -102,7 +103,8 @@ class DMT(Method):
         total = s.readout * losses["readout"]
         if label is not None:
             losses["dynamics"] = dynamics(predicted, label).mean()
-            total = total + (s.dynamics or 0.0) * figures["ahead"] * losses["dynamics"]
+            pull = (figures["ahead"] if s.only_ahead else 1.0) * (s.dynamics or 0.0)
+            total = total + pull * losses["dynamics"]
         return {"loss": total, **losses, **figures}
 
     def sequential_flops(self, per_token: float, cell_step: float, length: int) -> float:
