@@ -47,6 +47,7 @@ AT_LEAST_2 = ["retrieval.values", "copy.symbols", "modular_sum.modulus", "modula
 AT_LEAST_2 += ["stack.symbols", "keys_values.values", "recency_primacy.symbols"]
 AT_LEAST_1 = ["stack.depth", "keys_values.keys", "tinystories.stories", "array.symbols"]
 FRACTIONS = ["parity.scored", "modular_sum.scored", "stack.tops", "recency_primacy.scored"]
+MNISTS = ["mnist", "fashion_mnist", "mnist_5k"]
 
 TASK_OPTIONS: list[tuple[str, object, str]] = [
     *((name, value, "it must be at least 2") for name in AT_LEAST_2 for value in (1, -3)),
@@ -58,8 +59,9 @@ TASK_OPTIONS: list[tuple[str, object, str]] = [
     *(("keys_values.queries", value, "it must be between 1 and 8") for value in (0, 9)),
     *(("keys_values.gap_power", value, "it must be more than 0") for value in (0.0, -1.5)),
     ("recency_primacy.distance", -1, "it must be at least 0"),
-    *(("mnist.levels", value, "it must be between 2 and 256") for value in (1, 257)),
-    ("mnist.side", 10, "it must be one of 28, 14, 7"),
+    *((f"{kind}.levels", value, "it must be between 2 and 256") for kind in MNISTS for value in (1, 257)),
+    *((f"{kind}.side", 10, "it must be one of 28, 14, 7") for kind in MNISTS),
+    *(("strokes.side", value, "it must be between 4 and 256") for value in (3, 257)),
 ]
 
 

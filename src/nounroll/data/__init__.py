@@ -25,6 +25,9 @@ TASKS: dict[str, str] = {
     "array": "nounroll.data.arrays:TokenArray",
     "digits": "nounroll.data.digits:Digits",
     "mnist": "nounroll.data.mnist:MNIST",
+    "mnist_5k": "nounroll.data.mnist_5k:MNIST5k",
+    "fashion_mnist": "nounroll.data.fashion_mnist:FashionMNIST",
+    "strokes": "nounroll.data.strokes:Strokes",
     "tinystories": "nounroll.data.tinystories:TinyStories",
     "series": "nounroll.data.csv_series:Series",
 }

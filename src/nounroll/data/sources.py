@@ -2,9 +2,11 @@
 
 import gzip
 import importlib
+import importlib.metadata
 import os
 import re
 import zlib
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +52,18 @@ def optional(module: str, task: str, extra: str) -> Any:
     except ImportError:
         package = module.partition(".")[0]
         raise ValueError(f"task {task} needs the package {package}; pip install nounroll[{extra}]") from None
+
+
+def packaged(package: str, pattern: str, task: str, extra: str) -> list[Path]:
+    """The data files that an installed package ships, by name; the package itself is not imported."""
+    try:
+        files = importlib.metadata.files(package) or []
+    except importlib.metadata.PackageNotFoundError:
+        raise ValueError(f"task {task} needs the package {package}; pip install nounroll[{extra}]") from None
+    found = sorted(Path(str(file.locate())) for file in files if fnmatchcase(file.name, pattern))
+    if not found:
+        raise ValueError(f"task {task} needs {pattern} of the package {package}; this version of it has none")
+    return found
 
 
 def hub(task: str, name: str, split: str) -> Any:

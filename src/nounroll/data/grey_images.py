@@ -1,0 +1,121 @@
+"""Grey images of 28x28 pixels in the file forms of MNIST, which other data sets share."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from jaxtyping import Int, UInt8
+
+from nounroll.data.checks import whole_number
+from nounroll.data.images import PixelImages, average_pool, quantise
+from nounroll.data.rows import held_out_rows
+from nounroll.data.sources import existing, hub, optional, read_bytes, tables
+
+_SIDE = 28
+_SIDES = (28, 14, 7)
+_IDX_HEADER = b"\0\0\x08\x03"  # unsigned bytes, three dimensions
+
+Parts: TypeAlias = tuple[UInt8[np.ndarray, "N 28 28"], Int[np.ndarray, "M"]]  # all images, numbers of those held out
+
+
+class GreyImages(PixelImages):
+    """Images of 28x28 bytes, shrunk to ``side`` and quantised to ``levels``, in raster order.
+
+    ::
+
+        inputs    START  p_0  p_1  ...  p_{T-2}        START = levels, T <= side * side
+        targets   p_0    p_1  p_2  ...  p_{T-1}
+
+    Args:
+        kind: the task, as recipes name it.
+        levels: number of grey levels, 2 to 256.
+        side: 28, or 14 or 7 to average squares of 2x2 or 4x4 pixels.
+        load: gives the images and the numbers of those held out; asked once the other options are checked.
+    """
+
+    def __init__(self, *, kind: str, levels: int, side: int, load: Callable[[], Parts]) -> None:
+        whole_number(f"{kind}.levels", levels, 2, 256)
+        if side not in _SIDES or not isinstance(side, int):
+            raise ValueError(f"{kind}.side is {side!r}; it must be one of 28, 14, 7")
+        images, held_out = load()
+        small = quantise(average_pool(images, side), levels)
+        super().__init__(images=small, held_out=held_out, levels=levels, name=kind)
+
+
+def from_hub_or(path: str | Path | None, kind: str, name: str) -> Parts:
+    """The data set ``name`` of the hub, or local files when there is a path."""
+    if path is not None:
+        return from_path(path, kind)
+    return _joined(*(_pictures(kind, name, hub(kind, name, part)) for part in ("train", "test")))
+
+
+def from_path(path: str | Path, kind: str) -> Parts:
+    """Local files: the test images are held out, or a fixed random tenth where there are none.
+
+    Args:
+        path: a folder with the IDX files ``train-images-idx3-ubyte`` and ``t10k-images-idx3-ubyte`` (``.gz`` or not),
+            a .csv or .csv.gz file of 784 pixels and the label a line, a .parquet or .arrow file of the hub's form
+            (column "image"), or a folder of those.
+        kind: the task, for errors.
+    """
+    found = existing(f"{kind}.path", path)
+    name = f"{kind}.path '{path}'"
+    idx = [sorted(found.glob(f"{part}-images*idx3-ubyte*")) for part in ("train", "t10k")] if found.is_dir() else []
+    if any(idx):
+        if not all(idx):
+            raise ValueError(f"{kind}.path is '{path}'; it must hold both train-images-* and t10k-images-* IDX files")
+        return _joined(*(_read_idx(kind, files[0]) for files in idx))
+    if found.name.endswith((".csv", ".csv.gz")):
+        images = _read_csv(kind, found)
+    else:
+        parts = {part: _pictures(kind, name, table) for part, table in tables(kind, found, ("image",)).items()}
+        if "validation" in parts:
+            return _joined(parts["train"], parts["validation"])
+        images = parts["train"]
+    return images, held_out_rows(name, len(images))
+
+
+def _joined(train: np.ndarray, held_out: np.ndarray) -> Parts:
+    return np.concatenate([train, held_out]), np.arange(len(train), len(train) + len(held_out))
+
+
+def _pictures(kind: str, name: str, table: Any) -> UInt8[np.ndarray, "N 28 28"]:
+    """The column "image" of a ``datasets.Dataset``, as grey bytes."""
+    grey = optional("datasets", kind, "data").Image(mode="L")
+    try:
+        images = [np.asarray(image) for image in table.cast_column("image", grey)["image"]]
+    except Exception as error:  # what is not an image fails in Arrow, in datasets or in Pillow
+        raise ValueError(f"{name} has a column 'image' that does not hold images ({type(error).__name__})") from None
+    for row, image in enumerate(images):
+        if image.shape != (_SIDE, _SIDE):
+            raise ValueError(f"{name} has an image of shape {image.shape} in row {row}; it must be (28, 28)")
+    return np.array(images, dtype=np.uint8).reshape(-1, _SIDE, _SIDE)
+
+
+def _read_idx(kind: str, path: Path) -> UInt8[np.ndarray, "N 28 28"]:
+    data = read_bytes(f"{kind}.path", path)
+    count, height, width = np.frombuffer(data[4:16].ljust(12, b"\0"), dtype=">u4").tolist()
+    if data[:4] != _IDX_HEADER or (height, width) != (_SIDE, _SIDE) or len(data) != 16 + count * _SIDE * _SIDE:
+        raise ValueError(f"{kind}.path holds '{path}'; it is not an IDX file of 28x28 bytes an image, or is cut short")
+    return np.frombuffer(data, dtype=np.uint8, offset=16).reshape(count, _SIDE, _SIDE)
+
+
+def _read_csv(kind: str, path: Path) -> UInt8[np.ndarray, "N 28 28"]:
+    text = read_bytes(f"{kind}.path", path)
+    if not text.strip():
+        raise ValueError(f"{kind}.path is '{path}'; the file is empty")
+    try:
+        table = np.loadtxt(io.BytesIO(text), delimiter=",", dtype=np.float32, ndmin=2)
+    except ValueError as error:  # NumPy names the row
+        raise ValueError(f"{kind}.path is '{path}'; {str(error).splitlines()[0]}") from None
+    if table.shape[1] != _SIDE * _SIDE + 1:
+        raise ValueError(f"{kind}.path is '{path}' with {table.shape[1]} columns; 784 pixels and the label are needed")
+    pixels = table[:, :-1]
+    bad = np.argwhere(~((pixels >= 0) & (pixels <= 255)))
+    if len(bad):
+        row, column = (int(i) for i in bad[0])
+        where = f"row {row + 1}, column {column + 1}"
+        raise ValueError(f"{kind}.path is '{path}' with {pixels[row, column]} at {where}; pixels are 0..255")
+    return pixels.astype(np.uint8).reshape(-1, _SIDE, _SIDE)
