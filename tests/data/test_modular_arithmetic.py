@@ -36,12 +36,14 @@ def test_every_sequence_follows_one_rule(modulus: int, length: int, seed: int, d
 
 def test_the_optimum_pays_for_the_rule_once() -> None:
     """2 ln n nats and 2 (1 - 1 / n) errors a sequence, when n is prime."""
-    batch = draw(ModularArithmetic(), 4000, 32, 0, "train")
+    batch = draw(ModularArithmetic(), 4000, 64, 0, "train")
     optimum, answers = ModularArithmetic().optimum(batch.inputs), batch.targets[:, ::2, None]
     right = optimum.gather(2, answers)[..., 0]
     assert float(-right[:, 0].log().mean()) == pytest.approx(math.log(7))  # nothing is known at first
     assert float(-right.log().sum(1).mean()) == pytest.approx(2 * math.log(7), rel=0.02)
     assert float((1 - right).sum(1).mean()) == pytest.approx(2 * (1 - 1 / 7), rel=0.02)
+    assert float(right.mean()) == pytest.approx(0.946, abs=0.002)  # what its recipe says
+    assert float(-right.log().mean()) == pytest.approx(0.122, abs=0.003)
 
 
 def test_the_picture() -> None:

@@ -73,6 +73,11 @@ def describe(kind: str) -> tuple[str, list[Option]]:
     return (inspect.getdoc(task) or "").partition("\n")[0], options
 
 
+def document(kind: str) -> str:
+    """All that is said about the task: its picture, its optimum where there is one, what its options mean."""
+    return inspect.getdoc(_load(kind)) or ""
+
+
 def _load(kind: str) -> type["SequenceTask"]:
     if kind not in TASKS:
         raise ValueError(f"task.kind is {kind!r}; it must be one of {', '.join(TASKS)}")
