@@ -94,9 +94,11 @@ class _Lines(BasePen):
 
 def _frame(root: ElementTree.Element) -> tuple[Float[np.ndarray, "2"], float]:
     """The upper left corner of the picture, and the length of its longer side."""
-    box = root.get("viewBox", f"0 0 {root.get('width')} {root.get('height')}")
-    x, y, width, height = map(float, box.replace(",", " ").split())
-    return np.array([x, y]), max(width, height)
+    box = root.get("viewBox") or f"0 0 {root.get('width')} {root.get('height')}"
+    numbers = [float(number) for number in box.replace(",", " ").split() if number != "None"]
+    if len(numbers) != 4 or not min(numbers[2:]) > 0:
+        raise ValueError(f"it needs a viewBox, or width and height, and has {numbers}")
+    return np.array(numbers[:2]), max(numbers[2:])
 
 
 def _check_groups(root: ElementTree.Element) -> None:
