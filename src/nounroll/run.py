@@ -33,6 +33,7 @@ from nounroll.recipe import Recipe, load, parse
 from nounroll.rollout.evaluate import evaluate, validation_batches
 from nounroll.student import Student
 from nounroll.teacher import Teacher, build_teacher
+from nounroll.training import checkpoint
 from nounroll.training.loop import Link, Loop
 
 CUSTOM = "custom"  # the kind of a task that is an object of the user's
@@ -213,6 +214,28 @@ def open_student(folder: str | Path) -> tuple[Recipe, SequenceTask, Student]:
     return recipe, data.build(recipe.task.kind, recipe.task.options), Student.from_pretrained(folder / "student")
 
 
+def open_teacher(folder: str | Path, student: Student) -> Teacher | None:
+    """The teacher of the student in a run's folder, in evaluation mode; None where there is none.
+
+    A run of bptt alone has no teacher, and a folder whose checkpoints were removed keeps none.
+
+    Raises:
+        ValueError: the folder holds no run, or its newest checkpoint is damaged or not of its recipe.
+    """
+    recipe, folder = open_run(folder)
+    newest = checkpoint.newest(folder / "checkpoints")
+    if "smt" not in parse_chain(recipe.method) or newest is None:
+        return None
+    with torch.random.fork_rng(devices=[]):
+        teacher = build_teacher(recipe.teacher, student.inputs, student.targets, student.cell)
+    try:
+        teacher.load_state_dict(checkpoint.read(newest)[0]["teacher"])
+    except (KeyError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise checkpoint.CheckpointError(f"{newest} does not fit the run's recipe: {reason}") from error
+    return teacher.eval()
+
+
 def _link(name: str, recipe: Recipe, student: Student, teacher: Teacher | None) -> Link:
     settings: Any = getattr(recipe, name)
     method: Method
@@ -276,4 +299,4 @@ def copy_cell(cell: str | nn.Module) -> str | nn.Module:
     return cell if isinstance(cell, str) else copy.deepcopy(cell)
 
 
-__all__ = ["CUSTOM", "Run", "copy_cell", "fit", "open_run", "open_student", "plan", "train"]
+__all__ = ["CUSTOM", "Run", "copy_cell", "fit", "open_run", "open_student", "open_teacher", "plan", "train"]

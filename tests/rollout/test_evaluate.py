@@ -10,7 +10,7 @@ from nounroll.batch import Batch, Categorical
 from nounroll.data.parity import Parity
 from nounroll.data.retrieval import Retrieval
 from nounroll.data.task import SequenceTask
-from nounroll.rollout.evaluate import evaluate, validation_batches
+from nounroll.rollout.evaluate import evaluate, evaluate_teacher, validation_batches
 from own_parts import Echo, RunningMean
 
 
@@ -47,6 +47,17 @@ def test_real_targets_by_hand() -> None:
     means = student.readout(student.rollout(batch.inputs)[:, 1:])[..., :2]
     assert metrics["rmse"] == pytest.approx(float((means - batch.targets).square().mean().sqrt()), rel=1e-5)
     assert metrics.keys() == {"loss", "bits", "rmse"}
+
+
+def test_a_teacher_is_read_by_the_students_readout() -> None:
+    task = Echo()
+    student = make_student(inputs=task.inputs, targets=task.targets, dtype=torch.float32)
+    batches = validation_batches(task, 70, 6, seed=0)
+    assert evaluate_teacher(student, batches, student.rollout) == evaluate(student, batches)
+    teacher = make_teacher(student, dtype=torch.float32)
+    found = evaluate_teacher(student, batches, teacher.memories)
+    assert found.keys() == {"loss", "bits", "accuracy"}
+    assert found != evaluate(student, batches)
 
 
 def test_a_batch_cut_in_two_gives_the_same_figures() -> None:

@@ -12,24 +12,38 @@ from nounroll.cli.terminal import metrics_table
 def evaluate(run: Path, *, sequences: int = 256) -> dict[str, Any]:
     """Measure a trained network on held-out sequences.
 
-    It starts from its empty memory and reads each sequence once; no teacher is involved.
+    It starts from its empty memory and reads each sequence once; no teacher is involved. Where the run's folder has
+    a teacher, its memories of the same sequences are read by the same readout and stand beside it.
 
     Args:
         run: the run's folder.
         sequences: how many; 256 when left out.
     """
     from nounroll.rollout import evaluate as rollout
-    from nounroll.run import open_student
+    from nounroll.run import open_student, open_teacher
 
     if sequences < 1:
         raise ValueError(f"--sequences is {sequences}; it must be at least 1")
     recipe, task, student = open_student(run)
     batches = rollout.validation_batches(task, sequences, recipe.length, recipe.training.seed, stream="test")
-    metrics = rollout.evaluate(student, batches)
-    finite = {name: value if math.isfinite(value) else None for name, value in metrics.items()}
-    return {"run": str(run), "sequences": sequences, "length": recipe.length, "metrics": finite}
+    teacher = open_teacher(run, student)
+    beside = None if teacher is None else rollout.evaluate_teacher(student, batches, teacher.memories)
+    return {
+        "run": str(run),
+        "sequences": sequences,
+        "length": recipe.length,
+        "metrics": _finite(rollout.evaluate(student, batches)),
+        "teacher": None if beside is None else _finite(beside),
+    }
 
 
 def show(result: dict[str, Any], console: Console) -> None:
     console.print(f"{result['run']}: {result['sequences']} held-out sequences of {result['length']} steps")
     console.print(metrics_table(result["metrics"]))
+    if result["teacher"] is not None:
+        console.print("its teacher's memories, read by the same readout:")
+        console.print(metrics_table(result["teacher"]))
+
+
+def _finite(metrics: dict[str, float]) -> dict[str, float | None]:
+    return {name: value if math.isfinite(value) else None for name, value in metrics.items()}

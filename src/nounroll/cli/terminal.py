@@ -2,7 +2,7 @@
 
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -34,6 +34,12 @@ def metrics_table(metrics: Mapping[str, Any]) -> Table:
     for name, value in metrics.items():
         table.add_row(name, figure(name, value))
     return table
+
+
+def last_warning(history: Sequence[Mapping[str, Any]]) -> str:
+    """What the last evaluation of a run found wrong; nothing when it was well."""
+    last = next((record for record in reversed(history) if record["event"] == "evaluation"), {})
+    return last.get("warning", "")
 
 
 @contextmanager

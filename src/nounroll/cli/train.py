@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.console import Console
 
-from nounroll.cli.terminal import metrics_table, note, stop_on_signal, watched
+from nounroll.cli.terminal import last_warning, metrics_table, note, stop_on_signal, watched
 
 
 def train(
@@ -58,6 +58,8 @@ def run_in(folder: Path, recipe: Any, resume: bool = False) -> dict[str, Any]:
         done = run.train(recipe, folder=folder, resume=resume, progress=watched(), stop=stop)
     if not done.finished:
         note(f"nounroll: stopped after {done.metrics['steps']:,} steps; go on with: nounroll resume {folder}")
+    if warning := last_warning(done.history):
+        note(f"nounroll: {warning}")
     return {"run": str(folder), "finished": done.finished, "metrics": done.metrics}
 
 

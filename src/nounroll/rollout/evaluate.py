@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from nounroll.batch import Batch, Categorical
@@ -41,23 +42,55 @@ def evaluate(
         drift: mean square distance of the student's memories to the teacher's (with ``labels``).
     """
     device = student.empty_memory.device
-    total, scored, hit, drift, memories_seen = 0.0, 0, 0.0, 0.0, 0
+    score, drift, memories_seen = _Score(student), 0.0, 0
     for batch in (b.to(device) for b in batches):
-        memories = student.rollout(batch.inputs)
-        outputs = student.readout(memories[:, 1:])
-        losses = negative_log_likelihood(student.targets, outputs, batch.targets)
-        total += float(losses[batch.mask].double().sum())
-        hit += float(hits(student.targets, outputs, batch.targets)[batch.mask].double().sum())
-        scored += int(batch.mask.sum())
+        memories = student.rollout(batch.inputs)[:, 1:]
+        score.add(batch, memories)
         if labels is not None:
-            drift += float(dynamics(memories[:, 1:], labels(batch.inputs)[:, 1:]).double().sum())
+            drift += float(dynamics(memories, labels(batch.inputs)[:, 1:]).double().sum())
             memories_seen += batch.batch_size * batch.length
-    loss = total / max(scored, 1)
-    metrics = {"loss": loss, "bits": loss / math.log(2)}
-    if isinstance(student.targets, Categorical):
-        metrics["accuracy"] = hit / max(scored, 1)
-    else:
-        metrics["rmse"] = math.sqrt(max(-hit, 0.0) / max(scored, 1) / student.targets.d)
+    metrics = score.metrics()
     if labels is not None:
         metrics["drift"] = drift / max(memories_seen, 1)
     return metrics
+
+
+@torch.no_grad()
+def evaluate_teacher(student: Student, batches: list[Batch], labels: Callable[[Tensor], Tensor]) -> dict[str, float]:
+    """Measure a teacher: the student's own readout on the teacher's memories of the same sequences.
+
+    Args:
+        student: whose readout it is.
+        batches: held-out sequences.
+        labels: the teacher's ``memories``.
+
+    Returns:
+        loss, bits, and accuracy or rmse, as in ``evaluate``. A student that has a lower loss is past its teacher.
+    """
+    score = _Score(student)
+    for batch in (b.to(student.empty_memory.device) for b in batches):
+        score.add(batch, labels(batch.inputs)[:, 1:])
+    return score.metrics()
+
+
+class _Score:
+    """Sums over the scored elements."""
+
+    def __init__(self, student: Student) -> None:
+        self.student = student
+        self.loss, self.hits, self.scored = 0.0, 0.0, 0
+
+    def add(self, batch: Batch, memories: Float[Tensor, "B T K d"]) -> None:
+        space, outputs = self.student.targets, self.student.readout(memories)
+        losses = negative_log_likelihood(space, outputs, batch.targets)
+        self.loss += float(losses[batch.mask].double().sum())
+        self.hits += float(hits(space, outputs, batch.targets)[batch.mask].double().sum())
+        self.scored += int(batch.mask.sum())
+
+    def metrics(self) -> dict[str, float]:
+        space, scored = self.student.targets, max(self.scored, 1)
+        loss = self.loss / scored
+        if isinstance(space, Categorical):
+            return {"loss": loss, "bits": loss / math.log(2), "accuracy": self.hits / scored}
+        rmse = math.sqrt(max(-self.hits, 0.0) / scored / space.d)
+        return {"loss": loss, "bits": loss / math.log(2), "rmse": rmse}

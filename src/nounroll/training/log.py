@@ -27,17 +27,24 @@ class MetricsFile:
         self.kept: list[dict[str, Any]] = []
         if path is None:
             return
-        for line in path.read_text().splitlines()[:keep] if path.is_file() else []:
-            try:
-                self.kept.append(json.loads(line))
-            except json.JSONDecodeError:  # the line that the machine died in
-                break
+        self.kept = read_records(path)[:keep]
         path.write_text("".join(json.dumps(record) + "\n" for record in self.kept))
 
     def write(self, record: dict[str, Any]) -> None:
         if self.path is not None:
             with self.path.open("a") as file:
                 file.write(json.dumps(record) + "\n")
+
+
+def read_records(path: Path) -> list[dict[str, Any]]:
+    """The records of metrics.jsonl, as far as they are whole; none where there is no such file."""
+    records = []
+    for line in path.read_text().splitlines() if path.is_file() else []:
+        try:
+            records.append(json.loads(line))
+        except json.JSONDecodeError:  # the line that the machine died in
+            break
+    return records
 
 
 class Bar:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from nounroll.data.task import SequenceTask, draw
 from nounroll.methods.base import Method
+from nounroll.rollout import collapse
 from nounroll.rollout.evaluate import evaluate, validation_batches
 from nounroll.seeding import generator
 from nounroll.student import Student
@@ -100,6 +101,7 @@ class Loop:
         self.validation = validation_batches(task, settings.evaluation_sequences, length, settings.seed)
         self.stages = [n for n in lengths(settings, length) if n == length or _can_sample(task, n)]
         self.engine = Engine(settings, {"student": student, **({} if teacher is None else {"teacher": teacher})})
+        self.warning = ""  # what the last evaluation found wrong, in a few words
         self._best: dict[str, Tensor] = {}
 
     # -- the loop ---------------------------------------------------------------------------------
@@ -155,7 +157,7 @@ class Loop:
             now = progress()
             if losses and (c.step % s.log_every == 0 or now >= 1):
                 self._log("train", link, now, length=length, rate=rate, **losses)
-            bar.update(now, _status(losses, c))
+            bar.update(now, f"{_status(losses, c)}  {self.warning}")
             if now >= (c.evaluations + 1) / s.evaluations and now < 1:
                 self._evaluate(link, now)
                 c.evaluations = int(now * s.evaluations)
@@ -208,11 +210,20 @@ class Loop:
     def _evaluate(self, link: Link, progress: float) -> None:
         link.method.finish()
         metrics = self.measure()
-        self._log("evaluation", link, progress, **metrics)
+        memories = self._guard()
+        self._log("evaluation", link, progress, **metrics, **memories)
         if metrics["loss"] <= self.counters.best and math.isfinite(metrics["loss"]):
             self.counters.best = metrics["loss"]
             if link.method.improves_only:
                 self._best = {name: t.detach().clone() for name, t in self.student.state_dict().items()}
+
+    def _guard(self) -> dict[str, Any]:
+        """Figures of the teacher's memories, and a warning where they have collapsed: the bar shows it too."""
+        if self.teacher is None:
+            return {}
+        found = collapse.guard(self.student, self.teacher, self.validation[0])
+        self.warning = collapse.warning(found)
+        return {**found, **({"warning": self.warning} if self.warning else {})}
 
     def _log(self, event: str, link: Link, progress: float, **values: Any) -> None:
         c = self.counters
