@@ -1,0 +1,169 @@
+"""Everything that can be said of a trained student, and of its teacher where there is one."""
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nounroll.analysis.drift import Drift, drift
+from nounroll.analysis.geometry import Geometry, geometry
+from nounroll.analysis.gradients import Gradients, bptt_gradients, smt_gradients
+from nounroll.analysis.horizon import Positions, by_position, by_steps_ahead
+from nounroll.analysis.leak import leak
+from nounroll.analysis.lengths import AtLength, by_length
+from nounroll.analysis.refit import refit
+from nounroll.analysis.trajectories import trajectories
+from nounroll.batch import Batch, Categorical, Space
+from nounroll.data.task import SequenceTask
+from nounroll.rollout.collapse import guard, spectrum, spread
+from nounroll.rollout.evaluate import evaluate, evaluate_teacher, validation_batches
+from nounroll.student import Student
+from nounroll.teacher import Teacher
+
+_GRADIENT_ROWS = 16  # sequences whose gradients are measured
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A student, or its teacher, on the held-out sequences.
+
+    Attributes:
+        metrics: loss, bits, and accuracy or rmse.
+        positions: the same by time step.
+        ahead: loss of the teacher's decoder from these memories, by steps ahead; None without a decoder.
+        gradients: |dL/dm_t|: for the student what BPTT would send through its rollout, for the teacher what SMT sends
+            to its memories.
+        variance, rank: see ``nounroll.rollout.collapse.Spread``.
+        spectrum: eigenvalues of the covariance of memories, largest first, as shares of the variance.
+    """
+
+    metrics: dict[str, float]
+    positions: Positions
+    ahead: list[float | None] | None
+    gradients: Gradients
+    variance: float
+    rank: float
+    spectrum: list[float]
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What ``analyze`` returns. ``to_dict`` gives plain values for JSON.
+
+    Attributes:
+        length: T, in time steps.
+        sequences: held-out sequences.
+        guess: loss, bits, and accuracy or rmse, of the best constant answer to these sequences.
+        student: by its own rollout from m_∅.
+        teacher: by the same readout, on the teacher's memories; None where there is no teacher.
+        refitted: metrics of the teacher's memories by a readout that was fitted to them (see ``refit``).
+        drift: None without a teacher, like ``explained`` and ``leak``.
+        explained: share of the variance of the teacher's memories that one step of the cell explains.
+        leak: how much the teacher's memories depend on the future; 0, or a rounding error.
+        geometry: memories in two dimensions.
+        lengths: both at T, 2 T, 4 T and 8 T, as far as the task goes.
+    """
+
+    length: int
+    sequences: int
+    guess: dict[str, float]
+    student: Measured
+    teacher: Measured | None
+    refitted: dict[str, float] | None
+    drift: Drift | None
+    explained: float | None
+    leak: float | None
+    geometry: Geometry
+    lengths: list[AtLength]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Nested dicts and lists; None for what is not finite."""
+        return _plain(dataclasses.asdict(self))
+
+
+def analyze(
+    student: Student,
+    teacher: Teacher | None,
+    task: SequenceTask,
+    *,
+    length: int,
+    sequences: int = 64,
+    horizon: int = 32,
+    seed: int = 0,
+) -> Analysis:
+    """Analyse a student on held-out sequences that training never looked at.
+
+    Args:
+        student: trained or not, on the CPU.
+        teacher: its own; None after bptt alone.
+        task: source of the sequences.
+        length: T, in time steps.
+        sequences: how many.
+        horizon: steps ahead that the teacher's decoder is asked for.
+        seed: of the run, so that the sequences are those of its last figures.
+
+    Raises:
+        ValueError: the task has no sequences of that length.
+    """
+    batches = validation_batches(task, sequences, length, seed, stream="test")
+    seen = trajectories(student, teacher, batches)
+    some = seen.batch.rows(0, _GRADIENT_ROWS)
+    decoder = None if teacher is None else teacher.decoder
+
+    def measured(metrics: dict[str, float], memories: Tensor, gradients: Gradients) -> Measured:
+        found = spread(memories[:, 1:].flatten(0, 1))
+        return Measured(
+            metrics,
+            by_position(student, memories, seen.batch),
+            None if decoder is None else by_steps_ahead(student, decoder, memories, seen.batch, horizon),
+            gradients,
+            found.variance,
+            found.rank,
+            spectrum(memories[:, 1:].flatten(0, 1)).tolist(),
+        )
+
+    own = measured(evaluate(student, batches), seen.own, bptt_gradients(student, some))
+    beside = refitted = None
+    if teacher is not None and seen.labels is not None:
+        gradients = smt_gradients(student, seen.labels[:_GRADIENT_ROWS], some)
+        beside = measured(evaluate_teacher(student, batches, teacher.memories), seen.labels, gradients)
+        reader = refit(student, teacher, task, length, seed)
+        refitted = evaluate_teacher(reader, batches, teacher.memories)
+    return Analysis(
+        length=length,
+        sequences=sequences,
+        guess=constant_guess(student.targets, seen.batch),
+        student=own,
+        teacher=beside,
+        refitted=refitted,
+        drift=None if seen.labels is None else drift(seen.own, seen.labels),
+        explained=None if teacher is None else guard(student, teacher, seen.batch)["explained"],
+        leak=None if teacher is None else leak(teacher.memories, some),
+        geometry=geometry(student, seen),
+        lengths=by_length(student, teacher, task, length, sequences, seed),
+    )
+
+
+def constant_guess(space: Space, batch: Batch) -> dict[str, float]:
+    """What the best answer that reads nothing gets on these very targets: the level of chance."""
+    scored = batch.targets[batch.mask]
+    if not len(scored):
+        return {}
+    if isinstance(space, Categorical):
+        shares = scored.bincount(minlength=space.n).double() / len(scored)
+        loss = float(torch.special.entr(shares).sum())
+        return {"loss": loss, "bits": loss / math.log(2), "accuracy": float(shares.max())}
+    deviations = scored.double().std(dim=0, correction=0)
+    loss = float((deviations.clamp(min=1e-7).log() + 0.5 * math.log(2 * math.pi * math.e)).sum())
+    return {"loss": loss, "bits": loss / math.log(2), "rmse": float(deviations.square().mean().sqrt())}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _plain(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_plain(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

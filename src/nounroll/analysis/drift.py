@@ -1,0 +1,54 @@
+"""How far a student's memories are from its teacher's as time goes by, and whether that levels off."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from nounroll.objectives.dynamics import dynamics
+
+_NEAR = 0.1  # of the level: what counts as having reached it
+
+
+@dataclass(frozen=True)
+class Drift:
+    """drift_t = MSE(m̂_t, m_t) / Var(m), the mean over sequences (arXiv 2606.06479, Sec. 4 and the drift figure).
+
+    Var(m) is the variance of the teacher's memories over sequences and time, the mean of the coordinates: 0 is a
+    student that remembers exactly what its teacher does, 1 is as far as the mean memory, 2 as far as the memory of
+    an unrelated sequence.
+
+    Attributes:
+        curve: drift_t for t = 0 .. T - 1.
+        variance: Var(m).
+        level: the equilibrium, mean of the last quarter of the curve.
+        reached: the first t at which the curve is within 10 % of it.
+        levels_off: whether the two halves of the last quarter differ by less than 10 % of it; where they do, drift
+            still moves at T, and ``level`` is no equilibrium.
+    """
+
+    curve: list[float]
+    variance: float
+    level: float
+    reached: int
+    levels_off: bool
+
+
+def drift(own: Float[Tensor, "N T1 K d"], labels: Float[Tensor, "N T1 K d"]) -> Drift:
+    """The drift of a student's memories from its teacher's, both with m_∅ at index 0."""
+    seen = labels[:, 1:].flatten(0, 1).double()
+    variance = float(seen.var(dim=0, correction=0).mean())
+    curve = dynamics(own[:, 1:].double(), labels[:, 1:].double()).mean(0)
+    return Drift((curve / variance if variance else curve).tolist(), variance, *_equilibrium(curve, variance))
+
+
+def _equilibrium(curve: Float[Tensor, "T"], variance: float) -> tuple[float, int, bool]:
+    curve = curve / variance if variance else curve
+    tail = curve[-max(1, len(curve) // 4) :]
+    level = float(tail.mean())
+    near = (curve - level).abs() <= _NEAR * level
+    first, second = tail[: len(tail) // 2], tail[len(tail) // 2 :]
+    moved = float((second.mean() - first.mean()).abs()) if len(first) else 0.0
+    reached = int(torch.nonzero(near)[0]) if near.any() else len(curve) - 1
+    return level, reached, moved <= _NEAR * level

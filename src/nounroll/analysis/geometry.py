@@ -1,0 +1,72 @@
+"""Memories in two dimensions: principal components of the teacher's memories and the student's own."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from nounroll.analysis.trajectories import Trajectories
+from nounroll.batch import Batch, Categorical
+from nounroll.rollout.collapse import MOST_MEMORIES
+from nounroll.student import Student
+
+_SEQUENCES, _TIMES = 24, 48  # that are kept to be drawn
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Trajectories in the plane of the two directions in which memories differ most.
+
+    Attributes:
+        times: t + 1 of each point of a trajectory; 0 is m_∅.
+        own: (sequence, point, 2) of the student's rollout.
+        labels: the same of the teacher; None where there is none.
+        targets: (sequence, point), the target that the memory has to tell next: y_s of the first scored s >= t;
+            None after the last one. For Real targets, its first coordinate.
+        explained: share of the variance of memories along each of the two directions.
+    """
+
+    times: list[int]
+    own: list[list[list[float]]]
+    labels: list[list[list[float]]] | None
+    targets: list[list[float | None]]
+    explained: list[float]
+
+
+def geometry(student: Student, seen: Trajectories) -> Geometry:
+    """Principal components of all memories, the student's and its teacher's together, and paths along them.
+
+    An exact decomposition of at most 512 memories of each kind gives the directions.
+    """
+    kinds = [memories for memories in (seen.own, seen.labels) if memories is not None]
+    sample = torch.cat([_some(memories.flatten(0, 1).flatten(1)) for memories in kinds])
+    mean = sample.mean(0)
+    _, values, directions = torch.linalg.svd(sample - mean, full_matrices=False)
+    shares = values.square() / values.square().sum().clamp(min=1e-30)
+    plane = directions[:2]
+    times = torch.linspace(0, seen.batch.length, min(_TIMES, seen.batch.length + 1)).round().long()
+
+    def drawn(memories: Float[Tensor, "N T1 K d"]) -> list[list[list[float]]]:
+        points = (memories[:_SEQUENCES, times].flatten(2) - mean) @ plane.T
+        return [[[round(c, 4) for c in point] for point in path] for path in points.tolist()]
+
+    labels = None if seen.labels is None else drawn(seen.labels)
+    targets = _next_targets(student, seen.batch.rows(0, _SEQUENCES), times)
+    return Geometry(times.tolist(), drawn(seen.own), labels, targets, shares[:2].tolist())
+
+
+def _some(rows: Float[Tensor, "N F"]) -> Float[Tensor, "M F"]:
+    return rows[torch.linspace(0, len(rows) - 1, min(MOST_MEMORIES, len(rows))).long()]
+
+
+def _next_targets(student: Student, batch: Batch, times: Int[Tensor, "P"]) -> list[list[float | None]]:
+    values = batch.targets if isinstance(student.targets, Categorical) else batch.targets[..., 0]
+    found: list[list[float | None]] = []
+    for row, mask in zip(values.tolist(), batch.mask.tolist(), strict=True):
+        ahead: list[float | None] = [None]
+        for value, scored in zip(reversed(row), reversed(mask), strict=True):
+            ahead.append(float(value) if scored else ahead[-1])
+        ahead.reverse()  # ahead[t] is for m_t; m_∅ tells what m_0 has to tell
+        found.append([ahead[max(int(time) - 1, 0)] for time in times])
+    return found

@@ -1,0 +1,69 @@
+"""Loss against time: at each position of a sequence, and at each number of steps ahead of a memory."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from nounroll.batch import Batch
+from nounroll.objectives.readout import hits, negative_log_likelihood
+from nounroll.student import Student
+from nounroll.teacher.decoder import Decoder
+
+_WINDOWS = 32  # memories of a sequence that the decoder starts from
+
+
+@dataclass(frozen=True)
+class Positions:
+    """What the readout makes of the memory after each step; None where no sequence is scored.
+
+    Attributes:
+        loss: nats, for t = 0 .. T - 1.
+        hits: share of right symbols (Categorical), or negative squared error (Real).
+    """
+
+    loss: list[float | None]
+    hits: list[float | None]
+
+
+@torch.no_grad()
+def by_position(student: Student, memories: Float[Tensor, "N T1 K d"], batch: Batch) -> Positions:
+    """Loss of y_t read from m_t by the student's readout, for each t, of its own memories or its teacher's."""
+    outputs = student.readout(memories[:, 1:])
+    losses = negative_log_likelihood(student.targets, outputs, batch.targets)
+    return Positions(_means(losses, batch.mask), _means(hits(student.targets, outputs, batch.targets), batch.mask))
+
+
+@torch.no_grad()
+def by_steps_ahead(
+    student: Student, decoder: Decoder, memories: Float[Tensor, "N T1 K d"], batch: Batch, horizon: int
+) -> list[float | None]:
+    """Loss of the teacher's decoder, in nats, for y_t, y_{t+1}, ... from m_t and the inputs in between.
+
+    The decoder is trained to predict the future from a memory (arXiv 2606.06479, Eq. 2): how its loss grows with the
+    distance says how far ahead a memory tells something. The memories may be the teacher's or the student's own.
+
+    Returns:
+        For 0 .. horizon - 1 steps ahead, the mean over sequences and over up to 32 times t; None where nothing is
+        scored.
+    """
+    horizon, length = min(horizon, batch.length), batch.length
+    total, count = torch.zeros(horizon, dtype=torch.float64), torch.zeros(horizon, dtype=torch.int64)
+    for t in torch.linspace(0, length - 1, min(_WINDOWS, length)).long().tolist():
+        end = min(t + horizon, length)
+        outputs = decoder(memories[:, t + 1], batch.inputs[:, t + 1 : end])
+        losses = negative_log_likelihood(student.targets, outputs, batch.targets[:, t:end])
+        mask = batch.mask[:, t:end]
+        total[: end - t] += torch.where(mask, losses, 0.0).double().sum(0)
+        count[: end - t] += mask.sum(0)
+    return _present(total, count)
+
+
+def _means(values: Float[Tensor, "N T"], mask: Bool[Tensor, "N T"]) -> list[float | None]:
+    return _present(torch.where(mask, values, 0.0).double().sum(0), mask.sum(0))
+
+
+def _present(total: Float[Tensor, "T"], count: Int[Tensor, "T"]) -> list[float | None]:
+    """Means where something was counted."""
+    return [float(value) / n if n else None for value, n in zip(total, count.tolist(), strict=True)]

@@ -1,0 +1,22 @@
+"""Does a teacher's memory know what it cannot know yet?"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from nounroll.batch import Batch
+
+
+@torch.no_grad()
+def leak(labels: Callable[[Tensor], Tensor], batch: Batch) -> float:
+    """How much the memories of a prefix change with the inputs after it, relative to their variance.
+
+    Each sequence's second half is replaced by the next sequence's. The memories of the first half must not move: 0,
+    or the rounding of float32. A teacher that sees the future makes losses look wonderful and memories empty.
+    """
+    half = batch.length // 2
+    mixed = torch.cat([batch.inputs[:, :half], batch.inputs.roll(1, 0)[:, half:]], dim=1)
+    one, other = labels(batch.inputs)[:, : half + 1], labels(mixed)[:, : half + 1]
+    variance = one.flatten(0, 1).var(dim=0, correction=0).mean()
+    return float((one - other).square().mean(dim=(-2, -1)).max() / variance.clamp(min=1e-30))

@@ -1,0 +1,41 @@
+"""A readout fitted to the teacher's memories: what they hold, whatever has become of the student's readout since.
+
+DMT and BPTT train the readout on the student's memories. Reading the teacher's by it can make the teacher look worse
+than it is, and the student look past it.
+"""
+
+import copy
+
+import torch
+
+from nounroll.data.task import SequenceTask, draw
+from nounroll.objectives.readout import negative_log_likelihood
+from nounroll.seeding import generator
+from nounroll.student import Student
+from nounroll.teacher import Teacher
+
+_TOKENS, _ROWS = 32_768, 64  # time steps of the training sequences together, sequences drawn at a time
+_STEPS, _MINIBATCH, _RATE = 200, 1024, 1e-3
+
+
+def refit(student: Student, teacher: Teacher, task: SequenceTask, length: int, seed: int) -> Student:
+    """A copy of the student whose readout was trained further on the teacher's memories of training sequences."""
+    reader = copy.deepcopy(student)
+    memories, targets = [], []
+    for index in range(max(1, _TOKENS // (length * _ROWS))):
+        batch = draw(task, _ROWS, length, seed, "refit", index)
+        with torch.no_grad():
+            memories.append(teacher.memories(batch.inputs)[:, 1:][batch.mask])
+        targets.append(batch.targets[batch.mask])
+    seen, wanted, source = torch.cat(memories), torch.cat(targets), generator(seed, "refit")
+    if not len(seen):
+        return reader
+    optimizer = torch.optim.Adam(reader.head.parameters(), lr=_RATE)
+    for _ in range(_STEPS):
+        rows = torch.randint(len(seen), (min(_MINIBATCH, len(seen)),), generator=source)
+        outputs = reader.readout(seen[rows])
+        loss = negative_log_likelihood(student.targets, outputs, wanted[rows]).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return reader

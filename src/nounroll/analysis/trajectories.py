@@ -1,0 +1,35 @@
+"""What a student and its teacher remember of the same sequences: what most of the analysis looks at."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from nounroll.batch import Batch
+from nounroll.student import Student
+from nounroll.teacher import Teacher
+
+
+@dataclass(frozen=True)
+class Trajectories:
+    """Memories along N sequences; index 0 is m_∅ and index t + 1 is m_t.
+
+    Attributes:
+        batch: the sequences.
+        own: of the student's rollout from m_∅.
+        labels: the teacher's; None where there is no teacher.
+    """
+
+    batch: Batch
+    own: Float[Tensor, "N T1 K d"]
+    labels: Float[Tensor, "N T1 K d"] | None = None
+
+
+@torch.no_grad()
+def trajectories(student: Student, teacher: Teacher | None, batches: list[Batch]) -> Trajectories:
+    """The memories of all sequences of ``batches``, which have one length."""
+    batch = Batch(*(torch.cat([getattr(b, name) for b in batches]) for name in ("inputs", "targets", "mask")))
+    own = torch.cat([student.rollout(b.inputs) for b in batches])
+    labels = None if teacher is None else torch.cat([teacher.memories(b.inputs) for b in batches])
+    return Trajectories(batch, own, labels)

@@ -1,0 +1,105 @@
+"""The whole analysis: its parts agree with one another and with ``evaluate``, and it goes to JSON and back."""
+
+import json
+import math
+from typing import Any
+
+import pytest
+import torch
+
+from helpers import draw_values, make_student, make_teacher, tiny_recipe
+from nounroll.analysis.analyze import Analysis, analyze, constant_guess
+from nounroll.batch import Batch, Categorical, Real
+from nounroll.data.parity import Parity
+from nounroll.data.retrieval import Retrieval
+from nounroll.data.task import SequenceTask
+from nounroll.rollout.evaluate import evaluate, validation_batches
+from nounroll.run import open_student, open_teacher, train
+from own_parts import OneLength, RunningMean
+
+
+def analysed(task: SequenceTask, kind: str = "mlp", length: int = 8, **values: Any) -> Analysis:
+    student = make_student(kind, task.inputs, task.targets, dtype=torch.float32)
+    teacher = make_teacher(student, dtype=torch.float32)
+    return analyze(student, teacher, task, length=length, sequences=12, horizon=4, **values)
+
+
+@pytest.mark.parametrize("kind", ["mlp", "gru"])
+def test_its_parts_agree(kind: str) -> None:
+    found = analysed(Parity(), kind)
+    assert found.teacher is not None
+    for one in (found.student, found.teacher):
+        losses = [value for value in one.positions.loss if value is not None]
+        assert sum(losses) / 8 == pytest.approx(one.metrics["loss"], rel=1e-4)
+        assert one.ahead is not None
+        assert len(one.ahead) == 4
+        assert sum(one.spectrum) == pytest.approx(1.0)
+    assert found.drift is not None
+    drift = evaluate(*_same(found, kind), make_teacher(_same(found, kind)[0], dtype=torch.float32).memories)["drift"]
+    assert sum(found.drift.curve) / 8 * found.drift.variance == pytest.approx(drift, rel=1e-4)
+    assert [one.length for one in found.lengths] == [8, 16, 32, 64]
+    assert found.lengths[0].student == found.student.metrics
+    assert found.lengths[0].teacher == found.teacher.metrics
+
+
+def _same(found: Analysis, kind: str) -> tuple[Any, list[Batch]]:
+    student = make_student(kind, Parity().inputs, Parity().targets, dtype=torch.float32)
+    return student, validation_batches(Parity(), found.sequences, found.length, 0, stream="test")
+
+
+@pytest.mark.parametrize("task", [Retrieval(values=3), RunningMean()])
+def test_it_is_plain_json(task: SequenceTask) -> None:
+    found = analysed(task, "mlp").to_dict()
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
+def test_what_is_not_finite_is_null() -> None:
+    document = analysed(Parity())
+    broken = Analysis(**{**vars(document), "leak": math.nan})
+    assert broken.to_dict()["leak"] is None
+
+
+def test_without_a_teacher() -> None:
+    task = Parity()
+    found = analyze(make_student(inputs=task.inputs, targets=task.targets), None, task, length=8, sequences=4)
+    assert (found.teacher, found.drift, found.explained, found.leak) == (None, None, None, None)
+    assert found.student.gradients.norms
+    assert all(one.teacher is None for one in found.lengths)
+
+
+def test_a_task_of_one_length_has_no_longer_ones() -> None:
+    task = OneLength(8, ValueError)
+    student = make_student(inputs=task.inputs, targets=task.targets, dtype=torch.float32)
+    assert [one.length for one in analyze(student, None, task, length=8, sequences=4).lengths] == [8]
+
+
+def test_neither_weights_nor_the_global_generator_move() -> None:
+    before = torch.random.get_rng_state()
+    assert analysed(Parity()).to_dict() == analysed(Parity()).to_dict()
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_a_constant_guess_of_symbols() -> None:
+    y = torch.tensor([[0, 0, 1, 2]])
+    batch = Batch(y, y, torch.tensor([[True, True, True, False]]))
+    found = constant_guess(Categorical(3), batch)
+    assert found["accuracy"] == pytest.approx(2 / 3)
+    assert found["loss"] == pytest.approx(-(2 / 3 * math.log(2 / 3) + 1 / 3 * math.log(1 / 3)))
+
+
+def test_a_constant_guess_of_numbers() -> None:
+    y = draw_values(Real(2), 200, 20).float() * torch.tensor([1.0, 3.0])
+    found = constant_guess(Real(2), Batch(y, y))
+    assert found["rmse"] == pytest.approx(math.sqrt((1 + 9) / 2), rel=0.05)
+    assert found["loss"] == pytest.approx(math.log(3) + math.log(2 * math.pi * math.e), rel=0.02)
+
+
+def test_the_teacher_of_a_run_comes_back(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nounroll.run.training_cost", lambda *_: {})
+    run = train(tiny_recipe(), folder=tmp_path / "run")
+    _, task, student = open_student(tmp_path / "run")
+    teacher = open_teacher(tmp_path / "run", student)
+    assert teacher is not None
+    assert run.teacher is not None
+    (batch,) = validation_batches(task, 4, 8, 0)
+    assert torch.equal(teacher.memories(batch.inputs), run.teacher.memories(batch.inputs))
