@@ -28,7 +28,7 @@ ORDER = (
     ("export", "hub", "serve"),
     ("recipe",),
     ("run",),
-    ("comparison",),
+    ("comparison", "sweep"),
     ("cli",),
     ("__init__",),
 )

@@ -8,7 +8,7 @@ from rich.console import Console
 from nounroll.cli.terminal import note, printable
 
 _LENGTH = 300  # elements, when neither the user nor the task says
-_GRID = 4  # images a side
+GRID = 4  # images a side
 
 
 def generate(
@@ -36,6 +36,7 @@ def generate(
     """
     import torch
 
+    from nounroll.report.images import write_grid
     from nounroll.run import open_student
     from nounroll.seeding import generator
 
@@ -47,13 +48,13 @@ def generate(
     if image is not None and (not hasattr(task, "image_shape") or image.suffix != ".png"):
         raise ValueError(f"--image is '{image}'; it must be a .png file, and the task one of pixels")
     start = task.prompt() if prompt is None else task.encode(prompt)
-    rows = _GRID**2 if image is not None else 1
+    rows = GRID**2 if image is not None else 1
     prompts = start.expand(rows, *start.shape)
-    steps, source = _steps(task, start, length), generator(seed, "generate")
+    steps, source = steps_of(task, start, length), generator(seed, "generate")
     drawn = student.generate(prompts, steps, temperature=temperature, top_k=top_k, generator=source)
     values = torch.cat([prompts, drawn], dim=1)
     if image is not None:
-        _write_images(image, values, task)
+        write_grid(image, pixels(values, task), columns=GRID)
     return {"run": str(run), "prompt": prompt, "text": task.decode(values[0]), "image": str(image) if image else None}
 
 
@@ -63,7 +64,7 @@ def show(result: dict[str, Any], console: Console) -> None:
         note(f"wrote {result['image']}")
 
 
-def _steps(task: Any, start: Any, length: int | None) -> int:
+def steps_of(task: Any, start: Any, length: int | None) -> int:
     """How many elements to draw."""
     if length is not None and length < 1:
         raise ValueError(f"--length is {length}; it must be at least 1")
@@ -77,15 +78,13 @@ def _steps(task: Any, start: Any, length: int | None) -> int:
     return task.max_length - pixels
 
 
-def _write_images(path: Path, values: Any, task: Any) -> None:
-    """Rows of pixels, START left out, as one picture."""
+def pixels(values: Any, task: Any) -> Any:
+    """Rows of pixel symbols (N, P), START left out -> grey images (N, H, W), 0 to 1; what is missing is black."""
     import torch
-
-    from nounroll.report.images import write_grid
 
     height, width = task.image_shape
     images = torch.zeros(len(values), height * width)
     for image, row in zip(images, values, strict=True):
-        pixels = row[row != task.start][: height * width]
-        image[: len(pixels)] = pixels / (task.levels - 1)
-    write_grid(path, images.view(-1, height, width).numpy(), columns=_GRID)
+        drawn = row[row != task.start][: height * width]
+        image[: len(drawn)] = drawn / (task.levels - 1)
+    return images.view(-1, height, width).numpy()

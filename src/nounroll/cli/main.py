@@ -18,7 +18,10 @@ import docstring_parser
 from jsonargparse import ArgumentParser
 from rich.console import Console
 
-COMMANDS = ("quickstart", "train", "resume", "evaluate", "generate", "compare", "tasks")
+COMMANDS = (
+    *("quickstart", "train", "resume", "evaluate", "generate"),
+    *("analyze", "report", "compare", "sweep", "tasks"),
+)
 
 DONE, FAULT, MISTAKE, INTERRUPTED = 0, 1, 2, 130  # exit statuses
 

@@ -1,5 +1,6 @@
 """Pictures of pixels."""
 
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ _SIDE = 96  # pixels of the file for each image, about
 _GAP = 2
 
 
-def write_grid(path: Path, images: Float[np.ndarray, "N H W"], columns: int) -> None:
+def write_grid(path: Path | BytesIO, images: Float[np.ndarray, "N H W"], columns: int) -> None:
     """Write grey images, 0 (black) to 1 (white), side by side into one PNG file."""
     from matplotlib.image import imsave
 
@@ -17,4 +18,4 @@ def write_grid(path: Path, images: Float[np.ndarray, "N H W"], columns: int) -> 
     large = images.repeat(scale, axis=1).repeat(scale, axis=2)
     framed = np.pad(large, ((0, 0), (0, _GAP), (0, _GAP)), constant_values=1.0)
     rows = [np.concatenate(list(framed[i : i + columns]), axis=1) for i in range(0, len(framed), columns)]
-    imsave(path, np.concatenate(rows), cmap="gray", vmin=0, vmax=1)
+    imsave(path, np.concatenate(rows), cmap="gray", vmin=0, vmax=1, format="png")

@@ -1,11 +1,16 @@
 """Figures as people read them."""
 
+from collections.abc import Iterable
+
 _FORMATS = {
     "flops": ".2e",
     "sequential_flops": ".2e",
     "steps": ",.0f",
     "tokens": ",.0f",
     "accuracy": ".1%",
+    "rank": ".3g",
+    "variance": ".2g",
+    "leak": ".2g",
     "drift": ".2g",
 }
 
@@ -13,3 +18,8 @@ _FORMATS = {
 def figure(name: str, value: float | None) -> str:
     """A metric as text: figure("accuracy", 0.5) is "50.0%"."""
     return "-" if value is None else format(value, _FORMATS.get(name, ",.4g"))
+
+
+def measure(metrics: Iterable[str]) -> str:
+    """The name of the metric that is easiest to read: accuracy where there is one, else rmse."""
+    return "accuracy" if "accuracy" in metrics else "rmse"

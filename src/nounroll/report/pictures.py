@@ -1,0 +1,149 @@
+"""The pictures of an analysis, from the plain values of ``Analysis.to_dict``."""
+
+import math
+from typing import Any
+
+from nounroll.report.geometry import geometry
+from nounroll.report.numbers import figure as text
+from nounroll.report.numbers import measure
+from nounroll.report.style import BPTT, GUESS, LINES, STUDENT, TEACHER, Picture, panels, styled
+
+_NAT = 1 / math.log(2)  # bits
+
+
+def pictures(analysis: dict[str, Any]) -> list[Picture]:
+    """All that the analysis has data for."""
+    with styled():
+        made = [draw(analysis) for draw in (_lengths, _positions, _drift, geometry, _spectrum, _gradients, _ahead)]
+    return [one for one in made if one is not None]
+
+
+def _lengths(a: dict[str, Any]) -> Picture | None:
+    found = a["lengths"]
+    if len(found) < 2:
+        return None
+    figure, axes = panels(2)
+    spans = [one["length"] for one in found]
+    for ax, name in zip(axes, ("bits", measure(a["student"]["metrics"])), strict=True):
+        for kind in (kind for kind in LINES if found[0][kind] is not None):
+            ax.plot(spans, [one[kind][name] for one in found], marker="o", label=kind, **LINES[kind])
+        _guess(ax, a, name)
+        ax.set(xscale="log", xlabel="length T, time steps", title=_title(name))
+        ax.set_xticks(spans, [f"{span:,}" for span in spans])
+        ax.minorticks_off()
+        _from_zero(ax, name)
+    axes[0].legend()
+    beside = "" if found[0]["teacher"] is None else ", and its teacher's memories read by the same readout"
+    caption = (
+        f"The network alone{beside}, on held-out sequences of {spans[0]:,} steps and longer."
+        " The first length is the one that the analysis was asked for."
+    )
+    return Picture("lengths", "Longer sequences", caption, figure)
+
+
+def _positions(a: dict[str, Any]) -> Picture | None:
+    scored = [t for t, value in enumerate(a["student"]["positions"]["loss"]) if value is not None]
+    if len(scored) < 3:
+        return None
+    shown = [("bits", "loss", _NAT)]
+    if "accuracy" in a["student"]["metrics"]:
+        shown.append(("accuracy", "hits", 1.0))
+    figure, axes = panels(len(shown), squeeze=False)
+    for ax, (name, key, unit) in zip(axes[0], shown, strict=True):
+        for kind in (kind for kind in LINES if a[kind] is not None):
+            values = a[kind]["positions"][key]
+            ax.plot(scored, [values[t] * unit for t in scored], label=kind, **LINES[kind])
+        _guess(ax, a, name)
+        ax.set(xlabel="time step t", title=_title(name))
+        _from_zero(ax, name)
+    axes[0][0].legend()
+    caption = "The answer of each time step, read from the memory after it: does it get better as more is known?"
+    return Picture("positions", "Along the sequence", caption, figure)
+
+
+def _drift(a: dict[str, Any]) -> Picture | None:
+    d = a["drift"]
+    if d is None:
+        return None
+    figure, ax = panels()
+    ax.plot(range(len(d["curve"])), d["curve"], color=STUDENT)
+    ax.axhline(d["level"], color=GUESS, ls="--", lw=1)
+    ax.set(xlabel="time step t", ylim=(0, None), title="distance to the teacher's memory / variance of memories")
+    level = text("drift", d["level"])
+    if d["levels_off"]:
+        said = f"Drift levels off at {level}, and is first within 10 % of that at step {d['reached']}."
+        ax.plot(d["reached"], d["curve"][d["reached"]], "o", color=STUDENT)
+    else:
+        said = f"Drift is still moving at the end; over the last quarter it is {level} in the mean."
+    caption = (
+        "How far the network's own memories are from its teacher's, in the mean square. 0 is the same memory, 1 is as"
+        f" far as the mean of all memories, 2 as far as another sequence's. {said}"
+    )
+    return Picture("drift", "Drift from the teacher", caption, figure)
+
+
+def _spectrum(a: dict[str, Any]) -> Picture:
+    figure, ax = panels()
+    for kind in (kind for kind in LINES if a[kind] is not None):
+        shares = [share for share in a[kind]["spectrum"] if share > 1e-6]
+        label = f"{kind}, effective rank {a[kind]['rank']:.1f}"
+        ax.plot(range(1, len(shares) + 1), shares, label=label, **LINES[kind])
+    ax.set(yscale="log", xlabel="direction", title="share of the variance of memories")
+    ax.legend()
+    caption = (
+        "In how many directions memories differ. A line that falls at once is a memory that uses few of its numbers;"
+        " it has collapsed when hardly any variance is left."
+    )
+    return Picture("spectrum", "How much of the memory is used", caption, figure)
+
+
+def _gradients(a: dict[str, Any]) -> Picture:
+    figure, ax = panels()
+    kinds = [("BPTT", a["student"], BPTT)] + ([("SMT", a["teacher"], TEACHER)] if a["teacher"] is not None else [])
+    for name, found, colour in kinds:
+        norms = found["gradients"]["norms"]
+        shown = [(t - 1, norm) for t, norm in enumerate(norms) if norm > 0]
+        ratio = found["gradients"]["ratio"]
+        label = f"{name}, largest / smallest " + ("beyond float32" if ratio is None else f"{ratio:.2g}")
+        ax.plot([t for t, _ in shown], [norm for _, norm in shown], color=colour, label=label)
+    ax.set(yscale="log", xlabel="time step t", title="|dL/dm_t|")
+    ax.legend()
+    caption = (
+        "The gradient that the memory of step t gets from the loss that is to correct it. Under BPTT it comes from the"
+        " last scored step, back through all steps in between. Under SMT it comes from one step ahead. The heights"
+        " have different units; the shapes compare."
+    )
+    return Picture("gradients", "How far a gradient reaches", caption, figure)
+
+
+def _ahead(a: dict[str, Any]) -> Picture | None:
+    if a["teacher"] is None or a["teacher"]["ahead"] is None:
+        return None
+    figure, ax = panels()
+    for kind in LINES:
+        points = [(i, loss * _NAT) for i, loss in enumerate(a[kind]["ahead"]) if loss is not None]
+        if len(points) < 2:
+            return None
+        ax.plot(*zip(*points, strict=True), label=f"from the {kind}'s memory", **LINES[kind])
+    _guess(ax, a, "bits")
+    ax.set(xlabel="steps ahead", title="bits of the teacher's decoder")
+    _from_zero(ax, "bits")
+    ax.legend()
+    caption = (
+        "What a memory tells of the future: the teacher's decoder sees the memory and the inputs after it, and nothing"
+        " before."
+    )
+    return Picture("ahead", "Looking ahead from a memory", caption, figure)
+
+
+def _guess(ax: Any, a: dict[str, Any], name: str) -> None:
+    if name in a["guess"]:
+        ax.axhline(a["guess"][name], color=GUESS, ls=":", lw=1, label="a constant guess")
+
+
+def _title(name: str) -> str:
+    return {"bits": "bits per scored element"}.get(name, name)
+
+
+def _from_zero(ax: Any, name: str) -> None:
+    ax.set_ylim(*((-0.02, 1.02) if name == "accuracy" else (min(0.0, ax.get_ylim()[0]), None)))

@@ -1,0 +1,39 @@
+"""How training went, from the records of metrics.jsonl."""
+
+from itertools import pairwise
+from typing import Any
+
+from nounroll.report.numbers import measure
+from nounroll.report.style import BPTT, GUESS, STUDENT, TEACHER, Picture, panels, styled
+
+_METHODS = {"smt": TEACHER, "dmt": STUDENT, "bptt": BPTT}
+
+
+def training_picture(history: list[dict[str, Any]]) -> Picture | None:
+    """Loss of every method and the student's figures on held-out sequences; None when nothing was recorded."""
+    steps = [record for record in history if record["event"] == "train"]
+    looks = [record for record in history if record["event"] == "evaluation"]
+    if not steps or not looks:
+        return None
+    name = measure(looks[0])
+    with styled():
+        figure, (left, right) = panels(2)
+        for method in dict.fromkeys(record["method"] for record in steps):
+            own = [record for record in steps if record["method"] == method]
+            times, losses = [r["seconds"] for r in own], [r["loss"] for r in own]
+            left.plot(times, losses, color=_METHODS[method], lw=1, label=method)
+        left.set(title="training loss", xlabel="seconds")
+        if all(record["loss"] > 0 for record in steps):
+            left.set_yscale("log")
+        left.legend()
+        right.plot([r["seconds"] for r in looks], [r[name] for r in looks], "o-", ms=3, color=STUDENT)
+        for one, other in pairwise(looks):
+            if one["method"] != other["method"]:
+                right.axvline(one["seconds"], color=GUESS, ls=":", lw=1)
+        right.set(title=f"{name} of the network alone", xlabel="seconds")
+    caption = (
+        "Left, what each method minimises; the methods have different losses, so only a line by itself compares."
+        " Right, the network's own answers on held-out sequences, from its empty memory; a dotted line is where one"
+        " method ends and the next begins."
+    )
+    return Picture("training", "Training", caption, figure)

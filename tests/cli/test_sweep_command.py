@@ -1,0 +1,37 @@
+"""Sweep a setting from a recipe."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from commands import Command, one_line
+
+
+def test_a_table_and_a_folder(nounroll: Command) -> None:
+    ended = nounroll("sweep", "tiny.yaml", "--values", "4,8", "--steps", 2, "--out", "swept")
+    assert ended.status == 0, ended
+    assert "[2/2] cell.memory_width 8\n" in ended.error
+    assert [line.split()[1:4:2] for line in ended.out.splitlines() if line[2:3] in "48"] == [["4", "8"], ["8", "16"]]
+    document = json.loads(Path("swept/sweep.json").read_text())
+    assert [point["memory"] for point in document["points"]] == [8, 16]
+    assert Path("swept/sweep.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_setting_that_is_no_number(nounroll: Command) -> None:
+    words = ["--setting", "cell.kind", "--values", "gru,elman", "--steps", 2, "--out", "swept"]
+    points = json.loads(nounroll("sweep", "tiny.yaml", *words, "--json").out)["points"]
+    assert [point["value"] for point in points] == ["gru", "elman"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--values", ","], "values is empty"),
+        (["--values", "0"], "cell.memory_width is 0"),
+        (["--values", "wide"], "cell.memory_width is 'wide'"),
+        (["--setting", "cell.colour"], "cell.colour"),
+    ],
+)
+def test_mistakes(nounroll: Command, words: list[str], said: str) -> None:
+    assert said in one_line(nounroll("sweep", "tiny.yaml", "--steps", 1, *words), 2)

@@ -1,0 +1,83 @@
+"""What the pictures show is what the analysis says."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from helpers import make_student, make_teacher
+from nounroll.analysis import analyze
+from nounroll.data.parity import Parity
+from nounroll.data.retrieval import Retrieval
+from nounroll.data.task import SequenceTask
+from nounroll.report.pictures import pictures
+from nounroll.report.style import save
+from nounroll.report.training import training_picture
+from own_parts import RunningMean
+
+
+def analysed(task: SequenceTask, teacher: bool = True) -> dict[str, Any]:
+    student = make_student("mlp", task.inputs, task.targets, dtype=torch.float32)
+    beside = make_teacher(student, dtype=torch.float32) if teacher else None
+    return analyze(student, beside, task, length=8, sequences=6, horizon=4).to_dict()
+
+
+@pytest.mark.parametrize(
+    ("task", "teacher", "missing"),
+    [
+        (Parity(), True, set()),
+        (RunningMean(), True, set()),
+        (Parity(), False, {"drift", "ahead"}),
+        (Retrieval(values=3), True, {"positions"}),  # one step is scored: there is no curve
+    ],
+)
+def test_every_kind_of_run_gets_what_can_be_had(task: SequenceTask, teacher: bool, missing: set[str]) -> None:
+    whole = {"lengths", "positions", "drift", "geometry", "spectrum", "gradients", "ahead"}
+    assert {one.name for one in pictures(analysed(task, teacher))} == whole - missing
+
+
+def test_they_are_saved_under_their_names(tmp_path: Path) -> None:
+    paths = save(pictures(analysed(Parity(), teacher=False))[:2], tmp_path / "figures")
+    assert {path.name for path in paths} == {path.name for path in (tmp_path / "figures").iterdir()}
+    assert all(path.suffix == ".png" and path.read_bytes().startswith(b"\x89PNG") for path in paths)
+
+
+def test_curves_are_those_of_the_analysis() -> None:
+    analysis = analysed(Parity())
+    found = {one.name: one.figure.axes for one in pictures(analysis)}
+    assert list(found["drift"][0].lines[0].get_ydata()) == analysis["drift"]["curve"]
+    bptt, smt = found["gradients"][0].lines
+    assert list(bptt.get_ydata()) == analysis["student"]["gradients"]["norms"]
+    assert list(smt.get_ydata()) == analysis["teacher"]["gradients"]["norms"]
+    teacher, student = found["lengths"][0].lines[:2]
+    assert list(student.get_ydata()) == [one["student"]["bits"] for one in analysis["lengths"]]
+    assert list(teacher.get_ydata()) == [one["teacher"]["bits"] for one in analysis["lengths"]]
+
+
+def test_a_gradient_of_zero_is_said_and_not_drawn() -> None:
+    analysis = analysed(Parity())
+    norms = analysis["student"]["gradients"]["norms"]
+    norms[0], analysis["student"]["gradients"]["ratio"] = 0.0, None
+    (picture,) = (one for one in pictures(analysis) if one.name == "gradients")
+    line = picture.figure.axes[0].lines[0]
+    assert list(line.get_ydata()) == norms[1:]
+    assert "beyond float32" in str(line.get_label())
+
+
+def test_training_curves() -> None:
+    def record(event: str, method: str, seconds: float, **values: float) -> dict[str, Any]:
+        return {"event": event, "method": method, "seconds": seconds, **values}
+
+    history = [
+        record("train", "smt", 1.0, loss=2.0),
+        record("evaluation", "smt", 1.5, loss=0.7, accuracy=0.5),
+        record("train", "dmt", 2.0, loss=0.1),
+        record("evaluation", "dmt", 2.5, loss=0.1, accuracy=1.0),
+    ]
+    picture = training_picture(history)
+    assert picture is not None
+    left, right = picture.figure.axes
+    assert [line.get_label() for line in left.lines] == ["smt", "dmt"]
+    assert list(right.lines[0].get_ydata()) == [0.5, 1.0]
+    assert training_picture(history[:1]) is None

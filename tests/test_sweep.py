@@ -1,0 +1,46 @@
+"""One setting, several values, the same budget."""
+
+import pytest
+
+from helpers import tiny_recipe
+from nounroll.run import train
+from nounroll.sweep import sweep
+from nounroll.training.loop import TrainingError
+from own_parts import Echo
+
+
+@pytest.fixture(autouse=True)
+def _costs_are_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nounroll.run.training_cost", lambda *_: {})
+
+
+def test_each_value_is_a_run_of_its_own() -> None:
+    recipe = tiny_recipe("method=bptt", "training.steps=3")
+    points = sweep(recipe, "cell.memory_width", [4, 8])
+    assert [(point.value, point.memory) for point in points] == [(4, 8), (8, 16)]
+    for point in points:
+        alone = train(tiny_recipe("method=bptt", "training.steps=3", f"cell.memory_width={point.value}"))
+        assert point.metrics is not None
+        assert {**point.metrics, "seconds": 0} == {**alone.metrics, "seconds": 0}
+
+
+def test_a_task_of_the_users_own() -> None:
+    (point,) = sweep(tiny_recipe("method=bptt", "training.steps=2"), "training.seed", [3], Echo())
+    assert point.metrics is not None
+
+
+def test_a_run_that_diverges_leaves_a_gap(monkeypatch: pytest.MonkeyPatch) -> None:
+    def diverge(*_: object, **__: object) -> None:
+        raise TrainingError("not finite")
+
+    monkeypatch.setattr("nounroll.sweep.train", diverge)
+    (point,) = sweep(tiny_recipe(), "cell.tokens", [1])
+    assert (point.metrics, point.memory) == (None, None)
+
+
+def test_a_bad_value_is_refused_before_anything_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nounroll.sweep.train", lambda *_, **__: pytest.fail("it ran"))
+    with pytest.raises(ValueError, match=r"cell.memory_width is 0; it must be at least 1"):
+        sweep(tiny_recipe(), "cell.memory_width", [4, 0])
+    with pytest.raises(ValueError, match="values is empty"):
+        sweep(tiny_recipe(), "cell.memory_width", [])
