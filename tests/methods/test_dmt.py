@@ -11,6 +11,7 @@ from helpers import (
     assert_same_gradients,
     gradients,
     make_batch,
+    make_bptt,
     make_dmt,
     make_student,
     make_teacher,
@@ -271,6 +272,16 @@ def test_drift_is_a_figure_not_a_loss() -> None:
 
 def test_it_must_not_hand_over_a_worse_student() -> None:
     assert make().improves_only
+
+
+@pytest.mark.parametrize("window", [T, 100])
+def test_one_window_over_all_of_it_is_bptt(window: int) -> None:
+    method, batch = make(window=window, dynamics=0.0), make_batch(B, T, sparse=True)
+    loss, whole = (m(batch, generator(0, "loss"), 0.5)["readout"] for m in (method, make_bptt(method.student)))
+    torch.testing.assert_close(loss, whole)
+    ours, theirs = gradients(loss, method.student), gradients(whole, method.student)
+    for name in ours.keys() - {"0.empty_memory"}:  # of which DMT's is detached
+        torch.testing.assert_close(ours[name], theirs[name])
 
 
 def test_the_pull_is_filled_in_for_the_data_unless_it_was_set() -> None:

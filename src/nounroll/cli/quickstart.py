@@ -23,8 +23,8 @@ _WRITTEN = 300  # characters
 
 INTRODUCTION = """\
 A recurrent network reads one symbol at a time and keeps a memory of fixed size. Backpropagation through time (bptt)
-trains it by unrolling it over the whole sequence. Supervised Memory Training never unrolls it: a Transformer teacher
-says what the memory should be after every prefix, and the network learns single steps from one memory to the next
+trains it by unrolling it over the whole sequence. Supervised Memory Training does not: a Transformer teacher says
+what the memory should be after every prefix, and the network learns single steps, or a few in a row, from there
 (smt); then it is corrected on the memories that it makes itself (dmt). The teacher is not needed afterwards.
 
 Two tasks, sequences of {length} steps:

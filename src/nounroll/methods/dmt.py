@@ -83,9 +83,12 @@ class DMT(Method):
         starts = random_windows(batch.batch_size, batch.length, width, generator).to(batch.inputs.device)
         x, y, mask = (cut(v, starts, width) for v in (batch.inputs, batch.targets, batch.mask))
         with torch.no_grad():
-            own = student.rollout(batch.inputs, student.initial_memory(batch.batch_size).detach())
+            empty = student.initial_memory(batch.batch_size).detach()
+            led_by_teacher = bool(s.dynamics or s.mixing)
+            alone = width == batch.length and not led_by_teacher  # all windows start at m_∅: no rollout is needed
+            own = empty[:, None] if alone else student.rollout(batch.inputs, empty)
             start, label, figures = at_times(own, starts).flatten(0, 1), None, {}
-            if s.dynamics or s.mixing:
+            if led_by_teacher:
                 labels = self._teacher[0].memories(batch.inputs)
                 expert = at_times(labels, starts).flatten(0, 1)
                 label, mine = (cut(memories[:, 1:], starts, width) for memories in (labels, own))

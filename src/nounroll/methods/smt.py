@@ -98,7 +98,7 @@ class SMTSettings:
 
 
 class SMT(Method):
-    """Teacher, cell and readout learn together; nothing is unrolled and every gradient path is O(1) in T."""
+    """Teacher, cell and readout learn together; no gradient path is longer than ``window``, whatever T is."""
 
     def __init__(self, student: Student, teacher: Teacher, settings: SMTSettings) -> None:
         super().__init__()
