@@ -7,13 +7,20 @@ from nounroll.batch import Categorical, Space
 
 
 class InputEmbedding(nn.Module):
-    """A learnt table for Categorical inputs, a linear map for Real ones."""
+    """A learnt table for Categorical inputs, a linear map for Real ones.
 
-    def __init__(self, space: Space, width: int) -> None:
+    Args:
+        space: of the inputs.
+        width: of the vectors.
+        scale: standard deviation of the table's numbers at first. A cell adds the input to what it reads from a
+            memory of about that size; an input that is much smaller is never noticed.
+    """
+
+    def __init__(self, space: Space, width: int, scale: float = 1.0) -> None:
         super().__init__()
         if isinstance(space, Categorical):
             self.map = nn.Embedding(space.n, width)
-            nn.init.normal_(self.map.weight, std=width**-0.5)
+            nn.init.normal_(self.map.weight, std=scale)
         else:
             self.map = nn.Linear(space.d, width)
 

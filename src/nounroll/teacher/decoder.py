@@ -29,7 +29,7 @@ class Decoder(nn.Module):
     ) -> None:
         super().__init__()
         width = settings.width
-        self.embed = InputEmbedding(inputs, width)
+        self.embed = InputEmbedding(inputs, width, width**-0.5)
         self.enter = nn.Linear(memory_shape[1], width)
         self.place = nn.Parameter(torch.randn(memory_shape[0], width) * width**-0.5)
         self.shift = TokenShift(width) if settings.token_shift else nn.Identity()

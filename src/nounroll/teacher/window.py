@@ -22,7 +22,7 @@ class WindowEncoder(nn.Module):
         super().__init__()
         width = settings.width
         self.context = settings.context
-        self.embed = InputEmbedding(inputs, width)
+        self.embed = InputEmbedding(inputs, width, width**-0.5)
         self.summary = nn.Parameter(torch.randn(width) * width**-0.5)
         self.trunk = Transformer(width, settings.layers, settings.heads, causal=False, rotary=True)
 
