@@ -46,10 +46,13 @@ class Measurement:
         return f"nounroll compare {self.arguments}"
 
 
-def _both(task: str, seconds: int, cells: str, rivals: str, rates: str, more: str = "") -> list[Measurement]:
+def _both(
+    task: str, seconds: int, cells: str, rivals: str, rates: str, more: str = "", *, grid_for_ours: bool = False
+) -> list[Measurement]:
     """smt+dmt with its defaults, and every rival at every learning rate, all under the same seconds."""
     start = f"recipes/{task}.yaml --seconds {seconds}{more}"
-    ours = [Measurement(f"{task}/smt+dmt-{c}", f"{start} --methods smt+dmt --cells {c}") for c in cells.split()]
+    grid = f" --learning-rates {rates}" if grid_for_ours else ""
+    ours = [Measurement(f"{task}/smt+dmt-{c}", f"{start} --methods smt+dmt --cells {c}{grid}") for c in cells.split()]
     theirs = [
         Measurement(f"{task}/bptt-{c}", f"{start} --methods bptt --cells {c} --learning-rates {rates}")
         for c in rivals.split()
@@ -67,32 +70,23 @@ def _ablation(task: str, seconds: int, changes: str) -> list[Measurement]:
 
 
 MEASUREMENTS = [
+    *_both("text", 150, "gru", "gru", "0.002,0.004", grid_for_ours=True),
+    *_both("text", 150, "mlp transformer", "lstm mlp transformer", "0.002"),
     Measurement(
-        "retrieval/smt+dmt-mlp", "recipes/retrieval.yaml --seconds 200 --methods smt+dmt --cells mlp --seeds 3"
+        "text/smt+dmt+bptt-gru",
+        "recipes/text.yaml --seconds 150 --methods smt+dmt+bptt --cells gru --learning-rates 0.004 --set bptt.share=2",
     ),
-    Measurement(
-        "retrieval/smt+dmt-transformer",
-        "recipes/retrieval.yaml --seconds 200 --methods smt+dmt --cells transformer --seeds 3",
-    ),
-    *_both("retrieval", 200, "gru", "gru", "0.002,0.004"),
-    *_both("retrieval", 200, "", "lstm mlp transformer", "0.002"),
+    *_both("retrieval", 150, "mlp transformer", "", "", " --seeds 3"),
+    *_both("retrieval", 150, "gru", "gru", "0.002,0.004"),
+    *_both("retrieval", 150, "", "lstm mlp transformer", "0.002"),
     Measurement(
         "retrieval/bptt-gru-no-curriculum",
-        "recipes/retrieval.yaml --seconds 200 --methods bptt --cells gru --set training.curriculum=false",
-    ),
-    *_both("text", 150, "mlp", "gru", "0.001,0.002,0.004"),
-    *_both("text", 150, "gru transformer", "lstm mlp transformer", "0.002"),
-    Measurement(
-        "text/smt+dmt+bptt-gru", "recipes/text.yaml --seconds 150 --methods smt+dmt+bptt --cells gru --set bptt.share=2"
+        "recipes/retrieval.yaml --seconds 150 --methods bptt --cells gru --set training.curriculum=false",
     ),
     *_both("digits", 120, "mlp gru", "gru", "0.002,0.004"),
     *_both("digits", 120, "", "lstm", "0.002"),
-    *_both("parity", 90, "mlp transformer", "gru lstm", "0.002"),
-    *_both("copy", 120, "mlp", "gru lstm", "0.002"),
-    Measurement(
-        "copy/smt+dmt-mlp-no-curriculum",
-        "recipes/copy.yaml --seconds 240 --methods smt+dmt --cells mlp --set training.curriculum=false",
-    ),
+    *_both("parity", 60, "mlp transformer", "gru lstm", "0.002"),
+    *_both("copy", 120, "mlp gru", "gru lstm", "0.002"),
     *_ablation(
         "retrieval", 60, "smt.relative=false smt.power=1 smt.noise=0 smt.labels_learn=1 training.first_length=64"
     ),
