@@ -7,6 +7,7 @@ BELOW_0 = [
 AT_0 = [
     *("smt.share", "smt.learning_rate", "dmt.share", "dmt.learning_rate", "dmt.lost"),
     *("bptt.share", "bptt.learning_rate", "training.learning_rate", "training.clip", "training.seconds"),
+    *("training.flops", "training.sequential_flops"),
 ]
 NOT_A_SHARE = [
     *("smt.labels_learn", "smt.inputs_learn", "dmt.mixing", "training.warmup", "training.curriculum_share"),
@@ -25,7 +26,13 @@ LESS_THAN_ONE = [
     *("dmt.window", "bptt.truncation"),
     *("training.evaluations", "training.evaluation_sequences", "training.log_every", "training.keep"),
 ]
-NO_NUMBER_OF = ["training.steps", "training.batch_size", "training.first_length", "training.accumulate"]
+NO_NUMBER_OF = [
+    "training.steps",
+    "training.tokens",
+    "training.batch_size",
+    "training.first_length",
+    "training.accumulate",
+]
 
 OUT_OF_RANGE: list[tuple[str, object, str]] = [
     *((name, -0.25, "it must be at least 0") for name in BELOW_0),

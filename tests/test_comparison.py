@@ -1,17 +1,23 @@
 """compare: equal conditions, an honest choice of the learning rate, nothing run when something is wrong."""
 
 import json
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from matplotlib.image import imread
 from torch import Tensor, nn
 
 import nounroll
 from nounroll import comparison
 from nounroll.comparison import Comparison, Row, compare
 from nounroll.data.parity import Parity
+from nounroll.methods import DMT
 from nounroll.recipe import Recipe
+from nounroll.report.curves import check_path, mean_curve
+from nounroll.rollout.evaluate import evaluate_teacher, validation_batches
 from nounroll.training.loop import TrainingError
 
 SETTINGS: dict[str, Any] = {
@@ -45,11 +51,14 @@ def test_every_method_with_every_cell_under_one_budget(capsys: pytest.CaptureFix
     cell = OwnCell()
     before = cell.map.weight.clone()
     result = compare(Parity(), methods=["smt+dmt", "bptt"], cells=["mlp", cell, OwnCell()], seeds=[3, 4], **SIZES)
+    names = ("mlp", "OwnCell 1", "OwnCell 2")
     assert [(row.method, row.cell) for row in result.rows] == [
-        (method, name) for method in ("smt+dmt", "bptt") for name in ("mlp", "OwnCell 1", "OwnCell 2")
+        *((method, name) for name in names for method in ("smt+dmt", "teacher")),
+        *(("bptt", name) for name in names),
     ]
     for row in result.rows:
-        assert (row.seeds, row.metrics["steps"], row.metrics["tokens"]) == (2, 3, 3 * 4 * 4)
+        steps = 2 if row.method == "teacher" else 3  # it is ready when smt is
+        assert (row.seeds, row.metrics["steps"], row.metrics["tokens"]) == (2, steps, steps * 4 * 4)
         assert row.spread is not None
         assert row.metrics["flops"] > row.metrics["sequential_flops"] > 0
         assert ("drift" in row.metrics) == (row.method == "smt+dmt")
@@ -82,6 +91,8 @@ def test_runs_that_diverge_do_not_end_the_comparison(monkeypatch: pytest.MonkeyP
     result = compare(Parity(), methods=["bptt"], cells=["mlp"], **SIZES)
     assert result.rows == [Row("bptt", "mlp", 0.001, 1, {}, [], None, {"0.001": None})]
     assert "bptt" in str(result)
+    with pytest.raises(ValueError, match="there is no learning curve to draw"):
+        result.draw("curves.png")
 
 
 def test_a_training_error_counts_as_diverged(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,7 +104,7 @@ def test_a_training_error_counts_as_diverged(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_tables_and_json() -> None:
-    runs = [{"loss": 0.4}, {"loss": 0.6}]
+    runs = [{"loss": 0.4, "accuracy": 0.7}, {"loss": 0.6, "accuracy": 0.8}]
     rows = [
         Row("bptt", "mlp", 0.001, 2, {"loss": 0.5, "accuracy": 0.75, "tokens": 12345.0}, runs, 0.25, {"0.001": 0.6}),
         Row("smt", "mlp", 0.001, 2, {"loss": 0.5, "accuracy": 0.75, "drift": 0.001}, runs, 0.0, {"0.001": 0.6}),
@@ -101,7 +112,7 @@ def test_tables_and_json() -> None:
     result = Comparison(rows)
     assert [Row(**row) for row in json.loads(result.to_json())["rows"]] == rows
     text = str(result)
-    for word in ("loss", "0.5 ± 0.25", "75.0%", "12,345", "drift", "0.001"):
+    for word in ("loss", "0.5 ± 0.14", "75.0% ± 7.1%", "12,345", "drift", "0.001"):
         assert word in text
     assert "rmse" not in text
     assert "flops" not in text
@@ -129,6 +140,9 @@ def test_progress_is_told_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
         ({"seconds": 3.0}, "give exactly one of them"),
         ({"settings": {"teacher.widht": 3}}, "teacher.widht is unknown"),
         ({"length": 0}, "length is 0; it must be at least 1"),
+        ({"tokens": 3}, "training.steps is 3 and training.tokens is 3; give exactly one of them"),
+        ({"steps": None, "flops": 0.0}, "training.flops is 0.0; it must be more than 0"),
+        ({"methods": ["transformer+dmt"]}, "or the baseline transformer alone"),
     ],
 )
 def test_what_is_wrong_is_told_before_anything_runs(
@@ -144,6 +158,79 @@ def test_the_callers_random_state_is_left_alone() -> None:
     state = torch.get_rng_state()
     compare(Parity(), methods=["bptt"], cells=["mlp"], **SIZES)
     assert torch.equal(torch.get_rng_state(), state)
+
+
+# --- the rivals that are no recurrent networks --------------------------------------------------------
+
+
+def test_the_transformer_has_a_row_and_no_cell() -> None:
+    result = compare(Parity(), methods=["transformer", "bptt"], cells=["mlp", "gru"], **SIZES)
+    assert [row.name for row in result.rows] == ["transformer", "bptt, mlp", "bptt, gru"]
+    metrics = result.rows[0].metrics
+    assert metrics.keys() == result.rows[1].metrics.keys()
+    assert metrics["tokens"] == 3 * 4 * 4
+    assert metrics["sequential_flops"] == pytest.approx(metrics["flops"] / (4 * 4))  # no step waits for another
+
+
+def test_the_teachers_row_is_the_teacher_as_smt_left_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trained on by nothing after that: a chain's teacher is that of its smt alone, with as many steps."""
+    chain = compare(Parity(), methods=["smt+dmt"], cells=["mlp"], **{**SIZES, "steps": 4})
+    alone = nounroll.fit(Parity(), method="smt", **{**SIZES, "steps": 2})
+    teacher = chain.rows[1]
+    assert (teacher.method, teacher.cell, teacher.metrics["steps"]) == ("teacher", "mlp", 2)
+    assert alone.teacher is not None
+    batches = validation_batches(Parity(), 8 * 8, 4, 0, stream="test")  # the sequences of all final metrics
+    expected = evaluate_teacher(alone.student, batches, alone.teacher.memories)
+    for name, value in expected.items():
+        assert teacher.metrics[name] == pytest.approx(value)
+    monkeypatch.setattr(DMT, "improves_only", False)  # so that what dmt did is kept
+    after = nounroll.fit(Parity(), method="smt+dmt", **{**SIZES, "steps": 4})
+    assert after.teacher is not None
+    moved = evaluate_teacher(after.student, batches, after.teacher.memories)
+    assert moved["loss"] != teacher.metrics["loss"]  # by the readout that dmt moved on it would be another
+
+
+# --- learning curves ----------------------------------------------------------------------------------
+
+
+def test_every_row_has_curves_and_a_picture(tmp_path: Path) -> None:
+    settings = {**SETTINGS, "training.evaluations": 3}
+    result = compare(
+        Parity(),
+        methods=["smt+dmt", "bptt", "transformer"],
+        cells=["mlp"],
+        length=4,
+        tokens=96,
+        seeds=2,
+        settings=settings,
+    )
+    assert [row.name for row in result.rows] == ["smt+dmt, mlp", "teacher, mlp", "bptt, mlp", "transformer"]
+    for row in result.rows:
+        assert [len(curve) for curve in row.curves] == ([7, 7] if row.method == "smt+dmt" else [3, 3])
+        for curve, run in zip(row.curves, row.runs, strict=True):
+            for axis in ("tokens", "flops", "sequential_flops", "seconds"):
+                values = [point[axis] for point in curve]
+                assert values == sorted(values)
+                assert values[-1] == pytest.approx(run[axis], abs=0.02)
+    result.draw(tmp_path / "figures" / "curves.png")
+    assert imread(tmp_path / "figures" / "curves.png").shape[2] == 4
+
+
+def test_a_mean_curve_over_seeds_that_were_evaluated_at_other_moments() -> None:
+    """Two straight lines in log x, of which every mean and deviation is known."""
+    one = [{"seconds": 10.0**k, "loss": 4.0 - k} for k in (0, 1, 3)]
+    other = [{"seconds": 10.0**k, "loss": 6.0 - k} for k in (-1, 2, 4)]
+    x, mean, deviation = mean_curve([one, other], "seconds")
+    assert (x[0], x[-1]) == pytest.approx((1.0, 1000.0))
+    assert mean == pytest.approx(5.0 - np.log10(x))
+    assert deviation == pytest.approx(2**0.5)
+    x, mean, deviation = mean_curve([one], "seconds")
+    assert (list(x), list(mean), list(deviation)) == ([1.0, 10.0, 1000.0], [4.0, 3.0, 1.0], [0.0] * 3)
+
+
+def test_the_name_of_a_figure() -> None:
+    with pytest.raises(ValueError, match=r"^--figure is 'curves.txt'; it must end in .png, .svg, .pdf$"):
+        check_path("--figure", Path("curves.txt"))
 
 
 def outcomes(monkeypatch: pytest.MonkeyPatch, loss: Any) -> list[Recipe]:

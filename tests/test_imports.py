@@ -20,6 +20,7 @@ ORDER = (
     ("teacher",),
     ("objectives",),
     ("student",),
+    ("transformer",),
     ("rollout",),
     ("methods",),
     ("training",),

@@ -14,7 +14,7 @@ from nounroll.methods import BPTTSettings, DMTSettings, SMTSettings
 from nounroll.ranges import at_least, more_than, within
 from nounroll.recipe import Recipe, parse
 from nounroll.teacher import TeacherSettings
-from nounroll.training.settings import TrainingSettings
+from nounroll.training.settings import BUDGETS, TrainingSettings
 from out_of_range import OUT_OF_RANGE, override
 
 DOCUMENT = {"task": {"kind": "parity"}, **yaml.safe_load(TINY)}
@@ -54,7 +54,7 @@ def test_the_table_knows_every_number_of_a_recipe() -> None:
 def test_not_a_number_is_out_of_every_range(group: str, name: str) -> None:
     """From Python; a recipe's numbers are finite."""
     value = (0.9, math.nan) if name == "betas" else math.nan
-    given = {name: value} if name == "seconds" else {**NEEDED.get(group, {}), name: value}
+    given = {name: value} if name in BUDGETS else {**NEEDED.get(group, {}), name: value}
     with pytest.raises(ValueError, match=rf"^{group}\.{name} is {re.escape(str(value))}; [^\n]+$"):
         GROUPS[group](**given)
 
@@ -82,10 +82,18 @@ def test_null_turns_a_setting_off(setting: str) -> None:
     ("given", "said"),
     [
         ({"seconds": 1.0, "steps": 10}, "training.seconds is 1.0 and training.steps is 10; give exactly one of them"),
-        ({}, "training.seconds is None and training.steps is None; give exactly one of them"),
+        (
+            {"tokens": 3, "flops": 1e9},
+            "training.tokens is 3 and training.flops is 1000000000.0; give exactly one of them",
+        ),
+        (
+            {},
+            "training.seconds is None and training.steps is None and training.tokens is None and training.flops is None"
+            " and training.sequential_flops is None; give exactly one of them",
+        ),
     ],
 )
-def test_a_budget_is_seconds_or_steps(given: dict[str, Any], said: str) -> None:
+def test_one_budget_and_no_more(given: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(said)}$"):
         TrainingSettings(**given)
 

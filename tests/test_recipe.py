@@ -37,6 +37,8 @@ def test_the_default_budget_stays_when_other_settings_of_training_are_given() ->
         ({"steps": 9}, ["training.seconds=3"], (3.0, None)),
         ({"steps": 9, "seconds": None}, ["training.seconds=3"], (3.0, None)),
         ({"steps": 9}, ["training.steps=3"], (None, 3)),
+        ({"tokens": 9, "seconds": None}, ["training.seconds=3"], (3.0, None)),
+        ({"flops": 9}, ["training.steps=3"], (None, 3)),
     ],
 )
 def test_one_budget_takes_the_place_of_the_other(training: dict[str, Any], overrides: list[str], budget: Any) -> None:
@@ -88,7 +90,7 @@ def test_a_file_gives_its_name_to_the_run(tmp_path: Path) -> None:
         ("name=..", "name is '..'; it must be a plain folder name"),
         ("name=", "name is None; it must be text"),
         ("cell=gru", "cell is 'gru'; it must be a group of settings"),
-        ("cell.kind=brain", "cell.kind is 'brain'; it must be one of mlp, transformer, gru, lstm, elman"),
+        ("cell.kind=brain", "cell.kind is 'brain'; it must be one of mlp, transformer, gru, lstm, elman, mingru"),
         ("cell.width=wide", "cell.width is 'wide'; it must be a whole number or null"),
         ("task.kind=null", "task.kind is None; it must be text"),
         ("task.options=3", "task.options is 3; it must be a group of names and values"),
@@ -96,7 +98,7 @@ def test_a_file_gives_its_name_to_the_run(tmp_path: Path) -> None:
         ("training.betas=[.nan, 1]", "training.betas is [nan, 1]; it must be finite"),
         ("training.clip=.inf", "training.clip is inf; it must be finite"),
         ("training.compile=1", "training.compile is 1; it must be true or false"),
-        ("training.seconds=null", "training.seconds is None and training.steps is None; give exactly one of them"),
+        ("training.seconds=null", "training.seconds is None and training.steps is None and training.tokens is"),
         ("teacher.hue=3", "teacher.hue is unknown; teacher has kind, width"),
         ("colour=3", "colour is unknown; a recipe has name, task, length"),
         ("length.x=3", "length.x cannot be set: length is not a group of settings"),

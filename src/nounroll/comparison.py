@@ -1,11 +1,14 @@
-"""Methods and cells side by side: the same data, the same budget, the same choice of learning rate."""
+"""Methods and cells side by side: the same data, the same budget, the same choice of learning rate.
+
+Beside the methods stand two rivals that are no recurrent networks: the teacher of every smt, and a plain Transformer.
+"""
 
 import json
 import math
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from itertools import product
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
@@ -17,16 +20,19 @@ from torch import nn
 from nounroll.cells import build_cell
 from nounroll.cells.base import check_cell
 from nounroll.data.task import SequenceTask, draw
+from nounroll.methods import TRANSFORMER
+from nounroll.methods.cost import COSTS
 from nounroll.recipe import Recipe, parse
-from nounroll.report.numbers import figure
+from nounroll.report.curves import draw_curves
+from nounroll.report.numbers import deviation, figure
 from nounroll.rollout.evaluate import evaluate, validation_batches
-from nounroll.run import copy_cell, plan, train
+from nounroll.run import Run, copy_cell, plan, train
 from nounroll.training.loop import TrainingError
 
-_SHOWN = (
-    *("loss", "bits", "accuracy", "rmse", "drift"),
-    *("steps", "tokens", "flops", "sequential_flops", "seconds"),
-)
+_MEASURES = ("loss", "bits", "accuracy", "rmse")
+_SHOWN = (*_MEASURES, "drift", "steps", "tokens", *COSTS, "seconds")
+_TEACHER = "teacher"  # stands as the method in the row of an smt's teacher
+_NO_CELL = "-"
 
 
 @dataclass(frozen=True)
@@ -34,14 +40,17 @@ class Row:
     """One method with one cell, at its best learning rate.
 
     Attributes:
-        method, cell: which.
+        method, cell: which; "teacher" for the teacher of the row before, "-" for the Transformer's cell.
         learning_rate: the one whose runs had the lowest validation loss.
         seeds: how many runs the metrics are the mean of.
         metrics: as in ``Run.metrics``, measured on other sequences than the validation loss; empty when a run
             diverged at every learning rate.
         runs: the metrics of each seed.
         spread: standard deviation of the loss over the seeds; None for a single one.
-        tried: learning rate -> validation loss; None where a run diverged.
+        tried: learning rate -> validation loss; None where a run diverged. Empty for a teacher, which is chosen
+            with its student.
+        curves: for each seed, the validation loss of each evaluation, with the tokens, flops, sequential_flops and
+            seconds that training had taken.
     """
 
     method: str
@@ -52,6 +61,11 @@ class Row:
     runs: list[dict[str, float]]
     spread: float | None
     tried: dict[str, float | None]
+    curves: list[list[dict[str, float]]] = field(default_factory=list, repr=False)
+
+    @property
+    def name(self) -> str:
+        return self.method if self.cell == _NO_CELL else f"{self.method}, {self.cell}"
 
 
 @dataclass(frozen=True)
@@ -67,8 +81,9 @@ class Comparison:
             table.add_column(name.replace("_", " "), justify="right")
         for row in self.rows:
             figures = {name: figure(name, row.metrics.get(name)) for name in shown}
-            if row.spread is not None:
-                figures["loss"] += f" ± {row.spread:.2g}"
+            for name in set(_MEASURES) & row.metrics.keys():
+                if len(row.runs) > 1:
+                    figures[name] += f" ± {deviation(name, stdev(run[name] for run in row.runs))}"
             table.add_row(row.method, row.cell, f"{row.learning_rate:g}", str(row.seeds), *figures.values())
         return table
 
@@ -79,6 +94,14 @@ class Comparison:
     def to_json(self) -> str:
         """The same as JSON text."""
         return json.dumps(self.to_dict())
+
+    def draw(self, path: str | Path) -> None:
+        """Draw the learning curves of all rows: loss against seconds, tokens, FLOPs and sequential FLOPs.
+
+        Raises:
+            ValueError: the name does not end as a picture's, or no run came to an end.
+        """
+        draw_curves(Path(path), [(row.name, row.curves) for row in self.rows])
 
     def __str__(self) -> str:
         console = Console(width=200, highlight=False)
@@ -95,6 +118,9 @@ def compare(
     length: int = 128,
     seconds: float | None = None,
     steps: int | None = None,
+    tokens: int | None = None,
+    flops: float | None = None,
+    sequential_flops: float | None = None,
     seeds: int | Sequence[int] = 1,
     learning_rates: Sequence[float] | None = None,
     settings: Mapping[str, Any] | None = None,
@@ -104,11 +130,12 @@ def compare(
 
     Args:
         task: source of sequences.
-        methods: chains of smt, dmt and bptt.
-        cells: kinds, or modules of the user's own, each copied for every run.
+        methods: chains of smt, dmt and bptt; and "transformer", a plain Transformer of the teacher's size.
+        cells: kinds, or modules of the user's own, each copied for every run; the Transformer has none.
         length: T, in time steps.
-        seconds: wall-clock budget of each run; 120 when ``steps`` is left out too.
-        steps: budget of each run in optimiser steps, in place of ``seconds``.
+        seconds: wall-clock budget of each run; 120 when the four others are left out too.
+        steps, tokens, flops, sequential_flops: a budget of another kind in its place (see
+            ``nounroll.training.settings``).
         seeds: how many (0, 1, ...), or which.
         learning_rates: every method and cell is run with all of them; the best by validation loss is kept.
         settings: any other setting of a recipe, by its dotted name, as in ``fit``.
@@ -117,7 +144,14 @@ def compare(
     Raises:
         ValueError: something is not usable; nothing has run then.
     """
-    recipe = plan("bptt", None, length=length, seconds=seconds, steps=steps, settings=settings)
+    budget = {
+        "seconds": seconds,
+        "steps": steps,
+        "tokens": tokens,
+        "flops": flops,
+        "sequential_flops": sequential_flops,
+    }
+    recipe = plan("bptt", None, length=length, budget=budget, settings=settings)
     return compare_recipe(
         recipe, task, methods=methods, cells=cells, seeds=seeds, learning_rates=learning_rates, progress=progress
     )
@@ -143,9 +177,10 @@ def compare_recipe(
             raise ValueError(f"{name} is {values!r}; it must be a list of at least one")
     entries = [
         _Entry(method, cell, name, [_variant(recipe, method, cell, rate, seed) for rate in rates for seed in numbers])
-        for method, (cell, name) in product(methods, zip(cells, _names(cells), strict=True))
+        for method in methods
+        for cell, name in ([(None, _NO_CELL)] if method == TRANSFORMER else zip(cells, _names(cells), strict=True))
     ]
-    _check_cells(entries[: len(cells)], recipe, task)
+    _check_cells(cells, recipe, task)
     rows, done, total = [], 0, sum(len(entry.recipes) for entry in entries)
     for entry in entries:
         outcomes: dict[float, list[_Outcome | None]] = {rate: [] for rate in rates}
@@ -155,37 +190,40 @@ def compare_recipe(
                 what = f"{entry.method}, {entry.name}, learning rate {rate:g}, seed {one.training.seed}"
                 print(f"[{done}/{total}] {what}", file=sys.stderr, flush=True)
             outcomes[rate].append(_outcome(one, task, entry.cell, progress and sys.stderr.isatty()))
-        rows.append(_row(entry, outcomes))
+        rows += _rows(entry, outcomes)
     return Comparison(rows)
 
 
 @dataclass(frozen=True)
 class _Entry:
-    """A method with a cell, and its runs: one for every learning rate and seed."""
+    """A method with a cell (the Transformer has none), and its runs: one for every learning rate and seed."""
 
     method: str
-    cell: str | nn.Module
+    cell: str | nn.Module | None
     name: str
     recipes: list[Recipe]
 
 
 @dataclass(frozen=True)
 class _Outcome:
-    """What stays of a run."""
+    """What stays of a run, and of its teacher."""
 
     validation: float
     metrics: dict[str, float]
+    curve: list[dict[str, float]] = field(default_factory=list)
+    teacher: dict[str, float] | None = None
+    teacher_curve: list[dict[str, float]] = field(default_factory=list)
 
 
-def _check_cells(entries: list[_Entry], recipe: Recipe, task: SequenceTask) -> None:
+def _check_cells(cells: Sequence[str | nn.Module], recipe: Recipe, task: SequenceTask) -> None:
     """Find a cell that cannot be used before the first run."""
     example = draw(task, 2, recipe.length, recipe.training.seed, "trial").inputs[:, 0]
     with torch.random.fork_rng(devices=[]):
-        for entry in entries:
-            if isinstance(entry.cell, nn.Module):
-                check_cell(entry.cell, task.inputs, example)
+        for cell in cells:
+            if isinstance(cell, nn.Module):
+                check_cell(cell, task.inputs, example)
             else:
-                build_cell(entry.recipes[0].cell, task.inputs)
+                build_cell(_variant(recipe, recipe.method, cell, 1.0, 0).cell, task.inputs)
 
 
 def _names(cells: Sequence[str | nn.Module]) -> list[str]:
@@ -195,39 +233,73 @@ def _names(cells: Sequence[str | nn.Module]) -> list[str]:
     return [f"{name} {names[: i + 1].count(name)}" if name in twice else name for i, name in enumerate(names)]
 
 
-def _variant(recipe: Recipe, method: str, cell: str | nn.Module, rate: float, seed: int) -> Recipe:
+def _variant(recipe: Recipe, method: str, cell: str | nn.Module | None, rate: float, seed: int) -> Recipe:
     changes: dict[str, Any] = {"method": method, "training.learning_rate": rate, "training.seed": seed}
-    if not isinstance(cell, nn.Module):
+    if isinstance(cell, str):
         changes["cell.kind"] = cell
     return parse(recipe.to_dict(), [f"{name}={json.dumps(value)}" for name, value in changes.items()])
 
 
-def _outcome(recipe: Recipe, task: SequenceTask, cell: str | nn.Module, progress: bool) -> _Outcome | None:
+def _outcome(recipe: Recipe, task: SequenceTask, cell: str | nn.Module | None, progress: bool) -> _Outcome | None:
     """Train and measure; None when it diverged."""
     own_cell = copy_cell(cell) if isinstance(cell, nn.Module) else None
     try:
         run = train(recipe, task, own_cell, progress=progress)  # type: ignore[arg-type]
     except TrainingError:
         return None
-    held_out = validation_batches(task, recipe.training.evaluation_sequences, recipe.length, recipe.training.seed)
-    loss = evaluate(run.student, held_out)["loss"]
-    return _Outcome(loss, run.metrics) if math.isfinite(loss) else None
+    batches = validation_batches(task, recipe.training.evaluation_sequences, recipe.length, recipe.training.seed)
+    validation = evaluate(run.model, batches)["loss"]
+    if not math.isfinite(validation):
+        return None
+    return _Outcome(
+        validation,
+        run.metrics,
+        _curve(run, "loss"),
+        run.teacher_metrics,
+        _curve(run, "teacher_loss"),
+    )
 
 
-def _row(entry: _Entry, outcomes: dict[float, list[_Outcome | None]]) -> Row:
-    """The mean over the seeds, at the learning rate whose mean validation loss is lowest."""
+def _curve(run: Run, name: str) -> list[dict[str, float]]:
+    """A loss at every evaluation that has it, and what training had taken until then."""
+    records = (record for record in run.history if record["event"] == "evaluation" and name in record)
+    points = [{"loss": one[name], **{axis: one[axis] for axis in ("tokens", *COSTS, "seconds")}} for one in records]
+    return [point for point in points if math.isfinite(point["loss"])]
+
+
+def _rows(entry: _Entry, outcomes: dict[float, list[_Outcome | None]]) -> list[Row]:
+    """The mean over the seeds, at the learning rate whose mean validation loss is lowest; and their teachers'."""
     whole = {rate: [one for one in seeds if one is not None] for rate, seeds in outcomes.items() if None not in seeds}
     tried = {rate: fmean(one.validation for one in seeds) for rate, seeds in whole.items()}
     best = min(tried, key=tried.__getitem__, default=next(iter(outcomes)))
-    runs = [one.metrics for one in whole.get(best, [])]
+    kept = whole.get(best, [])
+    tries = {f"{rate:g}": tried.get(rate) for rate in outcomes}
+    seeds, runs, curves = len(outcomes[best]), [one.metrics for one in kept], [one.curve for one in kept]
+    rows = [_row(entry.method, entry.name, best, seeds, runs, tries, curves)]
+    teachers = [one.teacher for one in kept if one.teacher is not None]
+    if teachers:
+        rows.append(_row(_TEACHER, entry.name, best, seeds, teachers, {}, [one.teacher_curve for one in kept]))
+    return rows
+
+
+def _row(
+    method: str,
+    cell: str,
+    rate: float,
+    seeds: int,
+    runs: list[dict[str, float]],
+    tried: dict[str, float | None],
+    curves: list[list[dict[str, float]]],
+) -> Row:
     losses = [metrics["loss"] for metrics in runs]
     return Row(
-        method=entry.method,
-        cell=entry.name,
-        learning_rate=best,
-        seeds=len(outcomes[best]),
+        method=method,
+        cell=cell,
+        learning_rate=rate,
+        seeds=seeds,
         metrics={name: fmean(m[name] for m in runs) for name in _SHOWN if runs and all(name in m for m in runs)},
         runs=runs,
         spread=stdev(losses) if len(losses) > 1 else None,
-        tried={f"{rate:g}": tried.get(rate) for rate in outcomes},
+        tried=tried,
+        curves=curves,
     )

@@ -17,7 +17,7 @@ import yaml
 from nounroll.cells.base import CellSettings
 from nounroll.methods import BPTTSettings, DMTSettings, SMTSettings, parse_chain
 from nounroll.teacher import TeacherSettings
-from nounroll.training.settings import TrainingSettings
+from nounroll.training.settings import BUDGETS, TrainingSettings
 
 _SECONDS = 300.0  # the budget of a recipe that says nothing about it
 
@@ -114,12 +114,13 @@ def load(path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
 
 
 def _one_budget(training: dict[str, Any], overrides: Iterable[str]) -> None:
-    """An override of one budget takes the place of the other; without any it is the default."""
+    """An override of one budget takes the place of the others; without any it is the default."""
     given = {override.partition("=")[0].strip() for override in overrides}
-    for mine, other in (("seconds", "steps"), ("steps", "seconds")):
-        if f"training.{mine}" in given and f"training.{other}" not in given:
-            training.pop(other, None)
-    if not {"seconds", "steps"} & training.keys():
+    chosen = [name for name in BUDGETS if f"training.{name}" in given]
+    for name in BUDGETS if chosen else ():
+        if name not in chosen:
+            training.pop(name, None)
+    if not training.keys() & set(BUDGETS):
         training["seconds"] = _SECONDS
 
 

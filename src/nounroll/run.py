@@ -24,17 +24,19 @@ import torch
 from torch import nn
 
 from nounroll import data
+from nounroll.batch import Batch
 from nounroll.cells.base import check_cell
 from nounroll.data.task import SequenceTask, draw
-from nounroll.methods import BPTT, DMT, SMT, parse_chain
+from nounroll.methods import BPTT, DMT, SMT, TRANSFORMER, TransformerMethod, parse_chain
 from nounroll.methods.base import Method
-from nounroll.methods.cost import training_cost
+from nounroll.methods.cost import COSTS
 from nounroll.recipe import Recipe, load, parse
-from nounroll.rollout.evaluate import evaluate, validation_batches
+from nounroll.rollout.evaluate import evaluate
 from nounroll.student import Student
 from nounroll.teacher import Teacher, build_teacher
 from nounroll.training import checkpoint
 from nounroll.training.loop import Link, Loop
+from nounroll.transformer import CausalTransformer
 
 CUSTOM = "custom"  # the kind of a task that is an object of the user's
 
@@ -45,24 +47,44 @@ class Run:
 
     Attributes:
         recipe: all settings.
-        student: trained; on the CPU, in evaluation mode.
+        model: trained; on the CPU, in evaluation mode. A student, or a Transformer after the method transformer.
         metrics: loss (nats per scored element), bits, accuracy or rmse, drift, steps, tokens, flops,
             sequential_flops, seconds; measured on held-out sequences that training never looked at.
         history: the records of metrics.jsonl.
-        teacher: for analysis; None after bptt alone.
+        teacher: for analysis; None after a method without smt.
         task: source of the sequences.
         folder: where it is kept, or None.
         finished: False when it was stopped before its budget was spent.
     """
 
     recipe: Recipe
-    student: Student
+    model: Student | CausalTransformer
     metrics: dict[str, float]
     history: list[dict[str, Any]] = field(repr=False)
     teacher: Teacher | None = field(repr=False)
     task: SequenceTask = field(repr=False)
     folder: Path | None = None
     finished: bool = True
+
+    @property
+    def student(self) -> Student:
+        """The trained student.
+
+        Raises:
+            ValueError: the method was transformer, which trains none.
+        """
+        if not isinstance(self.model, Student):
+            raise ValueError(f"method was {TRANSFORMER!r}, which trains no student; run.model is the Transformer")
+        return self.model
+
+    @property
+    def teacher_metrics(self) -> dict[str, float] | None:
+        """The metrics of the student's teacher, with what it had cost when smt ended; None without one.
+
+        Measured on the same sequences as ``metrics``, by the student's readout as smt left it.
+        """
+        records = [record for record in self.history if record["event"] == "teacher"]
+        return _figures(records[-1]) if records else None
 
 
 def fit(
@@ -73,6 +95,9 @@ def fit(
     length: int = 128,
     seconds: float | None = None,
     steps: int | None = None,
+    tokens: int | None = None,
+    flops: float | None = None,
+    sequential_flops: float | None = None,
     seed: int = 0,
     out: str | Path | None = None,
     settings: Mapping[str, Any] | None = None,
@@ -82,12 +107,13 @@ def fit(
 
     Args:
         task: the user's own, or one of ``nounroll.data``.
-        method: chain of smt, dmt and bptt.
-        cell: a kind (mlp, transformer, gru, lstm, elman) or a module (see ``nounroll.cells.base``), which is
+        method: chain of smt, dmt and bptt; or the baseline transformer, which has no cell.
+        cell: a kind (mlp, transformer, gru, lstm, elman, mingru) or a module (see ``nounroll.cells.base``), which is
             trained in place.
         length: T, in time steps.
-        seconds: wall-clock budget; 120 when ``steps`` is left out too.
-        steps: budget in optimiser steps, in place of ``seconds``.
+        seconds: wall-clock budget; 120 when the four others are left out too.
+        steps, tokens, flops, sequential_flops: a budget of another kind in its place (see
+            ``nounroll.training.settings``).
         seed: of data, weights and all random choices.
         out: folder to keep the run in; nothing is written without it.
         settings: any other setting of a recipe, by its dotted name: ``{"teacher.width": 256}``.
@@ -101,7 +127,14 @@ def fit(
     if not isinstance(cell, str | nn.Module):
         raise ValueError(f"cell is a {type(cell).__name__}; it must be a kind such as 'mlp', or a torch.nn.Module")
     kind, own_cell = (cell, None) if isinstance(cell, str) else (None, cell)
-    recipe = plan(method, kind, length=length, seconds=seconds, steps=steps, seed=seed, settings=settings)
+    budget = {
+        "seconds": seconds,
+        "steps": steps,
+        "tokens": tokens,
+        "flops": flops,
+        "sequential_flops": sequential_flops,
+    }
+    recipe = plan(method, kind, length=length, budget=budget, seed=seed, settings=settings)
     return train(recipe, task, own_cell, folder=Path(out) if out else None, progress=progress)
 
 
@@ -110,12 +143,13 @@ def plan(
     cell: str | None,
     *,
     length: int,
-    seconds: float | None = None,
-    steps: int | None = None,
+    budget: Mapping[str, float | None],
     seed: int = 0,
     settings: Mapping[str, Any] | None = None,
 ) -> Recipe:
     """The recipe that ``fit`` trains by, for a task (and a cell, when it is None) of the user's own.
+
+    ``budget`` has the names of ``BUDGETS``; 120 seconds when all are None.
 
     Raises:
         ValueError: a setting is not usable; the message says which and why.
@@ -123,9 +157,7 @@ def plan(
     tree: dict[str, Any] = {"task": {"kind": CUSTOM}, "length": length, "method": method, "training": {"seed": seed}}
     if cell is not None:
         tree["cell"] = {"kind": cell}
-    tree["training"] |= {"steps": steps} if steps is not None else {}
-    if seconds is not None or steps is None:
-        tree["training"]["seconds"] = 120.0 if seconds is None else seconds
+    tree["training"] |= {name: value for name, value in budget.items() if value is not None} or {"seconds": 120.0}
     return parse(tree, [f"{name}={json.dumps(value)}" for name, value in (settings or {}).items()])
 
 
@@ -162,14 +194,13 @@ def train(
     scored = float(example.mask.float().mean())
     recipe = replace(recipe, smt=recipe.smt.suited_to(scored), dmt=recipe.dmt.suited_to(scored))
     if cell is not None:
-        check_cell(cell, task.inputs, example.inputs[:, 0])
+        _check_own_cell(cell, recipe, task, example)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        student = Student(task.inputs, task.targets, cell or recipe.cell, readout_width=recipe.readout_width)
-        teacher = build_teacher(recipe.teacher, task.inputs, task.targets, student.cell) if "smt" in chain else None
-    links = [_link(name, recipe, student, teacher) for name in chain]
+        model, teacher = _build(recipe, task, cell)
+    links = [_link(name, recipe, model, teacher) for name in chain]
     loop = Loop(  # before the folder is touched: it refuses a device that is not there
-        task=task, length=recipe.length, student=student, teacher=teacher, chain=links,
+        task=task, length=recipe.length, student=model, teacher=teacher, chain=links,
         settings=recipe.training, folder=folder, recipe=recipe.to_dict(), progress=progress,
     )  # fmt: skip
     with _held(folder):
@@ -178,14 +209,14 @@ def train(
         elif folder is not None:
             _claim(folder, recipe)
         finished = loop.run(stop)
-        for part in (student, teacher):
+        for part in (model, teacher):
             if part is not None:
                 part.to("cpu").eval()
-        metrics = _final_metrics(loop, links, seed)
+        metrics = _final_metrics(loop)
         if folder is not None:
-            student.save_pretrained(folder / "student")
+            model.save_pretrained(folder / ("student" if isinstance(model, Student) else TRANSFORMER))
             (folder / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
-    return Run(recipe, student, metrics, loop.history, teacher, task, folder, finished)
+    return Run(recipe, model, metrics, loop.history, teacher, task, folder, finished)
 
 
 def open_run(folder: str | Path) -> tuple[Recipe, Path]:
@@ -204,11 +235,14 @@ def open_student(folder: str | Path) -> tuple[Recipe, SequenceTask, Student]:
     """Recipe, task and trained student of a run's folder.
 
     Raises:
-        ValueError: the folder holds no run, its task is the user's own, or nothing was trained yet.
+        ValueError: the folder holds no run, its task is the user's own, its method was transformer, or nothing was
+            trained yet.
     """
     recipe, folder = open_run(folder)
     if recipe.task.kind == CUSTOM:
         raise ValueError(f"{folder} was trained on a task of your own; open it in Python, with that task")
+    if recipe.method == TRANSFORMER:
+        raise ValueError(f"{folder} holds a Transformer and no student; its figures are in {folder}/metrics.json")
     if not (folder / "student" / "config.json").is_file():
         raise ValueError(f"{folder} holds no trained student yet; go on with: nounroll resume {folder}")
     return recipe, data.build(recipe.task.kind, recipe.task.options), Student.from_pretrained(folder / "student")
@@ -236,8 +270,29 @@ def open_teacher(folder: str | Path, student: Student) -> Teacher | None:
     return teacher.eval()
 
 
-def _link(name: str, recipe: Recipe, student: Student, teacher: Teacher | None) -> Link:
-    settings: Any = getattr(recipe, name)
+def _check_own_cell(cell: nn.Module, recipe: Recipe, task: SequenceTask, example: Batch) -> None:
+    if recipe.method == TRANSFORMER:
+        raise ValueError(f"cell is a {type(cell).__name__}; the method {TRANSFORMER} has no cell")
+    check_cell(cell, task.inputs, example.inputs[:, 0])
+
+
+def _build(
+    recipe: Recipe, task: SequenceTask, cell: nn.Module | None
+) -> tuple[Student | CausalTransformer, Teacher | None]:
+    """What is to be trained, and the teacher where the method has one."""
+    chain = parse_chain(recipe.method)
+    if TRANSFORMER in chain:
+        return CausalTransformer(task.inputs, task.targets, recipe.teacher), None
+    student = Student(task.inputs, task.targets, cell or recipe.cell, readout_width=recipe.readout_width)
+    if "smt" not in chain:
+        return student, None
+    return student, build_teacher(recipe.teacher, task.inputs, task.targets, student.cell)
+
+
+def _link(name: str, recipe: Recipe, model: Student | CausalTransformer, teacher: Teacher | None) -> Link:
+    if isinstance(model, CausalTransformer):
+        return Link(name, TransformerMethod(model), 1.0, 1.0)
+    student, settings = model, getattr(recipe, name)
     method: Method
     if name == "bptt":
         method = BPTT(student, settings)
@@ -247,18 +302,20 @@ def _link(name: str, recipe: Recipe, student: Student, teacher: Teacher | None) 
     return Link(name, method, settings.share, settings.learning_rate)
 
 
-def _final_metrics(loop: Loop, links: list[Link], seed: int) -> dict[str, float]:
+def _final_metrics(loop: Loop) -> dict[str, float]:
     """The last figures, on a fresh draw of held-out sequences, and what they cost."""
-    counters = loop.counters
-    sequences = 8 * loop.settings.evaluation_sequences
-    batches = validation_batches(loop.task, sequences, loop.length, seed, stream="test")
-    metrics: dict[str, float] = evaluate(loop.student, batches, loop.teacher.memories if loop.teacher else None)
-    metrics |= {"steps": counters.step, "tokens": counters.total_tokens}
-    metrics |= training_cost(
-        {link.name: link.method for link in links}, loop.task, counters.tokens, loop.settings.batch_size
-    )
-    metrics["seconds"] = round(counters.seconds + counters.link_seconds, 2)
+    labels = loop.teacher.memories if loop.teacher else None
+    metrics: dict[str, float] = evaluate(loop.student, loop.test_batches(), labels)
+    metrics |= {name: loop.counters.spent(name) for name in ("steps", "tokens", *COSTS)}
+    metrics["seconds"] = round(loop.counters.spent("seconds"), 2)
     return {name: value for name, value in metrics.items() if math.isfinite(value)}
+
+
+def _figures(record: Mapping[str, Any]) -> dict[str, float]:
+    """The metrics in a record of the history."""
+    names = ("loss", "bits", "accuracy", "rmse", "step", "tokens", *COSTS, "seconds")
+    found = {name: record[name] for name in names if name in record and math.isfinite(record[name])}
+    return {"steps" if name == "step" else name: value for name, value in found.items()}
 
 
 def _claim(folder: Path, recipe: Recipe) -> None:

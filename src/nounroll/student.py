@@ -166,8 +166,8 @@ class Student(nn.Module):
         folder.mkdir(parents=True, exist_ok=True)
         config = {
             "format": 1,
-            "inputs": _space_to_json(self.inputs),
-            "targets": _space_to_json(self.targets),
+            "inputs": space_to_json(self.inputs),
+            "targets": space_to_json(self.targets),
             "readout_width": self.readout_width,
             "cell": vars(self.settings) if self.settings else {"kind": "custom", "class": type(self.cell).__name__},
         }
@@ -198,8 +198,8 @@ class Student(nn.Module):
                     f" pass one of the same sizes: from_pretrained(folder, cell=...)"
                 )
             student = cls(
-                _space_from_json(config["inputs"]),
-                _space_from_json(config["targets"]),
+                space_from_json(config["inputs"]),
+                space_from_json(config["targets"]),
                 cell if own else CellSettings(**config["cell"]),
                 readout_width=config["readout_width"],
             )
@@ -216,9 +216,11 @@ def _can_feed(targets: Space, inputs: Space) -> bool:
     return targets == inputs
 
 
-def _space_to_json(space: Space) -> dict[str, Any]:
+def space_to_json(space: Space) -> dict[str, Any]:
+    """What ``space_from_json`` takes."""
     return {"kind": "categorical", "n": space.n} if isinstance(space, Categorical) else {"kind": "real", "d": space.d}
 
 
-def _space_from_json(document: dict[str, Any]) -> Space:
+def space_from_json(document: dict[str, Any]) -> Space:
+    """The space that ``space_to_json`` wrote."""
     return Categorical(document["n"]) if document["kind"] == "categorical" else Real(document["d"])

@@ -71,6 +71,10 @@ def test_own_cells_pass() -> None:
         ({"layers": 0}, "cell.layers is 0; it must be at least 1"),
         ({"kind": "gru", "layers": 2}, "cell.layers is 2; the gru cell has one layer"),
         (
+            {"kind": "mingru", "layers": 3},
+            "cell.layers is 3; it must divide cell.tokens * cell.memory_width, which is 256",
+        ),
+        (
             {"kind": "lstm", "tokens": 1, "memory_width": 7},
             "cell.tokens * cell.memory_width is 7; an LSTM holds (h, c), so it must be even",
         ),
@@ -85,6 +89,6 @@ def test_an_unknown_kind_is_answered_with_the_kinds() -> None:
     settings = CellSettings()
     object.__setattr__(settings, "kind", "rnn")  # from Python; a recipe's types are checked before
     with pytest.raises(
-        ValueError, match=re.escape("cell.kind is 'rnn'; it must be one of mlp, transformer, gru, lstm, elman")
+        ValueError, match=re.escape("cell.kind is 'rnn'; it must be one of mlp, transformer, gru, lstm, elman, mingru")
     ):
         build_cell(settings, SYMBOLS)

@@ -9,13 +9,14 @@ from torch import Tensor, nn
 
 from helpers import CELL_KINDS, SHAPE, SYMBOLS, cell_settings, draw_values, gradients, make_student
 from nounroll.batch import Real, Space
-from nounroll.cells import build_cell
+from nounroll.cells import build_cell, mingru
 from nounroll.cells.base import constrain, observe
 from nounroll.cells.gru import GRUCell
 from nounroll.cells.lstm import LSTMCell
 from nounroll.student import Student
 
 FUSED = {"gru": nn.GRU, "elman": nn.RNN, "lstm": nn.LSTM}
+UNROLLED = (*FUSED, "mingru")
 SIZE = SHAPE[0] * SHAPE[1]
 
 
@@ -29,12 +30,12 @@ def start(student: Student, rows: int) -> Tensor:
 
 
 def test_which_cells_are_fused() -> None:
-    assert {kind for kind in CELL_KINDS if hasattr(make_student(kind).cell, "unroll")} == set(FUSED)
+    assert {kind for kind in CELL_KINDS if hasattr(make_student(kind).cell, "unroll")} == set(UNROLLED)
 
 
 @pytest.mark.parametrize("space", [SYMBOLS, Real(2)], ids=str)
 @pytest.mark.parametrize("length", [1, 2, 63, 75])
-@pytest.mark.parametrize("kind", FUSED)
+@pytest.mark.parametrize("kind", UNROLLED)
 def test_unroll_equals_steps_with_gradients(kind: str, length: int, space: Space) -> None:
     student, inputs = make_student(kind, inputs=space), draw_values(space, 3, length)
     weight = torch.randn(3, length + 1, *SHAPE, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
@@ -95,7 +96,9 @@ def test_weights_load_from_torch_and_back(kind: str) -> None:
 def test_a_step_keeps_memories_that_the_cell_can_hold(kind: str) -> None:
     student = make_student(kind)
     memories = student.rollout(draw_values(SYMBOLS, 3, 9), start(student, 3).detach())
-    if kind in ("mlp", "transformer"):
+    if kind == "mingru":
+        assert (memories > 0).all()
+    elif kind in ("mlp", "transformer"):
         assert torch.allclose(memories.square().mean(-1), torch.ones(1, dtype=torch.float64), atol=1e-4)
     else:
         assert (observe(student.cell, memories).abs() < 1).all()
@@ -108,8 +111,11 @@ def test_m_empty_and_labels_are_memories_that_the_cell_can_hold(kind: str) -> No
     wild = 50 * torch.randn(6, 5, *SHAPE, dtype=torch.float64)
     held = constrain(student.cell, wild)
     assert held.shape == wild.shape
-    limit = 1 if kind in ("gru", "elman") else 3 if kind == "lstm" else SHAPE[1] ** 0.5
-    assert held.abs().max() <= limit + 1e-6
+    if kind == "mingru":
+        assert (held > 0).all()
+    else:
+        limit = 1 if kind in ("gru", "elman") else 3 if kind == "lstm" else SHAPE[1] ** 0.5
+        assert held.abs().max() <= limit + 1e-6
     flat = constrain(student.cell, wild.flatten(0, 1)).view_as(wild)
     assert torch.allclose(held, flat)
 
@@ -136,3 +142,41 @@ def test_layers(kind: str) -> None:
 def test_default_widths() -> None:
     assert GRUCell(SYMBOLS, SHAPE).core.input_size == SIZE
     assert LSTMCell(SYMBOLS, SHAPE).core.hidden_size == SIZE // 2
+
+
+# --- the parallel scan ------------------------------------------------------------------------------------
+
+
+def gates_and_values(gate_size: float, length: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Gates and values in single precision, and a memory of which half is negative."""
+    draws = torch.Generator().manual_seed(0)
+    gate, value = (size * torch.randn(2, length, 16, generator=draws) for size in (gate_size, 3.0))
+    return gate, value, torch.randn(2, 16, generator=draws)
+
+
+@pytest.mark.parametrize("gate_size", [0.1, 3.0, 30.0])
+def test_a_scan_keeps_its_precision_over_long_times_and_hard_gates(gate_size: float) -> None:
+    """Against steps in double precision, also where gates are shut or open."""
+    gate, value, memory = gates_and_values(gate_size, 1000)
+    exact = [memory.double()]
+    for t in range(1000):
+        exact.append(mingru.one_step(gate[:, t].double(), value[:, t].double(), exact[-1]))
+    scanned = mingru.scan(gate, value, memory).double()
+    torch.testing.assert_close(scanned, torch.stack(exact[1:], dim=1), rtol=1e-3, atol=1e-5)
+
+
+def test_control_over_the_whole_length_at_once_it_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mingru, "_SPAN", 1000)
+    with pytest.raises(AssertionError):
+        test_a_scan_keeps_its_precision_over_long_times_and_hard_gates(30.0)
+
+
+def test_a_layer_sees_what_the_one_before_remembers() -> None:
+    """Without that, memory would be a weighted sum of inputs: the order of two early ones could not matter later."""
+    cell: Any = build_cell(replace(cell_settings("mingru"), layers=2), SYMBOLS).double()
+    memory, inputs = torch.ones(1, *SHAPE, dtype=torch.float64), torch.tensor([[0, 3, 1, 1]])
+    first = cell.unroll(inputs, memory)[:, -1].flatten()
+    other = memory.flatten().clone()
+    other[: SIZE // 2] += 1  # the memory of the first layer alone
+    second = cell.unroll(inputs, other.view_as(memory))[:, -1].flatten()
+    assert (first != second).all()

@@ -1,17 +1,19 @@
 """Compare, from a recipe."""
 
 import json
+from pathlib import Path
 
-from commands import Command
+from commands import Command, one_line
 
 
 def test_every_method_and_cell_has_a_row(nounroll: Command) -> None:
     words = ["--methods", "smt+dmt,bptt", "--cells", "mlp,gru", "--steps", 2, "--seeds", 2]
     ended = nounroll("compare", "tiny.yaml", *words, "--json")
     rows = json.loads(ended.out)["rows"]
-    expected = [("smt+dmt", "mlp"), ("smt+dmt", "gru"), ("bptt", "mlp"), ("bptt", "gru")]
+    expected = [(method, cell) for cell in ("mlp", "gru") for method in ("smt+dmt", "teacher")]
+    expected += [("bptt", "mlp"), ("bptt", "gru")]
     assert [(row["method"], row["cell"]) for row in rows] == expected
-    assert all(row["metrics"]["steps"] == 2 and row["seeds"] == 2 for row in rows)
+    assert all(row["metrics"]["steps"] == 1 + (row["method"] != "teacher") and row["seeds"] == 2 for row in rows)
     assert "[8/8] bptt, gru, learning rate 0.001, seed 1\n" in ended.error
 
 
@@ -22,3 +24,18 @@ def test_the_table_says_which_learning_rate_was_best(nounroll: Command) -> None:
     (row,) = (line for line in ended.out.splitlines() if "elman" in line)
     assert "0.02" in row
     assert "learning rate" in ended.out
+
+
+def test_equal_flops_the_transformer_and_a_figure(nounroll: Command) -> None:
+    words = ["--methods", "bptt,transformer", "--cells", "mlp,mingru", "--flops", "2e6", "--figure", "curves.png"]
+    ended = nounroll("compare", "tiny.yaml", *words, "--json")
+    rows = {(row["method"], row["cell"]): row["metrics"] for row in json.loads(ended.out)["rows"]}
+    assert rows.keys() == {("bptt", "mlp"), ("bptt", "mingru"), ("transformer", "-")}
+    assert all(2e6 <= metrics["flops"] < 3e6 for metrics in rows.values())
+    assert ended.error.endswith("wrote curves.png\n")
+    assert Path("curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_figure_that_cannot_be_written_is_told_before_anything_runs(nounroll: Command) -> None:
+    ended = nounroll("compare", "tiny.yaml", "--figure", "curves.txt")
+    assert one_line(ended, 2, "nounroll compare: --figure is 'curves.txt'; it must end in .png, .svg, .pdf")

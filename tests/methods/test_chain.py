@@ -16,6 +16,7 @@ from nounroll.methods import parse_chain
         ("smt + dmt+bptt", ("smt", "dmt", "bptt")),
         ("bptt+smt", ("bptt", "smt")),
         ("smt+bptt+dmt", ("smt", "bptt", "dmt")),
+        ("transformer", ("transformer",)),
     ],
 )
 def test_a_chain(method: str, links: tuple[str, ...]) -> None:
@@ -25,10 +26,11 @@ def test_a_chain(method: str, links: tuple[str, ...]) -> None:
 @pytest.mark.parametrize(
     ("method", "reason"),
     [
-        ("", "it must be a chain of smt, dmt, bptt, such as smt+dmt"),
-        ("sgd", "it must be a chain of smt, dmt, bptt, such as smt+dmt"),
-        ("smt+", "it must be a chain of smt, dmt, bptt, such as smt+dmt"),
-        ("SMT", "it must be a chain of smt, dmt, bptt, such as smt+dmt"),
+        ("", "it must be a chain of smt, dmt, bptt, such as smt+dmt, or the baseline transformer alone"),
+        ("sgd", "it must be a chain of smt, dmt, bptt, such as smt+dmt, or the baseline transformer alone"),
+        ("smt+", "it must be a chain of smt, dmt, bptt, such as smt+dmt, or the baseline transformer alone"),
+        ("SMT", "it must be a chain of smt, dmt, bptt, such as smt+dmt, or the baseline transformer alone"),
+        ("transformer+dmt", "it must be a chain of smt, dmt, bptt, such as smt+dmt, or the baseline transformer alone"),
         ("dmt", "dmt needs smt before it: there is no teacher otherwise"),
         ("dmt+smt", "dmt needs smt before it: there is no teacher otherwise"),
         ("bptt+dmt", "dmt needs smt before it: there is no teacher otherwise"),

@@ -1,69 +1,95 @@
 """What training costs, against counts by hand."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 import torch
+from torch.nn.attention import SDPBackend
 
 from helpers import SHAPE, SYMBOLS, make_bptt, make_dmt, make_smt, make_student, make_teacher
+from nounroll.data.task import draw
+from nounroll.methods import cost
 from nounroll.methods.base import Method
-from nounroll.methods.cost import step_flops, training_cost
+from nounroll.methods.cost import cell_flops, step_cost
 from nounroll.student import Student
 from own_parts import Echo
 
 SIZE, WIDTH, READOUT, V = SHAPE[0] * SHAPE[1], 16, 16, SYMBOLS.n
 STEP = 2 * (SIZE * WIDTH + WIDTH * 2 * SIZE)  # the MLP cell: two matrix products; a multiply and an add are two
 PER_TOKEN = STEP + 2 * (SIZE * READOUT + READOUT * V)  # and the readout's two
+B = 4
 
 
 def student(kind: str = "mlp") -> Student:
     return make_student(kind, dtype=torch.float32)
 
 
-def cost(method: Method, name: str, tokens: dict[str, int], batch_size: int = 4) -> dict[str, float]:
-    return training_cost({name: method}, Echo(), tokens, batch_size)
+def of_a_step(method: Method, length: int, accumulate: int = 1) -> dict[str, float]:
+    """The cost of one training step."""
+    cost = step_cost(method, Echo(), length, B, accumulate)
+    return {name: value * B * length for name, value in cost.items()}
 
 
 def test_bptt_of_an_mlp_cell_by_hand() -> None:
     """A backward pass is two products for each one forward."""
-    flops = cost(make_bptt(student()), "bptt", {"bptt/8": 320})
-    assert flops["flops"] == 320 * 3 * PER_TOKEN
-    assert flops["sequential_flops"] == 10 * 8 * 3 * PER_TOKEN  # 10 training steps of 8 dependent time steps
+    for length in (4, 8):
+        flops = of_a_step(make_bptt(student()), length)
+        assert flops["flops"] == B * length * 3 * PER_TOKEN
+        assert flops["sequential_flops"] == length * 3 * PER_TOKEN
 
 
 def test_a_step_by_hand() -> None:
-    from nounroll.data.task import draw
-
-    assert step_flops(student(), draw(Echo(), 2, 3, 0, "test")) == STEP
+    assert cell_flops(make_bptt(student()), draw(Echo(), 2, 3, 0, "test")) == STEP
 
 
-def test_lengths_of_a_curriculum_add_up() -> None:
-    method = make_bptt(student())
-    both = cost(method, "bptt", {"bptt/4": 320, "bptt/8": 640})
-    assert both["flops"] == 960 * 3 * PER_TOKEN
-    assert both["sequential_flops"] == (20 * 4 + 20 * 8) * 3 * PER_TOKEN  # a batch has 4 rows at every length
+def test_a_batch_in_parts_costs_as_much() -> None:
+    assert of_a_step(make_bptt(student()), 8, accumulate=2) == of_a_step(make_bptt(student()), 8)
 
 
 @pytest.mark.parametrize("kind", ["gru", "elman", "lstm"])
 def test_fused_kernels_are_counted_like_their_steps(kind: str) -> None:
     fused = student(kind)
-    counted = cost(make_bptt(fused), "bptt", {"bptt/8": 32})["flops"]
+    counted = of_a_step(make_bptt(fused), 8)["flops"]
     gates = {"gru": 3, "elman": 1, "lstm": 4}[kind]
     units, seen = (SIZE // 2, SIZE // 2) if kind == "lstm" else (SIZE, SIZE)
     per_token = 2 * gates * units * (WIDTH + units) + 2 * (seen * READOUT + READOUT * V)
-    assert counted == 32 * 3 * per_token
+    assert counted == B * 8 * 3 * per_token
     assert callable(fused.cell.unroll)  # the kernel is back in its place
     assert all(p.grad is None for p in fused.parameters())
+
+
+def test_a_parallel_scan_waits_for_nothing() -> None:
+    """Its matrix products are those of its steps; none of them is longer in a row than that of one step."""
+    method = make_bptt(student("mingru"))
+    short, long = of_a_step(method, 4), of_a_step(method, 8)
+    assert long["flops"] == 2 * short["flops"]
+    assert long["sequential_flops"] == short["sequential_flops"] == short["flops"] / (B * 4)
+
+
+@pytest.mark.parametrize("length", [7, 16])
+def test_attention_is_counted(length: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch's counter does not know the CPU's fused attention: left to itself it counts nothing there."""
+    one = student()
+    method = make_smt(one, make_teacher(one, dtype=torch.float32), decoding=0.0)
+    whole = of_a_step(method, length)["flops"]
+    monkeypatch.setattr(cost, "SDPBackend", SimpleNamespace(MATH=SDPBackend.FLASH_ATTENTION))
+    without = of_a_step(method, length)["flops"]
+    one_pass = 2 * 4 * B * (length + 1) ** 2 * 16  # 2 blocks of width 16; queries by keys, and weights by values
+    assert whole - without == pytest.approx(3 * one_pass)
 
 
 def test_smt_is_less_sequential_than_bptt_and_does_not_grow_with_the_length() -> None:
     for kind in ("mlp", "gru"):
         one = student(kind)
         teacher = make_teacher(one, dtype=torch.float32)
-        smt, dmt, bptt = make_smt(one, teacher), make_dmt(one, teacher, window=2), make_bptt(one)
+        methods: dict[str, Any] = {
+            "smt": make_smt(one, teacher),
+            "dmt": make_dmt(one, teacher, window=2),
+            "bptt": make_bptt(one),
+        }
         short, long = (
-            {
-                name: cost(method, name, {f"{name}/{length}": 4 * length})["sequential_flops"]
-                for name, method in (("smt", smt), ("dmt", dmt), ("bptt", bptt))
-            }
+            {name: of_a_step(method, length)["sequential_flops"] for name, method in methods.items()}
             for length in (16, 128)
         )
         assert long["smt"] < long["bptt"]

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from helpers import CELL_KINDS, make_batch, make_bptt, make_smt, make_student, make_teacher, same_state, state
+from helpers import CELL_KINDS, FREE, make_batch, make_bptt, make_smt, make_student, make_teacher, same_state, state
 from nounroll.batch import Batch
 from nounroll.data.task import SequenceTask
 from nounroll.methods import BPTT, DMT, SMT
@@ -169,7 +169,7 @@ def test_bfloat16_trains_on_the_cpu(cell: str, task: SequenceTask, monkeypatch: 
             return forward(self, batch, *given)
 
         monkeypatch.setattr(method, "forward", spy)
-    monkeypatch.setattr("nounroll.run.training_cost", lambda *_: {})
+    monkeypatch.setattr("nounroll.training.loop.step_cost", lambda *_: FREE)
     values: dict[str, Any] = {
         **{f"smt.{name}": value for name, value in OURS.items()},
         "cell.tokens": 2,

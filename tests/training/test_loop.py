@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from helpers import TINY, make_smt, same_state, state, tiny_recipe
+from helpers import FREE, TINY, make_smt, same_state, state, tiny_recipe
 from nounroll.methods import BPTT, DMT, SMT
 from nounroll.recipe import Recipe
 from nounroll.rollout.evaluate import evaluate, validation_batches
@@ -18,7 +18,7 @@ from own_parts import BrokenOnce, Echo, OneLength
 @pytest.fixture(autouse=True)
 def _costs_are_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """They take most of the time of a tiny run, and have tests of their own."""
-    monkeypatch.setattr("nounroll.run.training_cost", lambda *_: {})
+    monkeypatch.setattr("nounroll.training.loop.step_cost", lambda *_: FREE)
 
 
 def weights(run: Run) -> Any:

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from helpers import same_state, state, tiny_recipe, tree_of
+from helpers import FREE, same_state, state, tiny_recipe, tree_of
 from nounroll.run import Run, train
 from nounroll.training import checkpoint
 from nounroll.training.checkpoint import CheckpointError
@@ -29,7 +29,7 @@ WHOLE = TemporaryDirectory()  # runs that never stopped, one for each recipe; go
 @pytest.fixture(autouse=True)
 def _costs_are_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """They take most of the time of a tiny run, and have tests of their own."""
-    monkeypatch.setattr("nounroll.run.training_cost", lambda *_: {})
+    monkeypatch.setattr("nounroll.training.loop.step_cost", lambda *_: FREE)
 
 
 def weights(run: Run) -> dict[str, Tensor]:

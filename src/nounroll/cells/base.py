@@ -6,7 +6,7 @@ A cell is any ``nn.Module`` with
 - ``step(inputs, memory) -> memory``: N rows of x_t, (N,) int64 or (N, d_x) float, and memories
   (N, K, d) to the next memories (N, K, d). Rows are independent of each other.
 
-Three more methods are optional; a cell that has them is used better:
+Three more methods and an attribute are optional; a cell that has them is used better:
 
 - ``constrain(raw) -> memory``: (..., K, d) any real numbers to memories that the cell can hold. The
   teacher's labels pass through it. Without it, each token is scaled to root mean square 1.
@@ -14,6 +14,7 @@ Three more methods are optional; a cell that has them is used better:
   the memory.
 - ``unroll(inputs, memory) -> memories``: (B, T) inputs and (B, K, d) to (B, T, K, d), the memories after
   each input. A fused kernel that equals T steps.
+- ``parallel``: True when ``unroll`` is a parallel scan, whose matrix products do not wait for each other.
 """
 
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from torch import Tensor, nn
 from nounroll.batch import Space
 from nounroll.nn.norm import rms_normalise
 
-CellKind = Literal["mlp", "transformer", "gru", "lstm", "elman"]
+CellKind = Literal["mlp", "transformer", "gru", "lstm", "elman", "mingru"]
 
 
 @runtime_checkable
@@ -47,7 +48,7 @@ class CellSettings:
         tokens: K, memory tokens.
         memory_width: d, the width of each.
         width: the cell's inner width; None lets the cell choose.
-        layers: blocks (transformer) or hidden layers (mlp); the others have one.
+        layers: blocks (transformer), hidden layers (mlp) or layers (mingru); the others have one.
     """
 
     kind: CellKind = "mlp"

@@ -5,6 +5,8 @@ from typing import Any
 
 from rich.console import Console
 
+from nounroll.cli.terminal import note
+
 
 def compare(
     recipe: Path,
@@ -13,28 +15,48 @@ def compare(
     cells: str = "mlp,gru",
     seconds: float | None = None,
     steps: int | None = None,
+    tokens: int | None = None,
+    flops: float | None = None,
+    sequential_flops: float | None = None,
     seeds: int = 1,
     learning_rates: str | None = None,
+    figure: Path | None = None,
     set: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     """Train several methods and cells on one recipe, each under the same budget, and show them side by side.
 
+    A method with smt also gets a row for its teacher: the readout on the teacher's own memories when smt ended.
+
     Args:
         recipe: YAML file; see recipes/.
-        methods: chains of smt, dmt and bptt, with commas between them; smt+dmt,bptt when left out.
+        methods: chains of smt, dmt and bptt, and the baseline transformer, with commas between them; smt+dmt,bptt
+            when left out.
         cells: kinds, with commas between them; mlp,gru when left out.
         seconds: wall-clock budget of each run, in place of the recipe's.
         steps: budget of each run in optimiser steps, in place of the recipe's.
+        tokens: budget of each run in time steps trained on, in place of the recipe's.
+        flops: budget of each run in FLOPs of losses and gradients, in place of the recipe's.
+        sequential_flops: budget of each run in FLOPs on the longest chain of dependent operations.
         seeds: runs of each, by the seeds 0, 1, ...
         learning_rates: with commas between them; each is tried for every method and cell, and the best kept.
+        figure: PNG, SVG or PDF file to draw the learning curves to, against seconds, tokens and FLOPs.
         set: any other setting, such as teacher.width=256; may be given several times.
     """
     from nounroll import data
     from nounroll.comparison import compare_recipe
     from nounroll.recipe import load
+    from nounroll.report.curves import check_path
 
-    budget = {"training.seconds": seconds, "training.steps": steps}
-    overrides = [f"{name}={value}" for name, value in budget.items() if value is not None]
+    if figure is not None:
+        check_path("--figure", figure)
+    budget = {
+        "seconds": seconds,
+        "steps": steps,
+        "tokens": tokens,
+        "flops": flops,
+        "sequential_flops": sequential_flops,
+    }
+    overrides = [f"training.{name}={value}" for name, value in budget.items() if value is not None]
     settings = load(recipe, [*overrides, *set])
     comparison = compare_recipe(
         settings,
@@ -45,6 +67,9 @@ def compare(
         learning_rates=_numbers(learning_rates) if learning_rates else None,
         progress=True,
     )
+    if figure is not None:
+        comparison.draw(figure)
+        note(f"wrote {figure}")
     return {"recipe": str(recipe), **comparison.to_dict()}
 
 

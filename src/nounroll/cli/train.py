@@ -13,6 +13,9 @@ def train(
     *,
     seconds: float | None = None,
     steps: int | None = None,
+    tokens: int | None = None,
+    flops: float | None = None,
+    sequential_flops: float | None = None,
     cell: str | None = None,
     method: str | None = None,
     length: int | None = None,
@@ -28,7 +31,10 @@ def train(
         recipe: YAML file; see recipes/.
         seconds: wall-clock budget, in place of the recipe's.
         steps: budget in optimiser steps, in place of the recipe's.
-        cell: mlp, transformer, gru, lstm or elman.
+        tokens: budget in time steps trained on, in place of the recipe's.
+        flops: budget in FLOPs of losses and gradients, in place of the recipe's.
+        sequential_flops: budget in FLOPs on the longest chain of dependent operations, in place of the recipe's.
+        cell: mlp, transformer, gru, lstm, elman or mingru.
         method: chain of smt, dmt and bptt, such as smt+dmt.
         length: T, in time steps.
         seed: of data, weights and all random choices.
@@ -40,6 +46,9 @@ def train(
     given = {
         "training.seconds": seconds,
         "training.steps": steps,
+        "training.tokens": tokens,
+        "training.flops": flops,
+        "training.sequential_flops": sequential_flops,
         "cell.kind": cell,
         "method": method,
         "length": length,

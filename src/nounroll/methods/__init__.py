@@ -1,24 +1,42 @@
-"""Methods of training: SMT, DMT, BPTT, and chains of them such as "smt+dmt"."""
+"""Methods of training: SMT, DMT, BPTT, and chains of them such as "smt+dmt"; and the Transformer baseline."""
 
 from nounroll.methods.bptt import BPTT, BPTTSettings
 from nounroll.methods.dmt import DMT, DMTSettings
 from nounroll.methods.smt import SMT, SMTSettings
+from nounroll.methods.transformer import TransformerMethod
 
-__all__ = ["BPTT", "DMT", "METHODS", "SMT", "BPTTSettings", "DMTSettings", "SMTSettings", "parse_chain"]
+__all__ = [
+    "BPTT",
+    "DMT",
+    "METHODS",
+    "SMT",
+    "TRANSFORMER",
+    "BPTTSettings",
+    "DMTSettings",
+    "SMTSettings",
+    "TransformerMethod",
+    "parse_chain",
+]
 
 METHODS = ("smt", "dmt", "bptt")
+TRANSFORMER = "transformer"  # trains no recurrent network: it stands alone, never in a chain
 
 
 def parse_chain(method: str) -> tuple[str, ...]:
-    """ "smt+dmt" -> ("smt", "dmt").
+    """ "smt+dmt" -> ("smt", "dmt"), and "transformer" -> ("transformer",).
 
     Raises:
         ValueError: a link is unknown, or dmt comes without smt before it.
     """
     links = tuple(link.strip() for link in str(method).split("+"))
+    if links == (TRANSFORMER,):
+        return links
     unknown = [link for link in links if link not in METHODS]
     if unknown:
-        raise ValueError(f"method is {method!r}; it must be a chain of {', '.join(METHODS)}, such as smt+dmt")
+        raise ValueError(
+            f"method is {method!r}; it must be a chain of {', '.join(METHODS)}, such as smt+dmt,"
+            f" or the baseline {TRANSFORMER} alone"
+        )
     if "dmt" in links and "smt" not in links[: links.index("dmt")]:
         raise ValueError(f"method is {method!r}; dmt needs smt before it: there is no teacher otherwise")
     if len(set(links)) < len(links):

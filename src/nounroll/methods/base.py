@@ -6,17 +6,14 @@ import torch
 from torch import Tensor, nn
 
 from nounroll.batch import Batch
-from nounroll.student import Student
 
 
 class Method(nn.Module, ABC):
-    """A loss over the student and, for some methods, a teacher.
+    """A loss over the student and, for some methods, a teacher; or over a baseline that is no student.
 
     ``forward`` is all that the training loop calls; it returns the loss to minimise under "loss" and
     its parts under their own names.
     """
-
-    student: Student
 
     @abstractmethod
     def forward(self, batch: Batch, generator: torch.Generator, progress: float) -> dict[str, Tensor]:
@@ -34,8 +31,8 @@ class Method(nn.Module, ABC):
 
         Args:
             per_token: FLOPs of the loss and its gradients, divided by B T.
-            cell_step: FLOPs of one forward step of the cell for one row.
-            length: T.
+            cell_step: FLOPs of one forward step of the cell for one row; 0 where there is no cell.
+            length: T; 1 for a cell that unrolls by a parallel scan.
         """
 
     def finish(self) -> None:

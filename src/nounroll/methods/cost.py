@@ -1,62 +1,83 @@
-"""What training costs in FLOPs, counted by torch and not guessed."""
+"""What training costs in FLOPs, counted by torch and not guessed.
 
-from collections.abc import Mapping
+Counted are the matrix products, convolutions and attention of a method's loss and of its gradients, over a whole
+batch: a multiply and an add are two. Not counted are elementwise operations (gates, norms, a parallel scan), the
+optimiser, drawing the data, and evaluations. Causal attention counts all pairs of positions, also those it masks.
+What depends on chance (in DMT, how many windows there are and which of them are lost) is counted for one draw.
+"""
+
 from typing import Any
 
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from nounroll.batch import Batch
 from nounroll.data.task import SequenceTask, draw
 from nounroll.methods.base import Method
 from nounroll.seeding import generator
-from nounroll.student import Student
 
-_ROWS = 2
+COSTS = ("flops", "sequential_flops")
 
 
-def training_cost(
-    methods: Mapping[str, Method], task: SequenceTask, tokens: Mapping[str, int], batch_size: int
+def step_cost(
+    method: Method, task: SequenceTask, length: int, batch_size: int, accumulate: int = 1
 ) -> dict[str, float]:
-    """FLOPs of a run, from the time steps it trained on at each "method/length".
+    """Cost of one time step of one sequence: that of one training step, divided by its B T time steps.
+
+    Args:
+        method: what is trained; its weights are left as they are.
+        task: source of the batch.
+        length: T.
+        batch_size: B.
+        accumulate: parts that the batch is cut into.
 
     Returns:
-        flops: forward and backward, by torch's counter (multiply and add are two), fused kernels counted
-            through their stepped twins.
+        flops: forward and backward. Fused kernels are counted through their stepped twins.
         sequential_flops: those on the longest chain of dependent steps, were time and batch spread over
-            enough processors: one time step's worth a training step for SMT, T for BPTT, and for DMT a
-            forward rollout over T and a window's worth of corrections.
+            enough processors: one time step's worth a training step for SMT, T for BPTT (one, where the cell
+            unrolls by a parallel scan), and for DMT a forward rollout over T and a window's worth of corrections.
     """
-    total = sequential = 0.0
-    for key, count in tokens.items():
-        name, stage = key.split("/")
-        span = int(stage)
-        method = methods[name]
-        batch = draw(task, _ROWS, span, 0, "trial")
-        per_token = _count(method, batch) / (_ROWS * span)
-        total += per_token * count
-        steps = count / (batch_size * span)
-        sequential += steps * method.sequential_flops(per_token, step_flops(method.student, batch), span)
-    return {"flops": total, "sequential_flops": sequential}
+    rows = max(1, batch_size // accumulate)
+    batch = draw(task, rows, length, 0, "trial")
+    per_token = _count(method, batch) / (rows * length)
+    waits = 1 if getattr(_cell(method), "parallel", False) else length
+    chain = method.sequential_flops(per_token, cell_flops(method, batch), waits)
+    return {"flops": per_token, "sequential_flops": chain / (batch_size * length)}
 
 
-def step_flops(student: Student, batch: Batch) -> float:
-    """FLOPs of one forward step of the cell, for one sequence."""
-    with FlopCounterMode(display=False) as counter:
-        student.step(batch.inputs[:, 0], student.initial_memory(batch.batch_size))
+def cell_flops(method: Method, batch: Batch) -> float:
+    """FLOPs of one forward step of the cell, for one sequence; 0 where there is no cell."""
+    student: Any = getattr(method, "student", None)
+    if student is None:
+        return 0.0
+    x = batch.to(_device(method)).inputs[:, 0]
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        student.step(x, student.initial_memory(batch.batch_size))
     return counter.get_total_flops() / batch.batch_size
 
 
 def _count(method: Method, batch: Batch) -> float:
     """FLOPs of one loss and its gradients."""
-    cell: Any = method.student.cell
-    fused = hasattr(cell, "unroll")
+    cell = _cell(method)
+    fused = hasattr(cell, "unroll") and not getattr(cell, "parallel", False)
     if fused:
         cell.unroll = None  # the counter cannot look into fused kernels
     try:
-        with FlopCounterMode(display=False) as counter:
-            method(batch, generator(0, "cost"), 0.5)["loss"].backward()
+        # Nor does it know the CPU's attention kernel: attention is counted as the matrix products that it is.
+        with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+            method(batch.to(_device(method)), generator(0, "cost"), 0.5)["loss"].backward()
     finally:
         if fused:
             del cell.unroll
         method.zero_grad(set_to_none=True)
     return float(counter.get_total_flops())
+
+
+def _cell(method: Method) -> Any:
+    """The cell that the method trains; None for a baseline without one."""
+    return getattr(getattr(method, "student", None), "cell", None)
+
+
+def _device(method: Method) -> torch.device:
+    return next(method.parameters()).device

@@ -23,3 +23,8 @@ def figure(name: str, value: float | None) -> str:
 def measure(metrics: Iterable[str]) -> str:
     """The name of the metric that is easiest to read: accuracy where there is one, else rmse."""
     return "accuracy" if "accuracy" in metrics else "rmse"
+
+
+def deviation(name: str, value: float) -> str:
+    """A standard deviation of that metric, to two digits: deviation("loss", 0.01234) is "0.012"."""
+    return figure(name, value) if name == "accuracy" else format(value, ".2g")

@@ -1,4 +1,4 @@
-"""How well a student does alone: rollouts from m_∅ on held-out sequences."""
+"""How well a student does alone: rollouts from m_∅ on held-out sequences. And its rivals, on the same ones."""
 
 import math
 from collections.abc import Callable
@@ -7,11 +7,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nounroll.batch import Batch, Categorical
+from nounroll.batch import Batch, Categorical, Space
 from nounroll.data.task import SequenceTask, draw
 from nounroll.objectives.dynamics import dynamics
 from nounroll.objectives.readout import hits, negative_log_likelihood
 from nounroll.student import Student
+from nounroll.transformer import CausalTransformer
 
 _ROWS = 64  # sequences rolled out at a time
 
@@ -27,12 +28,12 @@ def validation_batches(
 
 @torch.no_grad()
 def evaluate(
-    student: Student, batches: list[Batch], labels: Callable[[Tensor], Tensor] | None = None
+    model: Student | CausalTransformer, batches: list[Batch], labels: Callable[[Tensor], Tensor] | None = None
 ) -> dict[str, float]:
-    """Measure a student on its own rollouts.
+    """Measure a student on its own rollouts, or the Transformer baseline.
 
     Args:
-        student: rolled out from m_∅.
+        model: a student is rolled out from m_∅.
         batches: held-out sequences.
         labels: a teacher's ``memories``; with it, drift is measured too.
 
@@ -41,11 +42,13 @@ def evaluate(
         elements whose most likely symbol is right; rmse (Real): root mean squared error of the mean;
         drift: mean square distance of the student's memories to the teacher's (with ``labels``).
     """
-    device = student.empty_memory.device
-    score, drift, memories_seen = _Score(student), 0.0, 0
-    for batch in (b.to(device) for b in batches):
-        memories = student.rollout(batch.inputs)[:, 1:]
-        score.add(batch, memories)
+    score, drift, memories_seen = _Score(model.targets), 0.0, 0
+    for batch in (b.to(next(model.parameters()).device) for b in batches):
+        if isinstance(model, CausalTransformer):
+            score.add(batch, model.predict(batch.inputs))
+            continue
+        memories = model.rollout(batch.inputs)[:, 1:]
+        score.add(batch, model.readout(memories))
         if labels is not None:
             drift += float(dynamics(memories, labels(batch.inputs)[:, 1:]).double().sum())
             memories_seen += batch.batch_size * batch.length
@@ -67,30 +70,28 @@ def evaluate_teacher(student: Student, batches: list[Batch], labels: Callable[[T
     Returns:
         loss, bits, and accuracy or rmse, as in ``evaluate``. A student that has a lower loss is past its teacher.
     """
-    score = _Score(student)
+    score = _Score(student.targets)
     for batch in (b.to(student.empty_memory.device) for b in batches):
-        score.add(batch, labels(batch.inputs)[:, 1:])
+        score.add(batch, student.readout(labels(batch.inputs)[:, 1:]))
     return score.metrics()
 
 
 class _Score:
     """Sums over the scored elements."""
 
-    def __init__(self, student: Student) -> None:
-        self.student = student
+    def __init__(self, targets: Space) -> None:
+        self.targets = targets
         self.loss, self.hits, self.scored = 0.0, 0.0, 0
 
-    def add(self, batch: Batch, memories: Float[Tensor, "B T K d"]) -> None:
-        space, outputs = self.student.targets, self.student.readout(memories)
-        losses = negative_log_likelihood(space, outputs, batch.targets)
+    def add(self, batch: Batch, outputs: Float[Tensor, "B T V"]) -> None:
+        losses = negative_log_likelihood(self.targets, outputs, batch.targets)
         self.loss += float(losses[batch.mask].double().sum())
-        self.hits += float(hits(space, outputs, batch.targets)[batch.mask].double().sum())
+        self.hits += float(hits(self.targets, outputs, batch.targets)[batch.mask].double().sum())
         self.scored += int(batch.mask.sum())
 
     def metrics(self) -> dict[str, float]:
-        space, scored = self.student.targets, max(self.scored, 1)
-        loss = self.loss / scored
-        if isinstance(space, Categorical):
-            return {"loss": loss, "bits": loss / math.log(2), "accuracy": self.hits / scored}
-        rmse = math.sqrt(max(-self.hits, 0.0) / scored / space.d)
-        return {"loss": loss, "bits": loss / math.log(2), "rmse": rmse}
+        scored = max(self.scored, 1)
+        metrics = {"loss": self.loss / scored, "bits": self.loss / scored / math.log(2)}
+        if isinstance(self.targets, Categorical):
+            return {**metrics, "accuracy": self.hits / scored}
+        return {**metrics, "rmse": math.sqrt(max(-self.hits, 0.0) / scored / self.targets.d)}

@@ -7,25 +7,29 @@ optimiser and a few counters. A checkpoint holds just that.
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from nounroll.batch import Batch
 from nounroll.data.task import SequenceTask, draw
 from nounroll.methods.base import Method
+from nounroll.methods.cost import COSTS, step_cost
 from nounroll.rollout import collapse
-from nounroll.rollout.evaluate import evaluate, validation_batches
+from nounroll.rollout.evaluate import evaluate, evaluate_teacher, validation_batches
 from nounroll.seeding import generator
 from nounroll.student import Student
 from nounroll.teacher import Teacher
 from nounroll.training import checkpoint
+from nounroll.training.counters import Counters
 from nounroll.training.engine import Engine
 from nounroll.training.log import Bar, MetricsFile
 from nounroll.training.schedule import learning_rate, length_at, lengths
 from nounroll.training.settings import TrainingSettings
+from nounroll.transformer import CausalTransformer
 
 _BAD_STEPS = 10  # non-finite steps in a row that end a run
 _MAY_CHANGE = {"training.keep", "training.log_every", "training.device"}  # in a recipe, between stop and resume
@@ -45,33 +49,13 @@ class Link:
     learning_rate: float
 
 
-@dataclass
-class Counters:
-    """Where a run stands. All of it is saved."""
-
-    link: int = 0
-    step: int = 0
-    link_step: int = 0
-    link_seconds: float = 0.0
-    seconds: float = 0.0
-    evaluations: int = 0
-    skipped: int = 0
-    best: float = math.inf
-    records: int = 0  # lines of metrics.jsonl
-    tokens: dict[str, int] = field(default_factory=dict)  # "method/length" -> time steps trained on
-
-    @property
-    def total_tokens(self) -> int:
-        return sum(self.tokens.values())
-
-
 class Loop:
     """A run in memory: its state, and how it goes on.
 
     Args:
         task: source of sequences.
         length: T of the recipe, in time steps.
-        student: to be trained.
+        student: to be trained; or the Transformer that is trained in its place.
         teacher: labels of drift, or None (bptt alone).
         chain: methods in order.
         settings: of the loop.
@@ -85,7 +69,7 @@ class Loop:
         *,
         task: SequenceTask,
         length: int,
-        student: Student,
+        student: Student | CausalTransformer,
         teacher: Teacher | None,
         chain: list[Link],
         settings: TrainingSettings,
@@ -140,12 +124,16 @@ class Loop:
             self._evaluate(link, 0.0)  # the student that must not get worse
         while (now := progress()) < 1:
             length = length_at(s, self.stages, now)
+            key = f"{link.name}/{length}"
+            if key not in c.costs:  # counted once, so that a resumed run goes by the same figures
+                start = time.perf_counter()
+                c.costs[key] = step_cost(link.method, self.task, length, s.batch_size, s.accumulate)
+                clock += time.perf_counter() - start  # counting is no training
             batch = draw(self.task, s.batch_size, length, s.seed, "train", c.step)
             generators = (generator(s.seed, f"loss/{part}", c.step) for part in range(s.accumulate))
             rate = link.learning_rate * learning_rate(s, now)
             losses = self.engine.step(forward, batch, generators, now, rate)
             c.step, c.link_step = c.step + 1, c.link_step + 1
-            key = f"{link.name}/{length}"
             c.tokens[key] = c.tokens.get(key, 0) + s.batch_size * length
             bad = 0 if losses else bad + 1
             c.skipped += losses is None
@@ -168,16 +156,18 @@ class Loop:
         return True
 
     def _progress(self, link: Link) -> float:
-        """Share of the link's budget that is spent. Links share the run's budget by their ``share``."""
+        """Share of the link's budget that is spent.
+
+        Links share the run's budget by their ``share``. What one spends beyond its end, a part of a step, the next
+        one lacks.
+        """
+        budget, index = self.settings.budget, self.chain.index(link)
         shares = [one.share for one in self.chain]
-        part = link.share / sum(shares)
-        if self.settings.steps is None:
-            assert self.settings.seconds is not None
-            return self.counters.link_seconds / (self.settings.seconds * part)
-        # Cumulative rounding, so that the links' steps add up to the run's.
-        index, total = self.chain.index(link), sum(shares)
-        before, after = (round(self.settings.steps * sum(shares[:n]) / total) for n in (index, index + 1))
-        return self.counters.link_step / (after - before) if after > before else 1.0
+        end = getattr(self.settings, budget) * sum(shares[: index + 1]) / sum(shares)
+        end = round(end) if budget == "steps" else end
+        now = self.counters.spent(budget, link.name)
+        before = self.counters.spent(budget) - now
+        return now / (end - before) if end > before else 1.0
 
     def _stop(self, link: Link) -> None:
         """End early: the checkpoint goes on from here, but the student handed over is the best one."""
@@ -190,6 +180,8 @@ class Loop:
         """End a link: never hand over a student that is worse than the best one."""
         c = self.counters
         self._evaluate(link, 1.0)
+        if link.name == "smt":  # from here on it is frozen, and the readout moves away from it
+            self._log("teacher", link, 1.0, **self._measure_teacher(self.test_batches()))
         if link.method.improves_only and self._best:
             self.student.load_state_dict(self._best)
         self._best = {}
@@ -200,18 +192,29 @@ class Loop:
     # -- looking ----------------------------------------------------------------------------------
 
     def measure(self) -> dict[str, float]:
-        """The student on the held-out sequences, from m_∅; with the teacher's drift where there is one."""
+        """The student on the validation sequences, from m_∅; with the teacher's drift where there is one."""
         training = self.student.training
         self.student.eval()
         metrics = evaluate(self.student, self.validation, self.teacher.memories if self.teacher else None)
         self.student.train(training)
         return metrics
 
+    def test_batches(self) -> list[Batch]:
+        """Held-out sequences that training never looks at, for the last figures."""
+        s = self.settings
+        return validation_batches(self.task, 8 * s.evaluation_sequences, self.length, s.seed, stream="test")
+
+    def _measure_teacher(self, batches: list[Batch]) -> dict[str, float]:
+        """The teacher on these sequences, by the readout that was trained on its memories."""
+        assert isinstance(self.student, Student)
+        assert self.teacher is not None
+        return evaluate_teacher(self.student, batches, self.teacher.memories)
+
     def _evaluate(self, link: Link, progress: float) -> None:
         link.method.finish()
         metrics = self.measure()
-        memories = self._guard()
-        self._log("evaluation", link, progress, **metrics, **memories)
+        learning = {"teacher_loss": self._measure_teacher(self.validation)["loss"]} if link.name == "smt" else {}
+        self._log("evaluation", link, progress, **metrics, **learning, **self._guard())
         if metrics["loss"] <= self.counters.best and math.isfinite(metrics["loss"]):
             self.counters.best = metrics["loss"]
             if link.method.improves_only:
@@ -231,10 +234,11 @@ class Loop:
             "event": event,
             "method": link.name,
             "step": c.step,
-            "tokens": c.total_tokens,
+            "tokens": c.spent("tokens"),
             **values,
+            **{name: c.spent(name) for name in COSTS},
             "progress": round(progress, 4),
-            "seconds": round(c.seconds + c.link_seconds, 2),
+            "seconds": round(c.spent("seconds"), 2),
         }
         c.records += 1
         self.history.append(record)
@@ -307,5 +311,5 @@ def _changes(kept: Any, now: Any, name: str = "") -> Iterator[tuple[str, Any, An
 
 
 def _status(losses: dict[str, float] | None, counters: Counters) -> str:
-    rate = counters.total_tokens / max(counters.seconds + counters.link_seconds, 1e-9)
+    rate = counters.spent("tokens") / max(counters.spent("seconds"), 1e-9)
     return f"loss {losses['loss']:.3f}  {rate:,.0f} tok/s" if losses else "step skipped: not finite"

@@ -3,17 +3,23 @@
 from dataclasses import dataclass
 from typing import Literal
 
+BUDGETS = ("seconds", "steps", "tokens", "flops", "sequential_flops")
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSettings:
     """Budget, optimiser and loop.
 
-    The budget is ``seconds`` or ``steps``, for the whole chain of methods. With ``steps`` a run is a pure
-    function of its recipe on one machine, and a resumed run equals one that never stopped, bit for bit.
+    The budget is one of ``BUDGETS``, for the whole chain of methods; a run spends it and less than one step more.
+    With any but ``seconds`` a run is a pure function of its recipe on one machine, and a resumed run equals one
+    that never stopped, bit for bit.
 
     Args:
         seconds: wall-clock budget of the run, evaluations included.
         steps: optimiser steps of the run.
+        tokens: time steps that the run trains on, of all sequences together.
+        flops: FLOPs of its losses and gradients; ``nounroll.methods.cost`` says what is counted.
+        sequential_flops: those on the longest chain of dependent operations.
         batch_size: sequences per step, of whatever length: the curriculum's first steps are small and many.
         learning_rate: AdamW's, at its peak.
         weight_decay: AdamW's.
@@ -37,6 +43,9 @@ class TrainingSettings:
 
     seconds: float | None = None
     steps: int | None = None
+    tokens: int | None = None
+    flops: float | None = None
+    sequential_flops: float | None = None
     batch_size: int = 16
     learning_rate: float = 2e-3
     weight_decay: float = 0.01
@@ -58,11 +67,11 @@ class TrainingSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if (self.seconds is None) == (self.steps is None):
-            raise ValueError(
-                f"training.seconds is {self.seconds} and training.steps is {self.steps}; give exactly one of them"
-            )
-        for name in ("seconds", "steps", "batch_size", "learning_rate", "clip", "first_length", "accumulate"):
+        given = [name for name in BUDGETS if getattr(self, name) is not None]
+        if len(given) != 1:
+            values = " and ".join(f"training.{name} is {getattr(self, name)}" for name in given or BUDGETS)
+            raise ValueError(f"{values}; give exactly one of them")
+        for name in (*BUDGETS, "batch_size", "learning_rate", "clip", "first_length", "accumulate"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"training.{name} is {value}; it must be more than 0")
@@ -80,3 +89,8 @@ class TrainingSettings:
             raise ValueError(
                 f"training.accumulate is {self.accumulate}; it must divide training.batch_size {self.batch_size}"
             )
+
+    @property
+    def budget(self) -> str:
+        """Which of ``BUDGETS`` is given."""
+        return next(name for name in BUDGETS if getattr(self, name) is not None)

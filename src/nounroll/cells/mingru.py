@@ -1,0 +1,109 @@
+"""The minGRU cell (Feng et al. 2024, arXiv 2410.01201): a linear recurrence, trained by a parallel scan."""
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Shaped
+from torch import Tensor, nn
+
+from nounroll.batch import Space
+from nounroll.nn.block import FeedForward
+from nounroll.nn.embedding import InputEmbedding
+
+_SPAN = 64  # time steps scanned at once: over longer ones the logarithms would grow too large for their precision
+
+Recurrence: TypeAlias = Callable[[Tensor, Tensor, Tensor], Tensor]  # gate, value, memory before -> memories
+
+
+class MinGRUCell(nn.Module):
+    """h' = (1 - z) h + z h̃, with z = σ(W x) and h̃ = g(V x): neither sees h.
+
+    ``unroll`` is therefore a parallel scan over time, and its matrix products wait for nothing. One layer alone can
+    only weigh inputs; a second one sees what the first remembers. The memory is the h of all layers, K d coordinates,
+    all of them positive: g(a) is a + 1/2 where a >= 0, and σ(a) elsewhere.
+
+    Args:
+        inputs: space of x_t.
+        memory_shape: (K, d); each layer has K d / layers units.
+        width: of the vectors between the layers; default K d.
+        layers: default 2.
+    """
+
+    parallel = True
+
+    def __init__(
+        self, inputs: Space, memory_shape: tuple[int, int], *, width: int | None = None, layers: int | None = None
+    ) -> None:
+        super().__init__()
+        size, self.layers = memory_shape[0] * memory_shape[1], layers or 2
+        if size % self.layers:
+            raise ValueError(
+                f"cell.layers is {self.layers}; it must divide cell.tokens * cell.memory_width, which is {size}"
+            )
+        self.memory_shape = memory_shape
+        width, units = width or size, size // self.layers
+        self.embed = InputEmbedding(inputs, width)
+        self.gates = nn.ModuleList(
+            nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 2 * units)) for _ in range(self.layers)
+        )
+        self.mix = nn.ModuleList(nn.Linear(units, width) for _ in range(self.layers - 1))
+        self.feed_forward = nn.ModuleList(
+            nn.Sequential(nn.LayerNorm(width), FeedForward(width)) for _ in range(self.layers - 1)
+        )
+
+    def constrain(self, raw: Float[Tensor, "... K d"]) -> Float[Tensor, "... K d"]:
+        return positive(raw)
+
+    def step(self, inputs: Shaped[Tensor, "N *x"], memory: Float[Tensor, "N K d"]) -> Float[Tensor, "N K d"]:
+        return self._through_layers(inputs, memory, one_step)
+
+    def unroll(self, inputs: Shaped[Tensor, "B T *x"], memory: Float[Tensor, "B K d"]) -> Float[Tensor, "B T K d"]:
+        return self._through_layers(inputs, memory, scan)
+
+    def _through_layers(self, inputs: Tensor, memory: Tensor, recurrence: Recurrence) -> Tensor:
+        x, after = self.embed(inputs), []
+        for index, before in enumerate(memory.flatten(1).chunk(self.layers, dim=-1)):
+            if index:
+                x = x + self.mix[index - 1](after[-1])
+                x = x + self.feed_forward[index - 1](x)
+            gate, value = self.gates[index](x).chunk(2, dim=-1)
+            after.append(recurrence(gate, value, before))
+        return torch.cat(after, dim=-1).unflatten(-1, self.memory_shape)
+
+
+def positive(a: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """g: smooth enough, increasing, and never 0."""
+    return torch.where(a >= 0, a + 0.5, a.sigmoid())
+
+
+def log_positive(a: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """log g(a), without the underflow of σ."""
+    return torch.where(a >= 0, (a.relu() + 0.5).log(), F.logsigmoid(a))
+
+
+def one_step(
+    gate: Float[Tensor, "N u"], value: Float[Tensor, "N u"], memory: Float[Tensor, "N u"]
+) -> Float[Tensor, "N u"]:
+    """h' from h."""
+    z = gate.sigmoid()
+    return (1 - z) * memory + z * positive(value)
+
+
+def scan(
+    gate: Float[Tensor, "B T u"], value: Float[Tensor, "B T u"], memory: Float[Tensor, "B u"]
+) -> Float[Tensor, "B T u"]:
+    """h at every step, all steps of a span at once (Heinsen 2023, arXiv 2311.06281).
+
+    With A_t the sum of log(1 - z) up to t, h_t = exp(A_t) h_start + exp(A_t + log of the sum of exp(log(z h̃) - A)).
+    The start enters outside the logarithm: m_∅ is free to be negative.
+    """
+    memories, kind = [], torch.promote_types(memory.dtype, torch.float32)
+    for gates, values in zip(gate.to(kind).split(_SPAN, dim=1), value.to(kind).split(_SPAN, dim=1), strict=True):
+        kept = F.logsigmoid(-gates).cumsum(1)
+        new = F.logsigmoid(gates) + log_positive(values)
+        span = kept.exp() * memory[:, None] + (kept + torch.logcumsumexp(new - kept, dim=1)).exp()
+        memories.append(span)
+        memory = span[:, -1]
+    return torch.cat(memories, dim=1)

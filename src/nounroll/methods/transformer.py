@@ -1,0 +1,25 @@
+"""The Transformer baseline: no recurrent network, no memory, the same targets."""
+
+import torch
+from torch import Tensor
+
+from nounroll.batch import Batch
+from nounroll.methods.base import Method
+from nounroll.objectives.readout import masked_mean, negative_log_likelihood
+from nounroll.transformer import CausalTransformer
+
+
+class TransformerMethod(Method):
+    """The likelihood of every target at once, under a plain causal Transformer."""
+
+    def __init__(self, model: CausalTransformer) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, batch: Batch, generator: torch.Generator, progress: float) -> dict[str, Tensor]:
+        outputs = self.model.predict(batch.inputs)
+        loss = masked_mean(negative_log_likelihood(self.model.targets, outputs, batch.targets), batch.mask)
+        return {"loss": loss, "readout": loss}
+
+    def sequential_flops(self, per_token: float, cell_step: float, length: int) -> float:
+        return per_token

@@ -1,0 +1,44 @@
+"""Where a run stands: steps, tokens, seconds and FLOPs, and how much of them each method has taken."""
+
+import math
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Counters:
+    """All of it is saved.
+
+    Attributes:
+        link: place in the chain of the method at work.
+        step, link_step: optimiser steps of the run, of this method.
+        seconds, link_seconds: wall-clock time of the methods before, of this one.
+        evaluations: of this method so far.
+        skipped: steps whose loss or gradient was not finite.
+        best: lowest validation loss of this method.
+        records: lines of metrics.jsonl.
+        tokens: "method/length" -> time steps trained on.
+        costs: "method/length" -> what one of them costs; see ``nounroll.methods.cost``.
+    """
+
+    link: int = 0
+    step: int = 0
+    link_step: int = 0
+    link_seconds: float = 0.0
+    seconds: float = 0.0
+    evaluations: int = 0
+    skipped: int = 0
+    best: float = math.inf
+    records: int = 0
+    tokens: dict[str, int] = field(default_factory=dict)
+    costs: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    def spent(self, budget: str, method: str | None = None) -> float:
+        """How much of a budget (one of ``BUDGETS``) went into the run, or into the method at work alone."""
+        if budget == "seconds":
+            return self.link_seconds + (self.seconds if method is None else 0.0)
+        if budget == "steps":
+            return self.step if method is None else self.link_step
+        keys = [key for key in self.tokens if method in (None, key.split("/")[0])]
+        if budget == "tokens":
+            return sum(self.tokens[key] for key in keys)
+        return sum(self.tokens[key] * self.costs[key][budget] for key in keys)

@@ -1,0 +1,73 @@
+"""A plain causal Transformer: the baseline that keeps all it has read, where a student keeps a memory.
+
+p(y_t | x_0 .. x_t) = W state_{t+1},   states by the encoder of a causal teacher
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from jaxtyping import Float, Shaped
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+
+from nounroll.batch import Space
+from nounroll.student import space_from_json, space_to_json
+from nounroll.teacher import TeacherSettings
+from nounroll.teacher.causal import CausalEncoder
+
+_WEIGHTS, _CONFIG = "model.safetensors", "config.json"
+
+
+class CausalTransformer(nn.Module):
+    """The encoder of a causal teacher of this size, and a linear readout on its states.
+
+    It has no memory of fixed size and takes no single steps: its work for one more input grows with all before.
+
+    Args:
+        inputs: space of x_t.
+        targets: space of y_t.
+        settings: a teacher's; those of its decoder play no part.
+    """
+
+    def __init__(self, inputs: Space, targets: Space, settings: TeacherSettings) -> None:
+        super().__init__()
+        self.inputs, self.targets, self.settings = inputs, targets, settings
+        self.encoder = CausalEncoder(settings, inputs)
+        self.out = nn.Linear(settings.width, targets.readout_size)
+
+    def predict(self, inputs: Shaped[Tensor, "B T *x"]) -> Float[Tensor, "B T V"]:
+        """Logits of y_t (Categorical), or its mean and log scale (Real), for every t."""
+        return self.out(self.encoder(inputs, None)[:, 1:])
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write ``model.safetensors`` and ``config.json`` into ``folder``."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        config = {
+            "format": 1,
+            "inputs": space_to_json(self.inputs),
+            "targets": space_to_json(self.targets),
+            "transformer": vars(self.settings),
+        }
+        weights = {name: t.detach().cpu().contiguous() for name, t in self.state_dict().items()}
+        (folder / _CONFIG).write_text(json.dumps(config, indent=2) + "\n")
+        (folder / _WEIGHTS).write_bytes(save(weights))
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path) -> "CausalTransformer":
+        """The Transformer that ``save_pretrained`` wrote, in evaluation mode, on the CPU.
+
+        Raises:
+            ValueError: the folder holds none that can be read.
+        """
+        folder = Path(folder)
+        try:
+            config: dict[str, Any] = json.loads((folder / _CONFIG).read_text())
+            inputs, targets = space_from_json(config["inputs"]), space_from_json(config["targets"])
+            model = cls(inputs, targets, TeacherSettings(**config["transformer"]))
+            model.load_state_dict(load_file(folder / _WEIGHTS))
+        except (KeyError, TypeError, RuntimeError, OSError, json.JSONDecodeError, SafetensorError) as error:
+            raise ValueError(f"{folder} holds no readable transformer: {' '.join(str(error).split())}") from error
+        return model.eval()
