@@ -60,6 +60,15 @@ def _both(
     return ours + theirs
 
 
+def _rivals(task: str, seconds: int, rates: str) -> list[Measurement]:
+    """What is no plain recurrent network: a linear recurrence trained by a parallel scan, and a Transformer."""
+    start = f"recipes/{task}.yaml --seconds {seconds} --learning-rates {rates}"
+    return [
+        Measurement(f"{task}/bptt-mingru", f"{start} --methods bptt --cells mingru"),
+        Measurement(f"{task}/transformer", f"{start} --methods transformer"),
+    ]
+
+
 def _ablation(task: str, seconds: int, changes: str) -> list[Measurement]:
     """smt alone at length 128: as it is, and with each of some settings changed."""
     start = f"recipes/{task}.yaml --seconds {seconds} --methods smt --cells mlp --set length=128"
@@ -83,6 +92,9 @@ MEASUREMENTS = [
         "retrieval/bptt-gru-no-curriculum",
         "recipes/retrieval.yaml --seconds 150 --methods bptt --cells gru --set training.curriculum=false",
     ),
+    *_rivals("text", 150, "0.001,0.002,0.004"),
+    *_rivals("retrieval", 200, "0.002,0.004"),
+    *_rivals("parity", 90, "0.002,0.004"),
     *_both("digits", 120, "mlp gru", "gru", "0.002,0.004"),
     *_both("digits", 120, "", "lstm", "0.002"),
     *_both("parity", 60, "mlp transformer", "gru lstm", "0.002"),
