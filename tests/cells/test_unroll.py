@@ -156,19 +156,31 @@ def gates_and_values(gate_size: float, length: int) -> tuple[Tensor, Tensor, Ten
 
 @pytest.mark.parametrize("gate_size", [0.1, 3.0, 30.0])
 def test_a_scan_keeps_its_precision_over_long_times_and_hard_gates(gate_size: float) -> None:
-    """Against steps in double precision, also where gates are shut or open."""
+    """In single precision, against steps in double precision, also where gates are shut or open."""
     gate, value, memory = gates_and_values(gate_size, 1000)
     exact = [memory.double()]
     for t in range(1000):
         exact.append(mingru.one_step(gate[:, t].double(), value[:, t].double(), exact[-1]))
     scanned = mingru.scan(gate, value, memory).double()
-    torch.testing.assert_close(scanned, torch.stack(exact[1:], dim=1), rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(scanned, torch.stack(exact[1:], dim=1), rtol=1e-5, atol=1e-6)
 
 
-def test_control_over_the_whole_length_at_once_it_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mingru, "_SPAN", 1000)
+def test_control_a_scan_that_starts_from_nothing_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    scan = mingru.scan
+    monkeypatch.setattr(mingru, "scan", lambda gate, value, memory: scan(gate, value, 0 * memory))
     with pytest.raises(AssertionError):
-        test_a_scan_keeps_its_precision_over_long_times_and_hard_gates(30.0)
+        test_a_scan_keeps_its_precision_over_long_times_and_hard_gates(0.1)
+
+
+def test_a_scan_is_the_one_of_the_paper() -> None:
+    """Feng et al. 2024, in log space: cumulative sums of logarithms, from a positive memory."""
+    gate, value, memory = (part.double() for part in gates_and_values(2.0, 75))
+    memory = mingru.positive(memory)
+    kept = torch.nn.functional.pad(-torch.nn.functional.softplus(gate), (0, 0, 1, 0)).cumsum(1)
+    new = -torch.nn.functional.softplus(-gate) + mingru.positive(value).log()
+    terms = torch.cat([memory.log()[:, None], new], dim=1)
+    paper = (kept + torch.logcumsumexp(terms - kept, dim=1)).exp()[:, 1:]
+    torch.testing.assert_close(mingru.scan(gate, value, memory), paper, rtol=1e-10, atol=1e-10)
 
 
 def test_a_layer_sees_what_the_one_before_remembers() -> None:

@@ -4,15 +4,12 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from nounroll.batch import Space
 from nounroll.nn.block import FeedForward
 from nounroll.nn.embedding import InputEmbedding
-
-_SPAN = 64  # time steps scanned at once: over longer ones the logarithms would grow too large for their precision
 
 Recurrence: TypeAlias = Callable[[Tensor, Tensor, Tensor], Tensor]  # gate, value, memory before -> memories
 
@@ -78,32 +75,30 @@ def positive(a: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
     return torch.where(a >= 0, a + 0.5, a.sigmoid())
 
 
-def log_positive(a: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-    """log g(a), without the underflow of σ."""
-    return torch.where(a >= 0, (a.relu() + 0.5).log(), F.logsigmoid(a))
-
-
 def one_step(
     gate: Float[Tensor, "N u"], value: Float[Tensor, "N u"], memory: Float[Tensor, "N u"]
 ) -> Float[Tensor, "N u"]:
     """h' from h."""
-    z = gate.sigmoid()
-    return (1 - z) * memory + z * positive(value)
+    return (-gate).sigmoid() * memory + gate.sigmoid() * positive(value)
 
 
 def scan(
     gate: Float[Tensor, "B T u"], value: Float[Tensor, "B T u"], memory: Float[Tensor, "B u"]
 ) -> Float[Tensor, "B T u"]:
-    """h at every step, all steps of a span at once (Heinsen 2023, arXiv 2311.06281).
+    """h at every step by doubling, log2 T times (Hillis & Steele 1986).
 
-    With A_t the sum of log(1 - z) up to t, h_t = exp(A_t) h_start + exp(A_t + log of the sum of exp(log(z h̃) - A)).
-    The start enters outside the logarithm: m_∅ is free to be negative.
+    Two neighbouring spans of time, each a map h -> keep h + new, make one of twice the length. The paper scans
+    logarithms; here every factor lies in (0, 1) and every term is positive, so that nothing cancels or overflows, and
+    a product that underflows is a memory forgotten. On one core it takes under half the time.
     """
-    memories, kind = [], torch.promote_types(memory.dtype, torch.float32)
-    for gates, values in zip(gate.to(kind).split(_SPAN, dim=1), value.to(kind).split(_SPAN, dim=1), strict=True):
-        kept = F.logsigmoid(-gates).cumsum(1)
-        new = F.logsigmoid(gates) + log_positive(values)
-        span = kept.exp() * memory[:, None] + (kept + torch.logcumsumexp(new - kept, dim=1)).exp()
-        memories.append(span)
-        memory = span[:, -1]
-    return torch.cat(memories, dim=1)
+    kind = torch.promote_types(memory.dtype, torch.float32)
+    keep, write = (-gate).to(kind).sigmoid(), gate.to(kind).sigmoid()
+    new = write * positive(value.to(kind))
+    memories = torch.cat([torch.addcmul(new[:, :1], keep[:, :1], memory[:, None]), new[:, 1:]], dim=1)
+    span = 1
+    while span < memories.shape[1]:
+        longer = torch.addcmul(memories[:, span:], keep[:, span:], memories[:, :-span])
+        memories = torch.cat([memories[:, :span], longer], dim=1)
+        keep = torch.cat([keep[:, :span], keep[:, span:] * keep[:, :-span]], dim=1)
+        span *= 2
+    return memories
