@@ -28,6 +28,7 @@ SETTINGS: dict[str, Any] = {
     "teacher.width": 8,
     "teacher.heads": 2,
     "teacher.layers": 1,
+    "smt.share": 1.0,
     "training.batch_size": 4,
     "training.learning_rate": 1e-3,
     "training.evaluations": 1,

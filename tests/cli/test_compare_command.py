@@ -7,7 +7,7 @@ from commands import Command, one_line
 
 
 def test_every_method_and_cell_has_a_row(nounroll: Command) -> None:
-    words = ["--methods", "smt+dmt,bptt", "--cells", "mlp,gru", "--steps", 2, "--seeds", 2]
+    words = ["--methods", "smt+dmt,bptt", "--cells", "mlp,gru", "--steps", 2, "--seeds", 2, "--set", "smt.share=1"]
     ended = nounroll("compare", "tiny.yaml", *words, "--json")
     rows = json.loads(ended.out)["rows"]
     expected = [(method, cell) for cell in ("mlp", "gru") for method in ("smt+dmt", "teacher")]

@@ -67,6 +67,13 @@ def test_a_parallel_scan_waits_for_nothing() -> None:
     assert long["sequential_flops"] == short["sequential_flops"] == short["flops"] / (B * 4)
 
 
+@pytest.mark.parametrize(("kind", "waits"), [("mlp", 4), ("mingru", 1)])
+def test_the_steps_of_a_window_wait_for_one_another(kind: str, waits: int) -> None:
+    one = student(kind)
+    flops = of_a_step(make_smt(one, make_teacher(one, dtype=torch.float32), window=4), 8)
+    assert flops["sequential_flops"] == pytest.approx(waits * flops["flops"] / (B * 8))
+
+
 @pytest.mark.parametrize("length", [7, 16])
 def test_attention_is_counted(length: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """torch's counter does not know the CPU's fused attention: left to itself it counts nothing there."""

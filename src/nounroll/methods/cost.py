@@ -3,7 +3,7 @@
 Counted are the matrix products, convolutions and attention of a method's loss and of its gradients, over a whole
 batch: a multiply and an add are two. Not counted are elementwise operations (gates, norms, a parallel scan), the
 optimiser, drawing the data, and evaluations. Causal attention counts all pairs of positions, also those it masks.
-What depends on chance (in DMT, how many windows there are and which of them are lost) is counted for one draw.
+What depends on chance is counted for one draw.
 """
 
 from typing import Any
@@ -35,8 +35,8 @@ def step_cost(
     Returns:
         flops: forward and backward. Fused kernels are counted through their stepped twins.
         sequential_flops: those on the longest chain of dependent steps, were time and batch spread over
-            enough processors: one time step's worth a training step for SMT, T for BPTT (one, where the cell
-            unrolls by a parallel scan), and for DMT a forward rollout over T and a window's worth of corrections.
+            enough processors: T time steps' worth a training step for BPTT, a window's worth for SMT, and for DMT
+            a forward rollout over T and a window's worth. All three are one where the cell unrolls by a parallel scan.
     """
     rows = max(1, batch_size // accumulate)
     batch = draw(task, rows, length, 0, "trial")

@@ -134,7 +134,7 @@ class SMT(Method):
         return {"loss": total, **losses, "explained": explained}
 
     def sequential_flops(self, per_token: float, cell_step: float, length: int) -> float:
-        return per_token
+        return per_token * min(self.settings.window or 1, length)
 
     def finish(self) -> None:
         """The student's m_∅ is the teacher's label of the empty prefix."""
