@@ -223,7 +223,7 @@ def page() -> str:
     for task in dict.fromkeys(m.task for m in answers):
         mine = {m: answer for m, answer in answers.items() if m.task == task}
         lines += [f"## {task}", "", *_table(mine), "", *_claims(task, mine), "", "Commands:", ""]
-        lines += [f"- `{m.command}` ({a['date']}, commit {a['commit']}, {a['machine']})" for m, a in mine.items()]
+        lines += [f"- `{a['command']}` ({a['date']}, commit {a['commit']}, {a['machine']})" for a in mine.values()]
         lines += [""]
     return "\n".join(lines)
 
