@@ -222,7 +222,7 @@ class Loop:
 
     def _guard(self) -> dict[str, Any]:
         """Figures of the teacher's memories, and a warning where they have collapsed: the bar shows it too."""
-        if self.teacher is None:
+        if self.teacher is None or not isinstance(self.student, Student):
             return {}
         found = collapse.guard(self.student, self.teacher, self.validation[0])
         self.warning = collapse.warning(found)
