@@ -79,17 +79,17 @@ def test_the_links_steps_add_up_to_the_runs(steps: int, shares: list[float]) -> 
         loop.counters.link_step = 0
         while (progress := Loop._progress(loop, link)) < 1:  # type: ignore[arg-type]
             assert progress >= 0
-            loop.counters.link_step += 1
+            loop.counters.step, loop.counters.link_step = loop.counters.step + 1, loop.counters.link_step + 1
         taken.append(loop.counters.link_step)
     assert sum(taken) == steps
     for share, count in zip(shares, taken, strict=True):
         assert abs(count - steps * share / sum(shares)) <= 1
 
 
-def test_seconds_are_shared_too() -> None:
+def test_seconds_are_shared_too_and_what_one_takes_too_much_the_next_one_lacks() -> None:
     student = make_student()
     chain = [Link("bptt", make_bptt(student), share, 1.0) for share in (1.0, 3.0)]
-    loop: Any = SimpleNamespace(
-        chain=chain, settings=TrainingSettings(seconds=8.0), counters=Counters(link_seconds=1.0)
-    )
-    assert [Loop._progress(loop, link) for link in chain] == [pytest.approx(1 / 2), pytest.approx(1 / 6)]
+    for index, before, progress in ((0, 0.0, 1 / 2), (1, 2.0, 1 / 6), (1, 2.5, 1 / 5.5)):
+        counters = Counters(seconds=before, link_seconds=1.0)
+        loop: Any = SimpleNamespace(chain=chain, settings=TrainingSettings(seconds=8.0), counters=counters)
+        assert Loop._progress(loop, chain[index]) == pytest.approx(progress)
