@@ -217,7 +217,8 @@ def page() -> str:
         "Written by `make evidence` (`benchmarks/evidence.py`) from the files in `docs/results/`. Every run had one",
         "thread; two ran side by side. Seconds are a run's whole wall-clock budget, evaluations included. Losses are",
         "those of the student alone, rolled out from the empty memory on held-out sequences. Learning rates are chosen",
-        "on other held-out sequences than those reported; where one rate stands, no other was tried.",
+        "on other held-out sequences than those reported; where one rate stands, no other was tried. Rows of a table",
+        "may come from different commits and budgets: the command and commit of each stand below it.",
         "",
     ]
     for task in dict.fromkeys(m.task for m in answers):
