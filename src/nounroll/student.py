@@ -21,7 +21,7 @@ from nounroll.cells import build_cell
 from nounroll.cells.base import CellSettings, constrain, observe
 from nounroll.objectives.readout import gaussian
 
-_WEIGHTS, _CONFIG = "model.safetensors", "config.json"
+WEIGHTS, CONFIG = "model.safetensors", "config.json"
 
 
 class Readout(nn.Module):
@@ -162,8 +162,6 @@ class Student(nn.Module):
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write ``model.safetensors`` and ``config.json`` into ``folder``."""
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
         config = {
             "format": 1,
             "inputs": space_to_json(self.inputs),
@@ -171,9 +169,7 @@ class Student(nn.Module):
             "readout_width": self.readout_width,
             "cell": vars(self.settings) if self.settings else {"kind": "custom", "class": type(self.cell).__name__},
         }
-        weights = {name: t.detach().cpu().contiguous() for name, t in self.state_dict().items()}
-        (folder / _CONFIG).write_text(json.dumps(config, indent=2) + "\n")
-        (folder / _WEIGHTS).write_bytes(save(weights))
+        write_model(self, config, Path(folder))
 
     @classmethod
     def from_pretrained(cls, folder: str | Path, cell: nn.Module | None = None) -> "Student":
@@ -187,10 +183,10 @@ class Student(nn.Module):
             ValueError: the folder holds no student, or the cell is missing or does not fit.
         """
         folder = Path(folder)
-        if not (folder / _CONFIG).is_file() or not (folder / _WEIGHTS).is_file():
-            raise ValueError(f"{folder} holds no student; it needs {_CONFIG} and {_WEIGHTS}")
+        if not (folder / CONFIG).is_file() or not (folder / WEIGHTS).is_file():
+            raise ValueError(f"{folder} holds no student; it needs {CONFIG} and {WEIGHTS}")
         try:
-            config = json.loads((folder / _CONFIG).read_text())
+            config = json.loads((folder / CONFIG).read_text())
             own = config["cell"]["kind"] == "custom"
             if own and cell is None:
                 raise ValueError(
@@ -203,10 +199,18 @@ class Student(nn.Module):
                 cell if own else CellSettings(**config["cell"]),
                 readout_width=config["readout_width"],
             )
-            student.load_state_dict(load_file(folder / _WEIGHTS))
+            student.load_state_dict(load_file(folder / WEIGHTS))
         except (KeyError, TypeError, RuntimeError, OSError, json.JSONDecodeError, SafetensorError) as error:
             raise ValueError(f"{folder} holds no readable student: {' '.join(str(error).split())}") from error
         return student.eval()
+
+
+def write_model(model: nn.Module, config: dict[str, Any], folder: Path) -> None:
+    """Weights and configuration of a model, as files of ``folder``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
+    (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
+    (folder / WEIGHTS).write_bytes(save(weights))
 
 
 def _can_feed(targets: Space, inputs: Space) -> bool:

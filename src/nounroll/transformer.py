@@ -9,15 +9,13 @@ from typing import Any
 
 from jaxtyping import Float, Shaped
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from nounroll.batch import Space
-from nounroll.student import space_from_json, space_to_json
+from nounroll.student import CONFIG, WEIGHTS, space_from_json, space_to_json, write_model
 from nounroll.teacher import TeacherSettings
 from nounroll.teacher.causal import CausalEncoder
-
-_WEIGHTS, _CONFIG = "model.safetensors", "config.json"
 
 
 class CausalTransformer(nn.Module):
@@ -43,17 +41,13 @@ class CausalTransformer(nn.Module):
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write ``model.safetensors`` and ``config.json`` into ``folder``."""
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
         config = {
             "format": 1,
             "inputs": space_to_json(self.inputs),
             "targets": space_to_json(self.targets),
             "transformer": vars(self.settings),
         }
-        weights = {name: t.detach().cpu().contiguous() for name, t in self.state_dict().items()}
-        (folder / _CONFIG).write_text(json.dumps(config, indent=2) + "\n")
-        (folder / _WEIGHTS).write_bytes(save(weights))
+        write_model(self, config, Path(folder))
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> "CausalTransformer":
@@ -64,10 +58,10 @@ class CausalTransformer(nn.Module):
         """
         folder = Path(folder)
         try:
-            config: dict[str, Any] = json.loads((folder / _CONFIG).read_text())
+            config: dict[str, Any] = json.loads((folder / CONFIG).read_text())
             inputs, targets = space_from_json(config["inputs"]), space_from_json(config["targets"])
             model = cls(inputs, targets, TeacherSettings(**config["transformer"]))
-            model.load_state_dict(load_file(folder / _WEIGHTS))
+            model.load_state_dict(load_file(folder / WEIGHTS))
         except (KeyError, TypeError, RuntimeError, OSError, json.JSONDecodeError, SafetensorError) as error:
             raise ValueError(f"{folder} holds no readable transformer: {' '.join(str(error).split())}") from error
         return model.eval()
