@@ -6,7 +6,7 @@ PYTHON ?= python3 python3.11 python3.12 python3.13 python3.14
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 SOURCES := $(shell find src -name __pycache__ -prune -o -print)
-PYTEST := $(BIN)/pytest -n 2 --dist loadgroup
+PYTEST := $(BIN)/pytest -n 2 --dist worksteal
 SHELL := /bin/bash
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1

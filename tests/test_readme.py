@@ -119,20 +119,12 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCKS = [block for page in PAGES if page.exists() for block in blocks(page)]
 
 
-@pytest.fixture(scope="session")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    return {page.name: tmp_path_factory.mktemp(page.stem) for page in PAGES}
-
-
-@pytest.mark.parametrize(
-    "block",
-    [pytest.param(block, id=str(block), marks=pytest.mark.xdist_group(block.page.name)) for block in BLOCKS],
-)
-def test_block_runs(block: Block, folders: dict[str, Path]) -> None:
-    if block.reason:
-        pytest.skip(block.reason)
-    failure = run(block, folders[block.page.name])
-    assert failure is None, f"{block}\n{failure}"
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("page", [page for page in PAGES if page.exists() and blocks(page)], ids=lambda page: page.name)
+def test_a_page_runs(page: Path, tmp_path: Path) -> None:
+    for block in blocks(page):
+        failure = None if block.reason else run(block, tmp_path)
+        assert failure is None, f"{block}\n{failure}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
