@@ -92,6 +92,8 @@ DMT_VALUES: dict[str, Any] = {
     "window": 3,
     "lost": None,
     "mixing": 0.0,
+    "rollout": "sequential",
+    "tolerance": 1e-4,
 }
 
 

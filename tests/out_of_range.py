@@ -5,7 +5,7 @@ BELOW_0 = [
     *("dmt.dynamics", "dmt.readout", "training.weight_decay"),
 ]
 AT_0 = [
-    *("smt.share", "smt.learning_rate", "dmt.share", "dmt.learning_rate", "dmt.lost"),
+    *("smt.share", "smt.learning_rate", "dmt.share", "dmt.learning_rate", "dmt.lost", "dmt.tolerance"),
     *("bptt.share", "bptt.learning_rate", "training.learning_rate", "training.clip", "training.seconds"),
     *("training.flops", "training.sequential_flops"),
 ]

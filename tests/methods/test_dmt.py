@@ -15,6 +15,7 @@ from helpers import (
     make_dmt,
     make_student,
     make_teacher,
+    tiny_recipe,
 )
 from nounroll.batch import Batch, Real, Space
 from nounroll.methods import DMT, DMTSettings, dmt
@@ -282,6 +283,24 @@ def test_one_window_over_all_of_it_is_bptt(window: int) -> None:
     ours, theirs = gradients(loss, method.student), gradients(whole, method.student)
     for name in ours.keys() - {"0.empty_memory"}:  # of which DMT's is detached
         torch.testing.assert_close(ours[name], theirs[name])
+
+
+@pytest.mark.parametrize("solver", ["newton", "diagonal", "jacobi"])
+def test_a_rollout_by_a_solver_gives_the_same_loss(solver: str) -> None:
+    batch = make_batch(B, T, sparse=True)
+    plain = make(lost=0.01)
+    solved = make_dmt(plain.student, plain._teacher[0], lost=0.01, rollout=solver, tolerance=1e-9)
+    found = solved(batch, generator(0, "loss"), 0.5)
+    assert found["iterations"] >= 1
+    assert found["stepped"] == 0
+    assert_same_gradients(found["loss"], plain(batch, generator(0, "loss"), 0.5)["loss"], plain.student)
+
+
+def test_there_is_no_other_rollout() -> None:
+    with pytest.raises(
+        ValueError, match=r"^dmt\.rollout is 'fast'; it must be one of sequential, newton, diagonal, jacobi$"
+    ):
+        tiny_recipe("dmt.rollout=fast")
 
 
 def test_the_pull_is_filled_in_for_the_data_unless_it_was_set() -> None:

@@ -1,6 +1,7 @@
 """DAgger Memory Training: correct the student on the memories it makes itself."""
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float, Shaped
@@ -11,9 +12,12 @@ from nounroll.methods.base import Method, mostly
 from nounroll.objectives.dynamics import dynamics
 from nounroll.objectives.readout import masked_mean, negative_log_likelihood
 from nounroll.ranges import at_least, more_than, within
+from nounroll.rollout.parallel import Solver, parallel_rollout
 from nounroll.rollout.windows import at_times, cut, random_windows, unroll_windows
 from nounroll.student import Student
 from nounroll.teacher import Teacher
+
+Rollout = Literal["sequential", Solver]
 
 _CLEARLY_WORSE = 0.5  # nats per scored element
 
@@ -36,6 +40,10 @@ class DMTSettings:
             to would blur the readout (cf. SafeDAgger, Zhang & Cho 2017). None never does so.
         mixing: at first, share of windows that start at the teacher's memory in place of the student's; it
             falls linearly to 0 over the first half (DAgger's beta schedule, Ross et al. 2011).
+        rollout: how the student's own memories are found: one after another, or all at once by a solver of
+            ``nounroll.rollout.parallel`` (newton, diagonal, jacobi), which pays on many processors. A budget in
+            sequential FLOPs counts it as one after another.
+        tolerance: of such a solver.
         share: part of the run's budget, relative to the other methods of its chain.
         learning_rate: as a multiple of training.learning_rate.
     """
@@ -46,6 +54,8 @@ class DMTSettings:
     window: int = 8
     lost: float | None = 0.5
     mixing: float = 0.0
+    rollout: Rollout = "sequential"
+    tolerance: float = 1e-4
     share: float = 1.0
     learning_rate: float = 1.0
 
@@ -54,7 +64,7 @@ class DMTSettings:
             at_least(f"dmt.{name}", getattr(self, name), 0)
         at_least("dmt.window", self.window, 1)
         within("dmt.mixing", self.mixing, 0, 1)
-        for name in ("share", "learning_rate", *(["lost"] if self.lost is not None else [])):
+        for name in ("tolerance", "share", "learning_rate", *(["lost"] if self.lost is not None else [])):
             more_than(f"dmt.{name}", getattr(self, name), 0)
 
     def suited_to(self, scored: float) -> "DMTSettings":
@@ -86,8 +96,8 @@ class DMT(Method):
             empty = student.initial_memory(batch.batch_size).detach()
             led_by_teacher = bool(s.dynamics or s.mixing)
             alone = width == batch.length and not led_by_teacher  # all windows start at m_∅: no rollout is needed
-            own = empty[:, None] if alone else student.rollout(batch.inputs, empty)
-            start, label, figures = at_times(own, starts).flatten(0, 1), None, {}
+            own, figures = (empty[:, None], {}) if alone else self._rollout(batch.inputs, empty)
+            start, label = at_times(own, starts).flatten(0, 1), None
             if led_by_teacher:
                 labels = self._teacher[0].memories(batch.inputs)
                 expert = at_times(labels, starts).flatten(0, 1)
@@ -96,7 +106,7 @@ class DMT(Method):
                 lost = self._lost(start, expert, behind, mask)
                 led = lost | self._mixed(len(start), generator, progress, lost)
                 start = torch.where(led[:, None, None], expert, start)
-                figures = {
+                figures |= {
                     "drift": dynamics(own[:, 1:], labels[:, 1:]).mean(),
                     "ahead": masked_mean(behind, mask).clamp(0, 1),
                     "lost": lost.float().mean(),
@@ -109,6 +119,18 @@ class DMT(Method):
             pull = (figures["ahead"] if s.only_ahead else 1.0) * (s.dynamics or 0.0)
             total = total + pull * losses["dynamics"]
         return {"loss": total, **losses, **figures}
+
+    def _rollout(
+        self, inputs: Shaped[Tensor, "B T *x"], empty: Float[Tensor, "B K d"]
+    ) -> tuple[Float[Tensor, "B T1 K d"], dict[str, Tensor]]:
+        """The student's own memories; of a solver also its iterations, and the share of steps that it gave up."""
+        if self.settings.rollout == "sequential":
+            return self.student.rollout(inputs, empty), {}
+        found = parallel_rollout(
+            self.student, inputs, empty, solver=self.settings.rollout, tolerance=self.settings.tolerance
+        )
+        shares = {"iterations": found.iterations, "stepped": found.stepped / inputs.shape[1]}
+        return found.memories, {name: empty.new_tensor(float(value)) for name, value in shares.items()}
 
     def sequential_flops(self, per_token: float, cell_step: float, length: int) -> float:
         return cell_step * length + per_token * min(self.settings.window, length)

@@ -1,1 +1,1 @@
-"""What runs a student over time beside its own plain rollout: parallel windows, evaluation."""
+"""What runs a student over time beside its own plain rollout: parallel windows, parallel solvers, evaluation."""

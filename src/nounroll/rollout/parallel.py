@@ -1,0 +1,233 @@
+"""Rollouts parallel over time, for any cell: guess all memories at once, and correct them until every step fits.
+
+A rollout m_t = f(m_{t-1}, x_t) is one large system of equations. With r_t = f(m_{t-1}, x_t) - m_t of the current
+guess, each iteration adds the solution of a linear recurrence, found by a parallel scan in 2 log2 T steps:
+
+    δ_t = A_t δ_{t-1} + r_t,   δ_{-1} = 0
+
+A solver is a choice of A:
+
+    newton     the Jacobian df/dm (DEER; Lim et al. 2023, arXiv 2309.12252): fewest iterations, (K d)^3 work a step
+    diagonal   an estimate of its diagonal (quasi-DEER; Gonzalez et al. 2024, arXiv 2407.19115): elementwise work
+    jacobi     zero, which is fixed-point iteration (Jacobi's, or Picard's): the cell alone, for cells that forget soon
+
+A correction that would move a memory far outside of what the cell writes is replaced by the residual. Whatever A is,
+the first i memories are right after i iterations, so T iterations always suffice; far fewer do where the cell is
+contractive. A chaotic cell needs nearly all of them: such steps are rolled out one by one, with a warning.
+"""
+
+import math
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, get_args
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor
+
+from nounroll.ranges import at_least, more_than
+from nounroll.student import Student
+
+Solver = Literal["newton", "diagonal", "jacobi"]
+Step: TypeAlias = Callable[[Tensor], Tensor]  # all (B, T, D) memories before a step -> those after it
+
+_MOST_NUMBERS = 2**26  # in the Jacobians of one chunk: 256 MB in float32
+_PROBES = 4  # random vectors that the diagonal is estimated from
+
+
+@dataclass(frozen=True)
+class ParallelRollout:
+    """Memories, and how they were found.
+
+    Attributes:
+        memories: (B, T+1, K, d), index 0 is the memory before the first input. They carry no gradients.
+        iterations: corrections of all memories of a chunk, summed over chunks.
+        depth: cell steps and levels of the scan that had to wait for each other; a plain rollout's is T.
+        residual: the largest |m_t - f(m_{t-1}, x_t)| over all rows, steps and coordinates.
+        stepped: time steps that did not converge and were rolled out one by one.
+    """
+
+    memories: Float[Tensor, "B T1 K d"]
+    iterations: int
+    depth: int
+    residual: float
+    stepped: int
+
+
+@torch.no_grad()
+def parallel_rollout(
+    student: Student,
+    inputs: Shaped[Tensor, "B T *x"],
+    memory: Float[Tensor, "B K d"] | None = None,
+    *,
+    solver: str = "newton",
+    tolerance: float = 1e-5,
+    iterations: int = 64,
+    chunk: int | None = None,
+) -> ParallelRollout:
+    """``student.rollout`` without gradients, all time steps of a chunk at once.
+
+    Args:
+        student: any; only its cell's ``step`` is used.
+        inputs: x_0 .. x_{T-1}.
+        memory: before x_0; m_∅ by default.
+        solver: see this file's docstring.
+        tolerance: a chunk is done when its last correction moved no memory by more than this, and no memory is further
+            than this from one step of the cell. Errors of a cell that is not contractive can grow beyond it.
+        iterations: the most that a chunk may take.
+        chunk: time steps that are solved together, chunks one after another. None takes all of them; with ``newton``,
+            as many as have Jacobians of no more than 256 MB in float32.
+
+    Raises:
+        ValueError: a setting is out of range.
+
+    Warns:
+        RuntimeWarning: a chunk did not converge. Its steps were rolled out one by one.
+    """
+    if solver not in get_args(Solver):
+        raise ValueError(f"solver is {solver!r}; it must be one of {', '.join(get_args(Solver))}")
+    more_than("tolerance", tolerance, 0)
+    at_least("iterations", iterations, 1)
+    before = student.initial_memory(len(inputs)) if memory is None else memory
+    span = _chunk(chunk, solver, len(inputs), before[0].numel(), inputs.shape[1])
+    found, used, depth, failed = [before[:, None]], 0, 0, []
+    for first in range(0, inputs.shape[1], span):
+        part = inputs[:, first : first + span]
+        memories, taken, off = _solve(student, part, found[-1][:, -1], solver, tolerance, iterations)
+        used, depth = used + taken, depth + _depth(solver, taken, part.shape[1])
+        if not off <= tolerance:
+            failed.append((first, part.shape[1], off))
+            memories, depth = student.stepped_rollout(part, found[-1][:, -1])[:, 1:], depth + part.shape[1]
+        found.append(memories)
+    if failed:
+        _warn(failed, solver, tolerance, iterations)
+    whole = torch.cat(found, dim=1)
+    return ParallelRollout(whole, used, depth, _residual(student, inputs, whole), sum(steps for _, steps, _ in failed))
+
+
+def _chunk(chunk: int | None, solver: str, rows: int, size: int, length: int) -> int:
+    """Time steps solved together."""
+    if chunk is not None:
+        at_least("chunk", chunk, 1)
+        return chunk
+    return max(1, length if solver != "newton" else min(length, _MOST_NUMBERS // (rows * size**2)))
+
+
+def _solve(
+    student: Student, inputs: Tensor, start: Tensor, solver: str, tolerance: float, limit: int
+) -> tuple[Float[Tensor, "B T K d"], int, float]:
+    """Memories after each input, iterations, and how far from converged (infinite or NaN when they ran away)."""
+
+    def step(before: Tensor) -> Tensor:
+        rows = student.step(inputs.flatten(0, 1), before.reshape(-1, *start.shape[1:]))
+        return rows.reshape(before.shape)
+
+    first = start.flatten(1)[:, None]
+    memories = step(first.expand(-1, inputs.shape[1], -1))
+    shifted = torch.cat([first, memories[:, :-1]], dim=1)
+    residual, off = step(shifted) - memories, math.inf
+    for iteration in range(1, limit + 1):
+        change = _correction(solver, step, shifted, residual, iteration, reach=2 * (memories + residual).abs().max())
+        memories = memories + change
+        shifted = torch.cat([first, memories[:, :-1]], dim=1)
+        residual = step(shifted) - memories
+        off = float(torch.maximum(change.abs().max(), residual.abs().max()))
+        if off <= tolerance or not math.isfinite(off):
+            return memories.unflatten(-1, start.shape[1:]), iteration, off
+    return memories.unflatten(-1, start.shape[1:]), limit, off
+
+
+def _correction(
+    solver: str, step: Step, before: Tensor, residual: Tensor, iteration: int, reach: Tensor
+) -> Float[Tensor, "B T D"]:
+    """δ; the residual itself where it is longer than ``reach``, twice the largest coordinate that the cell wrote."""
+    if solver == "jacobi":
+        return residual
+    draws = torch.Generator().manual_seed(iteration)
+    slope = jacobian(step, before) if solver == "newton" else diagonal(step, before, draws).clamp(-1, 1)
+    change = affine_scan(slope, residual)
+    return torch.where(change.abs().amax(-1, keepdim=True) <= reach, change, residual)
+
+
+# -- Jacobians ------------------------------------------------------------------------------------
+
+
+def jacobian(step: Step, before: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D D"]:
+    """dm_t / dm_{t-1} of every row and step: D products with the transposed Jacobian, side by side."""
+    size = before.shape[-1]
+    basis = torch.eye(size, dtype=before.dtype, device=before.device)[:, None, None]
+    return _pulled_back(step, before, basis.expand(size, *before.shape)).movedim(0, -2)
+
+
+def diagonal(step: Step, before: Float[Tensor, "B T D"], generator: torch.Generator) -> Float[Tensor, "B T D"]:
+    """The Jacobian's diagonal by Hutchinson's estimator, E[v ⊙ Jᵀv] over vectors of random signs (Bekas et al. 2007).
+
+    The draws change how many iterations are needed, and not what is found.
+    """
+    signs = torch.randint(2, (_PROBES, *before.shape), generator=generator).to(before) * 2 - 1
+    return (signs * _pulled_back(step, before, signs)).mean(0)
+
+
+def _pulled_back(step: Step, before: Tensor, vectors: Float[Tensor, "n B T D"]) -> Float[Tensor, "n B T D"]:
+    """Jᵀv for n vectors at each row and step."""
+    with torch.enable_grad():
+        point = before.detach().requires_grad_()
+        return torch.autograd.grad(step(point), point, vectors, is_grads_batched=True, materialize_grads=True)[0]
+
+
+# -- linear recurrences ---------------------------------------------------------------------------
+
+
+def affine_scan(slope: Tensor, offset: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
+    """δ_t = A_t δ_{t-1} + b_t for all t, from δ_{-1} = 0, in 2 log2 T dependent steps.
+
+    Neighbouring maps are joined in pairs, the half as long recurrence gives every other δ, and one step from each the
+    rest (the scheme of Ladner & Fischer 1980): T products of matrices in all.
+
+    Args:
+        slope: A, (B, T, D, D) matrices or (B, T, D) diagonals.
+        offset: b.
+    """
+    length = offset.shape[1]
+    if length == 1:
+        return offset
+    even, odd = slope[:, : length // 2 * 2 : 2], slope[:, 1::2]
+    joined = odd @ even if slope.dim() == 4 else odd * even
+    every_other = affine_scan(joined, offset[:, 1::2] + _apply(odd, offset[:, : length // 2 * 2 : 2]))
+    rest = offset[:, ::2].clone()
+    rest[:, 1:] += _apply(slope[:, 2::2], every_other[:, : rest.shape[1] - 1])
+    whole = torch.empty_like(offset)
+    whole[:, ::2], whole[:, 1::2] = rest, every_other
+    return whole
+
+
+def _apply(slope: Tensor, vectors: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
+    return (slope @ vectors[..., None])[..., 0] if slope.dim() == 4 else slope * vectors
+
+
+# -- what is reported -----------------------------------------------------------------------------
+
+
+def _depth(solver: str, iterations: int, length: int) -> int:
+    """Dependent steps: two of the cell for the first guess, and in each iteration one and the scan's levels."""
+    levels = 0 if solver == "jacobi" else 2 * math.ceil(math.log2(max(length, 1)))
+    return 2 + iterations * (1 + levels)
+
+
+def _residual(student: Student, inputs: Tensor, memories: Float[Tensor, "B T1 K d"]) -> float:
+    """The largest |m_t - f(m_{t-1}, x_t)|."""
+    after = student.step(inputs.flatten(0, 1), memories[:, :-1].flatten(0, 1))
+    return float((after - memories[:, 1:].flatten(0, 1)).abs().max())
+
+
+def _warn(failed: list[tuple[int, int, float]], solver: str, tolerance: float, iterations: int) -> None:
+    first, steps, off = failed[0]
+    more = f" (and {len(failed) - 1} more chunks)" if len(failed) > 1 else ""
+    warnings.warn(
+        f"the {solver} solver did not converge on steps {first} to {first + steps - 1}{more}: it is off by {off:.1e}"
+        f" after at most {iterations} iterations, tolerance is {tolerance:g}; these steps were rolled out one by one."
+        f" Try a smaller chunk, more iterations or another solver",
+        RuntimeWarning,
+        stacklevel=3,
+    )
