@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from nounroll.batch import Categorical, Real, Space
 from nounroll.cells import build_cell
 from nounroll.cells.base import CellSettings, constrain, observe
-from nounroll.objectives.readout import gaussian
+from nounroll.generation import Generation, Sampling
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 
@@ -96,7 +96,6 @@ class Student(nn.Module):
             memories.append(self.cell.step(inputs[:, t], memories[-1]))
         return torch.stack(memories, dim=1)
 
-    @torch.no_grad()
     def generate(
         self,
         prompt: Shaped[Tensor, "B P *x"],
@@ -104,59 +103,27 @@ class Student(nn.Module):
         *,
         temperature: float = 1.0,
         top_k: int | None = None,
+        top_p: float | None = None,
         generator: torch.Generator | None = None,
+        compiled: bool = False,
     ) -> Shaped[Tensor, "B steps *y"]:
         """Continue a prompt: each y_t drawn from the readout is the next input.
+
+        ``nounroll.generation.Generation`` does the same in parts, and can be saved between them.
 
         Args:
             prompt: the first inputs, P >= 1; the memory before them is m_∅.
             steps: how many elements to draw, at least 1.
-            temperature: of the distribution; 0 takes the most likely element.
-            top_k: draw among the k most likely symbols only (Categorical).
+            temperature, top_k, top_p: see ``nounroll.generation.Sampling``.
             generator: source of the draws; the same state, the same result.
+            compiled: one compiled call a step; it pays for long texts only.
 
         Raises:
             ValueError: targets cannot be inputs, the prompt is empty or outside the space, or a setting is out
                 of range.
         """
-        if not _can_feed(self.targets, self.inputs):
-            raise ValueError(
-                f"targets are {self.targets}, inputs {self.inputs}; to generate, a target must be an input"
-            )
-        if prompt.shape[2:] != self.inputs.event_shape:
-            wanted = "".join(f", {n}" for n in self.inputs.event_shape)
-            raise ValueError(f"prompt has shape {tuple(prompt.shape)}; it must be (rows, length{wanted})")
-        if prompt.shape[1] < 1:
-            raise ValueError("prompt is empty; generation needs at least one input")
-        if not temperature >= 0:
-            raise ValueError(f"temperature is {temperature}; it must be at least 0")
-        for name, value in (("steps", steps), ("top_k", top_k)):
-            if value is not None and value < 1:
-                raise ValueError(f"{name} is {value}; it must be at least 1")
-        self.inputs.check("prompt", prompt)
-        memory = self.rollout(prompt)[:, -1]
-        drawn = []
-        for index in range(steps):
-            drawn.append(self._draw(self.readout(memory), temperature, top_k, generator))
-            if index + 1 < steps:
-                memory = self.step(drawn[-1], memory)
-        return torch.stack(drawn, dim=1)
-
-    def _draw(
-        self, outputs: Tensor, temperature: float, top_k: int | None, generator: torch.Generator | None
-    ) -> Tensor:
-        if isinstance(self.targets, Real):
-            mean, log_scale = gaussian(outputs)
-            noise = torch.randn(mean.shape, generator=generator).to(mean)
-            return mean + temperature * log_scale.exp() * noise
-        if temperature == 0:
-            return outputs.argmax(-1)
-        logits = outputs / temperature
-        if top_k is not None:
-            kept = logits.topk(min(top_k, logits.shape[-1])).values[:, -1:]
-            logits = logits.masked_fill(logits < kept, -torch.inf)
-        probabilities = logits.softmax(-1).cpu()
-        return torch.multinomial(probabilities, 1, generator=generator)[:, 0].to(outputs.device)
+        sampling = Sampling(temperature=temperature, top_k=top_k, top_p=top_p)
+        return Generation(self, len(prompt), sampling, generator, compiled=compiled).read(prompt).write(steps)
 
     # -- files ------------------------------------------------------------------------------------
 
@@ -211,13 +178,6 @@ def write_model(model: nn.Module, config: dict[str, Any], folder: Path) -> None:
     weights = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
     (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
     (folder / WEIGHTS).write_bytes(save(weights))
-
-
-def _can_feed(targets: Space, inputs: Space) -> bool:
-    """Whether every target is an input too."""
-    if isinstance(targets, Categorical) and isinstance(inputs, Categorical):
-        return targets.n <= inputs.n
-    return targets == inputs
 
 
 def space_to_json(space: Space) -> dict[str, Any]:

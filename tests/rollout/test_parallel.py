@@ -85,6 +85,21 @@ def test_a_linear_recurrence_takes_one_newton_iteration_and_one_that_finds_nothi
     assert found.depth == 2 + 2 * (1 + 2 * 7)  # two levels for each doubling up to 128 >= T
 
 
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_a_guess_saves_iterations_and_does_not_change_what_is_found(solver: Solver) -> None:
+    student, inputs = make_student("gru"), draw_values(SYMBOLS, B, T)
+    whole = student.stepped_rollout(inputs).detach()[:, 1:]
+    wrong = draw_values(Real(8), B, T, 2)
+    taken = []
+    for guess in (whole, whole + 1e-3 * wrong, wrong):
+        found = parallel_rollout(student, inputs, solver=solver, tolerance=1e-10, iterations=T, guess=guess, chunk=40)
+        torch.testing.assert_close(found.memories[:, 1:], whole, rtol=0, atol=1e-9)
+        taken.append(found.iterations)
+    assert taken[0] == 2  # one for each chunk
+    assert taken == sorted(taken)
+    assert taken[1] > taken[0]
+
+
 # --- what does not converge ---------------------------------------------------------------------------
 
 

@@ -18,6 +18,7 @@ def generate(
     length: int | None = None,
     temperature: float = 1.0,
     top_k: int | None = None,
+    top_p: float | None = None,
     seed: int = 0,
     image: Path | None = None,
 ) -> dict[str, Any]:
@@ -31,6 +32,7 @@ def generate(
         length: elements to draw (characters, pixels, rows); 300, or a whole image, when left out.
         temperature: of the distribution; 0 always takes the most likely element.
         top_k: draw among the k most likely symbols only.
+        top_p: draw among the most likely symbols that together have this probability only.
         seed: of the draws.
         image: PNG file to write a grid of 16 images to, for tasks of pixels.
     """
@@ -51,7 +53,7 @@ def generate(
     rows = GRID**2 if image is not None else 1
     prompts = start.expand(rows, *start.shape)
     steps, source = steps_of(task, start, length), generator(seed, "generate")
-    drawn = student.generate(prompts, steps, temperature=temperature, top_k=top_k, generator=source)
+    drawn = student.generate(prompts, steps, temperature=temperature, top_k=top_k, top_p=top_p, generator=source)
     values = torch.cat([prompts, drawn], dim=1)
     if image is not None:
         write_grid(image, pixels(values, task), columns=GRID)

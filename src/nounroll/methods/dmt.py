@@ -96,10 +96,10 @@ class DMT(Method):
             empty = student.initial_memory(batch.batch_size).detach()
             led_by_teacher = bool(s.dynamics or s.mixing)
             alone = width == batch.length and not led_by_teacher  # all windows start at m_∅: no rollout is needed
-            own, figures = (empty[:, None], {}) if alone else self._rollout(batch.inputs, empty)
+            labels = self._teacher[0].memories(batch.inputs) if led_by_teacher else None
+            own, figures = (empty[:, None], {}) if alone else self._rollout(batch.inputs, empty, labels)
             start, label = at_times(own, starts).flatten(0, 1), None
-            if led_by_teacher:
-                labels = self._teacher[0].memories(batch.inputs)
+            if labels is not None:
                 expert = at_times(labels, starts).flatten(0, 1)
                 label, mine = (cut(memories[:, 1:], starts, width) for memories in (labels, own))
                 behind = self._surprise(mine, y) - self._surprise(label, y)
@@ -121,14 +121,17 @@ class DMT(Method):
         return {"loss": total, **losses, **figures}
 
     def _rollout(
-        self, inputs: Shaped[Tensor, "B T *x"], empty: Float[Tensor, "B K d"]
+        self, inputs: Shaped[Tensor, "B T *x"], empty: Float[Tensor, "B K d"], labels: Float[Tensor, "B T1 K d"] | None
     ) -> tuple[Float[Tensor, "B T1 K d"], dict[str, Tensor]]:
-        """The student's own memories; of a solver also its iterations, and the share of steps that it gave up."""
+        """The student's own memories; of a solver also its iterations, and the share of steps that it gave up.
+
+        The labels are the solver's first guess.
+        """
         if self.settings.rollout == "sequential":
             return self.student.rollout(inputs, empty), {}
-        found = parallel_rollout(
-            self.student, inputs, empty, solver=self.settings.rollout, tolerance=self.settings.tolerance
-        )
+        solver, tolerance = self.settings.rollout, self.settings.tolerance
+        guess = None if labels is None else labels[:, 1:]
+        found = parallel_rollout(self.student, inputs, empty, solver=solver, tolerance=tolerance, guess=guess)
         shares = {"iterations": found.iterations, "stepped": found.stepped / inputs.shape[1]}
         return found.memories, {name: empty.new_tensor(float(value)) for name, value in shares.items()}
 

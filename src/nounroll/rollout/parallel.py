@@ -65,6 +65,7 @@ def parallel_rollout(
     tolerance: float = 1e-5,
     iterations: int = 64,
     chunk: int | None = None,
+    guess: Float[Tensor, "B T K d"] | None = None,
 ) -> ParallelRollout:
     """``student.rollout`` without gradients, all time steps of a chunk at once.
 
@@ -78,6 +79,8 @@ def parallel_rollout(
         iterations: the most that a chunk may take.
         chunk: time steps that are solved together, chunks one after another. None takes all of them; with ``newton``,
             as many as have Jacobians of no more than 256 MB in float32.
+        guess: of the memories after each input, such as the teacher's. Without it, one step of the cell from
+            ``memory``. It decides how many iterations are needed, and not what is found.
 
     Raises:
         ValueError: a setting is out of range.
@@ -94,7 +97,8 @@ def parallel_rollout(
     found, used, depth, failed = [before[:, None]], 0, 0, []
     for first in range(0, inputs.shape[1], span):
         part = inputs[:, first : first + span]
-        memories, taken, off = _solve(student, part, found[-1][:, -1], solver, tolerance, iterations)
+        near = None if guess is None else guess[:, first : first + span].flatten(2)
+        memories, taken, off = _solve(student, part, found[-1][:, -1], near, solver, tolerance, iterations)
         used, depth = used + taken, depth + _depth(solver, taken, part.shape[1])
         if not off <= tolerance:
             failed.append((first, part.shape[1], off))
@@ -115,7 +119,7 @@ def _chunk(chunk: int | None, solver: str, rows: int, size: int, length: int) ->
 
 
 def _solve(
-    student: Student, inputs: Tensor, start: Tensor, solver: str, tolerance: float, limit: int
+    student: Student, inputs: Tensor, start: Tensor, guess: Tensor | None, solver: str, tolerance: float, limit: int
 ) -> tuple[Float[Tensor, "B T K d"], int, float]:
     """Memories after each input, iterations, and how far from converged (infinite or NaN when they ran away)."""
 
@@ -124,7 +128,7 @@ def _solve(
         return rows.reshape(before.shape)
 
     first = start.flatten(1)[:, None]
-    memories = step(first.expand(-1, inputs.shape[1], -1))
+    memories = step(first.expand(-1, inputs.shape[1], -1)) if guess is None else guess
     shifted = torch.cat([first, memories[:, :-1]], dim=1)
     residual, off = step(shifted) - memories, math.inf
     for iteration in range(1, limit + 1):

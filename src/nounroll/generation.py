@@ -1,0 +1,157 @@
+"""Generation: a network that writes on, one drawn element after another, at the same cost for each.
+
+A ``Generation`` holds all that writing on depends on (memory, the element that was drawn but not read, the source of
+the draws), and can therefore be stopped anywhere and continued exactly.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor
+
+from nounroll.batch import Categorical, Real, Space
+from nounroll.objectives.readout import gaussian
+from nounroll.ranges import at_least
+
+_CHUNK = 1024  # elements of a prompt that are read at a time
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How elements are drawn from what the readout says.
+
+    Args:
+        temperature: of the distribution; 0 takes the most likely element (the mean of a Real one).
+        top_k: draw among the k most likely symbols only.
+        top_p: draw among the most likely symbols that together have this probability only (nucleus sampling, Holtzman
+            et al. 2020, arXiv 1904.09751); of those that ``top_k`` left, if both are given.
+
+    Both are for Categorical targets; Real ones pass them over.
+    """
+
+    temperature: float = 1.0
+    top_k: int | None = None
+    top_p: float | None = None
+
+    def __post_init__(self) -> None:
+        at_least("temperature", self.temperature, 0)
+        if self.top_k is not None:
+            at_least("top_k", self.top_k, 1)
+        if self.top_p is not None and not 0 < self.top_p <= 1:
+            raise ValueError(f"top_p is {self.top_p}; it must be more than 0 and at most 1")
+
+    def draw(
+        self, space: Space, outputs: Float[Tensor, "B V"], generator: torch.Generator | None
+    ) -> Shaped[Tensor, "B *y"]:
+        """One element of the space for each row of logits, or of mean and log scale."""
+        if isinstance(space, Real):
+            mean, log_scale = gaussian(outputs)
+            noise = torch.randn(mean.shape, generator=generator).to(mean)
+            return mean + self.temperature * log_scale.exp() * noise
+        if self.temperature == 0:
+            return outputs.argmax(-1)
+        logits = self._among(outputs / self.temperature)
+        probabilities = logits.softmax(-1).cpu()
+        return torch.multinomial(probabilities, 1, generator=generator)[:, 0].to(outputs.device)
+
+    def _among(self, logits: Float[Tensor, "B V"]) -> Float[Tensor, "B V"]:
+        """-inf for the symbols that are not drawn."""
+        if self.top_k is not None:
+            kept = logits.topk(min(self.top_k, logits.shape[-1])).values[:, -1:]
+            logits = logits.masked_fill(logits < kept, -torch.inf)
+        if self.top_p is None:
+            return logits
+        ordered, order = logits.sort(dim=-1, descending=True)
+        probabilities = ordered.softmax(-1)
+        before = probabilities.cumsum(-1) - probabilities  # that of all more likely symbols: 0 for the first
+        late = before >= self.top_p
+        dropped = torch.zeros_like(late).scatter(-1, order, late)
+        return logits.masked_fill(dropped, -torch.inf)
+
+
+class Generation:
+    """Rows that one network writes side by side.
+
+    Args:
+        student: whose cell and readout write.
+        rows: B, sequences.
+        sampling: how elements are drawn.
+        generator: source of the draws; torch's own when left out.
+        compiled: one compiled call a step (``torch.compile``). The first then takes seconds to minutes; cells over
+            torch's own recurrent modules (gru, lstm, elman) gain nothing, as the compiler does not look into them.
+
+    Attributes:
+        memory: (B, K, d), after all that was read.
+        pending: (B, ...) the element drawn last, which the next step reads first; None before anything was drawn.
+    """
+
+    def __init__(
+        self,
+        student: Any,
+        rows: int,
+        sampling: Sampling | None = None,
+        generator: torch.Generator | None = None,
+        *,
+        compiled: bool = False,
+    ) -> None:
+        if not _can_feed(student.targets, student.inputs):
+            raise ValueError(
+                f"targets are {student.targets}, inputs {student.inputs}; to generate, a target must be an input"
+            )
+        self.student, self.sampling, self.generator = student, sampling or Sampling(), generator
+        self.memory: Float[Tensor, "B K d"] = student.initial_memory(rows).detach()
+        self.pending: Shaped[Tensor, "B *x"] | None = None
+        self._advance = torch.compile(self._step) if compiled else self._step
+
+    @torch.no_grad()
+    def read(self, inputs: Shaped[Tensor, "B P *x"], *, chunk: int = _CHUNK) -> "Generation":
+        """Go through a prompt, or a part of one, ``chunk`` elements at a time: no more memories are held at once.
+
+        Raises:
+            ValueError: the prompt has another shape, is empty or outside the space.
+        """
+        at_least("chunk", chunk, 1)
+        shape = self.student.inputs.event_shape
+        if inputs.shape[2:] != shape:
+            wanted = "".join(f", {n}" for n in shape)
+            raise ValueError(f"prompt has shape {tuple(inputs.shape)}; it must be (rows, length{wanted})")
+        if inputs.shape[1] < 1:
+            raise ValueError("prompt is empty; generation needs at least one input")
+        self.student.inputs.check("prompt", inputs)
+        if self.pending is not None:
+            inputs, self.pending = torch.cat([self.pending[:, None], inputs], dim=1), None
+        for part in inputs.split(chunk, dim=1):
+            self.memory = self.student.rollout(part, self.memory)[:, -1]
+        return self
+
+    @torch.no_grad()
+    def write(self, steps: int) -> Shaped[Tensor, "B steps *y"]:
+        """The next ``steps`` elements, each of which is the next one's input."""
+        at_least("steps", steps, 1)
+        student, draw, drawn = self.student, self.sampling.draw, []
+        outputs = student.readout(self.memory) if self.pending is None else self._next()
+        for index in range(steps):
+            self.pending = draw(student.targets, outputs, self.generator)
+            drawn.append(self.pending)
+            if index + 1 < steps:
+                outputs = self._next()
+        return torch.stack(drawn, dim=1)
+
+    def _next(self) -> Float[Tensor, "B V"]:
+        """Read what was drawn last."""
+        assert self.pending is not None
+        self.memory, outputs = self._advance(self.pending, self.memory)
+        return outputs
+
+    def _step(self, inputs: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+        memory = self.student.step(inputs, memory)
+        return memory, self.student.readout(memory)
+
+
+def _can_feed(targets: Space, inputs: Space) -> bool:
+    """Whether every target is an input too."""
+    if isinstance(targets, Categorical) and isinstance(inputs, Categorical):
+        return targets.n <= inputs.n
+    return targets == inputs

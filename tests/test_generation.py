@@ -1,0 +1,173 @@
+"""Generation in parts: prompts read in chunks, nuclei, one compiled step, and snapshots that are continued exactly."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from helpers import CELL_KINDS, SYMBOLS, draw_values, make_student
+from nounroll.batch import Categorical, Real
+from nounroll.generation import Generation, Sampling
+from nounroll.seeding import generator
+from nounroll.snapshot import load_snapshot, save_snapshot
+from nounroll.student import Student
+
+B = 3
+
+
+def started(student: Student, seed: int = 0, **settings: Any) -> Generation:
+    return Generation(student, B, Sampling(temperature=0.8), generator(seed, "draw"), **settings)
+
+
+# --- in parts -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("space", [SYMBOLS, Real(2)], ids=str)
+@pytest.mark.parametrize("kind", CELL_KINDS)
+def test_parts_give_what_one_call_gives(kind: str, space: Any) -> None:
+    student, prompt = make_student(kind, space, space), draw_values(space, B, 11)
+    whole = student.generate(prompt, 9, temperature=0.8, generator=generator(0, "draw"))
+    parts = started(student).read(prompt[:, :4], chunk=3).read(prompt[:, 4:], chunk=1)
+    drawn = torch.cat([parts.write(4), parts.write(1), parts.write(4)], dim=1)
+    torch.testing.assert_close(drawn, whole, rtol=0, atol=1e-9)
+    torch.testing.assert_close(
+        parts.memory, student.rollout(torch.cat([prompt, drawn[:, :-1]], dim=1))[:, -1].detach(), rtol=0, atol=1e-9
+    )
+
+
+def test_what_is_read_after_something_was_drawn_follows_it() -> None:
+    student, prompt = make_student(), draw_values(SYMBOLS, B, 4)
+    parts = started(student).read(prompt)
+    drawn, more = parts.write(2), draw_values(SYMBOLS, B, 3, seed=5)
+    parts.read(more)
+    assert parts.pending is None
+    expected = student.rollout(torch.cat([prompt, drawn, more], dim=1))[:, -1]
+    torch.testing.assert_close(parts.memory, expected.detach())
+
+
+def test_no_more_memories_than_a_chunk_are_held_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    student, rollout, seen = make_student(), Student.rollout, []
+
+    def counted(self: Student, inputs: Tensor, memory: Tensor) -> Tensor:
+        seen.append(inputs.shape[1])
+        return rollout(self, inputs, memory)
+
+    monkeypatch.setattr(Student, "rollout", counted)
+    started(student).read(draw_values(SYMBOLS, B, 10), chunk=4)
+    assert seen == [4, 4, 2]
+
+
+COMPILED = """
+import torch
+from nounroll.batch import Categorical
+from nounroll.cells.base import CellSettings
+from nounroll.generation import Generation, Sampling
+from nounroll.student import Student
+symbols, compile_, calls = Categorical(5), torch.compile, []
+def whole_graph(function):
+    traced = compile_(function, backend="eager", fullgraph=True)
+    return lambda *given: calls.append(len(given)) or traced(*given)
+torch.compile = whole_graph
+torch.manual_seed(0)
+for kind in ("mlp", "transformer"):
+    student = Student(symbols, symbols, CellSettings(kind=kind))
+    with torch.no_grad():
+        student.head.out.weight.mul_(100)
+    prompt = torch.randint(5, (3, 4))
+    drawn = []
+    for compiled in (False, True):
+        draws = torch.Generator().manual_seed(1)
+        drawn.append(Generation(student, 3, Sampling(), draws, compiled=compiled).read(prompt).write(20))
+    assert torch.equal(*drawn)
+assert len(calls) == 2 * 19, len(calls)
+"""
+
+
+def test_a_compiled_step_is_one_graph_and_draws_the_same() -> None:
+    """By the tracer alone, the compiler takes too long here; without type checks, which it cannot trace."""
+    done = subprocess.run([sys.executable, "-c", COMPILED], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+# --- the nucleus --------------------------------------------------------------------------------------
+
+PROBABILITIES = torch.tensor([0.1, 0.4, 0.05, 0.25, 0.2])
+
+
+@pytest.mark.parametrize(
+    ("top_p", "nucleus"),
+    [(0.01, {1}), (0.39, {1}), (0.41, {1, 3}), (0.66, {1, 3, 4}), (0.9, {1, 3, 4, 0}), (1.0, {*range(5)})],
+)
+def test_the_nucleus_is_the_fewest_symbols_that_hold_the_probability(top_p: float, nucleus: set[int]) -> None:
+    logits = PROBABILITIES.log().expand(4000, -1)
+    drawn = Sampling(top_p=top_p).draw(SYMBOLS, logits, generator(0, "draw"))
+    assert set(drawn.tolist()) == nucleus
+    shares = torch.bincount(drawn, minlength=5) / len(drawn)
+    kept = torch.tensor([p if i in nucleus else 0.0 for i, p in enumerate(PROBABILITIES.tolist())])
+    torch.testing.assert_close(shares, kept / kept.sum(), rtol=0, atol=0.03)
+
+
+def test_top_k_comes_before_top_p() -> None:
+    logits = PROBABILITIES.log().expand(2000, -1)
+    drawn = Sampling(top_k=2, top_p=0.61).draw(Categorical(5), logits, generator(0, "draw"))
+    assert set(drawn.tolist()) == {1}  # 0.4 / (0.4 + 0.25) is more than 0.61
+
+
+@pytest.mark.parametrize("top_p", [0.0, -0.5, 1.5, float("nan")])
+def test_no_such_nucleus(top_p: float) -> None:
+    with pytest.raises(ValueError, match=f"^top_p is {top_p}; it must be more than 0 and at most 1$"):
+        Sampling(top_p=top_p)
+
+
+# --- snapshots ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("space", [SYMBOLS, Real(2)], ids=str)
+@pytest.mark.parametrize("drawn_before", [0, 5])
+def test_a_snapshot_is_continued_exactly(tmp_path: Path, space: Any, drawn_before: int) -> None:
+    student, prompt = make_student("gru", space, space), draw_values(space, B, 4)
+    first = started(student).read(prompt)
+    if drawn_before:
+        first.write(drawn_before)
+    save_snapshot(first, tmp_path / "snapshot")
+    expected, second = first.write(30), load_snapshot(student, tmp_path / "snapshot")
+    assert second.sampling == first.sampling
+    assert torch.equal(second.write(30), expected)
+
+
+@pytest.mark.parametrize("part", ["memory", "pending", "generator"])
+def test_control_a_snapshot_without_a_part_would_be_caught(tmp_path: Path, part: str) -> None:
+    """Real elements tell of every change; the symbols of an untrained network do not."""
+    student = make_student("gru", Real(2), Real(2))
+    first = started(student).read(draw_values(Real(2), B, 4))
+    first.write(5)
+    save_snapshot(first, tmp_path / "snapshot")
+    second, fresh = load_snapshot(student, tmp_path / "snapshot"), started(student)
+    setattr(second, part, getattr(fresh, part))
+    assert not torch.equal(second.write(30), first.write(30))
+
+
+def test_a_snapshot_is_data_and_damage_to_it_is_found(tmp_path: Path) -> None:
+    save_snapshot(started(make_student()), tmp_path / "snapshot")
+    files = sorted(path.name for path in (tmp_path / "snapshot").iterdir())
+    assert files == ["manifest.json", "snapshot.json", "snapshot.safetensors"]
+    assert json.loads((tmp_path / "snapshot" / "snapshot.json").read_text())["sampling"]["temperature"] == 0.8
+    weights = tmp_path / "snapshot" / "snapshot.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    with pytest.raises(ValueError, match="is damaged"):
+        load_snapshot(make_student(), tmp_path / "snapshot")
+
+
+def test_a_snapshot_of_another_network_and_one_that_cannot_be_continued(tmp_path: Path) -> None:
+    save_snapshot(started(make_student()), tmp_path / "snapshot")
+    said = f"{tmp_path / 'snapshot'} holds memories of shape (2, 8); this network has (4, 64)"
+    with pytest.raises(ValueError, match=f"^{re.escape(said)}$"):
+        load_snapshot(Student(SYMBOLS, SYMBOLS), tmp_path / "snapshot")
+    with pytest.raises(ValueError, match=r"^generation has no generator of its own; "):
+        save_snapshot(Generation(make_student(), B), tmp_path / "other")
