@@ -20,7 +20,7 @@ from rich.console import Console
 
 COMMANDS = (
     *("quickstart", "train", "resume", "evaluate", "generate"),
-    *("analyze", "report", "compare", "sweep", "tasks"),
+    *("analyze", "report", "compare", "sweep", "tasks", "export", "serve"),
 )
 
 DONE, FAULT, MISTAKE, INTERRUPTED = 0, 1, 2, 130  # exit statuses
@@ -146,7 +146,7 @@ def _verdict(error: BaseException) -> tuple[int, str]:
         return FAULT, f"{error.filename or 'output'}: {error.strerror or error}"
     if isinstance(error, ValueError):
         return (FAULT if _is_failed_write(error) else MISTAKE), str(error)
-    if type(error).__name__ == "TrainingError":
+    if type(error).__name__ in ("TrainingError", "ExportError"):
         return FAULT, str(error)
     return FAULT, f"{type(error).__name__}: {error} (NOUNROLL_TRACEBACK=1 shows where)"
 

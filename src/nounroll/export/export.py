@@ -1,0 +1,117 @@
+"""Write a student for other programs, and check what was written against it."""
+
+import json
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from nounroll.export.step import Step, StepFunction, example_inputs, largest_difference
+from nounroll.student import Student, space_to_json
+
+TOLERANCE = 1e-3  # largest difference in a memory or a logit
+
+
+class ExportError(Exception):
+    """What was written does not do what the student does."""
+
+
+def export(student: Student, to: str, folder: str | Path) -> dict[str, Any]:
+    """Write one step of a student, and check it against the student over 500 steps.
+
+    ``step.json`` beside it has the spaces, the memory's shape and the initial memory, (K, d). The number of rows of
+    ``inputs``, (B,) int64 or (B, d_x) float32, and ``memory``, (B, K, d) float32, is free.
+
+    Args:
+        student: trained, on the CPU.
+        to: onnx (``step.onnx``: inputs, memory -> next_memory, logits), torch (``step.pt2``, a torch.export program)
+            or safetensors (``model.safetensors`` and ``config.json``, as ``Student.from_pretrained`` reads them).
+        folder: where the files go.
+
+    Returns:
+        to, files (their paths) and difference (the largest one, of memories and logits).
+
+    Raises:
+        ValueError: there is no such format, or a package that it needs is not installed.
+        ExportError: it differs from the student by more than 1e-3. The files are removed.
+    """
+    if to not in FORMATS:
+        raise ValueError(f"to is {to!r}; it must be one of {', '.join(FORMATS)}")
+    folder, student = Path(folder), student.float().eval()
+    folder.mkdir(parents=True, exist_ok=True)
+    files, step = FORMATS[to](student, folder)
+    difference = largest_difference(student, step)
+    if not difference <= TOLERANCE:
+        for path in files:
+            path.unlink(missing_ok=True)
+        raise ExportError(
+            f"the exported step differs from the student by {difference:.3g} within 500 steps;"
+            f" at most {TOLERANCE} is allowed, so nothing was kept"
+        )
+    files.append(_describe(student, folder / "step.json"))
+    return {"to": to, "files": [str(path) for path in files], "difference": difference}
+
+
+def _onnx(student: Student, folder: Path) -> tuple[list[Path], StepFunction]:
+    for package in ("onnx", "onnxscript", "onnxruntime"):
+        if find_spec(package) is None:
+            raise ValueError(f"to is 'onnx', which needs the package {package}; pip install 'nounroll[export]'")
+    import onnxruntime
+
+    path = folder / "step.onnx"
+    program = torch.onnx.export(
+        _traced(student),
+        input_names=["inputs", "memory"],
+        output_names=["next_memory", "logits"],
+        dynamo=True,
+        verbose=False,
+    )
+    assert program is not None
+    program.save(path, external_data=False)
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+
+    def step(inputs: torch.Tensor, memory: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        after, logits = session.run(None, {"inputs": inputs.numpy(), "memory": memory.numpy()})
+        return torch.from_numpy(after), torch.from_numpy(logits)
+
+    return [path], step
+
+
+def _torch(student: Student, folder: Path) -> tuple[list[Path], StepFunction]:
+    path = folder / "step.pt2"
+    torch.export.save(_traced(student), path)
+    return [path], torch.export.load(path).module()
+
+
+def _safetensors(student: Student, folder: Path) -> tuple[list[Path], StepFunction]:
+    student.save_pretrained(folder)
+    cell = None if student.settings else student.cell  # a cell of the user's own is code, which no file holds
+    return [folder / "model.safetensors", folder / "config.json"], Step(Student.from_pretrained(folder, cell))
+
+
+FORMATS: dict[str, Callable[[Student, Path], tuple[list[Path], StepFunction]]] = {
+    "onnx": _onnx,
+    "torch": _torch,
+    "safetensors": _safetensors,
+}
+
+
+def _traced(student: Student) -> torch.export.ExportedProgram:
+    """The step as a graph whose number of rows is free."""
+    rows = 2  # tracing with a single row would fix it at one
+    arguments = (example_inputs(student, 1, rows)[0], student.initial_memory(rows).detach().clone())
+    batch = torch.export.Dim("batch")
+    return torch.export.export(Step(student), arguments, dynamic_shapes={"inputs": {0: batch}, "memory": {0: batch}})
+
+
+def _describe(student: Student, path: Path) -> Path:
+    document = {
+        "inputs": space_to_json(student.inputs),
+        "targets": space_to_json(student.targets),
+        "memory_shape": student.memory_shape,
+        "initial_memory": student.empty_memory.tolist(),
+    }
+    path.write_text(json.dumps(document) + "\n")
+    return path

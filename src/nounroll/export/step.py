@@ -1,0 +1,57 @@
+"""What is exported: one step of a student, (inputs, memory) -> (memory, logits)."""
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor, nn
+
+from nounroll.batch import Categorical
+from nounroll.seeding import generator
+from nounroll.student import Student
+
+StepFunction: TypeAlias = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+
+CHECKED_STEPS, _CHECKED_ROWS = 500, 3  # rows: neither 1 nor the number that the step is traced with
+
+
+class Step(nn.Module):
+    """One step of a student as a module, without gradients."""
+
+    def __init__(self, student: Student) -> None:
+        super().__init__()
+        self.student = student
+
+    @torch.no_grad()
+    def forward(
+        self, inputs: Shaped[Tensor, "B *x"], memory: Float[Tensor, "B K d"]
+    ) -> tuple[Float[Tensor, "B K d"], Float[Tensor, "B V"]]:
+        after = self.student.step(inputs, memory)
+        return after, self.student.readout(after)
+
+
+def example_inputs(student: Student, steps: int, rows: int) -> Shaped[Tensor, "steps rows *x"]:
+    """Random inputs of the student's space."""
+    source = generator(0, "export")
+    if isinstance(student.inputs, Categorical):
+        return torch.randint(student.inputs.n, (steps, rows), generator=source)
+    return torch.randn(steps, rows, student.inputs.d, generator=source)
+
+
+def largest_difference(student: Student, exported: StepFunction) -> float:
+    """The largest difference in any memory or logit over 500 steps on random inputs.
+
+    Each side goes on from its own memory, so differences can add up as they would in use. Anything that is not finite
+    counts as infinitely far off.
+    """
+    step = Step(student)
+    ours = theirs = student.initial_memory(_CHECKED_ROWS).detach()
+    largest = 0.0
+    for inputs in example_inputs(student, CHECKED_STEPS, _CHECKED_ROWS):
+        ours, wanted = step(inputs, ours)
+        theirs, given = exported(inputs, theirs)
+        for one, other in ((ours, theirs), (wanted, given)):
+            difference = float((one - other).abs().max())
+            largest = max(largest, difference if difference == difference else float("inf"))
+    return largest

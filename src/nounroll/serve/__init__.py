@@ -1,0 +1,1 @@
+"""A trained network as a server: OpenAI's completions, and sessions that keep a memory."""
