@@ -11,6 +11,7 @@ from nounroll.batch import Batch, Categorical, Real, Space
 from nounroll.cells import CELLS
 from nounroll.cells.base import CellSettings
 from nounroll.methods import BPTT, DMT, SMT, BPTTSettings, DMTSettings, SMTSettings
+from nounroll.objectives.readout import negative_log_likelihood
 from nounroll.recipe import Recipe, parse
 from nounroll.seeding import generator
 from nounroll.student import Student
@@ -89,6 +90,9 @@ SMT_VALUES: dict[str, Any] = {
 DMT_VALUES: dict[str, Any] = {
     "dynamics": 1.1,
     "readout": 0.6,
+    "decoding": 0.0,
+    "horizon": 3,
+    "decoded": 2,
     "window": 3,
     "lost": None,
     "mixing": 0.0,
@@ -122,6 +126,37 @@ def make_batch(
 def other_values(space: Space, values: Tensor) -> Tensor:
     """Values of the space, none of which equals the given one."""
     return (values + 1) % space.n if isinstance(space, Categorical) else values + 1.0
+
+
+def decoding_twin(
+    student: Student,
+    decoder: nn.Module,
+    batch: Batch,
+    known: list[list[tuple[int, Tensor]]],
+    draws: torch.Generator,
+    *,
+    count: int,
+    horizon: int,
+) -> Tensor:
+    """The decoding loss, one memory after another. ``known`` holds (t, m_t) for each row."""
+    length, losses = batch.length, []
+    ends = [[min(t + horizon, length) for t, _ in row] for row in known]
+    useful = [
+        [float(batch.mask[b, t : ends[b][i]].any()) for i, (t, _) in enumerate(row)] for b, row in enumerate(known)
+    ]
+    picks = torch.multinomial(
+        torch.tensor([row if any(row) else [1.0] * len(row) for row in useful]), count, True, generator=draws
+    )
+    for b, row in enumerate(known):
+        for t, memory in (row[i] for i in picks[b].tolist()):
+            stop = min(t + horizon, length)
+            outputs = decoder(memory[None], batch.inputs[b, t + 1 : stop][None])[0]
+            assert len(outputs) == stop - t
+            for i in range(stop - t):
+                if batch.mask[b, t + i]:
+                    y = batch.targets[b, t + i]
+                    losses.append(negative_log_likelihood(student.targets, outputs[i][None], y[None])[0])
+    return torch.stack(losses).mean() if losses else torch.zeros(())
 
 
 def gradients(loss: Tensor, *modules: nn.Module) -> dict[str, Tensor]:

@@ -2,7 +2,7 @@
 
 BELOW_0 = [
     *("smt.decoding", "smt.readout", "smt.dynamics", "smt.uniformity", "smt.step_readout", "smt.noise"),
-    *("dmt.dynamics", "dmt.readout", "training.weight_decay"),
+    *("dmt.dynamics", "dmt.readout", "dmt.decoding", "training.weight_decay"),
 ]
 AT_0 = [
     *("smt.share", "smt.learning_rate", "dmt.share", "dmt.learning_rate", "dmt.lost", "dmt.tolerance"),
@@ -23,7 +23,7 @@ LESS_THAN_ONE = [
         "smt.window",
         "smt.transitions",
     ),
-    *("dmt.window", "bptt.truncation"),
+    *("dmt.window", "dmt.horizon", "dmt.decoded", "bptt.truncation"),
     *("training.evaluations", "training.evaluation_sequences", "training.log_every", "training.keep"),
 ]
 NO_NUMBER_OF = [

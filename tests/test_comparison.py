@@ -245,3 +245,32 @@ def outcomes(monkeypatch: pytest.MonkeyPatch, loss: Any) -> list[Recipe]:
 
     monkeypatch.setattr(comparison, "_outcome", outcome)
     return trained
+
+
+def test_other_lengths_are_measured_too_on_sequences_of_that_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    spans = []
+    measure = comparison.evaluate
+
+    def spy(model: Any, batches: Any, *rest: Any) -> Any:
+        spans.extend((batch.length, batch.batch_size) for batch in batches)
+        return measure(model, batches, *rest)
+
+    monkeypatch.setattr(comparison, "evaluate", spy)
+    plain = compare(Parity(), methods=["smt"], cells=["mlp"], **SIZES)
+    assert spans == [(4, 8)]
+    result = compare(Parity(), methods=["smt"], cells=["mlp"], lengths=[8, 16], **SIZES)
+    assert spans[1:] == [(4, 8), (8, 64), (16, 64)]
+    student, teacher = result.rows
+    assert {name for name in student.metrics if "@" in name} == {
+        f"{name}@{length}" for name in ("loss", "bits", "accuracy") for length in (8, 16)
+    }
+    assert student.metrics["loss"] == plain.rows[0].metrics["loss"]
+    assert not any("@" in name for name in teacher.metrics)
+    assert "accuracy@16" in str(result)
+
+
+def test_a_length_that_the_task_has_not_ends_it_before_a_run(tmp_path: Path) -> None:
+    path = tmp_path / "small.txt"
+    path.write_text("sixteen letters." * 4)
+    with pytest.raises(ValueError, match="length"):
+        compare(nounroll.data.build("text", {"path": str(path)}), lengths=[4000], **SIZES)

@@ -31,6 +31,7 @@ from nounroll.training.loop import TrainingError
 
 _MEASURES = ("loss", "bits", "accuracy", "rmse")
 _SHOWN = (*_MEASURES, "drift", "steps", "tokens", *COSTS, "seconds")
+_TESTED = 64  # sequences of each further length
 _TEACHER = "teacher"  # stands as the method in the row of an smt's teacher
 _NO_CELL = "-"
 
@@ -44,7 +45,7 @@ class Row:
         learning_rate: the one whose runs had the lowest validation loss.
         seeds: how many runs the metrics are the mean of.
         metrics: as in ``Run.metrics``, measured on other sequences than the validation loss; empty when a run
-            diverged at every learning rate.
+            diverged at every learning rate. Those at a further length have it in their names: "accuracy@512".
         runs: the metrics of each seed.
         spread: standard deviation of the loss over the seeds; None for a single one.
         tried: learning rate -> validation loss; None where a run diverged. Empty for a teacher, which is chosen
@@ -75,7 +76,8 @@ class Comparison:
     rows: list[Row]
 
     def table(self) -> Table:
-        shown = [name for name in _SHOWN if any(name in row.metrics for row in self.rows)]
+        everywhere = dict.fromkeys(name for row in self.rows for name in row.metrics)
+        shown = [name for name in _SHOWN if name in everywhere] + [name for name in everywhere if "@" in name]
         table = Table("method", "cell")
         for name in ("learning rate", "seeds", *shown):
             table.add_column(name.replace("_", " "), justify="right")
@@ -123,6 +125,7 @@ def compare(
     sequential_flops: float | None = None,
     seeds: int | Sequence[int] = 1,
     learning_rates: Sequence[float] | None = None,
+    lengths: Sequence[int] = (),
     settings: Mapping[str, Any] | None = None,
     progress: bool = False,
 ) -> Comparison:
@@ -138,6 +141,7 @@ def compare(
             ``nounroll.training.settings``).
         seeds: how many (0, 1, ...), or which.
         learning_rates: every method and cell is run with all of them; the best by validation loss is kept.
+        lengths: other T at which each trained network is measured too (teachers are not).
         settings: any other setting of a recipe, by its dotted name, as in ``fit``.
         progress: tell on stderr how it goes.
 
@@ -153,7 +157,14 @@ def compare(
     }
     recipe = plan("bptt", None, length=length, budget=budget, settings=settings)
     return compare_recipe(
-        recipe, task, methods=methods, cells=cells, seeds=seeds, learning_rates=learning_rates, progress=progress
+        recipe,
+        task,
+        methods=methods,
+        cells=cells,
+        seeds=seeds,
+        learning_rates=learning_rates,
+        lengths=lengths,
+        progress=progress,
     )
 
 
@@ -165,6 +176,7 @@ def compare_recipe(
     cells: Sequence[str | nn.Module],
     seeds: int | Sequence[int] = 1,
     learning_rates: Sequence[float] | None = None,
+    lengths: Sequence[int] = (),
     progress: bool = False,
 ) -> Comparison:
     """``compare``, with all that the runs have in common in a recipe."""
@@ -181,6 +193,8 @@ def compare_recipe(
         for cell, name in ([(None, _NO_CELL)] if method == TRANSFORMER else zip(cells, _names(cells), strict=True))
     ]
     _check_cells(cells, recipe, task)
+    for length in lengths:
+        draw(task.validation(), 1, length, recipe.training.seed, "trial")  # a length that it has not ends it here
     rows, done, total = [], 0, sum(len(entry.recipes) for entry in entries)
     for entry in entries:
         outcomes: dict[float, list[_Outcome | None]] = {rate: [] for rate in rates}
@@ -189,7 +203,7 @@ def compare_recipe(
             if progress:
                 what = f"{entry.method}, {entry.name}, learning rate {rate:g}, seed {one.training.seed}"
                 print(f"[{done}/{total}] {what}", file=sys.stderr, flush=True)
-            outcomes[rate].append(_outcome(one, task, entry.cell, progress and sys.stderr.isatty()))
+            outcomes[rate].append(_outcome(one, task, entry.cell, lengths, progress and sys.stderr.isatty()))
         rows += _rows(entry, outcomes)
     return Comparison(rows)
 
@@ -240,7 +254,9 @@ def _variant(recipe: Recipe, method: str, cell: str | nn.Module | None, rate: fl
     return parse(recipe.to_dict(), [f"{name}={json.dumps(value)}" for name, value in changes.items()])
 
 
-def _outcome(recipe: Recipe, task: SequenceTask, cell: str | nn.Module | None, progress: bool) -> _Outcome | None:
+def _outcome(
+    recipe: Recipe, task: SequenceTask, cell: str | nn.Module | None, lengths: Sequence[int], progress: bool
+) -> _Outcome | None:
     """Train and measure; None when it diverged."""
     own_cell = copy_cell(cell) if isinstance(cell, nn.Module) else None
     try:
@@ -253,11 +269,20 @@ def _outcome(recipe: Recipe, task: SequenceTask, cell: str | nn.Module | None, p
         return None
     return _Outcome(
         validation,
-        run.metrics,
+        run.metrics | _at_lengths(run, task, lengths),
         _curve(run, "loss"),
         run.teacher_metrics,
         _curve(run, "teacher_loss"),
     )
+
+
+def _at_lengths(run: Run, task: SequenceTask, lengths: Sequence[int]) -> dict[str, float]:
+    """Each measure at each length, on held-out sequences."""
+    found = {}
+    for length in lengths:
+        batches = validation_batches(task, _TESTED, length, run.recipe.training.seed, stream="test")
+        found |= {f"{name}@{length}": value for name, value in evaluate(run.model, batches).items()}
+    return found
 
 
 def _curve(run: Run, name: str) -> list[dict[str, float]]:
@@ -297,9 +322,15 @@ def _row(
         cell=cell,
         learning_rate=rate,
         seeds=seeds,
-        metrics={name: fmean(m[name] for m in runs) for name in _SHOWN if runs and all(name in m for m in runs)},
+        metrics=_means(runs),
         runs=runs,
         spread=stdev(losses) if len(losses) > 1 else None,
         tried=tried,
         curves=curves,
     )
+
+
+def _means(runs: list[dict[str, float]]) -> dict[str, float]:
+    """Of each measure that all runs have."""
+    names = [name for name in (runs[0] if runs else {}) if name in _SHOWN or "@" in name]
+    return {name: fmean(run[name] for run in runs) for name in names if all(name in run for run in runs)}

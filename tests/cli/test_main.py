@@ -98,6 +98,7 @@ MISTAKES = {
     "compare unknown methods": ("compare tiny.yaml --methods bptt,sgd", "method is 'sgd'; it must be a chain"),
     "compare unknown cells": ("compare tiny.yaml --cells mlp,brain", "cell.kind is 'brain'; it must be one of mlp"),
     "compare nothing": ("compare tiny.yaml --cells ,", "cells is []; it must be a list of at least one"),
+    "compare no lengths": ("compare tiny.yaml --lengths 8,x", "--lengths is '8,x'; it must be whole numbers"),
     "compare no rates": ("compare tiny.yaml --learning-rates x", "--learning-rates is 'x'; it must be numbers"),
     "no time to start quickly": ("quickstart --seconds-per-run 0", "--seconds-per-run is 0.0; it must be more than 0"),
 }  # fmt: skip

@@ -9,6 +9,7 @@ from torch import Tensor
 from helpers import (
     SYMBOLS,
     assert_same_gradients,
+    decoding_twin,
     gradients,
     make_batch,
     make_bptt,
@@ -40,12 +41,13 @@ def twin(method: DMT, batch: Batch, progress: float) -> dict[str, Tensor]:
     width = min(s.window, T)
     starts = random_windows(B, T, width, draws)
     share = s.mixing * max(0.0, 1 - 2 * progress)
-    mixed = torch.rand(starts.numel(), generator=draws).view_as(starts) < share
+    mixed = torch.rand(starts.numel(), generator=draws).view_as(starts) < share if share > 0 else starts < 0
     with torch.no_grad():
         labels, own = teacher.memories(batch.inputs), student.stepped_rollout(batch.inputs)
     drift = [((own[b, t + 1] - labels[b, t + 1]) ** 2).mean() for b in range(B) for t in range(T)]
     spread = torch.stack([labels[b, start] for b in range(B) for start in starts[b]]).var(0).mean()
     regression, readout, lost, behind = [], [], [], []
+    known: list[list[tuple[int, Tensor]]] = [[] for _ in range(B)]
     for b in range(B):
         for w, start in enumerate(starts[b].tolist()):
             times = range(start, start + width)
@@ -57,11 +59,15 @@ def twin(method: DMT, batch: Batch, progress: float) -> dict[str, Tensor]:
                 if batch.mask[b, t]:
                     behind.append(lag(student, batch, b, t, own, labels))
                 memory = student.step(batch.inputs[b, t][None], memory)
+                known[b].append((t, memory[0]))
                 regression.append(((memory[0] - labels[b, t + 1]) ** 2).mean())
                 if batch.mask[b, t]:
                     readout.append(surprise(student, batch, b, t, memory[0]))
     named = {"drift": drift, "dynamics": regression, "readout": readout, "lost": lost, "ahead": behind}
     means = {name: torch.stack(values).mean() for name, values in named.items()}
+    decoder = teacher.decoder
+    if s.decoding:
+        means["decoding"] = decoding_twin(student, decoder, batch, known, draws, count=s.decoded, horizon=s.horizon)
     return {**means, "ahead": means["ahead"].clamp(0, 1)}
 
 
@@ -88,8 +94,9 @@ def assert_equals_its_twin(method: DMT, batch: Batch, progress: float) -> dict[s
         torch.testing.assert_close(ours[name], value, rtol=1e-6, atol=1e-7, check_dtype=False, msg=name)
     pull = method.settings.dynamics * (parts["ahead"] if method.settings.only_ahead else 1)
     total = pull * parts["dynamics"] + method.settings.readout * parts["readout"]
+    total = total + method.settings.decoding * parts.get("decoding", 0.0)
     torch.testing.assert_close(ours["loss"], total, rtol=1e-6, atol=1e-7, check_dtype=False)
-    assert_same_gradients(ours["loss"], total, method.student)
+    assert_same_gradients(ours["loss"], total, method.student, method._teacher[0])
     return ours
 
 
@@ -100,6 +107,8 @@ def assert_equals_its_twin(method: DMT, batch: Batch, progress: float) -> dict[s
         ("gru", {"window": 1}, 0.5),
         ("lstm", {"window": 100}, 0.5),
         ("mlp", {"window": 3, "only_ahead": False}, 0.5),
+        ("mlp", {"window": 3, "decoding": 0.7}, 0.5),
+        ("gru", {"window": 2, "decoding": 0.7, "horizon": 1, "decoded": 5}, 0.5),
         ("mlp", {"window": 3, "mixing": 0.7}, 0.1),
         ("mlp", {"window": 3, "mixing": 0.7}, 0.6),
     ],
@@ -227,12 +236,15 @@ def test_mixing_starts_windows_at_the_teachers_memories_and_ends_half_way() -> N
 # --- gradients ----------------------------------------------------------------------------------------
 
 
-def test_the_teacher_is_frozen() -> None:
-    method = make(mixing=1.0)
+@pytest.mark.parametrize("decoding", [0.0, 1.0])
+def test_of_the_teacher_only_the_decoder_learns_and_only_where_it_is_used(decoding: float) -> None:
+    method = make(mixing=1.0, decoding=decoding)
     teacher = method._teacher[0]
+    assert teacher.decoder is not None
     method(make_batch(B, T), generator(0, "loss"), 0.0)["loss"].backward()
-    assert all(p.grad is None for p in teacher.parameters())
-    assert not {id(p) for p in teacher.parameters()} & {id(p) for p in method.parameters()}
+    learning = {id(p) for p in teacher.decoder.parameters()} if decoding else set()
+    assert {id(p) for p in teacher.parameters() if p.grad is not None} == learning
+    assert {id(p) for p in teacher.parameters()} & {id(p) for p in method.parameters()} == learning
     learns = {name for name, p in method.student.named_parameters() if p.grad is not None and p.grad.any()}
     assert learns == {name for name, _ in method.student.named_parameters()} - {"empty_memory"}
 
@@ -303,6 +315,8 @@ def test_there_is_no_other_rollout() -> None:
         tiny_recipe("dmt.rollout=fast")
 
 
-def test_the_pull_is_filled_in_for_the_data_unless_it_was_set() -> None:
-    assert [DMTSettings().suited_to(scored).dynamics for scored in (0.0, 0.49, 0.5, 1.0)] == [1.0, 1.0, 0.0, 0.0]
-    assert DMTSettings(dynamics=0.3).suited_to(1.0).dynamics == 0.3
+@pytest.mark.parametrize("name", ["dynamics", "decoding"])
+def test_what_is_left_open_is_filled_in_for_the_data(name: str) -> None:
+    found = [getattr(DMTSettings().suited_to(scored), name) for scored in (0.0, 0.49, 0.5, 1.0)]
+    assert found == [1.0, 1.0, 0.0, 0.0]
+    assert getattr(DMTSettings(**{name: 0.3}).suited_to(1.0), name) == 0.3

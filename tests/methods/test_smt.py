@@ -12,6 +12,7 @@ from torch import Tensor
 from helpers import (
     SYMBOLS,
     assert_same_gradients,
+    decoding_twin,
     gradients,
     make_batch,
     make_smt,
@@ -69,7 +70,7 @@ def twin(method: SMT, batch: Batch) -> dict[str, Tensor]:
     s, student, teacher = method.settings, method.student, method.teacher
     draws = generator(0, "loss")
     labels = teacher.memories(batch.inputs)  # index t + 1 is m_t
-    readout, step_readout, regression, decoding = [], [], [], []
+    readout, step_readout, regression = [], [], []
     times, spans = chosen(method, draws)
     everywhere = torch.stack([labels[b, t + 1] for b in range(B) for t in times[b].tolist()])
     torch.randperm(len(everywhere), generator=draws)  # whose statistics are taken: here of all
@@ -91,22 +92,15 @@ def twin(method: SMT, batch: Batch) -> dict[str, Tensor]:
                 regression.append(((memory - partly(labels[b, t + 1], s.labels_learn)) ** 2).sum() / memory.numel())
                 if batch.mask[b, t]:
                     step_readout.append(scored(method, student.readout(memory), batch.targets[b, t]))
-    picks = torch.randint(times.shape[1], (B, s.decoded), generator=draws)
-    for b in range(B):
-        for t in times[b, picks[b]].tolist():
-            assert teacher.decoder is not None
-            stop = min(t + s.horizon, T)
-            outputs = teacher.decoder(labels[b, t + 1][None], batch.inputs[b, t + 1 : stop][None])[0]
-            assert len(outputs) == stop - t
-            decoding += [
-                scored(method, outputs[i], batch.targets[b, t + i]) for i in range(stop - t) if batch.mask[b, t + i]
-            ]
+    known = [[(t, labels[b, t + 1]) for t in times[b].tolist()] for b in range(B)]
+    assert teacher.decoder is not None
+    decoding = decoding_twin(student, teacher.decoder, batch, known, draws, count=s.decoded, horizon=s.horizon)
     return {
         "readout": mean(readout),
         "dynamics": mean([error**s.power for error in regression]) ** (1 / s.power)
         / (variance_of(everywhere) + VARIANCE_FLOOR if s.relative else 1),
         "step_readout": mean(step_readout),
-        "decoding": mean(decoding),
+        "decoding": decoding,
         "uniformity": uniformity(everywhere).mean(),
     }
 

@@ -26,7 +26,7 @@ from helpers import (
     other_values,
 )
 from nounroll.batch import Batch, Categorical, Real, Space
-from nounroll.methods import bptt, dmt, smt
+from nounroll.methods import bptt, decoding, dmt, smt
 from nounroll.methods.base import Method
 from nounroll.seeding import generator
 
@@ -125,7 +125,10 @@ def test_control_a_fused_unroll_that_reads_ahead_is_caught(monkeypatch: pytest.M
 
 
 def scored(monkeypatch: pytest.MonkeyPatch, module: ModuleType, method: Method, inputs: Tensor) -> list[Tensor]:
-    """For each likelihood that a loss scores: its value for each target time, (T, number of scores in order)."""
+    """For each likelihood that a loss scores: its value for each target time, (T, number of scores in order).
+
+    The decoder's loss has a module of its own, and is last.
+    """
     likelihood, mean = module.negative_log_likelihood, module.masked_mean
     found: list[Tensor] = []
 
@@ -139,8 +142,9 @@ def scored(monkeypatch: pytest.MonkeyPatch, module: ModuleType, method: Method, 
         return mean(values, mask)
 
     with monkeypatch.context() as patch, torch.no_grad():
-        patch.setattr(module, "negative_log_likelihood", spy_likelihood)
-        patch.setattr(module, "masked_mean", spy_mean)
+        for scoring in (module, decoding):
+            patch.setattr(scoring, "negative_log_likelihood", spy_likelihood)
+            patch.setattr(scoring, "masked_mean", spy_mean)
         method(Batch(inputs=inputs, targets=torch.arange(T).expand(B, -1)), generator(0, "loss"), 0.5)
     return found
 
@@ -179,16 +183,28 @@ def leaks(matrices: list[Tensor]) -> list[bool]:
 def test_smt_scores_no_prediction_that_knows_its_future(
     monkeypatch: pytest.MonkeyPatch, transitions: int | None
 ) -> None:
-    readout, step_readout, decoding = reach(monkeypatch, smt, smt_method(transitions=transitions))
-    assert leaks([readout, step_readout, decoding]) == [False] * 3
-    for matrix in (readout, step_readout, decoding):
+    readout, step_readout, decoder = reach(monkeypatch, smt, smt_method(transitions=transitions))
+    assert leaks([readout, step_readout, decoder]) == [False] * 3
+    for matrix in (readout, step_readout, decoder):
         assert torch.equal(matrix, MAY_KNOW)  # and every one knows all of its past
 
 
-def test_dmt_scores_no_prediction_that_knows_its_future(monkeypatch: pytest.MonkeyPatch) -> None:
+def dmt_method(**settings: Any) -> Any:
     student = make_student("gru", targets=NAMED)
-    for matrix in reach(monkeypatch, dmt, make_dmt(student, make_teacher(student))):
+    return make_dmt(student, make_teacher(student), decoding=1.0, decoded=12, horizon=HORIZON, **settings)
+
+
+def test_dmt_scores_no_prediction_that_knows_its_future(monkeypatch: pytest.MonkeyPatch) -> None:
+    matrices = reach(monkeypatch, dmt, dmt_method())
+    assert len(matrices) == 4  # two for who is ahead, readout, decoder
+    for matrix in matrices:
         assert torch.equal(matrix, MAY_KNOW)
+
+
+def test_control_a_leaking_decoder_is_caught_in_dmt_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    method = dmt_method()
+    see_the_future(method.decoder.trunk)
+    assert leaks(reach(monkeypatch, dmt, method)) == [False, False, False, True]
 
 
 @pytest.mark.parametrize("truncation", [None, 2])

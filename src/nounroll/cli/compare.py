@@ -20,6 +20,7 @@ def compare(
     sequential_flops: float | None = None,
     seeds: int = 1,
     learning_rates: str | None = None,
+    lengths: str | None = None,
     figure: Path | None = None,
     set: tuple[str, ...] = (),
 ) -> dict[str, Any]:
@@ -39,6 +40,7 @@ def compare(
         sequential_flops: budget of each run in FLOPs on the longest chain of dependent operations.
         seeds: runs of each, by the seeds 0, 1, ...
         learning_rates: with commas between them; each is tried for every method and cell, and the best kept.
+        lengths: other T at which each trained network is measured too, with commas between them.
         figure: PNG, SVG or PDF file to draw the learning curves to, against seconds, tokens and FLOPs.
         set: any other setting, such as teacher.width=256; may be given several times.
     """
@@ -64,7 +66,8 @@ def compare(
         methods=_words(methods),
         cells=_words(cells),
         seeds=seeds,
-        learning_rates=_numbers(learning_rates) if learning_rates else None,
+        learning_rates=_numbers("--learning-rates", learning_rates, float) if learning_rates else None,
+        lengths=_numbers("--lengths", lengths, int) if lengths else (),
         progress=True,
     )
     if figure is not None:
@@ -83,8 +86,9 @@ def _words(text: str) -> list[str]:
     return [word.strip() for word in text.split(",") if word.strip()]
 
 
-def _numbers(text: str) -> list[float]:
+def _numbers(name: str, text: str, kind: type[int] | type[float]) -> list[Any]:
     try:
-        return [float(word) for word in _words(text)]
+        return [kind(word) for word in _words(text)]
     except ValueError:
-        raise ValueError(f"--learning-rates is {text!r}; it must be numbers with commas between them") from None
+        wanted = "whole numbers" if kind is int else "numbers"
+        raise ValueError(f"{name} is {text!r}; it must be {wanted} with commas between them") from None

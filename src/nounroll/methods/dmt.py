@@ -4,11 +4,12 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from nounroll.batch import Batch
 from nounroll.methods.base import Method, mostly
+from nounroll.methods.decoding import decoding
 from nounroll.objectives.dynamics import dynamics
 from nounroll.objectives.readout import masked_mean, negative_log_likelihood
 from nounroll.ranges import at_least, more_than, within
@@ -21,6 +22,10 @@ Rollout = Literal["sequential", Solver]
 
 _CLEARLY_WORSE = 0.5  # nats per scored element
 
+# What suits targets of which few are scored, and of which half or more are. See docs/method.md for the figures.
+_SPARSE = {"dynamics": 1.0, "decoding": 1.0}
+_DENSE = {"dynamics": 0.0, "decoding": 0.0}
+
 
 @dataclass(frozen=True, kw_only=True)
 class DMTSettings:
@@ -29,10 +34,15 @@ class DMTSettings:
     Args:
         dynamics: weight of the regression to the teacher's memories. 0 leaves the teacher out, and ``lost`` with it.
             None is filled in for the data: see ``suited_to``.
+        decoding: weight of the decoder's prediction of the next ``horizon`` targets from memories of the student's,
+            with gradients through the window and to the decoder. It tells a window what the far future needs of
+            its memories (ours). None is filled in for the data.
         only_ahead: multiply that weight by how far the teacher is ahead: by how many nats a scored element its memories
             read out better than the student's on this batch, within 0 and 1. A teacher that is behind would hold
             the student back (cf. the Q-filter of Nair et al. 2018, arXiv 1709.10089). False is the paper's.
         readout: weight of the readout on the student's memories, with gradients through the window.
+        horizon: T_f, targets predicted from one memory.
+        decoded: memories per sequence that the decoder predicts from.
         window: w, steps unrolled with gradients from each of the student's own memories.
         lost: a window starts at the teacher's memory in place of the student's where the student is lost: its drift
             is more than ``lost`` times the variance of memories, and its readout in that window is clearly worse
@@ -49,8 +59,11 @@ class DMTSettings:
     """
 
     dynamics: float | None = None
+    decoding: float | None = None
     only_ahead: bool = True
     readout: float = 1.0
+    horizon: int = 32
+    decoded: int = 2
     window: int = 8
     lost: float | None = 0.5
     mixing: float = 0.0
@@ -60,32 +73,36 @@ class DMTSettings:
     learning_rate: float = 1.0
 
     def __post_init__(self) -> None:
-        for name in ("readout", *(["dynamics"] if self.dynamics is not None else [])):
-            at_least(f"dmt.{name}", getattr(self, name), 0)
-        at_least("dmt.window", self.window, 1)
+        for name in ("readout", "dynamics", "decoding"):
+            if getattr(self, name) is not None:
+                at_least(f"dmt.{name}", getattr(self, name), 0)
+        for name in ("horizon", "decoded", "window"):
+            at_least(f"dmt.{name}", getattr(self, name), 1)
         within("dmt.mixing", self.mixing, 0, 1)
         for name in ("tolerance", "share", "learning_rate", *(["lost"] if self.lost is not None else [])):
             more_than(f"dmt.{name}", getattr(self, name), 0)
 
     def suited_to(self, scored: float) -> "DMTSettings":
-        """The same, with a ``dynamics`` of None filled in for targets of which a share ``scored`` is scored.
+        """The same, with ``dynamics`` and ``decoding`` filled in, where None, for a share ``scored`` of scored targets.
 
         Where most steps are scored, the readout alone teaches the student and the time is better spent on it.
         """
-        return self if self.dynamics is not None else replace(self, dynamics=0.0 if mostly(scored) else 1.0)
+        suited = _DENSE if mostly(scored) else _SPARSE
+        return replace(self, **{name: value for name, value in suited.items() if getattr(self, name) is None})
 
 
 class DMT(Method):
     """One rollout without gradients, then one batch of short corrections, parallel over time.
 
-    The teacher is frozen. All windows start from the student's own (detached) memories and unroll side
-    by side: B T / w rows, sequential depth w.
+    The teacher's labels are frozen; its decoder goes on learning where it is used. All windows start from the
+    student's own (detached) memories and unroll side by side: B T / w rows, sequential depth w.
     """
 
     def __init__(self, student: Student, teacher: Teacher, settings: DMTSettings) -> None:
         super().__init__()
         self.student, self.settings = student, settings.suited_to(0.0)
-        self._teacher = (teacher,)  # in a tuple: it is not trained here
+        self._teacher = (teacher,)  # in a tuple: its labels are not trained here
+        self.decoder = teacher.decoder if self.settings.decoding else None
 
     def forward(self, batch: Batch, generator: torch.Generator, progress: float) -> dict[str, Tensor]:
         s, student = self.settings, self.student
@@ -114,11 +131,35 @@ class DMT(Method):
         predicted = unroll_windows(student, x, start)
         losses = {"readout": masked_mean(self._surprise(predicted, y), mask)}
         total = s.readout * losses["readout"]
+        if self.decoder is not None:
+            losses["decoding"] = self._decoding(batch, starts, predicted, generator)
+            total = total + (s.decoding or 0.0) * losses["decoding"]
         if label is not None:
             losses["dynamics"] = dynamics(predicted, label).mean()
             pull = (figures["ahead"] if s.only_ahead else 1.0) * (s.dynamics or 0.0)
             total = total + pull * losses["dynamics"]
         return {"loss": total, **losses, **figures}
+
+    def _decoding(
+        self,
+        batch: Batch,
+        starts: Int[Tensor, "B W"],
+        predicted: Float[Tensor, "BW width K d"],
+        generator: torch.Generator,
+    ) -> Float[Tensor, ""]:
+        """The decoder's loss, on memories that the student has just made in the windows."""
+        assert self.decoder is not None
+        times = (starts[..., None] + torch.arange(predicted.shape[1], device=starts.device)).flatten(1)
+        return decoding(
+            self.decoder,
+            self.student.targets,
+            batch,
+            times,
+            predicted.flatten(0, 1).unflatten(0, times.shape),
+            count=self.settings.decoded,
+            horizon=self.settings.horizon,
+            generator=generator,
+        )
 
     def _rollout(
         self, inputs: Shaped[Tensor, "B T *x"], empty: Float[Tensor, "B K d"], labels: Float[Tensor, "B T1 K d"] | None

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from nounroll.batch import Batch
 from nounroll.methods.base import Method, mostly
+from nounroll.methods.decoding import decoding
 from nounroll.nn.norm import rms_normalise
 from nounroll.objectives.dynamics import VARIANCE_FLOOR, dynamics, power_mean
 from nounroll.objectives.readout import masked_mean, negative_log_likelihood
@@ -127,7 +128,16 @@ class SMT(Method):
         if s.step_readout:
             losses["step_readout"] = self._readout(predicted, y, mask)
         if s.decoding and self.teacher.decoder is not None:
-            losses["decoding"] = self._decoding(batch, times, after, generator)
+            losses["decoding"] = decoding(
+                self.teacher.decoder,
+                student.targets,
+                batch,
+                times,
+                after,
+                count=s.decoded,
+                horizon=s.horizon,
+                generator=generator,
+            )
         if s.uniformity and len(sampled) > 1:
             losses["uniformity"] = uniformity(sampled).mean()
         total = torch.stack([getattr(s, name) * value for name, value in losses.items()]).sum()
@@ -176,24 +186,6 @@ class SMT(Method):
     def _readout(self, memories: Float[Tensor, "N S K d"], targets: Tensor, mask: Tensor) -> Float[Tensor, ""]:
         outputs = self.student.readout(memories)
         return masked_mean(negative_log_likelihood(self.student.targets, outputs, targets), mask)
-
-    def _decoding(
-        self, batch: Batch, times: Int[Tensor, "B S"], after: Float[Tensor, "B S K d"], generator: torch.Generator
-    ) -> Float[Tensor, ""]:
-        """Cross-entropy of the decoder's next ``horizon`` targets from ``decoded`` memories a sequence."""
-        assert self.teacher.decoder is not None
-        horizon, length = min(self.settings.horizon, batch.length), batch.length
-        picks = torch.randint(times.shape[1], (batch.batch_size, self.settings.decoded), generator=generator)
-        picks = picks.to(times.device)
-        memory = at_times(after, picks).flatten(0, 1)
-        span = at_times(times, picks)[..., None] + torch.arange(horizon, device=times.device)
-        inside, span = (span < length).flatten(0, 1), span.clamp(max=length - 1).flatten(1)
-        x, y, mask = (
-            at_times(v, span).unflatten(1, (-1, horizon)).flatten(0, 1)
-            for v in (batch.inputs, batch.targets, batch.mask)
-        )
-        outputs = self.teacher.decoder(memory, x[:, 1:])
-        return masked_mean(negative_log_likelihood(self.student.targets, outputs, y), mask & inside)
 
 
 def scale_gradient(values: Tensor, share: float) -> Tensor:

@@ -16,8 +16,8 @@ _FORMATS = {
 
 
 def figure(name: str, value: float | None) -> str:
-    """A metric as text: figure("accuracy", 0.5) is "50.0%"."""
-    return "-" if value is None else format(value, _FORMATS.get(name, ",.4g"))
+    """A metric as text: figure("accuracy", 0.5) is "50.0%", and so is that of "accuracy@512"."""
+    return "-" if value is None else format(value, _FORMATS.get(name.partition("@")[0], ",.4g"))
 
 
 def measure(metrics: Iterable[str]) -> str:

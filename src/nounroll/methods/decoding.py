@@ -1,0 +1,55 @@
+"""The decoding loss: a memory must let the decoder predict the next targets."""
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from nounroll.batch import Batch, Space
+from nounroll.objectives.readout import masked_mean, negative_log_likelihood
+from nounroll.rollout.windows import at_times
+from nounroll.teacher.decoder import Decoder
+
+
+def decoding(
+    decoder: Decoder,
+    targets: Space,
+    batch: Batch,
+    times: Int[Tensor, "B S"],
+    memories: Float[Tensor, "B S K d"],
+    *,
+    count: int,
+    horizon: int,
+    generator: torch.Generator,
+) -> Float[Tensor, ""]:
+    """Cross-entropy of the next ``horizon`` targets under D, from some memories of each sequence.
+
+    arXiv 2606.06479, Eq. 2. Memories are drawn at random among those with a scored target within the horizon:
+    no other has anything to learn from.
+
+    Args:
+        decoder: D.
+        targets: space of y_t.
+        batch: the sequences.
+        times: t of each memory.
+        memories: m_t, a label of the teacher's or a memory of the student's.
+        count: memories drawn from each sequence, with replacement.
+        horizon: T_f, targets predicted from one memory.
+        generator: source of the draws.
+    """
+    horizon, length = min(horizon, batch.length), batch.length
+    picks = torch.multinomial(_informative(batch.mask, horizon, times).cpu(), count, True, generator=generator)
+    picks = picks.to(times.device)
+    memory = at_times(memories, picks).flatten(0, 1)
+    span = at_times(times, picks)[..., None] + torch.arange(horizon, device=times.device)
+    inside, span = (span < length).flatten(0, 1), span.clamp(max=length - 1).flatten(1)
+    x, y, mask = (
+        at_times(v, span).unflatten(1, (-1, horizon)).flatten(0, 1) for v in (batch.inputs, batch.targets, batch.mask)
+    )
+    return masked_mean(negative_log_likelihood(targets, decoder(memory, x[:, 1:]), y), mask & inside)
+
+
+def _informative(mask: Bool[Tensor, "B T"], horizon: int, times: Int[Tensor, "B S"]) -> Float[Tensor, "B S"]:
+    """1 where a target within the horizon is scored, and everywhere in a sequence that has none."""
+    before = torch.nn.functional.pad(mask.cumsum(1), (1, 0))  # scored targets before each time
+    within = before.gather(1, (times + horizon).clamp(max=mask.shape[1])) > before.gather(1, times)
+    return (within | ~within.any(1, keepdim=True)).float()
