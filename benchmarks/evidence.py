@@ -60,9 +60,9 @@ def _both(
     return ours + theirs
 
 
-def _rivals(task: str, seconds: int, rates: str) -> list[Measurement]:
+def _rivals(task: str, seconds: int, rates: str, more: str = "") -> list[Measurement]:
     """What is no plain recurrent network: a linear recurrence trained by a parallel scan, and a Transformer."""
-    start = f"recipes/{task}.yaml --seconds {seconds} --learning-rates {rates}"
+    start = f"recipes/{task}.yaml --seconds {seconds} --learning-rates {rates}{more}"
     return [
         Measurement(f"{task}/bptt-mingru", f"{start} --methods bptt --cells mingru"),
         Measurement(f"{task}/transformer", f"{start} --methods transformer"),
@@ -85,6 +85,13 @@ MEASUREMENTS = [
         "text/smt+dmt+bptt-gru",
         "recipes/text.yaml --seconds 150 --methods smt+dmt+bptt --cells gru --learning-rates 0.004 --set bptt.share=2",
     ),
+    *[
+        Measurement(
+            f"text at equal {budget}/{method}-gru", f"recipes/text.yaml --{option} --methods {method} --cells gru"
+        )
+        for budget, option in (("tokens", "tokens 1500000"), ("sequential FLOPs", "sequential-flops 1.2e11"))
+        for method in ("smt+dmt", "bptt")
+    ],
     *_both("retrieval", 150, "mlp transformer", "", "", " --seeds 3"),
     *_both("retrieval", 150, "gru", "gru", "0.002,0.004"),
     *_both("retrieval", 150, "", "lstm mlp transformer", "0.002"),
@@ -94,10 +101,12 @@ MEASUREMENTS = [
     ),
     *_rivals("text", 150, "0.002"),
     *_rivals("retrieval", 150, "0.002"),
-    *_rivals("parity", 60, "0.002"),
+    *_rivals("parity", 60, "0.002", " --lengths 512"),
+    *_rivals("modular_sum", 120, "0.002", " --lengths 512"),
     *_both("digits", 120, "mlp gru", "gru", "0.002,0.004"),
     *_both("digits", 120, "", "lstm", "0.002"),
-    *_both("parity", 60, "mlp transformer", "gru lstm", "0.002"),
+    *_both("parity", 60, "mlp transformer gru", "gru lstm", "0.002", " --lengths 512"),
+    *_both("modular_sum", 120, "mlp gru", "gru", "0.002", " --lengths 512"),
     *_both("copy", 120, "mlp gru", "gru lstm", "0.002"),
     *_ablation(
         "retrieval", 60, "smt.relative=false smt.power=1 smt.noise=0 smt.labels_learn=1 training.first_length=64"
@@ -118,6 +127,12 @@ def _least(rows: Rows, method: str, cell: str, metric: str, least: float) -> tup
     """Every seed reaches ``least``."""
     values = [run[metric] for run in rows[method, cell]["runs"]]
     return ", ".join(f"{value:.4f}" for value in values), min(values) >= least
+
+
+def _below(rows: Rows, method: str, cell: str, metric: str, limit: float) -> tuple[str, bool]:
+    """Every seed stays below ``limit``."""
+    values = [run[metric] for run in rows[method, cell]["runs"]]
+    return ", ".join(f"{value:.4f}" for value in values), max(values) < limit
 
 
 def _ratio(rows: Rows, ours: tuple[str, str], theirs: tuple[str, str], most: float) -> tuple[str, bool]:
@@ -149,10 +164,31 @@ CLAIMS = [
             rows["bptt", "gru-no-curriculum"]["metrics"]["accuracy"] < 0.5,
         ),
     ),
-    Claim(
-        "parity",
-        "smt+dmt with the MLP cell tracks the state: accuracy at least 0.99",
-        lambda rows: _least(rows, "smt+dmt", "mlp", "accuracy", 0.99),
+    *(
+        claim
+        for task, at_64, at_512 in (("parity", 0.999, 0.99), ("modular_sum", 0.999, 0.99))
+        for claim in (
+            Claim(
+                task,
+                f"trained at T = 64, smt+dmt with the MLP cell has accuracy at least {at_64} there",
+                lambda rows, least=at_64: _least(rows, "smt+dmt", "mlp", "accuracy", least),
+            ),
+            Claim(
+                task,
+                f"and at least {at_512} at T = 512",
+                lambda rows, least=at_512: _least(rows, "smt+dmt", "mlp", "accuracy@512", least),
+            ),
+            Claim(
+                task,
+                "its own teacher is far behind it: accuracy below 0.75",
+                lambda rows: _below(rows, "teacher", "smt+dmt-mlp", "accuracy", 0.75),
+            ),
+            Claim(
+                task,
+                "so is a plain Transformer of the teacher's size at T = 512",
+                lambda rows: _below(rows, "transformer", "transformer", "accuracy@512", 0.75),
+            ),
+        )
     ),
     Claim(
         "text",
@@ -163,6 +199,14 @@ CLAIMS = [
         "text",
         "bits per byte of smt+dmt below BPTT's, with the same Transformer cell at equal seconds",
         lambda rows: _ratio(rows, ("smt+dmt", "transformer"), ("bptt", "transformer"), 1.0),
+    ),
+    *(
+        Claim(
+            f"text at equal {budget}",
+            f"bits per byte of smt+dmt at most BPTT's, both with a GRU, at equal {budget}",
+            lambda rows: _ratio(rows, ("smt+dmt", "gru"), ("bptt", "gru"), 1.0),
+        )
+        for budget in ("tokens", "sequential FLOPs")
     ),
     Claim(
         "digits",
@@ -241,12 +285,14 @@ def _rows(answers: dict[Measurement, Any]) -> Rows:
 def _table(answers: dict[Measurement, Any]) -> list[str]:
     rows = _rows(answers)
     metric = "accuracy" if any("accuracy" in row["metrics"] for row in rows.values()) else "rmse"
-    head = ["method", "cell", "bits", metric, "seeds", "learning rates tried", "best", "steps", "tokens"]
+    longer = sorted({n for row in rows.values() for n in row["metrics"] if n.startswith(f"{metric}@")})
+    head = ["method", "cell", "bits", metric, *longer, "seeds", "learning rates tried", "best", "steps", "tokens"]
     head += ["FLOPs", "sequential FLOPs", "seconds"]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for (method, cell), row in rows.items():
         m = row["metrics"]
-        values = [method, cell, f"{m['bits']:.4f}", f"{m[metric]:.4f}", row["seeds"], ", ".join(row["tried"])]
+        values = [method, cell, f"{m['bits']:.4f}", f"{m[metric]:.4f}"]
+        values += [f"{m[n]:.4f}" if n in m else "" for n in longer] + [row["seeds"], ", ".join(row["tried"])]
         values += [f"{row['learning_rate']:g}", f"{m['steps']:,.0f}", f"{m['tokens']:,.0f}"]
         values += [f"{m['flops']:.2e}", f"{m['sequential_flops']:.2e}", f"{m['seconds']:.0f}"]
         lines.append("| " + " | ".join(map(str, values)) + " |")
