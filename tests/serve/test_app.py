@@ -57,7 +57,7 @@ def text_of(elements: list[int]) -> str:
 
 
 @pytest.mark.parametrize(
-    "how", [{"temperature": 0.0}, {"seed": 3}, {"seed": 4, "temperature": 0.7, "top_k": 5}], ids=str
+    "how", [{"temperature": 0.0}, {"seed": 3}, {"seed": 4, "temperature": 0.7, "top_k": 5}, {"top_p": 0.6}], ids=str
 )
 def test_a_completion_is_what_generate_writes(client: TestClient, how: dict[str, Any]) -> None:
     answer = client.post("/v1/completions", json=body(**how)).json()

@@ -17,13 +17,14 @@ from torch import Tensor
 
 from nounroll.batch import Real
 from nounroll.data.task import SequenceTask
+from nounroll.generation import Sampling
 from nounroll.serve.batcher import Batcher, Busy
-from nounroll.serve.draw import Decoder
 from nounroll.serve.guard import Guard, error_body
 from nounroll.serve.metrics import Metrics
 from nounroll.serve.pool import Full, Pool
 from nounroll.serve.sessions import InUse, Session, Sessions
 from nounroll.serve.settings import ServeSettings
+from nounroll.serve.text import Decoder
 from nounroll.student import Student
 
 
@@ -33,18 +34,19 @@ class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class Sampling(_Body):
+class Writing(_Body):
     """How much to draw, and how."""
 
     max_tokens: int = Field(16, ge=1)
     temperature: float = Field(1.0, ge=0, allow_inf_nan=False)
     top_k: int | None = Field(None, ge=1)
+    top_p: float | None = Field(None, gt=0, le=1)
     seed: int = Field(0, ge=0)
     stop: str | list[str] | None = None
     stream: bool = False
 
 
-class Completion(Sampling):
+class Completion(Writing):
     model: str
     prompt: str | list[int]
 
@@ -116,20 +118,20 @@ def create_app(student: Student, task: SequenceTask, name: str, settings: ServeS
         task.inputs.check("prompt", result)
         return result
 
-    def may_write(sampling: Sampling) -> None:
+    def may_write(body: Writing) -> None:
         if not task.autoregressive:
             raise ValueError("this model's targets are not its next inputs, so it cannot write; feed its sessions")
-        if sampling.max_tokens > settings.tokens:
-            raise ValueError(f"max_tokens is {sampling.max_tokens}; this server draws at most {settings.tokens}")
+        if body.max_tokens > settings.tokens:
+            raise ValueError(f"max_tokens is {body.max_tokens}; this server draws at most {settings.tokens}")
 
-    async def pieces(session: Session, sampling: Sampling) -> AsyncIterator[tuple[str, Any, str | None]]:
+    async def pieces(session: Session, body: Writing) -> AsyncIterator[tuple[str, Any, str | None]]:
         """(text, element, why it ended): text that a stop may still begin in is held back."""
-        stops = [sampling.stop] if isinstance(sampling.stop, str) else sampling.stop or []
+        stops = [body.stop] if isinstance(body.stop, str) else body.stop or []
         stops = [stop for stop in stops if stop]
         hold = max((len(stop) for stop in stops), default=1) - 1
         decoder, pending = Decoder(task), ""
-        drawn = sessions.write(session, sampling.max_tokens, sampling.temperature, sampling.top_k, sampling.seed)
-        async for element in drawn:
+        sampling = Sampling(temperature=body.temperature, top_k=body.top_k, top_p=body.top_p)
+        async for element in sessions.write(session, body.max_tokens, sampling, body.seed):
             pending += decoder.add(element)
             found = [place for place in map(pending.find, stops) if place >= 0]
             if found:
@@ -140,7 +142,7 @@ def create_app(student: Student, task: SequenceTask, name: str, settings: ServeS
             pending = pending[max(ready, 0) :]
         yield pending + decoder.end(), None, "length"
 
-    async def answer(session: Session, prompt: Tensor | None, body: Sampling, frame: Any, close: bool) -> Response:
+    async def answer(session: Session, prompt: Tensor | None, body: Writing, frame: Any, close: bool) -> Response:
         """Read the prompt, write, and give it whole or piece by piece."""
 
         async def written() -> AsyncGenerator[dict[str, Any]]:
@@ -240,7 +242,7 @@ def create_app(student: Student, task: SequenceTask, name: str, settings: ServeS
         return {**about(session), "surprise": surprise, "logits": pool.readout(session.slot).tolist()}
 
     @app.post("/v1/sessions/{id}/sample")
-    async def sample(id: str, body: Sampling) -> Response:
+    async def sample(id: str, body: Writing) -> Response:
         session = idle(id)
         may_write(body)
         if not session.read:

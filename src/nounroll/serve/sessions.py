@@ -13,9 +13,9 @@ from torch import Tensor
 
 from nounroll.batch import Categorical
 from nounroll.data.task import SequenceTask
+from nounroll.generation import Sampling
 from nounroll.seeding import generator
 from nounroll.serve.batcher import Batcher
-from nounroll.serve.draw import draw
 from nounroll.serve.pool import Pool
 from nounroll.student import Student
 
@@ -86,14 +86,12 @@ class Sessions:
             session.read += 1
         return surprise if measured else None
 
-    async def write(
-        self, session: Session, count: int, temperature: float, top_k: int | None, seed: int
-    ) -> AsyncIterator[Tensor]:
+    async def write(self, session: Session, count: int, sampling: Sampling, seed: int) -> AsyncIterator[Tensor]:
         """Draw ``count`` elements, each read back in."""
         source = generator(seed, "generate")
         outputs = self.pool.readout(session.slot)
         for _ in range(count):
-            element = draw(self.task, outputs, temperature, top_k, source)
+            element = sampling.draw(self.task.targets, outputs[None], source)[0]
             outputs = await self.batcher.read(session.slot, element)
             session.read += 1
             yield element

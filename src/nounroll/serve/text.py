@@ -1,0 +1,24 @@
+"""How drawn elements become text."""
+
+import codecs
+
+from torch import Tensor
+
+from nounroll.data.corpus import ByteCorpus
+from nounroll.data.task import SequenceTask
+
+
+class Decoder:
+    """Elements to text, one at a time: a character of several bytes comes with its last."""
+
+    def __init__(self, task: SequenceTask) -> None:
+        self._task = task
+        self._bytes = codecs.getincrementaldecoder("utf-8")("replace") if isinstance(task, ByteCorpus) else None
+
+    def add(self, element: Tensor) -> str:
+        if self._bytes is None:
+            return self._task.decode(element[None]) + " "
+        return self._bytes.decode(bytes([int(element)]))
+
+    def end(self) -> str:
+        return "" if self._bytes is None else self._bytes.decode(b"", final=True)
