@@ -1,10 +1,23 @@
 """Every test runs with shapes and types checked at each call: jaxtyping's annotations, by beartype."""
 
+import os
 import signal
 
+import pytest
+from hypothesis import settings
 from jaxtyping import install_import_hook
 
 install_import_hook("nounroll", "typechecking.check")
 
 # What a shell starts in the background ignores Ctrl-C, and so would every command that the tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# The gate tries the same examples every time; the nightly run tries new ones.
+settings.register_profile("gate", derandomize=True)
+if "NOUNROLL_NIGHTLY" not in os.environ:
+    settings.load_profile("gate")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The pages of the documentation take minutes: they start first, so that no worker waits for them at the end."""
+    items.sort(key=lambda item: "test_a_page_runs" not in item.name)

@@ -119,7 +119,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCKS = [block for page in PAGES if page.exists() for block in blocks(page)]
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("page", [page for page in PAGES if page.exists() and blocks(page)], ids=lambda page: page.name)
 def test_a_page_runs(page: Path, tmp_path: Path) -> None:
     for block in blocks(page):
