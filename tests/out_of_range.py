@@ -40,6 +40,7 @@ OUT_OF_RANGE: list[tuple[str, object, str]] = [
     *((name, value, "it must be within 0 and 1") for name in NOT_A_SHARE for value in (-0.25, 1.25)),
     *((name, value, "it must be at least 1") for name in LESS_THAN_ONE for value in (0, -3)),
     *((name, value, "it must be more than 0") for name in NO_NUMBER_OF for value in (0, -3)),
+    *((name, 1001, "it must be at most 1000") for name in ("cell.layers", "teacher.layers", "teacher.decoder_layers")),
     ("smt.power", 0.75, "it must be at least 1"),
     ("teacher.width", 1, "it must be at least 2"),
     ("teacher.decoder_layers", -1, "it must be at least 0"),

@@ -18,7 +18,7 @@ from nounroll.methods import DMT
 from nounroll.recipe import Recipe
 from nounroll.report.curves import check_path, mean_curve
 from nounroll.rollout.evaluate import evaluate_teacher, validation_batches
-from nounroll.training.loop import TrainingError
+from nounroll.training.guard import TrainingError
 
 SETTINGS: dict[str, Any] = {
     "readout_width": 8,

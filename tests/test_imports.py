@@ -13,7 +13,8 @@ import nounroll
 
 # A layer is one line; its members do not import one another. The top-level __init__ sees everything.
 ORDER = (
-    ("batch", "ranges", "seeding"),
+    ("batch", "machine", "ranges", "seeding"),
+    ("checkpoint",),
     ("data",),
     ("nn",),
     ("cells",),
@@ -31,7 +32,7 @@ ORDER = (
     ("export", "hub", "serve"),
     ("recipe",),
     ("run",),
-    ("comparison", "sweep"),
+    ("comparison", "sweep", "verify"),
     ("cli",),
     ("__init__",),
 )

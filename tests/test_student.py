@@ -204,7 +204,9 @@ def test_a_student_alone_is_the_student_that_was_trained(tmp_path: Path) -> None
 
 def test_saving_writes_two_files_that_a_program_can_read(tmp_path: Path) -> None:
     make_student("lstm", SYMBOLS, Real(2)).save_pretrained(tmp_path / "a" / "b")
-    assert sorted(path.name for path in (tmp_path / "a" / "b").iterdir()) == ["config.json", "model.safetensors"]
+    assert sorted(path.name for path in (tmp_path / "a" / "b").iterdir()) == [
+        "config.json", "manifest.json", "model.safetensors"
+    ]  # fmt: skip
     config = json.loads((tmp_path / "a" / "b" / "config.json").read_text())
     assert config["inputs"] == {"kind": "categorical", "n": 5}
     assert config["targets"] == {"kind": "real", "d": 2}

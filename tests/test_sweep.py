@@ -5,7 +5,7 @@ import pytest
 from helpers import tiny_recipe
 from nounroll.run import train
 from nounroll.sweep import sweep
-from nounroll.training.loop import TrainingError
+from nounroll.training.guard import TrainingError
 from own_parts import Echo
 
 

@@ -27,7 +27,7 @@ from nounroll.report.curves import draw_curves
 from nounroll.report.numbers import deviation, figure
 from nounroll.rollout.evaluate import evaluate, validation_batches
 from nounroll.run import Run, copy_cell, plan, train
-from nounroll.training.loop import TrainingError
+from nounroll.training.guard import TrainingError
 
 _MEASURES = ("loss", "bits", "accuracy", "rmse")
 _SHOWN = (*_MEASURES, "drift", "steps", "tokens", *COSTS, "seconds")

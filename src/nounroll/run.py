@@ -4,7 +4,7 @@ A run's folder is readable without this program::
 
     recipe.yaml      all settings, defaults written out
     metrics.jsonl    one record per line
-    checkpoints/     see nounroll.training.checkpoint
+    checkpoints/     see nounroll.checkpoint
     student/         model.safetensors and config.json: all that is deployed
     metrics.json     the last figures
 """
@@ -23,7 +23,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from nounroll import data
+from nounroll import checkpoint, data
 from nounroll.batch import Batch
 from nounroll.cells.base import check_cell
 from nounroll.data.task import SequenceTask, draw
@@ -34,7 +34,6 @@ from nounroll.recipe import Recipe, load, parse
 from nounroll.rollout.evaluate import evaluate
 from nounroll.student import Student
 from nounroll.teacher import Teacher, build_teacher
-from nounroll.training import checkpoint
 from nounroll.training.loop import Link, Loop
 from nounroll.transformer import CausalTransformer
 

@@ -8,7 +8,7 @@ import torch
 
 from nounroll.generation import Generation, Sampling
 from nounroll.student import Student
-from nounroll.training.checkpoint import CheckpointError, read, write
+from nounroll.checkpoint import CheckpointError, read, write
 
 
 def save_snapshot(generation: Generation, folder: Path) -> None:

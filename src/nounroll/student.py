@@ -5,23 +5,23 @@
 This module imports no teacher, no method and no training code.
 """
 
-import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Shaped
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
+from nounroll import checkpoint
 from nounroll.batch import Categorical, Real, Space
 from nounroll.cells import build_cell
 from nounroll.cells.base import CellSettings, constrain, observe
 from nounroll.generation import Generation, Sampling
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
+M = TypeVar("M", bound=nn.Module)
 
 
 class Readout(nn.Module):
@@ -128,7 +128,13 @@ class Student(nn.Module):
     # -- files ------------------------------------------------------------------------------------
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Write ``model.safetensors`` and ``config.json`` into ``folder``."""
+        """Write ``model.safetensors`` and ``config.json`` into ``folder``, and a ``manifest.json`` to check them by.
+
+        The folder is replaced whole or not at all.
+
+        Raises:
+            CheckpointError: it holds something else, or cannot be written.
+        """
         config = {
             "format": 1,
             "inputs": space_to_json(self.inputs),
@@ -152,32 +158,79 @@ class Student(nn.Module):
         folder = Path(folder)
         if not (folder / CONFIG).is_file() or not (folder / WEIGHTS).is_file():
             raise ValueError(f"{folder} holds no student; it needs {CONFIG} and {WEIGHTS}")
-        try:
-            config = json.loads((folder / CONFIG).read_text())
-            own = config["cell"]["kind"] == "custom"
-            if own and cell is None:
-                raise ValueError(
-                    f"{folder} was trained with its own cell {config['cell']['class']};"
-                    f" pass one of the same sizes: from_pretrained(folder, cell=...)"
-                )
-            student = cls(
-                space_from_json(config["inputs"]),
-                space_from_json(config["targets"]),
-                cell if own else CellSettings(**config["cell"]),
-                readout_width=config["readout_width"],
+        config, weights = read_model(folder, "student")
+        if _kind_of_cell(config) == "custom" and cell is None:
+            raise ValueError(
+                f"{folder} was trained with its own cell {config['cell'].get('class')};"
+                f" pass one of the same sizes: from_pretrained(folder, cell=...)"
             )
-            student.load_state_dict(load_file(folder / WEIGHTS))
-        except (KeyError, TypeError, RuntimeError, OSError, json.JSONDecodeError, SafetensorError) as error:
-            raise ValueError(f"{folder} holds no readable student: {' '.join(str(error).split())}") from error
-        return student.eval()
+
+        own = cell if _kind_of_cell(config) == "custom" else None
+
+        def build() -> Student:
+            inputs, targets, width = (
+                *map(space_from_json, (config["inputs"], config["targets"])),
+                config["readout_width"],
+            )
+            if own is not None:  # its sizes are known; those of the readout must be the weights'
+                sizes = [weights[f"head.{name}.weight"].shape[0] for name in ("hidden", "out")]
+                if sizes != [width, targets.readout_size]:
+                    raise ValueError(
+                        f"by {CONFIG} the readout is {[width, targets.readout_size]}, in {WEIGHTS} {sizes}"
+                    )
+            return cls(inputs, targets, own or CellSettings(**config["cell"]), readout_width=width)
+
+        return load_model(build, weights, folder, "student", trial=own is None).eval()
+
+
+def _kind_of_cell(config: dict[str, Any]) -> object:
+    cell = config.get("cell")
+    return cell.get("kind") if isinstance(cell, dict) else None
 
 
 def write_model(model: nn.Module, config: dict[str, Any], folder: Path) -> None:
-    """Weights and configuration of a model, as files of ``folder``."""
-    folder.mkdir(parents=True, exist_ok=True)
-    weights = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
-    (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
-    (folder / WEIGHTS).write_bytes(save(weights))
+    """Weights and configuration of a model, as files of ``folder``, and their manifest."""
+    checkpoint.write(folder, {Path(WEIGHTS).stem: model.state_dict()}, {Path(CONFIG).stem: config})
+
+
+def read_model(folder: Path, what: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The configuration and the weights that ``write_model`` wrote; ``what`` they are is for the errors."""
+    try:
+        config, weights = checkpoint.read_files(folder, CONFIG, WEIGHTS)
+        document = checkpoint.parse_document(config)
+        if not isinstance(document, dict):
+            raise TypeError(f"{CONFIG} holds {type(document).__name__}; it must hold names and values")
+        return document, checkpoint.parse_tensors(weights)
+    except Exception as error:  # whatever the parsers make of hostile bytes
+        raise ValueError(f"{folder} holds no readable {what}: {checkpoint.one_line(error)}") from error
+
+
+def load_model(build: Callable[[], M], weights: dict[str, Tensor], folder: Path, what: str, trial: bool = True) -> M:
+    """A model with these weights. It is built for real only once its sizes are known to be those of the weights.
+
+    Args:
+        build: makes the model by its configuration, which may say anything.
+        weights: what it has to hold.
+        folder, what: for the errors.
+        trial: compare all sizes first. Not where a part is there already: ``build`` must look at the others.
+    """
+    try:
+        if trial:
+            with torch.device("meta"):  # shapes without memory
+                sizes = {name: tensor.shape for name, tensor in build().state_dict().items()}
+            for name in sorted(sizes.keys() | weights.keys()):
+                asked, there = sizes.get(name), weights[name].shape if name in weights else None
+                if asked != there:
+                    raise ValueError(f"by {CONFIG} {name} is {_form(asked)}, in {WEIGHTS} it is {_form(there)}")
+        model = build()
+        model.load_state_dict(weights)
+    except Exception as error:  # a configuration from elsewhere can be wrong in any way
+        raise ValueError(f"{folder} holds no readable {what}: {checkpoint.one_line(error)}") from error
+    return model
+
+
+def _form(shape: torch.Size | None) -> str:
+    return "not there" if shape is None else str(tuple(shape))
 
 
 def space_to_json(space: Space) -> dict[str, Any]:

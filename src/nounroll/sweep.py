@@ -10,7 +10,7 @@ from nounroll import data
 from nounroll.data.task import SequenceTask
 from nounroll.recipe import Recipe, parse
 from nounroll.run import train
-from nounroll.training.loop import TrainingError
+from nounroll.training.guard import TrainingError
 
 
 @dataclass(frozen=True)

@@ -3,17 +3,13 @@
 p(y_t | x_0 .. x_t) = W state_{t+1},   states by the encoder of a causal teacher
 """
 
-import json
 from pathlib import Path
-from typing import Any
 
 from jaxtyping import Float, Shaped
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from nounroll.batch import Space
-from nounroll.student import CONFIG, WEIGHTS, space_from_json, space_to_json, write_model
+from nounroll.student import load_model, read_model, space_from_json, space_to_json, write_model
 from nounroll.teacher import TeacherSettings
 from nounroll.teacher.causal import CausalEncoder
 
@@ -40,7 +36,7 @@ class CausalTransformer(nn.Module):
         return self.out(self.encoder(inputs, None)[:, 1:])
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Write ``model.safetensors`` and ``config.json`` into ``folder``."""
+        """Write ``model.safetensors``, ``config.json`` and their ``manifest.json`` into ``folder``."""
         config = {
             "format": 1,
             "inputs": space_to_json(self.inputs),
@@ -57,11 +53,10 @@ class CausalTransformer(nn.Module):
             ValueError: the folder holds none that can be read.
         """
         folder = Path(folder)
-        try:
-            config: dict[str, Any] = json.loads((folder / CONFIG).read_text())
+        config, weights = read_model(folder, "transformer")
+
+        def build() -> CausalTransformer:
             inputs, targets = space_from_json(config["inputs"]), space_from_json(config["targets"])
-            model = cls(inputs, targets, TeacherSettings(**config["transformer"]))
-            model.load_state_dict(load_file(folder / WEIGHTS))
-        except (KeyError, TypeError, RuntimeError, OSError, json.JSONDecodeError, SafetensorError) as error:
-            raise ValueError(f"{folder} holds no readable transformer: {' '.join(str(error).split())}") from error
-        return model.eval()
+            return cls(inputs, targets, TeacherSettings(**config["transformer"]))
+
+        return load_model(build, weights, folder, "transformer").eval()

@@ -175,7 +175,7 @@ def full_disk(*_: object, **__: object) -> None:
 @pytest.mark.parametrize(
     ("place", "named"),
     [
-        ("nounroll.training.checkpoint._write_file", "runs/tiny/checkpoints/step-"),
+        ("nounroll.checkpoint._write_file", "runs/tiny/checkpoints/step-"),
         ("nounroll.training.log.MetricsFile.write", "runs/tiny"),
         ("nounroll.student.Student.save_pretrained", "runs/tiny"),
     ],
@@ -192,7 +192,7 @@ def test_a_full_disk_is_a_fault_in_one_line(
 def test_losses_that_are_not_finite_end_in_one_line(nounroll: Command) -> None:
     words = ("--set", "training.learning_rate=1e30", "--set", "training.warmup=0", "--steps", 40)
     assert "not finite" in one_line(
-        nounroll("train", "tiny.yaml", *words), 1, "nounroll train: bptt: 10 steps in a row"
+        nounroll("train", "tiny.yaml", *words), 1, "nounroll train: losses, gradients or weights"
     )
 
 

@@ -20,8 +20,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from helpers import tiny_recipe
+from nounroll import checkpoint
 from nounroll.run import open_run, train
-from nounroll.training import checkpoint
 
 RECIPE = tiny_recipe(
     "training.steps=12", "training.evaluations=100", "training.curriculum=false", "training.accumulate=2"

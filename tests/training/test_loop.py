@@ -11,7 +11,6 @@ from nounroll.methods import BPTT, DMT, SMT
 from nounroll.recipe import Recipe
 from nounroll.rollout.evaluate import evaluate, validation_batches
 from nounroll.run import Run, fit, train
-from nounroll.training.loop import TrainingError
 from own_parts import BrokenOnce, Echo, OneLength
 
 
@@ -166,13 +165,15 @@ def test_a_cell_that_is_nan_once_costs_one_step() -> None:
     assert torch.isfinite(torch.tensor(run.metrics["loss"]))
 
 
-def test_nine_bad_steps_in_a_row_are_survived_and_ten_are_not() -> None:
+def test_two_bad_steps_in_a_row_are_skipped_and_three_are_gone_back_from() -> None:
     first = CHECKED + 2 * PER_STEP
-    nine, ten = ({first + PER_STEP * i for i in range(count)} for count in (9, 10))
-    run = broken(nine, steps=14)
-    assert [record["step"] for record in run.history if record["event"] == "train"] == [1, 2, 12, 13, 14]
-    with pytest.raises(TrainingError, match=r"^bptt: 10 steps in a row had a loss or gradient that was not"):
-        broken(ten, steps=14)
+    two, three = ({first + PER_STEP * i for i in range(count)} for count in (2, 3))
+    run = broken(two, steps=8)
+    assert [record["step"] for record in run.history if record["event"] == "train"] == [1, 2, 5, 6, 7, 8]
+    run = broken(three, steps=8)
+    events = [(record["event"], record["step"]) for record in run.history if record["event"] != "evaluation"]
+    skipped = [("skipped", step) for step in (2, 3, 4)]
+    assert events == [("train", 1), ("train", 2), *skipped, ("rollback", 0), *(("train", i) for i in range(1, 9))]
 
 
 def test_settings_reach_the_methods() -> None:

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from helpers import FREE, same_state, state, tiny_recipe, tree_of
+from nounroll import checkpoint
+from nounroll.checkpoint import CheckpointError
 from nounroll.run import Run, train
-from nounroll.training import checkpoint
-from nounroll.training.checkpoint import CheckpointError
 from nounroll.training.log import MetricsFile
 
 STEPS = 9  # three of each method: smt 1-3, dmt 4-6, bptt 7-9
@@ -128,7 +128,7 @@ def test_control_without_the_optimisers_state_it_differs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop_at: int
 ) -> None:
     start(tmp_path / "run", stop_at=stop_at)
-    monkeypatch.setattr(checkpoint, "load_optimizer_state", lambda *_: None)
+    monkeypatch.setattr("nounroll.training.loop.load_optimizer_state", lambda *_: None)
     run = start(tmp_path / "run", resume=True)
     assert not same_state(weights(run), weights(uninterrupted()[0]))
 

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from nounroll.batch import Space
 from nounroll.nn.norm import rms_normalise
 
+MOST_LAYERS = 1000  # more are a slip of the hand, or an attack: each is built before its size can be known
 CellKind = Literal["mlp", "transformer", "gru", "lstm", "elman", "mingru"]
 
 
@@ -62,6 +63,8 @@ class CellSettings:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"cell.{name} is {value}; it must be at least 1")
+        if self.layers is not None and self.layers > MOST_LAYERS:
+            raise ValueError(f"cell.layers is {self.layers}; it must be at most {MOST_LAYERS}")
 
     @property
     def memory_shape(self) -> tuple[int, int]:

@@ -20,7 +20,7 @@ from rich.console import Console
 
 COMMANDS = (
     *("quickstart", "train", "resume", "evaluate", "generate"),
-    *("analyze", "report", "compare", "sweep", "tasks", "export", "serve"),
+    *("analyze", "report", "compare", "sweep", "tasks", "export", "serve", "verify"),
 )
 
 DONE, FAULT, MISTAKE, INTERRUPTED = 0, 1, 2, 130  # exit statuses
@@ -80,6 +80,8 @@ def _run(module: Any, name: str, words: list[str]) -> int:
         print(json.dumps(result))
     else:
         module.show(result, Console(width=None if sys.stdout.isatty() else 160, highlight=False))
+    if result.get("faults"):
+        return FAULT
     return DONE if result.get("finished", True) else INTERRUPTED
 
 

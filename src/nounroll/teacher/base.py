@@ -8,7 +8,7 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
 from nounroll.batch import Space
-from nounroll.cells.base import constrain
+from nounroll.cells.base import MOST_LAYERS, constrain
 from nounroll.teacher.decoder import Decoder
 
 
@@ -43,6 +43,9 @@ class TeacherSettings:
         for name, least in (("width", 2), ("layers", 1), ("heads", 1), ("decoder_layers", 0), ("context", 1)):
             if getattr(self, name) < least:
                 raise ValueError(f"teacher.{name} is {getattr(self, name)}; it must be at least {least}")
+        for name in ("layers", "decoder_layers"):
+            if getattr(self, name) > MOST_LAYERS:
+                raise ValueError(f"teacher.{name} is {getattr(self, name)}; it must be at most {MOST_LAYERS}")
         if self.width % self.heads or (self.width // self.heads) % 2:
             raise ValueError(
                 f"teacher.heads is {self.heads}; it must divide teacher.width {self.width} into even head widths"

@@ -1,7 +1,9 @@
 """Where a run stands: steps, tokens, seconds and FLOPs, and how much of them each method has taken."""
 
 import math
-from dataclasses import dataclass, field
+from copy import deepcopy
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 
 @dataclass
@@ -15,6 +17,8 @@ class Counters:
         evaluations: of this method so far.
         skipped: steps whose loss or gradient was not finite.
         best: lowest validation loss of this method.
+        lowest, lowest_step: lowest validation loss of the run, and the step where it was measured.
+        avoid: batches that are left out, by their number in the run.
         records: lines of metrics.jsonl.
         tokens: "method/length" -> time steps trained on.
         costs: "method/length" -> what one of them costs; see ``nounroll.methods.cost``.
@@ -28,9 +32,37 @@ class Counters:
     evaluations: int = 0
     skipped: int = 0
     best: float = math.inf
+    lowest: float = math.inf
+    lowest_step: int | None = None
+    avoid: list[int] = field(default_factory=list)
     records: int = 0
     tokens: dict[str, int] = field(default_factory=dict)
     costs: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    @property
+    def draw(self) -> int:
+        """The number of the next batch: that of the step, past the ones to avoid."""
+        draw = self.step
+        for avoided in sorted(self.avoid):
+            draw += avoided <= draw
+        return draw
+
+    def note_loss(self, loss: float) -> None:
+        """Note a validation loss of the run."""
+        if loss <= self.lowest:
+            self.lowest, self.lowest_step = loss, self.step
+
+    def to_dict(self) -> dict[str, Any]:
+        """A copy as JSON has it, which knows no infinity."""
+        return {name: None if value == math.inf else value for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, document: dict[str, Any]) -> "Counters":
+        """What ``to_dict`` gave."""
+        given = deepcopy(document)
+        for name in ("best", "lowest"):
+            given[name] = math.inf if given.get(name) is None else given[name]
+        return cls(**given)
 
     def spent(self, budget: str, method: str | None = None) -> float:
         """How much of a budget (one of ``BUDGETS``) went into the run, or into the method at work alone."""

@@ -86,6 +86,10 @@ class Engine:
         self.optimizer.step()
         return values
 
+    def is_finite(self) -> bool:
+        """Whether all weights are."""
+        return all(bool(torch.isfinite(p).all()) for parameters in self.groups.values() for p in parameters)
+
 
 def devices() -> list[str]:
     """What this machine has, the fastest last."""

@@ -7,13 +7,14 @@ optimiser and a few counters. A checkpoint holds just that.
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from nounroll import checkpoint
 from nounroll.batch import Batch
 from nounroll.data.task import SequenceTask, draw
 from nounroll.methods.base import Method
@@ -23,20 +24,19 @@ from nounroll.rollout.evaluate import evaluate, evaluate_teacher, validation_bat
 from nounroll.seeding import generator
 from nounroll.student import Student
 from nounroll.teacher import Teacher
-from nounroll.training import checkpoint
 from nounroll.training.counters import Counters
 from nounroll.training.engine import Engine
+from nounroll.training.guard import Guard
 from nounroll.training.log import Bar, MetricsFile
+from nounroll.training.optimizer import load_optimizer_state, optimizer_state
 from nounroll.training.schedule import learning_rate, length_at, lengths
 from nounroll.training.settings import TrainingSettings
 from nounroll.transformer import CausalTransformer
 
-_BAD_STEPS = 10  # non-finite steps in a row that end a run
-_MAY_CHANGE = {"training.keep", "training.log_every", "training.device"}  # in a recipe, between stop and resume
+_MAY_CHANGE = {"training.keep", "training.keep_best", "training.log_every", "training.device"}  # before a resume
 
 
-class TrainingError(RuntimeError):
-    """Training cannot go on: the losses are not finite any more."""
+State = tuple[dict[str, dict[str, Tensor]], dict[str, Any]]  # tensors by group and name; JSON documents
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,7 @@ class Loop:
         self.engine = Engine(settings, {"student": student, **({} if teacher is None else {"teacher": teacher})})
         self.warning = ""  # what the last evaluation found wrong, in a few words
         self._best: dict[str, Tensor] = {}
+        self._guard = Guard()
 
     # -- the loop ---------------------------------------------------------------------------------
 
@@ -102,6 +103,7 @@ class Loop:
         metrics_path = self.folder / "metrics.jsonl" if self.folder else None
         self._file = MetricsFile(metrics_path, keep=self.counters.records)
         self.history = self._file.kept or self.history
+        self._remember()
         with Bar(self.progress) as bar:
             while self.counters.link < len(self.chain):
                 if not self._run_link(self.chain[self.counters.link], bar, stop):
@@ -114,7 +116,7 @@ class Loop:
         method = self.engine.prepare(link.method)
         forward = torch.compile(method) if s.compile else method
         bar.start(link.name)
-        spent, clock, bad = c.link_seconds, time.perf_counter(), 0
+        spent, clock = c.link_seconds, time.perf_counter()
 
         def progress() -> float:
             c.link_seconds = spent + time.perf_counter() - clock
@@ -129,31 +131,43 @@ class Loop:
                 start = time.perf_counter()
                 c.costs[key] = step_cost(link.method, self.task, length, s.batch_size, s.accumulate)
                 clock += time.perf_counter() - start  # counting is no training
-            batch = draw(self.task, s.batch_size, length, s.seed, "train", c.step)
-            generators = (generator(s.seed, f"loss/{part}", c.step) for part in range(s.accumulate))
-            rate = link.learning_rate * learning_rate(s, now)
-            losses = self.engine.step(forward, batch, generators, now, rate)
+            losses = self._step(link, forward, length, now)
+            if self._guard.stepped(c.draw, losses is not None):
+                self._roll_back(link)
+                continue
             c.step, c.link_step = c.step + 1, c.link_step + 1
             c.tokens[key] = c.tokens.get(key, 0) + s.batch_size * length
-            bad = 0 if losses else bad + 1
-            c.skipped += losses is None
-            if bad >= _BAD_STEPS:
-                raise TrainingError(
-                    f"{link.name}: {bad} steps in a row had a loss or gradient that was not finite, the last at"
-                    f" step {c.step}; lower training.learning_rate ({s.learning_rate}) or look at the data"
-                )
             now = progress()
             if losses and (c.step % s.log_every == 0 or now >= 1):
-                self._log("train", link, now, length=length, rate=rate, **losses)
+                self._log("train", link, now, length=length, **losses)
             bar.update(now, f"{_status(losses, c)}  {self.warning}")
-            if now >= (c.evaluations + 1) / s.evaluations and now < 1:
-                self._evaluate(link, now)
-                c.evaluations = int(now * s.evaluations)
-                self.save()
-            if now < 1 and stop():
-                return False
+            if losses is None and now < 1:
+                continue  # neither looked at nor stopped at: what is saved comes after a good step
+            due, asked = now >= (c.evaluations + 1) / s.evaluations, now < 1 and stop()
+            if (due or asked) and not self.engine.is_finite():
+                self._roll_back(link)
+            elif asked or (due and now < 1):
+                if due:
+                    self._evaluate(link, now)
+                    c.evaluations = int(now * s.evaluations)
+                    self.save()
+                if asked:
+                    return False
         self._finish(link)
         return True
+
+    def _step(self, link: Link, forward: Any, length: int, progress: float) -> dict[str, float] | None:
+        """One step on the next batch; None when its loss or gradient was not finite, and nothing has changed."""
+        c, s = self.counters, self.settings
+        batch = draw(self.task, s.batch_size, length, s.seed, "train", c.draw)
+        generators = (generator(s.seed, f"loss/{part}", c.draw) for part in range(s.accumulate))
+        rate = link.learning_rate * learning_rate(s, progress)
+        losses = self.engine.step(forward, batch, generators, progress, rate)
+        if losses is None:
+            c.skipped += 1
+            self._log("skipped", link, progress, batch=c.draw, length=length)
+            return None
+        return {"rate": rate, **losses}
 
     def _progress(self, link: Link) -> float:
         """Share of the link's budget that is spent.
@@ -214,13 +228,14 @@ class Loop:
         link.method.finish()
         metrics = self.measure()
         learning = {"teacher_loss": self._measure_teacher(self.validation)["loss"]} if link.name == "smt" else {}
-        self._log("evaluation", link, progress, **metrics, **learning, **self._guard())
+        self._log("evaluation", link, progress, **metrics, **learning, **self._collapse())
+        self.counters.note_loss(metrics["loss"])
         if metrics["loss"] <= self.counters.best and math.isfinite(metrics["loss"]):
             self.counters.best = metrics["loss"]
             if link.method.improves_only:
                 self._best = {name: t.detach().clone() for name, t in self.student.state_dict().items()}
 
-    def _guard(self) -> dict[str, Any]:
+    def _collapse(self) -> dict[str, Any]:
         """Figures of the teacher's memories, and a warning where they have collapsed: the bar shows it too."""
         if self.teacher is None or not isinstance(self.student, Student):
             return {}
@@ -247,21 +262,17 @@ class Loop:
     # -- saving -----------------------------------------------------------------------------------
 
     def save(self) -> None:
-        """Write a checkpoint; nothing without a folder."""
+        """Remember the state to go back to, and write a checkpoint where there is a folder."""
+        self._guard.saved()
+        tensors, documents = self._remember()
         if self.folder is None:
             return
-        tensors, document = checkpoint.optimizer_state(self.engine.optimizer)
-        groups = {"student": self.student.state_dict(), "optimizer": tensors}
-        if self.teacher is not None:
-            groups["teacher"] = self.teacher.state_dict()
-        if self._best:
-            groups["best"] = self._best
-        counters = asdict(self.counters)
-        counters["best"] = None if math.isinf(self.counters.best) else self.counters.best
         checkpoints = self.folder / "checkpoints"
         folder = checkpoint.step_folder(checkpoints, self.counters.step)
-        checkpoint.write(folder, groups, {"counters": counters, "optimizer": document, "recipe": self.recipe})
-        checkpoint.prune(checkpoints, self.settings.keep)
+        checkpoint.write(folder, tensors, {**documents, "recipe": self.recipe})
+        best = self.counters.lowest_step if self.settings.keep_best else None
+        spared = {} if best is None else {checkpoint.step_folder(checkpoints, best)}
+        checkpoint.prune(checkpoints, self.settings.keep, spared)
 
     def load(self) -> bool:
         """Go back to the newest checkpoint of the folder; False when there is none.
@@ -278,18 +289,48 @@ class Loop:
                 f"{name} is {now!r}, and {newest} was trained with {kept!r}; set it back, or train a new run"
             )
         try:
-            self.student.load_state_dict(tensors["student"])
-            if self.teacher is not None:
-                self.teacher.load_state_dict(tensors["teacher"])
-            counters = documents["counters"]
-            best = math.inf if counters["best"] is None else counters["best"]
-            self.counters = Counters(**{**counters, "best": best})
+            self._restore(tensors, documents)
         except (KeyError, TypeError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:200]
             raise checkpoint.CheckpointError(f"{newest} does not fit this recipe: {reason}") from error
-        checkpoint.load_optimizer_state(self.engine.optimizer, tensors["optimizer"], documents["optimizer"])
-        self._best = {name: t.to(self.engine.device) for name, t in tensors.get("best", {}).items()}
         return True
+
+    def _remember(self) -> State:
+        """Copy the state of the run: what a checkpoint holds, and what a rollback goes back to."""
+        tensors, document = optimizer_state(self.engine.optimizer)
+        groups = {"student": self.student.state_dict(), "optimizer": tensors}
+        if self.teacher is not None:
+            groups["teacher"] = self.teacher.state_dict()
+        if self._best:
+            groups["best"] = self._best
+        copies = {
+            group: {name: t.detach().cpu().clone() for name, t in named.items()} for group, named in groups.items()
+        }
+        self._remembered = copies, {"counters": self.counters.to_dict(), "optimizer": document}
+        return self._remembered
+
+    def _restore(self, tensors: Mapping[str, Mapping[str, Tensor]], documents: Mapping[str, Any]) -> None:
+        self.student.load_state_dict(tensors["student"])
+        if self.teacher is not None:
+            self.teacher.load_state_dict(tensors["teacher"])
+        vars(self.counters).update(vars(Counters.from_dict(documents["counters"])))
+        load_optimizer_state(self.engine.optimizer, tensors["optimizer"], documents["optimizer"])
+        self._best = {name: t.to(self.engine.device, copy=True) for name, t in tensors.get("best", {}).items()}
+
+    def _roll_back(self, link: Link) -> None:
+        """Go back to the last checkpoint, all but the clock and the log; the batches of the bad steps are avoided.
+
+        Raises:
+            TrainingError: it did not help before.
+        """
+        c = self.counters
+        advice = f"in {link.name}, the last time at step {c.step}; lower training.learning_rate"
+        avoid = self._guard.roll_back(f"{advice} ({self.settings.learning_rate}) or look at the data")
+        now = {name: getattr(c, name) for name in ("seconds", "link_seconds", "records", "skipped")}
+        step, avoid = c.step, sorted({*c.avoid, *avoid})
+        self._restore(*self._remembered)
+        vars(c).update(now, avoid=avoid)
+        self._log("rollback", link, self._progress(link), from_step=step, avoid=avoid)
 
 
 def _can_sample(task: SequenceTask, length: int) -> bool:

@@ -34,7 +34,8 @@ class TrainingSettings:
         evaluations: evaluations (and checkpoints) per method.
         evaluation_sequences: held-out sequences of each evaluation.
         log_every: steps between lines of metrics.jsonl.
-        keep: checkpoints kept.
+        keep: checkpoints kept, the newest.
+        keep_best: keep the one of the lowest validation loss too.
         device: where to run; "auto" takes cuda, then mps, then cpu.
         precision: "auto" is bf16-mixed on CUDA and 32-true elsewhere.
         compile: run the loss through torch.compile.
@@ -61,6 +62,7 @@ class TrainingSettings:
     evaluation_sequences: int = 32
     log_every: int = 10
     keep: int = 2
+    keep_best: bool = False
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
     compile: bool = False

@@ -25,17 +25,20 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
 import torch
 from torch import Tensor
-from torch.optim import Optimizer
+
+from nounroll.machine import total_memory
 
 MANIFEST = "manifest.json"
 MANIFEST_LIMIT = 1 << 20  # bytes; a manifest is a few hundred
+DOCUMENT_LIMIT = 1 << 24  # bytes of a JSON file; ours have some thousand
+HEADER_LIMIT = 1 << 23  # bytes that name the tensors of a file; ours have some thousand
 TEMPORARY, OLD = ".tmp-", ".old-"
 FILE_NAME = re.compile(r"[A-Za-z0-9_-]+\.(safetensors|json)")
 STEP_NAME = re.compile(r"step-(\d{8,})")
@@ -72,7 +75,7 @@ def write(
     temporary = _temporary(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        _refuse_foreign(target)
+        _refuse_foreign(target, files)
         temporary.mkdir()
         for name, data in files.items():
             _write_file(temporary / name, data)
@@ -80,7 +83,7 @@ def write(
         _put_in_place(temporary, target)
     except OSError as fault:
         shutil.rmtree(temporary, ignore_errors=True)
-        raise CheckpointError(f"{folder} was not saved: {_one_line(fault)}") from fault
+        raise CheckpointError(f"{folder} was not saved: {one_line(fault)}") from fault
     with contextlib.suppress(OSError):  # it is saved: what stays of the old one is for the next write or prune
         _remove(_old(target))
 
@@ -108,7 +111,7 @@ def _pack(group: str, tensors: Mapping[str, Tensor], allow_nonfinite: bool) -> b
                 raise ValueError(f"{name} is a name that the format keeps for itself")
         return safetensors.torch.save(copies)
     except Exception as fault:
-        raise CheckpointError(f"{group}.safetensors cannot be saved: {_one_line(fault)}") from fault
+        raise CheckpointError(f"{group}.safetensors cannot be saved: {one_line(fault)}") from fault
 
 
 def _is_finite(tensor: Tensor) -> bool:
@@ -119,7 +122,7 @@ def _dump(name: str, document: Any) -> bytes:
     try:
         return (json.dumps(document, indent=1, allow_nan=False) + "\n").encode()
     except (TypeError, ValueError, RecursionError) as fault:
-        raise CheckpointError(f"{name}.json cannot be saved: {_one_line(fault)}") from fault
+        raise CheckpointError(f"{name}.json cannot be saved: {one_line(fault)}") from fault
 
 
 def _fingerprint(data: bytes) -> dict[str, Any]:
@@ -132,10 +135,10 @@ def _manifest(files: Mapping[str, Any]) -> bytes:
     return (json.dumps({"files": files, "sha256": own}, sort_keys=True, indent=1) + "\n").encode()
 
 
-def _refuse_foreign(target: Path) -> None:
-    """Never replace a folder that holds something else than a checkpoint."""
+def _refuse_foreign(target: Path, files: Collection[str]) -> None:
+    """Never replace a folder that holds something else than a checkpoint, or than what is written now."""
     names = set(os.listdir(target)) if target.exists() else set()
-    foreign = names - {MANIFEST, *(_read_manifest(target) if MANIFEST in names else ())}
+    foreign = names - {*files, *(_read_manifest(target) if MANIFEST in names else ())}
     if foreign:
         raise CheckpointError(f"{target} was not saved: it holds {min(foreign)}, which is not a checkpoint's")
 
@@ -207,13 +210,61 @@ def read(folder: Path, device: torch.device | str = "cpu") -> tuple[dict[str, di
         try:
             stem, suffix = name.split(".")
             if suffix == "safetensors":
-                tensors[stem] = safetensors.torch.load(data)
+                tensors[stem] = parse_tensors(data)
             else:
-                documents[stem] = _parse(data)
+                documents[stem] = parse_document(data)
         except Exception as fault:  # whatever the parsers make of hostile bytes, the user gets one kind of error
-            raise CheckpointError(f"{folder / name} cannot be read: {_one_line(fault)}") from fault
+            raise CheckpointError(f"{folder / name} cannot be read: {one_line(fault)}") from fault
     placed = {stem: {name: value.to(device) for name, value in group.items()} for stem, group in tensors.items()}
     return placed, documents
+
+
+def read_files(folder: Path, *names: str) -> list[bytes]:
+    """The bytes of some files of a folder, checked against its manifest where it has one.
+
+    What comes from elsewhere may have none, and may have other files beside these.
+
+    Raises:
+        CheckpointError: a file is missing, damaged, too large, or not in the manifest.
+    """
+    files = _read_manifest(folder) if (folder / MANIFEST).exists() else None
+    found = []
+    for name in names:
+        path = folder / name
+        if not path.is_file():
+            raise CheckpointError(f"{path} is not a file")
+        if files is None:
+            found.append(_read_file(path))
+        elif name in files:
+            found.append(_read_file(path, **files[name]))
+        else:
+            raise CheckpointError(f"{path} is not in the manifest")
+    return found
+
+
+def parse_tensors(data: bytes) -> dict[str, Tensor]:
+    """The tensors of a safetensors file.
+
+    Raises:
+        Exception: whatever the parser makes of bytes that are none.
+    """
+    header = int.from_bytes(data[:8], "little")
+    if header > HEADER_LIMIT:
+        raise ValueError(f"its header has {header} bytes; at most {HEADER_LIMIT} are read")
+    return safetensors.torch.load(data)
+
+
+def parse_document(data: bytes) -> Any:
+    """The value of a JSON file, which may hold no NaN and no infinity.
+
+    Raises:
+        ValueError, RecursionError: it is not JSON, or too deep.
+    """
+
+    def refuse(constant: str) -> None:
+        raise ValueError(f"{constant} is not JSON")
+
+    return json.loads(data.decode(), parse_constant=refuse)
 
 
 def _verified(folder: Path) -> dict[str, bytes]:
@@ -221,7 +272,7 @@ def _verified(folder: Path) -> dict[str, bytes]:
     try:
         entries = {entry.name: entry for entry in os.scandir(folder)}
     except OSError as fault:
-        raise CheckpointError(f"{folder} is not a checkpoint: {_one_line(fault)}") from fault
+        raise CheckpointError(f"{folder} is not a checkpoint: {one_line(fault)}") from fault
     for name, entry in entries.items():
         if not entry.is_file(follow_symlinks=False):
             raise CheckpointError(f"{folder / name} is not a plain file")
@@ -237,7 +288,7 @@ def _read_manifest(folder: Path) -> dict[str, dict[str, Any]]:
         if path.stat().st_size > MANIFEST_LIMIT:
             raise ValueError(f"it is larger than {MANIFEST_LIMIT} bytes")
         data = path.read_bytes()
-        files = _parse(data)["files"]
+        files = parse_document(data)["files"]
         if data != _manifest(files):
             raise ValueError("it does not match its own SHA-256")
         for name, fingerprint in files.items():
@@ -246,33 +297,30 @@ def _read_manifest(folder: Path) -> dict[str, dict[str, Any]]:
             if {key: type(value) for key, value in fingerprint.items()} != {"size": int, "sha256": str}:
                 raise ValueError(f"it has no size and SHA-256 for {name}")
     except OSError as fault:
-        raise CheckpointError(f"{path} cannot be read: {_one_line(fault)}") from fault
+        raise CheckpointError(f"{path} cannot be read: {one_line(fault)}") from fault
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as fault:
-        raise CheckpointError(f"{path} is damaged: {_one_line(fault)}") from fault
+        raise CheckpointError(f"{path} is damaged: {one_line(fault)}") from fault
     return files
 
 
-def _read_file(path: Path, size: int, sha256: str) -> bytes:
+def _read_file(path: Path, size: int | None = None, sha256: str | None = None) -> bytes:
     try:
         actual = path.stat().st_size
-        if actual != size:
+        if size not in (None, actual):
             raise CheckpointError(f"{path} is damaged: it holds {actual} bytes, the manifest says {size}")
+        limit = DOCUMENT_LIMIT if path.suffix == ".json" else total_memory()
+        if actual > limit:
+            raise CheckpointError(f"{path} cannot be read: it holds {actual} bytes; at most {limit} are read")
         data = path.read_bytes()
     except (OSError, MemoryError) as fault:
-        raise CheckpointError(f"{path} cannot be read: {_one_line(fault)}") from fault
-    if hashlib.sha256(data).hexdigest() != sha256:
+        raise CheckpointError(f"{path} cannot be read: {one_line(fault)}") from fault
+    if sha256 not in (None, hashlib.sha256(data).hexdigest()):
         raise CheckpointError(f"{path} is damaged: its SHA-256 is not the manifest's")
     return data
 
 
-def _parse(data: bytes) -> Any:
-    def refuse(constant: str) -> None:
-        raise ValueError(f"{constant} is not JSON")
-
-    return json.loads(data.decode(), parse_constant=refuse)
-
-
-def _one_line(fault: BaseException) -> str:
+def one_line(fault: BaseException) -> str:
+    """What went wrong, without line breaks."""
     reason = fault.strerror if isinstance(fault, OSError) else str(fault)
     return " ".join(str(reason or type(fault).__name__).split())
 
@@ -286,14 +334,19 @@ def step_folder(checkpoints: Path, step: int) -> Path:
     return checkpoints / f"step-{step:08d}"
 
 
+def every(checkpoints: Path) -> list[Path]:
+    """Every folder of a checkpoint, damaged or not, by step."""
+    return sorted(path for path in _folders(checkpoints) if STEP_NAME.fullmatch(path.name.removeprefix(OLD)))
+
+
 def newest(checkpoints: Path) -> Path | None:
     """The complete checkpoint of the highest step, or None. Damage to it is for ``read`` to find."""
     steps = _steps(checkpoints)
     return steps[-1] if steps else None
 
 
-def prune(checkpoints: Path, keep: int) -> None:
-    """Remove all but the newest ``keep`` checkpoints, and what dead processes left behind.
+def prune(checkpoints: Path, keep: int, spared: Collection[Path] = ()) -> None:
+    """Remove all but the newest ``keep`` checkpoints and the spared ones, and what dead processes left behind.
 
     Raises:
         CheckpointError: something cannot be removed.
@@ -302,13 +355,14 @@ def prune(checkpoints: Path, keep: int) -> None:
         raise ValueError(f"keep is {keep}; at least 1 checkpoint must stay")
     try:
         for stale in _steps(checkpoints)[:-keep]:
-            _remove(stale)
+            if stale not in spared:
+                _remove(stale)
         for path in _folders(checkpoints):
             replaced = path.name.startswith(OLD) and path.with_name(path.name.removeprefix(OLD)).exists()
             if path.name.startswith(TEMPORARY) or replaced:
                 shutil.rmtree(path)
     except OSError as fault:
-        raise CheckpointError(f"{checkpoints} was not pruned: {_one_line(fault)}") from fault
+        raise CheckpointError(f"{checkpoints} was not pruned: {one_line(fault)}") from fault
 
 
 def _steps(checkpoints: Path) -> list[Path]:
@@ -323,45 +377,3 @@ def _steps(checkpoints: Path) -> list[Path]:
 
 def _folders(checkpoints: Path) -> list[Path]:
     return [path for path in checkpoints.iterdir() if path.is_dir()] if checkpoints.exists() else []
-
-
-# --------------------------------------------------------------------------------------------------
-# Optimisers
-
-
-def optimizer_state(optimizer: Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """An optimiser's state as tensors and a JSON document, keyed by the index of the parameter.
-
-    The tensors are ``"state.INDEX.NAME"`` and ``"group.INDEX.NAME"``, the optimiser's own, not copies. The
-    document holds all else: ``state`` has an entry for every parameter that was ever stepped.
-    """
-    whole = optimizer.state_dict()
-    tensors: dict[str, Tensor] = {}
-    document: dict[str, Any] = {"state": {}, "group": {}}
-    for kind, entries in (("state", whole["state"]), ("group", dict(enumerate(whole["param_groups"])))):
-        for index, values in entries.items():
-            named = {name: value for name, value in values.items() if isinstance(value, Tensor)}
-            tensors |= {f"{kind}.{index}.{name}": value for name, value in named.items()}
-            document[kind][str(index)] = {name: value for name, value in values.items() if name not in named}
-    return tensors, document
-
-
-def load_optimizer_state(optimizer: Optimizer, tensors: Mapping[str, Tensor], document: Mapping[str, Any]) -> None:
-    """Put back what ``optimizer_state`` gave, exactly, also after a trip through ``write`` and ``read``.
-
-    Raises:
-        CheckpointError: the state is of an optimiser over other parameters or groups.
-    """
-    try:
-        state = {int(index): dict(values) for index, values in document["state"].items()}
-        groups = {int(index): dict(values) for index, values in document["group"].items()}
-        for key, value in tensors.items():
-            kind, index, name = key.split(".", 2)
-            {"state": state, "group": groups}[kind][int(index)][name] = value.clone()
-        for group, present in zip(groups.values(), optimizer.param_groups, strict=True):
-            for name, value in group.items():
-                if isinstance(present.get(name), tuple):  # JSON knows no tuples
-                    group[name] = tuple(value)
-        optimizer.load_state_dict({"state": state, "param_groups": [groups[index] for index in range(len(groups))]})
-    except (KeyError, ValueError, TypeError, AttributeError) as fault:
-        raise CheckpointError(f"the optimiser's state does not fit this optimiser: {_one_line(fault)}") from fault

@@ -1,0 +1,36 @@
+"""``nounroll verify``"""
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+
+def verify(run: Path) -> dict[str, Any]:
+    """Check that nothing in a run's folder is damaged or missing.
+
+    Every byte of every checkpoint and of the trained network is checked against the SHA-256 in its manifest; the
+    recipe and the metrics must be readable. Nothing is changed. Exit status 0: all is well; 1: the faults are printed,
+    one a line.
+
+    Args:
+        run: the run's folder.
+    """
+    from nounroll.verify import verify as look
+
+    found = look(run)
+    return {
+        "run": str(run),
+        "folders": found.folders,
+        "files": found.files,
+        "bytes": found.size,
+        "faults": found.faults,
+    }
+
+
+def show(result: dict[str, Any], console: Console) -> None:
+    for fault in result["faults"]:
+        print(fault)
+    if not result["faults"]:
+        checked = f"{result['folders']} checkpoints and models, {result['files']} files, {result['bytes']:,} bytes"
+        console.print(f"{result['run']} is whole: {checked}")

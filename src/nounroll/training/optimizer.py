@@ -1,0 +1,47 @@
+"""The state of an optimiser as tensors and JSON: what a checkpoint holds of it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+from torch.optim import Optimizer
+
+from nounroll.checkpoint import CheckpointError, one_line
+
+
+def optimizer_state(optimizer: Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """An optimiser's state as tensors and a JSON document, keyed by the index of the parameter.
+
+    The tensors are ``"state.INDEX.NAME"`` and ``"group.INDEX.NAME"``, the optimiser's own, not copies. The
+    document holds all else: ``state`` has an entry for every parameter that was ever stepped.
+    """
+    whole = optimizer.state_dict()
+    tensors: dict[str, Tensor] = {}
+    document: dict[str, Any] = {"state": {}, "group": {}}
+    for kind, entries in (("state", whole["state"]), ("group", dict(enumerate(whole["param_groups"])))):
+        for index, values in entries.items():
+            named = {name: value for name, value in values.items() if isinstance(value, Tensor)}
+            tensors |= {f"{kind}.{index}.{name}": value for name, value in named.items()}
+            document[kind][str(index)] = {name: value for name, value in values.items() if name not in named}
+    return tensors, document
+
+
+def load_optimizer_state(optimizer: Optimizer, tensors: Mapping[str, Tensor], document: Mapping[str, Any]) -> None:
+    """Put back what ``optimizer_state`` gave, exactly, also after a trip through ``write`` and ``read``.
+
+    Raises:
+        CheckpointError: the state is of an optimiser over other parameters or groups.
+    """
+    try:
+        state = {int(index): dict(values) for index, values in document["state"].items()}
+        groups = {int(index): dict(values) for index, values in document["group"].items()}
+        for key, value in tensors.items():
+            kind, index, name = key.split(".", 2)
+            {"state": state, "group": groups}[kind][int(index)][name] = value.clone()
+        for group, present in zip(groups.values(), optimizer.param_groups, strict=True):
+            for name, value in group.items():
+                if isinstance(present.get(name), tuple):  # JSON knows no tuples
+                    group[name] = tuple(value)
+        optimizer.load_state_dict({"state": state, "param_groups": [groups[index] for index in range(len(groups))]})
+    except (KeyError, ValueError, TypeError, AttributeError) as fault:
+        raise CheckpointError(f"the optimiser's state does not fit this optimiser: {one_line(fault)}") from fault
