@@ -259,3 +259,29 @@ def test_a_student_with_its_own_cell_asks_for_it(tmp_path: Path) -> None:
     wrong: nn.Module = OwnCell(5, width=8)
     with pytest.raises(ValueError, match="holds no readable student: "):
         Student.from_pretrained(tmp_path, cell=wrong)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"readout_width": 10**9}, "by config.json head.hidden.bias is (1000000000,), in model.safetensors it is (16,)"),
+        ({"inputs": {"kind": "categorical", "n": 10**9}}, "by config.json cell.embed.map.weight is (1000000000, 16)"),
+        ({"cell": {"kind": "mlp", "layers": 10**9}}, "cell.layers is 1000000000; it must be at most 1000"),
+    ],
+)
+def test_sizes_from_elsewhere_are_compared_before_memory_is_taken(
+    tmp_path: Path, change: dict[str, Any], said: str
+) -> None:
+    """No manifest, as in files from elsewhere. These sizes would take gigabytes."""
+    make_student().save_pretrained(tmp_path)
+    (tmp_path / "manifest.json").unlink()
+    document = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**document, **change}))
+    with pytest.raises(ValueError, match=re.escape(said)):
+        Student.from_pretrained(tmp_path)
+
+
+def test_control_the_same_file_unchanged_is_read(tmp_path: Path) -> None:
+    make_student().save_pretrained(tmp_path)
+    (tmp_path / "manifest.json").unlink()
+    assert Student.from_pretrained(tmp_path).readout_width == 16
