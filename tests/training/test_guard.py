@@ -99,8 +99,7 @@ def test_control_a_step_that_is_taken_all_the_same_is_seen(monkeypatch: pytest.M
 
     monkeypatch.setattr(Engine, "step", reckless)
     poison = Poison(monkeypatch, {2})
-    with pytest.raises(TrainingError):
-        start()
+    start()
     assert poison.kept[0] is False
 
 
@@ -174,7 +173,7 @@ def spoil(monkeypatch: pytest.MonkeyPatch, when: Callable[[int], bool]) -> None:
     def spoiling(engine: Engine, *given: Any) -> Any:
         losses = step(engine, *given)
         if when(next(count)):
-            engine.groups["student"][0].data.view(-1)[0] = torch.nan
+            engine.groups["student"][-1].data.view(-1)[0] = torch.nan
         return losses
 
     monkeypatch.setattr(Engine, "step", spoiling)
