@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 
+from nounroll.checkpoint import CheckpointError, read, write
 from nounroll.generation import Generation, Sampling
 from nounroll.student import Student
-from nounroll.checkpoint import CheckpointError, read, write
 
 
 def save_snapshot(generation: Generation, folder: Path) -> None:
