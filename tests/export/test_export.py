@@ -77,7 +77,11 @@ def test_torch(kind: str, inputs: Categorical | Real, tmp_path: Path) -> None:
 
 
 def test_safetensors(tmp_path: Path) -> None:
-    assert export(student("lstm"), "safetensors", tmp_path)["difference"] == 0
+    (tmp_path / "step.onnx").write_text("of an export before")
+    for _ in range(2):  # the second replaces the first
+        assert export(student("lstm"), "safetensors", tmp_path)["difference"] == 0
+    assert Student.from_pretrained(tmp_path / "student").memory_shape == student("lstm").memory_shape
+    assert (tmp_path / "step.onnx").exists()
 
 
 def test_an_unknown_format() -> None:

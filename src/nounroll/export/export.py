@@ -27,7 +27,7 @@ def export(student: Student, to: str, folder: str | Path) -> dict[str, Any]:
     Args:
         student: trained, on the CPU.
         to: onnx (``step.onnx``: inputs, memory -> next_memory, logits), torch (``step.pt2``, a torch.export program)
-            or safetensors (``model.safetensors`` and ``config.json``, as ``Student.from_pretrained`` reads them).
+            or safetensors (``student/``, as ``Student.from_pretrained`` reads it).
         folder: where the files go.
 
     Returns:
@@ -86,9 +86,10 @@ def _torch(student: Student, folder: Path) -> tuple[list[Path], StepFunction]:
 
 
 def _safetensors(student: Student, folder: Path) -> tuple[list[Path], StepFunction]:
-    student.save_pretrained(folder)
+    target = folder / "student"  # of its own: it is replaced whole, and refuses to replace what is not its
+    student.save_pretrained(target)
     cell = None if student.settings else student.cell  # a cell of the user's own is code, which no file holds
-    return [folder / "model.safetensors", folder / "config.json"], Step(Student.from_pretrained(folder, cell))
+    return sorted(target.iterdir()), Step(Student.from_pretrained(target, cell))
 
 
 FORMATS: dict[str, Callable[[Student, Path], tuple[list[Path], StepFunction]]] = {
