@@ -32,7 +32,7 @@ ORDER = (
     ("export", "hub", "serve"),
     ("recipe",),
     ("run",),
-    ("comparison", "sweep", "verify"),
+    ("comparison", "sweep", "verify", "bench"),
     ("cli",),
     ("__init__",),
 )

@@ -20,7 +20,7 @@ from rich.console import Console
 
 COMMANDS = (
     *("quickstart", "train", "resume", "evaluate", "generate"),
-    *("analyze", "report", "compare", "sweep", "tasks", "export", "serve", "verify"),
+    *("analyze", "report", "compare", "sweep", "tasks", "export", "serve", "verify", "bench"),
 )
 
 DONE, FAULT, MISTAKE, INTERRUPTED = 0, 1, 2, 130  # exit statuses
