@@ -40,12 +40,14 @@ class Contender:
     Attributes:
         run: does ``amount`` of it and returns the seconds of each part.
         amount: labels, transitions or tokens.
+        counts: which of them.
         baseline: name of the contender that it is set beside.
         flops: of one label, transition or token; 0 where they are not counted.
     """
 
     run: Callable[[int], list[float]]
     amount: int
+    counts: str
     baseline: str
     flops: float = 0.0
 
@@ -72,7 +74,7 @@ def measure(cells: list[str], length: int, batch: int, rounds: int) -> dict[str,
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             training, generation = _training(cells, length, batch), _generation(cells, length)
-            times = _in_turn({"matmul": Contender(_matmul, 1, ""), **training, **generation}, rounds)
+            times = _in_turn({"matmul": Contender(_matmul, 1, "products", ""), **training, **generation}, rounds)
     finally:
         torch.set_num_threads(threads)
     peak = 2 * _SIZE**3 / statistics.median(times["matmul"])
@@ -107,7 +109,7 @@ def _row(
     late = ordered[min(len(ordered) - 1, int(0.99 * len(ordered)))]
     return {
         "name": name,
-        "counts": "labels" if name.startswith("smt") else "tokens" if one.flops == 0 else "transitions",
+        "counts": one.counts,
         "per_second": rate,
         "flops_per_second": rate * one.flops,
         "share_of_matmul": rate * one.flops / peak,
@@ -146,7 +148,8 @@ def _training(cells: list[str], length: int, batch: int) -> dict[str, Contender]
             flops = step_cost(method, task, length, batch)["flops"] * batch * length / rows
             if name == stepped:
                 parts[3].cell.unroll = None  # one step after another; after the costs, whose counting resets it
-            found[name] = Contender(_stepper(method, task, length, batch), rows, baseline, flops)
+            counts = "labels" if isinstance(method, SMT) else "transitions"
+            found[name] = Contender(_stepper(method, task, length, batch), rows, counts, baseline, flops)
     return found
 
 
@@ -175,11 +178,14 @@ def _generation(cells: list[str], length: int) -> dict[str, Contender]:
     def one_token() -> None:
         Sampling().draw(task.targets, model.predict(context)[:, -1], None)
 
-    found = {name: Contender(lambda index: [_seconds(one_token) for _ in range(_TOKENS // 10)], 1, name)}
+    found = {name: Contender(lambda index: [_seconds(one_token) for _ in range(_TOKENS // 10)], 1, "tokens", name)}
     for cell in cells:
         writing = Generation(_student(cell, task).eval(), 1, generator=generator(0, "bench")).read(context)
         found[f"student, {cell}"] = Contender(
-            lambda index, writing=writing: [_seconds(lambda: writing.write(1)) for _ in range(_TOKENS)], 1, name
+            lambda index, writing=writing: [_seconds(lambda: writing.write(1)) for _ in range(_TOKENS)],
+            1,
+            "tokens",
+            name,
         )
     return found
 
