@@ -86,6 +86,7 @@ SMT_VALUES: dict[str, Any] = {
     "noise": 0.0,
     "labels_learn": 1.0,
     "inputs_learn": 1.0,
+    "until_passed": False,
 }
 DMT_VALUES: dict[str, Any] = {
     "dynamics": 1.1,
@@ -94,6 +95,7 @@ DMT_VALUES: dict[str, Any] = {
     "horizon": 3,
     "decoded": 2,
     "window": 3,
+    "noise": 0.0,
     "lost": None,
     "mixing": 0.0,
     "rollout": "sequential",

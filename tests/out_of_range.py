@@ -2,7 +2,7 @@
 
 BELOW_0 = [
     *("smt.decoding", "smt.readout", "smt.dynamics", "smt.uniformity", "smt.step_readout", "smt.noise"),
-    *("dmt.dynamics", "dmt.readout", "dmt.decoding", "training.weight_decay"),
+    *("dmt.dynamics", "dmt.readout", "dmt.decoding", "dmt.noise", "training.weight_decay"),
 ]
 AT_0 = [
     *("smt.share", "smt.learning_rate", "dmt.share", "dmt.learning_rate", "dmt.lost", "dmt.tolerance"),

@@ -21,6 +21,7 @@ from helpers import (
 from nounroll.batch import Batch, Real, Space
 from nounroll.methods import DMT, DMTSettings, dmt
 from nounroll.methods.dmt import _CLEARLY_WORSE
+from nounroll.methods.noise import add_noise
 from nounroll.objectives.readout import negative_log_likelihood
 from nounroll.rollout.windows import random_windows
 from nounroll.seeding import generator
@@ -48,21 +49,24 @@ def twin(method: DMT, batch: Batch, progress: float) -> dict[str, Tensor]:
     spread = torch.stack([labels[b, start] for b in range(B) for start in starts[b]]).var(0).mean()
     regression, readout, lost, behind = [], [], [], []
     known: list[list[tuple[int, Tensor]]] = [[] for _ in range(B)]
+    begun: list[tuple[int, range, Tensor]] = []
     for b in range(B):
         for w, start in enumerate(starts[b].tolist()):
             times = range(start, start + width)
             far = s.lost is not None and ((own[b, start] - labels[b, start]) ** 2).mean() > s.lost * spread
             lost.append(torch.tensor(float(far and helpless(student, batch, b, times, own, labels))))
             expert = mixed[b, w] or lost[-1]
-            memory = (labels if expert else own)[b, start][None]
-            for t in times:
-                if batch.mask[b, t]:
-                    behind.append(lag(student, batch, b, t, own, labels))
-                memory = student.step(batch.inputs[b, t][None], memory)
-                known[b].append((t, memory[0]))
-                regression.append(((memory[0] - labels[b, t + 1]) ** 2).mean())
-                if batch.mask[b, t]:
-                    readout.append(surprise(student, batch, b, t, memory[0]))
+            begun.append((b, times, (labels if expert else own)[b, start][None]))
+    noisy = add_noise(torch.stack([memory for _, _, memory in begun]), s.noise, draws)
+    for (b, times, _), memory in zip(begun, noisy, strict=True):
+        for t in times:
+            if batch.mask[b, t]:
+                behind.append(lag(student, batch, b, t, own, labels))
+            memory = student.step(batch.inputs[b, t][None], memory)
+            known[b].append((t, memory[0]))
+            regression.append(((memory[0] - labels[b, t + 1]) ** 2).mean())
+            if batch.mask[b, t]:
+                readout.append(surprise(student, batch, b, t, memory[0]))
     named = {"drift": drift, "dynamics": regression, "readout": readout, "lost": lost, "ahead": behind}
     means = {name: torch.stack(values).mean() for name, values in named.items()}
     decoder = teacher.decoder
@@ -111,6 +115,8 @@ def assert_equals_its_twin(method: DMT, batch: Batch, progress: float) -> dict[s
         ("gru", {"window": 2, "decoding": 0.7, "horizon": 1, "decoded": 5}, 0.5),
         ("mlp", {"window": 3, "mixing": 0.7}, 0.1),
         ("mlp", {"window": 3, "mixing": 0.7}, 0.6),
+        ("mlp", {"window": 3, "mixing": 0.7, "noise": 0.8}, 0.1),
+        ("gru", {"window": 100, "noise": 0.8, "decoding": 0.7}, 0.5),
     ],
 )
 def test_the_loss_equals_its_naive_twin(cell: str, settings: dict[str, Any], progress: float) -> None:

@@ -21,7 +21,8 @@ from helpers import (
 )
 from nounroll.batch import Batch, Real, Space
 from nounroll.methods import SMT, SMTSettings
-from nounroll.methods.smt import add_noise, scale_gradient
+from nounroll.methods.noise import add_noise
+from nounroll.methods.smt import scale_gradient
 from nounroll.objectives.dynamics import VARIANCE_FLOOR
 from nounroll.objectives.readout import negative_log_likelihood
 from nounroll.objectives.uniformity import uniformity
@@ -431,10 +432,10 @@ def test_it_hands_over_the_student_as_it_is() -> None:
 @pytest.mark.parametrize(("scored", "window", "share"), [(0.0, 1, 1.0), (0.49, 1, 1.0), (0.5, 8, 0.33), (1.0, 8, 0.33)])
 def test_what_is_left_open_is_filled_in_for_the_data(scored: float, window: int, share: float) -> None:
     suited = SMTSettings().suited_to(scored)
-    assert (suited.window, suited.share) == (window, share)
+    assert (suited.window, suited.share, suited.until_passed) == (window, share, window > 1)
     assert [f.name for f in fields(suited) if getattr(suited, f.name) is None] == ["transitions"]
 
 
 def test_what_was_set_stays() -> None:
-    mine = SMTSettings(window=3, decoding=0.5, noise=0.0, share=2.0, step_readout=0.1)
+    mine = SMTSettings(window=3, decoding=0.5, noise=0.0, share=2.0, step_readout=0.1, until_passed=False)
     assert mine.suited_to(1.0) == mine.suited_to(0.0) == mine

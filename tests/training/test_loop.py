@@ -9,8 +9,9 @@ import torch
 from helpers import FREE, TINY, make_smt, same_state, state, tiny_recipe
 from nounroll.methods import BPTT, DMT, SMT
 from nounroll.recipe import Recipe
-from nounroll.rollout.evaluate import evaluate, validation_batches
+from nounroll.rollout.evaluate import evaluate, evaluate_teacher, validation_batches
 from nounroll.run import Run, fit, train
+from nounroll.training.loop import Loop
 from own_parts import BrokenOnce, Echo, OneLength
 
 
@@ -90,6 +91,63 @@ def test_a_method_with_no_step_of_the_budget() -> None:
     run = train(tiny_recipe("training.steps=2"))
     assert run.metrics["steps"] == 2
     assert len(evaluations(run, "bptt")) >= 1
+
+
+# --- a student that has passed its teacher ------------------------------------------------------------
+
+PASSING = ("smt.until_passed=true", "training.steps=12", "training.evaluations=4", "dmt.share=1", "bptt.share=1")
+
+
+def passes_at(answers: list[bool], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether the student is ahead, evaluation by evaluation."""
+    given = iter(answers)
+    monkeypatch.setattr("nounroll.training.loop.Loop._is_ahead", lambda *_: next(given))
+
+
+def steps_of(run: Run) -> dict[str, int]:
+    methods = [record["method"] for record in run.history if record["event"] == "train"]
+    return {method: methods.count(method) for method in dict.fromkeys(methods)}
+
+
+def test_smt_ends_when_the_student_has_passed_its_teacher(monkeypatch: pytest.MonkeyPatch) -> None:
+    passes_at([True, True], monkeypatch)
+    run = train(tiny_recipe(*PASSING))
+    assert steps_of(run) == {
+        "smt": 2,
+        "dmt": 6,
+        "bptt": 4,
+    }  # the next method takes what is left, the last its own share
+    assert run.metrics["steps"] == 12
+    assert [(r["method"], r["step"]) for r in run.history if r["event"] == "passed"] == [("smt", 2)]
+
+
+def test_being_ahead_once_is_not_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    passes_at([True, False, True], monkeypatch)
+    run = train(tiny_recipe(*PASSING))
+    assert steps_of(run) == {"smt": 4, "dmt": 4, "bptt": 4}
+    assert not [record for record in run.history if record["event"] == "passed"]
+
+
+def test_smt_alone_takes_its_whole_budget() -> None:
+    assert steps_of(train(tiny_recipe(*PASSING, "method=smt"))) == {"smt": 12}
+
+
+@pytest.mark.parametrize(("length", "batches"), [(4, 1), (8, 1)])
+@pytest.mark.parametrize("margin", [-9.0, 0.0, 9.0])
+def test_ahead_is_by_a_margin_at_the_length_of_the_moment(
+    length: int, batches: int, margin: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nounroll.training.loop._AHEAD", margin)
+    loops: list[Loop] = []
+    monkeypatch.setattr("nounroll.training.loop.Loop._is_ahead", lambda self, _: bool(loops.append(self)))
+    run = train(tiny_recipe(*PASSING))
+    monkeypatch.undo()
+    monkeypatch.setattr("nounroll.training.loop._AHEAD", margin)
+    held_out = validation_batches(run.task, run.recipe.training.evaluation_sequences, length, run.recipe.training.seed)
+    assert [batch.length for batch in held_out] == [length] * batches
+    assert run.teacher is not None
+    teacher = evaluate_teacher(run.student, held_out, run.teacher.memories)["loss"]
+    assert loops[0]._is_ahead(length) == (evaluate(run.student, held_out)["loss"] < teacher - margin)
 
 
 # --- no worse student ---------------------------------------------------------------------------------

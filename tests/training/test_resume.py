@@ -91,6 +91,20 @@ def test_stopped_whenever_it_may_be(tmp_path: Path) -> None:
     assert_same_run(run, tmp_path / "run", *overrides)
 
 
+@pytest.mark.parametrize("stop_at", [1, 2, 3])
+def test_stopped_where_the_student_passes_its_teacher(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop_at: int
+) -> None:
+    """Always ahead: SMT ends after its second evaluation, whoever stops there."""
+    monkeypatch.setattr("nounroll.training.loop.Loop._is_ahead", lambda *_: True)
+    overrides = ("smt.until_passed=true", "smt.share=2", "training.evaluations=4")
+    start(tmp_path / "run", *overrides, stop_at=stop_at)
+    run = start(tmp_path / "run", *overrides, resume=True)
+    assert_same_run(run, tmp_path / "run", *overrides)
+    (passed,) = [record for record in run.history if record["event"] == "passed"]
+    assert passed["step"] < 5  # of the 5 steps that SMT may take
+
+
 def test_a_finished_run_stays_what_it_is(tmp_path: Path) -> None:
     start(tmp_path / "run")
     assert_same_run(start(tmp_path / "run", resume=True), tmp_path / "run")

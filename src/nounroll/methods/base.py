@@ -43,6 +43,11 @@ class Method(nn.Module, ABC):
         """True when the student that this method hands over must be the best one it has seen."""
         return True
 
+    @property
+    def until_passed(self) -> bool:
+        """True when there is nothing left to do once the student alone is better than its teacher."""
+        return False
+
 
 def mostly(scored: float) -> bool:
     """Whether targets are dense: at least half of all time steps are scored. Some defaults depend on it."""

@@ -10,6 +10,7 @@ from torch import Tensor
 from nounroll.batch import Batch
 from nounroll.methods.base import Method, mostly
 from nounroll.methods.decoding import decoding
+from nounroll.methods.noise import add_noise
 from nounroll.objectives.dynamics import dynamics
 from nounroll.objectives.readout import masked_mean, negative_log_likelihood
 from nounroll.ranges import at_least, more_than, within
@@ -44,6 +45,8 @@ class DMTSettings:
         horizon: T_f, targets predicted from one memory.
         decoded: memories per sequence that the decoder predicts from.
         window: w, steps unrolled with gradients from each of the student's own memories.
+        noise: windows start from memories with Gaussian noise of a random size from 0 to ``noise`` times their root
+            mean square. Where sequences are few it keeps the student from learning them by heart (ours).
         lost: a window starts at the teacher's memory in place of the student's where the student is lost: its drift
             is more than ``lost`` times the variance of memories, and its readout in that window is clearly worse
             than the teacher's (or nothing is scored there). From such a memory nothing can be learnt, and trying
@@ -64,7 +67,8 @@ class DMTSettings:
     readout: float = 1.0
     horizon: int = 32
     decoded: int = 2
-    window: int = 8
+    window: int = 32
+    noise: float = 0.0
     lost: float | None = 0.5
     mixing: float = 0.0
     rollout: Rollout = "sequential"
@@ -73,7 +77,7 @@ class DMTSettings:
     learning_rate: float = 1.0
 
     def __post_init__(self) -> None:
-        for name in ("readout", "dynamics", "decoding"):
+        for name in ("readout", "dynamics", "decoding", "noise"):
             if getattr(self, name) is not None:
                 at_least(f"dmt.{name}", getattr(self, name), 0)
         for name in ("horizon", "decoded", "window"):
@@ -128,7 +132,7 @@ class DMT(Method):
                     "ahead": masked_mean(behind, mask).clamp(0, 1),
                     "lost": lost.float().mean(),
                 }
-        predicted = unroll_windows(student, x, start)
+        predicted = unroll_windows(student, x, add_noise(start[:, None], s.noise, generator)[:, 0])
         losses = {"readout": masked_mean(self._surprise(predicted, y), mask)}
         total = s.readout * losses["readout"]
         if self.decoder is not None:

@@ -16,6 +16,7 @@ class Counters:
         seconds, link_seconds: wall-clock time of the methods before, of this one.
         evaluations: of this method so far.
         skipped: steps whose loss or gradient was not finite.
+        passed: evaluations in a row in which the student was better than its teacher.
         best: lowest validation loss of this method.
         lowest, lowest_step: lowest validation loss of the run, and the step where it was measured.
         avoid: batches that are left out, by their number in the run.
@@ -31,6 +32,7 @@ class Counters:
     seconds: float = 0.0
     evaluations: int = 0
     skipped: int = 0
+    passed: int = 0
     best: float = math.inf
     lowest: float = math.inf
     lowest_step: int | None = None

@@ -33,6 +33,8 @@ from nounroll.training.schedule import learning_rate, length_at, lengths
 from nounroll.training.settings import TrainingSettings
 from nounroll.transformer import CausalTransformer
 
+_AHEAD = 0.05  # nats per scored element by which a student is better than its teacher
+_PASSED = 2  # evaluations in a row after which it has passed it
 _MAY_CHANGE = {"training.keep", "training.keep_best", "training.log_every", "training.device"}  # before a resume
 
 
@@ -124,7 +126,7 @@ class Loop:
 
         if c.link_step == 0 and c.step and link.method.improves_only:
             self._evaluate(link, 0.0)  # the student that must not get worse
-        while (now := progress()) < 1:
+        while (now := progress()) < 1 and c.passed < _PASSED:
             length = length_at(s, self.stages, now)
             key = f"{link.name}/{length}"
             if key not in c.costs:  # counted once, so that a resumed run goes by the same figures
@@ -149,10 +151,14 @@ class Loop:
             elif asked or (due and now < 1):
                 if due:
                     self._evaluate(link, now)
+                    if link.method.until_passed and link is not self.chain[-1]:
+                        c.passed = c.passed + 1 if self._is_ahead(length) else 0
                     c.evaluations = int(now * s.evaluations)
                     self.save()
                 if asked:
                     return False
+        if c.passed >= _PASSED:
+            self._log("passed", link, now)
         self._finish(link)
         return True
 
@@ -200,7 +206,8 @@ class Loop:
             self.student.load_state_dict(self._best)
         self._best = {}
         c.seconds += c.link_seconds
-        c.link, c.link_step, c.link_seconds, c.evaluations, c.best = c.link + 1, 0, 0.0, 0, math.inf
+        c.link, c.link_step, c.link_seconds, c.evaluations = c.link + 1, 0, 0.0, 0
+        c.passed, c.best = 0, math.inf
         self.save()
 
     # -- looking ----------------------------------------------------------------------------------
@@ -223,6 +230,11 @@ class Loop:
         assert isinstance(self.student, Student)
         assert self.teacher is not None
         return evaluate_teacher(self.student, batches, self.teacher.memories)
+
+    def _is_ahead(self, length: int) -> bool:
+        """Whether the student alone predicts better than its teacher, at the length that both are trained on now."""
+        batches = validation_batches(self.task, self.settings.evaluation_sequences, length, self.settings.seed)
+        return evaluate(self.student, batches)["loss"] < self._measure_teacher(batches)["loss"] - _AHEAD
 
     def _evaluate(self, link: Link, progress: float) -> None:
         link.method.finish()
