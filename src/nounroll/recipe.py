@@ -13,6 +13,8 @@ from types import UnionType
 from typing import Any, Literal, get_args, get_origin
 
 import yaml
+from yaml.composer import ComposerError
+from yaml.constructor import ConstructorError
 
 from nounroll.cells.base import CellSettings
 from nounroll.methods import BPTTSettings, DMTSettings, SMTSettings, parse_chain
@@ -20,6 +22,8 @@ from nounroll.teacher import TeacherSettings
 from nounroll.training.settings import BUDGETS, TrainingSettings
 
 _SECONDS = 300.0  # the budget of a recipe that says nothing about it
+_LONGEST = 1 << 18  # characters of a recipe's file; ours have some thousand
+_NO_YAML = (yaml.YAMLError, ValueError, RecursionError)  # a date of month 13 is a ValueError, deep brackets the other
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,14 +107,34 @@ def load(path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
     """
     path = Path(path)
     try:
-        document = yaml.safe_load(path.read_text())
+        with open(path, encoding="utf-8") as file:
+            text = file.read(_LONGEST + 1)
+        if len(text) > _LONGEST:
+            raise ValueError(f"recipe {path} cannot be read: it has more than {_LONGEST:,} characters")
+        document = yaml.load(text, _Loader)
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"recipe {path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
-    except yaml.YAMLError as error:
+    except _NO_YAML as error:
         raise ValueError(f"recipe {path} is no YAML: {' '.join(str(error).split())}") from error
     if not isinstance(document, dict):
         raise ValueError(f"recipe {path} holds {type(document).__name__}; it must hold names and values")
     return parse({"name": path.stem, **document}, overrides)
+
+
+class _Loader(yaml.SafeLoader):
+    """The safe loader, without names that are given twice and without aliases, which can grow endlessly."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise ComposerError(None, None, "it has an alias, write the values out", self.peek_event().start_mark)
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        for name in names:
+            if names.count(name) > 1:
+                raise ConstructorError(None, None, f"{name} is given twice", node.start_mark)
+        return super().construct_mapping(node, deep)
 
 
 def _one_budget(training: dict[str, Any], overrides: Iterable[str]) -> None:
@@ -179,8 +203,8 @@ def _in_words(wanted: Any) -> str:
 
 def _value(text: str) -> Any:
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
+        return yaml.load(text, _Loader)
+    except _NO_YAML:
         return text
 
 

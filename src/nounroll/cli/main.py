@@ -18,6 +18,8 @@ import docstring_parser
 from jsonargparse import ArgumentParser
 from rich.console import Console
 
+from nounroll.cli.terminal import printable
+
 COMMANDS = (
     *("quickstart", "train", "resume", "evaluate", "generate"),
     *("analyze", "report", "compare", "sweep", "tasks", "export", "serve", "verify", "bench"),
@@ -132,7 +134,7 @@ def _fail(where: str, error: BaseException) -> int:
     if os.environ.get("NOUNROLL_TRACEBACK"):
         traceback.print_exception(error)
     status, message = _verdict(error)
-    print(f"{where}: {' '.join(message.split())}", file=sys.stderr)
+    print(f"{where}: {printable(' '.join(message.split()))}", file=sys.stderr)
     try:
         sys.stdout.flush()
     except OSError:  # a closed pipe or a full disk: Python must not try again as it exits
