@@ -11,6 +11,7 @@ from typing import Any, get_args
 import pytest
 import yaml
 
+from bad_recipes import JUNK, leaves
 from nounroll.recipe import Recipe, load, parse
 
 LEAST: dict[str, Any] = {"task": {"kind": "parity"}, "length": 8}
@@ -120,16 +121,6 @@ def test_what_has_no_default_is_asked_for(missing: str) -> None:
 
 # -- mutations ------------------------------------------------------------------------------------
 
-JUNK: dict[type, list[Any]] = {  # never right for a setting of this type
-    int: ["x", 1.5, True, [1], {"a": 1}, "", "0x1g", float("nan")],
-    float: ["x", True, [1.0], {"a": 1}, "", float("nan"), float("inf"), float("-inf")],
-    bool: ["x", 2, 0.5, [True], {"a": 1}, ""],
-    str: [3, 1.5, True, ["x"], {"a": 1}],
-    list: ["x", 3, [], [1], [1, 2, 3], ["a", "b"], {"a": 1}, True],
-    dict: ["x", 3, ["x"], True],
-}
-
-
 MAY_BE_NULL = {
     f"{group.name}.{one.name}"
     for group in dataclasses.fields(Recipe)
@@ -137,15 +128,6 @@ MAY_BE_NULL = {
     for one in dataclasses.fields(group.type)
     if type(None) in get_args(one.type)
 }
-
-
-def leaves(tree: dict[str, Any], path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
-    """The place of every setting."""
-    found = []
-    for name, value in tree.items():
-        is_group = isinstance(value, dict) and name != "options"
-        found += leaves(value, (*path, name)) if is_group else [(*path, name)]
-    return found
 
 
 def mutated(recipe: Recipe, random_source: random.Random) -> tuple[dict[str, Any], str]:

@@ -6,6 +6,7 @@ from YAML, from dotted overrides (``teacher.width=128``) and from keyword argume
 
 import dataclasses
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -109,11 +110,12 @@ def load(path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
     try:
         with open(path, encoding="utf-8") as file:
             text = file.read(_LONGEST + 1)
-        if len(text) > _LONGEST:
-            raise ValueError(f"recipe {path} cannot be read: it has more than {_LONGEST:,} characters")
-        document = yaml.load(text, _Loader)
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"recipe {path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    if len(text) > _LONGEST:
+        raise ValueError(f"recipe {path} cannot be read: it has more than {_LONGEST:,} characters")
+    try:
+        document = yaml.load(text, _Loader)
     except _NO_YAML as error:
         raise ValueError(f"recipe {path} is no YAML: {' '.join(str(error).split())}") from error
     if not isinstance(document, dict):
@@ -130,9 +132,9 @@ class _Loader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        for name in names:
-            if names.count(name) > 1:
+        names = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+        for name, times in names.items():
+            if times > 1:
                 raise ConstructorError(None, None, f"{name} is given twice", node.start_mark)
         return super().construct_mapping(node, deep)
 

@@ -212,11 +212,12 @@ class Loop:
 
     # -- looking ----------------------------------------------------------------------------------
 
-    def measure(self) -> dict[str, float]:
-        """The student on the validation sequences, from m_∅; with the teacher's drift where there is one."""
+    def measure(self, batches: list[Batch] | None = None) -> dict[str, float]:
+        """The student on held-out sequences, the run's own when left out; with its drift where there is a teacher."""
         training = self.student.training
         self.student.eval()
-        metrics = evaluate(self.student, self.validation, self.teacher.memories if self.teacher else None)
+        labels = self.teacher.memories if self.teacher else None
+        metrics = evaluate(self.student, self.validation if batches is None else batches, labels)
         self.student.train(training)
         return metrics
 
@@ -234,7 +235,7 @@ class Loop:
     def _is_ahead(self, length: int) -> bool:
         """Whether the student alone predicts better than its teacher, at the length that both are trained on now."""
         batches = validation_batches(self.task, self.settings.evaluation_sequences, length, self.settings.seed)
-        return evaluate(self.student, batches)["loss"] < self._measure_teacher(batches)["loss"] - _AHEAD
+        return self.measure(batches)["loss"] < self._measure_teacher(batches)["loss"] - _AHEAD
 
     def _evaluate(self, link: Link, progress: float) -> None:
         link.method.finish()
