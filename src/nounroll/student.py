@@ -135,14 +135,17 @@ class Student(nn.Module):
         Raises:
             CheckpointError: it holds something else, or cannot be written.
         """
-        config = {
+        write_model(self, self.to_config(), Path(folder))
+
+    def to_config(self) -> dict[str, Any]:
+        """What ``config.json`` holds: all but the weights."""
+        return {
             "format": 1,
             "inputs": space_to_json(self.inputs),
             "targets": space_to_json(self.targets),
             "readout_width": self.readout_width,
             "cell": vars(self.settings) if self.settings else {"kind": "custom", "class": type(self.cell).__name__},
         }
-        write_model(self, config, Path(folder))
 
     @classmethod
     def from_pretrained(cls, folder: str | Path, cell: nn.Module | None = None) -> "Student":

@@ -147,7 +147,7 @@ def _verdict(error: BaseException) -> tuple[int, str]:
     if isinstance(error, KeyboardInterrupt):
         return INTERRUPTED, "interrupted"
     if isinstance(error, OSError):
-        return FAULT, f"{error.filename or 'output'}: {error.strerror or error}"
+        return FAULT, f"{error.filename or 'output'}: {error.strerror}" if error.errno else str(error)
     if isinstance(error, ValueError):
         return (FAULT if _is_failed_write(error) else MISTAKE), str(error)
     if type(error).__name__ in ("TrainingError", "ExportError"):

@@ -4,13 +4,14 @@ import json
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 
 from nounroll.export.step import Step, StepFunction, example_inputs, largest_difference
 from nounroll.student import Student, space_to_json
 
+Writer: TypeAlias = Callable[[Student, Path], tuple[list[Path], StepFunction]]
 TOLERANCE = 1e-3  # largest difference in a memory or a logit
 
 
@@ -39,9 +40,24 @@ def export(student: Student, to: str, folder: str | Path) -> dict[str, Any]:
     """
     if to not in FORMATS:
         raise ValueError(f"to is {to!r}; it must be one of {', '.join(FORMATS)}")
-    folder, student = Path(folder), student.float().eval()
+    folder = Path(folder)
+    files, difference = export_checked(student, FORMATS[to], folder)
+    files.append(_describe(student, folder / "step.json"))
+    return {"to": to, "files": [str(path) for path in files], "difference": difference}
+
+
+def export_checked(student: Student, write: Writer, folder: Path) -> tuple[list[Path], float]:
+    """Let ``write`` put its files into a folder, and check the step that it gives back against the student.
+
+    Returns:
+        The files and the largest difference.
+
+    Raises:
+        ExportError: it differs by more than 1e-3. The files are removed.
+    """
+    student = student.float().eval()
     folder.mkdir(parents=True, exist_ok=True)
-    files, step = FORMATS[to](student, folder)
+    files, step = write(student, folder)
     difference = largest_difference(student, step)
     if not difference <= TOLERANCE:
         for path in files:
@@ -50,8 +66,7 @@ def export(student: Student, to: str, folder: str | Path) -> dict[str, Any]:
             f"the exported step differs from the student by {difference:.3g} within 500 steps;"
             f" at most {TOLERANCE} is allowed, so nothing was kept"
         )
-    files.append(_describe(student, folder / "step.json"))
-    return {"to": to, "files": [str(path) for path in files], "difference": difference}
+    return files, difference
 
 
 def _onnx(student: Student, folder: Path) -> tuple[list[Path], StepFunction]:
@@ -92,7 +107,7 @@ def _safetensors(student: Student, folder: Path) -> tuple[list[Path], StepFuncti
     return sorted(target.iterdir()), Step(Student.from_pretrained(target, cell))
 
 
-FORMATS: dict[str, Callable[[Student, Path], tuple[list[Path], StepFunction]]] = {
+FORMATS: dict[str, Writer] = {
     "onnx": _onnx,
     "torch": _torch,
     "safetensors": _safetensors,

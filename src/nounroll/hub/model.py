@@ -1,0 +1,153 @@
+"""A student as a model of transformers, whose cache is its memory: the same size after any number of tokens."""
+
+from typing import Any, no_type_check
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from transformers import AutoConfig, AutoModelForCausalLM, Cache, GenerationMixin, PreTrainedConfig, PreTrainedModel
+from transformers.cache_utils import LinearAttentionLayer
+from transformers.modeling_outputs import CausalLMOutputWithPast
+
+from nounroll.batch import Categorical
+from nounroll.cells.base import CellSettings
+from nounroll.nn.rotary import Rotary
+from nounroll.student import Student, space_from_json
+
+
+@no_type_check  # transformers hands its constructor names that its signature has not
+class NounrollConfig(PreTrainedConfig):
+    """What ``Student.save_pretrained`` writes in its config.json, and what transformers wants to know besides.
+
+    Args:
+        inputs, targets: the two spaces, both categorical; no target is outside the inputs.
+        readout_width: hidden width of the readout.
+        cell: the values of a ``CellSettings``.
+    """
+
+    model_type = "nounroll"
+
+    inputs: dict[str, Any] | None = None
+    targets: dict[str, Any] | None = None
+    readout_width: int = 256
+    cell: dict[str, Any] | None = None
+    vocab_size: int = 0
+    use_cache: bool = True
+
+
+class MemoryLayer(LinearAttentionLayer):
+    """The memory of each row, (B, K, d). Beam search reorders the rows."""
+
+    def update_recurrent_state(self, recurrent_states: Tensor, state_idx: int = 0, **kwargs: Any) -> Tensor:
+        self.device, self.has_previous_state[state_idx] = recurrent_states.device, True
+        return super().update_recurrent_state(recurrent_states, state_idx, **kwargs)
+
+
+class NounrollForCausalLM(PreTrainedModel, GenerationMixin):
+    """A student that transformers can generate with.
+
+    Padding is where ``attention_mask`` is 0, and the token ``config.pad_token_id``, which is no symbol: the memory
+    stays as it is there.
+    """
+
+    config_class = NounrollConfig  # type: ignore[assignment]
+    base_model_prefix = "student"
+    main_input_name = "input_ids"
+    _is_stateful = True  # a memory cannot be rolled back
+
+    def __init__(self, config: NounrollConfig) -> None:
+        super().__init__(config)
+        assert config.inputs is not None
+        assert config.targets is not None
+        inputs, targets = space_from_json(config.inputs), space_from_json(config.targets)
+        self.student = Student(inputs, targets, CellSettings(**config.cell or {}), readout_width=config.readout_width)
+        self.post_init()
+
+    def forward(
+        self,
+        input_ids: Int[Tensor, "B T"],
+        attention_mask: Int[Tensor, "B past_and_T"] | Bool[Tensor, "B past_and_T"] | None = None,
+        cache: Cache | None = None,
+        use_cache: bool | None = None,
+        labels: Int[Tensor, "B T"] | None = None,
+        logits_to_keep: int = 0,
+        return_dict: bool | None = None,
+    ) -> Any:
+        """Read tokens.
+
+        Args:
+            input_ids: tokens.
+            attention_mask: 0 where a token is padding; of these and, before them, of all that were read already.
+            cache: holds the memories to go on from; the empty memory when left out. It is changed in place.
+            use_cache: return a cache; by default unless the model is being trained.
+            labels: the tokens themselves, -100 where none is scored; each is predicted from those before it.
+            logits_to_keep: of the last tokens only; 0 keeps all.
+            return_dict: False returns a tuple.
+
+        Returns:
+            loss (with labels), logits (B, T, V) of the token after each, and cache.
+
+        Raises:
+            ValueError: a token is outside the inputs.
+        """
+        memories = self._memories(input_ids, attention_mask, cache)
+        logits = self.student.readout(memories[:, -logits_to_keep:] if logits_to_keep else memories)
+        loss = None
+        if labels is not None:
+            loss = self.loss_function(logits=logits, labels=labels, vocab_size=self.config.vocab_size)
+        keep = self.config.use_cache and not self.training if use_cache is None else use_cache
+        if keep:
+            cache = cache or Cache(layers=[MemoryLayer()])
+            cache.update_recurrent_state(memories[:, -1], 0)
+        output = CausalLMOutputWithPast(loss=loss, logits=logits, cache=cache if keep else None)  # type: ignore
+        return output if return_dict in (None, True) else output.to_tuple()
+
+    def _memories(
+        self, tokens: Int[Tensor, "B T"], mask: Tensor | None, cache: Cache | None
+    ) -> Float[Tensor, "B T K d"]:
+        """The memory after each token."""
+        memory = None if cache is None else cache.get_recurrent_state(0)
+        padding = tokens == self.config.pad_token_id
+        if mask is not None:
+            padding = padding | (mask[:, -tokens.shape[1] :] == 0)
+        tokens = tokens.long().masked_fill(padding, 0)
+        self.student.inputs.check("input_ids", tokens)
+        if not padding.any():
+            return self.student.rollout(tokens, memory)[:, 1:]
+        memory = self.student.initial_memory(len(tokens)) if memory is None else memory
+        memories = []
+        for t in range(tokens.shape[1]):
+            memory = torch.where(padding[:, t, None, None], memory, self.student.step(tokens[:, t], memory))
+            memories.append(memory)
+        return torch.stack(memories, dim=1)
+
+    def _init_weights(self, module: torch.nn.Module) -> None:
+        """Only what no file holds."""
+        if isinstance(module, Rotary):
+            module.rate.copy_(Rotary(2 * len(module.rate)).rate)
+
+    @classmethod
+    def _supports_default_dynamic_cache(cls) -> bool:
+        return False  # forward makes its own
+
+
+def config_of(student: Student, *, first: int | None = None) -> NounrollConfig:
+    """The configuration of a student as a model of transformers.
+
+    Args:
+        student: whose targets can be its inputs.
+        first: the token that generation starts from when it is given none.
+
+    Raises:
+        ValueError: inputs or targets are vectors, a target is no input, or the cell is the user's own.
+    """
+    inputs, targets = student.inputs, student.targets
+    if not (isinstance(inputs, Categorical) and isinstance(targets, Categorical) and targets.n <= inputs.n):
+        raise ValueError(f"targets are {targets}, inputs {inputs}; transformers needs symbols, each target an input")
+    special = {"bos_token_id": first, "eos_token_id": None, "pad_token_id": inputs.n, "tie_word_embeddings": False}
+    names = {"architectures": [NounrollForCausalLM.__name__], "vocab_size": targets.n}
+    return NounrollConfig(**student.to_config(), **special, **names)
+
+
+AutoConfig.register(NounrollConfig.model_type, NounrollConfig)
+AutoModelForCausalLM.register(NounrollConfig, NounrollForCausalLM)

@@ -1,0 +1,48 @@
+"""Upload a folder to the Hugging Face Hub."""
+
+from pathlib import Path
+
+from huggingface_hub import HfApi
+from huggingface_hub.errors import HfHubHTTPError, HTTPError  # type: ignore  # the latter of the package that it uses
+
+from nounroll.hub.folder import FILES
+from nounroll.student import CONFIG, WEIGHTS
+
+
+def push_to_hub(folder: str | Path, repo_id: str, *, private: bool | None = None, token: str | None = None) -> str:
+    """Upload what ``nounroll.hub.save_pretrained`` or ``Student.save_pretrained`` wrote, in one commit.
+
+    Nothing else in the folder is uploaded. Files of the same names on the Hub are replaced or removed, others stay.
+
+    Args:
+        folder: where it is.
+        repo_id: OWNER/NAME; made where there is none.
+        private: of a repository that is made now; the owner's default when None.
+        token: the one of ``hf auth login`` when None.
+
+    Returns:
+        Its address.
+
+    Raises:
+        ValueError: the folder holds no student, the name is none, or the Hub refused (a token that may not write, say).
+        OSError: the Hub could not be reached, or failed.
+    """
+    folder = Path(folder)
+    if not (folder / CONFIG).is_file() or not (folder / WEIGHTS).is_file():
+        raise ValueError(f"{folder} holds no student; it needs {CONFIG} and {WEIGHTS}")
+    api = HfApi(token=token)
+    try:
+        address = api.create_repo(repo_id, private=private, exist_ok=True)
+        api.upload_folder(
+            repo_id=address.repo_id,
+            folder_path=folder,
+            commit_message="Upload a student of nounroll",
+            allow_patterns=list(FILES),
+            delete_patterns=list(FILES),
+        )
+    except (HTTPError, ConnectionError) as error:
+        said = f"{repo_id} was not pushed: {' '.join(str(error).split())}"
+        if isinstance(error, HfHubHTTPError) and error.response.status_code < 500:
+            raise ValueError(said) from error
+        raise OSError(said) from error
+    return str(address)
