@@ -22,15 +22,6 @@ def student(cell: str = "mlp", inputs: Space = SYMBOLS, targets: Space = SYMBOLS
     return make_student(cell, inputs, targets, dtype=torch.float32)
 
 
-@pytest.fixture(scope="module")
-def bytes_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    pytest.importorskip("onnxscript")
-    folder = tmp_path_factory.mktemp("onnx")
-    result = export(student(inputs=Categorical(256), targets=Categorical(256)), "onnx", folder)
-    assert result["difference"] <= 1e-3
-    return folder
-
-
 def test_onnx_has_standard_operators_and_any_number_of_rows(bytes_folder: Path) -> None:
     import numpy as np
     import onnx

@@ -1,7 +1,10 @@
 """Write a student for other programs, and check what was written against it."""
 
 import json
-from collections.abc import Callable
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -76,13 +79,14 @@ def _onnx(student: Student, folder: Path) -> tuple[list[Path], StepFunction]:
     import onnxruntime
 
     path = folder / "step.onnx"
-    program = torch.onnx.export(
-        _traced(student),
-        input_names=["inputs", "memory"],
-        output_names=["next_memory", "logits"],
-        dynamo=True,
-        verbose=False,
-    )
+    with _quiet():
+        program = torch.onnx.export(
+            _traced(student),
+            input_names=["inputs", "memory"],
+            output_names=["next_memory", "logits"],
+            dynamo=True,
+            verbose=False,
+        )
     assert program is not None
     program.save(path, external_data=False)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
@@ -92,6 +96,19 @@ def _onnx(student: Student, folder: Path) -> tuple[list[Path], StepFunction]:
         return torch.from_numpy(after), torch.from_numpy(logits)
 
     return [path], step
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The translation warns of packages that it could use for operators that no cell has."""
+    logger = logging.getLogger("torch.onnx")
+    former = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            yield
+    finally:
+        logger.setLevel(former)
 
 
 def _torch(student: Student, folder: Path) -> tuple[list[Path], StepFunction]:
