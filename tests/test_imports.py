@@ -13,7 +13,7 @@ import nounroll
 
 # A layer is one line; its members do not import one another. The top-level __init__ sees everything.
 ORDER = (
-    ("batch", "machine", "ranges", "seeding"),
+    ("batch", "machine", "processes", "ranges", "seeding"),
     ("checkpoint",),
     ("data",),
     ("nn",),
@@ -32,7 +32,7 @@ ORDER = (
     ("export", "hub", "serve"),
     ("recipe",),
     ("run",),
-    ("comparison", "sweep", "verify", "bench"),
+    ("comparison", "sweep", "verify", "bench", "sizing"),
     ("cli",),
     ("__init__",),
 )

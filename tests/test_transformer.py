@@ -1,6 +1,7 @@
 """The Transformer baseline: no future leaks into it, its loss equals a naive twin's, and its files are whole."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,22 +18,25 @@ from helpers import (
     tiny_recipe,
 )
 from nounroll.batch import Batch, Real, Space
+from nounroll.generation import Sampling
 from nounroll.methods import TransformerMethod
+from nounroll.nn.rotary import Rotary
 from nounroll.objectives.readout import negative_log_likelihood
 from nounroll.rollout.evaluate import evaluate
 from nounroll.run import fit, open_student, train
 from nounroll.seeding import generator
 from nounroll.teacher import TeacherSettings
+from nounroll.teacher.causal import Read
 from nounroll.transformer import CausalTransformer
 from own_parts import Echo, OwnCell
 
 B, T = 3, 7
 
 
-def make(inputs: Space = SYMBOLS, targets: Space = SYMBOLS) -> CausalTransformer:
+def make(inputs: Space = SYMBOLS, targets: Space = SYMBOLS, **settings: Any) -> CausalTransformer:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return CausalTransformer(inputs, targets, TeacherSettings(width=16, layers=2, heads=2)).double()
+        return CausalTransformer(inputs, targets, TeacherSettings(width=16, layers=2, heads=2, **settings)).double()
 
 
 def affected(model: CausalTransformer, inputs: Tensor) -> Tensor:
@@ -124,3 +128,53 @@ def test_damaged_files_are_refused_in_one_line(tmp_path: Path) -> None:
 def test_it_takes_no_cell() -> None:
     with pytest.raises(ValueError, match=r"^cell is a OwnCell; the method transformer has no cell$"):
         fit(Echo(), method="transformer", cell=OwnCell(5), length=4, steps=1)
+
+
+# --- with a cache -------------------------------------------------------------------------------------
+
+
+def in_parts(model: CausalTransformer, inputs: Tensor, *sizes: int) -> Tensor:
+    """What it says of every y_t, read in parts of these sizes."""
+    read = Read(model.settings.layers)
+    return torch.cat([model.extend(part, read) for part in inputs.split(list(sizes), dim=1)], dim=1)
+
+
+@pytest.mark.parametrize("space", [SYMBOLS, Real(2)], ids=str)
+@pytest.mark.parametrize("shift", [True, False])
+@pytest.mark.parametrize("sizes", [(T,), (1,) * T, (3, 1, 2, 1)])
+@torch.no_grad()
+def test_with_a_cache_it_says_the_same(space: Space, shift: bool, sizes: tuple[int, ...]) -> None:
+    model, inputs = make(space, token_shift=shift), draw_values(space, B, T)
+    torch.testing.assert_close(in_parts(model, inputs, *sizes), model.predict(inputs), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("fault", ["places", "shift", "mask"])
+@torch.no_grad()
+def test_control_a_wrong_cache_is_caught(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, inputs = make(), draw_values(SYMBOLS, B, T)
+    if fault == "places":
+        rotate = Rotary.forward
+        monkeypatch.setattr(Rotary, "forward", lambda self, x, start=0: rotate(self, x, 0))
+    elif fault == "shift":
+        monkeypatch.setattr(Read, "last", property(lambda self: None, lambda self, value: None), raising=False)
+    else:
+        monkeypatch.setattr(Tensor, "tril", lambda self, diagonal=0: self)
+    assert (in_parts(model, inputs, 3, 4)[:, -4:] - model.predict(inputs)[:, -4:]).abs().max() > 1e-3
+
+
+@torch.no_grad()
+def test_it_writes_what_it_would_write_without_a_cache() -> None:
+    model, prompt = make(), draw_values(SYMBOLS, B, T)
+    written = model.generate(prompt, 9, generator=generator(0, "test"))
+    draws, whole = generator(0, "test"), prompt
+    for _ in range(9):
+        drawn = Sampling().draw(model.targets, model.predict(whole)[:, -1], draws)
+        whole = torch.cat([whole, drawn[:, None]], dim=1)
+    assert torch.equal(written, whole[:, T:])
+
+
+def test_what_a_cache_cannot_do() -> None:
+    with pytest.raises(ValueError, match=r"teacher\.reader is True"):
+        make(reader=True).extend(draw_values(SYMBOLS, B, T), Read(2))
+    with pytest.raises(ValueError, match="steps is 0"):
+        make().generate(draw_values(SYMBOLS, B, T), 0)

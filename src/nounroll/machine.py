@@ -6,6 +6,13 @@ from pathlib import Path
 _CGROUP = Path("/sys/fs/cgroup/memory.max")  # of the container that this process is in
 
 
+def launched() -> tuple[int, int]:
+    """Rank of this process and number of processes, as ``torchrun`` set them; (0, 1) without it."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return 0, 1
+    return int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+
+
 def total_memory() -> int:
     """Bytes of main memory that this process can ever get: the machine's, or its container's if that is less."""
     total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

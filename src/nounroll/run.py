@@ -27,6 +27,7 @@ from nounroll import checkpoint, data
 from nounroll.batch import Batch
 from nounroll.cells.base import check_cell
 from nounroll.data.task import SequenceTask, draw
+from nounroll.machine import launched
 from nounroll.methods import BPTT, DMT, SMT, TRANSFORMER, TransformerMethod, parse_chain
 from nounroll.methods.base import Method
 from nounroll.methods.cost import COSTS
@@ -176,7 +177,7 @@ def train(
         recipe: all settings.
         task: in place of the recipe's, for a task that is the user's own object.
         cell: in place of the recipe's, for the user's own module.
-        folder: where the run is kept; None keeps nothing.
+        folder: where the run is kept; None keeps nothing. Of several processes (``torchrun``) the first keeps it.
         resume: go on from the newest checkpoint in ``folder``; from the start when it died before the first.
         progress: show a bar on stderr.
         stop: asked after each step; True ends the run with a checkpoint.
@@ -185,6 +186,8 @@ def train(
         ValueError: the data, the cell or the folder is not usable.
         TrainingError: the losses stopped being finite.
     """
+    if launched()[0]:
+        folder = None  # the first process writes for all
     task = task or data.build(recipe.task.kind, recipe.task.options)
     chain = parse_chain(recipe.method)
     seed = recipe.training.seed

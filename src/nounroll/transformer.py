@@ -5,13 +5,16 @@ p(y_t | x_0 .. x_t) = W state_{t+1},   states by the encoder of a causal teacher
 
 from pathlib import Path
 
+import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from nounroll.batch import Space
+from nounroll.generation import Sampling
+from nounroll.ranges import at_least
 from nounroll.student import load_model, read_model, space_from_json, space_to_json, write_model
 from nounroll.teacher import TeacherSettings
-from nounroll.teacher.causal import CausalEncoder
+from nounroll.teacher.causal import CausalEncoder, Read
 
 
 class CausalTransformer(nn.Module):
@@ -34,6 +37,40 @@ class CausalTransformer(nn.Module):
     def predict(self, inputs: Shaped[Tensor, "B T *x"]) -> Float[Tensor, "B T V"]:
         """Logits of y_t (Categorical), or its mean and log scale (Real), for every t."""
         return self.out(self.encoder(inputs, None)[:, 1:])
+
+    def extend(self, inputs: Shaped[Tensor, "B T *x"], read: Read) -> Float[Tensor, "B T V"]:
+        """``predict`` for the inputs that follow those in ``read``, to which they are added.
+
+        ``Read(model.settings.layers)`` has read nothing. Raises ValueError for a model with a reader.
+        """
+        return self.out(self.encoder.extend(inputs, read))
+
+    @torch.no_grad()
+    def generate(
+        self,
+        prompt: Shaped[Tensor, "B P *x"],
+        steps: int,
+        sampling: Sampling | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Shaped[Tensor, "B steps *y"]:
+        """Continue a prompt with a cache of keys and values: the work for an element grows with all before it.
+
+        Args:
+            prompt: the first inputs, P >= 1.
+            steps: how many elements to draw, at least 1.
+            sampling: how they are drawn.
+            generator: source of the draws.
+
+        Raises:
+            ValueError: the prompt is outside the space, or ``steps`` is out of range.
+        """
+        at_least("steps", steps, 1)
+        self.inputs.check("prompt", prompt)
+        read, drawn = Read(self.settings.layers), [prompt]
+        for _ in range(steps):
+            outputs = self.extend(drawn[-1], read)[:, -1]
+            drawn.append((sampling or Sampling()).draw(self.targets, outputs, generator)[:, None])
+        return torch.cat(drawn[1:], dim=1)
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write ``model.safetensors``, ``config.json`` and their ``manifest.json`` into ``folder``."""

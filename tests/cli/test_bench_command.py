@@ -1,30 +1,45 @@
 """``nounroll bench``: every contender is timed, ratios are those of the rates, and mistakes are one line."""
 
 import json
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+import torch
 
 from commands import Command, one_line
-from nounroll import bench
+from helpers import make_batch, make_student, make_teacher
+from nounroll.bench import memory, scaling
+from nounroll.bench.generation import overtaken
+from nounroll.bench.training import SequentialDMT, training
 from nounroll.cells.gru import GRUCell
+from nounroll.data.text import Text
+from nounroll.objectives.dynamics import dynamics
+from nounroll.seeding import generator
+
+SMALL = ("--cells", "gru", "--length", "8", "--batch", "2", "--rounds", "1", "--contexts", "4,8")
 
 
-def test_rates_ratios_and_a_table(nounroll: Command) -> None:
-    ended = nounroll("bench", "--cells", "gru", "--length", "8", "--batch", "2", "--rounds", "1", "--json")
+def test_rates_ratios_and_a_picture(nounroll: Command, folder: Path) -> None:
+    ended = nounroll("bench", *SMALL, "--figure", "speed.png", "--json")
     assert ended.status == 0, ended
     result = json.loads(ended.out)
-    training = {row["name"]: row for row in result["training"]}
-    assert training.keys() == {"smt windowed, gru", "smt, gru", "bptt stepped, gru", "dmt, gru", "bptt fused, gru"}
-    generation = {row["name"]: row for row in result["generation"]}
-    assert generation.keys() == {"transformer without cache, 8 read", "student, gru"}
-    for rows in (training, generation):
-        for row in rows.values():
+    rows = {row["name"]: row for row in result["training"]}
+    kinds = {"smt windowed", "smt", "dmt sequential", "dmt", "bptt stepped", "bptt fused"}
+    assert rows.keys() == {f"{kind}, gru" for kind in kinds} | {"trunk of width 256"}
+    written = {row["name"]: row for row in result["generation"]}
+    kinds = {f"{kind}, {context} read" for kind in ("transformer", "student gru") for context in (4, 8)}
+    assert written.keys() == kinds | {"transformer without cache, 4 read"}
+    for table in (rows, written):
+        for row in table.values():
             assert row["per_second"] > 0
-            assert row["ratio"] == pytest.approx(row["per_second"] / rows[row["baseline"]]["per_second"])
+            assert row["ratio"] == pytest.approx(row["per_second"] / table[row["baseline"]]["per_second"])
             assert row["milliseconds"]["median"] <= row["milliseconds"]["p99"]
-    for row in training.values():
+    for row in rows.values():
         assert 0 < row["flops_per_second"] == pytest.approx(row["share_of_matmul"] * result["matmul"])
-    assert result["peak_memory"] > 50 * 2**20
+    assert rows["dmt, gru"]["baseline"] == "dmt sequential, gru"
+    assert result["overtaken"]["gru"] in (None, 4, 8)
+    assert (folder / "speed.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize(
@@ -33,6 +48,10 @@ def test_rates_ratios_and_a_table(nounroll: Command) -> None:
         (["--cells", "rnn"], "--cells has 'rnn'; it must be of mlp, "),
         (["--length", "0"], "--length is 0; it must be at least 1"),
         (["--rounds", "0"], "--rounds is 0; it must be at least 1"),
+        (["--contexts", "8,0"], "--contexts is 0; it must be at least 1"),
+        (["--contexts", "many"], "--contexts is 'many'; it must be whole numbers with commas between them"),
+        (["--scaling", "0"], "--scaling is 0; it must be at least 1"),
+        (["--figure", "speed.txt"], "--figure is 'speed.txt'; it must end in .png, "),
     ],
 )
 def test_mistakes(nounroll: Command, words: list[str], said: str) -> None:
@@ -40,7 +59,7 @@ def test_mistakes(nounroll: Command, words: list[str], said: str) -> None:
 
 
 def test_the_stepped_baseline_takes_steps_and_the_fused_one_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    contenders = bench._training(["gru"], 8, 2)
+    contenders = training(Text(), ["gru"], 8, 2)
 
     def refuse(*given: object) -> None:
         raise AssertionError("fused")
@@ -49,3 +68,65 @@ def test_the_stepped_baseline_takes_steps_and_the_fused_one_does_not(monkeypatch
     assert contenders["bptt stepped, gru"].run(0)[0] > 0
     with pytest.raises(AssertionError, match="fused"):
         contenders["bptt fused, gru"].run(0)
+
+
+@pytest.mark.parametrize(
+    ("ratios", "context"), [([0.5, 0.9, 1.1], 30), ([1.1, 0.9, 1.2], 30), ([2, 2, 2], 10), ([2, 2, 0.5], None)]
+)
+def test_overtaken(ratios: list[float], context: int | None) -> None:
+    rows = [{"name": "student mlp, 1 read", "context": 10 * (i + 1), "ratio": r} for i, r in enumerate(ratios)]
+    assert overtaken([*reversed(rows), {"name": "transformer, 1 read"}], ["mlp"]) == {"mlp": context}
+
+
+def test_the_papers_dmt_by_hand() -> None:
+    student, batch = make_student(), make_batch(3, 5)
+    teacher = make_teacher(student, kind="window")
+    losses = SequentialDMT(student, teacher)(batch, generator(0, "test"), 0.5)
+    own, labels = student.stepped_rollout(batch.inputs), teacher.memories(batch.inputs)
+    assert float(losses["dynamics"]) == pytest.approx(float(dynamics(own[:, 1:], labels[:, 1:]).mean()))
+    losses["loss"].backward()
+    assert student.empty_memory.grad is not None  # of the first step
+    assert all(p.grad is None for p in teacher.parameters())
+
+
+def test_exponents() -> None:
+    assert scaling.exponent([1, 2, 4], [3.0, 12.0, 48.0]) == pytest.approx(2)
+    assert scaling.exponent([1, 2], [0.0, 1.0]) is None
+    assert scaling.exponent([1], [1.0]) is None
+
+
+def test_peak_memory_counts_what_a_step_takes(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    peak, steps = [1000], []
+
+    def stepper(method: object, task: object, length: int, batch: int) -> Callable[[int], None]:
+        def step(index: int) -> None:
+            steps.append(length)
+            peak[0] += 10 * length
+
+        return step
+
+    monkeypatch.setattr(memory, "stepper", stepper)
+    monkeypatch.setattr(memory, "_peak", lambda: peak[0])
+    monkeypatch.setattr(torch, "set_num_threads", lambda count: None)
+    memory.main("smt", "mlp", 300, 1)
+    assert steps == [16, 300]
+    assert capsys.readouterr().out == "3000\n"
+
+
+def test_a_process_that_fails_is_told_of() -> None:
+    with pytest.raises(RuntimeError, match="peak memory of no such, mlp at T = 4 was not measured: "):
+        memory.peak_memory("no such", "mlp", 4, 1)
+
+
+@pytest.mark.nightly
+def test_curves(nounroll: Command) -> None:
+    ended = nounroll("bench", *SMALL, "--scaling", "64,512", "--figure", "speed.png", "--json")
+    rows = json.loads(ended.out)["scaling"]
+    assert {(row["measure"], row["axis"]) for row in rows} == {
+        *(("seconds", axis) for axis in scaling.AXES),
+        ("bytes", "length"),
+    }
+    time = next(row for row in rows if (row["measure"], row["method"], row["axis"]) == ("seconds", "smt", "length"))
+    assert 0 < time["found"][0] < time["found"][1]
+    memories = [row for row in rows if row["measure"] == "bytes"]
+    assert all(row["found"][0] < row["found"][1] for row in memories)

@@ -1,12 +1,24 @@
 """``nounroll bench``"""
 
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from nounroll.cli.terminal import note
 
-def bench(*, cells: str = "mlp,gru", length: int = 128, batch: int = 16, rounds: int = 3) -> dict[str, Any]:
+
+def bench(
+    *,
+    cells: str = "mlp,gru",
+    length: int = 128,
+    batch: int = 16,
+    rounds: int = 3,
+    contexts: str = "128,1024,4096",
+    scaling: str | None = None,
+    figure: Path | None = None,
+) -> dict[str, Any]:
     """Measure how fast this machine trains and generates, each beside a baseline.
 
     One thread, bytes as symbols, the default sizes of cell and teacher. Contenders take turns in one process, so that a
@@ -14,13 +26,27 @@ def bench(*, cells: str = "mlp,gru", length: int = 128, batch: int = 16, rounds:
 
     Args:
         cells: with commas between them; mlp,gru when left out.
-        length: T, in time steps.
-        batch: B, sequences.
+        length: T in training, in time steps.
+        batch: B in training, in sequences.
         rounds: of each contender, after one to warm up.
+        contexts: tokens read before those that are timed, with commas between them; 128,1024,4096 when left out.
+        scaling: T with commas between them, such as 64,256,1024,4096: also measure how a step of the first cell grows
+            with T, memory, width and batch, and its peak memory, each in a process of its own.
+        figure: PNG, SVG or PDF file to draw it to.
     """
     from nounroll.bench import measure
+    from nounroll.cli.compare import numbers, words
+    from nounroll.report.curves import check_path
+    from nounroll.report.speed import draw_speed
 
-    return measure([name.strip() for name in cells.split(",")], length, batch, rounds)
+    if figure is not None:
+        check_path("--figure", figure)
+    lengths = numbers("--scaling", scaling, int) if scaling else None
+    result = measure(words(cells), length, batch, rounds, numbers("--contexts", contexts, int), lengths)
+    if figure is not None:
+        draw_speed(figure, result)
+        note(f"wrote {figure}")
+    return result
 
 
 def show(result: dict[str, Any], console: Console) -> None:
@@ -37,7 +63,24 @@ def show(result: dict[str, Any], console: Console) -> None:
         times = (f"{row['milliseconds'][name]:.2f}" for name in ("median", "p99"))
         table.add_row(row["name"], f"{row['per_second']:,.0f}", *times, row["baseline"], _ratio(row))
     console.print(table)
-    console.print(f"peak memory of the process: {result['peak_memory'] / 2**20:,.0f} MiB")
+    for cell, context in result["overtaken"].items():
+        since = "at no measured context" if context is None else f"from {context} tokens on"
+        console.print(f"{cell} writes faster than the Transformer with its cache {since}")
+    if "scaling" in result:
+        console.print(scaling_table(result["scaling"]))
+
+
+def scaling_table(rows: list[dict[str, Any]]) -> Table:
+    """Curves as a table, seconds and MiB."""
+    table = Table("a training step", "against", "values", "found", "exponent")
+    for row in rows:
+        if row["measure"] == "seconds":
+            found = [f"{value:.3g} s" for value in row["found"]]
+        else:
+            found = [f"{value / 2**20:,.0f} MiB" for value in row["found"]]
+        exponent = "-" if row["exponent"] is None else f"{row['exponent']:.2f}"
+        table.add_row(row["method"], row["axis"], ", ".join(map(str, row["values"])), ", ".join(found), exponent)
+    return table
 
 
 def _ratio(row: dict[str, Any]) -> str:

@@ -63,11 +63,11 @@ def compare(
     comparison = compare_recipe(
         settings,
         data.build(settings.task.kind, settings.task.options),
-        methods=_words(methods),
-        cells=_words(cells),
+        methods=words(methods),
+        cells=words(cells),
         seeds=seeds,
-        learning_rates=_numbers("--learning-rates", learning_rates, float) if learning_rates else None,
-        lengths=_numbers("--lengths", lengths, int) if lengths else (),
+        learning_rates=numbers("--learning-rates", learning_rates, float) if learning_rates else None,
+        lengths=numbers("--lengths", lengths, int) if lengths else (),
         progress=True,
     )
     if figure is not None:
@@ -82,13 +82,13 @@ def show(result: dict[str, Any], console: Console) -> None:
     console.print(Comparison([Row(**row) for row in result["rows"]]).table())
 
 
-def _words(text: str) -> list[str]:
+def words(text: str) -> list[str]:
     return [word.strip() for word in text.split(",") if word.strip()]
 
 
-def _numbers(name: str, text: str, kind: type[int] | type[float]) -> list[Any]:
+def numbers(name: str, text: str, kind: type[int] | type[float]) -> list[Any]:
     try:
-        return [kind(word) for word in _words(text)]
+        return [kind(word) for word in words(text)]
     except ValueError:
         wanted = "whole numbers" if kind is int else "numbers"
         raise ValueError(f"{name} is {text!r}; it must be {wanted} with commas between them") from None

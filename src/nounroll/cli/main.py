@@ -19,6 +19,7 @@ from jsonargparse import ArgumentParser
 from rich.console import Console
 
 from nounroll.cli.terminal import printable
+from nounroll.machine import launched
 
 COMMANDS = (
     *("quickstart", "train", "resume", "evaluate", "generate"),
@@ -78,7 +79,9 @@ def _run(module: Any, name: str, words: list[str]) -> int:
     parsed = _parser(command).parse_args(words).as_dict()
     as_json = parsed.pop("json")
     result = command(**{key: tuple(value) if isinstance(value, list) else value for key, value in parsed.items()})
-    if as_json:
+    if launched()[0]:
+        pass  # the first of several processes speaks for all
+    elif as_json:
         print(json.dumps(result))
     else:
         module.show(result, Console(width=None if sys.stdout.isatty() else 160, highlight=False))

@@ -8,17 +8,19 @@ from typing import Any
 
 from rich.table import Table
 
+from nounroll.machine import launched
 from nounroll.report.numbers import figure
 
 
 def note(text: str) -> None:
-    """One line for a person, on stderr."""
-    print(text, file=sys.stderr, flush=True)
+    """One line for a person, on stderr; of several processes the first says it."""
+    if not launched()[0]:
+        print(text, file=sys.stderr, flush=True)
 
 
 def watched() -> bool:
     """Whether a person looks at stderr: progress bars are for them alone."""
-    return sys.stderr.isatty()
+    return sys.stderr.isatty() and not launched()[0]
 
 
 def printable(text: str) -> str:

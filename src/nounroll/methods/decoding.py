@@ -6,6 +6,7 @@ from torch import Tensor
 
 from nounroll.batch import Batch, Space
 from nounroll.objectives.readout import masked_mean, negative_log_likelihood
+from nounroll.processes import own_rows, rows_at
 from nounroll.rollout.windows import at_times
 from nounroll.teacher.decoder import Decoder
 
@@ -37,8 +38,13 @@ def decoding(
         generator: source of the draws.
     """
     horizon, length = min(horizon, batch.length), batch.length
-    picks = torch.multinomial(_informative(batch.mask, horizon, times).cpu(), count, True, generator=generator)
-    picks = picks.to(times.device)
+    weights = _informative(batch.mask, horizon, times)
+    picks = own_rows(
+        len(weights),
+        lambda n: torch.multinomial(
+            rows_at(weights, torch.arange(n, device=weights.device)).cpu(), count, True, generator=generator
+        ),
+    ).to(times.device)
     memory = at_times(memories, picks).flatten(0, 1)
     span = at_times(times, picks)[..., None] + torch.arange(horizon, device=times.device)
     inside, span = (span < length).flatten(0, 1), span.clamp(max=length - 1).flatten(1)

@@ -13,6 +13,7 @@ from nounroll.methods.decoding import decoding
 from nounroll.methods.noise import add_noise
 from nounroll.objectives.dynamics import dynamics
 from nounroll.objectives.readout import masked_mean, negative_log_likelihood
+from nounroll.processes import mean, own_rows, variance
 from nounroll.ranges import at_least, more_than, within
 from nounroll.rollout.parallel import Solver, parallel_rollout
 from nounroll.rollout.windows import at_times, cut, random_windows, unroll_windows
@@ -128,9 +129,9 @@ class DMT(Method):
                 led = lost | self._mixed(len(start), generator, progress, lost)
                 start = torch.where(led[:, None, None], expert, start)
                 figures |= {
-                    "drift": dynamics(own[:, 1:], labels[:, 1:]).mean(),
+                    "drift": mean(dynamics(own[:, 1:], labels[:, 1:]).mean()),
                     "ahead": masked_mean(behind, mask).clamp(0, 1),
-                    "lost": lost.float().mean(),
+                    "lost": mean(lost.float().mean()),
                 }
         predicted = unroll_windows(student, x, add_noise(start[:, None], s.noise, generator)[:, 0])
         losses = {"readout": masked_mean(self._surprise(predicted, y), mask)}
@@ -139,7 +140,7 @@ class DMT(Method):
             losses["decoding"] = self._decoding(batch, starts, predicted, generator)
             total = total + (s.decoding or 0.0) * losses["decoding"]
         if label is not None:
-            losses["dynamics"] = dynamics(predicted, label).mean()
+            losses["dynamics"] = mean(dynamics(predicted, label).mean())
             pull = (figures["ahead"] if s.only_ahead else 1.0) * (s.dynamics or 0.0)
             total = total + pull * losses["dynamics"]
         return {"loss": total, **losses, **figures}
@@ -193,8 +194,7 @@ class DMT(Method):
         """Windows from whose start the student can learn nothing. See ``DMTSettings.lost``."""
         if self.settings.lost is None:
             return torch.zeros(len(start), dtype=torch.bool, device=start.device)
-        variance = expert.var(dim=0).mean() if len(expert) > 1 else expert.new_ones(())
-        far = dynamics(start, expert) > self.settings.lost * variance
+        far = dynamics(start, expert) > self.settings.lost * variance(expert)
         worse = torch.where(mask, behind, 0.0).sum(1) / mask.sum(1).clamp(min=1) > _CLEARLY_WORSE
         return far & (worse | ~mask.any(1))
 
@@ -206,4 +206,4 @@ class DMT(Method):
         share = self.settings.mixing * max(0.0, 1 - 2 * progress)
         if share <= 0:
             return torch.zeros_like(like)
-        return (torch.rand(count, generator=generator) < share).to(like.device)
+        return (own_rows(count, lambda n: torch.rand(n, generator=generator)) < share).to(like.device)

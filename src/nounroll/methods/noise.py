@@ -5,6 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from nounroll.nn.norm import rms_normalise
+from nounroll.processes import own_rows
 
 
 def add_noise(
@@ -16,7 +17,8 @@ def add_noise(
     """
     if not largest:
         return memories
-    size = largest * torch.rand(*memories.shape[:2], 1, 1, generator=generator)
-    noise = (size * torch.randn(memories.shape, generator=generator)).to(memories)
+    rows, *shape = memories.shape
+    size = largest * own_rows(rows, lambda n: torch.rand(n, shape[0], 1, 1, generator=generator))
+    noise = (size * own_rows(rows, lambda n: torch.randn(n, *shape, generator=generator))).to(memories)
     scale = memories.detach().square().mean(-1, keepdim=True).sqrt()
     return scale * rms_normalise(memories + scale * noise)

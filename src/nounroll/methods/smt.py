@@ -13,6 +13,7 @@ from nounroll.methods.noise import add_noise
 from nounroll.objectives.dynamics import VARIANCE_FLOOR, dynamics, power_mean
 from nounroll.objectives.readout import masked_mean, negative_log_likelihood
 from nounroll.objectives.uniformity import uniformity
+from nounroll.processes import own_rows, some_rows
 from nounroll.ranges import at_least, more_than, within
 from nounroll.rollout.windows import at_times, cut, random_windows, unroll_windows
 from nounroll.student import Student
@@ -173,7 +174,7 @@ class SMT(Method):
             memories = self.teacher.memories(batch.inputs)
             times = torch.arange(length, device=device).expand(rows, -1)
             return times, memories[:, 1:], starts, at_times(memories, starts[..., None] + ahead)
-        drawn = torch.rand(rows, length - width + 1, generator=generator).argsort(dim=1)
+        drawn = own_rows(rows, lambda n: torch.rand(n, length - width + 1, generator=generator).argsort(dim=1))
         starts = drawn[:, : -(-few // width)].to(device)
         spans = starts[..., None] + ahead
         windows = self.teacher.memories(batch.inputs, spans.flatten(1)).unflatten(1, spans.shape[1:])
@@ -188,8 +189,7 @@ class SMT(Method):
 
     def _sample(self, memories: Float[Tensor, "B S K d"], generator: torch.Generator) -> Float[Tensor, "R K d"]:
         """Some memories of the batch, for the statistics of all."""
-        flat = memories.flatten(0, 1)
-        return flat[torch.randperm(len(flat), generator=generator)[:_SAMPLED_MEMORIES].to(flat.device)]
+        return some_rows(memories.flatten(0, 1), _SAMPLED_MEMORIES, generator)
 
     def _readout(self, memories: Float[Tensor, "N S K d"], targets: Tensor, mask: Tensor) -> Float[Tensor, ""]:
         outputs = self.student.readout(memories)

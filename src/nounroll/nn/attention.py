@@ -1,9 +1,11 @@
 """Multi-head self-attention on torch's own kernel."""
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from nounroll.nn.cache import KeyValueCache
 from nounroll.nn.rotary import Rotary
 
 
@@ -27,13 +29,28 @@ class SelfAttention(nn.Module):
         self.rotary = Rotary(width // heads) if rotary else None
 
     def forward(
-        self, x: Float[Tensor, "B T width"], visible: Bool[Tensor, "B 1 1 T"] | None = None
+        self,
+        x: Float[Tensor, "B T width"],
+        visible: Bool[Tensor, "B 1 1 T"] | None = None,
+        cache: KeyValueCache | None = None,
     ) -> Float[Tensor, "B T width"]:
-        """``visible``: the positions that may be attended to (not together with ``causal``); None is all."""
+        """Attention among the positions of ``x``, and to those of the cache.
+
+        Args:
+            x: the vectors.
+            visible: the positions that may be attended to (not together with ``causal``); None is all.
+            cache: of the positions before those of ``x``, for causal attention; those of ``x`` are added to it.
+        """
         batch, time, width = x.shape
+        before = 0 if cache is None else cache.length
         split = self.query_key_value(x).view(batch, time, 3, self.heads, width // self.heads)
         query, key, value = split.permute(2, 0, 3, 1, 4).unbind(0)
         if self.rotary is not None:
-            query, key = self.rotary(query), self.rotary(key)
-        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=visible, is_causal=self.causal)
+            query, key = self.rotary(query, before), self.rotary(key, before)
+        if cache is not None:
+            key, value = cache.append(key, value)
+        causal = self.causal and time > 1 and before == 0
+        if before and time > 1:
+            visible = torch.ones(time, before + time, dtype=torch.bool, device=x.device).tril(before)
+        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=visible, is_causal=causal)
         return self.out(mixed.transpose(1, 2).reshape(batch, time, width))

@@ -1,10 +1,13 @@
 """The pre-norm Transformer block."""
 
+from collections.abc import Sequence
+
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from nounroll.nn.attention import SelfAttention
+from nounroll.nn.cache import KeyValueCache
 
 
 class FeedForward(nn.Module):
@@ -30,9 +33,12 @@ class Block(nn.Module):
         self.feed_forward = FeedForward(width)
 
     def forward(
-        self, x: Float[Tensor, "B T width"], visible: Bool[Tensor, "B 1 1 T"] | None = None
+        self,
+        x: Float[Tensor, "B T width"],
+        visible: Bool[Tensor, "B 1 1 T"] | None = None,
+        cache: KeyValueCache | None = None,
     ) -> Float[Tensor, "B T width"]:
-        x = x + self.attention(self.attention_norm(x), visible)
+        x = x + self.attention(self.attention_norm(x), visible, cache)
         return x + self.feed_forward(self.feed_forward_norm(x))
 
 
@@ -45,8 +51,12 @@ class Transformer(nn.Module):
         self.norm = nn.LayerNorm(width)
 
     def forward(
-        self, x: Float[Tensor, "B T width"], visible: Bool[Tensor, "B 1 1 T"] | None = None
+        self,
+        x: Float[Tensor, "B T width"],
+        visible: Bool[Tensor, "B 1 1 T"] | None = None,
+        caches: Sequence[KeyValueCache] | None = None,
     ) -> Float[Tensor, "B T width"]:
-        for block in self.blocks:
-            x = block(x, visible)
+        """``visible`` and ``caches``, one for each block, are those of ``SelfAttention``."""
+        for block, cache in zip(self.blocks, caches or [None] * len(self.blocks), strict=True):
+            x = block(x, visible, cache)
         return self.norm(x)

@@ -26,7 +26,8 @@ class Rotary(nn.Module):
             self.cos, self.sin = angle.cos(), angle.sin()
         return self.cos[:length], self.sin[:length]
 
-    def forward(self, x: Float[Tensor, "B H T e"]) -> Float[Tensor, "B H T e"]:
-        cos, sin = self._table(x.shape[-2])
+    def forward(self, x: Float[Tensor, "B H T e"], start: int = 0) -> Float[Tensor, "B H T e"]:
+        """Positions ``start`` .. start + T - 1."""
+        cos, sin = (table[start:] for table in self._table(start + x.shape[-2]))
         a, b = x.chunk(2, dim=-1)
         return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1).to(x.dtype)

@@ -3,6 +3,8 @@
 from jaxtyping import Float
 from torch import Tensor
 
+from nounroll import processes
+
 VARIANCE_FLOOR = 1e-4  # keeps errors relative to the labels' variance finite when all labels are equal
 _SMALLEST = 1e-8  # keeps the gradient of a power finite at an error of 0
 
@@ -16,9 +18,11 @@ def dynamics(predicted: Float[Tensor, "*n K d"], label: Float[Tensor, "*n K d"])
 
 
 def power_mean(errors: Float[Tensor, "..."], power: float) -> Float[Tensor, ""]:
-    """(mean of e^p)^(1/p): the plain mean at p = 1, nearer to the largest error as p grows."""
+    """(mean of e^p)^(1/p) over the whole batch: the plain mean at p = 1, nearer to the largest error as p grows."""
     if power == 1:
-        return errors.mean()
+        return processes.mean(errors.mean())
     errors = errors + _SMALLEST
-    largest = errors.detach().amax()  # by which the powers are taken relative to 1: they neither vanish nor overflow
-    return largest * (errors / largest).pow(power).mean().pow(1 / power)
+    largest = processes.largest(
+        errors.amax()
+    )  # by which the powers are taken relative to 1: they neither vanish nor overflow
+    return largest * processes.mean((errors / largest).pow(power).mean()).pow(1 / power)

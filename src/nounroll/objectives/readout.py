@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
+from nounroll import processes
 from nounroll.batch import Categorical, Space
 
 _LOG_SCALE_LIMIT = 7.0  # a Gaussian's log standard deviation is held within ±7: neither 0 nor inf
@@ -35,8 +36,8 @@ def gaussian(outputs: Float[Tensor, "*n V"]) -> tuple[Float[Tensor, "*n d"], Flo
 
 
 def masked_mean(values: Float[Tensor, "*n"], mask: Bool[Tensor, "*n"]) -> Float[Tensor, ""]:
-    """Mean over True elements; 0 (with a gradient of 0) when there are none."""
-    return torch.where(mask, values, 0.0).sum() / mask.sum().clamp(min=1)
+    """Mean over True elements of the whole batch; 0 (with a gradient of 0) when there are none."""
+    return processes.total(torch.where(mask, values, 0.0).sum()) / processes.total(mask.sum()).clamp(min=1)
 
 
 def hits(space: Space, outputs: Float[Tensor, "*n V"], targets: Shaped[Tensor, "..."]) -> Float[Tensor, "*n"]:

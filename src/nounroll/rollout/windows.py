@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
+from nounroll.processes import own_rows
 from nounroll.student import Student
 
 
@@ -15,9 +16,9 @@ def random_windows(rows: int, length: int, width: int, generator: torch.Generato
     so one is left out at random. Every step, the first and the last too, is covered more often than not.
     """
     count = -(-length // width)
-    offset = torch.randint(width, (rows, 1), generator=generator)
+    offset = own_rows(rows, lambda n: torch.randint(width, (n, 1), generator=generator))
     starts = (torch.arange(count + 1) * width - offset).clamp(0, length - width)
-    left_out = torch.randint(count + 1, (rows, 1), generator=generator)
+    left_out = own_rows(rows, lambda n: torch.randint(count + 1, (n, 1), generator=generator))
     left_out = torch.where(offset == 0, count, left_out)  # nothing was pushed inside: the last one is past the end
     return starts[torch.arange(count + 1) != left_out].view(rows, count)
 

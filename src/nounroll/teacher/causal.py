@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from nounroll.batch import Space
 from nounroll.nn.block import FeedForward, Transformer
+from nounroll.nn.cache import KeyValueCache
 from nounroll.nn.embedding import InputEmbedding
 from nounroll.nn.shift import TokenShift
 from nounroll.teacher.base import TeacherSettings
@@ -38,6 +39,19 @@ class Reader(nn.Module):
         return x + self.feed_forward(self.feed_forward_norm(x))
 
 
+class Read:
+    """What a causal encoder keeps of all it has read, so that nothing is read twice.
+
+    Attributes:
+        layers: keys and values of each block.
+        last: the vector read last, for the token shift; None before anything was read.
+    """
+
+    def __init__(self, layers: int) -> None:
+        self.layers = [KeyValueCache() for _ in range(layers)]
+        self.last: Float[Tensor, "B 1 width"] | None = None
+
+
 class CausalEncoder(nn.Module):
     """A causal Transformer over [start, x_0 .. x_{T-1}]: state t + 1 has seen x_0 .. x_t, state 0 nothing."""
 
@@ -50,12 +64,31 @@ class CausalEncoder(nn.Module):
         self.trunk = Transformer(width, settings.layers, settings.heads, causal=True, rotary=True)
         self.reader = Reader(width, settings.heads) if settings.reader else None
 
+    def _enter(self, inputs: Shaped[Tensor, "B T *x"]) -> Float[Tensor, "B T1 width"]:
+        return torch.cat([self.start.expand(len(inputs), 1, -1), self.embed(inputs)], dim=1)
+
+    def extend(self, inputs: Shaped[Tensor, "B T *x"], read: Read) -> Float[Tensor, "B T width"]:
+        """The states after each of the inputs that follow those in ``read``, to which they are added.
+
+        Raises:
+            ValueError: the encoder has a reader, which keeps no cache.
+        """
+        if self.reader is not None:
+            raise ValueError(
+                "teacher.reader is True; a Transformer with a reader cannot go on from a cache, set it False"
+            )
+        first = read.last is None
+        x = self._enter(inputs) if first else torch.cat([read.last, self.embed(inputs)], dim=1)
+        read.last = x[:, -1:]
+        shifted = self.shift(x)
+        states = self.trunk(shifted if first else shifted[:, 1:], caches=read.layers)
+        return states[:, 1:] if first else states
+
     def forward(
         self, inputs: Shaped[Tensor, "B T *x"], positions: Int[Tensor, "B S"] | None
     ) -> Float[Tensor, "B S width"]:
         batch, time = inputs.shape[:2]
-        start = self.start.expand(batch, 1, -1)
-        states = self.trunk(self.shift(torch.cat([start, self.embed(inputs)], dim=1)))
+        states = self.trunk(self.shift(self._enter(inputs)))
         chosen = states
         if positions is not None:
             chosen = states.gather(1, positions[..., None].expand(-1, -1, states.shape[-1]))

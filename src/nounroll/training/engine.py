@@ -1,18 +1,24 @@
 """The only file that knows Lightning Fabric: devices, precision, processes, gradients."""
 
+import os
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from nounroll import processes
 from nounroll.batch import Batch
+from nounroll.machine import launched
 from nounroll.methods.base import Method
 from nounroll.training.settings import TrainingSettings
 
 
 class Engine:
-    """Runs a method's loss and its optimiser on whatever device there is.
+    """Runs a method's loss and its optimiser on whatever device there is, in one process or in those of ``torchrun``.
+
+    Every process holds the whole model and the same rows of no other: a step is that of one process on the whole batch.
 
     Args:
         settings: of the loop.
@@ -22,6 +28,7 @@ class Engine:
     def __init__(self, settings: TrainingSettings, modules: dict[str, nn.Module]) -> None:
         from lightning_fabric import Fabric  # 1.6 s: only when a run starts
         from lightning_fabric.plugins import MixedPrecision
+        from lightning_fabric.strategies import DDPStrategy
 
         class Autocast(MixedPrecision):
             def convert_input(self, data: Any) -> Any:
@@ -35,7 +42,24 @@ class Engine:
             precision = "bf16-mixed" if accelerator == "cuda" else "32-true"
         plugins: Any = [Autocast(precision, accelerator)] if precision == "bf16-mixed" else []
         self.settings = settings
-        self.fabric: Fabric = Fabric(accelerator=accelerator, devices=1, plugins=plugins)
+        self.rank, self.processes = launched()
+        if settings.batch_size % (settings.accumulate * self.processes):
+            raise ValueError(
+                f"training.batch_size is {settings.batch_size}; it must be a multiple of training.accumulate"
+                f" {settings.accumulate} times the {self.processes} processes"
+            )
+        here = int(os.environ["LOCAL_WORLD_SIZE"]) if self.processes > 1 else 1
+        # Which weights a loss reaches depends on its settings; buffers are tables that each process computes.
+        strategy: Any = (
+            DDPStrategy(find_unused_parameters=True, broadcast_buffers=False) if self.processes > 1 else "auto"
+        )
+        self.fabric: Fabric = Fabric(
+            accelerator=accelerator,
+            devices=here,
+            num_nodes=self.processes // here,
+            strategy=strategy,
+            plugins=plugins,
+        )
         self.fabric.launch()
         torch.set_flush_denormal(True)
         self.device = self.fabric.device
@@ -58,19 +82,21 @@ class Engine:
     def step(
         self, method: Any, batch: Batch, generators: Iterable[torch.Generator], progress: float, rate: float
     ) -> dict[str, float] | None:
-        """One optimiser step.
+        """One optimiser step on a batch of all processes, of which this one takes its rows.
 
         Returns:
             The losses and gradient norms; None when one of them was not finite. Then nothing has changed.
         """
-        batch = batch.to(self.device)
         self.optimizer.zero_grad(set_to_none=True)
         parts = self.settings.accumulate
-        rows = max(1, batch.batch_size // parts)
+        rows = max(1, batch.batch_size // (parts * self.processes))
         sums: dict[str, Tensor] = {}
         for index, generator in zip(range(parts), generators, strict=False):
-            with self.fabric.no_backward_sync(method, enabled=index + 1 < parts):
-                losses = method(batch.rows(index * rows, (index + 1) * rows), generator, progress)
+            start = (index * self.processes + self.rank) * rows
+            own = batch.rows(start, start + rows).to(self.device)
+            sync = index + 1 == parts
+            with self.fabric.no_backward_sync(method, enabled=not sync), self._sharing():
+                losses = method(own, generator, progress)
                 self.fabric.backward(losses["loss"] / parts)
             for name, value in losses.items():
                 sums[name] = sums.get(name, 0.0) + value.detach() / parts  # type: ignore[operator]
@@ -78,13 +104,22 @@ class Engine:
             with_gradient = [p for p in parameters if p.grad is not None]
             if with_gradient:
                 sums[f"{name}_gradient_norm"] = nn.utils.clip_grad_norm_(with_gradient, self.settings.clip)
-        values = dict(zip(sums, torch.stack([v.float() for v in sums.values()]).tolist(), strict=True))
+        with self._sharing():  # figures that each process has of its own, and one verdict on whether all are finite
+            figures = processes.mean(torch.stack([v.float() for v in sums.values()]))
+        values = dict(zip(sums, figures.tolist(), strict=True))
         if not all(v == v and abs(v) != float("inf") for v in values.values()):
             return None
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.learning_rate * rate
         self.optimizer.step()
         return values
+
+    def agreed(self, value: Any) -> Any:
+        """The value of the first process, in all of them: for what a clock, a signal or a file decides."""
+        return self.fabric.broadcast(value) if self.processes > 1 else value
+
+    def _sharing(self) -> AbstractContextManager[None]:
+        return processes.sharing(self.rank, self.processes)
 
     def is_finite(self) -> bool:
         """Whether all weights are."""

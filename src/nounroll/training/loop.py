@@ -115,13 +115,14 @@ class Loop:
 
     def _run_link(self, link: Link, bar: Bar, stop: Callable[[], bool]) -> bool:
         c, s = self.counters, self.settings
-        method = self.engine.prepare(link.method)
+        method, parts = self.engine.prepare(link.method), s.accumulate * self.engine.processes
         forward = torch.compile(method) if s.compile else method
         bar.start(link.name)
         spent, clock = c.link_seconds, time.perf_counter()
 
         def progress() -> float:
-            c.link_seconds = spent + time.perf_counter() - clock
+            seconds = spent + time.perf_counter() - clock
+            c.link_seconds = self.engine.agreed(seconds) if s.budget == "seconds" else seconds
             return self._progress(link)
 
         if c.link_step == 0 and c.step and link.method.improves_only:
@@ -131,7 +132,7 @@ class Loop:
             key = f"{link.name}/{length}"
             if key not in c.costs:  # counted once, so that a resumed run goes by the same figures
                 start = time.perf_counter()
-                c.costs[key] = step_cost(link.method, self.task, length, s.batch_size, s.accumulate)
+                c.costs[key] = step_cost(link.method, self.task, length, s.batch_size, parts)
                 clock += time.perf_counter() - start  # counting is no training
             losses = self._step(link, forward, length, now)
             if self._guard.stepped(c.draw, losses is not None):
@@ -145,7 +146,7 @@ class Loop:
             bar.update(now, f"{_status(losses, c)}  {self.warning}")
             if losses is None and now < 1:
                 continue  # neither looked at nor stopped at: what is saved comes after a good step
-            due, asked = now >= (c.evaluations + 1) / s.evaluations, now < 1 and stop()
+            due, asked = now >= (c.evaluations + 1) / s.evaluations, now < 1 and self.engine.agreed(stop())
             if (due or asked) and not self.engine.is_finite():
                 self._roll_back(link)
             elif asked or (due and now < 1):
@@ -219,7 +220,7 @@ class Loop:
         labels = self.teacher.memories if self.teacher else None
         metrics = evaluate(self.student, self.validation if batches is None else batches, labels)
         self.student.train(training)
-        return metrics
+        return self.engine.agreed(metrics)
 
     def test_batches(self) -> list[Batch]:
         """Held-out sequences that training never looks at, for the last figures."""
@@ -235,7 +236,8 @@ class Loop:
     def _is_ahead(self, length: int) -> bool:
         """Whether the student alone predicts better than its teacher, at the length that both are trained on now."""
         batches = validation_batches(self.task, self.settings.evaluation_sequences, length, self.settings.seed)
-        return self.measure(batches)["loss"] < self._measure_teacher(batches)["loss"] - _AHEAD
+        teacher = self.engine.agreed(self._measure_teacher(batches))
+        return self.measure(batches)["loss"] < teacher["loss"] - _AHEAD
 
     def _evaluate(self, link: Link, progress: float) -> None:
         link.method.finish()
@@ -293,10 +295,9 @@ class Loop:
         Raises:
             CheckpointError: it is damaged or belongs to another recipe.
         """
-        newest = checkpoint.newest(self.folder / "checkpoints") if self.folder else None
+        newest, tensors, documents = self.engine.agreed(self._newest())
         if newest is None:
             return False
-        tensors, documents = checkpoint.read(newest)
         for name, kept, now in _changes(documents.get("recipe"), self.recipe):
             raise checkpoint.CheckpointError(
                 f"{name} is {now!r}, and {newest} was trained with {kept!r}; set it back, or train a new run"
@@ -307,6 +308,11 @@ class Loop:
             reason = " ".join(str(error).split())[:200]
             raise checkpoint.CheckpointError(f"{newest} does not fit this recipe: {reason}") from error
         return True
+
+    def _newest(self) -> tuple[Path | None, dict[str, dict[str, Tensor]], dict[str, Any]]:
+        """The newest checkpoint of the folder, and what is in it."""
+        newest = checkpoint.newest(self.folder / "checkpoints") if self.folder else None
+        return (None, {}, {}) if newest is None else (newest, *checkpoint.read(newest))
 
     def _remember(self) -> State:
         """Copy the state of the run: what a checkpoint holds, and what a rollback goes back to."""

@@ -1,0 +1,58 @@
+"""The table of docs/scaling.md: what runs up to a billion parameters would take. Nothing of that size is built.
+
+python benchmarks/scaling_plan.py
+"""
+
+from nounroll.data.text import Text
+from nounroll.recipe import parse
+from nounroll.sizing import size
+
+LENGTH = 1024  # T
+TOKENS_PER_PARAMETER = 20  # Hoffmann et al. 2022, arXiv 2203.15556, found it best for Transformers
+FLOPS_PER_SECOND = 4e14  # assumed of one GPU: 40 % of an H100's 9.9e14 in bf16
+# name: memory tokens, memory width, hidden layers of the MLP cell; width, layers and heads of the teacher
+FAMILY = {
+    "small": (4, 64, 1, 256, 4, 4),
+    "base": (8, 128, 2, 512, 8, 8),
+    "large": (16, 256, 3, 1024, 12, 16),
+    "billion": (32, 256, 3, 2048, 16, 16),
+}
+
+
+def main() -> None:
+    print("\n".join(table()))
+
+
+def table() -> list[str]:
+    """Lines of Markdown."""
+    lines = [
+        "| | student | teacher | FLOPs a token, SMT | DMT | training state | student alone | one memory"
+        " | labels of a sequence | tokens | FLOPs | GPU days |",
+        f"|{'---|' * 12}",
+    ]
+    for name, (tokens, memory_width, layers, width, teacher_layers, heads) in FAMILY.items():
+        recipe = parse(
+            {
+                "task": {"kind": "text"},
+                "length": LENGTH,
+                "cell": {"kind": "mlp", "tokens": tokens, "memory_width": memory_width, "layers": layers},
+                "teacher": {"width": width, "layers": teacher_layers, "heads": heads, "decoder_layers": 0},
+                "readout_width": width,
+            }
+        )
+        found = size(recipe, Text())
+        run = found.plan(TOKENS_PER_PARAMETER, FLOPS_PER_SECOND)
+        figures = [
+            *(f"{n / 1e6:,.0f} M" for n in (found.student, found.teacher)),
+            *(f"{n:.1e}" for n in (found.smt, found.dmt)),
+            *(f"{n / 2**30:.2f} GiB" for n in (found.training_bytes, found.student_bytes)),
+            *(f"{n / 2**10:,.0f} KiB" for n in (found.memory_bytes, found.label_bytes)),
+            *(f"{run[n]:.1e}" for n in ("tokens", "flops")),
+            f"{run['seconds'] / 86400:,.2f}",
+        ]
+        lines.append(f"| {name} | {' | '.join(figures)} |")
+    return lines
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""Tokens written one after another: a student beside a Transformer that keeps keys and values of all it has read."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+
+from nounroll.bench.timing import Contender, seconds
+from nounroll.cells.base import CellSettings
+from nounroll.data.task import SequenceTask, draw
+from nounroll.generation import Generation, Sampling
+from nounroll.seeding import generator
+from nounroll.student import Student
+from nounroll.teacher import TeacherSettings
+from nounroll.teacher.causal import Read
+from nounroll.transformer import CausalTransformer
+
+_TOKENS = 50  # written in a round
+_CHUNK = 512  # tokens of a context that are read at a time
+
+
+def generation(task: SequenceTask, cells: list[str], contexts: Iterable[int]) -> dict[str, Contender]:
+    """After each context every cell and a Transformer with a cache; after the first also a Transformer without one."""
+    found: dict[str, Contender] = {}
+    for context in contexts:
+        read = draw(task, 1, context, 0, "bench").inputs
+        cached = f"transformer, {context} read"
+        if not found:
+            found[f"transformer without cache, {context} read"] = _uncached(task, read, cached)
+        found[cached] = _cached(task, read, cached)
+        for cell in cells:
+            found[f"student {cell}, {context} read"] = _student(task, cell, read, cached)
+    return found
+
+
+def overtaken(rows: Iterable[Mapping[str, Any]], cells: list[str]) -> dict[str, int | None]:
+    """For each cell the shortest measured context from which on it writes faster than the Transformer with a cache."""
+    found: dict[str, int | None] = {}
+    for cell in cells:
+        own = sorted((r for r in rows if r["name"].startswith(f"student {cell},")), key=lambda r: r["context"])
+        slower = [index for index, one in enumerate(own) if one["ratio"] < 1]
+        first = slower[-1] + 1 if slower else 0
+        found[cell] = own[first]["context"] if first < len(own) else None
+    return found
+
+
+def _cached(task: SequenceTask, context: torch.Tensor, name: str) -> Contender:
+    model, cache = _transformer(task), Read(TeacherSettings().layers)
+    with torch.no_grad():
+        for part in context.split(_CHUNK, dim=1):
+            outputs = model.extend(part, cache)
+    last = [Sampling().draw(task.targets, outputs[:, -1], None)]
+
+    @torch.no_grad()
+    def one_token() -> None:
+        last[0] = Sampling().draw(task.targets, model.extend(last[0][:, None], cache)[:, -1], None)
+
+    return _contender(one_token, name, context)
+
+
+def _uncached(task: SequenceTask, context: torch.Tensor, baseline: str) -> Contender:
+    model = _transformer(task)
+
+    @torch.no_grad()
+    def one_token() -> None:
+        Sampling().draw(task.targets, model.predict(context)[:, -1], None)
+
+    return _contender(one_token, baseline, context)
+
+
+def _student(task: SequenceTask, cell: str, context: torch.Tensor, baseline: str) -> Contender:
+    student = Student(task.inputs, task.targets, CellSettings(kind=cell)).eval()  # type: ignore[arg-type]
+    writing = Generation(student, 1, generator=generator(0, "bench")).read(context)
+    return _contender(lambda: writing.write(1), baseline, context)
+
+
+def _transformer(task: SequenceTask) -> CausalTransformer:
+    return CausalTransformer(task.inputs, task.targets, TeacherSettings()).eval()
+
+
+def _contender(one_token: Any, baseline: str, context: torch.Tensor) -> Contender:
+    length = context.shape[1]
+    return Contender(lambda index: [seconds(one_token) for _ in range(_TOKENS)], 1, "tokens", baseline, context=length)

@@ -1,0 +1,75 @@
+"""All of it: contenders in turn, and the curves where they are asked for."""
+
+import platform
+import statistics
+from typing import Any
+
+import torch
+
+from nounroll.bench.generation import generation, overtaken
+from nounroll.bench.scaling import scaling
+from nounroll.bench.timing import in_turn, matmul, row
+from nounroll.bench.training import training
+from nounroll.cells import CELLS
+from nounroll.data.text import Text
+from nounroll.ranges import at_least
+
+
+def measure(
+    cells: list[str],
+    length: int,
+    batch: int,
+    rounds: int,
+    contexts: list[int],
+    lengths: list[int] | None = None,
+) -> dict[str, Any]:
+    """Time every contender in turn, ``rounds`` times.
+
+    Args:
+        cells: kinds.
+        length: T in training, in time steps.
+        batch: B in training.
+        rounds: of each contender, after one to warm up.
+        contexts: tokens that are read before the ones that are timed.
+        lengths: T of the curves, of the first cell; None leaves them out.
+
+    Returns:
+        matmul: FLOP/s of a product of matrices; training: rows of labels (SMT) or transitions (DMT, BPTT) per second;
+        generation: rows of tokens per second and milliseconds a token; ratios are to the row's baseline. overtaken: see
+        ``nounroll.bench.generation``; scaling: see ``nounroll.bench.scaling``.
+
+    Raises:
+        ValueError: an unknown cell, or a number below 1.
+    """
+    numbers = [("--length", length), ("--batch", batch), ("--rounds", rounds)]
+    numbers += [("--contexts", value) for value in contexts] + [("--scaling", value) for value in lengths or []]
+    for name, value in numbers:
+        at_least(name, value, 1)
+    for cell in cells:
+        if cell not in CELLS:
+            raise ValueError(f"--cells has {cell!r}; it must be of {', '.join(CELLS)}")
+    threads, task = torch.get_num_threads(), Text()
+    torch.set_num_threads(1)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            trained, written = training(task, cells, length, batch), generation(task, cells, contexts)
+            times = in_turn({"matmul": matmul(), **trained, **written}, rounds)
+            curves = {} if lengths is None else {"scaling": scaling(task, cells[0], lengths, rounds)}
+    finally:
+        torch.set_num_threads(threads)
+    peak = matmul().flops / statistics.median(times["matmul"])
+    rows = [row(name, written, times, peak) for name in written]
+    return {
+        "length": length,
+        "batch": batch,
+        "rounds": rounds,
+        "cells": cells,
+        "torch": torch.__version__,
+        "machine": platform.machine(),
+        "matmul": peak,
+        "training": [row(name, trained, times, peak) for name in trained],
+        "generation": rows,
+        "overtaken": overtaken(rows, cells),
+        **curves,
+    }

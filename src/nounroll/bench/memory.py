@@ -1,0 +1,56 @@
+"""Peak memory of one training step, each in a process of its own.
+
+python -m nounroll.bench.memory "bptt stepped" mlp 4096 1
+"""
+
+import json
+import resource
+import subprocess
+import sys
+
+import torch
+
+from nounroll.bench.training import methods, stepper
+from nounroll.data.text import Text
+
+_WARM = 16  # time steps of the step before, which takes what any step takes
+
+
+def peak_memory(method: str, cell: str, length: int, batch: int) -> int:
+    """Bytes that a training step over ``length`` steps takes beyond the model, the optimiser and the program.
+
+    Args:
+        method: a name of ``nounroll.bench.training.methods``, without the cell.
+        cell: kind of the cell.
+        length: T.
+        batch: B.
+
+    Raises:
+        RuntimeError: the process failed, for lack of memory say.
+    """
+    command = [sys.executable, "-m", "nounroll.bench.memory", method, cell, str(length), str(batch)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    if ended.returncode:
+        last = (ended.stderr.strip() or f"exit status {ended.returncode}").splitlines()[-1]
+        raise RuntimeError(f"peak memory of {method}, {cell} at T = {length} was not measured: {last}")
+    return json.loads(ended.stdout)
+
+
+def main(method: str, cell: str, length: int, batch: int) -> None:
+    torch.set_num_threads(1)
+    task = Text()
+    trained = methods(task, cell, length)[f"{method}, {cell}"]
+    if method == "bptt stepped":
+        trained.student.cell.unroll = None  # type: ignore[union-attr]
+    stepper(trained, task, _WARM, batch)(0)
+    before = _peak()
+    stepper(trained, task, length, batch)(1)
+    print(_peak() - before)
+
+
+def _peak() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))

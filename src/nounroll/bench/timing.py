@@ -1,0 +1,84 @@
+"""Contenders that take turns, and what is made of their times."""
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+_SIZE = 512  # of the matrices whose product is the peak
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One thing that is timed.
+
+    Attributes:
+        run: does ``amount`` of it, given the number of the round, and returns the seconds of each part.
+        amount: labels, transitions or tokens.
+        counts: which of them.
+        baseline: name of the contender that it is set beside.
+        flops: of one label, transition or token; 0 where they are not counted.
+        context: tokens read before; None in training.
+    """
+
+    run: Callable[[int], list[float]]
+    amount: int
+    counts: str
+    baseline: str
+    flops: float = 0.0
+    context: int | None = None
+
+
+def in_turn(contenders: Mapping[str, Contender], rounds: int) -> dict[str, list[float]]:
+    """Seconds of every part of every round but the first, which warms up."""
+    times: dict[str, list[float]] = {name: [] for name in contenders}
+    for index in range(rounds + 1):
+        for name, one in contenders.items():
+            parts = one.run(index)
+            times[name] += parts if index else []
+    return times
+
+
+def row(
+    name: str, contenders: Mapping[str, Contender], times: Mapping[str, list[float]], peak: float
+) -> dict[str, Any]:
+    """What is told of a contender; ``peak`` is the FLOP/s of ``matmul``."""
+    one, ordered = contenders[name], sorted(times[name])
+    rate = one.amount / statistics.median(ordered)
+    other = contenders[one.baseline].amount / statistics.median(times[one.baseline])
+    late = ordered[min(len(ordered) - 1, int(0.99 * len(ordered)))]
+    return {
+        "name": name,
+        "counts": one.counts,
+        "per_second": rate,
+        "flops_per_second": rate * one.flops,
+        "share_of_matmul": rate * one.flops / peak,
+        "milliseconds": {"median": 1e3 * statistics.median(ordered), "p99": 1e3 * late},
+        "baseline": one.baseline,
+        "ratio": rate / other,
+        **({} if one.context is None else {"context": one.context}),
+    }
+
+
+def matmul() -> Contender:
+    """A product of square matrices: the peak that shares are of."""
+    a = torch.ones(_SIZE, _SIZE)
+    return Contender(lambda index: [seconds(lambda: a @ a) for _ in range(5)], 1, "products", "", flops=2 * _SIZE**3)
+
+
+def counted(run: Callable[[], Any]) -> float:
+    """FLOPs of a call, attention as the matrix products that it is."""
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        run()
+    return float(counter.get_total_flops())
+
+
+def seconds(run: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start

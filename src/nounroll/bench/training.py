@@ -1,0 +1,123 @@
+"""Training steps, timed: draw, loss, gradients, clipping, AdamW."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from nounroll.batch import Batch
+from nounroll.bench.timing import Contender, counted, seconds
+from nounroll.cells.base import CellSettings
+from nounroll.data.task import SequenceTask, draw
+from nounroll.methods import BPTT, DMT, SMT, BPTTSettings, DMTSettings, SMTSettings
+from nounroll.methods.base import Method
+from nounroll.methods.cost import step_cost
+from nounroll.objectives.dynamics import dynamics
+from nounroll.objectives.readout import masked_mean, negative_log_likelihood
+from nounroll.seeding import generator
+from nounroll.student import Student
+from nounroll.teacher import Teacher, TeacherSettings, build_teacher
+from nounroll.teacher.causal import CausalEncoder
+
+_TRUNK = 256  # its width: wide enough for products of matrices to be most of the work
+
+
+class SequentialDMT(Method):
+    """The paper's DMT (arXiv 2606.06479, Eq. 6): one step after another, and an encoding of each prefix by itself.
+
+    The step is trained towards the label with weight 10, the readout on the memory without a gradient to it. Labels
+    carry no gradient here, which the public reference code computes and throws away.
+    """
+
+    def __init__(self, student: Student, teacher: Teacher) -> None:
+        super().__init__()
+        self.student = student
+        self._teacher = (teacher,)  # in a tuple: it is frozen
+
+    def forward(self, batch: Batch, generator: torch.Generator, progress: float) -> dict[str, Tensor]:
+        student, memory = self.student, self.student.initial_memory(batch.batch_size)
+        errors, surprise = [], []
+        for t in range(batch.length):
+            with torch.no_grad():
+                place = torch.full((batch.batch_size, 1), t + 1, device=batch.inputs.device)
+                label = self._teacher[0].memories(batch.inputs[:, : t + 1], place)[:, 0]
+            memory = student.step(batch.inputs[:, t], memory.detach())
+            errors.append(dynamics(memory, label))
+            outputs = student.readout(memory.detach())
+            surprise.append(negative_log_likelihood(student.targets, outputs, batch.targets[:, t]))
+        losses = {"dynamics": torch.stack(errors).mean(), "readout": masked_mean(torch.stack(surprise, 1), batch.mask)}
+        return {"loss": 10 * losses["dynamics"] + losses["readout"], **losses}
+
+    def sequential_flops(self, per_token: float, cell_step: float, length: int) -> float:
+        return per_token * length
+
+
+def training(task: SequenceTask, cells: list[str], length: int, batch: int) -> dict[str, Contender]:
+    """Every method with every cell, beside its baseline; and the teacher's trunk alone, at width 256."""
+    found: dict[str, Contender] = {}
+    for cell in cells:
+        windowed, sequential, stepped = f"smt windowed, {cell}", f"dmt sequential, {cell}", f"bptt stepped, {cell}"
+        dense = batch * length
+        rows = {windowed: batch}
+        baselines = {f"smt, {cell}": windowed, f"dmt, {cell}": sequential, f"bptt fused, {cell}": stepped}
+        for name, method in methods(task, cell, length).items():
+            amount = rows.get(name, dense)
+            flops = step_cost(method, task, length, batch)["flops"] * dense / amount
+            if name == stepped:
+                method.student.cell.unroll = None  # type: ignore[union-attr]  # after the costs, whose counting resets it
+            counts = "labels" if isinstance(method, SMT) else "transitions"
+            found[name] = Contender(
+                stepper(method, task, length, batch), amount, counts, baselines.get(name, name), flops
+            )
+    return {**found, **_trunk(task, length, batch)}
+
+
+def methods(task: SequenceTask, cell: str, length: int) -> dict[str, Method]:
+    """The methods that train a cell, by name, each with a student of its own."""
+
+    def student() -> Student:
+        return Student(task.inputs, task.targets, CellSettings(kind=cell))  # type: ignore[arg-type]
+
+    def teacher(kind: str, of: Student) -> Teacher:
+        settings = TeacherSettings(kind=kind, context=length)  # type: ignore[arg-type]
+        return build_teacher(settings, task.inputs, task.targets, of.cell)
+
+    taught = [student() for _ in range(4)]
+    found: dict[str, Method] = {
+        f"smt windowed, {cell}": SMT(taught[0], teacher("window", taught[0]), SMTSettings(transitions=1)),
+        f"smt, {cell}": SMT(taught[1], teacher("causal", taught[1]), SMTSettings()),
+        f"dmt sequential, {cell}": SequentialDMT(taught[2], teacher("window", taught[2])),
+        f"dmt, {cell}": DMT(taught[3], teacher("causal", taught[3]), DMTSettings()),
+        f"bptt stepped, {cell}": BPTT(student(), BPTTSettings()),
+    }
+    if hasattr(taught[0].cell, "unroll"):
+        found[f"bptt fused, {cell}"] = BPTT(student(), BPTTSettings())
+    return found
+
+
+def stepper(method: Method, task: SequenceTask, length: int, batch: int) -> Callable[[int], list[float]]:
+    """One whole training step, timed."""
+    parameters = list(method.parameters())
+    optimizer = torch.optim.AdamW(parameters, fused=True)
+
+    def step(index: int) -> None:
+        drawn = draw(task, batch, length, 0, "bench", index)
+        optimizer.zero_grad(set_to_none=True)
+        method(drawn, generator(0, "bench", index), 0.5)["loss"].backward()
+        torch.nn.utils.clip_grad_norm_([p for p in parameters if p.grad is not None], 1.0)
+        optimizer.step()
+
+    return lambda index: [seconds(lambda: step(index))]
+
+
+def _trunk(task: SequenceTask, length: int, batch: int) -> dict[str, Contender]:
+    """The causal encoder forward and backward: how near training can come to the machine's peak."""
+    name = f"trunk of width {_TRUNK}"
+    encoder = CausalEncoder(TeacherSettings(width=_TRUNK), task.inputs)
+    inputs = draw(task, batch, length, 0, "bench").inputs
+
+    def run() -> None:
+        encoder(inputs, None).square().mean().backward()
+
+    flops = counted(run) / (batch * length)
+    return {name: Contender(lambda index: [seconds(run)], batch * length, "tokens", name, flops)}

@@ -1,0 +1,97 @@
+"""One batch over several processes: each holds some of its rows, and a loss is that of the whole batch.
+
+``torchrun`` starts the processes. A loss that equals the one-process loss needs two things. The random numbers are
+those of the whole batch: every process draws them all and keeps those of its rows (``own_rows``). Sums and means are
+those of the whole batch too, but each process has the gradient of its own rows only. DistributedDataParallel averages
+gradients over processes, and that average is the gradient of the whole (``total`` scales for it).
+
+Outside ``sharing`` every function here is what it is for one process, and talks to no other.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from jaxtyping import Int, Shaped
+from torch import Tensor
+
+_place = (0, 1)  # rank of this process among those that share a batch, and their number
+
+
+@contextmanager
+def sharing(rank: int, count: int) -> Iterator[None]:
+    """Inside, a batch is the rows of this process, ``rank`` of ``count``; all hold equally many, in order of rank."""
+    global _place
+    former, _place = _place, (rank, count)
+    try:
+        yield
+    finally:
+        _place = former
+
+
+def own_rows(rows: int, draw: Callable[[int], Shaped[Tensor, "..."]]) -> Shaped[Tensor, "..."]:
+    """What ``draw`` gives for the rows of this process, out of a draw for those of all.
+
+    Args:
+        rows: of this process.
+        draw: number of rows -> that many rows of random numbers.
+    """
+    rank, count = _place
+    return draw(rows * count)[rank * rows : (rank + 1) * rows]
+
+
+def rows_at(values: Shaped[Tensor, "N *x"], places: Int[Tensor, "R"]) -> Shaped[Tensor, "R *x"]:
+    """Rows of all processes: ``places`` counts on through the ``values`` of one after another."""
+    rank, count = _place
+    if count == 1:
+        return values[places]
+    own = places - rank * len(values)
+    inside = ((own >= 0) & (own < len(values))).view(-1, *[1] * (values.dim() - 1))
+    return total(torch.where(inside, values[own.clamp(0, len(values) - 1)], 0))
+
+
+def some_rows(values: Shaped[Tensor, "N *x"], most: int, generator: torch.Generator) -> Shaped[Tensor, "R *x"]:
+    """At most ``most`` rows of all processes, drawn without replacement."""
+    order = torch.randperm(len(values) * _place[1], generator=generator)
+    return rows_at(values, order[:most].to(values.device))
+
+
+def total(values: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:
+    """Sum over processes. The gradient is this process's own, times their number: averaged over all, it is whole."""
+    return values if _place[1] == 1 else _Total.apply(values, _place[1])  # type: ignore[return-value]
+
+
+def mean(values: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:
+    """Mean over processes."""
+    return total(values) / _place[1] if _place[1] > 1 else values
+
+
+def largest(value: Shaped[Tensor, ""]) -> Shaped[Tensor, ""]:
+    """Maximum over processes, without a gradient."""
+    value = value.detach()
+    if _place[1] > 1:
+        torch.distributed.all_reduce(value, torch.distributed.ReduceOp.MAX)
+    return value
+
+
+def variance(rows: Shaped[Tensor, "N *x"]) -> Shaped[Tensor, ""]:
+    """Unbiased variance over the rows of all processes, averaged over coordinates; 1 when there is a single row."""
+    count = len(rows) * _place[1]
+    if count < 2:
+        return rows.new_ones(())
+    centred = rows - mean(rows.mean(dim=0))
+    return mean(centred.square().mean()) * count / (count - 1)
+
+
+class _Total(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, count: int) -> Tensor:
+        ctx.count = count
+        whole = values.clone(memory_format=torch.contiguous_format)
+        torch.distributed.all_reduce(whole)
+        return whole
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return gradients[0] * ctx.count, None

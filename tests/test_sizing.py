@@ -1,0 +1,44 @@
+"""A size that is counted on shapes alone is that of the model which is built."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from helpers import tiny_recipe
+from nounroll.data.parity import Parity
+from nounroll.methods import DMT, SMT
+from nounroll.methods.cost import step_cost
+from nounroll.sizing import size
+from nounroll.student import Student
+from nounroll.teacher import build_teacher
+
+
+@pytest.mark.parametrize("cell", ["mlp", "gru"])
+def test_shapes_alone_give_the_figures_of_what_is_built(cell: str) -> None:
+    task, recipe = Parity(), tiny_recipe(f"cell.kind={cell}", "smt.uniformity=0", "smt.decoding=0", "smt.window=3")
+    student = Student(task.inputs, task.targets, recipe.cell, readout_width=recipe.readout_width)
+    teacher = build_teacher(recipe.teacher, task.inputs, task.targets, student.cell)
+    found = size(replace(recipe, smt=replace(recipe.smt, uniformity=1.0, decoding=1.0)), task)
+    counts = [sum(p.numel() for p in part.parameters()) for part in (student, teacher)]
+    assert [found.student, found.teacher] == counts
+    assert found.smt == step_cost(SMT(student, teacher, recipe.smt), task, recipe.length, 1)["flops"] > 0
+    assert found.dmt == step_cost(DMT(student, teacher, recipe.dmt), task, recipe.length, 1)["flops"] > 0
+    optimizer = torch.optim.AdamW([*student.parameters(), *teacher.parameters()])
+    for group in optimizer.param_groups:
+        for p in group["params"]:
+            p.grad = torch.zeros_like(p)
+    optimizer.step()
+    kept = [t for one in optimizer.state.values() for t in one.values() if t.dim()]
+    weights = [t for group in optimizer.param_groups for p in group["params"] for t in (p, p.grad)]
+    assert found.training_bytes == pytest.approx(sum(t.nbytes for t in [*kept, *weights]), rel=1e-3)
+    assert found.label_bytes == teacher.memories(torch.zeros(1, recipe.length, dtype=torch.int64)).nbytes
+
+
+def test_a_plan() -> None:
+    found = size(tiny_recipe(), Parity())
+    plan = found.plan(20, 1e9)
+    assert plan["tokens"] == 20 * found.student
+    assert plan["flops"] == plan["tokens"] * (found.smt + found.dmt) / 2 == plan["seconds"] * 1e9
+    with pytest.raises(ValueError, match="flops_per_second is 0; it must be more than 0"):
+        found.plan(20, 0)

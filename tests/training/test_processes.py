@@ -1,0 +1,128 @@
+"""Two processes under torchrun train as one does: the same losses, wherever a run was stopped and by how many."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import several_processes
+from helpers import tiny_recipe, tree_of
+from nounroll import processes
+from nounroll.run import train
+from nounroll.training.engine import Engine
+from nounroll.training.settings import TrainingSettings
+from several_processes import RUNS, STOP, go
+
+Seen = dict[str, dict[str, Any]]
+SAME = 1e-5
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where two processes have run; by-one was begun by one process."""
+    folder = tmp_path_factory.mktemp("two")
+    go("whole", folder / "by-one", stop_at=STOP)
+    script = Path(several_processes.__file__)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    ended = subprocess.run(
+        [*command, str(script), str(folder)],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=280,
+    )
+    assert ended.returncode == 0, ended.stderr[-4000:]
+    return folder
+
+
+@pytest.fixture(scope="module")
+def both(folder: Path) -> tuple[Seen, Seen]:
+    """What each of the two saw."""
+    return json.loads((folder / "0.json").read_text()), json.loads((folder / "1.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def alone() -> Seen:
+    """The same runs in one process."""
+    return {case: go(case) for case in RUNS}
+
+
+def apart(one: dict[str, Any], other: dict[str, Any], event: str = "train") -> float:
+    """The largest difference of any figure in the records of two runs."""
+    pairs = list(zip(*([r for r in run["history"] if r["event"] == event] for run in (one, other)), strict=True))
+    assert pairs
+    keys = {name for mine, _ in pairs for name, value in mine.items() if isinstance(value, float)} - {"seconds"}
+    return max(abs(mine[k] - its[k]) for mine, its in pairs for k in keys if k in mine)
+
+
+@pytest.mark.parametrize("case", RUNS)
+def test_two_processes_have_the_losses_of_one(both: tuple[Seen, Seen], alone: Seen, case: str) -> None:
+    for seen in both:
+        for event in ("train", "evaluation"):
+            assert apart(seen[case], alone[case], event) < SAME
+    assert both[0][case]["weights"] == both[1][case]["weights"]
+    assert both[0][case]["weights"] == pytest.approx(alone[case]["weights"], rel=SAME)
+
+
+def test_control_draws_and_means_of_their_own_are_seen(both: tuple[Seen, Seen], alone: Seen) -> None:
+    assert apart(both[0]["apart"], alone["whole"]) > 100 * SAME
+
+
+def test_a_run_goes_on_in_another_number_of_processes(folder: Path, both: tuple[Seen, Seen], alone: Seen) -> None:
+    assert not both[0]["stopped"]["finished"]
+    for run in (go("whole", folder / "stopped", resume=True), both[0]["resumed"]):
+        assert run["finished"]
+        assert apart(run, alone["whole"]) < SAME
+        assert run["weights"] == pytest.approx(alone["whole"]["weights"], rel=SAME)
+
+
+def test_one_process_writes(folder: Path) -> None:
+    assert {"stopped/metrics.jsonl", "stopped/recipe.yaml"} <= set(tree_of(folder))
+    records = [json.loads(line) for line in (folder / "by-one" / "metrics.jsonl").read_text().splitlines()]
+    assert [r["step"] for r in records if r["event"] == "train"] == list(range(1, 10))
+
+
+def test_the_first_process_has_the_clock_and_the_signals(both: tuple[Seen, Seen]) -> None:
+    first, second = (seen["on time"] for seen in both)
+    assert first["finished"]
+    assert second["finished"]
+    assert [r["step"] for r in first["history"]] == [r["step"] for r in second["history"]]
+    assert first["history"][-1]["step"] >= 1
+
+
+def test_a_batch_that_cannot_be_shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nounroll.training.engine.launched", lambda: (0, 3))
+    with pytest.raises(ValueError, match=r"batch_size is 8; it must be a multiple of training\.accumulate 2 times"):
+        Engine(TrainingSettings(steps=1, batch_size=8, accumulate=2, device="cpu"), {})
+
+
+def test_a_process_that_is_not_the_first_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nounroll.run.launched", lambda: (1, 2))
+    train(tiny_recipe("training.steps=1", "method=bptt"), folder=tmp_path / "run")
+    assert tree_of(tmp_path) == []
+
+
+# --- draws --------------------------------------------------------------------------------------------
+
+
+def test_own_rows_are_those_of_the_whole_draw() -> None:
+    def draw(rows: int) -> torch.Tensor:
+        return torch.rand(rows, 3, generator=torch.Generator().manual_seed(0))
+
+    parts = []
+    for rank in range(3):
+        with processes.sharing(rank, 3):
+            parts.append(processes.own_rows(2, draw))
+    assert torch.equal(torch.cat(parts), draw(6))
+    assert torch.equal(processes.own_rows(6, draw), draw(6))
+
+
+def test_the_variance_is_torchs() -> None:
+    rows = torch.randn(7, 2, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    torch.testing.assert_close(processes.variance(rows), rows.var(dim=0).mean())
+    assert processes.variance(rows[:1]) == 1
