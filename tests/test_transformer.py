@@ -178,3 +178,7 @@ def test_what_a_cache_cannot_do() -> None:
         make(reader=True).extend(draw_values(SYMBOLS, B, T), Read(2))
     with pytest.raises(ValueError, match="steps is 0"):
         make().generate(draw_values(SYMBOLS, B, T), 0)
+    with pytest.raises(ValueError, match="prompt is empty"):
+        make().generate(draw_values(SYMBOLS, B, T)[:, :0], 1)
+    with pytest.raises(ValueError, match="a target must be an input"):
+        make(targets=Real(2)).generate(draw_values(SYMBOLS, B, T), 1)

@@ -96,7 +96,7 @@ class Generation:
         *,
         compiled: bool = False,
     ) -> None:
-        if not _can_feed(student.targets, student.inputs):
+        if not can_feed(student.targets, student.inputs):
             raise ValueError(
                 f"targets are {student.targets}, inputs {student.inputs}; to generate, a target must be an input"
             )
@@ -150,7 +150,7 @@ class Generation:
         return memory, self.student.readout(memory)
 
 
-def _can_feed(targets: Space, inputs: Space) -> bool:
+def can_feed(targets: Space, inputs: Space) -> bool:
     """Whether every target is an input too."""
     if isinstance(targets, Categorical) and isinstance(inputs, Categorical):
         return targets.n <= inputs.n

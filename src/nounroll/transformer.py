@@ -10,7 +10,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from nounroll.batch import Space
-from nounroll.generation import Sampling
+from nounroll.generation import Sampling, can_feed
 from nounroll.ranges import at_least
 from nounroll.student import load_model, read_model, space_from_json, space_to_json, write_model
 from nounroll.teacher import TeacherSettings
@@ -62,9 +62,15 @@ class CausalTransformer(nn.Module):
             generator: source of the draws.
 
         Raises:
-            ValueError: the prompt is outside the space, or ``steps`` is out of range.
+            ValueError: a target cannot be an input, the prompt is empty or outside the space, or ``steps`` is below 1.
         """
+        if not can_feed(self.targets, self.inputs):
+            raise ValueError(
+                f"targets are {self.targets}, inputs {self.inputs}; to generate, a target must be an input"
+            )
         at_least("steps", steps, 1)
+        if prompt.shape[1] < 1:
+            raise ValueError("prompt is empty; generation needs at least one input")
         self.inputs.check("prompt", prompt)
         read, drawn = Read(self.settings.layers), [prompt]
         for _ in range(steps):

@@ -83,7 +83,9 @@ def test_the_papers_dmt_by_hand() -> None:
     teacher = make_teacher(student, kind="window")
     losses = SequentialDMT(student, teacher)(batch, generator(0, "test"), 0.5)
     own, labels = student.stepped_rollout(batch.inputs), teacher.memories(batch.inputs)
-    assert float(losses["dynamics"]) == pytest.approx(float(dynamics(own[:, 1:], labels[:, 1:]).mean()))
+    assert float(losses["dynamics"].detach()) == pytest.approx(
+        float(dynamics(own[:, 1:], labels[:, 1:]).mean().detach())
+    )
     losses["loss"].backward()
     assert student.empty_memory.grad is not None  # of the first step
     assert all(p.grad is None for p in teacher.parameters())
@@ -111,6 +113,12 @@ def test_peak_memory_counts_what_a_step_takes(monkeypatch: pytest.MonkeyPatch, c
     memory.main("smt", "mlp", 300, 1)
     assert steps == [16, 300]
     assert capsys.readouterr().out == "3000\n"
+
+
+def test_peak_memory_is_not_that_of_the_process_that_asks() -> None:
+    ballast = bytearray(b"1") * 2**30  # more than the process that is measured takes
+    assert memory.peak_memory("smt", "gru", 256, 1) > 2**20
+    assert len(ballast) == 2**30
 
 
 def test_a_process_that_fails_is_told_of() -> None:

@@ -47,8 +47,7 @@ def overtaken(rows: Iterable[Mapping[str, Any]], cells: list[str]) -> dict[str, 
 def _cached(task: SequenceTask, context: torch.Tensor, name: str) -> Contender:
     model, cache = _transformer(task), Read(TeacherSettings().layers)
     with torch.no_grad():
-        for part in context.split(_CHUNK, dim=1):
-            outputs = model.extend(part, cache)
+        outputs = [model.extend(part, cache) for part in context.split(_CHUNK, dim=1)][-1]
     last = [Sampling().draw(task.targets, outputs[:, -1], None)]
 
     @torch.no_grad()

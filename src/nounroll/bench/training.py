@@ -41,7 +41,7 @@ class SequentialDMT(Method):
             with torch.no_grad():
                 place = torch.full((batch.batch_size, 1), t + 1, device=batch.inputs.device)
                 label = self._teacher[0].memories(batch.inputs[:, : t + 1], place)[:, 0]
-            memory = student.step(batch.inputs[:, t], memory.detach())
+            memory = student.step(batch.inputs[:, t], memory.detach() if t else memory)
             errors.append(dynamics(memory, label))
             outputs = student.readout(memory.detach())
             surprise.append(negative_log_likelihood(student.targets, outputs, batch.targets[:, t]))

@@ -22,7 +22,6 @@ def power_mean(errors: Float[Tensor, "..."], power: float) -> Float[Tensor, ""]:
     if power == 1:
         return processes.mean(errors.mean())
     errors = errors + _SMALLEST
-    largest = processes.largest(
-        errors.amax()
-    )  # by which the powers are taken relative to 1: they neither vanish nor overflow
+    # Powers are taken relative to the largest error: they neither vanish nor overflow.
+    largest = processes.largest(errors.amax())
     return largest * processes.mean((errors / largest).pow(power).mean()).pow(1 / power)

@@ -77,8 +77,8 @@ class CausalEncoder(nn.Module):
             raise ValueError(
                 "teacher.reader is True; a Transformer with a reader cannot go on from a cache, set it False"
             )
-        first = read.last is None
-        x = self._enter(inputs) if first else torch.cat([read.last, self.embed(inputs)], dim=1)
+        last, first = read.last, read.last is None
+        x = self._enter(inputs) if last is None else torch.cat([last, self.embed(inputs)], dim=1)
         read.last = x[:, -1:]
         shifted = self.shift(x)
         states = self.trunk(shifted if first else shifted[:, 1:], caches=read.layers)

@@ -28,7 +28,7 @@ class Engine:
     def __init__(self, settings: TrainingSettings, modules: dict[str, nn.Module]) -> None:
         from lightning_fabric import Fabric  # 1.6 s: only when a run starts
         from lightning_fabric.plugins import MixedPrecision
-        from lightning_fabric.strategies import DDPStrategy
+        from lightning_fabric.strategies.ddp import DDPStrategy
 
         class Autocast(MixedPrecision):
             def convert_input(self, data: Any) -> Any:
