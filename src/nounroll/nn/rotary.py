@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 
 class Rotary(nn.Module):
-    """Turns pairs of coordinates by an angle that grows with the position. The table grows on demand."""
+    """Turns pairs of coordinates by an angle that grows with the position. The table doubles when it is too short."""
 
     def __init__(self, head_width: int, base: float = 10_000.0) -> None:
         super().__init__()
@@ -22,7 +22,7 @@ class Rotary(nn.Module):
 
     def _table(self, length: int) -> tuple[Tensor, Tensor]:
         if self.cos.shape[0] < length or self.cos.device != self.rate.device:
-            angle = torch.arange(length, device=self.rate.device, dtype=torch.float32)[:, None] * self.rate
+            angle = torch.arange(2 * length, device=self.rate.device, dtype=torch.float32)[:, None] * self.rate
             self.cos, self.sin = angle.cos(), angle.sin()
         return self.cos[:length], self.sin[:length]
 
