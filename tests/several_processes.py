@@ -3,19 +3,23 @@
 torchrun --nproc-per-node 2 several_processes.py FOLDER
 """
 
+import io
 import itertools
 import json
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import chdir, contextmanager, nullcontext, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 from helpers import FREE, tiny_recipe
+from nounroll.batch import Batch
+from nounroll.cli.main import main as command
 from nounroll.machine import launched
 from nounroll.run import train
+from nounroll.training.engine import Engine
 
 # Few targets are scored, not equally many in each process, and all terms of ours are at work.
 SETTINGS = (
@@ -28,18 +32,74 @@ RUNS: dict[str, tuple[str, ...]] = {
     "accumulated": ("training.accumulate=2",),
     "few": ("smt.transitions=4", "method=smt"),
     "transformer": ("method=transformer",),
+    "passed": ("method=smt+dmt", "training.steps=16", "training.evaluations=4", "smt.until_passed=true"),
+    "poisoned": ("method=smt", "training.steps=12", "training.evaluations=4"),
+}
+BAD_STEPS = range(4, 7)  # steps of "poisoned" whose gradients are NaN
+MISTAKES: dict[str, tuple[str, ...]] = {
+    "setting": ("train", "tiny.yaml", "--set", "cell.tokens=0"),
+    "batch": ("train", "tiny.yaml", "--set", "training.batch_size=3"),
+    "folder": ("train", "tiny.yaml", "--out", "stopped"),  # the first process alone looks at folders
+    "checkpoint": ("resume", "damaged"),
 }
 STOP = 5  # times asked before a run is stopped
 
 
 def go(case: str, folder: Path | None = None, *, resume: bool = False, stop_at: int | None = None) -> dict[str, Any]:
-    """One run, and what is told of it: records by step, and the sum of all weights."""
-    asked = itertools.count(1)
-    with mock.patch("nounroll.training.loop.step_cost", return_value=FREE):
+    """One run, and what is told of it: records by step, the sum of all weights, the rows that were trained on."""
+    asked, drawn = itertools.count(1), Batch.rows
+    rows: list[tuple[int, int]] = []
+
+    def noted(batch: Batch, start: int, stop: int) -> Batch:
+        rows.append((start, stop))
+        return drawn(batch, start, stop)
+
+    around = {"passed": passing, "poisoned": poisoned}.get(case, nullcontext)
+    with (
+        around(),
+        mock.patch("nounroll.training.loop.step_cost", return_value=FREE),
+        mock.patch.object(Batch, "rows", noted),
+    ):
         recipe = tiny_recipe(*SETTINGS, *RUNS[case])
         run = train(recipe, folder=folder, resume=resume, stop=lambda: next(asked) == stop_at)
     weights = sum(float(p.detach().double().abs().sum()) for p in run.model.parameters())
-    return {"history": run.history, "weights": weights, "finished": run.finished}
+    return {"history": run.history, "weights": weights, "finished": run.finished, "rows": rows}
+
+
+@contextmanager
+def passing() -> Iterator[None]:
+    """Any student has passed its teacher, but for the second process: it finds a teacher that none will pass."""
+    with mock.patch("nounroll.training.loop._AHEAD", -1e9):
+        found = mock.patch("nounroll.training.loop.evaluate_teacher", return_value={"loss": -1e9})
+        with found if launched()[0] else nullcontext():
+            yield
+
+
+@contextmanager
+def poisoned() -> Iterator[None]:
+    """Some gradients become NaN, in the last process alone, where there are two."""
+    rank, count = launched()
+    step, steps = Engine.step, itertools.count(1)
+
+    def poison(engine: Engine, *given: Any) -> Any:
+        if next(steps) not in BAD_STEPS or rank + 1 < count:
+            return step(engine, *given)
+        hook = engine.groups["student"][-1].register_hook(lambda gradient: gradient * float("nan"))
+        try:
+            return step(engine, *given)
+        finally:
+            hook.remove()
+
+    with mock.patch.object(Engine, "step", poison):
+        yield
+
+
+def mistake(words: tuple[str, ...], folder: Path) -> dict[str, Any]:
+    """How a command ends that cannot be done, and what this process says of it."""
+    said = io.StringIO()
+    with chdir(folder), redirect_stderr(said), redirect_stdout(said):
+        status = command(list(words))
+    return {"status": status, "said": said.getvalue()}
 
 
 def on_time() -> dict[str, Any]:
@@ -71,6 +131,7 @@ def main(folder: Path) -> None:
     found["stopped"] = go("whole", folder / "stopped", stop_at=STOP)
     found["resumed"] = go("whole", folder / "by-one", resume=True)
     found["on time"] = on_time()
+    found["mistakes"] = {name: mistake(words, folder) for name, words in MISTAKES.items()}
     (folder / f"{rank}.json").write_text(json.dumps(found))
 
 

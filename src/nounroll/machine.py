@@ -13,6 +13,11 @@ def launched() -> tuple[int, int]:
     return int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
 
 
+def speaks() -> bool:
+    """Whether this process is the first one on its machine: what all would say alike, it says alone."""
+    return launched()[0] == 0 or os.environ["LOCAL_RANK"] == "0"
+
+
 def total_memory() -> int:
     """Bytes of main memory that this process can ever get: the machine's, or its container's if that is less."""
     total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -15,7 +15,7 @@ import json
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -205,11 +205,10 @@ def train(
         task=task, length=recipe.length, student=model, teacher=teacher, chain=links,
         settings=recipe.training, folder=folder, recipe=recipe.to_dict(), progress=progress,
     )  # fmt: skip
-    with _held(folder):
+    with ExitStack() as held:
+        loop.engine.by_first(lambda: _enter(folder, None if resume else recipe, held))
         if resume:
             loop.load()
-        elif folder is not None:
-            _claim(folder, recipe)
         finished = loop.run(stop)
         for part in (model, teacher):
             if part is not None:
@@ -320,6 +319,14 @@ def _figures(record: Mapping[str, Any]) -> dict[str, float]:
     return {"steps" if name == "step" else name: value for name, value in found.items()}
 
 
+def _enter(folder: Path | None, recipe: Recipe | None, held: ExitStack) -> None:
+    """Hold a run's folder until ``held`` is left, and start it when there is a recipe."""
+    if folder is not None:
+        held.enter_context(_held(folder))
+        if recipe is not None:
+            _claim(folder, recipe)
+
+
 def _claim(folder: Path, recipe: Recipe) -> None:
     """Start a run's folder, unless another run is in it."""
     if (folder / "recipe.yaml").exists() or (folder / "checkpoints").exists():
@@ -329,11 +336,8 @@ def _claim(folder: Path, recipe: Recipe) -> None:
 
 
 @contextmanager
-def _held(folder: Path | None) -> Iterator[None]:
+def _held(folder: Path) -> Iterator[None]:
     """Keep a second process out of a run's folder."""
-    if folder is None:
-        yield
-        return
     try:
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 import several_processes
+from commands import TINY
 from helpers import tiny_recipe, tree_of
 from nounroll import processes
 from nounroll.run import train
@@ -27,6 +29,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where two processes have run; by-one was begun by one process."""
     folder = tmp_path_factory.mktemp("two")
     go("whole", folder / "by-one", stop_at=STOP)
+    shutil.copytree(folder / "by-one", folder / "damaged")
+    for weights in (folder / "damaged" / "checkpoints").rglob("student.safetensors"):
+        weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    (folder / "tiny.yaml").write_text(f"task: {{kind: parity}}\n{TINY}")
     script = Path(several_processes.__file__)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     ended = subprocess.run(
@@ -79,6 +85,47 @@ def test_a_run_goes_on_in_another_number_of_processes(folder: Path, both: tuple[
         assert run["finished"]
         assert apart(run, alone["whole"]) < SAME
         assert run["weights"] == pytest.approx(alone["whole"]["weights"], rel=SAME)
+
+
+def test_every_process_trains_on_rows_of_its_own(both: tuple[Seen, Seen], alone: Seen) -> None:
+    """Together they are those of one process, also in a run that one process began."""
+    for case in (*RUNS, "resumed"):
+        mine, its = (seen[case]["rows"] for seen in both)
+        whole = alone["whole" if case == "resumed" else case]["rows"][-len(mine) :]
+        assert [[start, stop] for (start, _), (_, stop) in zip(mine, its, strict=True)] == [list(r) for r in whole]
+        assert all(m[1] == i[0] for m, i in zip(mine, its, strict=True))
+
+
+def test_a_student_has_passed_its_teacher_for_all_or_for_none(both: tuple[Seen, Seen], alone: Seen) -> None:
+    ends = [
+        [(r["event"], r["method"], r["step"]) for r in seen["passed"]["history"] if r["event"] != "train"]
+        for seen in (*both, alone)
+    ]
+    assert ends[0] == ends[1] == ends[2]
+    assert ("passed", "smt", 4) in ends[0]
+
+
+def test_all_go_back_when_the_gradients_of_one_are_not_finite(both: tuple[Seen, Seen], alone: Seen) -> None:
+    ways = [[r for r in seen["poisoned"]["history"] if r["event"] == "rollback"] for seen in (*both, alone)]
+    for seen in ways:
+        assert [(r["step"], r["from_step"], r["avoid"]) for r in seen] == [(3, 5, [3, 4, 5])]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("setting", "nounroll train: cell.tokens is 0; it must be at least 1\n"),
+        ("batch", "nounroll train: training.batch_size is 3; it must be a multiple of training.accumulate 1 times"),
+        ("folder", "nounroll train: stopped already holds a run; choose another folder"),
+        ("checkpoint", "nounroll resume: damaged/checkpoints/"),
+    ],
+)
+def test_a_mistake_is_one_line_in_all(both: tuple[Seen, Seen], name: str, said: str) -> None:
+    first, second = (seen["mistakes"][name] for seen in both)
+    assert first["status"] == second["status"] == 2
+    assert first["said"].startswith(said)
+    assert first["said"].count("\n") == 1
+    assert second["said"] == ""
 
 
 def test_one_process_writes(folder: Path) -> None:

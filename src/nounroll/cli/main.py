@@ -19,7 +19,7 @@ from jsonargparse import ArgumentParser
 from rich.console import Console
 
 from nounroll.cli.terminal import printable
-from nounroll.machine import launched
+from nounroll.machine import launched, speaks
 
 COMMANDS = (
     *("quickstart", "train", "resume", "evaluate", "generate"),
@@ -137,7 +137,8 @@ def _fail(where: str, error: BaseException) -> int:
     if os.environ.get("NOUNROLL_TRACEBACK"):
         traceback.print_exception(error)
     status, message = _verdict(error)
-    print(f"{where}: {printable(' '.join(message.split()))}", file=sys.stderr)
+    if status == FAULT or speaks():  # a mistake, or an end from outside, is every process's alike
+        print(f"{where}: {printable(' '.join(message.split()))}", file=sys.stderr)
     try:
         sys.stdout.flush()
     except OSError:  # a closed pipe or a full disk: Python must not try again as it exits

@@ -1,9 +1,9 @@
 """The only file that knows Lightning Fabric: devices, precision, processes, gradients."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,8 @@ from nounroll.batch import Batch
 from nounroll.machine import launched
 from nounroll.methods.base import Method
 from nounroll.training.settings import TrainingSettings
+
+T = TypeVar("T")
 
 
 class Engine:
@@ -117,6 +119,22 @@ class Engine:
     def agreed(self, value: Any) -> Any:
         """The value of the first process, in all of them: for what a clock, a signal or a file decides."""
         return self.fabric.broadcast(value) if self.processes > 1 else value
+
+    def by_first(self, ask: Callable[[], T]) -> T:
+        """What the first process finds, or the error that it meets, in all of them: none waits for one that failed."""
+        if self.processes == 1:
+            return ask()
+        found: Any = None
+        error: Exception | None = None
+        if self.rank == 0:
+            try:
+                found = ask()
+            except Exception as met:
+                error = met
+        found, said = self.agreed((found, error))
+        if said is not None:
+            raise error or said  # its own, with its cause, in the first process
+        return found
 
     def _sharing(self) -> AbstractContextManager[None]:
         return processes.sharing(self.rank, self.processes)

@@ -231,13 +231,12 @@ class Loop:
         """The teacher on these sequences, by the readout that was trained on its memories."""
         assert isinstance(self.student, Student)
         assert self.teacher is not None
-        return evaluate_teacher(self.student, batches, self.teacher.memories)
+        return self.engine.agreed(evaluate_teacher(self.student, batches, self.teacher.memories))
 
     def _is_ahead(self, length: int) -> bool:
         """Whether the student alone predicts better than its teacher, at the length that both are trained on now."""
         batches = validation_batches(self.task, self.settings.evaluation_sequences, length, self.settings.seed)
-        teacher = self.engine.agreed(self._measure_teacher(batches))
-        return self.measure(batches)["loss"] < teacher["loss"] - _AHEAD
+        return self.measure(batches)["loss"] < self._measure_teacher(batches)["loss"] - _AHEAD
 
     def _evaluate(self, link: Link, progress: float) -> None:
         link.method.finish()
@@ -295,7 +294,7 @@ class Loop:
         Raises:
             CheckpointError: it is damaged or belongs to another recipe.
         """
-        newest, tensors, documents = self.engine.agreed(self._newest())
+        newest, tensors, documents = self.engine.by_first(self._newest)
         if newest is None:
             return False
         for name, kept, now in _changes(documents.get("recipe"), self.recipe):
