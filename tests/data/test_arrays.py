@@ -7,6 +7,7 @@ import torch
 
 from nounroll.batch import Categorical
 from nounroll.data.arrays import TokenArray
+from nounroll.data.on_disk import OnDisk
 from nounroll.data.task import draw
 
 
@@ -22,7 +23,7 @@ def test_one_long_sequence(tmp_path: Path) -> None:
     assert torch.equal(batch.targets, batch.inputs + 1)
     assert draw(task.validation(), 500, 30, 0, "v").inputs.min() == 900
     assert (task.max_length, task.validation().max_length) == (899, 99)
-    assert isinstance(task._source._data, np.memmap)  # type: ignore[union-attr]
+    assert isinstance(task._source._data, OnDisk)  # type: ignore[union-attr]
 
 
 def test_rows(tmp_path: Path) -> None:

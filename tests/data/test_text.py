@@ -2,6 +2,7 @@ import sysconfig
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -72,8 +73,10 @@ def test_the_standard_library_is_there_and_fast() -> None:
     held_out = task.validation().max_length or 0
     assert (task.max_length or 0) > 5_000_000
     assert 0.01 < held_out / (task.max_length or 1) < 0.2
-    everything = bytes(task._data)
-    assert Path(sysconfig.get_paths()["stdlib"], "textwrap.py").read_bytes() in everything + bytes(task._held_out)
+    everything = bytes(np.asarray(task._data))
+    assert Path(sysconfig.get_paths()["stdlib"], "textwrap.py").read_bytes() in everything + bytes(
+        np.asarray(task._held_out)
+    )
     assert "def " in task.decode(draw(task, 1, 50_000, 0, "train").inputs[0])
 
 
@@ -100,9 +103,9 @@ def test_errors_name_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(ValueError, match=r"^text\.path is 'x+'; it cannot be read \(File name too long\)$"):
         Text(path="x" * 5000)
 
-    def refuse(path: Path) -> bytes:
+    def refuse(path: Path, *given: object) -> None:
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(ValueError, match=r"short'; it cannot be read \(Permission denied\)$"):
         Text(path=tmp_path)

@@ -9,6 +9,7 @@ from torch import Tensor
 from nounroll.batch import Batch
 from nounroll.data.checks import largest_symbol, whole_number
 from nounroll.data.corpus import TokenCorpus
+from nounroll.data.on_disk import OnDisk, Section
 from nounroll.data.rows import TokenRows, held_out_rows
 from nounroll.data.sources import existing, unreadable
 from nounroll.data.task import SequenceTask
@@ -17,7 +18,7 @@ _MOST_INFERRED = 1_000_000
 
 
 class TokenArray(SequenceTask):
-    """The integers of a .npy file, memory-mapped: one long sequence (1-D) or one sequence a row (2-D).
+    """The integers of a .npy file, left on disk: one long sequence (1-D) or one sequence a row (2-D).
 
     ::
 
@@ -42,7 +43,7 @@ class TokenArray(SequenceTask):
                 raise ValueError(f"{name} holds {symbols - 1}; if that is a token, set array.symbols")
         whole_number("array.symbols", symbols, 1)
         self._source: TokenCorpus | TokenRows
-        if tokens.ndim == 1:
+        if isinstance(tokens, OnDisk):
             self._source = TokenCorpus(tokens=tokens, symbols=symbols, name=name)
         else:
             rows = held_out_rows(name, len(tokens))
@@ -60,7 +61,7 @@ class TokenArray(SequenceTask):
         return self._source.prompt()
 
 
-def _load(path: str | Path) -> np.ndarray:
+def _load(path: str | Path) -> np.ndarray | OnDisk:
     found = existing("array.path", path)
     try:
         tokens = np.load(found, mmap_mode="r", allow_pickle=False)
@@ -73,4 +74,6 @@ def _load(path: str | Path) -> np.ndarray:
             f"array.path is '{path}', {tokens.dtype} of shape {tokens.shape};"
             " it must be a 1-D or 2-D array of integers that is not empty"
         )
+    if tokens.ndim == 1 and isinstance(tokens, np.memmap):
+        return OnDisk("array.path", [Section(found, tokens.offset, len(tokens))], tokens.dtype)
     return tokens

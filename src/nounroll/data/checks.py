@@ -4,9 +4,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from nounroll.data.on_disk import OnDisk
 from nounroll.ranges import within
 
-_BLOCK = 1 << 22  # elements looked at together, so that a memory-mapped file is never loaded whole
+_BLOCK = 1 << 22  # elements looked at together, so that a file is never loaded whole
 
 
 def whole_number(setting: str, value: object, low: int, high: int | None = None) -> None:
@@ -42,12 +43,12 @@ def long_enough(task: object, length: int, least: int) -> None:
         raise ValueError(f"length is {length}; {type(task).__name__} needs at least {least}")
 
 
-def largest_symbol(tokens: np.ndarray) -> int:
+def largest_symbol(tokens: np.ndarray | OnDisk) -> int:
     """The largest element, found block by block."""
     return max(int(block.max()) for _, block in _blocks(tokens))
 
 
-def within_space(name: str, tokens: np.ndarray, symbols: int) -> None:
+def within_space(name: str, tokens: np.ndarray | OnDisk, symbols: int) -> None:
     """Raise ValueError, naming the first bad position and its value, unless all tokens are ``0 .. symbols - 1``."""
     bounds = np.iinfo(tokens.dtype)
     if bounds.min >= 0 and bounds.max < symbols:
@@ -60,7 +61,7 @@ def within_space(name: str, tokens: np.ndarray, symbols: int) -> None:
             raise ValueError(f"{name} holds {int(block[first])} at {place}; the tokens must be 0..{symbols - 1}")
 
 
-def _blocks(tokens: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+def _blocks(tokens: np.ndarray | OnDisk) -> Iterator[tuple[int, np.ndarray]]:
     step = max(1, _BLOCK * len(tokens) // max(1, tokens.size))
     for start in range(0, len(tokens), step):
-        yield start, tokens[start : start + step]
+        yield start, np.asarray(tokens[start : start + step])

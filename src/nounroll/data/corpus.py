@@ -1,6 +1,7 @@
 """Random windows of one long array, in which every element predicts the next."""
 
 import copy
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -8,7 +9,11 @@ from torch import Tensor
 
 from nounroll.batch import Batch, Categorical, Real, Space
 from nounroll.data.checks import within_space
+from nounroll.data.on_disk import OnDisk
 from nounroll.data.task import SequenceTask
+
+Elements: TypeAlias = np.ndarray | OnDisk
+E = TypeVar("E", bound=np.ndarray | OnDisk)
 
 
 class Windows(SequenceTask):
@@ -23,14 +28,14 @@ class Windows(SequenceTask):
     The two parts are separate arrays, so no window can reach from one into the other.
 
     Args:
-        train: (N,) or (N, d), in memory or memory-mapped.
+        train: (N,) or (N, d), in memory or on disk.
         held_out: the same, other data.
         space: of one element.
     """
 
     autoregressive = True
 
-    def __init__(self, *, train: np.ndarray, held_out: np.ndarray, space: Space) -> None:
+    def __init__(self, *, train: Elements, held_out: Elements, space: Space) -> None:
         self.inputs = self.targets = space
         self._data, self._held_out = train, held_out
         self.max_length = len(train) - 1
@@ -42,8 +47,8 @@ class Windows(SequenceTask):
                 f"length is {length}; windows of it need {length + 1} elements and this part of the data"
                 f" holds {len(self._data)}"
             )
-        starts = torch.randint(places, (batch_size, 1), generator=generator).numpy()
-        windows = self._data[starts + np.arange(length + 1)]
+        starts = torch.randint(places, (batch_size, 1), generator=generator)[:, 0].tolist()
+        windows = np.stack([np.asarray(self._data[start : start + length + 1]) for start in starts])
         dtype = np.float32 if isinstance(self.inputs, Real) else np.int64
         return Batch.next_step(torch.from_numpy(windows.astype(dtype)))
 
@@ -57,7 +62,7 @@ class TokenCorpus(Windows):
     """One long 1-D array of integers as a categorical sequence.
 
     Args:
-        tokens: (N,) integers, in memory or memory-mapped.
+        tokens: (N,) integers, in memory or on disk.
         symbols: the tokens are 0 .. symbols - 1. They are checked here, block by block.
         held_out: other tokens, for validation; the tail of ``tokens`` when left out.
         fraction: the share of the tail that is held out.
@@ -67,9 +72,9 @@ class TokenCorpus(Windows):
     def __init__(
         self,
         *,
-        tokens: np.ndarray,
+        tokens: Elements,
         symbols: int,
-        held_out: np.ndarray | None = None,
+        held_out: Elements | None = None,
         fraction: float = 0.1,
         name: str = "tokens",
     ) -> None:
@@ -89,7 +94,7 @@ class ByteCorpus(TokenCorpus):
         first: the byte that comes before the start of a text.
     """
 
-    def __init__(self, *, tokens: np.ndarray, held_out: np.ndarray | None = None, name: str, first: bytes) -> None:
+    def __init__(self, *, tokens: Elements, held_out: Elements | None = None, name: str, first: bytes) -> None:
         super().__init__(tokens=tokens, symbols=256, held_out=held_out, name=name)
         self._first = first
 
@@ -103,11 +108,11 @@ class ByteCorpus(TokenCorpus):
         return bytes(values.tolist()).decode(errors="replace")
 
 
-def split_tail(name: str, data: np.ndarray, fraction: float) -> tuple[np.ndarray, np.ndarray]:
+def split_tail(name: str, data: E, fraction: float) -> tuple[E, E]:
     """The data and its held-out tail, each of 2 elements at least (one to read, one to predict)."""
     if not 0 < fraction < 1:
         raise ValueError(f"fraction is {fraction!r}; the share of {name} that is held out must be between 0 and 1")
     if len(data) < 4:
         raise ValueError(f"{name} holds {len(data)} elements; at least 4 are needed, 2 to train on and 2 to hold out")
     cut = len(data) - min(max(2, round(len(data) * fraction)), len(data) - 2)
-    return data[:cut], data[cut:]
+    return data[:cut], data[cut:]  # type: ignore[return-value]  # a slice of either is its own kind

@@ -5,11 +5,11 @@ import os
 import sysconfig
 from pathlib import Path
 
-import numpy as np
-
 from nounroll.data.corpus import ByteCorpus
+from nounroll.data.on_disk import OnDisk, Section
 from nounroll.data.sources import existing, unreadable
 
+_FIRST = 8192  # bytes of a file that tell whether it is text
 _HELD_OUT = 0.05  # share of a folder's files
 _NOT_SOURCE = {
     *("site-packages", "dist-packages", "test", "tests", "idlelib", "encodings", "__pycache__"),
@@ -26,7 +26,7 @@ class Text(ByteCorpus):
         targets   e  f     f  (  x  )        y_t = x_{t+1}
 
     Of one file the last 10 % are held out. Of several files about 5 % are held out whole, at least one and never
-    all, chosen by a hash of their names: the same files on any machine.
+    all, chosen by a hash of their names: the same files on any machine. All of them stay on disk, whatever their size.
 
     Args:
         path: a file, or a folder: its text files (no zero byte in the first 8 kB, not hidden), in the order of
@@ -45,19 +45,15 @@ class Text(ByteCorpus):
         super().__init__(tokens=train, held_out=held_out, name=f"text.path '{path}'", first=b"\n")
 
 
-def _file(path: Path) -> np.ndarray:
-    """A file as a memory map, so that it may be larger than the memory."""
-    try:
-        if path.stat().st_size == 0:
-            raise ValueError(f"text.path is '{path}'; the file is empty, give one that holds text")
-        return np.memmap(path, dtype=np.uint8, mode="r")
-    except OSError as error:
-        raise unreadable("text.path", path, error) from None
+def _file(path: Path) -> OnDisk:
+    if _first_bytes(path) == b"":
+        raise ValueError(f"text.path is '{path}'; the file is empty, give one that holds text")
+    return _text([path])
 
 
-def _files(folder: Path, suffix: str, without: set[str]) -> tuple[np.ndarray, np.ndarray | None]:
+def _files(folder: Path, suffix: str, without: set[str]) -> tuple[OnDisk, OnDisk | None]:
     """The text below a folder: training part and held-out files (None when there is a single file)."""
-    texts: dict[str, bytes] = {}
+    texts: dict[str, Path] = {}
 
     def fail(error: OSError) -> None:
         raise unreadable("text.path", error.filename, error) from None
@@ -65,20 +61,28 @@ def _files(folder: Path, suffix: str, without: set[str]) -> tuple[np.ndarray, np
     for parent, folders, names in os.walk(folder, onerror=fail):
         folders[:] = [f for f in folders if f not in without and not f.startswith(".")]
         for path in (Path(parent, n) for n in names if n.endswith(suffix) and not n.startswith(".")):
-            try:
-                content = path.read_bytes() if path.is_file() else b""
-            except OSError as error:
-                raise unreadable("text.path", path, error) from None
-            if content and b"\0" not in content[:8192]:
-                texts[path.relative_to(folder).as_posix()] = content
+            start = _first_bytes(path) if path.is_file() else b""
+            if start and b"\0" not in start:
+                texts[path.relative_to(folder).as_posix()] = path
     if not texts:
         raise ValueError(f"text.path is '{folder}'; the folder holds no text files, give one that does")
     if len(texts) == 1:
-        return np.frombuffer(*texts.values(), dtype=np.uint8), None
+        return _text(list(texts.values())), None
     held = _held_out(list(texts))
-    parts = (b"".join(texts[n] for n in sorted(texts) if (n in held) == part) for part in (False, True))
-    train, held_out = (np.frombuffer(part, dtype=np.uint8) for part in parts)
+    train, held_out = (_text([texts[n] for n in sorted(texts) if (n in held) == part]) for part in (False, True))
     return train, held_out
+
+
+def _text(paths: list[Path]) -> OnDisk:
+    return OnDisk("text.path", [Section(path, 0, path.stat().st_size) for path in paths], "uint8")
+
+
+def _first_bytes(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(_FIRST)
+    except OSError as error:
+        raise unreadable("text.path", path, error) from None
 
 
 def _held_out(names: list[str]) -> set[str]:

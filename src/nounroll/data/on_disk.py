@@ -1,0 +1,85 @@
+"""Numbers that stay on disk: files end to end as one array, of which only what is asked for is read."""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nounroll.data.sources import unreadable
+
+
+@dataclass(frozen=True)
+class Section:
+    """``count`` numbers of a file, from the byte ``offset`` on."""
+
+    path: Path
+    offset: int
+    count: int
+
+
+class OnDisk:
+    """Sections of files as one 1-D array. A slice of it is a view, which ``numpy.asarray`` reads.
+
+    Nothing that was read is kept: the memory of a process does not grow with its files, as it does where pages of a
+    memory map are touched one after another. The operating system's cache makes a second reading fast.
+
+    Args:
+        setting: whose value the path is, for the errors.
+        sections: in order; none is empty.
+        dtype: of the numbers.
+    """
+
+    ndim = 1
+
+    def __init__(self, setting: str, sections: Sequence[Section], dtype: Any) -> None:
+        self._setting, self._sections, self.dtype = setting, sections, np.dtype(dtype)
+        self._ends = np.cumsum([section.count for section in sections], dtype=np.int64)
+        self._start, self._stop = 0, int(self._ends[-1])
+
+    def __len__(self) -> int:
+        return self._stop - self._start
+
+    @property
+    def shape(self) -> tuple[int]:
+        return (len(self),)
+
+    @property
+    def size(self) -> int:
+        return len(self)
+
+    def __getitem__(self, span: slice) -> "OnDisk":
+        start, stop, step = span.indices(len(self))
+        assert step == 1
+        view = copy.copy(self)
+        view._start, view._stop = self._start + start, self._start + max(start, stop)
+        return view
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """The numbers themselves.
+
+        Raises:
+            ValueError: a file cannot be read any more, or has become shorter.
+        """
+        found, place = np.empty(len(self), self.dtype), self._start
+        index = int(np.searchsorted(self._ends, place, side="right"))
+        while place < self._stop:
+            end = min(int(self._ends[index]), self._stop)
+            found[place - self._start : end - self._start] = self._read(index, place, end - place)
+            place, index = end, index + 1
+        return found if dtype is None else found.astype(dtype)
+
+    def _read(self, index: int, place: int, count: int) -> np.ndarray:
+        """Numbers of one section, from the ``place`` in the whole array on."""
+        section = self._sections[index]
+        skipped = place - (int(self._ends[index]) - section.count)
+        try:
+            with section.path.open("rb", buffering=0) as file:
+                found = np.fromfile(file, self.dtype, count, offset=section.offset + skipped * self.dtype.itemsize)
+        except OSError as error:
+            raise unreadable(self._setting, section.path, error) from None
+        if len(found) < count:
+            raise ValueError(f"{self._setting} is '{section.path}'; the file has become shorter, leave it as it was")
+        return found
