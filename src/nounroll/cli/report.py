@@ -31,7 +31,7 @@ def report(run: Path, *, length: int | None = None, sequences: int = 128, out: P
     """
     from importlib.metadata import version
 
-    from nounroll.cli.samples import samples
+    from nounroll.cli.samples import foretold, samples
     from nounroll.report.page import page
     from nounroll.report.pictures import pictures
     from nounroll.report.style import save
@@ -42,12 +42,13 @@ def report(run: Path, *, length: int | None = None, sequences: int = 128, out: P
     found = measured(run, length, sequences)
     recipe, task, student = open_student(run)
     history = read_records(run / "metrics.jsonl")
-    drawn = [one for one in (training_picture(history), *pictures(found)) if one is not None]
+    series = foretold(student, task, found["length"], recipe.training.seed)
+    drawn = [one for one in (series, training_picture(history), *pictures(found)) if one is not None]
     chain = recipe.method.split("+")
     tokens, width = student.memory_shape
     values = {
         "title": f"{recipe.name}: {recipe.task.kind}, {recipe.method}, {recipe.cell.kind}",
-        "about": (type(task).__doc__ or "").partition("\n")[0],
+        "about": (type(task).__doc__ or "").partition("\n")[0].replace("``", ""),
         "memory": f"{tokens * width:,}",
         "method": " ".join(_METHODS[name] for name in chain),
         "cards": _cards(found, task.autoregressive),

@@ -1,47 +1,90 @@
-"""What a trained network writes, draws or answers: samples for its report."""
+"""What a trained network writes, draws, foretells or answers, and what surprises it: samples for its report."""
 
+import math
 from typing import Any
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
+from nounroll.batch import Batch, Real
 from nounroll.cli.generate import GRID, pixels, steps_of
 from nounroll.cli.terminal import printable
+from nounroll.data.corpus import ByteCorpus
 from nounroll.data.task import SequenceTask, draw
+from nounroll.objectives.readout import gaussian, negative_log_likelihood
 from nounroll.report.page import embedded_grid
+from nounroll.report.series import series_picture
+from nounroll.report.style import Picture
+from nounroll.report.surprise import coloured
 from nounroll.seeding import generator
 from nounroll.student import Student
 
 _TEMPERATURE = 0.8  # of text; images are drawn at 1
 _CHARACTERS = 800
 _EXAMPLES, _SHOWN = 3, 40  # sequences, and time steps of each
+_BRIGHT = 4.0  # bits of a pixel that is shown white
+_CONTINUED = 3  # times that a series is continued
 
 
-def samples(student: Student, task: SequenceTask, length: int, seed: int) -> dict[str, Any] | None:
-    """The values of the report's section on samples; None for a task whose answers are not symbols."""
+def samples(student: Student, task: SequenceTask, length: int, seed: int) -> list[dict[str, Any]]:
+    """The values of the report's sections on samples; none for a task whose answers are vectors."""
     if hasattr(task, "image_shape"):
         return _images(student, task, seed)
-    if task.autoregressive:
-        return _text(student, task, seed)
-    return _answers(student, task, length, seed) if hasattr(task.targets, "n") else None
+    if isinstance(task, ByteCorpus):
+        return [_text(student, task, seed), _surprises(student, task, seed)]
+    if isinstance(task.targets, Real):
+        return []
+    return [_text(student, task, seed) if task.autoregressive else _answers(student, task, length, seed)]
+
+
+def foretold(student: Student, task: SequenceTask, length: int, seed: int) -> Picture | None:
+    """A held-out series with what the network says of it; None for a task of another kind."""
+    if not (task.autoregressive and isinstance(task.targets, Real)) or length < 4:
+        return None
+    batch = draw(task.validation(), 1, length, seed, "test")
+    start = length * 3 // 4
+    with torch.no_grad():
+        mean, log_scale = gaussian(student.readout(student.rollout(batch.inputs)[0, 1:]))
+    again = batch.inputs[:, : start + 1].expand(_CONTINUED, -1, -1)
+    drawn = student.generate(again, length - start, generator=generator(seed, "generate"))
+    names = getattr(task, "columns", [str(column) for column in range(task.targets.d)])
+    centre, unit = (torch.as_tensor(getattr(task, name, value)) for name, value in (("mean", 0.0), ("std", 1.0)))
+    truth, mean, drawn = (values * unit + centre for values in (batch.targets[0], mean, drawn))
+    return series_picture(names, truth.numpy(), mean.numpy(), (log_scale.exp() * unit).numpy(), drawn.numpy())
 
 
 def _section(title: str, caption: str, **what: Any) -> dict[str, Any]:
-    return {"title": title, "caption": caption, "text": "", "images": [], "examples": [], **what}
+    return {"title": title, "caption": caption, "text": "", "coloured": [], "images": [], "examples": [], **what}
 
 
-def _images(student: Student, task: Any, seed: int) -> dict[str, Any]:
+@torch.no_grad()
+def _bits(student: Student, batch: Batch) -> Float[Tensor, "B T"]:
+    """How surprising each target was, from all that was read up to it."""
+    outputs = student.readout(student.rollout(batch.inputs)[:, 1:])
+    return negative_log_likelihood(student.targets, outputs, batch.targets) / math.log(2)
+
+
+def _images(student: Student, task: Any, seed: int) -> list[dict[str, Any]]:
     start = task.prompt()
     drawn = student.generate(
         start.expand(GRID**2, -1), steps_of(task, start, None), generator=generator(seed, "generate")
     )
-    real = draw(task.validation(), GRID**2, task.max_length, seed, "test").targets
-    images = [
-        {"label": label, "data": embedded_grid(pixels(values, task), GRID)}
-        for label, values in (("drawn by the network", drawn), ("held-out images, for comparison", real))
-    ]
-    return _section(
-        "What it draws", "Pixel by pixel from its empty memory, each drawn pixel read back in.", images=images
+    real = draw(task.validation(), GRID**2, task.max_length, seed, "test")
+    bits = _bits(student, real)
+    shown = {
+        "drawn by the network": pixels(drawn, task),
+        "held-out images, for comparison": pixels(real.targets, task),
+        f"how surprising each pixel of these was: black 0, white {_BRIGHT:g} bits; {bits.mean():.2f} in the mean": (
+            (bits / _BRIGHT).clamp(0, 1).view(-1, *task.image_shape).numpy()
+        ),
+    }
+    images = [{"label": label, "data": embedded_grid(grid, GRID)} for label, grid in shown.items()]
+    caption = (
+        "Pixel by pixel, row by row, from its empty memory, each drawn pixel read back in. Beside it, which pixels of"
+        " held-out images it did not expect."
     )
+    return [_section("What it draws", caption, images=images)]
 
 
 def _text(student: Student, task: SequenceTask, seed: int) -> dict[str, Any]:
@@ -50,6 +93,19 @@ def _text(student: Student, task: SequenceTask, seed: int) -> dict[str, Any]:
     drawn = student.generate(prompt, steps, temperature=_TEMPERATURE, generator=generator(seed, "generate"))
     caption = f"From its empty memory, each element read back in, at temperature {_TEMPERATURE}."
     return _section("What it writes", caption, text=printable(task.decode(drawn[0])).strip("\n"))
+
+
+def _surprises(student: Student, task: SequenceTask, seed: int) -> dict[str, Any]:
+    held_out = task.validation()
+    batch = draw(held_out, 1, min(_CHARACTERS, held_out.max_length or _CHARACTERS), seed, "test")
+    bits = _bits(student, batch)[0]
+    spans = coloured(bytes(batch.targets[0].tolist()), bits.tolist())
+    caption = (
+        "A text that it never saw, read from its empty memory. The darker a character, the less it was expected from"
+        f" what came before; {bits.mean():.2f} bits a byte in the mean."
+    )
+    shown = [{**span, "text": printable(span["text"])} for span in spans]
+    return _section("What surprises it", caption, coloured=shown)
 
 
 @torch.no_grad()

@@ -12,6 +12,7 @@ from jaxtyping import Float
 
 from nounroll.report.images import write_grid
 from nounroll.report.style import Picture
+from nounroll.report.surprise import SHADES
 
 
 def page(values: Mapping[str, Any], pictures: Mapping[Path, Picture]) -> str:
@@ -29,7 +30,7 @@ def page(values: Mapping[str, Any], pictures: Mapping[Path, Picture]) -> str:
         for path, one in pictures.items()
     ]
     environment = Environment(autoescape=True, undefined=StrictUndefined)
-    return environment.from_string(template).render(**values, pictures=embedded)
+    return environment.from_string(template).render(**values, pictures=embedded, shades=SHADES)
 
 
 def embedded_grid(images: Float[np.ndarray, "N H W"], columns: int) -> str:

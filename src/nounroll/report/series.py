@@ -1,0 +1,49 @@
+"""Real-valued sequences: what a network foretells, one step at a time and on its own."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from nounroll.report.style import GUESS, STUDENT, Picture, panels, styled
+
+_COLUMNS = 3  # that are drawn
+
+
+def series_picture(
+    names: Sequence[str],
+    truth: Float[np.ndarray, "T d"],
+    mean: Float[np.ndarray, "T d"],
+    scale: Float[np.ndarray, "T d"],
+    drawn: Float[np.ndarray, "N L d"],
+) -> Picture:
+    """A held-out sequence and what the network says of it.
+
+    Args:
+        names: of the columns; the first three are drawn.
+        truth: the sequence.
+        mean, scale: what the network foretells of each step, having read all steps before it.
+        drawn: the last L steps as the network goes on by itself, N times.
+    """
+    shown = list(names)[:_COLUMNS]
+    start = len(truth) - drawn.shape[1]
+    with styled():
+        figure, axes = panels(rows=len(shown), height=2.2, squeeze=False, sharex=True)
+        for column, (ax, name) in enumerate(zip(axes[:, 0], shown, strict=True)):
+            read, times = slice(0, start), range(len(truth))
+            ax.plot(times, truth[:, column], color="black", lw=1, zorder=3, label="held-out data")
+            low, high = (mean[read, column] + sign * 2 * scale[read, column] for sign in (-1, 1))
+            ax.fill_between(times[read], low, high, color=STUDENT, alpha=0.2, lw=0)
+            ax.plot(times[read], mean[read, column], color=STUDENT, lw=3, alpha=0.6, label="foretold, one step ahead")
+            ax.plot(times[start:], drawn[:, :, column].T, color=STUDENT, lw=0.8, ls="--", label="going on by itself")
+            ax.axvline(start, color=GUESS, ls=":", lw=1)
+            ax.set_title(name)
+        axes[-1, 0].set_xlabel("time step t")
+        handles, labels = axes[0, 0].get_legend_handles_labels()
+        named = dict(zip(labels, handles, strict=True))  # each once, though it is drawn several times
+        figure.legend(named.values(), named.keys(), loc="outside upper right", ncols=3)
+    caption = (
+        "Up to the dotted line the network reads the data, and foretells each step from those before it; the band is"
+        f" two standard deviations wide to either side. After it, it reads its own draws, {len(drawn)} times anew."
+    )
+    return Picture("series", "What it foretells", caption, figure)
