@@ -2,7 +2,10 @@
 
 /** Load what `nounroll export RUN --to onnx` wrote. `ort` is onnxruntime-web. */
 export async function open(ort, folder) {
-  const about = await (await fetch(`${folder}/step.json`)).json();
+  const answer = await fetch(`${folder}/step.json`);
+  if (!answer.ok) throw new Error(`there is no ${folder}/step.json; nounroll export --to onnx writes it`);
+  const about = await answer.json();
+  if (about.inputs.n !== 256) throw new Error("this network does not read bytes; export one of text");
   const session = await ort.InferenceSession.create(`${folder}/step.onnx`);
   return new Network(ort, session, about);
 }

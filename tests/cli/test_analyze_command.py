@@ -41,6 +41,12 @@ def test_a_run_with_a_teacher(nounroll: Command, run: Path) -> None:
     assert {name: value for name, value in again.items() if name != "figures"} == document
 
 
+def test_bytes_are_named_as_people_write_them(nounroll: Command) -> None:
+    nounroll("train", "text.yaml", "--method", "bptt")
+    symbols = json.loads(nounroll("analyze", "runs/text", "--sequences", 6, "--json").out)["symbols"]
+    assert (symbols["32"], symbols["116"]) == ("' '", "'t'")
+
+
 def test_a_run_of_bptt_alone(nounroll: Command) -> None:
     nounroll("train", "tiny.yaml", "--method", "bptt")
     ended = nounroll("analyze", "runs/tiny", "--sequences", 6)

@@ -4,11 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from transformers import AutoModelForCausalLM
 
 import nounroll.hub  # noqa: F401  # makes students known to transformers
 from commands import Command, one_line
 from fake_hub import TOKEN, FakeHub, serving
+from nounroll.student import Student
 
 hub = pytest.fixture(serving, name="hub")
 
@@ -27,6 +29,18 @@ def test_export_for_transformers(nounroll: Command) -> None:
     written = json.loads(nounroll("generate", "runs/text", "--length", 40, "--temperature", 0, "--json").out)
     assert drawn == written["text"]
     assert "largest difference from the network" in nounroll("export", "runs/text", "--to", "transformers").out
+
+
+def test_images_start_from_nothing_too(nounroll: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nounroll.export.step.CHECKED_STEPS", 5)
+    assert nounroll("train", "digits.yaml", "--steps", 1).status == 0
+    assert nounroll("export", "runs/digits", "--to", "transformers").status == 0
+    folder = Path("runs/digits/export/transformers")
+    drawn = AutoModelForCausalLM.from_pretrained(folder).generate(max_new_tokens=64, do_sample=False)
+    student = Student.from_pretrained(folder)
+    start = torch.tensor([[student.inputs.n - 1]])
+    assert torch.equal(drawn, torch.cat([start, student.generate(start, 64, temperature=0)], dim=1))
+    assert "tokenizer.json" not in {path.name for path in folder.iterdir()}
 
 
 def test_export_to_the_hub(nounroll: Command, hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:

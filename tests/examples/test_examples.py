@@ -84,8 +84,7 @@ def watcher(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("log")
     (folder / "old.log").write_text("".join(log(2000, seed=0)))
     task = Text(path=folder / "old.log")
-    settings: dict[str, Any] = {"cell.width": 64, "training.learning_rate": 1e-2, "readout_width": 64}
-    run = fit(task, method="bptt", cell="gru", length=64, steps=200, settings=settings)
+    run = fit(task, method="bptt", cell="gru", length=64, steps=120, settings=SMALL)
     run.student.save_pretrained(folder / "run" / "student")
     return folder / "run"
 

@@ -134,6 +134,18 @@ def test_draws_follow_the_probabilities(server: Server, bytes_student: Student) 
     assert in_node(server, script) == expected
 
 
+@needs_node
+def test_a_network_of_something_else_is_refused(server: Server) -> None:
+    script = """
+        globalThis.fetch = async (path) => ({ ok: path.startsWith("there"), json: async () => ({ inputs: { n: 5 } }) });
+        const said = (folder) => open(ort, folder).catch((error) => error.message);
+        print([await said("nowhere"), await said("there")]);
+    """
+    missing, other = in_node(server, script)
+    assert missing.startswith("there is no nowhere/step.json")
+    assert "does not read bytes" in other
+
+
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: none of chromium, chromium-browser, google-chrome found")
 @pytest.mark.parametrize(
     "runtime", ["stand-in", pytest.param("real", marks=pytest.mark.skipif(not REAL, reason="no ONNXRUNTIME_WEB"))]

@@ -55,6 +55,15 @@ def test_curves_are_those_of_the_analysis() -> None:
     assert list(teacher.get_ydata()) == [one["teacher"]["bits"] for one in analysis["lengths"]]
 
 
+def test_targets_are_named_where_they_have_names() -> None:
+    def legend(**names: dict[str, str]) -> list[str]:
+        (picture,) = (one for one in pictures({**analysed(Parity()), **names}) if one.name == "geometry")
+        return [text.get_text() for text in picture.figure.axes[3].get_legend().get_texts()]
+
+    assert legend() == ["0", "1"]
+    assert legend(symbols={"0": "'e'", "1": "' '"}) == ["'e'", "' '"]
+
+
 def test_a_gradient_of_zero_is_said_and_not_drawn() -> None:
     analysis = analysed(Parity())
     norms = analysis["student"]["gradients"]["norms"]

@@ -8,6 +8,8 @@ from rich.console import Console
 from rich.table import Table
 
 from nounroll.cli.terminal import note
+from nounroll.data.corpus import ByteCorpus
+from nounroll.data.task import SequenceTask
 from nounroll.report.numbers import figure
 
 
@@ -48,9 +50,17 @@ def measured(run: Path, length: int | None, sequences: int) -> dict[str, Any]:
         horizon=recipe.smt.horizon,
         seed=recipe.training.seed,
     )
-    result = {"run": str(run), **found.to_dict()}
+    result = {"run": str(run), **found.to_dict(), "symbols": _symbols(task, found.geometry.targets)}
     (run / "analysis.json").write_text(json.dumps(result) + "\n")
     return result
+
+
+def _symbols(task: SequenceTask, targets: list[list[float | None]]) -> dict[str, str]:
+    """How people write the targets that are drawn, where those are bytes of a text."""
+    if not isinstance(task, ByteCorpus):
+        return {}
+    seen = {int(target) for row in targets for target in row if target is not None}
+    return {str(byte): repr(bytes([byte]).decode(errors="replace")) for byte in sorted(seen)}
 
 
 def show(result: dict[str, Any], console: Console) -> None:

@@ -30,7 +30,7 @@ def geometry(a: dict[str, Any]) -> Picture:
     for ax in axes[-1]:
         ax.set(xlabel="first direction")
     for target, one in named.items():
-        axes[-1][1].scatter([], [], s=16, color=one, label=f"{target:g}")
+        axes[-1][1].scatter([], [], s=16, color=one, label=a.get("symbols", {}).get(f"{target:g}", f"{target:g}"))
     if named:
         below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.18), "ncols": 5, "handletextpad": 0.1}
         axes[-1][1].legend(**below, columnspacing=1)
