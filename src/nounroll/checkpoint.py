@@ -160,6 +160,22 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def remove(folder: Path) -> None:
+    """Remove a checkpoint, wherever it is; whole or not at all.
+
+    Raises:
+        CheckpointError: it cannot be removed.
+    """
+    target = folder.resolve()
+    try:
+        for path in (_old(target), target):  # the old one first: alone, it would come back
+            if path.exists():
+                _remove(path)
+        _sync_folder(target.parent)
+    except OSError as fault:
+        raise CheckpointError(f"{folder} was not removed: {one_line(fault)}") from fault
+
+
 def _put_in_place(temporary: Path, target: Path) -> None:
     """Rename ``temporary`` to ``target``; on failure the old ``target`` is back where it was."""
     old = _old(target)
@@ -337,6 +353,17 @@ def step_folder(checkpoints: Path, step: int) -> Path:
 def every(checkpoints: Path) -> list[Path]:
     """Every folder of a checkpoint, damaged or not, by step."""
     return sorted(path for path in _folders(checkpoints) if STEP_NAME.fullmatch(path.name.removeprefix(OLD)))
+
+
+def named(folder: Path) -> list[Path]:
+    """Every checkpoint of a folder by its name, also where its replacement died and it is still beside its place.
+
+    What else dead processes left behind is removed.
+    """
+    for path in _folders(folder):
+        if path.name.startswith(TEMPORARY):
+            shutil.rmtree(path)
+    return sorted({path.with_name(path.name.removeprefix(OLD)) for path in _folders(folder)})
 
 
 def newest(checkpoints: Path) -> Path | None:

@@ -85,6 +85,7 @@ class Generation:
     Attributes:
         memory: (B, K, d), after all that was read.
         pending: (B, ...) the element drawn last, which the next step reads first; None before anything was drawn.
+        length: inputs read so far.
     """
 
     def __init__(
@@ -103,6 +104,7 @@ class Generation:
         self.student, self.sampling, self.generator = student, sampling or Sampling(), generator
         self.memory: Float[Tensor, "B K d"] = student.initial_memory(rows).detach()
         self.pending: Shaped[Tensor, "B *x"] | None = None
+        self.length = 0
         self._advance = torch.compile(self._step) if compiled else self._step
 
     @torch.no_grad()
@@ -124,6 +126,7 @@ class Generation:
             inputs, self.pending = torch.cat([self.pending[:, None], inputs], dim=1), None
         for part in inputs.split(chunk, dim=1):
             self.memory = self.student.rollout(part, self.memory)[:, -1]
+        self.length += inputs.shape[1]
         return self
 
     @torch.no_grad()
@@ -143,6 +146,7 @@ class Generation:
         """Read what was drawn last."""
         assert self.pending is not None
         self.memory, outputs = self._advance(self.pending, self.memory)
+        self.length += 1
         return outputs
 
     def _step(self, inputs: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:

@@ -33,7 +33,8 @@ def worst_difference(pool: Pool, rounds: int = 300) -> float:
         active = [slot for slot in heard if torch.rand(1, generator=source) < 0.6]
         if active:
             inputs = draw_values(SYMBOLS, len(active), seed=step)
-            pool.step(active, inputs)
+            after, _ = pool.advance(inputs, pool.memories[active])
+            pool.memories[active] = after
             for slot, value in zip(active, inputs, strict=True):
                 heard[slot].append(value)
     return worst

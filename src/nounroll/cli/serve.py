@@ -15,9 +15,15 @@ _NEEDED = ("fastapi", "uvicorn", "prometheus_client")
 
 
 def serve(
-    run: Path, *, host: str = "127.0.0.1", port: int = 8000, slots: int = 256, queue: int = 128
+    run: Path,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    slots: int = 256,
+    queue: int = 128,
+    sessions: Path | None = None,
 ) -> dict[str, Any]:
-    """Serve a trained network over HTTP: OpenAI's completions, and sessions that keep a memory.
+    """Serve a trained network over HTTP: OpenAI's completions, sessions that keep a memory, and a page to see it.
 
     When the environment has NOUNROLL_TOKEN, every request must carry it as a bearer token.
 
@@ -27,21 +33,29 @@ def serve(
         port: to listen on; 0 takes a free one.
         slots: memories held at once, of sessions and completions.
         queue: requests that may step at once.
+        sessions: folder to keep sessions in, so that they survive the server; they end with it when left out.
     """
     for package in _NEEDED:
         if find_spec(package) is None:
             raise ValueError(f"serve needs the package {package}; pip install 'nounroll[serve]'")
     import uvicorn
 
-    from nounroll.run import open_student
+    from nounroll.run import open_student, open_teacher
     from nounroll.serve.app import create_app
+    from nounroll.serve.judge import Judge
     from nounroll.serve.settings import ServeSettings
 
     if not 0 <= port <= 65535:
         raise ValueError(f"--port is {port}; it must be between 0 and 65535")
     settings = ServeSettings(token=os.environ.get("NOUNROLL_TOKEN"), slots=slots, queue=queue)
-    _, task, student = open_student(run)
-    app = create_app(student, task, run.resolve().name, settings)
+    recipe, task, student = open_student(run)
+    judge = None
+    if teacher := open_teacher(run, student):
+        try:
+            judge = Judge.of(teacher, student, task, recipe.length)
+        except ValueError as error:
+            note(f"no drift is shown: {error}")
+    app = create_app(student, task, run.resolve().name, settings, folder=sessions, judge=judge)
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=5))
     with _listen(host, port) as listening:
         address = f"http://{host}:{listening.getsockname()[1]}"

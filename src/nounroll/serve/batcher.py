@@ -1,6 +1,7 @@
 """Continuous batching: every step takes the next input of all requests that are under way, new ones included."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor
 
 from nounroll.serve.metrics import Metrics
 from nounroll.serve.pool import Pool
+from nounroll.serve.session import Session
 
 
 class Busy(Exception):
@@ -16,13 +18,16 @@ class Busy(Exception):
 
 @dataclass(eq=False)
 class _Request:
-    slot: int
+    session: Session
     value: Tensor  # the input to read next: () or (d,)
     result: asyncio.Future[Tensor] = field(repr=False)
 
 
 class Batcher:
-    """Steps a pool for many requests at once.
+    """Steps a pool for many requests at once, in a thread of its own, so that the server answers meanwhile.
+
+    The thread computes with copies. Memories are written here, where requests are cancelled too: a step that nobody
+    waits for any more changes nothing.
 
     Args:
         pool: the memories.
@@ -32,7 +37,9 @@ class Batcher:
 
     def __init__(self, pool: Pool, queue: int, metrics: Metrics) -> None:
         self.pool, self.queue, self.metrics = pool, queue, metrics
+        self.thread = ThreadPoolExecutor(1, "step")
         self._waiting: list[_Request] = []
+        self._stepping: list[_Request] = []
         self._wake = asyncio.Event()
         self._under_way = 0
         self._closed = False
@@ -50,11 +57,11 @@ class Batcher:
     def leave(self) -> None:
         self._under_way -= 1
 
-    async def read(self, slot: int, value: Tensor) -> Tensor:
-        """Let a slot's memory read one input; its readout, (V,)."""
+    async def read(self, session: Session, value: Tensor) -> Tensor:
+        """Let a session's memory read one input; its readout, (V,)."""
         if self._closed:
             raise Busy
-        request = _Request(slot, value, asyncio.get_running_loop().create_future())
+        request = _Request(session, value, asyncio.get_running_loop().create_future())
         self._waiting.append(request)
         self._wake.set()
         return await request.result
@@ -66,24 +73,32 @@ class Batcher:
                 await self._wake.wait()
                 await asyncio.sleep(0)  # those that go on at once join the same step
                 self._wake.clear()
-                batch = [one for one in self._waiting if not one.result.done()]
+                self._stepping = [one for one in self._waiting if not one.result.done()]
                 self._waiting.clear()
-                if batch:
-                    self._step(batch)
+                if self._stepping:
+                    await self._step(self._stepping)
         finally:
             self._closed = True
-            for one in self._waiting:
+            self.thread.shutdown(wait=False)
+            for one in [*self._stepping, *self._waiting]:
                 if not one.result.done():
                     one.result.set_exception(Busy())
 
-    def _step(self, batch: list[_Request]) -> None:
+    async def _step(self, batch: list[_Request]) -> None:
+        inputs = torch.stack([one.value for one in batch])
+        memories = self.pool.memories[[one.session.slot for one in batch]]  # a copy
         try:
-            outputs = self.pool.step([one.slot for one in batch], torch.stack([one.value for one in batch]))
+            stepped = asyncio.get_running_loop().run_in_executor(self.thread, self.pool.advance, inputs, memories)
+            after, outputs = await stepped
         except Exception as error:  # theirs alone: those that come later are served
             for one in batch:
-                one.result.set_exception(error)
+                if not one.result.done():
+                    one.result.set_exception(error)
             return
+        here = [i for i, one in enumerate(batch) if not one.result.done()]
+        self.pool.memories[[batch[i].session.slot for i in here]] = after[here]
         self.metrics.steps.inc()
-        self.metrics.elements.inc(len(batch))
-        for one, row in zip(batch, outputs, strict=True):
-            one.result.set_result(row)
+        self.metrics.elements.inc(len(here))
+        for i in here:
+            batch[i].session.heard(batch[i].value)
+            batch[i].result.set_result(outputs[i])

@@ -1,45 +1,57 @@
-"""What every request passes before any route: the token, the size of its body, and the time the body takes."""
+"""What every request passes before any route: the token, the size of its body, the time that body and answer take."""
 
 import asyncio
 import hmac
 import json
 from collections.abc import Mapping
-from typing import Any
 
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from nounroll.serve.errors import error_body
 from nounroll.serve.metrics import Metrics
 from nounroll.serve.settings import ServeSettings
 
 
-def error_body(status: int, message: str) -> dict[str, Any]:
-    """An error as OpenAI's clients read it."""
-    kind = "server_error" if status >= 500 else "invalid_request_error"
-    return {"error": {"message": message, "type": kind, "param": None, "code": status}}
-
-
 class Guard:
-    """ASGI middleware: 401 without the token, 413 for a large body, 408 for a slow one; it counts the answers."""
+    """ASGI middleware: 401 without the token, 413 for a large body, 408 for a slow one; it counts the answers.
 
-    def __init__(self, app: ASGIApp, settings: ServeSettings, metrics: Metrics) -> None:
-        self.app, self.settings, self.metrics = app, settings, metrics
+    A client that does not take its answer is cut off; one that leaves before its body is whole has asked nothing.
+
+    Args:
+        app: what comes after.
+        settings, metrics: of the server.
+        open_to_all: paths that need no token.
+    """
+
+    def __init__(self, app: ASGIApp, settings: ServeSettings, metrics: Metrics, open_to_all: frozenset[str]) -> None:
+        self.app, self.settings, self.metrics, self.open_to_all = app, settings, metrics, open_to_all
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
 
+        answered = False
+
         async def counted(message: Message) -> None:
+            nonlocal answered
             if message["type"] == "http.response.start":
+                answered = True
                 self.metrics.requests.labels(str(message["status"])).inc()
-            await send(message)
+            try:
+                await asyncio.wait_for(send(message), self.settings.send_seconds)
+            except TimeoutError as error:
+                raise _SlowReader from error
 
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        if not self._allowed(headers):
+        if not self._allowed(headers) and scope["path"] not in self.open_to_all:
             await _refuse(counted, 401, "the request carries no valid token; send Authorization: Bearer TOKEN")
             return
         try:
             body = await asyncio.wait_for(self._body(receive), self.settings.body_seconds)
+        except ClientDisconnect:
+            return
         except TimeoutError:
             await _refuse(counted, 408, f"the body did not arrive within {self.settings.body_seconds:g} seconds")
             return
@@ -55,7 +67,14 @@ class Guard:
             sent = True
             return {"type": "http.request", "body": body, "more_body": False}
 
-        await self.app(scope, replay, counted)
+        try:
+            await self.app(scope, replay, counted)
+        except (_SlowReader, ClientDisconnect):
+            pass  # the server closes what has no end
+        except Exception:  # a fault of ours, which is answered further out
+            if not answered:
+                self.metrics.requests.labels("500").inc()
+            raise
 
     def _allowed(self, headers: Mapping[str, str]) -> bool:
         if self.settings.token is None:
@@ -65,14 +84,20 @@ class Guard:
 
     async def _body(self, receive: Receive) -> bytes | None:
         """The whole body; None when it is too large."""
-        body = b""
+        body = bytearray()
         while True:
             message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
             body += message.get("body", b"")
             if len(body) > self.settings.body:
                 return None
             if not message.get("more_body"):
-                return body
+                return bytes(body)
+
+
+class _SlowReader(OSError):
+    """A client does not take its answer: to the routes, one that went away."""
 
 
 async def _refuse(send: Send, status: int, message: str) -> None:

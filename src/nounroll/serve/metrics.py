@@ -2,18 +2,25 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
+from nounroll.serve.pool import Pool
+
 
 class Metrics:
     """Counters of one server, in a registry of their own."""
 
-    def __init__(self) -> None:
+    def __init__(self, pool: Pool) -> None:
         self.registry = CollectorRegistry()
         self.requests = Counter(
             "nounroll_requests", "Requests answered, by HTTP status.", ["status"], registry=self.registry
         )
         self.steps = Counter("nounroll_steps", "Batched steps of the network.", registry=self.registry)
         self.elements = Counter("nounroll_elements", "Inputs read, of all sessions.", registry=self.registry)
-        self.slots = Gauge("nounroll_slots_taken", "Memories in use.", registry=self.registry)
+        taken = Gauge("nounroll_slots_taken", "Memories in use.", registry=self.registry)
+        taken.set_function(lambda: pool.taken)
+        leaked = Gauge(
+            "nounroll_slots_leaked", "Free memories that were not cleared: always 0.", registry=self.registry
+        )
+        leaked.set_function(pool.leaks)
 
     def text(self) -> bytes:
         return generate_latest(self.registry)

@@ -14,6 +14,8 @@ class Full(Exception):
 class Pool:
     """The memories of all sessions, (slots, K, d), stepped in one batch.
 
+    ``advance`` may run in another thread: it sees copies alone. Everything else belongs to the thread of the server.
+
     Args:
         student: whose memories they are.
         slots: how many.
@@ -52,13 +54,14 @@ class Pool:
         return int((~self.memories[self._free].isnan()).flatten(1).any(1).sum())
 
     @torch.inference_mode()
-    def step(self, slots: list[int], inputs: Shaped[Tensor, "N *x"]) -> Float[Tensor, "N V"]:
-        """One step of some slots; their readouts. The batch is padded to a power of two with its first row."""
-        count = len(slots)
+    def advance(
+        self, inputs: Shaped[Tensor, "N *x"], memories: Float[Tensor, "N K d"]
+    ) -> tuple[Float[Tensor, "N K d"], Float[Tensor, "N V"]]:
+        """The memories after one step, and their readouts. The batch is padded to a power of two with its first row."""
+        count = len(inputs)
         padded = [*range(count), *[0] * ((1 << (count - 1).bit_length()) - count)]
-        after = self.student.step(inputs[padded], self.memories[[slots[i] for i in padded]])
-        self.memories[slots] = after[:count]
-        return self.student.readout(after)[:count]
+        after = self.student.step(inputs[padded], memories[padded])
+        return after[:count], self.student.readout(after)[:count]
 
     @torch.inference_mode()
     def readout(self, slot: int) -> Float[Tensor, "V"]:

@@ -1,22 +1,28 @@
-"""Sessions: each has a memory in the pool, and knows how much it has read."""
+"""The open sessions of a server: what they read, what they write, and how they are kept."""
 
-import hashlib
+import asyncio
 import secrets
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+import tempfile
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load, save
+from jaxtyping import Float
 from torch import Tensor
 
 from nounroll.batch import Categorical
+from nounroll.checkpoint import CheckpointError
 from nounroll.data.task import SequenceTask
 from nounroll.generation import Sampling
 from nounroll.seeding import generator
+from nounroll.serve.archive import pack, unpack
 from nounroll.serve.batcher import Batcher
 from nounroll.serve.pool import Pool
+from nounroll.serve.session import Session
+from nounroll.serve.store import Store
+from nounroll.snapshot import Snapshot, fingerprint
 from nounroll.student import Student
 
 
@@ -24,50 +30,147 @@ class InUse(Exception):
     """Another request is at work on the session."""
 
 
-@dataclass(eq=False)
-class Session:
-    """One memory and what may be done with it, one request at a time."""
-
-    id: str
-    slot: int
-    read: int = 0  # inputs so far
-    in_use: bool = False
-
-
 class Sessions:
-    """The open sessions of a server."""
+    """Opens, steps, keeps and closes sessions.
 
-    def __init__(self, student: Student, task: SequenceTask, pool: Pool, batcher: Batcher) -> None:
+    A request that has been answered is on disk, where there is a folder. One under way when the server dies has
+    happened, or it has not.
+
+    Args:
+        student, task: what is served.
+        pool: of the memories.
+        batcher: steps them.
+        folder: where sessions are kept, or None.
+        remembered: inputs that a session holds for its teacher's judgement.
+
+    Attributes:
+        open: by id; the sessions of completions are not among them.
+    """
+
+    def __init__(
+        self,
+        student: Student,
+        task: SequenceTask,
+        pool: Pool,
+        batcher: Batcher,
+        folder: Path | None = None,
+        remembered: int = 0,
+    ) -> None:
         self.student, self.task, self.pool, self.batcher = student, task, pool, batcher
         self.open: dict[str, Session] = {}
-        digest = hashlib.sha256()
-        for name, tensor in sorted(student.state_dict().items()):
-            digest.update(name.encode() + tensor.detach().contiguous().numpy().tobytes())
-        self.model = digest.hexdigest()  # a snapshot is good for this model alone
+        self._network, self._remembered = fingerprint(student), remembered
+        self._ending: set[asyncio.Task[None]] = set()
+        self._store = None if folder is None else Store(folder, student, self._network)
+        if self._store:
+            try:
+                self._reopen(self._store)
+            except BaseException:
+                self._store.close()
+                raise
 
-    def create(self, memory: Tensor | None = None, read: int = 0) -> Session:
+    def _reopen(self, store: Store) -> None:
+        """The sessions that were kept."""
+        kept = list(store.load())
+        if len(kept) > len(self.pool.memories):
+            raise ValueError(f"slots is {len(self.pool.memories)}; {store.folder} holds {len(kept)} sessions")
+        for id, snapshot in kept:
+            session = self._restored(snapshot)
+            session.id = id
+            self.open[id] = session
+
+    async def end(self) -> None:
+        """Wait until every session is kept."""
+        while self._ending:
+            await asyncio.wait(self._ending)
+        if self._store:
+            self._store.close()
+
+    # -- opening and closing ------------------------------------------------------------------------
+
+    async def create(self) -> Session:
         """Raises pool.Full when no slot is free."""
-        session = Session(secrets.token_urlsafe(12), self.pool.claim(memory), read)
+        return await self._kept(self._new())
+
+    async def fork(self, session: Session) -> Session:
+        """A second session that goes on from the same memory."""
+        other = self._new(self.pool.memories[session.slot].clone())
+        other.read, other.inputs = session.read, session.inputs
+        return await self._kept(other)
+
+    async def close(self, session: Session) -> None:
+        del self.open[session.id]
+        self.pool.release(session.slot)
+        if self._store:
+            await asyncio.to_thread(self._store.remove, session.id)
+
+    def _new(self, memory: Float[Tensor, "K d"] | None = None) -> Session:
+        inputs = [] if self._remembered and memory is None else None
+        return Session(secrets.token_urlsafe(12), self.pool.claim(memory), inputs=inputs, limit=self._remembered)
+
+    async def _kept(self, session: Session) -> Session:
+        """The session, once it is on disk."""
+        try:
+            await self._save(session)
+        except BaseException:
+            self.pool.release(session.slot)
+            raise
         self.open[session.id] = session
         return session
 
-    def close(self, session: Session) -> None:
-        del self.open[session.id]
-        self.pool.release(session.slot)
+    # -- working ------------------------------------------------------------------------------------
 
-    def fork(self, session: Session) -> Session:
-        """A second session that goes on from the same memory."""
-        return self.create(self.pool.memories[session.slot].clone(), session.read)
+    @asynccontextmanager
+    async def working(self, session: Session) -> AsyncIterator[Session]:
+        """Keep other requests off a session, and take a place in the queue; keep what became of it.
 
-    @contextmanager
-    def working(self, session: Session) -> Iterator[None]:
-        """Keep other requests off a session, and take a place in the queue."""
+        Raises:
+            InUse, Busy: not now.
+            CheckpointError: it could not be kept, and is as it was before.
+        """
         if session.in_use:
             raise InUse
         self.batcher.enter()
         session.in_use = True
+        before = self.pool.memories[session.slot].clone(), session.read, session.inputs
         try:
-            yield
+            yield session
+        finally:
+            await self._unhurried(self._finish(session, *before))
+
+    @asynccontextmanager
+    async def passing(self) -> AsyncIterator[Session]:
+        """A session for one completion.
+
+        Raises:
+            Full, Busy: not now.
+        """
+        self.batcher.enter()
+        try:
+            session = self._new()
+        except BaseException:
+            self.batcher.leave()
+            raise
+        try:
+            yield session
+        finally:
+            self.pool.release(session.slot)
+            self.batcher.leave()
+
+    async def _unhurried(self, ending: Coroutine[Any, Any, None]) -> None:
+        """Let it end, also when the request that waits for it is cancelled."""
+        task = asyncio.create_task(ending)
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
+        await asyncio.shield(task)
+
+    async def _finish(self, session: Session, memory: Tensor, read: int, inputs: list[Tensor] | None) -> None:
+        """Keep it; or else the memory and what was read are those given here."""
+        try:
+            await self._save(session)
+        except CheckpointError:
+            self.pool.memories[session.slot] = memory
+            session.read, session.inputs = read, inputs
+            raise
         finally:
             session.in_use = False
             self.batcher.leave()
@@ -82,48 +185,62 @@ class Sessions:
                 symbol = int(value)
                 known = symbol < len(outputs)
                 surprise.append(float(-outputs.log_softmax(-1)[symbol] / torch.tensor(2.0).log()) if known else 0.0)
-            outputs = await self.batcher.read(session.slot, value)
-            session.read += 1
+            outputs = await self.batcher.read(session, value)
         return surprise if measured else None
 
-    async def write(self, session: Session, count: int, sampling: Sampling, seed: int) -> AsyncIterator[Tensor]:
+    async def write(self, session: Session, count: int, sampling: Sampling, seed: int) -> AsyncGenerator[Tensor]:
         """Draw ``count`` elements, each read back in."""
         source = generator(seed, "generate")
         outputs = self.pool.readout(session.slot)
         for _ in range(count):
             element = sampling.draw(self.task.targets, outputs[None], source)[0]
-            outputs = await self.batcher.read(session.slot, element)
-            session.read += 1
+            outputs = await self.batcher.read(session, element)
             yield element
 
-    def snapshot(self, session: Session) -> bytes:
-        """The memory as a safetensors file."""
-        about = {"model": self.model, "read": str(session.read)}
-        return save({"memory": self.pool.memories[session.slot].clone()}, metadata=about)
+    # -- keeping ------------------------------------------------------------------------------------
 
-    def restore(self, snapshot: bytes) -> Session:
+    async def snapshot(self, session: Session) -> bytes:
+        """The session as a file.
+
+        Raises:
+            CheckpointError: its memory is not finite.
+        """
+        taken = self._taken(session)
+        return await asyncio.to_thread(self._packed, taken)
+
+    async def restore(self, body: bytes) -> Session:
         """A session that goes on where the snapshot was taken.
 
         Raises:
             ValueError: it is no snapshot, of another model, or holds NaN.
+            Full: there is no free slot.
         """
-        try:
-            memory, about = load(snapshot)["memory"], _metadata(snapshot)
-            read = int(about["read"])
-        except (SafetensorError, KeyError, ValueError, TypeError) as error:
-            raise ValueError("the body is no snapshot of a session") from error
-        if about.get("model") != self.model:
-            raise ValueError("the snapshot is of another model")
-        if memory.shape != self.student.memory_shape or memory.dtype != torch.float32 or read < 0:
-            raise ValueError("the snapshot does not fit this model's memory")
-        if not memory.isfinite().all():
-            raise ValueError("the snapshot's memory is not finite")
-        return self.create(memory, read)
+        snapshot = await asyncio.to_thread(self._unpacked, body)
+        return await self._kept(self._restored(snapshot))
 
+    async def _save(self, session: Session) -> None:
+        if self._store:
+            await asyncio.to_thread(self._store.save, session.id, self._taken(session))
 
-def _metadata(snapshot: bytes) -> dict[str, str]:
-    """What safetensors keeps beside the tensors: its header is a JSON object after 8 bytes of length."""
-    import json
+    def _taken(self, session: Session) -> Snapshot:
+        return Snapshot(memory=self.pool.memories[session.slot][None].clone(), length=session.read)
 
-    length = int.from_bytes(snapshot[:8], "little")
-    return json.loads(snapshot[8 : 8 + length])["__metadata__"]
+    def _restored(self, snapshot: Snapshot) -> Session:
+        if len(snapshot.memory) != 1 or snapshot.pending is not None:
+            raise ValueError("the snapshot is of a generation in Python; a session has one row, and nothing pending")
+        session = self._new(snapshot.memory[0])
+        session.read = snapshot.length
+        return session
+
+    def _packed(self, snapshot: Snapshot) -> bytes:
+        with tempfile.TemporaryDirectory() as folder:
+            snapshot.write(Path(folder) / "snapshot", self._network)
+            return pack(Path(folder) / "snapshot")
+
+    def _unpacked(self, body: bytes) -> Snapshot:
+        with tempfile.TemporaryDirectory() as folder:
+            unpack(body, Path(folder))
+            try:
+                return Snapshot.read(Path(folder), self.student, self._network)
+            except CheckpointError as error:  # without the name of the folder, which is nobody's
+                raise ValueError(str(error).replace(folder, "the snapshot")) from error

@@ -8,13 +8,15 @@ class ServeSettings:
     """What a server allows.
 
     Args:
-        token: every request must carry it as ``Authorization: Bearer TOKEN``; None lets everyone in.
+        token: every request must carry it as ``Authorization: Bearer TOKEN``, but for the files of the page, which
+            hold nothing of the model; None lets everyone in.
         slots: memories held at once: open sessions and running completions.
         queue: requests that may step at once, the waiting ones included.
         prompt: elements in one prompt or feed.
         tokens: elements drawn by one request.
         body: bytes of a request's body.
         body_seconds: for a request's body to arrive, in seconds.
+        send_seconds: for a client to take the next part of an answer, in seconds.
     """
 
     token: str | None = None
@@ -24,6 +26,7 @@ class ServeSettings:
     tokens: int = 4096
     body: int = 1 << 20
     body_seconds: float = 30.0
+    send_seconds: float = 30.0
 
     def __post_init__(self) -> None:
         for name in (field.name for field in fields(self) if field.name != "token"):

@@ -1,0 +1,36 @@
+"""A snapshot's folder as the body of one answer or request: a ZIP file without compression."""
+
+import io
+import zipfile
+from pathlib import Path
+
+from nounroll.checkpoint import FILE_NAME
+
+
+def pack(folder: Path) -> bytes:
+    """All files of a folder."""
+    body = io.BytesIO()
+    with zipfile.ZipFile(body, "w") as archive:
+        for path in sorted(folder.iterdir()):
+            archive.write(path, path.name)
+    return body.getvalue()
+
+
+def unpack(body: bytes, folder: Path) -> None:
+    """The files of ``pack``, into a folder. What they say is for the reader of checkpoints to check.
+
+    Raises:
+        ValueError: it is no such file; one that would grow as it is unpacked, or leave the folder, is none either.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(body)) as archive:
+            entries = archive.infolist()
+            stored = all(entry.compress_type == zipfile.ZIP_STORED for entry in entries)
+            if not stored or sum(entry.file_size for entry in entries) > len(body):
+                raise ValueError("it is compressed")
+            for entry in entries:
+                if not FILE_NAME.fullmatch(entry.filename):
+                    raise ValueError(f"it names the file {entry.filename!r}")
+                (folder / entry.filename).write_bytes(archive.read(entry))
+    except Exception as error:  # whatever the reader makes of hostile bytes
+        raise ValueError("the body is no snapshot of a session") from error

@@ -1,0 +1,57 @@
+"""Every error in one line, as OpenAI's clients read it."""
+
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from nounroll.checkpoint import CheckpointError
+from nounroll.serve.batcher import Busy
+from nounroll.serve.pool import Full
+from nounroll.serve.sessions import InUse
+
+_REFUSALS: dict[type[Exception], tuple[int, str]] = {
+    InUse: (409, "the session is at work on another request; wait for it"),
+    Full: (429, "all memories are in use; close a session or come back later"),
+    Busy: (503, "the queue is full; come back later"),
+}
+
+
+def error_body(status: int, message: str) -> dict[str, Any]:
+    """The JSON of an error."""
+    kind = "server_error" if status >= 500 else "invalid_request_error"
+    return {"error": {"message": message, "type": kind, "param": None, "code": status}}
+
+
+def add_errors(app: FastAPI) -> None:
+    """Let an app answer what its routes raise."""
+
+    def reply(status: int, message: str) -> JSONResponse:
+        later = {"Retry-After": "1"} if status in (429, 503) else None
+        return JSONResponse(error_body(status, " ".join(message.split())), status, later)
+
+    async def refused(request: Request, error: Exception) -> JSONResponse:
+        return reply(*_REFUSALS[type(error)])
+
+    for kind in _REFUSALS:
+        app.add_exception_handler(kind, refused)
+
+    @app.exception_handler(HTTPException)
+    async def not_so(request: Request, error: HTTPException) -> JSONResponse:
+        return reply(error.status_code, error.detail)
+
+    @app.exception_handler(ValueError)
+    async def mistaken(request: Request, error: ValueError) -> JSONResponse:
+        failed_write = isinstance(error, CheckpointError) and isinstance(error.__cause__, OSError)
+        return reply(503 if failed_write else 400, str(error))
+
+    @app.exception_handler(Exception)
+    async def faulty(request: Request, error: Exception) -> JSONResponse:
+        return reply(500, "the server made a mistake; its log says which")
+
+    @app.exception_handler(RequestValidationError)
+    async def malformed(request: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        return reply(400, f"{'.'.join(map(str, first['loc'][1:2]))}: {first['msg']}")

@@ -1,0 +1,63 @@
+"""The teacher as a judge: what it would remember of the same inputs, and how far a memory is from that."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor
+
+from nounroll.analysis.drift import drift
+from nounroll.data.task import SequenceTask, draw
+from nounroll.objectives.dynamics import dynamics
+from nounroll.student import Student
+from nounroll.teacher import Teacher
+
+_SEQUENCES = 32  # held-out ones, for the variance of the teacher's memories
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Of one memory.
+
+    Attributes:
+        label: (K, d), the teacher's memory of the same inputs.
+        drift: MSE(m̂_t, m_t) / Var(m), see ``nounroll.analysis.drift``.
+    """
+
+    label: Float[Tensor, "K d"]
+    drift: float
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Args:
+    teacher: of the student that is served.
+    length: time steps it was trained on; it says nothing about longer sessions.
+    variance: Var(m) of its memories.
+    """
+
+    teacher: Teacher
+    length: int
+    variance: float
+
+    @classmethod
+    def of(cls, teacher: Teacher, student: Student, task: SequenceTask, length: int) -> "Judge":
+        """Its variance measured on held-out sequences.
+
+        Raises:
+            ValueError: all its memories are the same, so there is no drift from them.
+        """
+        inputs = draw(task.validation(), _SEQUENCES, length, 0, "judge").inputs
+        with torch.no_grad():
+            labels = teacher.memories(inputs)
+            variance = drift(student.rollout(inputs), labels).variance
+        if not variance > 0:
+            raise ValueError("the teacher's memories are all the same; there is no drift from them")
+        return cls(teacher, length, variance)
+
+    @torch.inference_mode()
+    def verdict(self, memory: Float[Tensor, "K d"], inputs: Shaped[Tensor, "T *x"]) -> Verdict:
+        """Of the memory that a student has after these inputs."""
+        last = torch.tensor([[len(inputs)]])
+        label = self.teacher.memories(inputs[None], last)[0, 0]
+        return Verdict(label, float(dynamics(memory, label)) / self.variance)

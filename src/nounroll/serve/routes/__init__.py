@@ -1,0 +1,1 @@
+"""The routes, a file for each kind: ``completions``, ``sessions``, ``operation``, ``page``."""

@@ -1,0 +1,76 @@
+"""One student being served: what every route needs."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+from fastapi import Depends, Request
+from torch import Tensor
+
+from nounroll.batch import Real
+from nounroll.data.task import SequenceTask
+from nounroll.serve.batcher import Batcher
+from nounroll.serve.judge import Judge
+from nounroll.serve.metrics import Metrics
+from nounroll.serve.pool import Pool
+from nounroll.serve.requests import Writing
+from nounroll.serve.sessions import Sessions
+from nounroll.serve.settings import ServeSettings
+from nounroll.student import Student
+
+
+@dataclass(frozen=True)
+class Service:
+    """The parts of a server.
+
+    Attributes:
+        name: of the model.
+        judge: compares memories with the teacher's; None where there is no teacher.
+    """
+
+    name: str
+    student: Student
+    task: SequenceTask
+    settings: ServeSettings
+    metrics: Metrics
+    pool: Pool
+    batcher: Batcher
+    sessions: Sessions
+    judge: Judge | None
+
+    def read(self, given: str | list[int] | list[list[float]]) -> Tensor:
+        """A prompt as inputs of the task's space, (P,) or (P, d).
+
+        Raises:
+            ValueError: it is empty, too long, or not of the space.
+        """
+        inputs = self.task.inputs
+        if isinstance(given, str):
+            result = self.task.encode(given)
+        else:
+            try:
+                result = torch.tensor(given, dtype=torch.float32 if isinstance(inputs, Real) else torch.int64)
+            except (ValueError, TypeError, RuntimeError, OverflowError) as error:
+                raise ValueError("inputs are not an array of numbers of one shape") from error
+        if not len(result):
+            raise ValueError("prompt is empty; at least one input is needed")
+        if result.shape[1:] != inputs.event_shape:
+            raise ValueError(f"inputs have shape {tuple(result.shape)}; they must be of the space {inputs}")
+        if len(result) > self.settings.prompt:
+            raise ValueError(f"prompt has {len(result)} elements; this server takes at most {self.settings.prompt}")
+        inputs.check("prompt", result)
+        return result
+
+    def check_may_write(self, body: Writing) -> None:
+        """Raise ValueError where the model cannot write, or not so much."""
+        if not self.task.autoregressive:
+            raise ValueError("this model's targets are not its next inputs, so it cannot write; feed its sessions")
+        if body.max_tokens > self.settings.tokens:
+            raise ValueError(f"max_tokens is {body.max_tokens}; this server draws at most {self.settings.tokens}")
+
+
+async def _of(request: Request) -> Service:
+    return request.app.state.service
+
+
+Served = Annotated[Service, Depends(_of)]

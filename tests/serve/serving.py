@@ -1,0 +1,94 @@
+"""A tiny server, and what its tests ask of it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import numpy as np
+import torch
+import uvicorn
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from helpers import make_student, make_teacher
+from nounroll.batch import Categorical
+from nounroll.data.corpus import ByteCorpus
+from nounroll.seeding import generator
+from nounroll.serve.app import create_app
+from nounroll.serve.judge import Judge
+from nounroll.serve.service import Service
+from nounroll.serve.settings import ServeSettings
+from nounroll.student import Student
+
+BYTES = Categorical(256)
+
+
+@cache
+def student(seed: int = 0) -> Student:
+    return make_student("gru", BYTES, BYTES, seed=seed, dtype=torch.float32).eval()
+
+
+def task() -> ByteCorpus:
+    return ByteCorpus(tokens=np.frombuffer(b"It was a dark and stormy night. " * 40, np.uint8), name="x", first=b"\n")
+
+
+def judge(length: int = 16) -> Judge:
+    teacher = make_teacher(student(), dtype=torch.float32).eval()
+    return Judge.of(teacher, student(), task(), length)
+
+
+def app(*, folder: Path | None = None, judge: Judge | None = None, **settings: Any) -> FastAPI:
+    return create_app(student(), task(), "tiny", ServeSettings(**settings), folder=folder, judge=judge)
+
+
+def server(**how: Any) -> TestClient:
+    return TestClient(app(**how), raise_server_exceptions=False)
+
+
+def service(client: TestClient) -> Service:
+    return client.app.state.service  # type: ignore[attr-defined]
+
+
+@contextmanager
+def listening(served: FastAPI, port: int = 0) -> Iterator[str]:
+    """A real server in a thread; its address."""
+    config = uvicorn.Config(served, port=port, log_level="critical", timeout_graceful_shutdown=1)
+    running = uvicorn.Server(config)
+    thread = Thread(target=running.run)
+    thread.start()
+    try:
+        while not running.started:
+            thread.join(0.01)
+            assert thread.is_alive(), "the server did not start"
+        yield f"http://127.0.0.1:{running.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        running.should_exit = True
+        thread.join()
+
+
+# -- requests and what they should say ----------------------------------------------------------------
+
+
+def body(**more: Any) -> dict[str, Any]:
+    return {"model": "tiny", "prompt": "It was", "max_tokens": 12, **more}
+
+
+def offline(seed: int, steps: int, **how: Any) -> list[int]:
+    """What the network writes after "It was", without a server."""
+    prompt = torch.tensor([list(b"It was")])
+    return student().generate(prompt, steps, generator=generator(seed, "generate"), **how)[0].tolist()
+
+
+def fed(client: TestClient) -> str:
+    """The route of a session that has read "It was"."""
+    session = client.post("/v1/sessions").json()["id"]
+    answer = client.post(f"/v1/sessions/{session}/feed", json={"text": "It was"})
+    assert answer.json()["read"] == 6, answer.text
+    return f"/v1/sessions/{session}"
+
+
+def sampled(client: TestClient, session: str, **how: Any) -> list[int]:
+    return client.post(f"{session}/sample", json={"max_tokens": 12, **how}).json()["elements"]

@@ -1,0 +1,113 @@
+"""Clients over real sockets that leave early, do not read, or send what is no request."""
+
+import json
+import socket
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+pytest.importorskip("fastapi")
+
+import httpx
+from fastapi import FastAPI
+from serving import app, body, listening, offline
+
+from nounroll.serve.service import Service
+
+
+def request(path: str, sent: dict[str, object]) -> bytes:
+    data = json.dumps(sent).encode()
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n"
+    return head.encode() + data
+
+
+def connected(address: str) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", int(address.rsplit(":", 1)[1])), 20)
+
+
+def within(seconds: float, true: Callable[[], bool]) -> bool:
+    end = time.monotonic() + seconds
+    while not true():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def is_right(address: str) -> bool:
+    """Whether a completion is still what the network writes."""
+    answer = httpx.post(f"{address}/v1/completions", json=body(seed=1), timeout=20).json()
+    return answer["choices"][0]["text"] == bytes(offline(1, 12)).decode(errors="replace")
+
+
+def parts(served: FastAPI) -> Service:
+    return served.state.service
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_client_that_leaves_frees_its_memory(stream: bool) -> None:
+    served = app(tokens=1_000_000)
+    with listening(served) as address:
+        pool = parts(served).pool
+        with connected(address) as client:
+            client.sendall(request("/v1/completions", body(max_tokens=1_000_000, stream=stream)))
+            assert within(20, lambda: pool.taken == 1)
+        assert within(20, lambda: pool.taken == 0)
+        assert pool.leaks() == 0
+        assert is_right(address)
+
+
+def test_a_client_that_does_not_read_is_cut_off() -> None:
+    served = app(tokens=1_000_000, send_seconds=0.2)
+    with listening(served) as address:
+        pool = parts(served).pool
+        with connected(address) as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
+            session = httpx.post(f"{address}/v1/sessions", timeout=20).json()["id"]
+            httpx.post(f"{address}/v1/sessions/{session}/feed", json={"text": "It was"}, timeout=20)
+            sent = {"max_tokens": 1_000_000, "stream": True, "watch": True}
+            client.sendall(request(f"/v1/sessions/{session}/sample", sent))
+            kept = parts(served).sessions.open[session]
+            assert within(20, lambda: kept.in_use)
+            assert is_right(address), "others are served meanwhile"
+            assert within(60, lambda: not kept.in_use)
+        assert pool.taken == 1
+        assert httpx.delete(f"{address}/v1/sessions/{session}", timeout=20).status_code == 204
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\0" * 1000,
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"POST /v1/sessions HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n",
+        b"POST /v1/sessions HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"POST /v1/sessions HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n{",  # and leaves
+    ],
+    ids=lambda sent: repr(sent[:20]),
+)
+def test_what_is_no_request_asks_for_nothing(sent: bytes) -> None:
+    served = app()
+    with listening(served) as address:
+        with connected(address) as client:
+            client.sendall(sent)
+            client.shutdown(socket.SHUT_WR)
+            answer = client.recv(1000)
+        assert answer == b"" or answer.startswith(b"HTTP/1.1 4")
+        assert is_right(address)
+        assert parts(served).pool.taken == 0
+
+
+def test_a_body_without_an_end_is_refused() -> None:
+    def chunks() -> Iterator[bytes]:
+        while True:
+            yield b" " * 65536
+
+    with listening(app()) as address:
+        try:
+            status = httpx.post(f"{address}/v1/completions", content=chunks(), timeout=20).status_code
+        except (httpx.WriteError, httpx.ReadError):
+            status = 413  # the answer was lost with the connection that it closed
+        assert status == 413
+        assert is_right(address)
