@@ -16,6 +16,7 @@ from nounroll.objectives.readout import gaussian
 from nounroll.ranges import at_least
 
 _CHUNK = 1024  # elements of a prompt that are read at a time
+_AT_ONCE = 8  # elements written by one compiled call
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,16 +46,34 @@ class Sampling:
     def draw(
         self, space: Space, outputs: Float[Tensor, "B V"], generator: torch.Generator | None
     ) -> Shaped[Tensor, "B *y"]:
-        """One element of the space for each row of logits, or of mean and log scale."""
+        """One element of the space for each row of logits, or of mean and log scale.
+
+        Raises:
+            ValueError: they are not finite.
+        """
+        return _checked(space, self.choose(space, outputs, self.noise(space, len(outputs), generator)))
+
+    def noise(self, space: Space, rows: int, generator: torch.Generator | None) -> Float[Tensor, "B ..."]:
+        """The random numbers of one draw: uniform ones (B,) for symbols, normal ones (B, d) for real vectors."""
+        if isinstance(space, Real):
+            return torch.randn(rows, space.d, generator=generator)
+        return torch.rand(rows, generator=generator)
+
+    def choose(
+        self, space: Space, outputs: Float[Tensor, "B V"], noise: Float[Tensor, "B ..."]
+    ) -> Shaped[Tensor, "B *y"]:
+        """The element of each row that its random numbers stand for: of symbols, by their cumulative probabilities.
+
+        The symbol V, which there is not, stands for outputs that are not finite.
+        """
         if isinstance(space, Real):
             mean, log_scale = gaussian(outputs)
-            noise = torch.randn(mean.shape, generator=generator).to(mean)
-            return mean + self.temperature * log_scale.exp() * noise
+            return mean + self.temperature * log_scale.exp() * noise.to(mean)
         if self.temperature == 0:
             return outputs.argmax(-1)
-        logits = self._among(outputs / self.temperature)
-        probabilities = logits.softmax(-1).cpu()
-        return torch.multinomial(probabilities, 1, generator=generator)[:, 0].to(outputs.device)
+        cumulative = self._among(outputs / self.temperature).softmax(-1).cumsum(-1)
+        point = noise[:, None].to(cumulative) * cumulative[:, -1:]  # less than the last one: the noise is less than 1
+        return (~(cumulative > point)).sum(-1)
 
     def _among(self, logits: Float[Tensor, "B V"]) -> Float[Tensor, "B V"]:
         """-inf for the symbols that are not drawn."""
@@ -79,8 +98,9 @@ class Generation:
         rows: B, sequences.
         sampling: how elements are drawn.
         generator: source of the draws; torch's own when left out.
-        compiled: one compiled call a step (``torch.compile``). The first then takes seconds to minutes; cells over
-            torch's own recurrent modules (gru, lstm, elman) gain nothing, as the compiler does not look into them.
+        compiled: write eight elements a call, compiled for this number of rows (``torch.compile``; it needs a C++
+            compiler). The first call then takes up to a minute; what is left over is written one by one. Cells
+            over torch's own recurrent modules (gru, lstm, elman) gain nothing, as the compiler does not look into them.
 
     Attributes:
         memory: (B, K, d), after all that was read.
@@ -105,7 +125,8 @@ class Generation:
         self.memory: Float[Tensor, "B K d"] = student.initial_memory(rows).detach()
         self.pending: Shaped[Tensor, "B *x"] | None = None
         self.length = 0
-        self._advance = torch.compile(self._step) if compiled else self._step
+        options: Any = {"cpp_wrapper": student.empty_memory.device.type == "cpu"}  # no Python between its kernels
+        self._compiled = torch.compile(self._go_on, dynamic=False, options=options) if compiled else None
 
     @torch.no_grad()
     def read(self, inputs: Shaped[Tensor, "B P *x"], *, chunk: int = _CHUNK) -> "Generation":
@@ -131,27 +152,47 @@ class Generation:
 
     @torch.no_grad()
     def write(self, steps: int) -> Shaped[Tensor, "B steps *y"]:
-        """The next ``steps`` elements, each of which is the next one's input."""
+        """The next ``steps`` elements, each of which is the next one's input.
+
+        Raises:
+            ValueError: the network's outputs are not finite.
+        """
         at_least("steps", steps, 1)
-        student, draw, drawn = self.student, self.sampling.draw, []
-        outputs = student.readout(self.memory) if self.pending is None else self._next()
-        for index in range(steps):
-            self.pending = draw(student.targets, outputs, self.generator)
-            drawn.append(self.pending)
-            if index + 1 < steps:
-                outputs = self._next()
-        return torch.stack(drawn, dim=1)
+        parts, left = [], steps
+        if self.pending is None:
+            outputs = self.student.readout(self.memory)
+            self.pending = self.sampling.draw(self.student.targets, outputs, self.generator)
+            parts, left = [self.pending[:, None]], steps - 1
+        while left:
+            compiled = self._compiled is not None and left >= _AT_ONCE
+            go_on, count = (self._compiled, _AT_ONCE) if compiled else (self._go_on, 1)
+            targets, rows = self.student.targets, len(self.memory)
+            noise = torch.stack([self.sampling.noise(targets, rows, self.generator) for _ in range(count)])
+            drawn, self.memory = go_on(self.pending, self.memory, noise)
+            self.pending = _checked(self.student.targets, drawn)[:, -1]
+            parts.append(drawn)
+            left -= count
+            self.length += count
+        return torch.cat(parts, dim=1)
 
-    def _next(self) -> Float[Tensor, "B V"]:
-        """Read what was drawn last."""
-        assert self.pending is not None
-        self.memory, outputs = self._advance(self.pending, self.memory)
-        self.length += 1
-        return outputs
+    def _go_on(
+        self, inputs: Shaped[Tensor, "B *x"], memory: Float[Tensor, "B K d"], noise: Float[Tensor, "N B ..."]
+    ) -> tuple[Shaped[Tensor, "B N *y"], Float[Tensor, "B K d"]]:
+        """Read ``inputs`` and write N elements, the last of which is not read."""
+        student, drawn = self.student, []
+        for one in noise.unbind():
+            memory = student.step(inputs, memory)
+            inputs = self.sampling.choose(student.targets, student.readout(memory), one)
+            drawn.append(inputs)
+        return torch.stack(drawn, dim=1), memory
 
-    def _step(self, inputs: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
-        memory = self.student.step(inputs, memory)
-        return memory, self.student.readout(memory)
+
+def _checked(space: Space, drawn: Shaped[Tensor, "*n"]) -> Shaped[Tensor, "*n"]:
+    """What was chosen, if it is of the space."""
+    good = drawn < space.n if isinstance(space, Categorical) else drawn.isfinite()
+    if not good.all():
+        raise ValueError("the network's outputs are not finite; its weights or its memory are damaged")
+    return drawn
 
 
 def can_feed(targets: Space, inputs: Space) -> bool:

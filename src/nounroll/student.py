@@ -116,7 +116,7 @@ class Student(nn.Module):
             steps: how many elements to draw, at least 1.
             temperature, top_k, top_p: see ``nounroll.generation.Sampling``.
             generator: source of the draws; the same state, the same result.
-            compiled: one compiled call a step; it pays for long texts only.
+            compiled: eight elements a compiled call; it pays for long texts only.
 
         Raises:
             ValueError: targets cannot be inputs, the prompt is empty or outside the space, or a setting is out
