@@ -158,18 +158,18 @@ class Generation:
             ValueError: the network's outputs are not finite.
         """
         at_least("steps", steps, 1)
-        parts, left = [], steps
+        targets, rows, parts, left = self.student.targets, len(self.memory), [], steps
         if self.pending is None:
             outputs = self.student.readout(self.memory)
-            self.pending = self.sampling.draw(self.student.targets, outputs, self.generator)
+            self.pending = self.sampling.draw(targets, outputs, self.generator)
             parts, left = [self.pending[:, None]], steps - 1
         while left:
-            compiled = self._compiled is not None and left >= _AT_ONCE
-            go_on, count = (self._compiled, _AT_ONCE) if compiled else (self._go_on, 1)
-            targets, rows = self.student.targets, len(self.memory)
+            go_on, count = self._go_on, 1
+            if self._compiled is not None and left >= _AT_ONCE:
+                go_on, count = self._compiled, _AT_ONCE
             noise = torch.stack([self.sampling.noise(targets, rows, self.generator) for _ in range(count)])
             drawn, self.memory = go_on(self.pending, self.memory, noise)
-            self.pending = _checked(self.student.targets, drawn)[:, -1]
+            self.pending = _checked(targets, drawn)[:, -1]
             parts.append(drawn)
             left -= count
             self.length += count

@@ -10,10 +10,11 @@ import torch
 from commands import Command, one_line
 from helpers import make_batch, make_student, make_teacher
 from nounroll.bench import memory, scaling
-from nounroll.bench.generation import overtaken
+from nounroll.bench.generation import at_places, overtaken
 from nounroll.bench.training import SequentialDMT, training
 from nounroll.cells.gru import GRUCell
 from nounroll.data.text import Text
+from nounroll.generation import Generation
 from nounroll.objectives.dynamics import dynamics
 from nounroll.seeding import generator
 
@@ -21,7 +22,7 @@ SMALL = ("--cells", "gru", "--length", "8", "--batch", "2", "--rounds", "1", "--
 
 
 def test_rates_ratios_and_a_picture(nounroll: Command, folder: Path) -> None:
-    ended = nounroll("bench", *SMALL, "--figure", "speed.png", "--json")
+    ended = nounroll("bench", *SMALL, "--places", "3,600", "--figure", "speed.png", "--json")
     assert ended.status == 0, ended
     result = json.loads(ended.out)
     rows = {row["name"]: row for row in result["training"]}
@@ -30,7 +31,9 @@ def test_rates_ratios_and_a_picture(nounroll: Command, folder: Path) -> None:
     written = {row["name"]: row for row in result["generation"]}
     kinds = {f"{kind}, {context} read" for kind in ("transformer", "student gru") for context in (4, 8)}
     assert written.keys() == kinds | {"transformer without cache, 4 read"}
-    for table in (rows, written):
+    far = {row["name"]: row for row in result["places"]}
+    assert far.keys() == {"student gru, 3 written", "student gru, 600 written"}
+    for table in (rows, written, far):
         for row in table.values():
             assert row["per_second"] > 0
             assert row["ratio"] == pytest.approx(row["per_second"] / table[row["baseline"]]["per_second"])
@@ -50,6 +53,8 @@ def test_rates_ratios_and_a_picture(nounroll: Command, folder: Path) -> None:
         (["--rounds", "0"], "--rounds is 0; it must be at least 1"),
         (["--contexts", "8,0"], "--contexts is 0; it must be at least 1"),
         (["--contexts", "many"], "--contexts is 'many'; it must be whole numbers with commas between them"),
+        (["--places", "0"], "--places is 0; it must be at least 1"),
+        (["--cells", "gru", "--compiled", "mlp"], "--compiled has 'mlp'; it must be of --cells gru"),
         (["--scaling", "0"], "--scaling is 0; it must be at least 1"),
         (["--figure", "speed.txt"], "--figure is 'speed.txt'; it must end in .png, "),
     ],
@@ -76,6 +81,19 @@ def test_the_stepped_baseline_takes_steps_and_the_fused_one_does_not(monkeypatch
 def test_overtaken(ratios: list[float], context: int | None) -> None:
     rows = [{"name": "student mlp, 1 read", "context": 10 * (i + 1), "ratio": r} for i, r in enumerate(ratios)]
     assert overtaken([*reversed(rows), {"name": "transformer, 1 read"}], ["mlp"]) == {"mlp": context}
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_what_was_written_before_a_place_is_counted(monkeypatch: pytest.MonkeyPatch, compiled: bool) -> None:
+    """And a compiled call's time is divided among its tokens."""
+    wrote: list[int] = []
+    monkeypatch.setattr(Generation, "write", lambda self, steps: wrote.append(steps))
+    monkeypatch.setattr("nounroll.bench.generation.seconds", lambda run: run() or 1.0)
+    (far,) = at_places(Text(), "mlp", [1100], compiled=compiled).values()
+    assert sum(wrote) == 1100
+    wrote.clear()
+    assert set(far.run(0)) == {1 / 8 if compiled else 1.0}
+    assert set(wrote) == {8 if compiled else 1}
 
 
 def test_the_papers_dmt_by_hand() -> None:

@@ -17,19 +17,43 @@ from nounroll.transformer import CausalTransformer
 
 _TOKENS = 50  # written in a round
 _CHUNK = 512  # tokens of a context that are read at a time
+_AT_ONCE = 8  # tokens of one compiled call
 
 
-def generation(task: SequenceTask, cells: list[str], contexts: Iterable[int]) -> dict[str, Contender]:
-    """After each context every cell and a Transformer with a cache; after the first also a Transformer without one."""
+def generation(
+    task: SequenceTask, cells: list[str], contexts: Iterable[int], compiled: Iterable[str] = ()
+) -> dict[str, Contender]:
+    """After each context every cell and a Transformer with a cache; after the first also a Transformer without one.
+
+    The cells in ``compiled`` write by compiled calls too, after the first context, beside themselves.
+    """
     found: dict[str, Contender] = {}
     for context in contexts:
         read = draw(task, 1, context, 0, "bench").inputs
         cached = f"transformer, {context} read"
-        if not found:
+        first = not found
+        if first:
             found[f"transformer without cache, {context} read"] = _uncached(task, read, cached)
         found[cached] = _cached(task, read, cached)
         for cell in cells:
-            found[f"student {cell}, {context} read"] = _student(task, cell, read, cached)
+            stepped = f"student {cell}, {context} read"
+            found[stepped] = _student(task, cell, read, cached)
+            if first and cell in compiled:
+                found[f"student {cell} compiled, {context} read"] = _student(task, cell, read, stepped, compiled=True)
+    return found
+
+
+def at_places(task: SequenceTask, cell: str, places: list[int], *, compiled: bool) -> dict[str, Contender]:
+    """One network that has written so many tokens, for each number, beside itself after the first number."""
+    student = Student(task.inputs, task.targets, CellSettings(kind=cell)).eval()  # type: ignore[arg-type]
+    start, found = draw(task, 1, 1, 0, "bench").inputs, {}
+    for place in places:
+        writing = Generation(student, 1, generator=generator(0, "bench"), compiled=compiled).read(start)
+        for first in range(0, place, _CHUNK):
+            writing.write(min(_CHUNK, place - first))
+        found[f"student {cell}, {place} written"] = _writer(
+            writing, f"student {cell}, {places[0]} written", place, _AT_ONCE if compiled else 1
+        )
     return found
 
 
@@ -67,10 +91,21 @@ def _uncached(task: SequenceTask, context: torch.Tensor, baseline: str) -> Conte
     return _contender(one_token, baseline, context)
 
 
-def _student(task: SequenceTask, cell: str, context: torch.Tensor, baseline: str) -> Contender:
+def _student(
+    task: SequenceTask, cell: str, context: torch.Tensor, baseline: str, *, compiled: bool = False
+) -> Contender:
     student = Student(task.inputs, task.targets, CellSettings(kind=cell)).eval()  # type: ignore[arg-type]
-    writing = Generation(student, 1, generator=generator(0, "bench")).read(context)
-    return _contender(lambda: writing.write(1), baseline, context)
+    writing = Generation(student, 1, generator=generator(0, "bench"), compiled=compiled).read(context)
+    return _writer(writing, baseline, context.shape[1], _AT_ONCE if compiled else 1)
+
+
+def _writer(writing: Generation, baseline: str, context: int, at_once: int) -> Contender:
+    """Seconds a token, each the mean over the ``at_once`` of a call."""
+
+    def run(index: int) -> list[float]:
+        return [seconds(lambda: writing.write(at_once)) / at_once for _ in range(_TOKENS)]
+
+    return Contender(run, 1, "tokens", baseline, context=context)
 
 
 def _transformer(task: SequenceTask) -> CausalTransformer:

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from nounroll.bench.generation import generation, overtaken
+from nounroll.bench.generation import at_places, generation, overtaken
 from nounroll.bench.scaling import scaling
 from nounroll.bench.timing import in_turn, matmul, row
 from nounroll.bench.training import training
@@ -22,6 +22,8 @@ def measure(
     rounds: int,
     contexts: list[int],
     lengths: list[int] | None = None,
+    compiled: list[str] | None = None,
+    places: list[int] | None = None,
 ) -> dict[str, Any]:
     """Time every contender in turn, ``rounds`` times.
 
@@ -32,29 +34,38 @@ def measure(
         rounds: of each contender, after one to warm up.
         contexts: tokens that are read before the ones that are timed.
         lengths: T of the curves, of the first cell; None leaves them out.
+        compiled: those of the cells that write by compiled calls too.
+        places: numbers of tokens that the first cell has written before it is timed; None leaves them out.
 
     Returns:
         matmul: FLOP/s of a product of matrices; training: rows of labels (SMT) or transitions (DMT, BPTT) per second;
         generation: rows of tokens per second and milliseconds a token; ratios are to the row's baseline. overtaken: see
-        ``nounroll.bench.generation``; scaling: see ``nounroll.bench.scaling``.
+        ``nounroll.bench.generation``; scaling: see ``nounroll.bench.scaling``; places: rows as of generation.
 
     Raises:
         ValueError: an unknown cell, or a number below 1.
     """
     numbers = [("--length", length), ("--batch", batch), ("--rounds", rounds)]
-    numbers += [("--contexts", value) for value in contexts] + [("--scaling", value) for value in lengths or []]
+    for option, values in (("--contexts", contexts), ("--scaling", lengths), ("--places", places)):
+        numbers += [(option, value) for value in values or []]
     for name, value in numbers:
         at_least(name, value, 1)
     for cell in cells:
         if cell not in CELLS:
             raise ValueError(f"--cells has {cell!r}; it must be of {', '.join(CELLS)}")
+    for cell in compiled or []:
+        if cell not in cells:
+            raise ValueError(f"--compiled has {cell!r}; it must be of --cells {', '.join(cells)}")
     threads, task = torch.get_num_threads(), Text()
     torch.set_num_threads(1)
     try:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            trained, written = training(task, cells, length, batch), generation(task, cells, contexts)
+            trained = training(task, cells, length, batch)
+            written = generation(task, cells, contexts, compiled or [])
             times = in_turn({"matmul": matmul(), **trained, **written}, rounds)
+            far = at_places(task, cells[0], places or [], compiled=cells[0] in (compiled or []))
+            far_times = in_turn(far, rounds)
             curves = {} if lengths is None else {"scaling": scaling(task, cells[0], lengths, rounds)}
     finally:
         torch.set_num_threads(threads)
@@ -71,5 +82,6 @@ def measure(
         "training": [row(name, trained, times, peak) for name in trained],
         "generation": rows,
         "overtaken": overtaken(rows, cells),
+        **({"places": [row(name, far, far_times, peak) for name in far]} if far else {}),
         **curves,
     }

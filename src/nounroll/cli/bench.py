@@ -16,6 +16,8 @@ def bench(
     batch: int = 16,
     rounds: int = 3,
     contexts: str = "128,1024,4096",
+    compiled: str | None = None,
+    places: str | None = None,
     scaling: str | None = None,
     figure: Path | None = None,
 ) -> dict[str, Any]:
@@ -30,6 +32,9 @@ def bench(
         batch: B in training, in sequences.
         rounds: of each contender, after one to warm up.
         contexts: tokens read before those that are timed, with commas between them; 128,1024,4096 when left out.
+        compiled: cells of those that also write by compiled calls, after the first context, beside themselves.
+        places: numbers of tokens with commas between them, such as 1000,1000000: the time of a token of the first cell
+            after it has written so many; compiled if --compiled names it.
         scaling: T with commas between them, such as 64,256,1024,4096: also measure how a step of the first cell grows
             with T, memory, width and batch, and its peak memory, each in a process of its own.
         figure: PNG, SVG or PDF file to draw it to.
@@ -42,7 +47,16 @@ def bench(
     if figure is not None:
         check_path("--figure", figure)
     lengths = numbers("--scaling", scaling, int) if scaling else None
-    result = measure(words(cells), length, batch, rounds, numbers("--contexts", contexts, int), lengths)
+    result = measure(
+        words(cells),
+        length,
+        batch,
+        rounds,
+        numbers("--contexts", contexts, int),
+        lengths,
+        words(compiled or ""),
+        numbers("--places", places, int) if places else None,
+    )
     if figure is not None:
         draw_speed(figure, result)
         note(f"wrote {figure}")
@@ -59,8 +73,8 @@ def show(result: dict[str, Any], console: Console) -> None:
         table.add_row(row["name"], row["counts"], f"{row['per_second']:,.0f}", share, row["baseline"], _ratio(row))
     console.print(table)
     table = Table("generation", "tokens per second", "ms, median", "ms, 99 %", "beside", "ratio")
-    for row in result["generation"]:
-        times = (f"{row['milliseconds'][name]:.2f}" for name in ("median", "p99"))
+    for row in result["generation"] + result.get("places", []):
+        times = (f"{row['milliseconds'][name]:.3f}" for name in ("median", "p99"))
         table.add_row(row["name"], f"{row['per_second']:,.0f}", *times, row["baseline"], _ratio(row))
     console.print(table)
     for cell, context in result["overtaken"].items():
