@@ -1,7 +1,9 @@
-"""The table of docs/scaling.md: what runs up to a billion parameters would take. Nothing of that size is built.
+"""Writes the table of docs/scaling.md: what runs up to a billion parameters would take. None of that size is built.
 
 python benchmarks/scaling_plan.py
 """
+
+from pathlib import Path
 
 from nounroll.data.text import Text
 from nounroll.recipe import parse
@@ -19,12 +21,18 @@ FAMILY = {
 }
 
 
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "scaling.md"
+BEGIN, END = "<!-- table -->\n", "<!-- end of table -->\n"
+
+
 def main() -> None:
-    print("\n".join(table()))
+    page = PAGE.read_text()
+    before, after = page.split(BEGIN)[0], page.split(END)[1]
+    PAGE.write_text(before + BEGIN + "".join(f"{line}\n" for line in table()) + END + after)
 
 
 def table() -> list[str]:
-    """Lines of Markdown."""
+    """Lines of Markdown, one for each size and two for the head."""
     lines = [
         "| | student | teacher | FLOPs a token, SMT | DMT | training state | student alone | one memory"
         " | labels of a sequence | tokens | FLOPs | GPU days |",
@@ -45,10 +53,10 @@ def table() -> list[str]:
         figures = [
             *(f"{n / 1e6:,.0f} M" for n in (found.student, found.teacher)),
             *(f"{n:.1e}" for n in (found.smt, found.dmt)),
-            *(f"{n / 2**30:.2f} GiB" for n in (found.training_bytes, found.student_bytes)),
+            *(f"{n / 2**30:.2g} GiB" for n in (found.training_bytes, found.student_bytes)),
             *(f"{n / 2**10:,.0f} KiB" for n in (found.memory_bytes, found.label_bytes)),
             *(f"{run[n]:.1e}" for n in ("tokens", "flops")),
-            f"{run['seconds'] / 86400:,.2f}",
+            f"{run['seconds'] / 86400:.1g}",
         ]
         lines.append(f"| {name} | {' | '.join(figures)} |")
     return lines
