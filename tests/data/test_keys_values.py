@@ -37,6 +37,20 @@ def test_the_optimum_is_exact(pairs: int, more: int, mqar: bool, noise: bool, da
         assert len(set(keys_asked)) == len(keys_asked)  # each at most once
     blank = (batch.inputs == task.blank).sum(1)
     assert (blank == (0 if noise else batch.length - 2 * pairs - asked)).all()
+
+    shorter = data.draw(st.integers(4 if mqar else 3, least - 1)) if least > 4 else least
+    held, asked_for = task.fitting(shorter)
+    few = KeysValues(keys=keys, values=3, pairs=held, queries=None if mqar else asked_for, mqar=mqar, noise=noise)
+    batch = draw(task, 8, shorter, 1, "train")
+    solve(few, batch)  # as many pairs as fit, and no more would
+    assert (batch.mask.sum(1) == asked_for).all()
+    assert held == pairs or shorter < (4 * (held + 1) if mqar else 2 * (held + 1) + min(held + 1, queries or pairs))
+
+
+@pytest.mark.parametrize(("mqar", "least"), [(False, 3), (True, 4)])
+def test_a_sequence_with_no_place_for_a_pair_is_refused(mqar: bool, least: int) -> None:
+    task = KeysValues(mqar=mqar)
+    assert draw(task, 2, least, 0, "train").mask.any()
     with pytest.raises(ValueError, match=f"length is {least - 1}; KeysValues needs at least {least}"):
         draw(task, 2, least - 1, 0, "train")
 

@@ -15,7 +15,7 @@ from nounroll.data.task import SequenceTask, draw
 PROBES = [
     *("retrieval", "copy", "parity", "modular_sum", "modular_arithmetic", "stack", "keys_values", "recency_primacy"),
 ]
-SHORT = {"keys_values": {"pairs": 1}, "recency_primacy": {"distance": 2}}  # for the shortest sequences below
+SHORT = {"recency_primacy": {"distance": 2}}  # for the shortest sequences below
 
 
 @pytest.fixture(params=[*PROBES, "text", "digits", "array", "series"])

@@ -22,7 +22,8 @@ class KeysValues(SequenceTask):
 
     The keys of a sequence differ, its values need not. Before the queries the memory has to hold which key has which
     value: pairs * log2(values) bits, and which keys they are. Guessing gets 1 / values right, at ln(values) nats.
-    The optimum is exact: accuracy 1, loss 0. Lengths from 2 * pairs + queries up; with mqar from 4 * pairs.
+    The optimum is exact: accuracy 1, loss 0. All pairs are there from length 2 * pairs + queries up, with mqar from
+    4 * pairs; a shorter sequence has as many as fit, so that short ones are easy ones, down to a single pair.
 
     The layout mqar is that of multi-query associative recall (Arora et al. 2023, "Zoology", arXiv 2312.04927): every
     key is asked for once, pair i at step 2 * pairs + 2 * g_i, the g_i all different and drawn with probability
@@ -31,7 +32,7 @@ class KeysValues(SequenceTask):
     Args:
         keys: number of different keys; at least ``pairs``.
         values: number of different values; at least 2.
-        pairs: in a sequence; at least 1.
+        pairs: in a sequence that is long enough for them; at least 1.
         queries: at the end, of different keys; 1 to ``pairs``. None: as many as pairs. Fewer reveal less. Not for mqar.
         mqar: the layout of multi-query associative recall.
         gap_power: of mqar; more than 0. 1 spreads the queries evenly.
@@ -65,16 +66,26 @@ class KeysValues(SequenceTask):
         self.blank = keys + values
         self.inputs, self.targets = Categorical(keys + values + 1), Categorical(values)
 
+    def fitting(self, length: int) -> tuple[int, int]:
+        """How many pairs and queries a sequence of this length has."""
+        long_enough(self, length, 4 if self.mqar else 3)
+        if self.mqar:
+            pairs = length // 4
+        else:
+            pairs = max(min(length // 3, self.queries), (length - self.queries) // 2)
+        pairs = min(pairs, self.pairs)
+        return pairs, min(pairs, self.queries)
+
     def sample(self, batch_size: int, length: int, generator: torch.Generator) -> Batch:
-        long_enough(self, length, 4 * self.pairs if self.mqar else 2 * self.pairs + self.queries)
+        pairs, queries = self.fitting(length)
         size, rows = (batch_size, length), torch.arange(batch_size)[:, None]
-        keys = torch.rand(batch_size, self.keys, generator=generator).argsort(1)[:, : self.pairs]
-        values = torch.randint(self.values, (batch_size, self.pairs), generator=generator)
+        keys = torch.rand(batch_size, self.keys, generator=generator).argsort(1)[:, :pairs]
+        values = torch.randint(self.values, (batch_size, pairs), generator=generator)
         inputs = torch.full(size, self.blank)
         if self.noise:
             inputs = torch.randint(self.keys + self.values, size, generator=generator)
-        inputs[:, : 2 * self.pairs] = torch.stack([keys, self.keys + values], dim=-1).flatten(1)
-        steps, asked = self._queries(batch_size, length, generator)
+        inputs[:, : 2 * pairs] = torch.stack([keys, self.keys + values], dim=-1).flatten(1)
+        steps, asked = self._queries(batch_size, length, pairs, queries, generator)
         inputs[rows, steps] = keys[rows, asked]
         targets = torch.zeros(size, dtype=torch.int64)
         targets[rows, steps] = values[rows, asked]
@@ -83,12 +94,12 @@ class KeysValues(SequenceTask):
         return Batch(inputs, targets, mask)
 
     def _queries(
-        self, batch_size: int, length: int, generator: torch.Generator
+        self, batch_size: int, length: int, pairs: int, queries: int, generator: torch.Generator
     ) -> tuple[Int[Tensor, "B Q"], Int[Tensor, "B Q"]]:
         """At which steps which pairs are asked for."""
         if self.mqar:
-            chance = torch.arange(1, (length - 2 * self.pairs) // 2 + 1, dtype=torch.float64) ** (self.gap_power - 1)
-            gaps = torch.multinomial(chance.expand(batch_size, -1), self.pairs, generator=generator)
-            return 2 * (self.pairs + gaps), torch.arange(self.pairs).expand(batch_size, -1)
-        asked = torch.rand(batch_size, self.pairs, generator=generator).argsort(1)[:, : self.queries]
-        return torch.arange(length - self.queries, length).expand(batch_size, -1), asked
+            chance = torch.arange(1, (length - 2 * pairs) // 2 + 1, dtype=torch.float64) ** (self.gap_power - 1)
+            gaps = torch.multinomial(chance.expand(batch_size, -1), pairs, generator=generator)
+            return 2 * (pairs + gaps), torch.arange(pairs).expand(batch_size, -1)
+        asked = torch.rand(batch_size, pairs, generator=generator).argsort(1)[:, :queries]
+        return torch.arange(length - queries, length).expand(batch_size, -1), asked
