@@ -69,11 +69,8 @@ class KeysValues(SequenceTask):
     def fitting(self, length: int) -> tuple[int, int]:
         """How many pairs and queries a sequence of this length has."""
         long_enough(self, length, 4 if self.mqar else 3)
-        if self.mqar:
-            pairs = length // 4
-        else:
-            pairs = max(min(length // 3, self.queries), (length - self.queries) // 2)
-        pairs = min(pairs, self.pairs)
+        room = length // 4 if self.mqar else max(min(length // 3, self.queries), (length - self.queries) // 2)
+        pairs = min(room, self.pairs)
         return pairs, min(pairs, self.queries)
 
     def sample(self, batch_size: int, length: int, generator: torch.Generator) -> Batch:
