@@ -343,8 +343,8 @@ def measure(measurement: Measurement) -> bool:
     if done.returncode:
         print(f"failed  {measurement.name}: {done.stderr.strip().splitlines()[-1]}", file=sys.stderr)
         return False
-    answer = {**json.loads(done.stdout), "command": measurement.command, "commit": _commit(), "date": str(date.today())}
-    measurement.file.write_text(json.dumps({**answer, "machine": _machine()}, indent=1) + "\n")
+    answer = {**json.loads(done.stdout), "command": measurement.command, "commit": commit(), "date": str(date.today())}
+    measurement.file.write_text(json.dumps({**answer, "machine": machine()}, indent=1) + "\n")
     print(f"done    {measurement.name}", flush=True)
     return True
 
@@ -411,12 +411,12 @@ def _claims(task: str, answers: dict[Measurement, Any]) -> list[str]:
     return lines
 
 
-def _commit() -> str:
+def commit() -> str:
     words = ["git", "rev-parse", "--short", "HEAD"]
     return subprocess.run(words, cwd=ROOT, text=True, capture_output=True, check=False).stdout.strip() or "unknown"
 
 
-def _machine() -> str:
+def machine() -> str:
     import torch
 
     return f"{os.cpu_count()} cores {platform.machine()}, Python {platform.python_version()}, torch {torch.__version__}"
