@@ -1,0 +1,183 @@
+"""Many sessions for long: each as if it were alone, nothing left behind; and more clients than there is room for."""
+
+import asyncio
+import os
+import random
+import re
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import quantiles
+
+import pytest
+
+pytest.importorskip("fastapi")
+
+import httpx
+import torch
+from process import Server, process
+from serving import body, offline, student
+
+SESSIONS = 64
+MIB = 1 << 20
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="only Linux says what a process holds")
+
+
+@dataclass
+class Seen:
+    """What the clients saw.
+
+    Attributes:
+        worst: largest difference of any memory, logit or greedy choice from the session's solo replay.
+        leaked: most free slots that were not cleared, at any look.
+        answers: (when, how long it took) of each feed, in seconds.
+        resident: bytes that the server held, at each look.
+    """
+
+    worst: float = 0.0
+    leaked: float = 0.0
+    sessions: int = 0
+    answers: list[tuple[float, float]] = field(default_factory=list)
+    resident: list[int] = field(default_factory=list)
+
+
+async def soak(server: Server, seconds: float) -> Seen:
+    seen, end = Seen(), time.monotonic() + seconds
+    limits = httpx.Limits(max_connections=SESSIONS + 1)
+    async with httpx.AsyncClient(base_url=server.address, timeout=60, limits=limits) as client:
+        await asyncio.gather(watch(server, client, seen, end), *[user(client, seen, end, i) for i in range(SESSIONS)])
+        text = (await client.get("/metrics")).text
+        seen.leaked = max(seen.leaked, gauge(text, "leaked"))
+        assert gauge(text, "taken") == 0
+    return seen
+
+
+async def watch(server: Server, client: httpx.AsyncClient, seen: Seen, end: float) -> None:
+    while time.monotonic() < end:
+        await asyncio.sleep(0.25)
+        seen.resident.append(server.resident)
+        seen.leaked = max(seen.leaked, gauge((await client.get("/metrics")).text, "leaked"))
+
+
+def gauge(text: str, name: str) -> float:
+    found = re.search(rf"^nounroll_slots_{name} (\S+)$", text, re.MULTILINE)
+    assert found is not None
+    return float(found[1])
+
+
+async def user(client: httpx.AsyncClient, seen: Seen, end: float, seed: int) -> None:
+    """Opens one session after another; each is fed, writes, stalls, and is closed."""
+    source = random.Random(seed)
+    while time.monotonic() < end:
+        path = f"/v1/sessions/{(await client.post('/v1/sessions')).json()['id']}"
+        read: list[int] = []
+        drawn: list[int] = []  # the places of what it wrote
+        logits: dict[int, list[float]] = {}  # after so many inputs
+        for _ in range(source.randrange(1, 9)):
+            if read and source.random() < 0.3:
+                wanted = {"max_tokens": source.randrange(1, 9), "temperature": 0.0}
+                elements = (await client.post(f"{path}/sample", json=wanted)).json()["elements"]
+                drawn.extend(range(len(read), len(read) + len(elements)))
+                read.extend(elements)
+            else:
+                inputs = [source.randrange(256) for _ in range(source.randrange(1, 7))]
+                start = time.monotonic()
+                answer = (await client.post(f"{path}/feed", json={"inputs": inputs})).json()
+                seen.answers.append((start, time.monotonic() - start))
+                read.extend(inputs)
+                logits[len(read)] = answer["logits"]
+            if source.random() < 0.3:
+                await asyncio.sleep(source.random() * 0.2)
+        memory = (await client.get(path)).json()["memory"]
+        seen.worst = max(seen.worst, difference(read, drawn, logits, memory))
+        seen.sessions += 1
+        await client.delete(path)
+
+
+@torch.no_grad()
+def difference(read: list[int], drawn: list[int], logits: dict[int, list[float]], memory: list[list[float]]) -> float:
+    """The largest one from a network that reads the same alone; NaN counts as infinity."""
+    memories = student().rollout(torch.tensor([read]))[0]
+    alone = student().readout(memories)
+    found = [torch.tensor(memory) - memories[-1]]
+    found += [torch.tensor(values) - alone[count - 1] for count, values in logits.items()]
+    found += [alone[place - 1].max() - alone[place - 1, read[place]] for place in drawn]  # 0: the most likely
+    return max(float(one.abs().max().nan_to_num(torch.inf)) for one in found)
+
+
+def p99(answers: list[tuple[float, float]]) -> tuple[float, float]:
+    """In the first fifth of the time and in the last, in seconds."""
+    first, last = min(answers)[0], max(answers)[0]
+    fifth = (last - first) / 5
+    early = [took for when, took in answers if when < first + fifth]
+    late = [took for when, took in answers if when > last - fifth]
+    return quantiles(early, n=100)[-1], quantiles(late, n=100)[-1]
+
+
+def long(gate: float, nightly: float) -> float:
+    return nightly if "NOUNROLL_NIGHTLY" in os.environ else gate
+
+
+def test_every_session_is_as_if_it_were_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    seconds = long(4, 300)
+    with process(slots=SESSIONS) as server:
+        seen = asyncio.run(soak(server, seconds))
+    early, late = p99(seen.answers)
+    settled = seen.resident[len(seen.resident) // 5]
+    print(
+        f"{seen.sessions} sessions in {seconds:g} s: off by at most {seen.worst:.1e}, {seen.leaked:g} leaks, p99 "
+        f"{1000 * early:.0f} ms at the start and {1000 * late:.0f} ms at the end, memory {settled / MIB:.1f} MiB and "
+        f"{seen.resident[-1] / MIB:.1f} MiB"
+    )
+    assert seen.sessions > SESSIONS, "no slot was used twice"
+    assert seen.worst < 1e-4
+    assert seen.leaked == 0
+    assert max(seen.resident) < settled + 8 * MIB
+    if seconds > 60:  # less is noise
+        assert late <= 1.2 * early
+
+
+def test_control_slots_that_are_not_cleared_are_seen() -> None:
+    with process(slots=SESSIONS, careless=True) as server:
+        assert asyncio.run(soak(server, 1)).leaked > 0
+
+
+@pytest.mark.parametrize(
+    ("read", "drawn", "off"), [([1, 2, 3], [], 0.0), ([1, 2, 4], [], 1e-3), ([1, 2, 3], [2], 1e-3)], ids=str
+)
+@torch.no_grad()
+def test_control_what_is_not_the_session_is_seen(read: list[int], drawn: list[int], off: float) -> None:
+    memory = student().rollout(torch.tensor([[1, 2, 3]]))[0, -1]
+    found = difference(read, drawn, {}, memory.tolist())
+    assert found > off if off else found < 1e-5
+
+
+def test_more_clients_than_there_is_room_for() -> None:
+    """Ten times as many: each is served rightly or refused, and soon after all is well."""
+    right = {seed: bytes(offline(seed, 12)).decode(errors="replace") for seed in range(80)}
+    statuses: Counter[int] = Counter()
+
+    async def insist(client: httpx.AsyncClient, seed: int, end: float) -> None:
+        while time.monotonic() < end:
+            answer = await client.post("/v1/completions", json=body(seed=seed))
+            statuses[answer.status_code] += 1
+            if answer.status_code == 200:
+                assert answer.json()["choices"][0]["text"] == right[seed]
+
+    async def overload(server: Server) -> None:
+        limits = httpx.Limits(max_connections=len(right))
+        async with httpx.AsyncClient(base_url=server.address, timeout=60, limits=limits) as client:
+            end = time.monotonic() + long(2, 30)
+            await asyncio.gather(*[insist(client, seed, end) for seed in right])
+            end = time.monotonic() + 5
+            while (await client.post("/v1/completions", json=body(seed=1))).status_code != 200:
+                assert time.monotonic() < end, "it has not recovered within 5 s"
+            text = (await client.get("/metrics")).text
+            assert (gauge(text, "taken"), gauge(text, "leaked")) == (0, 0)
+
+    with process(slots=6, queue=8) as server:
+        asyncio.run(overload(server))
+    print(dict(statuses))
+    assert set(statuses) == {200, 429, 503}
