@@ -9,7 +9,7 @@ import pytest
 
 from commands import Command, one_line
 
-PICTURES = {"lengths", "positions", "drift", "geometry", "spectrum", "gradients", "ahead"}
+PICTURES = {"lengths", "positions", "drift", "heatmap", "geometry", "spectrum", "gradients", "ahead"}
 
 
 @pytest.fixture(autouse=True)

@@ -57,6 +57,19 @@ def test_every_cell_as_onnx(kind: str, inputs: Categorical | Real, tmp_path: Pat
     assert export(student(kind, inputs=inputs), "onnx", tmp_path)["difference"] <= 1e-3
 
 
+@pytest.mark.nightly
+def test_the_time_of_a_step_is_measured() -> None:
+    pytest.importorskip("onnxscript")
+    command = [sys.executable, str(EXAMPLES.parent / "benchmarks" / "step.py"), "--cells", "elman", "--rounds", "1"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (row,) = (line for line in done.stdout.splitlines() if "elman" in line)
+    *times, difference = (float(cell.replace(",", "")) for cell in row.strip("│ ").split("│")[1:])
+    assert len(times) == 3
+    assert min(times) > 0
+    assert 0 <= difference <= 1e-3
+
+
 @pytest.mark.parametrize(
     ("kind", "inputs"),
     [("gru", Categorical(5)), pytest.param("mlp", Real(3), marks=pytest.mark.nightly)],

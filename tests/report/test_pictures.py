@@ -33,7 +33,7 @@ def analysed(task: SequenceTask, teacher: bool = True) -> dict[str, Any]:
     ],
 )
 def test_every_kind_of_run_gets_what_can_be_had(task: SequenceTask, teacher: bool, missing: set[str]) -> None:
-    whole = {"lengths", "positions", "drift", "geometry", "spectrum", "gradients", "ahead"}
+    whole = {"lengths", "positions", "drift", "heatmap", "geometry", "spectrum", "gradients", "ahead"}
     assert {one.name for one in pictures(analysed(task, teacher))} == whole - missing
 
 

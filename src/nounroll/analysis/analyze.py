@@ -11,6 +11,7 @@ from torch import Tensor
 from nounroll.analysis.drift import Drift, drift
 from nounroll.analysis.geometry import Geometry, geometry
 from nounroll.analysis.gradients import Gradients, bptt_gradients, smt_gradients
+from nounroll.analysis.heatmap import HeatMap, heatmap
 from nounroll.analysis.horizon import Positions, by_position, by_steps_ahead
 from nounroll.analysis.leak import leak
 from nounroll.analysis.lengths import AtLength, by_length
@@ -64,6 +65,7 @@ class Analysis:
         explained: share of the variance of the teacher's memories that one step of the cell explains.
         leak: how much the teacher's memories depend on the future; 0, or a rounding error.
         geometry: memories in two dimensions.
+        heatmap: the memory of one sequence, number by number.
         lengths: both at T, 2 T, 4 T and 8 T, as far as the task goes.
     """
 
@@ -77,6 +79,7 @@ class Analysis:
     explained: float | None
     leak: float | None
     geometry: Geometry
+    heatmap: HeatMap
     lengths: list[AtLength]
 
     def to_dict(self) -> dict[str, Any]:
@@ -143,6 +146,7 @@ def analyze(
         explained=None if teacher is None else guard(student, teacher, seen.batch)["explained"],
         leak=None if teacher is None else leak(teacher.memories, some),
         geometry=geometry(student, seen),
+        heatmap=heatmap(seen),
         lengths=by_length(student, teacher, task, length, sequences, seed),
     )
 

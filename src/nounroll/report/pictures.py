@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 from nounroll.report.geometry import geometry
+from nounroll.report.heatmap import heatmap
 from nounroll.report.numbers import figure as text
 from nounroll.report.numbers import measure
 from nounroll.report.style import BPTT, GUESS, LINES, STUDENT, TEACHER, Picture, panels, styled
@@ -14,7 +15,8 @@ _NAT = 1 / math.log(2)  # bits
 def pictures(analysis: dict[str, Any]) -> list[Picture]:
     """All that the analysis has data for."""
     with styled():
-        made = [draw(analysis) for draw in (_lengths, _positions, _drift, geometry, _spectrum, _gradients, _ahead)]
+        drawn = (_lengths, _positions, _drift, heatmap, geometry, _spectrum, _gradients, _ahead)
+        made = [draw(analysis) for draw in drawn]
     return [one for one in made if one is not None]
 
 

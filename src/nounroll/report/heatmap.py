@@ -1,0 +1,30 @@
+"""The picture of one memory as it is renewed."""
+
+from typing import Any
+
+from nounroll.report.style import Picture, panels
+
+_MOST = 2.5  # standard deviations; beyond, the colour stays
+
+
+def heatmap(a: dict[str, Any]) -> Picture:
+    """Student above teacher: a row is a number of the memory, a column a time step."""
+    found = a["heatmap"]
+    kinds = [(name, found[key]) for name, key in (("student", "own"), ("teacher", "labels")) if found[key] is not None]
+    figure, axes = panels(rows=len(kinds), height=2.6, sharex=True, squeeze=False)
+    images = []
+    for (ax,), (kind, rows) in zip(axes, kinds, strict=True):
+        values = list(zip(*rows, strict=True))
+        look = {"cmap": "coolwarm", "vmin": -_MOST, "vmax": _MOST, "interpolation": "nearest"}
+        images.append(ax.imshow(values, aspect="auto", **look))
+        ax.set(title=kind, ylabel="numbers, slow to quick", yticks=[])
+        ax.grid(visible=False)
+    axes[-1][0].set_xlabel("time steps read")
+    figure.colorbar(images[0], ax=axes[:, 0], label="standard deviations from its mean", aspect=40, pad=0.02)
+    count = len(found["own"][0])
+    some = f"{count} of its {found['numbers']:,}" if count < found["numbers"] else "All its"
+    caption = (
+        f"One held-out sequence. {some} numbers, a row each, those that change least on top. A row that keeps its"
+        " colour remembers; one that flickers follows what is being read."
+    )
+    return Picture("heatmap", "The memory, step by step", caption, figure)
