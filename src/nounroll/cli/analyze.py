@@ -8,8 +8,6 @@ from rich.console import Console
 from rich.table import Table
 
 from nounroll.cli.terminal import note
-from nounroll.data.corpus import ByteCorpus
-from nounroll.data.task import SequenceTask
 from nounroll.report.numbers import figure
 
 
@@ -35,6 +33,7 @@ def analyze(run: Path, *, length: int | None = None, sequences: int = 128) -> di
 def measured(run: Path, length: int | None, sequences: int) -> dict[str, Any]:
     """The analysis of a run as plain values, also written into its folder."""
     from nounroll.analysis import analyze
+    from nounroll.data.corpus import ByteCorpus
     from nounroll.run import open_student, open_teacher
 
     for name, value in (("length", length), ("sequences", sequences)):
@@ -50,15 +49,14 @@ def measured(run: Path, length: int | None, sequences: int) -> dict[str, Any]:
         horizon=recipe.smt.horizon,
         seed=recipe.training.seed,
     )
-    result = {"run": str(run), **found.to_dict(), "symbols": _symbols(task, found.geometry.targets)}
+    symbols = _symbols(found.geometry.targets) if isinstance(task, ByteCorpus) else {}
+    result = {"run": str(run), **found.to_dict(), "symbols": symbols}
     (run / "analysis.json").write_text(json.dumps(result) + "\n")
     return result
 
 
-def _symbols(task: SequenceTask, targets: list[list[float | None]]) -> dict[str, str]:
-    """How people write the targets that are drawn, where those are bytes of a text."""
-    if not isinstance(task, ByteCorpus):
-        return {}
+def _symbols(targets: list[list[float | None]]) -> dict[str, str]:
+    """How people write the targets that are drawn, which are bytes."""
     seen = {int(target) for row in targets for target in row if target is not None}
     return {str(byte): repr(bytes([byte]).decode(errors="replace")) for byte in sorted(seen)}
 
