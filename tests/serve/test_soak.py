@@ -45,7 +45,7 @@ class Seen:
 
 async def soak(server: Server, seconds: float) -> Seen:
     seen, end = Seen(), time.monotonic() + seconds
-    limits = httpx.Limits(max_connections=SESSIONS + 1)
+    limits = httpx.Limits(max_connections=SESSIONS + 1, keepalive_expiry=2)  # before the server would close one
     async with httpx.AsyncClient(base_url=server.address, timeout=60, limits=limits) as client:
         await asyncio.gather(watch(server, client, seen, end), *[user(client, seen, end, i) for i in range(SESSIONS)])
         text = (await client.get("/metrics")).text
