@@ -129,7 +129,7 @@ MEASUREMENTS = [
     ),
     *_probe("retrieval at T = 1024", 600, "retrieval.yaml --set length=1024", "mlp", "gru"),
     *_probe("stack", 300, "stack.yaml", "gru", "gru"),
-    *_probe("keys_values", 600, "keys_values.yaml", "gru", "gru"),
+    *_probe("keys_values", 200, "keys_values.yaml", "gru", "gru"),
     *_probe("modular_arithmetic", 300, "modular_arithmetic.yaml", "gru", "gru"),
     *_probe("copy at T = 64", 400, "copy.yaml --set length=64", "gru", "lstm"),
     *_both("copy", 120, "mlp gru", "gru lstm", "0.002"),
