@@ -31,6 +31,10 @@ COMMANDS = {
     "scaling": "--cells mlp --length 16 --batch 2 --rounds 3 --contexts 128 --scaling 64,256,1024,4096,16384"
     " --figure docs/scaling.png",
 }
+PICTURES = {
+    "writing": "Tokens a second of students and of a Transformer with its cache, against what was read before",
+    "scaling": "Time and peak memory of a training step against T",
+}
 Answers = dict[str, dict[str, Any]]
 
 
@@ -155,7 +159,8 @@ def page() -> str:
         "",
         "Written by `python benchmarks/performance.py` from `docs/results/bench-*.json`. One thread, bytes as symbols,",
         "the default sizes of cell (4 tokens of 64) and teacher (2 layers of 128). Contenders of a table took turns in",
-        "one process; figures are medians, ratios are to the row named beside. `nounroll bench` measures your machine.",
+        "one process; figures are medians, ratios are to the row named beside. Other work may have run on the",
+        "machine's other core. `nounroll bench` measures your machine.",
         "",
         "Beside what: *smt windowed* is the paper's scheme, one label for each sequence and step; *dmt sequential* the",
         "paper's, which encodes every prefix by itself; *bptt stepped* a loop over the cell; the Transformer has the",
@@ -163,11 +168,9 @@ def page() -> str:
         "",
         *_claims(answers),
         "",
-        "![Tokens a second of students and of a Transformer with its cache, against what was read before](writing.png)",
-        "",
-        "![Time and peak memory of a training step against T](scaling.png)",
-        "",
     ]
+    for name, text in PICTURES.items():
+        lines += [f"![{text}]({name}.png)", ""] if name in answers else []
     for name, answer in answers.items():
         lines += [f"## {name}", "", f"`{answer['command']}` ({answer['date']}, commit {answer['commit']}, "]
         lines[-1] += f"{answer['where']}, {answer['matmul'] / 1e9:.1f} GFLOP/s in a product of matrices)"
@@ -189,7 +192,7 @@ def _claims(answers: Answers) -> list[str]:
         try:
             found = value(answers)
         except (KeyError, StopIteration):
-            lines.append(f"- **does not hold**: {sentence} (not measured)")
+            lines.append(f"- **not measured**: {sentence}")
         else:
             lines.append(f"- {'**holds**' if holds(found) else '**does not hold**'}: {sentence} ({form.format(found)})")
     return lines
