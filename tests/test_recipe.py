@@ -91,7 +91,7 @@ def test_a_file_gives_its_name_to_the_run(tmp_path: Path) -> None:
         ("name=..", "name is '..'; it must be a plain folder name"),
         ("name=", "name is None; it must be text"),
         ("cell=gru", "cell is 'gru'; it must be a group of settings"),
-        ("cell.kind=brain", "cell.kind is 'brain'; it must be one of mlp, transformer, gru, lstm, elman, mingru"),
+        ("cell.kind=brain", "cell.kind is 'brain'; it must be one of mlp, transformer, gru, lstm, elman, tape, mingru"),
         ("cell.width=wide", "cell.width is 'wide'; it must be a whole number or null"),
         ("task.kind=null", "task.kind is None; it must be text"),
         ("task.options=3", "task.options is 3; it must be a group of names and values"),

@@ -108,7 +108,7 @@ def fit(
     Args:
         task: the user's own, or one of ``nounroll.data``.
         method: chain of smt, dmt and bptt; or the baseline transformer, which has no cell.
-        cell: a kind (mlp, transformer, gru, lstm, elman, mingru) or a module (see ``nounroll.cells.base``), which is
+        cell: a kind (mlp, transformer, gru, lstm, elman, tape, mingru) or a module (see ``nounroll.cells.base``), which is
             trained in place.
         length: T, in time steps.
         seconds: wall-clock budget; 120 when the four others are left out too.

@@ -98,7 +98,7 @@ def test_a_step_keeps_memories_that_the_cell_can_hold(kind: str) -> None:
     memories = student.rollout(draw_values(SYMBOLS, 3, 9), start(student, 3).detach())
     if kind == "mingru":
         assert (memories > 0).all()
-    elif kind in ("mlp", "transformer"):
+    elif kind in ("mlp", "transformer", "tape"):
         assert torch.allclose(memories.square().mean(-1), torch.ones(1, dtype=torch.float64), atol=1e-4)
     else:
         assert (observe(student.cell, memories).abs() < 1).all()

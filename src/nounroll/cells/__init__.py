@@ -13,6 +13,7 @@ CELLS: dict[str, str] = {
     "gru": "nounroll.cells.gru:GRUCell",
     "lstm": "nounroll.cells.lstm:LSTMCell",
     "elman": "nounroll.cells.elman:ElmanCell",
+    "tape": "nounroll.cells.tape:TapeCell",
     "mingru": "nounroll.cells.mingru:MinGRUCell",
 }
 

@@ -28,7 +28,7 @@ from nounroll.batch import Space
 from nounroll.nn.norm import rms_normalise
 
 MOST_LAYERS = 1000  # more are a slip of the hand, or an attack: each is built before its size can be known
-CellKind = Literal["mlp", "transformer", "gru", "lstm", "elman", "mingru"]
+CellKind = Literal["mlp", "transformer", "gru", "lstm", "elman", "tape", "mingru"]
 
 
 @runtime_checkable

@@ -34,7 +34,7 @@ def train(
         tokens: budget in time steps trained on, in place of the recipe's.
         flops: budget in FLOPs of losses and gradients, in place of the recipe's.
         sequential_flops: budget in FLOPs on the longest chain of dependent operations, in place of the recipe's.
-        cell: mlp, transformer, gru, lstm, elman or mingru.
+        cell: mlp, transformer, gru, lstm, elman, tape or mingru.
         method: chain of smt, dmt and bptt, such as smt+dmt.
         length: T, in time steps.
         seed: of data, weights and all random choices.
