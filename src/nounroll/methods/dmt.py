@@ -112,8 +112,9 @@ class DMT(Method):
     def forward(self, batch: Batch, generator: torch.Generator, progress: float) -> dict[str, Tensor]:
         s, student = self.settings, self.student
         width = min(s.window, batch.length)
-        starts = random_windows(batch.batch_size, batch.length, width, generator).to(batch.inputs.device)
+        starts, counts = (v.to(batch.inputs.device) for v in random_windows(*batch.mask.shape, width, generator))
         x, y, mask = (cut(v, starts, width) for v in (batch.inputs, batch.targets, batch.mask))
+        counts = counts.flatten(0, 1)
         with torch.no_grad():
             empty = student.initial_memory(batch.batch_size).detach()
             led_by_teacher = bool(s.dynamics or s.mixing)
@@ -130,17 +131,17 @@ class DMT(Method):
                 start = torch.where(led[:, None, None], expert, start)
                 figures |= {
                     "drift": mean(dynamics(own[:, 1:], labels[:, 1:]).mean()),
-                    "ahead": masked_mean(behind, mask).clamp(0, 1),
+                    "ahead": masked_mean(behind, mask & counts).clamp(0, 1),
                     "lost": mean(lost.float().mean()),
                 }
         predicted = unroll_windows(student, x, add_noise(start[:, None], s.noise, generator)[:, 0])
-        losses = {"readout": masked_mean(self._surprise(predicted, y), mask)}
+        losses = {"readout": masked_mean(self._surprise(predicted, y), mask & counts)}
         total = s.readout * losses["readout"]
         if self.decoder is not None:
             losses["decoding"] = self._decoding(batch, starts, predicted, generator)
             total = total + (s.decoding or 0.0) * losses["decoding"]
         if label is not None:
-            losses["dynamics"] = mean(dynamics(predicted, label).mean())
+            losses["dynamics"] = masked_mean(dynamics(predicted, label), counts)
             pull = (figures["ahead"] if s.only_ahead else 1.0) * (s.dynamics or 0.0)
             total = total + pull * losses["dynamics"]
         return {"loss": total, **losses, **figures}

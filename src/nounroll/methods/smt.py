@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from nounroll.batch import Batch
@@ -116,7 +116,7 @@ class SMT(Method):
 
     def forward(self, batch: Batch, generator: torch.Generator, progress: float) -> dict[str, Tensor]:
         s, student = self.settings, self.student
-        times, after, starts, windows = self._labels(batch, generator)
+        times, after, starts, counts, windows = self._labels(batch, generator)
         sampled = self._sample(after, generator)
         variance = sampled.var(dim=0).mean() if len(sampled) > 1 else sampled.new_ones(())
         losses: dict[str, Tensor] = {}
@@ -131,7 +131,7 @@ class SMT(Method):
         if s.relative:
             losses["dynamics"] = losses["dynamics"] / (variance + VARIANCE_FLOOR)
         if s.step_readout:
-            losses["step_readout"] = self._readout(predicted, y, mask)
+            losses["step_readout"] = self._readout(predicted, y, mask & counts.flatten(0, 1))
         if s.decoding and self.teacher.decoder is not None:
             losses["decoding"] = decoding(
                 self.teacher.decoder,
@@ -164,21 +164,29 @@ class SMT(Method):
 
     def _labels(
         self, batch: Batch, generator: torch.Generator
-    ) -> tuple[Int[Tensor, "B S"], Float[Tensor, "B S K d"], Int[Tensor, "B W"], Float[Tensor, "B W w1 K d"]]:
-        """Times t and their labels m_t; where windows start, and the label before each window and those in it."""
+    ) -> tuple[
+        Int[Tensor, "B S"],
+        Float[Tensor, "B S K d"],
+        Int[Tensor, "B W"],
+        Bool[Tensor, "B W w"],
+        Float[Tensor, "B W w1 K d"],
+    ]:
+        """Times t and their labels m_t; where windows start, which of their steps count, and the label before each
+        window and those in it."""
         (rows, length), device = batch.inputs.shape[:2], batch.inputs.device
         width, few = min(self.settings.window or 1, length), self.settings.transitions
         ahead = torch.arange(width + 1, device=device)
         if few is None or few >= length:
-            starts = random_windows(rows, length, width, generator).to(device)
+            starts, counts = (v.to(device) for v in random_windows(rows, length, width, generator))
             memories = self.teacher.memories(batch.inputs)
             times = torch.arange(length, device=device).expand(rows, -1)
-            return times, memories[:, 1:], starts, at_times(memories, starts[..., None] + ahead)
+            return times, memories[:, 1:], starts, counts, at_times(memories, starts[..., None] + ahead)
         drawn = own_rows(rows, lambda n: torch.rand(n, length - width + 1, generator=generator).argsort(dim=1))
         starts = drawn[:, : -(-few // width)].to(device)
         spans = starts[..., None] + ahead
         windows = self.teacher.memories(batch.inputs, spans.flatten(1)).unflatten(1, spans.shape[1:])
-        return spans[..., :-1].flatten(1), windows[:, :, 1:].flatten(1, 2), starts, windows
+        all_count = torch.ones_like(spans[..., 1:], dtype=torch.bool)
+        return spans[..., :-1].flatten(1), windows[:, :, 1:].flatten(1, 2), starts, all_count, windows
 
     def _gradients(self, before: Tensor, after: Tensor) -> tuple[Tensor, Tensor]:
         """The one place that decides which gradients of the errors reach the teacher.

@@ -1,26 +1,32 @@
 """Cut time into windows that unroll side by side."""
 
 import torch
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from nounroll.processes import own_rows
 from nounroll.student import Student
 
 
-def random_windows(rows: int, length: int, width: int, generator: torch.Generator) -> Int[Tensor, "B W"]:
-    """First time steps of ceil(length / width) windows of ``width`` steps in each row.
+def random_windows(
+    rows: int, length: int, width: int, generator: torch.Generator
+) -> tuple[Int[Tensor, "B W"], Bool[Tensor, "B W width"]]:
+    """First time steps of windows of ``width`` steps in each row, and which of their steps count.
 
-    Windows follow each other without overlap from an offset of the row's own, so that gradients end at other times
-    in every batch. The first and the last are pushed inside 0 .. length - 1; that takes one window more than fits,
-    so one is left out at random. Every step, the first and the last too, is covered more often than not.
+    Windows follow each other from an offset of the row's own, so that gradients end at other times in every batch. The
+    first and the last are pushed inside 0 .. length - 1, where they overlap their neighbours; of all windows that hold
+    a step, one counts it. Of W = ceil(length / width) + 1 windows the last can be there for nothing; a single one, or
+    single steps, need none more.
     """
     count = -(-length // width)
+    if width in (1, length):
+        starts = torch.arange(count).mul(width).expand(rows, count)
+        return starts, torch.ones(rows, count, width, dtype=torch.bool)
     offset = own_rows(rows, lambda n: torch.randint(width, (n, 1), generator=generator))
-    starts = (torch.arange(count + 1) * width - offset).clamp(0, length - width)
-    left_out = own_rows(rows, lambda n: torch.randint(count + 1, (n, 1), generator=generator))
-    left_out = torch.where(offset == 0, count, left_out)  # nothing was pushed inside: the last one is past the end
-    return starts[torch.arange(count + 1) != left_out].view(rows, count)
+    begins = torch.arange(count + 2) * width - offset
+    starts = begins[:, :-1].clamp(0, length - width)
+    times = starts[..., None] + torch.arange(width)
+    return starts, (begins[:, :-1, None] <= times) & (times < begins[:, 1:, None])
 
 
 def at_times(values: Shaped[Tensor, "B T *x"], times: Int[Tensor, "B *s"]) -> Shaped[Tensor, "..."]:
