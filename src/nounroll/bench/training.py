@@ -19,6 +19,7 @@ from nounroll.student import Student
 from nounroll.teacher import Teacher, TeacherSettings, build_teacher
 from nounroll.teacher.causal import CausalEncoder
 
+_CHUNK = 256  # time steps whose labels and losses are made together
 _TRUNK = 256  # its width: wide enough for products of matrices to be most of the work
 
 
@@ -78,14 +79,15 @@ def methods(task: SequenceTask, cell: str, length: int) -> dict[str, Method]:
     def student() -> Student:
         return Student(task.inputs, task.targets, CellSettings(kind=cell))  # type: ignore[arg-type]
 
-    def teacher(kind: str, of: Student) -> Teacher:
-        settings = TeacherSettings(kind=kind, context=length)  # type: ignore[arg-type]
+    def teacher(kind: str, of: Student, recompute: bool = False) -> Teacher:
+        settings = TeacherSettings(kind=kind, context=length, recompute=recompute)  # type: ignore[arg-type]
         return build_teacher(settings, task.inputs, task.targets, of.cell)
 
-    taught = [student() for _ in range(4)]
+    taught = [student() for _ in range(5)]
     found: dict[str, Method] = {
         f"smt windowed, {cell}": SMT(taught[0], teacher("window", taught[0]), SMTSettings(transitions=1)),
         f"smt, {cell}": SMT(taught[1], teacher("causal", taught[1]), SMTSettings()),
+        f"smt by chunks, {cell}": SMT(taught[4], teacher("causal", taught[4], recompute=True), SMTSettings(chunk=_CHUNK)),
         f"dmt sequential, {cell}": SequentialDMT(taught[2], teacher("window", taught[2])),
         f"dmt, {cell}": DMT(taught[3], teacher("causal", taught[3]), DMTSettings()),
         f"bptt stepped, {cell}": BPTT(student(), BPTTSettings()),
