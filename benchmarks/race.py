@@ -4,10 +4,10 @@
     python benchmarks/race.py default     this one alone; what is kept of the other stays
 
 Two ``nounroll train`` commands, each in a process of its own on one thread, with the processor's time in place of the
-clock's: seconds are those of an idle core, whatever else runs. The windowed one has the paper's encoder, one label for each
-sequence and step, the decoder over 64 targets, and what suits it of ours (readout, curriculum, schedule); it is evaluated
-seldom, since its labels are slow. The other is the recipe as it is, with a tenth of the time. The answer goes to
-docs/results/race-text.json, which ``benchmarks/performance.py`` reads.
+clock's: seconds are those of an idle core, whatever else runs. The windowed one has the paper's encoder, one label for
+each sequence and step, the decoder over 64 targets, and what suits it of ours (readout, curriculum, schedule); it is
+evaluated seldom, since its labels are slow. The other is the recipe as it is, with a tenth of the time. The answer goes
+to docs/results/race-text.json, which ``benchmarks/performance.py`` reads.
 """
 
 import json

@@ -30,6 +30,7 @@ SETTINGS = (
 RUNS: dict[str, tuple[str, ...]] = {
     "whole": (),
     "accumulated": ("training.accumulate=2",),
+    "by chunks": ("smt.chunk=2", "teacher.recompute=true", "method=smt"),
     "few": ("smt.transitions=4", "method=smt"),
     "transformer": ("method=transformer",),
     "passed": ("method=smt+dmt", "training.steps=16", "training.evaluations=4", "smt.until_passed=true"),

@@ -2,8 +2,8 @@
 
 python -m nounroll.bench.memory "bptt stepped" mlp 4096 1
 
-Freed arrays go back to the system at once (glibc keeps many of them otherwise, most where sizes vary), so that the figure
-is of what was in use together. To have that in a run of yours, start it with MALLOC_MMAP_THRESHOLD_=65536.
+Freed arrays go back to the system at once (glibc keeps many of them otherwise, most where sizes vary), so that the
+figure is of what was in use together. To have that in a run of yours, start it with MALLOC_MMAP_THRESHOLD_=65536.
 """
 
 import json

@@ -171,9 +171,7 @@ class SMT(Method):
 
     # -- where, and the labels there ----------------------------------------------------------------
 
-    def _places(
-        self, batch: Batch, generator: torch.Generator
-    ) -> tuple[Int[Tensor, "B S"], Int[Tensor, "B W"], int]:
+    def _places(self, batch: Batch, generator: torch.Generator) -> tuple[Int[Tensor, "B S"], Int[Tensor, "B W"], int]:
         """Times t whose labels m_t are read out; where windows of the cell's steps start; and their width."""
         (rows, length), device = batch.inputs.shape[:2], batch.inputs.device
         width, few = min(self.settings.window or 1, length), self.settings.transitions
@@ -233,7 +231,11 @@ class SMT(Method):
             return tuple(part.unflatten(0, first.shape) for part in found if part is not None)
 
         parts = starts.split(max(1, self.settings.chunk // width), dim=1)
-        seeds = torch.randint(2**62, (len(parts),), generator=generator).tolist()
+        seeds = (
+            torch.randint(2**62, (len(parts),), generator=generator).tolist()
+            if self.settings.noise
+            else [0] * len(parts)
+        )
         found = zip(*(again(steps, part, seed) for part, seed in zip(parts, seeds, strict=True)), strict=True)
         errors, *surprises = (torch.cat(one, dim=1).flatten(0, 1) for one in found)
         return errors, surprises[0] if surprises else None

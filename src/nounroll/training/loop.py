@@ -35,7 +35,9 @@ from nounroll.transformer import CausalTransformer
 
 _AHEAD = 0.05  # nats per scored element by which a student is better than its teacher
 _PASSED = 2  # evaluations in a row after which it has passed it
-_MAY_CHANGE = {"training.keep", "training.keep_best", "training.log_every", "training.device"}  # before a resume
+_MAY_CHANGE = {  # before a resume
+    *("training.keep", "training.keep_best", "training.log_every", "training.device", "teacher.recompute"),
+}
 
 
 State = tuple[dict[str, dict[str, Tensor]], dict[str, Any]]  # tensors by group and name; JSON documents
