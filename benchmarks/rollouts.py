@@ -17,8 +17,8 @@ from datetime import date
 from typing import Any, get_args
 
 import torch
-
 from evidence import RESULTS, ROOT, commit, machine
+
 from nounroll import fit
 from nounroll.analysis.contraction import contraction
 from nounroll.bench.timing import counted
@@ -80,7 +80,7 @@ def rolled_out(
         stepped = time.process_time() - start
         exponent = contraction(student, inputs, generator(0, "rollouts"))
         one_by_one = counted(lambda inputs=inputs: student.stepped_rollout(inputs))
-        guesses = {solver: None for solver in get_args(Solver)}
+        guesses = dict.fromkeys(get_args(Solver))
         guesses |= {} if labels is None else {"newton from labels": labels(inputs)[:, 1:]}
         for solver, guess in guesses.items():
 

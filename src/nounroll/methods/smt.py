@@ -1,6 +1,5 @@
 """Supervised Memory Training: a teacher labels memories, the cell learns single steps between them."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -10,18 +9,19 @@ from torch import Tensor
 from nounroll.batch import Batch
 from nounroll.methods.base import Method, mostly
 from nounroll.methods.decoding import decoding
+from nounroll.methods.labels import Label, labels, some_labels
 from nounroll.methods.noise import add_noise
 from nounroll.nn.recompute import again
 from nounroll.objectives.dynamics import VARIANCE_FLOOR, dynamics, power_mean
 from nounroll.objectives.readout import masked_mean, negative_log_likelihood
 from nounroll.objectives.uniformity import uniformity
-from nounroll.processes import own_rows, some_rows
+from nounroll.processes import own_rows
 from nounroll.ranges import at_least, more_than, within
-from nounroll.rollout.windows import at_times, cut, random_windows, scattered, unroll_windows
+from nounroll.rollout.windows import at_times, cut, random_windows, unroll_windows
 from nounroll.student import Student
 from nounroll.teacher import Teacher
 
-_SAMPLED_MEMORIES = 256  # rows for the statistics of memories
+_SAMPLED_MEMORIES = 256  # whose statistics are taken
 
 
 # What suits targets of which few are scored, and of which half or more are. See docs/method.md for the figures.
@@ -99,7 +99,7 @@ class SMTSettings:
             more_than(name, value, 0)
 
     def suited_to(self, scored: float) -> "SMTSettings":
-        """The same, with every None but ``transitions`` and ``chunk`` filled in for targets of which a share ``scored`` is scored.
+        """The same, with every None but ``transitions`` and ``chunk`` filled in, for a share ``scored`` of them scored.
 
         Where most steps are scored, a few steps of the cell from each label show it what matters, and the student's
         own readout takes the decoder's place. Where few are, the decoder must look far ahead from every memory,
@@ -107,9 +107,6 @@ class SMTSettings:
         """
         suited = _DENSE if mostly(scored) else _SPARSE
         return replace(self, **{name: value for name, value in suited.items() if getattr(self, name) is None})
-
-
-Label = Callable[[Int[Tensor, "B S"]], Float[Tensor, "B S K d"]]  # positions (t + 1 is m_t) -> the teacher's memories
 
 
 class SMT(Method):
@@ -126,8 +123,11 @@ class SMT(Method):
     def forward(self, batch: Batch, generator: torch.Generator, progress: float) -> dict[str, Tensor]:
         s, student = self.settings, self.student
         times, starts, width = self._places(batch, generator)
-        label = self._labels(batch.inputs, starts, width)
-        sampled = self._sample(label, times, generator)
+        needed = None
+        if s.transitions is not None and s.transitions < batch.length:
+            needed = (starts[..., None] + torch.arange(width + 1, device=starts.device)).flatten(1)
+        label = labels(self.teacher, batch.inputs, needed, keep=s.chunk is None)
+        sampled = some_labels(label, times, _SAMPLED_MEMORIES, generator)
         variance = sampled.var(dim=0).mean() if len(sampled) > 1 else sampled.new_ones(())
         losses: dict[str, Tensor] = {}
 
@@ -169,8 +169,6 @@ class SMT(Method):
         with torch.no_grad():
             student.empty_memory.copy_(self.teacher.empty_memory(form))
 
-    # -- where, and the labels there ----------------------------------------------------------------
-
     def _places(self, batch: Batch, generator: torch.Generator) -> tuple[Int[Tensor, "B S"], Int[Tensor, "B W"], int]:
         """Times t whose labels m_t are read out; where windows of the cell's steps start; and their width."""
         (rows, length), device = batch.inputs.shape[:2], batch.inputs.device
@@ -181,31 +179,6 @@ class SMT(Method):
         drawn = own_rows(rows, lambda n: torch.rand(n, length - width + 1, generator=generator).argsort(dim=1))
         starts = drawn[:, : -(-few // width)].to(device)
         return (starts[..., None] + torch.arange(width, device=device)).flatten(1), starts, width
-
-    def _labels(self, inputs: Shaped[Tensor, "B T *x"], starts: Int[Tensor, "B W"], width: int) -> Label:
-        """Labels by position: made once, at the positions that are needed, or wherever asked for with ``chunk``."""
-        few = self.settings.transitions
-        if self.settings.chunk is not None:
-            read = self.teacher.read(inputs)
-            return lambda positions: self.teacher.labels(read, positions)
-        if few is None or few >= inputs.shape[1]:
-            memories = self.teacher.memories(inputs)
-            return lambda positions: at_times(memories, positions)
-        needed = (starts[..., None] + torch.arange(width + 1, device=starts.device)).flatten(1)
-        some = self.teacher.memories(inputs, needed)
-        place = needed.new_zeros(len(needed), inputs.shape[1] + 1)
-        place.scatter_(1, needed, torch.arange(needed.shape[1], device=needed.device).expand_as(needed))
-        return lambda positions: at_times(some, place.gather(1, positions))
-
-    def _sample(self, label: Label, times: Int[Tensor, "B S"], generator: torch.Generator) -> Float[Tensor, "R K d"]:
-        """Some memories of the batch, for the statistics of all."""
-        rows, count = times.shape
-
-        def pick(places: Int[Tensor, "R"]) -> Float[Tensor, "R K d"]:
-            row = places // count
-            return scattered(label, rows, row, times[row, places % count] + 1)
-
-        return some_rows(rows * count, _SAMPLED_MEMORIES, generator, pick, times.device)
 
     # -- losses, whole or by chunks of time ---------------------------------------------------------
 
@@ -222,7 +195,7 @@ class SMT(Method):
     def _transitions(
         self, label: Label, starts: Int[Tensor, "B W"], width: int, batch: Batch, generator: torch.Generator
     ) -> tuple[Float[Tensor, "BW w"], Float[Tensor, "BW w"] | None]:
-        """Errors of the cell's steps in the windows, each from its first label, and their -log p(y_t) where it counts."""
+        """Errors of the cell's steps in windows, from the first label of each; their -log p(y_t) where it counts."""
         if self.settings.chunk is None:
             return self._steps(label, starts, width, batch, generator)
 
