@@ -27,7 +27,7 @@ _BASELINES = {
     "dmt by readout": "dmt of the paper",
     "bptt fused": "bptt stepped",
 }
-_CHUNK = 256  # time steps whose labels and losses are made together
+CHUNK = 256  # time steps whose labels and losses are made together
 _TRUNK = 256  # its width: wide enough for products of matrices to be most of the work
 
 
@@ -98,7 +98,7 @@ def methods(task: SequenceTask, cell: str, length: int) -> dict[str, Method]:
     found: dict[str, Method] = {
         "smt windowed": SMT(*taught("window"), SMTSettings(transitions=1)),
         "smt": SMT(*taught("causal"), SMTSettings()),
-        "smt by chunks": SMT(*taught("causal", recompute=True), SMTSettings(chunk=_CHUNK)),
+        "smt by chunks": SMT(*taught("causal", recompute=True), SMTSettings(chunk=CHUNK)),
         "dmt of the paper": SequentialDMT(*taught("window"), whole_contexts=True),
         "dmt sequential": SequentialDMT(*taught("window"), whole_contexts=False),
         "dmt": DMT(*taught("causal"), DMTSettings()),
