@@ -32,7 +32,8 @@ COMMANDS = {
     "places": "--cells mlp --compiled mlp --length 16 --batch 2 --rounds 5 --contexts 128 --places 1000,1000000",
     "scaling": "--cells mlp --length 16 --batch 2 --rounds 1 --contexts 128 --scaling 64,256,1024,4096,16384"
     " --figure docs/scaling.png",
-    "scaling-transformer": "--cells transformer --length 16 --batch 2 --rounds 1 --contexts 128 --scaling 256,1024,4096",
+    "scaling-transformer": "--cells transformer --length 16 --batch 2 --rounds 1 --contexts 128"
+    " --scaling 256,1024,4096",
 }
 SCRIPTS = {"race": "benchmarks/race.py", "rollouts": "benchmarks/rollouts.py"}
 
