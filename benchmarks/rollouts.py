@@ -72,6 +72,7 @@ def rolled_out(
     student: Student, task: SequenceTask, lengths: tuple[int, ...], labels: Labels | None = None
 ) -> list[dict[str, Any]]:
     """A row for each length and solver, and for Newton's with the teacher's labels as the first guess."""
+    student.requires_grad_(False)
     rows = []
     for length in lengths:
         inputs = draw(task.validation(), 1, length, 0, "rollouts").inputs
