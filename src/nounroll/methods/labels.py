@@ -1,6 +1,7 @@
 """The teacher's labels of a batch, asked for by position."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import torch
@@ -14,10 +15,23 @@ from nounroll.teacher import Teacher
 Label: TypeAlias = Callable[[Tensor], Tensor]  # positions (B, S), where t + 1 is m_t -> labels (B, S, K, d)
 
 
+@dataclass(frozen=True)
+class Labels:
+    """Labels by position.
+
+    Attributes:
+        at: positions (B, S), where t + 1 is m_t -> labels (B, S, K, d).
+        single: rows (R,) and positions (R,) -> labels (R, K, d).
+    """
+
+    at: Label
+    single: Callable[[Tensor, Tensor], Tensor]
+
+
 def labels(
     teacher: Teacher, inputs: Shaped[Tensor, "B T *x"], needed: Int[Tensor, "B n"] | None, *, keep: bool
-) -> Label:
-    """Labels by position.
+) -> Labels:
+    """Those of a batch.
 
     Args:
         teacher: makes them.
@@ -27,24 +41,31 @@ def labels(
     """
     if not keep:
         read = teacher.read(inputs)
-        return lambda positions: teacher.labels(read, positions)
+
+        def at(positions: Int[Tensor, "B S"]) -> Float[Tensor, "B S K d"]:
+            return teacher.labels(read, positions)
+
+        return Labels(at, lambda row, position: scattered(at, len(inputs), row, position))
     if needed is None:
         memories = teacher.memories(inputs)
-        return lambda positions: at_times(memories, positions)
+        return Labels(lambda positions: at_times(memories, positions), lambda row, position: memories[row, position])
     some = teacher.memories(inputs, needed)
     place = needed.new_zeros(len(needed), inputs.shape[1] + 1)
     place.scatter_(1, needed, torch.arange(needed.shape[1], device=needed.device).expand_as(needed))
-    return lambda positions: at_times(some, place.gather(1, positions))
+    return Labels(
+        lambda positions: at_times(some, place.gather(1, positions)),
+        lambda row, position: some[row, place[row, position]],
+    )
 
 
 def some_labels(
-    label: Label, times: Int[Tensor, "B S"], most: int, generator: torch.Generator
+    found: Labels, times: Int[Tensor, "B S"], most: int, generator: torch.Generator
 ) -> Float[Tensor, "R K d"]:
     """At most ``most`` of the labels m_t at ``times``, of all processes, for the statistics of all."""
     rows, count = times.shape
 
     def pick(places: Int[Tensor, "R"]) -> Float[Tensor, "R K d"]:
         row = places // count
-        return scattered(label, rows, row, times[row, places % count] + 1)
+        return found.single(row, times[row, places % count] + 1)
 
     return some_rows(rows * count, most, generator, pick, times.device)

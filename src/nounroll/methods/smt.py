@@ -126,8 +126,8 @@ class SMT(Method):
         needed = None
         if s.transitions is not None and s.transitions < batch.length:
             needed = (starts[..., None] + torch.arange(width + 1, device=starts.device)).flatten(1)
-        label = labels(self.teacher, batch.inputs, needed, keep=s.chunk is None)
-        sampled = some_labels(label, times, _SAMPLED_MEMORIES, generator)
+        found = labels(self.teacher, batch.inputs, needed, keep=s.chunk is None)
+        sampled, label = some_labels(found, times, _SAMPLED_MEMORIES, generator), found.at
         variance = sampled.var(dim=0).mean() if len(sampled) > 1 else sampled.new_ones(())
         losses: dict[str, Tensor] = {}
 
