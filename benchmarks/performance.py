@@ -23,10 +23,10 @@ from performance_page import page
 
 PAGE = ROOT / "docs" / "performance.md"
 COMMANDS = {
-    "training-mlp": "--cells mlp --rounds 3 --contexts 128",
-    "training-gru": "--cells gru --rounds 3 --contexts 128",
-    "training-256-mlp": "--cells mlp --length 256 --batch 8 --rounds 3 --contexts 128",
-    "training-256-gru": "--cells gru --length 256 --batch 8 --rounds 3 --contexts 128",
+    "training-mlp": "--cells mlp --rounds 2 --contexts 128",
+    "training-gru": "--cells gru --rounds 2 --contexts 128",
+    "training-256-mlp": "--cells mlp --length 256 --batch 8 --rounds 2 --contexts 128",
+    "training-256-gru": "--cells gru --length 256 --batch 8 --rounds 2 --contexts 128",
     "writing": "--cells mlp,gru --compiled mlp --length 16 --batch 2 --rounds 5 --contexts 128,512,1024,2048,4096,8192"
     " --figure docs/writing.png",
     "places": "--cells mlp --compiled mlp --length 16 --batch 2 --rounds 5 --contexts 128 --places 1000,1000000",
