@@ -18,11 +18,12 @@ from nounroll.teacher import Teacher, TeacherSettings, build_teacher
 AXES = {"length": "T", "memory_width": "memory width d", "width": "teacher width", "batch": "batch B"}
 _VALUES = {"memory_width": [32, 64, 128, 256], "width": [64, 128, 256], "batch": [1, 4, 16]}
 _FIXED = {"length": 128, "memory_width": 64, "width": 128, "batch": 4}
+_ONE_SEQUENCE = {"length": {"batch": 1}}  # by axis: what else is held
 _MEMORY = ("smt by chunks", "smt", "dmt", "bptt stepped")
 
 
 def scaling(task: SequenceTask, cell: str, lengths: list[int], rounds: int) -> list[dict[str, Any]]:
-    """Seconds of a training step against each axis, the others held, and peak memory against T for one sequence.
+    """Seconds of a training step against each axis, the others held; against T also peak memory, both of one sequence.
 
     Returns:
         rows of: measure (seconds or bytes), method, axis, values, found (one for each value), exponent.
@@ -31,7 +32,7 @@ def scaling(task: SequenceTask, cell: str, lengths: list[int], rounds: int) -> l
     for axis, values in {"length": lengths, **_VALUES}.items():
         found: dict[str, list[float]] = {}
         for value in values:
-            sizes = {**_FIXED, axis: value}
+            sizes = {**_FIXED, **_ONE_SEQUENCE.get(axis, {}), axis: value}
             for name, method in _methods(task, cell, sizes):
                 step = stepper(method, task, sizes["length"], sizes["batch"])
                 times = [step(index)[0] for index in range(rounds + 1)]
