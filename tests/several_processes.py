@@ -14,12 +14,15 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from helpers import FREE, tiny_recipe
+import torch
+
+from helpers import FREE, make_student, tiny_recipe
 from nounroll.batch import Batch
 from nounroll.cli.main import main as command
 from nounroll.machine import launched
 from nounroll.run import train
 from nounroll.training.engine import Engine
+from nounroll.training.sharding import own
 
 # Few targets are scored, not equally many in each process, and all terms of ours are at work.
 SETTINGS = (
@@ -30,6 +33,11 @@ SETTINGS = (
 RUNS: dict[str, tuple[str, ...]] = {
     "whole": (),
     "accumulated": ("training.accumulate=2",),
+    "sharded": ("training.shard=true", "smt.uniformity=0.1", "cell.kind=transformer", "cell.layers=1"),
+    "sharded, sparing": ("training.shard=true", "training.accumulate=2", "smt.chunk=2", "teacher.recompute=true"),
+    "sharded transformer": ("training.shard=true", "method=transformer", "training.steps=3"),
+    "sharded, poisoned": ("training.shard=true", "method=smt", "training.steps=12", "training.evaluations=4"),
+    "by chunks": ("smt.chunk=2", "teacher.recompute=true", "method=smt"),
     "few": ("smt.transitions=4", "method=smt"),
     "transformer": ("method=transformer",),
     "passed": ("method=smt+dmt", "training.steps=16", "training.evaluations=4", "smt.until_passed=true"),
@@ -38,6 +46,7 @@ RUNS: dict[str, tuple[str, ...]] = {
 BAD_STEPS = range(4, 7)  # steps of "poisoned" whose gradients are NaN
 MISTAKES: dict[str, tuple[str, ...]] = {
     "setting": ("train", "tiny.yaml", "--set", "cell.tokens=0"),
+    "compiled": ("train", "tiny.yaml", "--set", "training.shard=true", "--set", "training.compile=true"),
     "batch": ("train", "tiny.yaml", "--set", "training.batch_size=3"),
     "folder": ("train", "tiny.yaml", "--out", "stopped"),  # the first process alone looks at folders
     "checkpoint": ("resume", "damaged"),
@@ -55,7 +64,7 @@ def go(case: str, folder: Path | None = None, *, resume: bool = False, stop_at: 
             rows.append((start, stop))
         return drawn(batch, start, stop)
 
-    around = {"passed": passing, "poisoned": poisoned}.get(case, nullcontext)
+    around = {"passed": passing, "poisoned": poisoned, "sharded, poisoned": poisoned}.get(case, nullcontext)
     with (
         around(),
         mock.patch("nounroll.training.loop.step_cost", return_value=FREE),
@@ -85,6 +94,10 @@ def poisoned() -> Iterator[None]:
     def poison(engine: Engine, *given: Any) -> Any:
         if next(steps) not in BAD_STEPS or rank + 1 < count:
             return step(engine, *given)
+        if engine.sharded:  # a weight in parts calls no hook
+            backward = engine.fabric.backward
+            with mock.patch.object(engine.fabric, "backward", lambda loss: backward(loss * float("nan"))):
+                return step(engine, *given)
         hook = engine.groups["student"][-1].register_hook(lambda gradient: gradient * float("nan"))
         try:
             return step(engine, *given)
@@ -117,6 +130,13 @@ def on_time() -> dict[str, Any]:
     return {"history": run.history, "weights": 0.0, "finished": run.finished}
 
 
+def held(*settings: str) -> int:
+    """Numbers of a student's weights that this process has."""
+    student = make_student(dtype=torch.float32)
+    Engine(tiny_recipe(*settings).training, {"student": student})
+    return sum(own(p).numel() for p in student.parameters())
+
+
 @contextmanager
 def apart() -> Iterator[None]:
     """A planted bug: each process takes the means and the draws of its own rows."""
@@ -131,6 +151,9 @@ def main(folder: Path) -> None:
         found["apart"] = go("whole")
     found["stopped"] = go("whole", folder / "stopped", stop_at=STOP)
     found["resumed"] = go("whole", folder / "by-one", resume=True)
+    found["stopped in parts"] = go("sharded", folder / "in-parts", stop_at=STOP)
+    found["resumed in parts"] = go("sharded", folder / "by-one-whole", resume=True)
+    found["held"] = {"whole": held(), "in parts": held("training.shard=true")}
     found["on time"] = on_time()
     found["mistakes"] = {name: mistake(words, folder) for name, words in MISTAKES.items()}
     (folder / f"{rank}.json").write_text(json.dumps(found))

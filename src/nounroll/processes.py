@@ -41,20 +41,35 @@ def own_rows(rows: int, draw: Callable[[int], Shaped[Tensor, "..."]]) -> Shaped[
     return draw(rows * count)[rank * rows : (rank + 1) * rows]
 
 
-def rows_at(values: Shaped[Tensor, "N *x"], places: Int[Tensor, "R"]) -> Shaped[Tensor, "R *x"]:
-    """Rows of all processes: ``places`` counts on through the ``values`` of one after another."""
+def rows_at(
+    rows: int, places: Int[Tensor, "R"], pick: Callable[[Int[Tensor, "R"]], Shaped[Tensor, "R *x"]]
+) -> Shaped[Tensor, "R *x"]:
+    """Rows of all processes: ``places`` counts on through those of one after another.
+
+    Args:
+        rows: of this process.
+        places: which.
+        pick: gives some of this process's own.
+    """
     rank, count = _place
     if count == 1:
-        return values[places]
-    own = places - rank * len(values)
-    inside = ((own >= 0) & (own < len(values))).view(-1, *[1] * (values.dim() - 1))
-    return total(torch.where(inside, values[own.clamp(0, len(values) - 1)], 0))
+        return pick(places)
+    own = places - rank * rows
+    inside = (own >= 0) & (own < rows)
+    found = pick(own.clamp(0, rows - 1))
+    return total(torch.where(inside.view(-1, *[1] * (found.dim() - 1)), found, 0))
 
 
-def some_rows(values: Shaped[Tensor, "N *x"], most: int, generator: torch.Generator) -> Shaped[Tensor, "R *x"]:
-    """At most ``most`` rows of all processes, drawn without replacement."""
-    order = torch.randperm(len(values) * _place[1], generator=generator)
-    return rows_at(values, order[:most].to(values.device))
+def some_rows(
+    rows: int,
+    most: int,
+    generator: torch.Generator,
+    pick: Callable[[Int[Tensor, "R"]], Shaped[Tensor, "R *x"]],
+    device: torch.device,
+) -> Shaped[Tensor, "R *x"]:
+    """At most ``most`` rows of all processes, drawn without replacement. The rest is that of ``rows_at``."""
+    order = torch.randperm(rows * _place[1], generator=generator)
+    return rows_at(rows, order[:most].to(device), pick)
 
 
 def total(values: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:

@@ -196,6 +196,8 @@ def train(
     scored = float(example.mask.float().mean())
     recipe = replace(recipe, smt=recipe.smt.suited_to(scored), dmt=recipe.dmt.suited_to(scored))
     if cell is not None:
+        if recipe.training.shard:
+            raise ValueError("training.shard is True; it needs a cell that can be built again, give its kind")
         _check_own_cell(cell, recipe, task, example)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -210,6 +212,9 @@ def train(
         if resume:
             loop.load()
         finished = loop.run(stop)
+        if loop.engine.sharded:
+            model, teacher = _build(recipe, task, None)
+            loop.hand_over(model, teacher)
         for part in (model, teacher):
             if part is not None:
                 part.to("cpu").eval()

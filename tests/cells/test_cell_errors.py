@@ -89,6 +89,7 @@ def test_an_unknown_kind_is_answered_with_the_kinds() -> None:
     settings = CellSettings()
     object.__setattr__(settings, "kind", "rnn")  # from Python; a recipe's types are checked before
     with pytest.raises(
-        ValueError, match=re.escape("cell.kind is 'rnn'; it must be one of mlp, transformer, gru, lstm, elman, tape, mingru")
+        ValueError,
+        match=re.escape("cell.kind is 'rnn'; it must be one of mlp, transformer, gru, lstm, elman, tape, mingru"),
     ):
         build_cell(settings, SYMBOLS)

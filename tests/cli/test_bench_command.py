@@ -26,7 +26,8 @@ def test_rates_ratios_and_a_picture(nounroll: Command, folder: Path) -> None:
     assert ended.status == 0, ended
     result = json.loads(ended.out)
     rows = {row["name"]: row for row in result["training"]}
-    kinds = {"smt windowed", "smt", "dmt sequential", "dmt", "bptt stepped", "bptt fused"}
+    kinds = {"smt windowed", "smt", "smt by chunks", "bptt stepped", "bptt fused"}
+    kinds |= {"dmt of the paper", "dmt sequential", "dmt", "dmt by readout"}
     assert rows.keys() == {f"{kind}, gru" for kind in kinds} | {"trunk of width 256"}
     written = {row["name"]: row for row in result["generation"]}
     kinds = {f"{kind}, {context} read" for kind in ("transformer", "student gru") for context in (4, 8)}
@@ -40,7 +41,8 @@ def test_rates_ratios_and_a_picture(nounroll: Command, folder: Path) -> None:
             assert row["milliseconds"]["median"] <= row["milliseconds"]["p99"]
     for row in rows.values():
         assert 0 < row["flops_per_second"] == pytest.approx(row["share_of_matmul"] * result["matmul"])
-    assert rows["dmt, gru"]["baseline"] == "dmt sequential, gru"
+    for name in ("dmt sequential", "dmt", "dmt by readout"):
+        assert rows[f"{name}, gru"]["baseline"] == "dmt of the paper, gru"
     assert result["overtaken"]["gru"] in (None, 4, 8)
     assert (folder / "speed.png").read_bytes().startswith(b"\x89PNG")
 
@@ -96,10 +98,11 @@ def test_what_was_written_before_a_place_is_counted(monkeypatch: pytest.MonkeyPa
     assert set(wrote) == {8 if compiled else 1}
 
 
-def test_the_papers_dmt_by_hand() -> None:
+@pytest.mark.parametrize("whole_contexts", [True, False])
+def test_the_papers_dmt_by_hand(whole_contexts: bool) -> None:
     student, batch = make_student(), make_batch(3, 5)
     teacher = make_teacher(student, kind="window")
-    losses = SequentialDMT(student, teacher)(batch, generator(0, "test"), 0.5)
+    losses = SequentialDMT(student, teacher, whole_contexts=whole_contexts)(batch, generator(0, "test"), 0.5)
     own, labels = student.stepped_rollout(batch.inputs), teacher.memories(batch.inputs)
     assert float(losses["dynamics"].detach()) == pytest.approx(
         float(dynamics(own[:, 1:], labels[:, 1:]).mean().detach())
@@ -107,6 +110,16 @@ def test_the_papers_dmt_by_hand() -> None:
     losses["loss"].backward()
     assert student.empty_memory.grad is not None  # of the first step
     assert all(p.grad is None for p in teacher.parameters())
+
+
+def test_whole_contexts_cost_as_much_at_every_step() -> None:
+    """The prefixes 1 .. T, and a place for the summary, against T times T + 1."""
+    student = make_student()
+    teacher, seen = make_teacher(student, kind="window"), []
+    teacher.encoder.trunk.register_forward_hook(lambda _, given, __: seen.append(given[0].shape[1]))
+    for whole in (True, False):
+        SequentialDMT(student, teacher, whole_contexts=whole)(make_batch(3, 5), generator(0, "test"), 0.5)
+    assert seen == [6] * 5 + [2, 3, 4, 5, 6]
 
 
 def test_exponents() -> None:
@@ -126,7 +139,8 @@ def test_peak_memory_counts_what_a_step_takes(monkeypatch: pytest.MonkeyPatch, c
         return step
 
     monkeypatch.setattr(memory, "stepper", stepper)
-    monkeypatch.setattr(memory, "_peak", lambda: peak[0])
+    monkeypatch.setattr(memory, "_memory", lambda name: peak[0])
+    monkeypatch.setattr(memory, "_start_again", lambda: peak[0])
     monkeypatch.setattr(torch, "set_num_threads", lambda count: None)
     memory.main("smt", "mlp", 300, 1)
     assert steps == [16, 300]

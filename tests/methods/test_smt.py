@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from helpers import (
     SYMBOLS,
@@ -20,7 +20,8 @@ from helpers import (
     make_teacher,
 )
 from nounroll.batch import Batch, Real, Space
-from nounroll.methods import SMT, SMTSettings
+from nounroll.cells.base import CellSettings
+from nounroll.methods import SMT, SMTSettings, smt
 from nounroll.methods.noise import add_noise
 from nounroll.methods.smt import scale_gradient
 from nounroll.objectives.dynamics import VARIANCE_FLOOR
@@ -28,19 +29,21 @@ from nounroll.objectives.readout import negative_log_likelihood
 from nounroll.objectives.uniformity import uniformity
 from nounroll.rollout.windows import random_windows
 from nounroll.seeding import generator
+from nounroll.student import Student
 
 B, T = 3, 7
 
 
-def chosen(method: SMT, draws: torch.Generator) -> tuple[Tensor, Tensor]:
-    """The times t of each row whose labels count (B, S), and those of its windows (B, W, w)."""
+def chosen(method: SMT, draws: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """The times t of each row whose labels count (B, S), those of its windows (B, W, w), and which of these count."""
     count, width = method.settings.transitions, min(method.settings.window or 1, T)
     if count is None or count >= T:
-        starts = random_windows(B, T, width, draws)
+        starts, counts = random_windows(B, T, width, draws)
     else:
         starts = torch.rand(B, T - width + 1, generator=draws).argsort(dim=1)[:, : math.ceil(count / width)]
+        counts = torch.ones(*starts.shape, width, dtype=torch.bool)
     spans = starts[..., None] + torch.arange(width)
-    return (torch.arange(T).expand(B, -1) if count is None or count >= T else spans.flatten(1)), spans
+    return (torch.arange(T).expand(B, -1) if count is None or count >= T else spans.flatten(1)), spans, counts
 
 
 def scored(method: SMT, outputs: Tensor, target: Tensor) -> Tensor:
@@ -72,7 +75,7 @@ def twin(method: SMT, batch: Batch) -> dict[str, Tensor]:
     draws = generator(0, "loss")
     labels = teacher.memories(batch.inputs)  # index t + 1 is m_t
     readout, step_readout, regression = [], [], []
-    times, spans = chosen(method, draws)
+    times, spans, counts = chosen(method, draws)
     everywhere = torch.stack([labels[b, t + 1] for b in range(B) for t in times[b].tolist()])
     torch.randperm(len(everywhere), generator=draws)  # whose statistics are taken: here of all
     noise = torch.zeros(*spans.shape[:2], *student.memory_shape)
@@ -88,10 +91,10 @@ def twin(method: SMT, batch: Batch) -> dict[str, Tensor]:
         for i, span in enumerate(spans[b].tolist()):
             before = partly(labels[b, span[0]], s.inputs_learn)
             memory = noisy(before, noise[b, i].double()) if s.noise else before
-            for t in span:
+            for j, t in enumerate(span):
                 memory = student.step(batch.inputs[b, t][None], memory[None])[0]
                 regression.append(((memory - partly(labels[b, t + 1], s.labels_learn)) ** 2).sum() / memory.numel())
-                if batch.mask[b, t]:
+                if batch.mask[b, t] and counts[b, i, j]:
                     step_readout.append(scored(method, student.readout(memory), batch.targets[b, t]))
     known = [[(t, labels[b, t + 1]) for t in times[b].tolist()] for b in range(B)]
     assert teacher.decoder is not None
@@ -319,6 +322,89 @@ def test_noise_reaches_the_cells_start_and_nothing_else() -> None:
         assert not torch.equal(plain[name], noise[name])
 
 
+# --- by chunks of time --------------------------------------------------------------------------------
+
+OURS: dict[str, Any] = {"relative": True, "power": 2.0, "labels_learn": 0.3}
+
+
+@pytest.mark.parametrize(
+    ("settings", "cell", "teacher"),
+    [
+        ({"window": 1}, "mlp", {}),
+        ({"window": 3}, "gru", {"reader": True}),
+        ({"window": 2, "transitions": 4, "step_readout": 0.0}, "mlp", {"kind": "window"}),
+    ],
+)
+@pytest.mark.parametrize("chunk", [1, 4, 100])
+def test_by_chunks_the_losses_and_gradients_are_the_same(
+    settings: dict[str, Any], cell: str, teacher: dict[str, Any], chunk: int
+) -> None:
+    student = make_student(cell)
+    plain = make_teacher(student, **teacher)
+    sparing = make_teacher(student, **teacher, recompute=True)
+    sparing.load_state_dict(plain.state_dict())
+    batch = make_batch(B, T, sparse=True)
+    whole, parts = (
+        make_smt(student, one, **OURS, **settings, **more)(batch, generator(0, "loss"), 0.5)
+        for one, more in ((plain, {}), (sparing, {"chunk": chunk}))
+    )
+    assert whole.keys() == parts.keys()
+    for name, value in whole.items():
+        torch.testing.assert_close(parts[name], value, msg=name)
+    ours, theirs = gradients(parts["loss"], student, sparing), gradients(whole["loss"], student, plain)
+    for name, value in theirs.items():
+        torch.testing.assert_close(ours[name], value, rtol=1e-5, atol=1e-7, msg=name)
+
+
+@pytest.mark.parametrize("noise", [0.0, 1.0])
+def test_what_is_made_again_for_a_gradient_is_what_it_was(noise: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Noise too: against the same chunks, kept. The control draws other noise the second time."""
+    student = make_student()
+    teacher, batch = make_teacher(student), make_batch(B, T)
+    method = make_smt(student, teacher, chunk=2, noise=noise, **OURS)
+    loss = method(batch, generator(0, "loss"), 0.5)["loss"]
+    found = gradients(loss, student, teacher)
+    with monkeypatch.context() as patch:
+        patch.setattr(smt, "again", lambda run, *given: run(*given))
+        kept = method(batch, generator(0, "loss"), 0.5)["loss"]
+        for name, value in gradients(kept, student, teacher).items():
+            torch.testing.assert_close(found[name], value, msg=name)
+    seeds = itertools.count()
+    patched = method._steps
+    monkeypatch.setattr(
+        method, "_steps", lambda *given: patched(*given[:-1], torch.Generator().manual_seed(next(seeds)))
+    )
+    other = gradients(method(batch, generator(0, "loss"), 0.5)["loss"], student, teacher)
+    assert any(not torch.allclose(other[name], value) for name, value in found.items()) == (noise > 0)
+
+
+def kept(width: int, length: int, chunk: int | None) -> int:
+    """Numbers that a step keeps for its gradients, weights left out."""
+    cell = CellSettings(kind="mlp", tokens=2, memory_width=width, width=16)
+    student = Student(SYMBOLS, SYMBOLS, cell, readout_width=16)
+    teacher = make_teacher(student, recompute=chunk is not None, dtype=torch.float32)
+    found = [0]
+
+    def keep(tensor: Tensor) -> Tensor:
+        found[0] += 0 if isinstance(tensor, nn.Parameter) else tensor.numel()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        make_smt(student, teacher, chunk=chunk)(make_batch(1, length), generator(0, "loss"), 0.5)
+    return found[0]
+
+
+def test_by_chunks_what_a_time_step_adds_does_not_depend_on_the_size_of_memories() -> None:
+    """And it is far less. Lengths are beyond those whose memories all count for the statistics."""
+    added = {
+        (width, chunk): kept(width, 768, chunk) - kept(width, 512, chunk)
+        for width, chunk in itertools.product((8, 32), (None, 64))
+    }
+    assert added[8, 64] < added[8, None] / 4
+    assert added[32, 64] == added[8, 64]
+    assert added[32, None] > 1.5 * added[8, None]  # the control
+
+
 # --- one memory, memories that are all the same -------------------------------------------------------
 
 
@@ -433,7 +519,7 @@ def test_it_hands_over_the_student_as_it_is() -> None:
 def test_what_is_left_open_is_filled_in_for_the_data(scored: float, window: int, share: float) -> None:
     suited = SMTSettings().suited_to(scored)
     assert (suited.window, suited.share, suited.until_passed) == (window, share, window > 1)
-    assert [f.name for f in fields(suited) if getattr(suited, f.name) is None] == ["transitions"]
+    assert [f.name for f in fields(suited) if getattr(suited, f.name) is None] == ["transitions", "chunk"]
 
 
 def test_what_was_set_stays() -> None:

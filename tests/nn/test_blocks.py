@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from nounroll.batch import Categorical, Real
+from nounroll.nn import block
 from nounroll.nn.attention import SelfAttention
 from nounroll.nn.block import Transformer
 from nounroll.nn.embedding import InputEmbedding
@@ -70,6 +71,41 @@ def test_the_rotary_table_grows_and_does_not_change() -> None:
     short(x[:, :, :2])
     assert torch.equal(short(x), whole(x))
     assert torch.equal(short(x[:, :, :3]), whole(x)[:, :, :3])
+
+
+@pytest.mark.parametrize(("causal", "hidden"), [(True, False), (False, False), (False, True)])
+def test_layers_that_are_computed_again_give_the_same(
+    causal: bool, hidden: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Outputs and all gradients, with feed-forward layers in parts of uneven length; and less is kept."""
+    monkeypatch.setattr(block, "_PART", 3)
+    visible = torch.tensor([False, True, True, True, True, True, True]).expand(2, 1, 1, 7) if hidden else None
+    found = []
+    for recompute in (False, True):
+        torch.manual_seed(0)
+        stack = Transformer(8, 2, 2, causal=causal, rotary=True, recompute=recompute).double()
+        x, kept = doubles(2, 7, 8).requires_grad_(), [0]
+
+        def keep(tensor: torch.Tensor, kept: list[int] = kept) -> torch.Tensor:
+            kept[0] += tensor.numel() if tensor.dim() > 2 else 0  # no weights
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            outputs = stack(x, visible)
+        gradients = torch.autograd.grad(outputs[:, 1:].sin().sum(), [x, *stack.parameters()])
+        found.append((outputs, gradients, kept[0]))
+    torch.testing.assert_close(found[1][0], found[0][0])
+    for again, plain in zip(found[1][1], found[0][1], strict=True):
+        torch.testing.assert_close(again, plain)
+    assert found[1][2] < found[0][2] / 5
+
+
+def test_control_heads_in_another_order_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    attention, x = SelfAttention(8, 2, causal=True, rotary=True).double(), doubles(2, 5, 8)
+    torch.testing.assert_close(attention.by_heads(x), attention(x))
+    one = attention._head
+    monkeypatch.setattr(attention, "_head", lambda x, visible, head: one(x, visible, 0))
+    assert not torch.allclose(attention.by_heads(x), attention(x), atol=1e-3)
 
 
 def test_a_stack_without_positions_is_blind_to_order() -> None:

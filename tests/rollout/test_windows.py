@@ -18,13 +18,17 @@ def cases(draw: st.DrawFn) -> tuple[int, int, int]:
 
 
 def assert_windows(length: int, width: int, seed: int = 0) -> None:
-    starts = random_windows(50, length, width, generator(seed, "test"))
-    assert starts.shape == (50, -(-length // width))  # no more steps than there are
+    starts, counts = random_windows(50, length, width, generator(seed, "test"))
+    assert starts.shape[1] <= -(-length // width) + 1  # one more than there must be
     assert starts.min() >= 0
     assert starts.max() + width <= length
     assert (starts.diff(dim=1) >= 0).all()
+    times = starts[..., None] + torch.arange(width)
+    counted = torch.zeros(50, length).scatter_add_(1, times.flatten(1), counts.flatten(1).float())
+    assert (counted == 1).all()  # every step, once
     again = random_windows(50, length, width, generator(seed, "test"))
-    assert torch.equal(starts, again)
+    assert torch.equal(starts, again[0])
+    assert torch.equal(counts, again[1])
 
 
 def test_windows_are_inside_and_in_order_in_every_small_case() -> None:
@@ -40,25 +44,22 @@ def test_windows_are_inside_and_in_order(case: tuple[int, int, int]) -> None:
 
 
 @pytest.mark.parametrize(("length", "width"), [(16, 8), (32, 8), (21, 8), (24, 3), (9, 9), (7, 1)])
-def test_every_step_is_covered_more_often_than_not_and_begins_some_windows(length: int, width: int) -> None:
-    starts = random_windows(2000, length, width, generator(0, "test"))
-    times = starts[..., None] + torch.arange(width)
-    covered = torch.zeros(2000, length).scatter_(1, times.flatten(1), 1.0).mean(0)
-    assert (covered > 0.6).all()
+def test_gradients_are_not_always_cut_at_the_same_times(length: int, width: int) -> None:
+    starts, _ = random_windows(2000, length, width, generator(0, "test"))
     begins = torch.bincount(starts.flatten(), minlength=length)[: length - width + 1]
-    assert (begins > 0).all()  # gradients are not always cut at the same times
+    assert (begins > 0).all()
 
 
 def test_windows_that_fit_only_once_are_all_of_it() -> None:
-    assert torch.equal(random_windows(3, 8, 8, generator(0, "test")), torch.zeros(3, 1, dtype=torch.int64))
-    assert random_windows(1, 6, 1, generator(0, "test")).tolist() == [list(range(6))]
+    assert torch.equal(random_windows(3, 8, 8, generator(0, "test"))[0], torch.zeros(3, 1, dtype=torch.int64))
+    assert random_windows(1, 6, 1, generator(0, "test"))[0].tolist() == [list(range(6))]
 
 
 @settings(max_examples=50, deadline=None)
 @given(cases())
 def test_cut_takes_the_times_of_each_window(case: tuple[int, int, int]) -> None:
     length, width, seed = case
-    starts = random_windows(3, length, width, generator(seed, "test"))
+    starts, _ = random_windows(3, length, width, generator(seed, "test"))
     named = torch.arange(3)[:, None] * 100 + torch.arange(length)  # each value names its row and time
     expected = [[100 * b + s + i for i in range(width)] for b in range(3) for s in starts[b].tolist()]
     assert cut(named, starts, width).tolist() == expected
@@ -70,6 +71,6 @@ def test_windows_that_start_at_a_rollouts_memories_repeat_it() -> None:
     for kind in ("mlp", "lstm"):
         student, inputs = make_student(kind), draw_values(SYMBOLS, 3, 11)
         memories = student.rollout(inputs)
-        starts = random_windows(3, 11, 4, generator(0, "test"))
+        starts, _ = random_windows(3, 11, 4, generator(0, "test"))
         again = unroll_windows(student, cut(inputs, starts, 4), at_times(memories, starts).flatten(0, 1))
         torch.testing.assert_close(again, cut(memories[:, 1:], starts, 4), rtol=0, atol=1e-12)

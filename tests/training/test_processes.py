@@ -13,11 +13,12 @@ import torch
 
 import several_processes
 from commands import TINY
-from helpers import tiny_recipe, tree_of
+from helpers import make_student, tiny_recipe, tree_of
 from nounroll import processes
 from nounroll.run import train
 from nounroll.training.engine import Engine
 from nounroll.training.settings import TrainingSettings
+from own_parts import OwnCell
 from several_processes import RUNS, STOP, go
 
 Seen = dict[str, dict[str, Any]]
@@ -29,6 +30,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where two processes have run; by-one was begun by one process."""
     folder = tmp_path_factory.mktemp("two")
     go("whole", folder / "by-one", stop_at=STOP)
+    go("sharded", folder / "by-one-whole", stop_at=STOP)
     shutil.copytree(folder / "by-one", folder / "damaged")
     for weights in (folder / "damaged" / "checkpoints").rglob("student.safetensors"):
         weights.write_bytes(weights.read_bytes()[:-1] + b"x")
@@ -87,6 +89,25 @@ def test_a_run_goes_on_in_another_number_of_processes(folder: Path, both: tuple[
         assert run["weights"] == pytest.approx(alone["whole"]["weights"], rel=SAME)
 
 
+def test_so_does_one_in_parts(folder: Path, both: tuple[Seen, Seen], alone: Seen) -> None:
+    """Begun in parts and ended in one process, and the other way round: checkpoints hold whole weights."""
+    assert not both[0]["stopped in parts"]["finished"]
+    for run in (go("sharded", folder / "in-parts", resume=True), both[0]["resumed in parts"]):
+        assert run["finished"]
+        assert apart(run, alone["sharded"]) < SAME
+        assert run["weights"] == pytest.approx(alone["sharded"]["weights"], rel=SAME)
+
+
+def test_each_process_has_a_part_of_the_weights(both: tuple[Seen, Seen]) -> None:
+    """All but m_∅, which both have; the control has all of them twice."""
+    student = make_student()
+    weights, empty = sum(p.numel() for p in student.parameters()), student.empty_memory.numel()
+    whole, parts = (sum(seen["held"][how] for seen in both) for how in ("whole", "in parts"))
+    assert whole == 2 * weights
+    assert parts == weights + empty
+    assert max(seen["held"]["in parts"] for seen in both) < 0.6 * weights
+
+
 def test_every_process_trains_on_rows_of_its_own(both: tuple[Seen, Seen], alone: Seen) -> None:
     """Together they are those of one process, also in a run that one process began."""
     for case in (*RUNS, "resumed"):
@@ -106,7 +127,11 @@ def test_a_student_has_passed_its_teacher_for_all_or_for_none(both: tuple[Seen, 
 
 
 def test_all_go_back_when_the_gradients_of_one_are_not_finite(both: tuple[Seen, Seen], alone: Seen) -> None:
-    ways = [[r for r in seen["poisoned"]["history"] if r["event"] == "rollback"] for seen in (*both, alone)]
+    ways = [
+        [r for r in seen[case]["history"] if r["event"] == "rollback"]
+        for seen in (*both, alone)
+        for case in ("poisoned", "sharded, poisoned")
+    ]
     for seen in ways:
         assert [(r["step"], r["from_step"], r["avoid"]) for r in seen] == [(3, 5, [3, 4, 5])]
 
@@ -115,6 +140,7 @@ def test_all_go_back_when_the_gradients_of_one_are_not_finite(both: tuple[Seen, 
     ("name", "said"),
     [
         ("setting", "nounroll train: cell.tokens is 0; it must be at least 1\n"),
+        ("compiled", "nounroll train: training.shard is True and training.compile is True; only one of them may be\n"),
         ("batch", "nounroll train: training.batch_size is 3; it must be a multiple of training.accumulate 1 times"),
         ("folder", "nounroll train: stopped already holds a run; choose another folder"),
         ("checkpoint", "nounroll resume: damaged/checkpoints/"),
@@ -146,6 +172,11 @@ def test_a_batch_that_cannot_be_shared(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nounroll.training.engine.launched", lambda: (0, 3))
     with pytest.raises(ValueError, match=r"batch_size is 8; it must be a multiple of training\.accumulate 2 times"):
         Engine(TrainingSettings(steps=1, batch_size=8, accumulate=2, device="cpu"), {})
+
+
+def test_a_cell_of_ones_own_is_not_sharded() -> None:
+    with pytest.raises(ValueError, match=r"^training\.shard is True; it needs a cell that can be built again"):
+        train(tiny_recipe("training.shard=true"), cell=OwnCell(5))
 
 
 def test_a_process_that_is_not_the_first_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

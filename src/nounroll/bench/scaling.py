@@ -7,22 +7,23 @@ from typing import Any
 import numpy as np
 
 from nounroll.bench.memory import peak_memory
-from nounroll.bench.training import stepper
+from nounroll.bench.training import CHUNK, stepper
 from nounroll.cells.base import CellSettings
 from nounroll.data.task import SequenceTask
 from nounroll.methods import BPTT, DMT, SMT, BPTTSettings, DMTSettings, SMTSettings
 from nounroll.methods.base import Method
 from nounroll.student import Student
-from nounroll.teacher import TeacherSettings, build_teacher
+from nounroll.teacher import Teacher, TeacherSettings, build_teacher
 
 AXES = {"length": "T", "memory_width": "memory width d", "width": "teacher width", "batch": "batch B"}
 _VALUES = {"memory_width": [32, 64, 128, 256], "width": [64, 128, 256], "batch": [1, 4, 16]}
 _FIXED = {"length": 128, "memory_width": 64, "width": 128, "batch": 4}
-_MEMORY = ("smt", "dmt", "bptt stepped")
+_ONE_SEQUENCE = {"length": {"batch": 1}}  # by axis: what else is held
+_MEMORY = ("smt by chunks", "smt", "dmt", "bptt stepped")
 
 
 def scaling(task: SequenceTask, cell: str, lengths: list[int], rounds: int) -> list[dict[str, Any]]:
-    """Seconds of a training step against each axis, the others held, and peak memory against T for one sequence.
+    """Seconds of a training step against each axis, the others held; against T also peak memory, both of one sequence.
 
     Returns:
         rows of: measure (seconds or bytes), method, axis, values, found (one for each value), exponent.
@@ -31,7 +32,7 @@ def scaling(task: SequenceTask, cell: str, lengths: list[int], rounds: int) -> l
     for axis, values in {"length": lengths, **_VALUES}.items():
         found: dict[str, list[float]] = {}
         for value in values:
-            sizes = {**_FIXED, axis: value}
+            sizes = {**_FIXED, **_ONE_SEQUENCE.get(axis, {}), axis: value}
             for name, method in _methods(task, cell, sizes):
                 step = stepper(method, task, sizes["length"], sizes["batch"])
                 times = [step(index)[0] for index in range(rounds + 1)]
@@ -62,16 +63,19 @@ def _row(measure: str, method: str, axis: str, values: list[int], found: list[fl
 
 
 def _methods(task: SequenceTask, cell: str, sizes: dict[str, int]) -> Iterator[tuple[str, Method]]:
-    """SMT, DMT and stepped BPTT at these sizes."""
+    """SMT, whole and by chunks, DMT and stepped BPTT at these sizes."""
 
     def student() -> Student:
         settings = CellSettings(kind=cell, memory_width=sizes["memory_width"])  # type: ignore[arg-type]
         return Student(task.inputs, task.targets, settings)
 
-    taught = student()
-    teacher = build_teacher(TeacherSettings(width=sizes["width"]), task.inputs, task.targets, taught.cell)
-    yield "smt", SMT(taught, teacher, SMTSettings())
-    yield "dmt", DMT(taught, teacher, DMTSettings())
+    def taught(recompute: bool = False) -> tuple[Student, Teacher]:
+        settings, one = TeacherSettings(width=sizes["width"], recompute=recompute), student()
+        return one, build_teacher(settings, task.inputs, task.targets, one.cell)
+
+    yield "smt", SMT(*taught(), SMTSettings())
+    yield "smt by chunks", SMT(*taught(recompute=True), SMTSettings(chunk=CHUNK))
+    yield "dmt", DMT(*taught(), DMTSettings())
     alone = student()
     alone.cell.unroll = None
     yield "bptt stepped", BPTT(alone, BPTTSettings())

@@ -1,5 +1,7 @@
 """The decoding loss: a memory must let the decoder predict the next targets."""
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -16,7 +18,7 @@ def decoding(
     targets: Space,
     batch: Batch,
     times: Int[Tensor, "B S"],
-    memories: Float[Tensor, "B S K d"],
+    memory_of: Callable[[Int[Tensor, "B n"]], Float[Tensor, "B n K d"]],
     *,
     count: int,
     horizon: int,
@@ -32,7 +34,7 @@ def decoding(
         targets: space of y_t.
         batch: the sequences.
         times: t of each memory.
-        memories: m_t, a label of the teacher's or a memory of the student's.
+        memory_of: places among the S of each row -> m_t, a label of the teacher's or a memory of the student's.
         count: memories drawn from each sequence, with replacement.
         horizon: T_f, targets predicted from one memory.
         generator: source of the draws.
@@ -42,10 +44,13 @@ def decoding(
     picks = own_rows(
         len(weights),
         lambda n: torch.multinomial(
-            rows_at(weights, torch.arange(n, device=weights.device)).cpu(), count, True, generator=generator
+            rows_at(len(weights), torch.arange(n, device=weights.device), weights.__getitem__).cpu(),
+            count,
+            True,
+            generator=generator,
         ),
     ).to(times.device)
-    memory = at_times(memories, picks).flatten(0, 1)
+    memory = memory_of(picks).flatten(0, 1)
     span = at_times(times, picks)[..., None] + torch.arange(horizon, device=times.device)
     inside, span = (span < length).flatten(0, 1), span.clamp(max=length - 1).flatten(1)
     x, y, mask = (

@@ -156,12 +156,13 @@ class DMT(Method):
         """The decoder's loss, on memories that the student has just made in the windows."""
         assert self.decoder is not None
         times = (starts[..., None] + torch.arange(predicted.shape[1], device=starts.device)).flatten(1)
+        memories = predicted.flatten(0, 1).unflatten(0, times.shape)
         return decoding(
             self.decoder,
             self.student.targets,
             batch,
             times,
-            predicted.flatten(0, 1).unflatten(0, times.shape),
+            lambda picks: at_times(memories, picks),
             count=self.settings.decoded,
             horizon=self.settings.horizon,
             generator=generator,

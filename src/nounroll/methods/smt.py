@@ -3,23 +3,25 @@
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from nounroll.batch import Batch
 from nounroll.methods.base import Method, mostly
 from nounroll.methods.decoding import decoding
+from nounroll.methods.labels import Label, labels, some_labels
 from nounroll.methods.noise import add_noise
+from nounroll.nn.recompute import again
 from nounroll.objectives.dynamics import VARIANCE_FLOOR, dynamics, power_mean
 from nounroll.objectives.readout import masked_mean, negative_log_likelihood
 from nounroll.objectives.uniformity import uniformity
-from nounroll.processes import own_rows, some_rows
+from nounroll.processes import own_rows
 from nounroll.ranges import at_least, more_than, within
 from nounroll.rollout.windows import at_times, cut, random_windows, unroll_windows
 from nounroll.student import Student
 from nounroll.teacher import Teacher
 
-_SAMPLED_MEMORIES = 256  # rows for the statistics of memories
+_SAMPLED_MEMORIES = 256  # whose statistics are taken
 
 
 # What suits targets of which few are scored, and of which half or more are. See docs/method.md for the figures.
@@ -58,6 +60,9 @@ class SMTSettings:
         until_passed: end when the student alone has passed its teacher, and leave the rest of the budget to the
             next method. It has when it predicts better by 0.05 nats a scored element, in two evaluations in a row
             (ours).
+        chunk: time steps whose labels and losses are made together, and again for their gradients; None makes those of
+            the whole sequence at once. With it, and with ``teacher.recompute``, a step's memory grows with M + T in
+            place of M T. Losses and gradients are the same, but for noise, whose draws are others.
         learning_rate: as a multiple of training.learning_rate.
     """
 
@@ -77,6 +82,7 @@ class SMTSettings:
     inputs_learn: float = 1.0
     share: float | None = None
     until_passed: bool | None = None
+    chunk: int | None = None
     learning_rate: float = 1.0
 
     def __post_init__(self) -> None:
@@ -85,7 +91,7 @@ class SMTSettings:
 
         for name, value in given("decoding", "readout", "dynamics", "uniformity", "step_readout", "noise"):
             at_least(name, value, 0)
-        for name, value in given("horizon", "decoded", "transitions", "window", "power"):
+        for name, value in given("horizon", "decoded", "transitions", "window", "power", "chunk"):
             at_least(name, value, 1)
         for name, value in given("labels_learn", "inputs_learn"):
             within(name, value, 0, 1)
@@ -93,7 +99,7 @@ class SMTSettings:
             more_than(name, value, 0)
 
     def suited_to(self, scored: float) -> "SMTSettings":
-        """The same, with every None but ``transitions`` filled in for targets of which a share ``scored`` is scored.
+        """The same, with every None but ``transitions`` and ``chunk`` filled in, for a share ``scored`` of them scored.
 
         Where most steps are scored, a few steps of the cell from each label show it what matters, and the student's
         own readout takes the decoder's place. Where few are, the decoder must look far ahead from every memory,
@@ -116,29 +122,30 @@ class SMT(Method):
 
     def forward(self, batch: Batch, generator: torch.Generator, progress: float) -> dict[str, Tensor]:
         s, student = self.settings, self.student
-        times, after, starts, counts, windows = self._labels(batch, generator)
-        sampled = self._sample(after, generator)
+        times, starts, counts = self._places(batch, generator)
+        needed, width = None, counts.shape[-1]
+        if s.transitions is not None and s.transitions < batch.length:
+            needed = (starts[..., None] + torch.arange(width + 1, device=starts.device)).flatten(1)
+        found = labels(self.teacher, batch.inputs, needed, keep=s.chunk is None)
+        sampled, label = some_labels(found, times, _SAMPLED_MEMORIES, generator), found.at
         variance = sampled.var(dim=0).mean() if len(sampled) > 1 else sampled.new_ones(())
         losses: dict[str, Tensor] = {}
 
-        losses["readout"] = self._readout(after, at_times(batch.targets, times), at_times(batch.mask, times))
-        source, label = self._gradients(windows[:, :, 0], windows[:, :, 1:])
-        source = add_noise(source, s.noise or 0.0, generator)
-        x, y, mask = (cut(v, starts, label.shape[2]) for v in (batch.inputs, batch.targets, batch.mask))
-        predicted = unroll_windows(student, x, source.flatten(0, 1))
-        losses["dynamics"] = power_mean(dynamics(predicted, label.flatten(0, 1)), s.power)
+        losses["readout"] = masked_mean(self._surprises(label, times, batch), at_times(batch.mask, times))
+        errors, surprises = self._transitions(label, starts, width, batch, generator)
+        losses["dynamics"] = power_mean(errors, s.power)
         explained = 1 - losses["dynamics"].detach() / (variance.detach() + VARIANCE_FLOOR)
         if s.relative:
             losses["dynamics"] = losses["dynamics"] / (variance + VARIANCE_FLOOR)
-        if s.step_readout:
-            losses["step_readout"] = self._readout(predicted, y, mask & counts.flatten(0, 1))
+        if surprises is not None:
+            losses["step_readout"] = masked_mean(surprises, cut(batch.mask, starts, width) & counts.flatten(0, 1))
         if s.decoding and self.teacher.decoder is not None:
             losses["decoding"] = decoding(
                 self.teacher.decoder,
                 student.targets,
                 batch,
                 times,
-                after,
+                lambda picks: label(at_times(times, picks) + 1),
                 count=s.decoded,
                 horizon=s.horizon,
                 generator=generator,
@@ -162,31 +169,63 @@ class SMT(Method):
         with torch.no_grad():
             student.empty_memory.copy_(self.teacher.empty_memory(form))
 
-    def _labels(
+    def _places(
         self, batch: Batch, generator: torch.Generator
-    ) -> tuple[
-        Int[Tensor, "B S"],
-        Float[Tensor, "B S K d"],
-        Int[Tensor, "B W"],
-        Bool[Tensor, "B W w"],
-        Float[Tensor, "B W w1 K d"],
-    ]:
-        """Times t and their labels m_t; where windows start, which of their steps count, and the label before each
-        window and those in it."""
+    ) -> tuple[Int[Tensor, "B S"], Int[Tensor, "B W"], Bool[Tensor, "B W w"]]:
+        """Times t whose labels m_t are read out; where windows of the cell's steps start, and which of these count."""
         (rows, length), device = batch.inputs.shape[:2], batch.inputs.device
         width, few = min(self.settings.window or 1, length), self.settings.transitions
-        ahead = torch.arange(width + 1, device=device)
         if few is None or few >= length:
             starts, counts = (v.to(device) for v in random_windows(rows, length, width, generator))
-            memories = self.teacher.memories(batch.inputs)
-            times = torch.arange(length, device=device).expand(rows, -1)
-            return times, memories[:, 1:], starts, counts, at_times(memories, starts[..., None] + ahead)
+            return torch.arange(length, device=device).expand(rows, -1), starts, counts
         drawn = own_rows(rows, lambda n: torch.rand(n, length - width + 1, generator=generator).argsort(dim=1))
         starts = drawn[:, : -(-few // width)].to(device)
-        spans = starts[..., None] + ahead
-        windows = self.teacher.memories(batch.inputs, spans.flatten(1)).unflatten(1, spans.shape[1:])
-        all_count = torch.ones_like(spans[..., 1:], dtype=torch.bool)
-        return spans[..., :-1].flatten(1), windows[:, :, 1:].flatten(1, 2), starts, all_count, windows
+        spans = starts[..., None] + torch.arange(width, device=device)
+        return spans.flatten(1), starts, torch.ones_like(spans, dtype=torch.bool)
+
+    # -- losses, whole or by chunks of time ---------------------------------------------------------
+
+    def _surprises(self, label: Label, times: Int[Tensor, "B S"], batch: Batch) -> Float[Tensor, "B S"]:
+        """-log p(y_t) of the labels m_t."""
+
+        def read_out(t: Int[Tensor, "B s"]) -> Float[Tensor, "B s"]:
+            return self._surprise(label(t + 1), at_times(batch.targets, t))
+
+        if self.settings.chunk is None:
+            return read_out(times)
+        return torch.cat([again(read_out, part) for part in times.split(self.settings.chunk, dim=1)], dim=1)
+
+    def _transitions(
+        self, label: Label, starts: Int[Tensor, "B W"], width: int, batch: Batch, generator: torch.Generator
+    ) -> tuple[Float[Tensor, "BW w"], Float[Tensor, "BW w"] | None]:
+        """Errors of the cell's steps in windows, from the first label of each; their -log p(y_t) where it counts."""
+        if self.settings.chunk is None:
+            return self._steps(label, starts, width, batch, generator)
+
+        def steps(first: Int[Tensor, "B v"], seed: int) -> tuple[Tensor, ...]:
+            found = self._steps(label, first, width, batch, torch.Generator().manual_seed(seed))
+            return tuple(part.unflatten(0, first.shape) for part in found if part is not None)
+
+        parts = starts.split(max(1, self.settings.chunk // width), dim=1)
+        seeds = (
+            torch.randint(2**62, (len(parts),), generator=generator).tolist()
+            if self.settings.noise
+            else [0] * len(parts)
+        )
+        found = zip(*(again(steps, part, seed) for part, seed in zip(parts, seeds, strict=True)), strict=True)
+        errors, *surprises = (torch.cat(one, dim=1).flatten(0, 1) for one in found)
+        return errors, surprises[0] if surprises else None
+
+    def _steps(
+        self, label: Label, starts: Int[Tensor, "B W"], width: int, batch: Batch, generator: torch.Generator
+    ) -> tuple[Float[Tensor, "BW w"], Float[Tensor, "BW w"] | None]:
+        s, spans = self.settings, starts[..., None] + torch.arange(width + 1, device=starts.device)
+        labels = label(spans.flatten(1)).unflatten(1, spans.shape[1:])
+        source, target = self._gradients(labels[:, :, 0], labels[:, :, 1:])
+        source = add_noise(source, s.noise or 0.0, generator)
+        predicted = unroll_windows(self.student, cut(batch.inputs, starts, width), source.flatten(0, 1))
+        errors = dynamics(predicted, target.flatten(0, 1))
+        return errors, self._surprise(predicted, cut(batch.targets, starts, width)) if s.step_readout else None
 
     def _gradients(self, before: Tensor, after: Tensor) -> tuple[Tensor, Tensor]:
         """The one place that decides which gradients of the errors reach the teacher.
@@ -195,13 +234,8 @@ class SMT(Method):
         """
         return scale_gradient(before, self.settings.inputs_learn), scale_gradient(after, self.settings.labels_learn)
 
-    def _sample(self, memories: Float[Tensor, "B S K d"], generator: torch.Generator) -> Float[Tensor, "R K d"]:
-        """Some memories of the batch, for the statistics of all."""
-        return some_rows(memories.flatten(0, 1), _SAMPLED_MEMORIES, generator)
-
-    def _readout(self, memories: Float[Tensor, "N S K d"], targets: Tensor, mask: Tensor) -> Float[Tensor, ""]:
-        outputs = self.student.readout(memories)
-        return masked_mean(negative_log_likelihood(self.student.targets, outputs, targets), mask)
+    def _surprise(self, memories: Float[Tensor, "N S K d"], targets: Shaped[Tensor, "N S *y"]) -> Float[Tensor, "N S"]:
+        return negative_log_likelihood(self.student.targets, self.student.readout(memories), targets)
 
 
 def scale_gradient(values: Tensor, share: float) -> Tensor:

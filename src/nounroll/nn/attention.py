@@ -6,6 +6,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from nounroll.nn.cache import KeyValueCache
+from nounroll.nn.recompute import again
 from nounroll.nn.rotary import Rotary
 
 
@@ -54,3 +55,22 @@ class SelfAttention(nn.Module):
             visible = torch.ones(time, before + time, dtype=torch.bool, device=x.device).tril(before)
         mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=visible, is_causal=causal)
         return self.out(mixed.transpose(1, 2).reshape(batch, time, width))
+
+    def by_heads(
+        self, x: Float[Tensor, "B T width"], visible: Bool[Tensor, "B 1 1 T"] | None = None
+    ) -> Float[Tensor, "B T width"]:
+        """The same, one head after another, each computed again for its gradient: less memory, smaller products."""
+        mixed = [again(self._head, x, visible, head) for head in range(self.heads)]
+        return sum(mixed[1:], mixed[0])
+
+    def _head(
+        self, x: Float[Tensor, "B T width"], visible: Bool[Tensor, "B 1 1 T"] | None, head: int
+    ) -> Float[Tensor, "B T width"]:
+        width = x.shape[-1] // self.heads
+        own = self.query_key_value.weight.unflatten(0, (3, self.heads, width))[:, head].flatten(0, 1)
+        query, key, value = F.linear(x, own)[:, None].chunk(3, dim=-1)
+        if self.rotary is not None:
+            query, key = self.rotary(query), self.rotary(key)
+        causal = self.causal and x.shape[1] > 1
+        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=visible, is_causal=causal)[:, 0]
+        return F.linear(mixed, self.out.weight[:, head * width : (head + 1) * width])

@@ -2,12 +2,16 @@
 
 from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from nounroll.nn.attention import SelfAttention
 from nounroll.nn.cache import KeyValueCache
+from nounroll.nn.recompute import again, in_parts
+
+_PART = 512  # time steps of a feed-forward layer that are computed again together
 
 
 class FeedForward(nn.Module):
@@ -23,10 +27,17 @@ class FeedForward(nn.Module):
 
 
 class Block(nn.Module):
-    """x + attention(norm(x)), then x + feed-forward(norm(x))."""
+    """x + attention(norm(x)), then x + feed-forward(norm(x)).
 
-    def __init__(self, width: int, heads: int, *, causal: bool, rotary: bool) -> None:
+    Args:
+        width, heads, causal, rotary: those of ``SelfAttention``.
+        recompute: keep only what comes into the block for the backward pass, and compute the rest again, one head and
+            some time steps after another.
+    """
+
+    def __init__(self, width: int, heads: int, *, causal: bool, rotary: bool, recompute: bool = False) -> None:
         super().__init__()
+        self.recompute = recompute
         self.attention_norm = nn.LayerNorm(width)
         self.attention = SelfAttention(width, heads, causal=causal, rotary=rotary)
         self.feed_forward_norm = nn.LayerNorm(width)
@@ -38,16 +49,29 @@ class Block(nn.Module):
         visible: Bool[Tensor, "B 1 1 T"] | None = None,
         cache: KeyValueCache | None = None,
     ) -> Float[Tensor, "B T width"]:
-        x = x + self.attention(self.attention_norm(x), visible, cache)
+        if self.recompute and cache is None and torch.is_grad_enabled():
+            return again(self._sparing, x, visible)
+        return self._fed(x + self.attention(self.attention_norm(x), visible, cache))
+
+    def _sparing(
+        self, x: Float[Tensor, "B T width"], visible: Bool[Tensor, "B 1 1 T"] | None
+    ) -> Float[Tensor, "B T width"]:
+        return in_parts(self._fed, x + self.attention.by_heads(self.attention_norm(x), visible), _PART)
+
+    def _fed(self, x: Float[Tensor, "B T width"]) -> Float[Tensor, "B T width"]:
         return x + self.feed_forward(self.feed_forward_norm(x))
 
 
 class Transformer(nn.Module):
-    """A stack of blocks and a last norm."""
+    """A stack of blocks and a last norm. The settings are those of ``Block``."""
 
-    def __init__(self, width: int, layers: int, heads: int, *, causal: bool, rotary: bool) -> None:
+    def __init__(
+        self, width: int, layers: int, heads: int, *, causal: bool, rotary: bool, recompute: bool = False
+    ) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(Block(width, heads, causal=causal, rotary=rotary) for _ in range(layers))
+        self.blocks = nn.ModuleList(
+            Block(width, heads, causal=causal, rotary=rotary, recompute=recompute) for _ in range(layers)
+        )
         self.norm = nn.LayerNorm(width)
 
     def forward(

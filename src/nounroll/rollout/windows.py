@@ -1,5 +1,7 @@
 """Cut time into windows that unroll side by side."""
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
@@ -34,6 +36,27 @@ def at_times(values: Shaped[Tensor, "B T *x"], times: Int[Tensor, "B *s"]) -> Sh
     rows = torch.arange(len(values), device=values.device).view(-1, *[1] * (times.dim() - 1))
     flat = (rows * values.shape[1] + times.to(values.device)).flatten()
     return values.flatten(0, 1).index_select(0, flat).unflatten(0, times.shape)  # its gradient is a plain sum
+
+
+def scattered(
+    at: Callable[[Int[Tensor, "B n"]], Shaped[Tensor, "B n *x"]],
+    rows: int,
+    row: Int[Tensor, "R"],
+    place: Int[Tensor, "R"],
+) -> Shaped[Tensor, "R *x"]:
+    """Values at single places, of a function that takes equally many places of each of ``rows`` rows.
+
+    Args:
+        at: values by places.
+        rows: B.
+        row, place: of each of the R values.
+    """
+    order, counts = row.argsort(stable=True), row.bincount(minlength=rows)
+    column = torch.empty_like(row)
+    column[order] = torch.arange(len(row), device=row.device) - (counts.cumsum(0) - counts)[row[order]]
+    grid = place.new_zeros(rows, int(counts.max()))
+    grid[row, column] = place
+    return at(grid)[row, column]
 
 
 def cut(values: Shaped[Tensor, "B T *x"], starts: Int[Tensor, "B W"], width: int) -> Shaped[Tensor, "BW width *x"]:

@@ -26,6 +26,8 @@ class TeacherSettings:
         reader: refine each memory by one layer of attention over the encoder's states (causal encoder).
         decoder_layers: blocks of the decoder; 0 leaves the decoder out and the dense readout alone remains.
         context: longest prefix that the window encoder sees, in time steps.
+        recompute: compute the encoder's layers again for their gradients in place of keeping what they need: less
+            memory, about a third more work. For long sequences; see also ``smt.chunk``.
     """
 
     kind: Literal["causal", "window"] = "causal"
@@ -36,6 +38,7 @@ class TeacherSettings:
     reader: bool = False
     decoder_layers: int = 1
     context: int = 256
+    recompute: bool = False
 
     def __post_init__(self) -> None:
         if self.kind not in ("causal", "window"):
@@ -53,10 +56,15 @@ class TeacherSettings:
 
 
 class Encoder(Protocol):
-    """Prefixes -> hidden states. ``positions`` index memories: 0 is the empty prefix, t + 1 is x_0 .. x_t."""
+    """Prefixes -> hidden states, in two parts: what all positions share, and what is computed at the chosen ones.
 
-    def __call__(
-        self, inputs: Shaped[Tensor, "B T *x"], positions: Int[Tensor, "B S"] | None
+    ``positions`` index memories: 0 is the empty prefix, t + 1 is x_0 .. x_t; None is all of them.
+    """
+
+    def read(self, inputs: Shaped[Tensor, "B T *x"]) -> Shaped[Tensor, "B n *y"]: ...
+
+    def at(
+        self, read: Shaped[Tensor, "B n *y"], positions: Int[Tensor, "B S"] | None
     ) -> Float[Tensor, "B S width"]: ...
 
 
@@ -72,7 +80,7 @@ class Teacher(nn.Module):
     ) -> None:
         super().__init__()
         self.settings = settings
-        self.encoder = encoder
+        self.encoder: Any = encoder  # an Encoder
         self._cell: tuple[Any] = (cell,)  # in a tuple: the cell's weights are the student's, not the teacher's
         self.memory_shape: tuple[int, int] = tuple(cell.memory_shape)  # type: ignore[attr-defined]
         self.head = nn.Linear(settings.width, self.memory_shape[0] * self.memory_shape[1])
@@ -82,7 +90,17 @@ class Teacher(nn.Module):
         self, inputs: Shaped[Tensor, "B T *x"], positions: Int[Tensor, "B S"] | None = None
     ) -> Float[Tensor, "B S K d"]:
         """Memory labels at ``positions`` (0 .. T); at all T + 1 of them when left out."""
-        raw = self.head(self.encoder(inputs, positions)).unflatten(-1, self.memory_shape)
+        return self.labels(self.read(inputs), positions)
+
+    def read(self, inputs: Shaped[Tensor, "B T *x"]) -> Shaped[Tensor, "B n *y"]:
+        """What ``labels`` needs of the inputs: computed once, for labels at some positions after others."""
+        return self.encoder.read(inputs)
+
+    def labels(
+        self, read: Shaped[Tensor, "B n *y"], positions: Int[Tensor, "B S"] | None = None
+    ) -> Float[Tensor, "B S K d"]:
+        """``memories`` of the inputs that were ``read``."""
+        raw = self.head(self.encoder.at(read, positions)).unflatten(-1, self.memory_shape)
         return constrain(self._cell[0], raw)
 
     def empty_memory(self, inputs: Shaped[Tensor, "B T *x"]) -> Float[Tensor, "K d"]:

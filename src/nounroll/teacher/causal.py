@@ -61,7 +61,9 @@ class CausalEncoder(nn.Module):
         self.embed = InputEmbedding(inputs, width, width**-0.5)
         self.start = nn.Parameter(torch.randn(width) * width**-0.5)
         self.shift = TokenShift(width) if settings.token_shift else nn.Identity()
-        self.trunk = Transformer(width, settings.layers, settings.heads, causal=True, rotary=True)
+        self.trunk = Transformer(
+            width, settings.layers, settings.heads, causal=True, rotary=True, recompute=settings.recompute
+        )
         self.reader = Reader(width, settings.heads) if settings.reader else None
 
     def _enter(self, inputs: Shaped[Tensor, "B T *x"]) -> Float[Tensor, "B T1 width"]:
@@ -84,16 +86,23 @@ class CausalEncoder(nn.Module):
         states = self.trunk(shifted if first else shifted[:, 1:], caches=read.layers)
         return states[:, 1:] if first else states
 
-    def forward(
-        self, inputs: Shaped[Tensor, "B T *x"], positions: Int[Tensor, "B S"] | None
+    def read(self, inputs: Shaped[Tensor, "B T *x"]) -> Float[Tensor, "B T1 width"]:
+        """The states after nothing, and after each input."""
+        return self.trunk(self.shift(self._enter(inputs)))
+
+    def at(
+        self, states: Float[Tensor, "B T1 width"], positions: Int[Tensor, "B S"] | None
     ) -> Float[Tensor, "B S width"]:
-        batch, time = inputs.shape[:2]
-        states = self.trunk(self.shift(self._enter(inputs)))
         chosen = states
         if positions is not None:
             chosen = states.gather(1, positions[..., None].expand(-1, -1, states.shape[-1]))
         if self.reader is None:
             return chosen
         if positions is None:
-            positions = torch.arange(time + 1, device=states.device).expand(batch, -1)
+            positions = torch.arange(states.shape[1], device=states.device).expand(len(states), -1)
         return self.reader(chosen, states, positions)
+
+    def forward(
+        self, inputs: Shaped[Tensor, "B T *x"], positions: Int[Tensor, "B S"] | None
+    ) -> Float[Tensor, "B S width"]:
+        return self.at(self.read(inputs), positions)

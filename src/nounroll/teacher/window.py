@@ -24,11 +24,15 @@ class WindowEncoder(nn.Module):
         self.context = settings.context
         self.embed = InputEmbedding(inputs, width, width**-0.5)
         self.summary = nn.Parameter(torch.randn(width) * width**-0.5)
-        self.trunk = Transformer(width, settings.layers, settings.heads, causal=False, rotary=True)
+        self.trunk = Transformer(
+            width, settings.layers, settings.heads, causal=False, rotary=True, recompute=settings.recompute
+        )
 
-    def forward(
-        self, inputs: Shaped[Tensor, "B T *x"], positions: Int[Tensor, "B S"] | None
-    ) -> Float[Tensor, "B S width"]:
+    def read(self, inputs: Shaped[Tensor, "B T *x"]) -> Shaped[Tensor, "B T *x"]:
+        """The inputs as they are: nothing is shared between prefixes."""
+        return inputs
+
+    def at(self, inputs: Shaped[Tensor, "B T *x"], positions: Int[Tensor, "B S"] | None) -> Float[Tensor, "B S width"]:
         batch, time = inputs.shape[:2]
         if positions is None:
             positions = torch.arange(time + 1, device=inputs.device).expand(batch, -1)

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any, TypeVar
 
 import torch
@@ -12,6 +13,7 @@ from nounroll import processes
 from nounroll.batch import Batch
 from nounroll.machine import launched
 from nounroll.methods.base import Method
+from nounroll.training import sharding
 from nounroll.training.settings import TrainingSettings
 
 T = TypeVar("T")
@@ -20,7 +22,8 @@ T = TypeVar("T")
 class Engine:
     """Runs a method's loss and its optimiser on whatever device there is, in one process or in those of ``torchrun``.
 
-    Every process holds the whole model and the same rows of no other: a step is that of one process on the whole batch.
+    Every process has rows of its own: a step is that of one process on the whole batch. It holds the whole model, or
+    with ``training.shard`` a part of the weights, gradients and optimiser.
 
     Args:
         settings: of the loop.
@@ -30,7 +33,6 @@ class Engine:
     def __init__(self, settings: TrainingSettings, modules: dict[str, nn.Module]) -> None:
         from lightning_fabric import Fabric  # 1.6 s: only when a run starts
         from lightning_fabric.plugins import MixedPrecision
-        from lightning_fabric.strategies.ddp import DDPStrategy
 
         class Autocast(MixedPrecision):
             def convert_input(self, data: Any) -> Any:
@@ -51,35 +53,59 @@ class Engine:
                 f" {settings.accumulate} times the {self.processes} processes"
             )
         here = int(os.environ["LOCAL_WORLD_SIZE"]) if self.processes > 1 else 1
-        # Which weights a loss reaches depends on its settings; buffers are tables that each process computes.
-        strategy: Any = (
-            DDPStrategy(find_unused_parameters=True, broadcast_buffers=False) if self.processes > 1 else "auto"
-        )
+        self.sharded = settings.shard and self.processes > 1
+        if self.sharded and settings.compile:
+            raise ValueError("training.shard is True and training.compile is True; only one of them may be")
         self.fabric: Fabric = Fabric(
             accelerator=accelerator,
             devices=here,
             num_nodes=self.processes // here,
-            strategy=strategy,
+            strategy=self._strategy(),
             plugins=plugins,
         )
         self.fabric.launch()
         torch.set_flush_denormal(True)
         self.device = self.fabric.device
-        self.groups = {name: list(module.to(self.device).parameters()) for name, module in modules.items()}
+        whole = sharding.Gathering({name: module.to(self.device) for name, module in modules.items()})
+        self._replicated = sharding.written(whole) if self.sharded else set()
+        self._gathering: Any = self.fabric.setup_module(whole) if self.sharded else None
+        self.groups = {name: list(module.parameters()) for name, module in modules.items()}
         self.optimizer: Any = self.fabric.setup_optimizers(
             torch.optim.AdamW(
                 [{"params": parameters} for parameters in self.groups.values()],
                 lr=settings.learning_rate,
                 betas=settings.betas,
                 weight_decay=settings.weight_decay,
-                fused=accelerator in ("cpu", "cuda"),
+                **_kernels(accelerator, self.sharded),
             )
         )
 
+    def _strategy(self) -> Any:
+        from lightning_fabric.strategies import DDPStrategy, ModelParallelStrategy
+
+        if self.processes == 1:
+            return "auto"
+        if self.sharded:
+            return ModelParallelStrategy(
+                sharding.shard,
+                data_parallel_size=self.processes,
+                tensor_parallel_size=1,
+                save_distributed_checkpoint=False,
+            )
+        # Which weights a loss reaches depends on its settings; buffers are tables that each process computes.
+        return DDPStrategy(find_unused_parameters=True, broadcast_buffers=False)
+
     def prepare(self, method: Method) -> Any:
         """The method as the loop calls it: on the device, in the precision of the run."""
+        if self.sharded:
+            return partial(self._gathering, method)
         method.to(self.device)
         return self.fabric.setup_module(method, _reapply_compile=self.settings.compile)
+
+    @torch.no_grad()
+    def gathered(self, run: Callable[[], T]) -> T:
+        """Run something that needs the weights whole, such as an evaluation, in all processes at once."""
+        return self._gathering(run) if self.sharded else run()
 
     def step(
         self, method: Any, batch: Batch, generators: Iterable[torch.Generator], progress: float, rate: float
@@ -97,15 +123,17 @@ class Engine:
             start = (index * self.processes + self.rank) * rows
             own = batch.rows(start, start + rows).to(self.device)
             sync = index + 1 == parts
-            with self.fabric.no_backward_sync(method, enabled=not sync), self._sharing():
+            with self.fabric.no_backward_sync(self._gathering or method, enabled=not sync), self._sharing():
                 losses = method(own, generator, progress)
                 self.fabric.backward(losses["loss"] / parts)
             for name, value in losses.items():
                 sums[name] = sums.get(name, 0.0) + value.detach() / parts  # type: ignore[operator]
+        sharding.average(self._replicated)
+        clip = sharding.clip if self.sharded else nn.utils.clip_grad_norm_
         for name, parameters in self.groups.items():
             with_gradient = [p for p in parameters if p.grad is not None]
             if with_gradient:
-                sums[f"{name}_gradient_norm"] = nn.utils.clip_grad_norm_(with_gradient, self.settings.clip)
+                sums[f"{name}_gradient_norm"] = clip(with_gradient, self.settings.clip)
         with self._sharing():  # figures that each process has of its own, and one verdict on whether all are finite
             figures = processes.mean(torch.stack([v.float() for v in sums.values()]))
         values = dict(zip(sums, figures.tolist(), strict=True))
@@ -141,7 +169,15 @@ class Engine:
 
     def is_finite(self) -> bool:
         """Whether all weights are."""
-        return all(bool(torch.isfinite(p).all()) for parameters in self.groups.values() for p in parameters)
+        weights = [sharding.own(p) for parameters in self.groups.values() for p in parameters]
+        bad = torch.stack([(~torch.isfinite(part)).sum() for part in weights]).sum()
+        with self._sharing():
+            return not processes.total(bad)
+
+
+def _kernels(accelerator: str, sharded: bool) -> dict[str, bool]:
+    """Which AdamW. The fused one takes no weights of which some are in parts and some are whole."""
+    return {"fused": not sharded and accelerator in ("cpu", "cuda"), **({"foreach": False} if sharded else {})}
 
 
 def devices() -> list[str]:

@@ -17,6 +17,7 @@ from torch import Tensor
 from nounroll import checkpoint
 from nounroll.batch import Batch
 from nounroll.data.task import SequenceTask, draw
+from nounroll.machine import launched
 from nounroll.methods.base import Method
 from nounroll.methods.cost import COSTS, step_cost
 from nounroll.rollout import collapse
@@ -31,11 +32,15 @@ from nounroll.training.log import Bar, MetricsFile
 from nounroll.training.optimizer import load_optimizer_state, optimizer_state
 from nounroll.training.schedule import learning_rate, length_at, lengths
 from nounroll.training.settings import TrainingSettings
+from nounroll.training.sharding import as_in, load_weights, whole
 from nounroll.transformer import CausalTransformer
 
 _AHEAD = 0.05  # nats per scored element by which a student is better than its teacher
 _PASSED = 2  # evaluations in a row after which it has passed it
-_MAY_CHANGE = {"training.keep", "training.keep_best", "training.log_every", "training.device"}  # before a resume
+_MAY_CHANGE = {  # before a resume
+    *("training.keep", "training.keep_best", "training.log_every", "training.device", "training.shard"),
+    "teacher.recompute",
+}
 
 
 State = tuple[dict[str, dict[str, Tensor]], dict[str, Any]]  # tensors by group and name; JSON documents
@@ -86,10 +91,21 @@ class Loop:
         self.history: list[dict[str, Any]] = []
         self.validation = validation_batches(task, settings.evaluation_sequences, length, settings.seed)
         self.stages = [n for n in lengths(settings, length) if n == length or _can_sample(task, n)]
+        self._costs = self._count_costs() if settings.shard else {}
         self.engine = Engine(settings, {"student": student, **({} if teacher is None else {"teacher": teacher})})
         self.warning = ""  # what the last evaluation found wrong, in a few words
         self._best: dict[str, Tensor] = {}
         self._guard = Guard()
+        self.counters.costs |= self._costs
+
+    def _count_costs(self) -> dict[str, dict[str, float]]:
+        """What a step of each method costs at each length: it is counted on whole weights, before they are sharded."""
+        s, parts = self.settings, self.settings.accumulate * launched()[1]
+        return {
+            f"{link.name}/{length}": step_cost(link.method, self.task, length, s.batch_size, parts)
+            for link in self.chain
+            for length in self.stages
+        }
 
     # -- the loop ---------------------------------------------------------------------------------
 
@@ -192,7 +208,7 @@ class Loop:
 
     def _stop(self, link: Link) -> None:
         """End early: the checkpoint goes on from here, but the student handed over is the best one."""
-        link.method.finish()
+        self.engine.gathered(link.method.finish)
         self.save()
         if self._best and not self.measure()["loss"] <= self.counters.best:
             self.student.load_state_dict(self._best)
@@ -218,7 +234,8 @@ class Loop:
         training = self.student.training
         self.student.eval()
         labels = self.teacher.memories if self.teacher else None
-        metrics = evaluate(self.student, self.validation if batches is None else batches, labels)
+        batches = self.validation if batches is None else batches
+        metrics = self.engine.gathered(lambda: evaluate(self.student, batches, labels))
         self.student.train(training)
         return self.engine.agreed(metrics)
 
@@ -229,9 +246,11 @@ class Loop:
 
     def _measure_teacher(self, batches: list[Batch]) -> dict[str, float]:
         """The teacher on these sequences, by the readout that was trained on its memories."""
-        assert isinstance(self.student, Student)
-        assert self.teacher is not None
-        return self.engine.agreed(evaluate_teacher(self.student, batches, self.teacher.memories))
+        student, teacher = self.student, self.teacher
+        assert isinstance(student, Student)
+        assert teacher is not None
+        metrics = self.engine.gathered(lambda: evaluate_teacher(student, batches, teacher.memories))
+        return self.engine.agreed(metrics)
 
     def _is_ahead(self, length: int) -> bool:
         """Whether the student alone predicts better than its teacher, at the length that both are trained on now."""
@@ -239,7 +258,7 @@ class Loop:
         return self.measure(batches)["loss"] < self._measure_teacher(batches)["loss"] - _AHEAD
 
     def _evaluate(self, link: Link, progress: float) -> None:
-        link.method.finish()
+        self.engine.gathered(link.method.finish)
         metrics = self.measure()
         learning = {"teacher_loss": self._measure_teacher(self.validation)["loss"]} if link.name == "smt" else {}
         self._log("evaluation", link, progress, **metrics, **learning, **self._collapse())
@@ -251,9 +270,10 @@ class Loop:
 
     def _collapse(self) -> dict[str, Any]:
         """Figures of the teacher's memories, and a warning where they have collapsed: the bar shows it too."""
-        if self.teacher is None or not isinstance(self.student, Student):
+        student, teacher = self.student, self.teacher
+        if teacher is None or not isinstance(student, Student):
             return {}
-        found = collapse.guard(self.student, self.teacher, self.validation[0])
+        found = self.engine.gathered(lambda: collapse.guard(student, teacher, self.validation[0]))
         self.warning = collapse.warning(found)
         return {**found, **({"warning": self.warning} if self.warning else {})}
 
@@ -322,18 +342,31 @@ class Loop:
         if self._best:
             groups["best"] = self._best
         copies = {
-            group: {name: t.detach().cpu().clone() for name, t in named.items()} for group, named in groups.items()
+            group: {name: whole(t.detach()).cpu().clone() for name, t in named.items()}
+            for group, named in groups.items()
         }
         self._remembered = copies, {"counters": self.counters.to_dict(), "optimizer": document}
         return self._remembered
 
     def _restore(self, tensors: Mapping[str, Mapping[str, Tensor]], documents: Mapping[str, Any]) -> None:
-        self.student.load_state_dict(tensors["student"])
+        load_weights(self.student, tensors["student"])
         if self.teacher is not None:
-            self.teacher.load_state_dict(tensors["teacher"])
-        vars(self.counters).update(vars(Counters.from_dict(documents["counters"])))
+            load_weights(self.teacher, tensors["teacher"])
+        counters = Counters.from_dict(documents["counters"])
+        vars(self.counters).update(vars(counters), costs={**self._costs, **counters.costs})
         load_optimizer_state(self.engine.optimizer, tensors["optimizer"], documents["optimizer"])
-        self._best = {name: t.to(self.engine.device, copy=True) for name, t in tensors.get("best", {}).items()}
+        like = self.student.state_dict()
+        self._best = {
+            name: as_in(t.to(self.engine.device, copy=True), like[name]) for name, t in tensors.get("best", {}).items()
+        }
+
+    def hand_over(self, student: Student | CausalTransformer, teacher: Teacher | None) -> None:
+        """Go on with other modules of the same form, which get the weights: whole ones, after the last step."""
+        tensors, _ = self._remember()
+        student.load_state_dict(tensors["student"])
+        if teacher is not None:
+            teacher.load_state_dict(tensors["teacher"])
+        self.student, self.teacher = student, teacher
 
     def _roll_back(self, link: Link) -> None:
         """Go back to the last checkpoint, all but the clock and the log; the batches of the bad steps are avoided.

@@ -7,6 +7,9 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from nounroll.checkpoint import CheckpointError, one_line
+from nounroll.training.sharding import as_in
+
+_KERNELS = ("fused", "foreach")  # how this process computes a step, whatever another did
 
 
 def optimizer_state(optimizer: Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -35,13 +38,17 @@ def load_optimizer_state(optimizer: Optimizer, tensors: Mapping[str, Tensor], do
     try:
         state = {int(index): dict(values) for index, values in document["state"].items()}
         groups = {int(index): dict(values) for index, values in document["group"].items()}
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
         for key, value in tensors.items():
             kind, index, name = key.split(".", 2)
-            {"state": state, "group": groups}[kind][int(index)][name] = value.clone()
+            mine = kind == "state" and value.shape == parameters[int(index)].shape
+            value = as_in(value.clone(), parameters[int(index)]) if mine else value.clone()
+            {"state": state, "group": groups}[kind][int(index)][name] = value
         for group, present in zip(groups.values(), optimizer.param_groups, strict=True):
             for name, value in group.items():
                 if isinstance(present.get(name), tuple):  # JSON knows no tuples
                     group[name] = tuple(value)
+            group |= {name: present[name] for name in _KERNELS if name in present}
         optimizer.load_state_dict({"state": state, "param_groups": [groups[index] for index in range(len(groups))]})
-    except (KeyError, ValueError, TypeError, AttributeError) as fault:
+    except (KeyError, ValueError, TypeError, AttributeError, IndexError) as fault:
         raise CheckpointError(f"the optimiser's state does not fit this optimiser: {one_line(fault)}") from fault

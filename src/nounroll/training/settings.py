@@ -39,6 +39,8 @@ class TrainingSettings:
         device: where to run; "auto" takes cuda, then mps, then cpu.
         precision: "auto" is bf16-mixed on CUDA and 32-true elsewhere.
         compile: run the loss through torch.compile.
+        shard: of several processes (``torchrun``), give each a part of the weights, gradients and optimiser in place of
+            all: less memory, more talk between them. Weights are gathered where they are needed.
         seed: of the data, the initial weights and every random choice.
     """
 
@@ -66,6 +68,7 @@ class TrainingSettings:
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
     compile: bool = False
+    shard: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:

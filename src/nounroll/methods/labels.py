@@ -1,0 +1,71 @@
+"""The teacher's labels of a batch, asked for by position."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import torch
+from jaxtyping import Float, Int, Shaped
+from torch import Tensor
+
+from nounroll.processes import some_rows
+from nounroll.rollout.windows import at_times, scattered
+from nounroll.teacher import Teacher
+
+Label: TypeAlias = Callable[[Tensor], Tensor]  # positions (B, S), where t + 1 is m_t -> labels (B, S, K, d)
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Labels by position.
+
+    Attributes:
+        at: positions (B, S), where t + 1 is m_t -> labels (B, S, K, d).
+        single: rows (R,) and positions (R,) -> labels (R, K, d).
+    """
+
+    at: Label
+    single: Callable[[Tensor, Tensor], Tensor]
+
+
+def labels(
+    teacher: Teacher, inputs: Shaped[Tensor, "B T *x"], needed: Int[Tensor, "B n"] | None, *, keep: bool
+) -> Labels:
+    """Those of a batch.
+
+    Args:
+        teacher: makes them.
+        inputs: of the batch.
+        needed: the only positions that will be asked for; None is any.
+        keep: make those once and keep them; otherwise each is made where it is asked for.
+    """
+    if not keep:
+        read = teacher.read(inputs)
+
+        def at(positions: Int[Tensor, "B S"]) -> Float[Tensor, "B S K d"]:
+            return teacher.labels(read, positions)
+
+        return Labels(at, lambda row, position: scattered(at, len(inputs), row, position))
+    if needed is None:
+        memories = teacher.memories(inputs)
+        return Labels(lambda positions: at_times(memories, positions), lambda row, position: memories[row, position])
+    some = teacher.memories(inputs, needed)
+    place = needed.new_zeros(len(needed), inputs.shape[1] + 1)
+    place.scatter_(1, needed, torch.arange(needed.shape[1], device=needed.device).expand_as(needed))
+    return Labels(
+        lambda positions: at_times(some, place.gather(1, positions)),
+        lambda row, position: some[row, place[row, position]],
+    )
+
+
+def some_labels(
+    found: Labels, times: Int[Tensor, "B S"], most: int, generator: torch.Generator
+) -> Float[Tensor, "R K d"]:
+    """At most ``most`` of the labels m_t at ``times``, of all processes, for the statistics of all."""
+    rows, count = times.shape
+
+    def pick(places: Int[Tensor, "R"]) -> Float[Tensor, "R K d"]:
+        row = places // count
+        return found.single(row, times[row, places % count] + 1)
+
+    return some_rows(rows * count, most, generator, pick, times.device)
