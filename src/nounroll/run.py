@@ -108,8 +108,8 @@ def fit(
     Args:
         task: the user's own, or one of ``nounroll.data``.
         method: chain of smt, dmt and bptt; or the baseline transformer, which has no cell.
-        cell: a kind (mlp, transformer, gru, lstm, elman, tape, mingru) or a module (see ``nounroll.cells.base``), which is
-            trained in place.
+        cell: a kind (mlp, transformer, gru, lstm, elman, tape, mingru) or a module (see ``nounroll.cells.base``),
+            which is trained in place.
         length: T, in time steps.
         seconds: wall-clock budget; 120 when the four others are left out too.
         steps, tokens, flops, sequential_flops: a budget of another kind in its place (see

@@ -21,9 +21,9 @@ class TapeCell(nn.Module):
 
         m'^k = rms((1 - g^k) (a^k m^k + b^k m^(k-1) + c^k m^(k+1)) + g^k n^k),   a + b + c = 1
 
-    a, b, c, g in (0, 1) and n are read from a hidden layer on (m, x). Moves make a queue or a stack of the memory, as in
-    Joulin & Mikolov 2015 (arXiv 1503.01007) and the shifts of Graves et al. 2014 (arXiv 1410.5401): what was written
-    rests in its token while it moves, and no weight has to learn where it went. Many narrow tokens suit it.
+    a, b, c, g in (0, 1) and n are read from a hidden layer on (m, x). Moves make a queue or a stack of the memory (cf.
+    Joulin & Mikolov 2015, arXiv 1503.01007, and the shifts of Graves et al. 2014, arXiv 1410.5401): what was written is
+    not touched while it moves, and no weight has to learn where it went. Many narrow tokens suit it.
 
     Args:
         inputs: space of x_t.
