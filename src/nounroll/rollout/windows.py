@@ -15,17 +15,17 @@ def random_windows(
 ) -> tuple[Int[Tensor, "B W"], Bool[Tensor, "B W width"]]:
     """First time steps of windows of ``width`` steps in each row, and which of their steps count.
 
-    Windows follow each other from an offset of the row's own, so that gradients end at other times in every batch. The
-    first and the last are pushed inside 0 .. length - 1, where they overlap their neighbours; of all windows that hold
-    a step, one counts it. Of W = ceil(length / width) + 1 windows the last can be there for nothing; a single one, or
-    single steps, need none more.
+    Windows follow each other from an offset of the row's own, so that gradients end at other times in every row. The
+    first and the last are pushed inside 0 .. length - 1, where they overlap their neighbours; of all windows that hold a
+    step, one counts it. That takes one window more than ceil(length / width), so half of the batches, by a throw of
+    ``generator``, have no offset.
     """
     count = -(-length // width)
-    if width in (1, length):
-        starts = torch.arange(count).mul(width).expand(rows, count)
-        return starts, torch.ones(rows, count, width, dtype=torch.bool)
-    offset = own_rows(rows, lambda n: torch.randint(width, (n, 1), generator=generator))
-    begins = torch.arange(count + 2) * width - offset
+    offset = torch.zeros(rows, 1, dtype=torch.int64)
+    if width not in (1, length) and torch.rand((), generator=generator) < 0.5:
+        count += 1
+        offset = own_rows(rows, lambda n: torch.randint(width, (n, 1), generator=generator))
+    begins = torch.arange(count + 1) * width - offset
     starts = begins[:, :-1].clamp(0, length - width)
     times = starts[..., None] + torch.arange(width)
     return starts, (begins[:, :-1, None] <= times) & (times < begins[:, 1:, None])
