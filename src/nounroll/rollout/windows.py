@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
@@ -16,19 +17,18 @@ def random_windows(
     """First time steps of windows of ``width`` steps in each row, and which of their steps count.
 
     Windows follow each other from an offset of the row's own, so that gradients end at other times in every row. The
-    first and the last are pushed inside 0 .. length - 1, where they overlap their neighbours; of all windows that hold a
-    step, one counts it. That takes one window more than ceil(length / width), so half of the batches, by a throw of
-    ``generator``, have no offset.
+    first and the last are pushed inside 0 .. length - 1, where they overlap their neighbours; of all windows that hold
+    a step the first counts it, in which most steps come before it. That takes one window more than
+    ceil(length / width), so half of the batches, by a throw of ``generator``, have no offset.
     """
     count = -(-length // width)
     offset = torch.zeros(rows, 1, dtype=torch.int64)
     if width not in (1, length) and torch.rand((), generator=generator) < 0.5:
         count += 1
         offset = own_rows(rows, lambda n: torch.randint(width, (n, 1), generator=generator))
-    begins = torch.arange(count + 1) * width - offset
-    starts = begins[:, :-1].clamp(0, length - width)
-    times = starts[..., None] + torch.arange(width)
-    return starts, (begins[:, :-1, None] <= times) & (times < begins[:, 1:, None])
+    starts = (torch.arange(count) * width - offset).clamp(0, length - width)
+    times, ends = starts[..., None] + torch.arange(width), starts + width
+    return starts, times >= F.pad(ends[:, :-1], (1, 0))[..., None]
 
 
 def at_times(values: Shaped[Tensor, "B T *x"], times: Int[Tensor, "B *s"]) -> Shaped[Tensor, "..."]:
