@@ -185,6 +185,8 @@ def _typed(name: str, wanted: Any, value: Any) -> Any:
     for number in typed if isinstance(typed, tuple) else (typed,):
         if isinstance(number, float) and not math.isfinite(number):
             raise ValueError(f"{name} is {value!r}; it must be finite")
+        if isinstance(number, int) and abs(number) >> 63:
+            raise ValueError(f"{name} has {len(str(abs(number)))} digits; it must be less than 2 to the power of 63")
     return typed
 
 
