@@ -217,7 +217,7 @@ def train(
         metrics = _final_metrics(loop)
         if folder is not None:
             model.save_pretrained(folder / ("student" if isinstance(model, Student) else TRANSFORMER))
-            (folder / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
+            _write(folder / "metrics.json", json.dumps(metrics, indent=1) + "\n")
     return Run(recipe, model, metrics, loop.history, teacher, task, folder, finished)
 
 
@@ -306,8 +306,17 @@ def _claim(folder: Path, recipe: Recipe) -> None:
     """Start a run's folder, unless another run is in it."""
     if (folder / "recipe.yaml").exists() or (folder / "checkpoints").exists():
         raise ValueError(f"{folder} already holds a run; choose another folder, or: nounroll resume {folder}")
-    (folder / ".recipe.yaml").write_text(recipe.to_yaml())
-    os.replace(folder / ".recipe.yaml", folder / "recipe.yaml")  # whole or not there, whenever the process dies
+    _write(folder / "recipe.yaml", recipe.to_yaml())
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a small file whole or not at all, whenever the process dies."""
+    beside = path.with_name(f".{path.name}")
+    try:
+        beside.write_text(text)
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 @contextmanager
