@@ -11,7 +11,7 @@ SHELL := /bin/bash
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help quickstart test lint types test-nightly evidence clean
+.PHONY: help quickstart test lint types test-nightly audit pins evidence clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -31,12 +31,21 @@ test: lint types ## the gate: lint, types and tests
 test-nightly: lint types ## the gate with the long tests, and every test at its full size
 	$(PYTEST) --timeout 7200
 
-lint: $(INSTALLED) ## style and formatting
+lint: $(INSTALLED) ## style, formatting, and calls that let something in
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive src
 
 types: $(INSTALLED) ## static types
 	$(BIN)/pyright --pythonpath $(BIN)/python
+
+# No part of the gate: pip-audit has no list of its own and asks a service. --strict: a package unknown there is a fault.
+audit: $(INSTALLED) ## ask a service for known weaknesses of the pinned packages
+	$(BIN)/pip install --quiet -c constraints.txt pip-audit
+	$(BIN)/pip-audit --strict --disable-pip --no-deps --requirement constraints.txt
+
+pins: $(BIN)/pip ## write the hashes of the packages that this kind of machine takes
+	$(BIN)/python pins/pins.py write
 
 evidence: $(INSTALLED) ## measure every figure that the documentation quotes
 	$(BIN)/python benchmarks/evidence.py
@@ -46,8 +55,13 @@ clean: ## remove the environment, builds and caches; runs/ stays
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The package is installed, not linked: a file that the wheel would miss fails the tests.
-$(INSTALLED): pyproject.toml constraints.txt README.md LICENSE $(SOURCES) | $(BIN)/pip
+$(INSTALLED): pyproject.toml constraints.txt $(wildcard pins/*) README.md LICENSE $(SOURCES) | $(BIN)/pip
 	@echo "Installing nounroll and its dependencies into .venv; the first time takes minutes, torch is large."
+	@pins=$$($(BIN)/python pins/pins.py name); if [ -f "$$pins" ]; then \
+		$(BIN)/pip install --quiet --require-hashes --no-deps --only-binary :all: -r "$$pins"; \
+	else \
+		echo "No hashes are kept for this machine ($$pins): packages are taken by version alone."; \
+	fi
 	$(BIN)/pip install --quiet -c constraints.txt hatchling
 	$(BIN)/pip install --quiet -c constraints.txt --no-build-isolation ".[dev]"
 	@touch $@

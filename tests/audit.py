@@ -34,7 +34,7 @@ def _by_a_checker() -> bool:
     frame = sys._getframe(2)
     while frame.f_back and frame.f_globals.get("__name__", "").startswith("importlib."):
         frame = frame.f_back
-    return frame.f_globals.get("__name__", "").startswith(_CHECKERS)
+    return frame.f_globals.get("__name__", "").partition(".")[0] in _CHECKERS
 
 
 with suppress(ImportError):

@@ -4,10 +4,13 @@ import contextlib
 import errno
 import hashlib
 import os
+import pickle
 import random
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -238,6 +241,47 @@ def test_hostile_content_is_one_line_not_a_crash(tmp_path: Path, name: str, data
     assert "\n" not in str(fault.value)
 
 
+class Payload:
+    """What runs when a pickle of it is read."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.path),)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "run.json"])
+def test_a_pickle_under_another_name_does_not_run(tmp_path: Path, name: str) -> None:
+    with pytest.raises(CheckpointError, match=f"{name} cannot be read: "):
+        checkpoint.read(forge(tmp_path / "forged", {name: pickle.dumps(Payload(tmp_path / "ran"))}))
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(("name", "parser"), [("model.safetensors", "parse_tensors"), ("run.json", "parse_document")])
+def test_control_a_reader_that_falls_back_on_pickle_is_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, parser: str
+) -> None:
+    parse = getattr(checkpoint, parser)
+
+    def careless(data: bytes) -> Any:
+        try:
+            return parse(data)
+        except Exception:
+            return pickle.loads(data)
+
+    monkeypatch.setattr(checkpoint, parser, careless)
+    (tmp_path / "ran").mkdir()  # so that what runs is an error too: the one that is matched
+    with pytest.raises(AssertionError):
+        test_a_pickle_under_another_name_does_not_run(tmp_path, name)
+
+
+def test_control_a_manifest_that_may_name_any_file_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoint, "FILE_NAME", re.compile(r".*\.json"))
+    with pytest.raises(AssertionError, match="cannot be read: too many values"):  # the file beside it was opened
+        test_a_manifest_cannot_name_other_files(tmp_path, "../outside.json")
+
+
 @pytest.mark.parametrize(
     "text",
     ["", "[]", "{}", '{"files": []}', '{"files": {"a.json": 1}}', "[" * 100_000, '{"files": NaN}', " " * (2 << 20)],
@@ -390,14 +434,15 @@ class FailingDisk:
     """Fails the n-th call that changes the disk."""
 
     def __init__(self, patch: pytest.MonkeyPatch, n: int, fault: OSError) -> None:
-        self.calls, self.n, self.fault = 0, n, fault
+        self.calls, self.n, self.fault, self.failed = 0, n, fault, ""
         for module, name in ((os, "mkdir"), (os, "fsync"), (os, "rename"), (os, "open"), (checkpoint, "_write_file")):
-            patch.setattr(module, name, self.watch(getattr(module, name)))
+            patch.setattr(module, name, self.watch(name, getattr(module, name)))
 
-    def watch(self, call):
+    def watch(self, name, call):
         def failing(*args, **kwargs):
             self.calls += 1
             if self.calls == self.n:
+                self.failed = name
                 raise self.fault
             return call(*args, **kwargs)
 
@@ -409,7 +454,7 @@ class FailingDisk:
 def test_a_failing_disk_is_one_line_and_costs_nothing(tmp_path: Path, step: int, code: int) -> None:
     """For every n. Unlike the dead, the process goes on after the fault, and tidies up."""
     old, new = checkpoint.step_folder(tmp_path / "run", 1), checkpoint.step_folder(tmp_path / "run", step)
-    refused = 0
+    refused, passed_over = 0, []
     for n in range(1, 100):
         shutil.rmtree(old.parent, ignore_errors=True)
         write_atomically(old, 1.0)
@@ -422,6 +467,7 @@ def test_a_failing_disk_is_one_line_and_costs_nothing(tmp_path: Path, step: int,
                 message = str(fault)
         if message is None:  # never a false "saved"
             assert checkpoint.read(new)[1] == {"run": {"value": 2.0}}
+            passed_over.append(disk.failed)
         else:
             refused += 1
             assert message == f"{new} was not saved: {os.strerror(code)}"
@@ -431,6 +477,23 @@ def test_a_failing_disk_is_one_line_and_costs_nothing(tmp_path: Path, step: int,
             break
     assert disk.calls < n
     assert refused >= 8
+    if step == 2:  # the parent is there already, there is no old one to take away, and the last n fails nothing
+        assert passed_over == ["mkdir", "rename", ""]
+
+
+@pytest.mark.parametrize("forgiving", ["_put_in_place", "_sync_folder"])
+def test_control_a_writer_that_passes_over_a_fault_is_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forgiving: str
+) -> None:
+    step = getattr(checkpoint, forgiving)
+
+    def passed_over(*given: Path) -> None:
+        with contextlib.suppress(OSError):
+            step(*given)
+
+    monkeypatch.setattr(checkpoint, forgiving, passed_over)
+    with pytest.raises((AssertionError, CheckpointError)):
+        test_a_failing_disk_is_one_line_and_costs_nothing(tmp_path, 2, errno.EIO)
 
 
 def test_a_failed_removal_of_the_old_is_no_failure_to_save(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:

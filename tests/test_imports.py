@@ -31,6 +31,8 @@ ORDER = (
     ("report",),
     ("export", "hub", "serve"),
     ("recipe",),
+    ("assembly",),
+    ("footprint",),
     ("run",),
     ("comparison", "sweep", "verify", "bench", "sizing"),
     ("cli",),

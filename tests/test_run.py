@@ -149,6 +149,12 @@ def test_two_processes_do_not_share_a_folder(tmp_path: Path) -> None:
     train(tiny_recipe("training.steps=1", "method=bptt"), folder=tmp_path / "run")
 
 
+def test_control_without_the_lock_a_second_process_is_let_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fcntl.flock", lambda *_: None)
+    with pytest.raises(BaseException, match="DID NOT RAISE"):
+        test_two_processes_do_not_share_a_folder(tmp_path)
+
+
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     with pytest.raises(ValueError, match=r"^run folder .*file/run cannot be written: Not a directory$"):

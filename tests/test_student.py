@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from helpers import CELL_KINDS, SHAPE, SYMBOLS, draw_values, make_student
+from nounroll import student as student_module
 from nounroll.batch import Categorical, Real, Space
 from nounroll.cells.base import CellSettings
 from nounroll.objectives.readout import negative_log_likelihood
@@ -282,6 +283,36 @@ def test_sizes_from_elsewhere_are_compared_before_memory_is_taken(
     (tmp_path / "config.json").write_text(json.dumps({**document, **change}))
     with pytest.raises(ValueError, match=re.escape(said)):
         Student.from_pretrained(tmp_path)
+
+
+def devices_asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Where the weights of each student that is built would lie. None is built for real."""
+    asked: list[str] = []
+
+    def recorded(self: Student, *_: Any, **__: Any) -> None:
+        asked.append(torch.empty(0).device.type)
+        if asked[-1] != "meta":
+            raise MemoryError
+        build(self, *_, **__)
+
+    build = Student.__init__
+    monkeypatch.setattr(Student, "__init__", recorded)
+    return asked
+
+
+@pytest.mark.parametrize("trial", [True, False], ids=["as it is", "control: without the comparison"])
+def test_a_student_of_a_forged_size_is_built_on_no_device(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trial: bool
+) -> None:
+    make_student().save_pretrained(tmp_path)
+    (tmp_path / "manifest.json").unlink()
+    document = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**document, "readout_width": 10**9}))
+    load, asked = student_module.load_model, devices_asked(monkeypatch)
+    monkeypatch.setattr(student_module, "load_model", lambda *given, **_: load(*given, trial=trial))
+    with pytest.raises(ValueError, match="holds no readable student"):
+        Student.from_pretrained(tmp_path)
+    assert asked == (["meta"] if trial else ["cpu"])
 
 
 def test_control_the_same_file_unchanged_is_read(tmp_path: Path) -> None:

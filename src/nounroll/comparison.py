@@ -12,14 +12,13 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-import torch
 from rich.console import Console
 from rich.table import Table
 from torch import nn
 
-from nounroll.cells import build_cell
 from nounroll.cells.base import check_cell
 from nounroll.data.task import SequenceTask, draw
+from nounroll.footprint import check_memory
 from nounroll.methods import TRANSFORMER
 from nounroll.methods.cost import COSTS
 from nounroll.recipe import Recipe, parse
@@ -192,7 +191,9 @@ def compare_recipe(
         for method in methods
         for cell, name in ([(None, _NO_CELL)] if method == TRANSFORMER else zip(cells, _names(cells), strict=True))
     ]
-    _check_cells(cells, recipe, task)
+    for entry in entries:  # find what cannot be used before the first run
+        own = check_cell(entry.cell, task.inputs, task.inputs.zeros(2)) if isinstance(entry.cell, nn.Module) else None
+        check_memory(entry.recipes[0], task, own, kept=False)
     for length in lengths:
         draw(task.validation(), 1, length, recipe.training.seed, "trial")  # a length that it has not ends it here
     rows, done, total = [], 0, sum(len(entry.recipes) for entry in entries)
@@ -227,17 +228,6 @@ class _Outcome:
     curve: list[dict[str, float]] = field(default_factory=list)
     teacher: dict[str, float] | None = None
     teacher_curve: list[dict[str, float]] = field(default_factory=list)
-
-
-def _check_cells(cells: Sequence[str | nn.Module], recipe: Recipe, task: SequenceTask) -> None:
-    """Find a cell that cannot be used before the first run."""
-    example = draw(task, 2, recipe.length, recipe.training.seed, "trial").inputs[:, 0]
-    with torch.random.fork_rng(devices=[]):
-        for cell in cells:
-            if isinstance(cell, nn.Module):
-                check_cell(cell, task.inputs, example)
-            else:
-                build_cell(_variant(recipe, recipe.method, cell, 1.0, 0).cell, task.inputs)
 
 
 def _names(cells: Sequence[str | nn.Module]) -> list[str]:

@@ -115,7 +115,7 @@ def load(path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
     if len(text) > _LONGEST:
         raise ValueError(f"recipe {path} cannot be read: it has more than {_LONGEST:,} characters")
     try:
-        document = yaml.load(text, _Loader)
+        document = yaml.load(text, _Loader)  # a SafeLoader, stricter still  # nosec B506
     except _NO_YAML as error:
         raise ValueError(f"recipe {path} is no YAML: {' '.join(str(error).split())}") from error
     if not isinstance(document, dict):
@@ -185,6 +185,8 @@ def _typed(name: str, wanted: Any, value: Any) -> Any:
     for number in typed if isinstance(typed, tuple) else (typed,):
         if isinstance(number, float) and not math.isfinite(number):
             raise ValueError(f"{name} is {value!r}; it must be finite")
+        if isinstance(number, int) and abs(number) >> 63:
+            raise ValueError(f"{name} has {len(str(abs(number)))} digits; it must be less than 2 to the power of 63")
     return typed
 
 
@@ -205,7 +207,7 @@ def _in_words(wanted: Any) -> str:
 
 def _value(text: str) -> Any:
     try:
-        return yaml.load(text, _Loader)
+        return yaml.load(text, _Loader)  # a SafeLoader, stricter still  # nosec B506
     except _NO_YAML:
         return text
 

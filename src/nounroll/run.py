@@ -24,18 +24,18 @@ import torch
 from torch import nn
 
 from nounroll import checkpoint, data
-from nounroll.batch import Batch
+from nounroll.assembly import build, link
 from nounroll.cells.base import check_cell
 from nounroll.data.task import SequenceTask, draw
+from nounroll.footprint import check_memory
 from nounroll.machine import launched
-from nounroll.methods import BPTT, DMT, SMT, TRANSFORMER, TransformerMethod, parse_chain
-from nounroll.methods.base import Method
+from nounroll.methods import TRANSFORMER, parse_chain
 from nounroll.methods.cost import COSTS
 from nounroll.recipe import Recipe, load, parse
 from nounroll.rollout.evaluate import evaluate
 from nounroll.student import Student
 from nounroll.teacher import Teacher, build_teacher
-from nounroll.training.loop import Link, Loop
+from nounroll.training.loop import Loop
 from nounroll.transformer import CausalTransformer
 
 CUSTOM = "custom"  # the kind of a task that is an object of the user's
@@ -183,26 +183,27 @@ def train(
         stop: asked after each step; True ends the run with a checkpoint.
 
     Raises:
-        ValueError: the data, the cell or the folder is not usable.
+        ValueError: the data, the cell or the folder is not usable, or the run needs more memory than there is.
         TrainingError: the losses stopped being finite.
     """
     if launched()[0]:
         folder = None  # the first process writes for all
     task = task or data.build(recipe.task.kind, recipe.task.options)
+    if cell is not None:
+        if recipe.training.shard:
+            raise ValueError("training.shard is True; it needs a cell that can be built again, give its kind")
+        _check_own_cell(cell, recipe, task)
+    check_memory(recipe, task, cell, kept=folder is not None)
     chain = parse_chain(recipe.method)
     seed = recipe.training.seed
     example = draw(task, 2, recipe.length, seed, "trial")
     draw(task.validation(), 2, recipe.length, seed, "trial")
     scored = float(example.mask.float().mean())
     recipe = replace(recipe, smt=recipe.smt.suited_to(scored), dmt=recipe.dmt.suited_to(scored))
-    if cell is not None:
-        if recipe.training.shard:
-            raise ValueError("training.shard is True; it needs a cell that can be built again, give its kind")
-        _check_own_cell(cell, recipe, task, example)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model, teacher = _build(recipe, task, cell)
-    links = [_link(name, recipe, model, teacher) for name in chain]
+        model, teacher = build(recipe, task, cell)
+    links = [link(name, recipe, model, teacher) for name in chain]
     loop = Loop(  # before the folder is touched: it refuses a device that is not there
         task=task, length=recipe.length, student=model, teacher=teacher, chain=links,
         settings=recipe.training, folder=folder, recipe=recipe.to_dict(), progress=progress,
@@ -221,7 +222,7 @@ def train(
         metrics = _final_metrics(loop)
         if folder is not None:
             model.save_pretrained(folder / ("student" if isinstance(model, Student) else TRANSFORMER))
-            (folder / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
+            _write(folder / "metrics.json", json.dumps(metrics, indent=1) + "\n")
     return Run(recipe, model, metrics, loop.history, teacher, task, folder, finished)
 
 
@@ -276,36 +277,10 @@ def open_teacher(folder: str | Path, student: Student) -> Teacher | None:
     return teacher.eval()
 
 
-def _check_own_cell(cell: nn.Module, recipe: Recipe, task: SequenceTask, example: Batch) -> None:
+def _check_own_cell(cell: nn.Module, recipe: Recipe, task: SequenceTask) -> None:
     if recipe.method == TRANSFORMER:
         raise ValueError(f"cell is a {type(cell).__name__}; the method {TRANSFORMER} has no cell")
-    check_cell(cell, task.inputs, example.inputs[:, 0])
-
-
-def _build(
-    recipe: Recipe, task: SequenceTask, cell: nn.Module | None
-) -> tuple[Student | CausalTransformer, Teacher | None]:
-    """What is to be trained, and the teacher where the method has one."""
-    chain = parse_chain(recipe.method)
-    if TRANSFORMER in chain:
-        return CausalTransformer(task.inputs, task.targets, recipe.teacher), None
-    student = Student(task.inputs, task.targets, cell or recipe.cell, readout_width=recipe.readout_width)
-    if "smt" not in chain:
-        return student, None
-    return student, build_teacher(recipe.teacher, task.inputs, task.targets, student.cell)
-
-
-def _link(name: str, recipe: Recipe, model: Student | CausalTransformer, teacher: Teacher | None) -> Link:
-    if isinstance(model, CausalTransformer):
-        return Link(name, TransformerMethod(model), 1.0, 1.0)
-    student, settings = model, getattr(recipe, name)
-    method: Method
-    if name == "bptt":
-        method = BPTT(student, settings)
-    else:
-        assert teacher is not None
-        method = SMT(student, teacher, settings) if name == "smt" else DMT(student, teacher, settings)
-    return Link(name, method, settings.share, settings.learning_rate)
+    check_cell(cell, task.inputs, task.inputs.zeros(2))
 
 
 def _final_metrics(loop: Loop) -> dict[str, float]:
@@ -336,8 +311,17 @@ def _claim(folder: Path, recipe: Recipe) -> None:
     """Start a run's folder, unless another run is in it."""
     if (folder / "recipe.yaml").exists() or (folder / "checkpoints").exists():
         raise ValueError(f"{folder} already holds a run; choose another folder, or: nounroll resume {folder}")
-    (folder / ".recipe.yaml").write_text(recipe.to_yaml())
-    os.replace(folder / ".recipe.yaml", folder / "recipe.yaml")  # whole or not there, whenever the process dies
+    _write(folder / "recipe.yaml", recipe.to_yaml())
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a small file whole or not at all, whenever the process dies."""
+    beside = path.with_name(f".{path.name}")
+    try:
+        beside.write_text(text)
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 @contextmanager

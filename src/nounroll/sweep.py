@@ -8,6 +8,7 @@ from typing import Any
 
 from nounroll import data
 from nounroll.data.task import SequenceTask
+from nounroll.footprint import check_memory
 from nounroll.recipe import Recipe, parse
 from nounroll.run import train
 from nounroll.training.guard import TrainingError
@@ -47,6 +48,8 @@ def sweep(
         raise ValueError("values is empty; a sweep needs at least one")
     recipes = [parse(recipe.to_dict(), [f"{setting}={json.dumps(value)}"]) for value in values]
     task = task or data.build(recipe.task.kind, recipe.task.options)
+    for one in recipes:
+        check_memory(one, task, kept=False)
     points = []
     for number, (value, one) in enumerate(zip(values, recipes, strict=True), 1):
         if progress:

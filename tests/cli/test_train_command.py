@@ -44,6 +44,20 @@ def test_options_take_the_place_of_the_recipes(nounroll: Command) -> None:
     assert {"steps": 2, "seconds": None, "seed": 5}.items() <= recipe["training"].items()
 
 
+def test_a_dry_run_says_what_it_would_take_and_trains_nothing(nounroll: Command) -> None:
+    ended = nounroll("train", "tiny.yaml", "--dry-run")
+    assert (ended.status, ended.error) == (0, "")
+    assert ended.out.startswith("parameters  ")
+    assert "\nIt takes at least " in ended.out
+    found = json.loads(nounroll("train", "tiny.yaml", "--dry-run", "--json").out)
+    assert found["memory"]["memory"]["needed"] == sum(
+        found["footprint"][n] for n in ("state", "step", "copies", "data")
+    )
+    assert not Path("runs").exists()
+    line = one_line(nounroll("train", "tiny.yaml", "--dry-run", "--set", "training.batch_size=10000000000"), 2)
+    assert line.startswith("nounroll train: training.batch_size is 10000000000; with it the run takes at least ")
+
+
 def test_a_budget_in_seconds_takes_the_place_of_steps(nounroll: Command) -> None:
     result = json.loads(nounroll("train", "tiny.yaml", "--seconds", "1.5", "--json").out)
     assert 1.5 <= result["metrics"]["seconds"] < 60  # the machine may be busy

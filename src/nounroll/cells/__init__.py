@@ -30,5 +30,7 @@ def build_cell(settings: CellSettings, inputs: Space) -> nn.Module:
     options = {} if settings.layers is None else {"layers": settings.layers}
     try:
         return getattr(import_module(module), name)(inputs, settings.memory_shape, width=settings.width, **options)
-    except TypeError:
+    except TypeError as error:
+        if "layers" not in str(error):  # a size that is no 64-bit number
+            raise
         raise ValueError(f"cell.layers is {settings.layers}; the {settings.kind} cell has one layer") from None

@@ -103,6 +103,8 @@ def _parser(command: Callable[..., Any]) -> Parser:
         named: dict[str, Any] = {"help": about[one.name]}
         if one.default is one.empty:
             parser.add_argument(one.name, type=one.annotation, metavar=one.name.upper(), **named)
+        elif one.annotation is bool:
+            parser.add_argument(f"--{_dashed(one.name)}", action="store_true", **named)
         elif one.annotation == tuple[str, ...]:
             parser.add_argument(f"--{one.name}", action="append", default=[], metavar="NAME=VALUE", **named)
         else:

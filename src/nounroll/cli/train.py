@@ -22,6 +22,7 @@ def train(
     seed: int | None = None,
     out: Path | None = None,
     set: tuple[str, ...] = (),
+    dry_run: bool = False,
 ) -> dict[str, Any]:
     """Train what a recipe says.
 
@@ -40,6 +41,7 @@ def train(
         seed: of data, weights and all random choices.
         out: folder of the run; runs/NAME when left out.
         set: any other setting, such as teacher.width=256; may be given several times.
+        dry_run: train nothing, and say how much memory it would take at the least.
     """
     from nounroll.recipe import load
 
@@ -56,6 +58,8 @@ def train(
     }
     overrides = [f"{name}={value}" for name, value in given.items() if value is not None]
     settings = load(recipe, [*overrides, *set])
+    if dry_run:
+        return estimate(settings)
     return run_in(out or Path("runs") / settings.name, settings)
 
 
@@ -72,6 +76,31 @@ def run_in(folder: Path, recipe: Any, resume: bool = False) -> dict[str, Any]:
     return {"run": str(folder), "finished": done.finished, "metrics": done.metrics}
 
 
+def estimate(recipe: Any) -> dict[str, Any]:
+    """The least memory that a run by a ``Recipe`` takes, and what there is."""
+    from nounroll import data, footprint
+
+    task = data.build(recipe.task.kind, recipe.task.options)
+    footprint.check_memory(recipe, task)
+    found = footprint.footprint(recipe, task)
+    there = {name: {"needed": getattr(found, part), "there": have} for name, part, have in footprint.pools(recipe)}
+    return {"footprint": vars(found), "memory": there}
+
+
+def _show_estimate(result: dict[str, Any], console: Console) -> None:
+    from nounroll.footprint import in_words
+
+    parameters, *parts = result["footprint"].items()
+    console.print(f"parameters  {parameters[1]:,.0f}")
+    for name, number in parts:
+        console.print(f"{name:11} {in_words(number)}")
+    for name, one in result["memory"].items():
+        console.print(f"It takes at least {in_words(one['needed'])} of {name}, and there is {in_words(one['there'])}.")
+
+
 def show(result: dict[str, Any], console: Console) -> None:
-    console.print(f"{result['run']} is {'finished' if result['finished'] else 'not finished'}")
-    console.print(metrics_table(result["metrics"]))
+    if "footprint" in result:
+        _show_estimate(result, console)
+    else:
+        console.print(f"{result['run']} is {'finished' if result['finished'] else 'not finished'}")
+        console.print(metrics_table(result["metrics"]))

@@ -79,7 +79,7 @@ def byte_tokenizer() -> PreTrainedTokenizerFast:
     tokenizer.decoder = decoders.ByteLevel()
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
-        pad_token="<pad>",
+        pad_token="<pad>",  # no password  # nosec B106
         padding_side="left",
         split_special_tokens=True,  # a text that holds "<pad>" holds five bytes
         clean_up_tokenization_spaces=False,
@@ -91,7 +91,7 @@ def step_of(folder: Path) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
-        model = AutoModelForCausalLM.from_pretrained(folder)
+        model = AutoModelForCausalLM.from_pretrained(folder)  # a folder of this machine  # nosec B615
     finally:
         if shown:
             logging.enable_progress_bar()

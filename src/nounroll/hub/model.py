@@ -144,9 +144,15 @@ def config_of(student: Student, *, first: int | None = None) -> NounrollConfig:
     inputs, targets = student.inputs, student.targets
     if not (isinstance(inputs, Categorical) and isinstance(targets, Categorical) and targets.n <= inputs.n):
         raise ValueError(f"targets are {targets}, inputs {inputs}; transformers needs symbols, each target an input")
-    special = {"bos_token_id": first, "eos_token_id": None, "pad_token_id": inputs.n, "tie_word_embeddings": False}
     names = {"architectures": [NounrollForCausalLM.__name__], "vocab_size": targets.n}
-    return NounrollConfig(**student.to_config(), **special, **names)
+    return NounrollConfig(
+        **student.to_config(),
+        **names,
+        bos_token_id=first,
+        eos_token_id=None,
+        pad_token_id=inputs.n,
+        tie_word_embeddings=False,
+    )
 
 
 AutoConfig.register(NounrollConfig.model_type, NounrollConfig)

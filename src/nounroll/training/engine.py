@@ -189,3 +189,12 @@ def devices() -> list[str]:
 def best_device() -> str:
     """cuda, else mps, else cpu."""
     return devices()[-1]
+
+
+def device_memory(device: str) -> float:
+    """Bytes of a device's own memory; no limit is known of one that is not there."""
+    if device == "cuda" and torch.cuda.is_available():
+        return torch.cuda.get_device_properties(0).total_memory
+    if device == "mps" and torch.backends.mps.is_available():
+        return torch.mps.recommended_max_memory()
+    return float("inf")
