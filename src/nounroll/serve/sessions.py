@@ -16,7 +16,6 @@ from nounroll.batch import Categorical
 from nounroll.checkpoint import CheckpointError
 from nounroll.data.task import SequenceTask
 from nounroll.generation import Sampling
-from nounroll.seeding import generator
 from nounroll.serve.archive import pack, unpack
 from nounroll.serve.batcher import Batcher
 from nounroll.serve.pool import Pool
@@ -188,9 +187,10 @@ class Sessions:
             outputs = await self.batcher.read(session, value)
         return surprise if measured else None
 
-    async def write(self, session: Session, count: int, sampling: Sampling, seed: int) -> AsyncGenerator[Tensor]:
+    async def write(
+        self, session: Session, count: int, sampling: Sampling, source: torch.Generator
+    ) -> AsyncGenerator[Tensor]:
         """Draw ``count`` elements, each read back in."""
-        source = generator(seed, "generate")
         outputs = self.pool.readout(session.slot)
         for _ in range(count):
             element = sampling.draw(self.task.targets, outputs[None], source)[0]
