@@ -22,9 +22,7 @@ def text_of(elements: list[int]) -> str:
     return bytes(elements).decode(errors="replace")
 
 
-@pytest.mark.parametrize(
-    "how", [{"temperature": 0.0}, {}, {"temperature": 0.7, "top_k": 5}, {"top_p": 0.6}], ids=str
-)
+@pytest.mark.parametrize("how", [{"temperature": 0.0}, {}, {"temperature": 0.7, "top_k": 5}, {"top_p": 0.6}], ids=str)
 def test_a_completion_is_what_generate_writes(client: TestClient, how: dict[str, Any]) -> None:
     answer = client.post("/v1/completions", json=body(seed=3, **how)).json()
     assert answer["choices"][0]["text"] == text_of(offline(3, 12, **how))
@@ -156,4 +154,7 @@ def test_metrics_count(client: TestClient) -> None:
     text = client.get("/metrics").text
     assert "nounroll_elements_total 18.0" in text
     assert 'nounroll_requests_total{status="200"} 1.0' in text
+    assert "nounroll_request_seconds_count 1.0" in text
+    took = float(text.split("nounroll_request_seconds_sum ")[1].split()[0])
+    assert 0 < took < 60
     assert "nounroll_slots_taken 0.0" in text
