@@ -115,7 +115,7 @@ async def user(client: httpx.AsyncClient, seen: Seen, end: float, seed: int) -> 
 
 @torch.no_grad()
 def difference(told: Told) -> float:
-    """The largest one of any memory, logit or greedy choice from a network that reads the same alone; NaN is infinity."""
+    """The largest one of any memory, logit or greedy choice from a network that reads the same alone; NaN: infinity."""
     memories = student().rollout(torch.tensor([told.read]))[0]  # index 0 is the empty memory
     alone = student().readout(memories)
     found = [told.memory - memories[-1]]
