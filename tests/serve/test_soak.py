@@ -6,6 +6,7 @@ import random
 import re
 import time
 from collections import Counter
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import quantiles
@@ -63,14 +64,21 @@ class Seen:
 
 async def soak(server: Server, seconds: float) -> Seen:
     seen, end = Seen(), time.monotonic() + seconds
-    limits = httpx.Limits(max_connections=SESSIONS + 1, keepalive_expiry=2)  # before the server would close one
-    async with httpx.AsyncClient(base_url=server.address, timeout=60, limits=limits) as client:
-        await asyncio.gather(watch(server, client, seen, end), *[user(client, seen, end, i) for i in range(SESSIONS)])
+    async with AsyncExitStack() as stack:
+        client, *clients = [await stack.enter_async_context(alone(server)) for _ in range(SESSIONS + 1)]
+        users = [user(one, seen, end, seed) for seed, one in enumerate(clients)]
+        await asyncio.gather(watch(server, client, seen, end), *users)
         text = (await client.get("/metrics")).text
         seen.leaked = max(seen.leaked, gauge(text, "leaked"))
         assert gauge(text, "taken") == 0
     seen.served = server.took()
     return seen
+
+
+def alone(server: Server) -> httpx.AsyncClient:
+    """A client with a connection of its own: to look through those of all takes longer than the server."""
+    limits = httpx.Limits(max_connections=1, keepalive_expiry=2)  # before the server would close it
+    return httpx.AsyncClient(base_url=server.address, timeout=60, limits=limits, verify=False, trust_env=False)
 
 
 async def watch(server: Server, client: httpx.AsyncClient, seen: Seen, end: float) -> None:
