@@ -28,7 +28,8 @@ def test_mistakes(nounroll: Command) -> None:
     assert nounroll("train", "tiny.yaml", "--steps", 1).status == 0
     assert "to is 'gguf'" in one_line(nounroll("export", "runs/tiny", "--to", "gguf"), 2)
     assert "--port is 70000" in one_line(nounroll("serve", "runs/tiny", "--port", 70000), 2)
-    assert "slots is 0" in one_line(nounroll("serve", "runs/tiny", "--slots", 0), 2)
+    for limit in ("slots", "queue", "prompt", "tokens", "body"):
+        assert f"{limit} is 0" in one_line(nounroll("serve", "runs/tiny", f"--{limit}", 0), 2)
 
 
 def test_a_server_answers_and_ends_in_good_order_at_sigterm(nounroll: Command) -> None:
