@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import urllib.request
@@ -22,6 +23,13 @@ def test_export_writes_and_says_what(nounroll: Command) -> None:
 @pytest.mark.parametrize("command", ["export", "serve"])
 def test_a_folder_that_is_no_run(nounroll: Command, command: str) -> None:
     assert "holds no run" in one_line(nounroll(command, "."), 2, f"nounroll {command}: ")
+
+
+@pytest.mark.parametrize("command", ["export", "serve", "report"])
+def test_a_run_that_was_never_finished(nounroll: Command, command: str) -> None:
+    assert nounroll("train", "tiny.yaml", "--steps", 1).status == 0
+    shutil.rmtree("runs/tiny/student")
+    assert "holds no trained student yet" in one_line(nounroll(command, "runs/tiny"), 2, f"nounroll {command}: ")
 
 
 def test_mistakes(nounroll: Command) -> None:

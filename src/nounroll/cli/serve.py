@@ -11,6 +11,7 @@ from rich.console import Console
 
 from nounroll.cli.terminal import note
 
+_OWN = ("127.0.0.1", "localhost")
 _NEEDED = ("fastapi", "uvicorn", "prometheus_client")
 
 
@@ -67,6 +68,8 @@ def serve(
     with _listen(host, port) as listening:
         address = f"http://{host}:{listening.getsockname()[1]}"
         note(f"serving {run} at {address}; Ctrl-C ends it")
+        if settings.token is None and host not in _OWN:
+            note(f"whoever reaches {host} may use it; NOUNROLL_TOKEN in the environment asks for a token")
         with contextlib.suppress(KeyboardInterrupt):  # the server ends in good order, then passes the signal on
             server.run(sockets=[listening])
     return {"run": str(run), "address": address}
