@@ -23,7 +23,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def run(nounroll: Command) -> Path:
-    assert nounroll("train", "tiny.yaml", "--method", "smt+dmt").status == 0
+    assert nounroll("train", "tiny.yaml", "--method", "smt+dmt", "--set", "smt.decoding=1").status == 0
     return Path("runs/tiny")
 
 

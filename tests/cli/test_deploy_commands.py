@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import urllib.request
@@ -24,11 +25,19 @@ def test_a_folder_that_is_no_run(nounroll: Command, command: str) -> None:
     assert "holds no run" in one_line(nounroll(command, "."), 2, f"nounroll {command}: ")
 
 
+@pytest.mark.parametrize("command", ["export", "serve", "report"])
+def test_a_run_that_was_never_finished(nounroll: Command, command: str) -> None:
+    assert nounroll("train", "tiny.yaml", "--steps", 1).status == 0
+    shutil.rmtree("runs/tiny/student")
+    assert "holds no trained student yet" in one_line(nounroll(command, "runs/tiny"), 2, f"nounroll {command}: ")
+
+
 def test_mistakes(nounroll: Command) -> None:
     assert nounroll("train", "tiny.yaml", "--steps", 1).status == 0
     assert "to is 'gguf'" in one_line(nounroll("export", "runs/tiny", "--to", "gguf"), 2)
     assert "--port is 70000" in one_line(nounroll("serve", "runs/tiny", "--port", 70000), 2)
-    assert "slots is 0" in one_line(nounroll("serve", "runs/tiny", "--slots", 0), 2)
+    for limit in ("slots", "queue", "prompt", "tokens", "body"):
+        assert f"{limit} is 0" in one_line(nounroll("serve", "runs/tiny", f"--{limit}", 0), 2)
 
 
 def test_a_server_answers_and_ends_in_good_order_at_sigterm(nounroll: Command) -> None:

@@ -51,6 +51,17 @@ def test_the_folder_holds_a_student_too(folder: Path) -> None:
     assert all(torch.equal(value, one.state_dict()[name]) for name, value in student().state_dict().items())
 
 
+def test_a_path_that_is_missing_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not looked for on the Hub, where a name without ./ could be."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("socket.getaddrinfo", lambda *_: pytest.fail("it goes to the network"))
+    for path in ("./runs/missing", "runs/missing/export/transformers", "/runs/missing"):
+        with pytest.raises(OSError, match=f"Repo id must be .*{path}"):
+            AutoModelForCausalLM.from_pretrained(path)
+    with pytest.raises(ValueError, match="runs/missing holds no student"):
+        Student.from_pretrained("runs/missing")
+
+
 def test_padded_rows_are_read_as_if_alone(model: NounrollForCausalLM, folder: Path) -> None:
     texts = ["It was", "a dark and", "x", "stormy"]
     batch = AutoTokenizer.from_pretrained(folder)(texts, padding=True, return_tensors="pt")

@@ -17,10 +17,10 @@ from nounroll.report.training import training_picture
 from own_parts import RunningMean
 
 
-def analysed(task: SequenceTask, teacher: bool = True) -> dict[str, Any]:
+def analysed(task: SequenceTask, teacher: bool = True, horizon: int | None = 4) -> dict[str, Any]:
     student = make_student("mlp", task.inputs, task.targets, dtype=torch.float32)
     beside = make_teacher(student, dtype=torch.float32) if teacher else None
-    return analyze(student, beside, task, length=8, sequences=6, horizon=4).to_dict()
+    return analyze(student, beside, task, length=8, sequences=6, horizon=horizon).to_dict()
 
 
 @pytest.mark.parametrize(
@@ -35,6 +35,10 @@ def analysed(task: SequenceTask, teacher: bool = True) -> dict[str, Any]:
 def test_every_kind_of_run_gets_what_can_be_had(task: SequenceTask, teacher: bool, missing: set[str]) -> None:
     whole = {"lengths", "positions", "drift", "heatmap", "geometry", "spectrum", "gradients", "ahead"}
     assert {one.name for one in pictures(analysed(task, teacher))} == whole - missing
+
+
+def test_a_decoder_that_was_never_trained_is_not_asked() -> None:
+    assert "ahead" not in {one.name for one in pictures(analysed(Parity(), horizon=None))}
 
 
 def test_they_are_saved_under_their_names(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 import os
 import socket
 import sys
+import time
+from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,11 +12,13 @@ from multiprocessing import forkserver, get_context
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from threading import Thread
 from typing import Any
 from unittest.mock import patch
 
 import uvicorn
 from serving import app
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from nounroll.serve.pool import Pool
 
@@ -26,12 +30,19 @@ _CONTEXT.set_forkserver_preload(["serving"])
 class Server:
     address: str
     process: BaseProcess
+    pipe: Connection
 
     @property
     def resident(self) -> int:
         """Bytes of main memory that it holds."""
         pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
+
+    def took(self) -> list[tuple[float, float]]:
+        """Of each feed by the server's own clock: when it came and how long until its answer was sent, in seconds."""
+        self.pipe.send(None)
+        pairs = iter(self.pipe.recv())
+        return list(zip(pairs, pairs, strict=True))
 
 
 @contextmanager
@@ -44,16 +55,36 @@ def process(**how: Any) -> Iterator[Server]:
     child.start()
     try:
         assert ours.poll(60), "the server did not start"
-        yield Server(f"http://127.0.0.1:{ours.recv()}", child)
+        yield Server(f"http://127.0.0.1:{ours.recv()}", child, ours)
     finally:
         child.kill()
         child.join()
 
 
-def _serve(started: Connection, how: dict[str, Any]) -> None:
+class Timed:
+    """Around the whole server: the clock of every feed. Few bytes each, so that the memory stays to be weighed."""
+
+    def __init__(self, served: ASGIApp) -> None:
+        self.served, self.took = served, array("d")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        start = time.monotonic()
+        await self.served(scope, receive, send)
+        if scope.get("path", "").endswith("/feed"):
+            self.took.extend((start, time.monotonic() - start))
+
+
+def _serve(pipe: Connection, how: dict[str, Any]) -> None:
     if how.pop("careless", False):
         Pool._clear = lambda pool, slot: None
-    served = app(**how)
+    served = Timed(app(**how))
+
+    def tell() -> None:
+        while True:
+            pipe.recv()
+            pipe.send(list(served.took))
+
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        started.send(listening.getsockname()[1])
+        pipe.send(listening.getsockname()[1])
+        Thread(target=tell, daemon=True).start()
         uvicorn.Server(uvicorn.Config(served, log_level="critical")).run(sockets=[listening])

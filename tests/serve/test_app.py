@@ -22,14 +22,10 @@ def text_of(elements: list[int]) -> str:
     return bytes(elements).decode(errors="replace")
 
 
-@pytest.mark.parametrize(
-    "how", [{"temperature": 0.0}, {"seed": 3}, {"seed": 4, "temperature": 0.7, "top_k": 5}, {"top_p": 0.6}], ids=str
-)
+@pytest.mark.parametrize("how", [{"temperature": 0.0}, {}, {"temperature": 0.7, "top_k": 5}, {"top_p": 0.6}], ids=str)
 def test_a_completion_is_what_generate_writes(client: TestClient, how: dict[str, Any]) -> None:
-    answer = client.post("/v1/completions", json=body(**how)).json()
-    seed = how.get("seed", 0)
-    expected = offline(seed, 12, **{name: value for name, value in how.items() if name != "seed"})
-    assert answer["choices"][0]["text"] == text_of(expected)
+    answer = client.post("/v1/completions", json=body(seed=3, **how)).json()
+    assert answer["choices"][0]["text"] == text_of(offline(3, 12, **how))
     assert answer["choices"][0]["finish_reason"] == "length"
     assert answer["usage"] == {"prompt_tokens": 6, "completion_tokens": 12, "total_tokens": 18}
     assert service(client).pool.taken == 0
@@ -50,8 +46,28 @@ def test_the_official_client(client: TestClient) -> None:
     assert whole == text_of(offline(3, 12))
     stream = official.completions.create(model="tiny", prompt="It was", max_tokens=12, seed=3, stream=True)
     assert "".join(piece.choices[0].text for piece in stream) == whole
+    counted = official.completions.create(
+        model="tiny", prompt="It was", max_tokens=12, seed=3, stream=True, stream_options={"include_usage": True}
+    )
+    *written, last = counted
+    assert "".join(piece.choices[0].text for piece in written) == whole
+    assert (last.choices, last.usage.prompt_tokens, last.usage.completion_tokens) == ([], 6, 12)
+    stop = whole[5:7]
+    stopped = official.completions.create(model="tiny", prompt="It was", max_tokens=12, seed=3, stop=[stop]).choices[0]
+    assert (stopped.text, stopped.finish_reason) == (whole[: whole.index(stop)], "stop")
+    assert official.models.retrieve("tiny").id == "tiny"
     with pytest.raises(openai.NotFoundError, match="this server has 'tiny'"):
         official.completions.create(model="other", prompt="It was")
+    with pytest.raises(openai.NotFoundError, match="POST /v1/chat/completions is no route of this server"):
+        official.chat.completions.create(model="tiny", messages=[{"role": "user", "content": "It was"}])
+
+
+def test_without_a_seed_each_answer_is_another(client: TestClient) -> None:
+    answers = [client.post("/v1/completions", json=body()).json()["choices"][0]["text"] for _ in range(3)]
+    assert len(set(answers)) == 3
+    session = fed(client)
+    fork = "/v1/sessions/" + client.post(f"{session}/fork").json()["id"]
+    assert sampled(client, session) != sampled(client, fork)
 
 
 def test_settings_that_ask_for_nothing_are_taken(client: TestClient) -> None:
@@ -138,4 +154,7 @@ def test_metrics_count(client: TestClient) -> None:
     text = client.get("/metrics").text
     assert "nounroll_elements_total 18.0" in text
     assert 'nounroll_requests_total{status="200"} 1.0' in text
+    assert "nounroll_request_seconds_count 1.0" in text
+    took = float(text.split("nounroll_request_seconds_sum ")[1].split()[0])
+    assert 0 < took < 60
     assert "nounroll_slots_taken 0.0" in text

@@ -56,16 +56,17 @@ def one_line(answer: Any, status: int, said: str) -> None:
         ({"prompt": "x" * 9000}, 400, "at most 8192"),
         ({"max_tokens": 5000}, 400, "at most 4096"),
         ({"max_tokens": 0}, 400, "max_tokens"),
-        ({"max_tokens": "7"}, 400, "max_tokens"),
-        ({"temperature": -1}, 400, "temperature"),
+        ({"max_tokens": "7"}, 400, "max_tokens is '7'; it must be a valid integer"),
+        ({"temperature": -1}, 400, "temperature is -1; it must be greater than or equal to 0"),
         ({"temperature": "hot"}, 400, "temperature"),
         ({"seed": 1.5}, 400, "seed"),
         ({"top_p": 1.5}, 400, "top_p"),
         ({"top_k": 0}, 400, "top_k"),
         ({"stop": 3}, 400, "stop"),
         ({"presence_penalty": 0.5}, 400, "presence_penalty"),
-        ({"n": 2}, 400, "n"),
-        ({"logprobs": 1}, 400, "logprobs"),
+        ({"n": 2}, 400, "n is 2; it must be 1"),
+        ({"logprobs": 1}, 400, "logprobs is nothing that this server knows"),
+        ({"stream_options": {"include": 1}}, 400, "stream_options"),
         ({"prompt": ["a", "b"]}, 400, "prompt"),
         ({"model": "other"}, 404, "this server has 'tiny'"),
         ({"prompt": "x" * 2_000_000}, 413, "larger than"),
@@ -82,6 +83,16 @@ def test_completions(client: TestClient, change: dict[str, Any], status: int, sa
 def test_bodies_that_are_no_request(client: TestClient, sent: bytes) -> None:
     answer = client.post("/v1/completions", content=sent, headers={"Content-Type": "application/json"})
     one_line(answer, 400, "")
+
+
+def test_a_body_of_another_type(client: TestClient) -> None:
+    """What curl sends unless it is told."""
+    answer = client.post(
+        "/v1/completions",
+        content=b'{"model": "tiny", "prompt": "It was"}',
+        headers={"Content-Type": "application/x-www-form-urlencoded"},
+    )
+    one_line(answer, 400, "send one, with Content-Type: application/json")
 
 
 @pytest.mark.parametrize(

@@ -19,10 +19,11 @@ import torch
 from playwright.sync_api import expect, sync_playwright
 from serving import app, judge, listening
 
-from helpers import make_student
+from helpers import make_student, make_teacher
 from nounroll.batch import Categorical
 from nounroll.data.images import PixelImages
 from nounroll.serve.app import create_app
+from nounroll.serve.judge import Judge
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 OUTPUT = Path("test-output")
@@ -114,6 +115,7 @@ def test_type_and_watch_then_fork_and_compare(view: Any) -> None:
         assert float(view.inner_text(".drift")) > 0
         assert view.locator(".curve").is_visible()
         assert float(view.inner_text(".speed").replace(",", "")) > 0
+        assert float(view.inner_text(".step").removesuffix(" ms")) > 0
         shot(view, "write")
 
         press(view, "fork")
@@ -197,6 +199,20 @@ def test_draw_an_image_line_by_line(view: Any) -> None:
         one, other = (view.locator(".image").nth(i).evaluate("c => c.toDataURL()") for i in (0, 1))
         assert one != other
         shot(view, "draw-fork")
+
+
+def test_a_whole_image_is_seen_beside_its_teacher(view: Any) -> None:
+    """With the start, it is one longer than what the teacher was trained on."""
+    images = np.random.default_rng(0).integers(0, 17, (20, 8, 8), dtype=np.uint8)
+    task = PixelImages(images=images, held_out=np.arange(4), levels=17, name="noise")
+    student = make_student("gru", Categorical(18), Categorical(17), dtype=torch.float32).eval()
+    own = Judge.of(make_teacher(student, dtype=torch.float32).eval(), student, task, 64)
+    with listening(create_app(student, task, "digits", judge=own)) as address:
+        opened(view, address)
+        press(view, "write")
+        assert view.inner_text(".read") == "65"
+        assert float(view.inner_text(".drift")) > 0
+        assert view.locator(".label").is_visible()
 
 
 def test_a_token_and_an_error_in_one_line(view: Any) -> None:

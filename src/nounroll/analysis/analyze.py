@@ -34,7 +34,7 @@ class Measured:
     Attributes:
         metrics: loss, bits, and accuracy or rmse.
         positions: the same by time step.
-        ahead: loss of the teacher's decoder from these memories, by steps ahead; None without a decoder.
+        ahead: loss of the teacher's decoder from these memories, by steps ahead; None without a trained one.
         gradients: |dL/dm_t|: for the student what BPTT would send through its rollout, for the teacher what SMT sends
             to its memories.
         variance, rank: see ``nounroll.rollout.collapse.Spread``.
@@ -94,7 +94,7 @@ def analyze(
     *,
     length: int,
     sequences: int = 64,
-    horizon: int = 32,
+    horizon: int | None = 32,
     seed: int = 0,
 ) -> Analysis:
     """Analyse a student on held-out sequences that training never looked at.
@@ -105,7 +105,7 @@ def analyze(
         task: source of the sequences.
         length: T, in time steps.
         sequences: how many.
-        horizon: steps ahead that the teacher's decoder is asked for.
+        horizon: steps ahead that the teacher's decoder is asked for; None where it was never trained.
         seed: of the run, so that the sequences are those of its last figures.
 
     Raises:
@@ -121,7 +121,7 @@ def analyze(
         return Measured(
             metrics,
             by_position(student, memories, seen.batch),
-            None if decoder is None else by_steps_ahead(student, decoder, memories, seen.batch, horizon),
+            by_steps_ahead(student, decoder, memories, seen.batch, horizon) if decoder and horizon else None,
             gradients,
             found.variance,
             found.rank,

@@ -40,13 +40,14 @@ def measured(run: Path, length: int | None, sequences: int) -> dict[str, Any]:
         if value is not None and value < 1:
             raise ValueError(f"--{name} is {value}; it must be at least 1")
     recipe, task, student = open_student(run)
+    decodes = recipe.smt.decoding or recipe.dmt.decoding
     found = analyze(
         student,
         open_teacher(run, student),
         task,
         length=length or recipe.length,
         sequences=sequences,
-        horizon=recipe.smt.horizon,
+        horizon=recipe.smt.horizon if decodes else None,
         seed=recipe.training.seed,
     )
     symbols = _symbols(found.geometry.targets) if isinstance(task, ByteCorpus) else {}

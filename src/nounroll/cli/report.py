@@ -7,13 +7,18 @@ from rich.console import Console
 
 from nounroll.cli.analyze import measured
 from nounroll.cli.terminal import last_warning
-from nounroll.report.numbers import figure, measure
+from nounroll.report.numbers import figure, is_past, measure
 
 _METHODS = {
     "smt": "SMT taught it single steps between the memories that a Transformer teacher has of the same sequences.",
     "dmt": "DMT corrected it on the memories that it makes itself.",
     "bptt": "BPTT trained it by gradients through the unrolled sequence.",
 }
+
+_BIT = (
+    "Bits say how much of a surprise the right answer was: 0 is certainty, and each bit doubles the number of answers"
+    " between which the network wavers."
+)
 
 _LEAK = 1e-4  # of the variance of memories; rounding is far below
 
@@ -47,8 +52,8 @@ def report(run: Path, *, length: int | None = None, sequences: int = 128, out: P
     chain = recipe.method.split("+")
     tokens, width = student.memory_shape
     values = {
-        "title": f"{recipe.name}: {recipe.task.kind}, {recipe.method}, {recipe.cell.kind}",
-        "about": (type(task).__doc__ or "").partition("\n")[0].replace("``", ""),
+        "title": recipe.name,
+        "about": _about(recipe, task),
         "memory": f"{tokens * width:,}",
         "method": " ".join(_METHODS[name] for name in chain),
         "cards": _cards(found, task.autoregressive),
@@ -67,6 +72,13 @@ def report(run: Path, *, length: int | None = None, sequences: int = 128, out: P
 
 def show(result: dict[str, Any], console: Console) -> None:
     console.print(f"wrote {result['report']}", soft_wrap=True)
+
+
+def _about(recipe: Any, task: Any) -> str:
+    """Cell, method and task."""
+    what = (type(task).__doc__ or "").partition("\n")[0].replace("``", "")
+    chain = ", then ".join(name.upper() for name in recipe.method.split("+"))
+    return f"A network with a cell of kind {recipe.cell.kind}, trained by {chain}. Its task: {recipe.task.kind}. {what}"
 
 
 def _cards(found: dict[str, Any], autoregressive: bool) -> list[dict[str, str]]:
@@ -96,8 +108,8 @@ def _verdict(found: dict[str, Any]) -> str:
     if found["teacher"] is not None:
         same, fitted = found["teacher"]["metrics"]["bits"], found["refitted"]["bits"]
         said += f". Its teacher's memories need {_bits(same)} by the same readout, and {_bits(fitted)} by one that was"
-        said += f" fitted to them: the network is {'' if bits < min(same, fitted) else 'not '}past its teacher"
-    return said + "."
+        said += f" fitted to them: the network is {'' if is_past(found) else 'not '}past its teacher"
+    return f"{said}. {_BIT}" if "accuracy" in found["student"]["metrics"] else f"{said}."
 
 
 def _bits(value: float) -> str:

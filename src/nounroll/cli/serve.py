@@ -11,6 +11,7 @@ from rich.console import Console
 
 from nounroll.cli.terminal import note
 
+_OWN = ("127.0.0.1", "localhost")
 _NEEDED = ("fastapi", "uvicorn", "prometheus_client")
 
 
@@ -21,6 +22,9 @@ def serve(
     port: int = 8000,
     slots: int = 256,
     queue: int = 128,
+    prompt: int = 8192,
+    tokens: int = 4096,
+    body: int = 1 << 20,
     sessions: Path | None = None,
 ) -> dict[str, Any]:
     """Serve a trained network over HTTP: OpenAI's completions, sessions that keep a memory, and a page to see it.
@@ -32,7 +36,10 @@ def serve(
         host: address to listen on; this machine alone when left out.
         port: to listen on; 0 takes a free one.
         slots: memories held at once, of sessions and completions.
-        queue: requests that may step at once.
+        queue: requests that may step at once, the waiting ones included.
+        prompt: elements in one prompt or feed, at most.
+        tokens: elements drawn by one request, at most.
+        body: bytes of a request's body, at most.
         sessions: folder to keep sessions in, so that they survive the server; they end with it when left out.
     """
     for package in _NEEDED:
@@ -47,7 +54,8 @@ def serve(
 
     if not 0 <= port <= 65535:
         raise ValueError(f"--port is {port}; it must be between 0 and 65535")
-    settings = ServeSettings(token=os.environ.get("NOUNROLL_TOKEN"), slots=slots, queue=queue)
+    limits = {"slots": slots, "queue": queue, "prompt": prompt, "tokens": tokens, "body": body}
+    settings = ServeSettings(token=os.environ.get("NOUNROLL_TOKEN"), **limits)
     recipe, task, student = open_student(run)
     judge = None
     if teacher := open_teacher(run, student):
@@ -60,6 +68,8 @@ def serve(
     with _listen(host, port) as listening:
         address = f"http://{host}:{listening.getsockname()[1]}"
         note(f"serving {run} at {address}; Ctrl-C ends it")
+        if settings.token is None and host not in _OWN:
+            note(f"whoever reaches {host} may use it; NOUNROLL_TOKEN in the environment asks for a token")
         with contextlib.suppress(KeyboardInterrupt):  # the server ends in good order, then passes the signal on
             server.run(sockets=[listening])
     return {"run": str(run), "address": address}

@@ -1,6 +1,7 @@
 """Figures as people read them."""
 
 from collections.abc import Iterable
+from typing import Any
 
 _FORMATS = {
     "flops": ".2e",
@@ -28,3 +29,9 @@ def measure(metrics: Iterable[str]) -> str:
 def deviation(name: str, value: float) -> str:
     """A standard deviation of that metric, to two digits: deviation("loss", 0.01234) is "0.012"."""
     return figure(name, value) if name == "accuracy" else format(value, ".2g")
+
+
+def is_past(analysis: dict[str, Any]) -> bool:
+    """Whether the network needs fewer bits than its teacher's memories do, by its own readout or a fitted one."""
+    beside = (analysis["teacher"]["metrics"]["bits"], analysis["refitted"]["bits"])
+    return analysis["student"]["metrics"]["bits"] < min(beside)

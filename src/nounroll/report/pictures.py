@@ -6,7 +6,7 @@ from typing import Any
 from nounroll.report.geometry import geometry
 from nounroll.report.heatmap import heatmap
 from nounroll.report.numbers import figure as text
-from nounroll.report.numbers import measure
+from nounroll.report.numbers import is_past, measure
 from nounroll.report.style import BPTT, GUESS, LINES, STUDENT, TEACHER, Picture, panels, styled
 
 _NAT = 1 / math.log(2)  # bits
@@ -77,6 +77,8 @@ def _drift(a: dict[str, Any]) -> Picture | None:
         ax.plot(d["reached"], d["curve"][d["reached"]], "o", color=STUDENT)
     else:
         said = f"Drift is still moving at the end; over the last quarter it is {level} in the mean."
+    if is_past(a):
+        said += " This network is past its teacher: it need not be near."
     caption = (
         "How far the network's own memories are from its teacher's, in the mean square. 0 is the same memory, 1 is as"
         f" far as the mean of all memories, 2 as far as another sequence's. {said}"

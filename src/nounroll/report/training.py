@@ -11,6 +11,8 @@ _METHODS = {"smt": TEACHER, "dmt": STUDENT, "bptt": BPTT}
 
 def training_picture(history: list[dict[str, Any]]) -> Picture | None:
     """Loss of every method and the student's figures on held-out sequences; None when nothing was recorded."""
+    from matplotlib.ticker import LogFormatter
+
     steps = [record for record in history if record["event"] == "train"]
     looks = [record for record in history if record["event"] == "evaluation"]
     if not steps or not looks:
@@ -25,6 +27,8 @@ def training_picture(history: list[dict[str, Any]]) -> Picture | None:
         left.set(title="training loss", xlabel="seconds")
         if all(record["loss"] > 0 for record in steps):
             left.set_yscale("log")
+            left.yaxis.set_major_formatter(LogFormatter())
+            left.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.4)))
         left.legend()
         right.plot([r["seconds"] for r in looks], [r[name] for r in looks], "o-", ms=3, color=STUDENT)
         for one, other in pairwise(looks):

@@ -1,10 +1,38 @@
-"""A snapshot's folder as the body of one answer or request: a ZIP file without compression."""
+"""A snapshot as the body of one answer or request: its folder's files in a ZIP file without compression."""
 
 import io
+import tempfile
 import zipfile
 from pathlib import Path
 
-from nounroll.checkpoint import FILE_NAME
+from nounroll.checkpoint import FILE_NAME, CheckpointError
+from nounroll.snapshot import Snapshot
+from nounroll.student import Student
+
+
+def packed(snapshot: Snapshot, network: str) -> bytes:
+    """A snapshot of the student with this ``fingerprint``.
+
+    Raises:
+        CheckpointError: its memory is not finite.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        snapshot.write(Path(folder) / "snapshot", network)
+        return pack(Path(folder) / "snapshot")
+
+
+def unpacked(body: bytes, student: Student, network: str) -> Snapshot:
+    """The snapshot that ``packed`` wrote of this student.
+
+    Raises:
+        ValueError: it is none, damaged, not finite, or of another network.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        unpack(body, Path(folder))
+        try:
+            return Snapshot.read(Path(folder), student, network)
+        except CheckpointError as error:  # without the name of the folder, which is nobody's
+            raise ValueError(str(error).replace(folder, "the snapshot")) from error
 
 
 def pack(folder: Path) -> bytes:

@@ -1,6 +1,7 @@
 """Continuous batching: every step takes the next input of all requests that are under way, new ones included."""
 
 import asyncio
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -88,8 +89,8 @@ class Batcher:
         inputs = torch.stack([one.value for one in batch])
         memories = self.pool.memories[[one.session.slot for one in batch]]  # a copy
         try:
-            stepped = asyncio.get_running_loop().run_in_executor(self.thread, self.pool.advance, inputs, memories)
-            after, outputs = await stepped
+            stepped = asyncio.get_running_loop().run_in_executor(self.thread, self._timed, inputs, memories)
+            after, outputs, seconds = await stepped
         except Exception as error:  # theirs alone: those that come later are served
             for one in batch:
                 if not one.result.done():
@@ -101,4 +102,10 @@ class Batcher:
         self.metrics.elements.inc(len(here))
         for i in here:
             batch[i].session.heard(batch[i].value)
+            batch[i].session.step_seconds = seconds
             batch[i].result.set_result(outputs[i])
+
+    def _timed(self, inputs: Tensor, memories: Tensor) -> tuple[Tensor, Tensor, float]:
+        """``Pool.advance``, and the seconds that it took."""
+        start = time.perf_counter()
+        return *self.pool.advance(inputs, memories), time.perf_counter() - start

@@ -1,5 +1,6 @@
 """Every error in one line, as OpenAI's clients read it."""
 
+from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -12,6 +13,7 @@ from nounroll.serve.batcher import Busy
 from nounroll.serve.pool import Full
 from nounroll.serve.sessions import InUse
 
+_MOST = 60  # characters of what was sent, in an error
 _REFUSALS: dict[type[Exception], tuple[int, str]] = {
     InUse: (409, "the session is at work on another request; wait for it"),
     Full: (429, "all memories are in use; close a session or come back later"),
@@ -40,7 +42,9 @@ def add_errors(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def not_so(request: Request, error: HTTPException) -> JSONResponse:
-        return reply(error.status_code, error.detail)
+        if error.detail != HTTPStatus(error.status_code).phrase:
+            return reply(error.status_code, error.detail)
+        return reply(error.status_code, f"{request.method} {_short(request.url.path)} is no route of this server")
 
     @app.exception_handler(ValueError)
     async def mistaken(request: Request, error: ValueError) -> JSONResponse:
@@ -53,5 +57,20 @@ def add_errors(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def malformed(request: Request, error: RequestValidationError) -> JSONResponse:
-        first = error.errors()[0]
-        return reply(400, f"{'.'.join(map(str, first['loc'][1:2]))}: {first['msg']}")
+        return reply(400, _said(error.errors()[0]))
+
+
+def _said(fault: dict[str, Any]) -> str:
+    """The setting, its value and what it must be, of what pydantic found."""
+    place, kind = fault["loc"][1:2], fault["type"]
+    if not place or not isinstance(place[0], str):
+        return "the body is no JSON object; send one, with Content-Type: application/json"
+    if kind == "missing":
+        return f"{place[0]} is missing"
+    if kind == "extra_forbidden":
+        return f"{place[0]} is nothing that this server knows; leave it out"
+    return f"{place[0]} is {_short(repr(fault['input']))}; {fault['msg'].replace('Input should', 'it must')}"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _MOST else f"{text[:_MOST]}…"

@@ -31,7 +31,6 @@ class Guard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-
         answered = False
 
         async def counted(message: Message) -> None:
@@ -44,19 +43,29 @@ class Guard:
             except TimeoutError as error:
                 raise _SlowReader from error
 
+        with self.metrics.seconds.time():
+            try:
+                await self._guarded(scope, receive, counted)
+            except (_SlowReader, ClientDisconnect):
+                pass  # the server closes what has no end
+            except Exception:  # a fault of ours, which is answered further out
+                if not answered:
+                    self.metrics.requests.labels("500").inc()
+                raise
+
+    async def _guarded(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """What may pass goes on to the routes, with its body."""
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         if not self._allowed(headers) and scope["path"] not in self.open_to_all:
-            await _refuse(counted, 401, "the request carries no valid token; send Authorization: Bearer TOKEN")
+            await _refuse(send, 401, "the request carries no valid token; send Authorization: Bearer TOKEN")
             return
         try:
             body = await asyncio.wait_for(self._body(receive), self.settings.body_seconds)
-        except ClientDisconnect:
-            return
         except TimeoutError:
-            await _refuse(counted, 408, f"the body did not arrive within {self.settings.body_seconds:g} seconds")
+            await _refuse(send, 408, f"the body did not arrive within {self.settings.body_seconds:g} seconds")
             return
         if body is None:
-            await _refuse(counted, 413, f"the body is larger than {self.settings.body} bytes")
+            await _refuse(send, 413, f"the body is larger than {self.settings.body} bytes")
             return
         sent = False
 
@@ -67,14 +76,7 @@ class Guard:
             sent = True
             return {"type": "http.request", "body": body, "more_body": False}
 
-        try:
-            await self.app(scope, replay, counted)
-        except (_SlowReader, ClientDisconnect):
-            pass  # the server closes what has no end
-        except Exception:  # a fault of ours, which is answered further out
-            if not answered:
-                self.metrics.requests.labels("500").inc()
-            raise
+        await self.app(scope, replay, send)
 
     def _allowed(self, headers: Mapping[str, str]) -> bool:
         if self.settings.token is None:

@@ -1,6 +1,6 @@
 """What a server counts, for Prometheus."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from nounroll.serve.pool import Pool
 
@@ -12,6 +12,9 @@ class Metrics:
         self.registry = CollectorRegistry()
         self.requests = Counter(
             "nounroll_requests", "Requests answered, by HTTP status.", ["status"], registry=self.registry
+        )
+        self.seconds = Histogram(
+            "nounroll_request_seconds", "From a request's head to the end of its answer.", registry=self.registry
         )
         self.steps = Counter("nounroll_steps", "Batched steps of the network.", registry=self.registry)
         self.elements = Counter("nounroll_elements", "Inputs read, of all sessions.", registry=self.registry)

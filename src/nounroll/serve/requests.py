@@ -1,10 +1,13 @@
 """The bodies of requests."""
 
+import secrets
 from typing import Any, Literal
 
+import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from nounroll.generation import Sampling
+from nounroll.seeding import generator
 
 
 class Body(BaseModel):
@@ -20,13 +23,17 @@ class Writing(Body):
     temperature: float = Field(1.0, ge=0, allow_inf_nan=False)
     top_k: int | None = Field(None, ge=1)
     top_p: float | None = Field(None, gt=0, le=1)
-    seed: int = Field(0, ge=0)
+    seed: int | None = Field(None, ge=0)
     stop: str | list[str] | None = None
     stream: bool = False
 
     @property
     def sampling(self) -> Sampling:
         return Sampling(temperature=self.temperature, top_k=self.top_k, top_p=self.top_p)
+
+    def draws(self) -> torch.Generator:
+        """The source of its draws: the seed's, or one of its own where there is none."""
+        return generator(secrets.randbits(48) if self.seed is None else self.seed, "generate")
 
     @property
     def stops(self) -> list[str]:
@@ -35,11 +42,18 @@ class Writing(Body):
         return [stop for stop in given if stop]
 
 
+class StreamOptions(Body):
+    """``include_usage``: how much was read and written, in an event of its own at the end."""
+
+    include_usage: bool = False
+
+
 class Completion(Writing):
     """As OpenAI's clients send it. Of what the server does not do, the value that asks for nothing is taken."""
 
     model: str
     prompt: str | list[int]
+    stream_options: StreamOptions = StreamOptions()
     n: Literal[1] = 1
     best_of: Literal[1] = 1
     echo: Literal[False] = False

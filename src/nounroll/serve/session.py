@@ -16,6 +16,7 @@ class Session:
         inputs: all of them, where a teacher judges them and there are at most ``limit``; else None.
         limit: how many inputs are held at most.
         in_use: a request is at work on it.
+        step_seconds: that its last step took, for it and all that stepped with it.
     """
 
     id: str
@@ -24,6 +25,7 @@ class Session:
     inputs: list[Tensor] | None = None
     limit: int = 0
     in_use: bool = False
+    step_seconds: float | None = None
 
     def heard(self, value: Tensor) -> None:
         """Its memory has read one more input."""

@@ -2,7 +2,6 @@
 
 import asyncio
 import secrets
-import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,8 +15,7 @@ from nounroll.batch import Categorical
 from nounroll.checkpoint import CheckpointError
 from nounroll.data.task import SequenceTask
 from nounroll.generation import Sampling
-from nounroll.seeding import generator
-from nounroll.serve.archive import pack, unpack
+from nounroll.serve.archive import packed, unpacked
 from nounroll.serve.batcher import Batcher
 from nounroll.serve.pool import Pool
 from nounroll.serve.session import Session
@@ -188,9 +186,10 @@ class Sessions:
             outputs = await self.batcher.read(session, value)
         return surprise if measured else None
 
-    async def write(self, session: Session, count: int, sampling: Sampling, seed: int) -> AsyncGenerator[Tensor]:
+    async def write(
+        self, session: Session, count: int, sampling: Sampling, source: torch.Generator
+    ) -> AsyncGenerator[Tensor]:
         """Draw ``count`` elements, each read back in."""
-        source = generator(seed, "generate")
         outputs = self.pool.readout(session.slot)
         for _ in range(count):
             element = sampling.draw(self.task.targets, outputs[None], source)[0]
@@ -205,8 +204,7 @@ class Sessions:
         Raises:
             CheckpointError: its memory is not finite.
         """
-        taken = self._taken(session)
-        return await asyncio.to_thread(self._packed, taken)
+        return await asyncio.to_thread(packed, self._taken(session), self._network)
 
     async def restore(self, body: bytes) -> Session:
         """A session that goes on where the snapshot was taken.
@@ -215,7 +213,7 @@ class Sessions:
             ValueError: it is no snapshot, of another model, or holds NaN.
             Full: there is no free slot.
         """
-        snapshot = await asyncio.to_thread(self._unpacked, body)
+        snapshot = await asyncio.to_thread(unpacked, body, self.student, self._network)
         return await self._kept(self._restored(snapshot))
 
     async def _save(self, session: Session) -> None:
@@ -231,16 +229,3 @@ class Sessions:
         session = self._new(snapshot.memory[0])
         session.read = snapshot.length
         return session
-
-    def _packed(self, snapshot: Snapshot) -> bytes:
-        with tempfile.TemporaryDirectory() as folder:
-            snapshot.write(Path(folder) / "snapshot", self._network)
-            return pack(Path(folder) / "snapshot")
-
-    def _unpacked(self, body: bytes) -> Snapshot:
-        with tempfile.TemporaryDirectory() as folder:
-            unpack(body, Path(folder))
-            try:
-                return Snapshot.read(Path(folder), self.student, self._network)
-            except CheckpointError as error:  # without the name of the folder, which is nobody's
-                raise ValueError(str(error).replace(folder, "the snapshot")) from error

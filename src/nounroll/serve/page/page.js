@@ -43,12 +43,17 @@ function describe() {
   $("prompt-label").textContent = model.text ? "Text to read" : "Numbers to read, with spaces between them";
   $("prompt-field").hidden = Boolean(model.image);
   $("count-label").textContent = model.image ? "Pixels" : "Tokens";
-  $("count").value = model.image ? model.image.height * model.image.width : 200;
+  $("count").value = model.image ? model.image.height * model.image.width : withinTeacher(200);
   $("temperature").value = model.image ? 1 : 0.8;
   for (const name of ["count", "temperature"]) $(name).parentElement.hidden = !model.writes;
   $("write").textContent = model.image ? "Draw" : model.writes ? "Write" : "Read";
   $("read").hidden = Boolean(model.image) || !model.writes;
   $("coloured").hidden = !model.text || !model.writes;
+}
+
+/** So many tokens, or fewer, so that a beginning and they are no more than its teacher knows. */
+function withinTeacher(count) {
+  return Math.min(count, Math.ceil(0.75 * (model.teacher_length ?? Infinity)));
 }
 
 /** What the user types is read first, then the panels write. */

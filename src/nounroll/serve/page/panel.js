@@ -46,7 +46,7 @@ export class Panel {
     Object.assign(this, { pixels: [], written: [], drifts: [], shown: null, read: 0, decoder: new TextDecoder() });
     this.find(".text").replaceChildren();
     this.find(".next").hidden = true;
-    this.find(".speed").textContent = "–";
+    this.find(".speed").textContent = this.find(".step").textContent = "–";
     this.draw();
   }
 
@@ -114,6 +114,7 @@ export class Panel {
       this.find(".speed").textContent = Math.round(tokens / seconds).toLocaleString("en");
       if (line && !calm.matches) await new Promise((go) => setTimeout(go, LINE_MS));
     }
+    if (this.frame) this.draw();
   }
 
   take(pieces) {
@@ -123,7 +124,10 @@ export class Panel {
       if (piece.elements.length && piece.drift !== null) this.drifts.push(piece.drift);
     }
     if (!this.model.image) this.add(pieces.map((piece) => this.textOf(piece)).join(""));
-    this.show(pieces.at(-1));
+    const last = pieces.at(-1);
+    // of a whole image, the memory that drew the last pixel: the one after it is longer than its teacher knows
+    const judged = this.model.image && !this.missing && pieces.findLast((piece) => piece.drift !== null);
+    this.show(judged ? { ...judged, read: last.read } : last, !this.model.image);
   }
 
   /** A character of several bytes may begin in one round and end in the next. */
@@ -133,19 +137,23 @@ export class Panel {
 
   // -- what is seen -------------------------------------------------------------------------------
 
-  /** What the server says of the session. */
-  show(answer) {
+  /** What the server says of the session; drawn now, or with the browser's next frame. */
+  show(answer, soon = false) {
     if (!this.drifts.length && answer.drift !== null && answer.read) this.drifts.push(answer.drift);
     this.shown = answer;
     this.read = answer.read;
-    this.draw();
+    if (!soon) this.draw();
+    else this.frame ??= requestAnimationFrame(() => this.draw());
   }
 
   draw() {
+    cancelAnimationFrame(this.frame);
+    this.frame = null;
     this.find(".read").textContent = this.read.toLocaleString("en");
     if (this.model.image) drawPixels(this.find(".image"), this.model.image, this.pixels);
     if (!this.shown) return;
-    const { memory, teacher, drift } = this.shown;
+    const { memory, teacher, drift, step_seconds: step } = this.shown;
+    if (step) this.find(".step").textContent = `${(1000 * step).toPrecision(2)} ms`;
     const scale = Math.max(1, ...[memory, teacher ?? []].flat(2).map(Math.abs));
     drawMap(this.find(".memory"), memory, scale);
     for (const map of this.root.querySelectorAll(".taught")) map.hidden = !teacher;

@@ -96,7 +96,8 @@ def idle(service: Service, id: str) -> Session:
 
 
 def about(service: Service, session: Session) -> dict[str, Any]:
-    return {"id": session.id, "read": session.read, "memory_bytes": service.pool.memories[session.slot].nbytes}
+    size = service.pool.memories[session.slot].nbytes
+    return {"id": session.id, "read": session.read, "memory_bytes": size, "step_seconds": session.step_seconds}
 
 
 async def seen(service: Service, session: Session) -> dict[str, Any]:
