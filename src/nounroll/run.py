@@ -214,7 +214,7 @@ def train(
             loop.load()
         finished = loop.run(stop)
         if loop.engine.sharded:
-            model, teacher = _build(recipe, task, None)
+            model, teacher = build(recipe, task, None)
             loop.hand_over(model, teacher)
         for part in (model, teacher):
             if part is not None:

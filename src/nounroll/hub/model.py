@@ -145,14 +145,13 @@ def config_of(student: Student, *, first: int | None = None) -> NounrollConfig:
     if not (isinstance(inputs, Categorical) and isinstance(targets, Categorical) and targets.n <= inputs.n):
         raise ValueError(f"targets are {targets}, inputs {inputs}; transformers needs symbols, each target an input")
     names = {"architectures": [NounrollForCausalLM.__name__], "vocab_size": targets.n}
-    return NounrollConfig(
-        **student.to_config(),
-        **names,
-        bos_token_id=first,
-        eos_token_id=None,
-        pad_token_id=inputs.n,
-        tie_word_embeddings=False,
-    )
+    special = {
+        "bos_token_id": first,
+        "eos_token_id": None,  # no password  # nosec B105
+        "pad_token_id": inputs.n,
+        "tie_word_embeddings": False,
+    }
+    return NounrollConfig(**student.to_config(), **special, **names)
 
 
 AutoConfig.register(NounrollConfig.model_type, NounrollConfig)

@@ -111,8 +111,8 @@ class DMT(Method):
 
     def forward(self, batch: Batch, generator: torch.Generator, progress: float) -> dict[str, Tensor]:
         s, student = self.settings, self.student
-        width = min(s.window, batch.length)
-        starts, counts = (v.to(batch.inputs.device) for v in random_windows(*batch.mask.shape, width, generator))
+        (rows, length), width = batch.mask.shape, min(s.window, batch.length)
+        starts, counts = (v.to(batch.inputs.device) for v in random_windows(rows, length, width, generator))
         x, y, mask = (cut(v, starts, width) for v in (batch.inputs, batch.targets, batch.mask))
         counts = counts.flatten(0, 1)
         with torch.no_grad():

@@ -81,7 +81,8 @@ class Engine:
         )
 
     def _strategy(self) -> Any:
-        from lightning_fabric.strategies import DDPStrategy, ModelParallelStrategy
+        from lightning_fabric.strategies.ddp import DDPStrategy
+        from lightning_fabric.strategies.model_parallel import ModelParallelStrategy
 
         if self.processes == 1:
             return "auto"
