@@ -433,9 +433,9 @@ def _claims(task: str, answers: dict[Measurement, Any]) -> list[str]:
     for claim in (claim for claim in CLAIMS if claim.task == task):
         try:
             value, holds = claim.holds(rows)
+            lines.append(f"- {'**holds**' if holds else '**does not hold**'}: {claim.sentence} ({value})")
         except KeyError:
-            value, holds = "not measured", False
-        lines.append(f"- {'**holds**' if holds else '**does not hold**'}: {claim.sentence} ({value})")
+            lines.append(f"- **not measured**: {claim.sentence}")
     return lines
 
 
