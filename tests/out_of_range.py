@@ -22,6 +22,7 @@ LESS_THAN_ONE = [
         "smt.decoded",
         "smt.window",
         "smt.transitions",
+        "smt.chunk",
     ),
     *("dmt.window", "dmt.horizon", "dmt.decoded", "bptt.truncation"),
     *("training.evaluations", "training.evaluation_sequences", "training.log_every", "training.keep"),

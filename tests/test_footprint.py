@@ -152,13 +152,13 @@ MEASURED = """
 import json, sys, torch
 torch.set_num_threads(1)
 from helpers import TINY, tiny_recipe
-from nounroll.bench.memory import _peak
+from nounroll.bench.memory import _memory
 from nounroll.recipe import parse
 from nounroll.run import train
 train(tiny_recipe("training.steps=3"))
-before = _peak()
+before = _memory("VmHWM")
 train(parse(TINY, sys.argv[1:]))
-print(_peak() - before)
+print(_memory("VmHWM") - before)
 """
 LARGER = (
     *("length=256", "training.batch_size=32", "training.curriculum=false", "training.evaluations=1"),

@@ -111,7 +111,7 @@ def test_control_a_window_that_ends_late_is_caught(monkeypatch: pytest.MonkeyPat
     encoder: Any = make_teacher(make_student(), kind="window").encoder
     encode = encoder._encode
     monkeypatch.setattr(encoder, "_encode", lambda x, rows, places: encode(x, rows, (places + 1).clamp(max=T)))
-    assert (affected(lambda x: encoder(x, None), SYMBOLS) & ~KNOWS_THE_PAST).any()
+    assert (affected(lambda x: encoder.at(x, None), SYMBOLS) & ~KNOWS_THE_PAST).any()
 
 
 def test_control_a_fused_unroll_that_reads_ahead_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:

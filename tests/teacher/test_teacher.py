@@ -80,7 +80,7 @@ def test_labels_are_memories_that_the_cell_can_hold(cell: str) -> None:
     with torch.no_grad():
         teacher.head.weight.mul_(100)
     labels = teacher.memories(draw_values(SYMBOLS, 3, T))
-    if cell in ("mlp", "transformer"):
+    if cell in ("mlp", "transformer", "tape"):
         assert torch.allclose(labels.square().mean(-1), torch.ones(1, dtype=torch.float64), atol=1e-4)
     elif cell == "mingru":
         assert (labels > 0).all()

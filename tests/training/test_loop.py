@@ -208,7 +208,7 @@ def broken(bad: set[int], **values: Any) -> Run:
     return fit(Echo(), method="bptt", cell=BrokenOnce(5, bad), length=4, settings=settings, **values)
 
 
-CHECKED = 1  # step of the cell before the first training step: check_cell tries it
+CHECKED = 2  # steps of the cell before the first training step: by check_cell, and by check_memory
 PER_STEP = 4  # steps of the cell for one training step, at T 4
 
 

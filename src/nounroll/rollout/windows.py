@@ -19,11 +19,10 @@ def random_windows(
     Windows follow each other from an offset of the row's own, so that gradients end at other times in every row. The
     first and the last are pushed inside 0 .. length - 1, where they overlap their neighbours; of all windows that hold
     a step the first counts it, in which most steps come before it. That takes one window more than
-    ceil(length / width), so half of the batches, by a throw of ``generator``, have no offset.
+    ceil(length / width), but for a single window and for single steps.
     """
-    count = -(-length // width)
-    offset = torch.zeros(rows, 1, dtype=torch.int64)
-    if width not in (1, length) and torch.rand((), generator=generator) < 0.5:
+    count, offset = -(-length // width), torch.zeros(rows, 1, dtype=torch.int64)
+    if width not in (1, length):
         count += 1
         offset = own_rows(rows, lambda n: torch.randint(width, (n, 1), generator=generator))
     starts = (torch.arange(count) * width - offset).clamp(0, length - width)
