@@ -51,4 +51,4 @@ def test_control_a_writer_in_place_does_not_survive(tmp_path: Path) -> None:
 
 
 def test_control_a_forgotten_optimiser_shows(tmp_path: Path) -> None:
-    assert different(run_killed(tmp_path, 4, "without the optimiser"))
+    assert different(run_killed(tmp_path, 8, "without the optimiser"))
