@@ -23,7 +23,7 @@ def accuracy(steps: int, folder: Path) -> float:
     return evaluate(student, validation_batches(Retrieval(), 256, 32, seed=1))["accuracy"]
 
 
-def test_retrieval_at_32_is_learnt_to_99_percent_in_less_than_a_minute(tmp_path: Path) -> None:
+def test_retrieval_at_32_is_learnt_to_99_percent(tmp_path: Path) -> None:
     """In about 30 s of one core. A network that was hardly trained guesses, at 1 in 8."""
     assert accuracy(2, tmp_path / "hardly") < 0.3
     assert accuracy(600, tmp_path / "trained") >= 0.99

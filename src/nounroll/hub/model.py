@@ -144,13 +144,9 @@ def config_of(student: Student, *, first: int | None = None) -> NounrollConfig:
     inputs, targets = student.inputs, student.targets
     if not (isinstance(inputs, Categorical) and isinstance(targets, Categorical) and targets.n <= inputs.n):
         raise ValueError(f"targets are {targets}, inputs {inputs}; transformers needs symbols, each target an input")
-    names = {"architectures": [NounrollForCausalLM.__name__], "vocab_size": targets.n}
-    special = {
-        "bos_token_id": first,
-        "eos_token_id": None,  # no password  # nosec B105
-        "pad_token_id": inputs.n,
-        "tie_word_embeddings": False,
-    }
+    names = {"architectures": [NounrollForCausalLM.__name__], "vocab_size": targets.n, "tie_word_embeddings": False}
+    end = None  # no token ends a text
+    special = {"bos_token_id": first, "eos_token_id": end, "pad_token_id": inputs.n}
     return NounrollConfig(**student.to_config(), **special, **names)
 
 

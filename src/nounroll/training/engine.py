@@ -81,18 +81,19 @@ class Engine:
         )
 
     def _strategy(self) -> Any:
-        from lightning_fabric.strategies.ddp import DDPStrategy
-        from lightning_fabric.strategies.model_parallel import ModelParallelStrategy
-
         if self.processes == 1:
             return "auto"
         if self.sharded:
+            from lightning_fabric.strategies.model_parallel import ModelParallelStrategy
+
             return ModelParallelStrategy(
                 sharding.shard,
                 data_parallel_size=self.processes,
                 tensor_parallel_size=1,
                 save_distributed_checkpoint=False,
             )
+        from lightning_fabric.strategies.ddp import DDPStrategy
+
         # Which weights a loss reaches depends on its settings; buffers are tables that each process computes.
         return DDPStrategy(find_unused_parameters=True, broadcast_buffers=False)
 

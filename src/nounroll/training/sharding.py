@@ -6,16 +6,21 @@ chain, evaluations, m_∅. Blocks of Transformers are gathered one by one as the
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
-from torch.distributed.device_mesh import DeviceMesh
-from torch.distributed.fsdp import fully_shard
-from torch.distributed.tensor import DTensor, distribute_tensor
 
 from nounroll.nn.block import Block
+
+if TYPE_CHECKING:  # half a second, which runs in one process need not wait for
+    from torch.distributed.device_mesh import DeviceMesh
+    from torch.distributed.tensor import DTensor
+
+
+def is_in_parts(values: Tensor) -> "TypeGuard[DTensor]":
+    return hasattr(values, "full_tensor")
 
 
 class Gathering(nn.Module):
@@ -35,8 +40,10 @@ def written(module: nn.Module) -> set[nn.Parameter]:
     return {p for name, p in module.named_parameters() if name.split(".")[-1] == "empty_memory"}
 
 
-def shard(module: nn.Module, mesh: DeviceMesh) -> nn.Module:
+def shard(module: nn.Module, mesh: "DeviceMesh") -> nn.Module:
     """Spread a module's weights over the processes of ``mesh["data_parallel"]``, all but those of ``written``."""
+    from torch.distributed.fsdp import fully_shard
+
     processes = mesh["data_parallel"]
     for block in [part for part in module.modules() if isinstance(part, Block)]:
         fully_shard(block, mesh=processes, reshard_after_forward=True)
@@ -46,18 +53,20 @@ def shard(module: nn.Module, mesh: DeviceMesh) -> nn.Module:
 
 def own(values: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:
     """The part that this process has; all where it has all."""
-    return values.to_local() if isinstance(values, DTensor) else values
+    return values.to_local() if is_in_parts(values) else values
 
 
 def whole(values: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:
     """All of it. Every process has to ask."""
-    return values.full_tensor() if isinstance(values, DTensor) else values
+    return values.full_tensor() if is_in_parts(values) else values
 
 
 def as_in(values: Shaped[Tensor, "..."], like: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:
     """``values``, which every process has whole, in the parts of ``like``."""
-    if not isinstance(like, DTensor):
+    if not is_in_parts(like):
         return values
+    from torch.distributed.tensor import distribute_tensor
+
     return distribute_tensor(values.to(like.device), like.device_mesh, like.placements, src_data_rank=None)
 
 
@@ -71,10 +80,10 @@ def load_weights(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
 def clip(parameters: list[nn.Parameter], largest: float) -> Float[Tensor, ""]:
     """``clip_grad_norm_`` where some gradients are in parts: the norm of all, before."""
     gradients = [p.grad for p in parameters if p.grad is not None]
-    in_parts = [g.to_local().square().sum() for g in gradients if isinstance(g, DTensor)]
+    in_parts = [g.to_local().square().sum() for g in gradients if is_in_parts(g)]
     squares = torch.stack(in_parts).sum() if in_parts else gradients[0].new_zeros(())
     torch.distributed.all_reduce(squares)
-    norm = (squares + sum(g.square().sum() for g in gradients if not isinstance(g, DTensor))).sqrt()
+    norm = (squares + sum(g.square().sum() for g in gradients if not is_in_parts(g))).sqrt()
     for gradient in gradients:
         own(gradient).mul_((largest / (norm + 1e-6)).clamp(max=1.0))
     return norm
