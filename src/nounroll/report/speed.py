@@ -21,12 +21,12 @@ def draw_speed(path: Path, result: Mapping[str, Any]) -> None:
     check_path("figure", path)
     curves = result.get("scaling", [])
     with styled():
-        figure, axes = panels(3 if curves else 1, squeeze=False)
+        figure, axes = panels(rows=3 if curves else 1, squeeze=False)
         _generation(axes[0, 0], result["generation"])
         for place, (measure, label, scale) in enumerate(
             (("seconds", "seconds", 1.0), ("bytes", "peak memory, MiB", 2.0**20)) if curves else (), start=1
         ):
-            _against_length(axes[0, place], curves, measure, label, scale)
+            _against_length(axes[place, 0], curves, measure, label, scale)
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, dpi=150)
 
