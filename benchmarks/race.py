@@ -20,13 +20,10 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from evidence import RESULTS, ROOT, commit, machine
+from evidence import BY_PROCESSOR, RESULTS, ROOT, commit, machine
 
 FILE = RESULTS / "race-text.json"
 SECONDS = 600
-BY_PROCESSOR = (
-    "import sys, time; time.perf_counter = time.process_time; from nounroll.cli.main import main; sys.exit(main())"
-)
 RUNS = {
     "windowed": f"nounroll train recipes/text.yaml --method smt --seconds {SECONDS} --set teacher.kind=window"
     " --set smt.transitions=1 --set smt.window=1 --set smt.decoding=1 --set smt.decoded=1 --set smt.horizon=64"

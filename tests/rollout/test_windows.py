@@ -50,6 +50,13 @@ def test_gradients_are_not_always_cut_at_the_same_times(length: int, width: int)
     assert (begins > 0).all()
 
 
+@pytest.mark.parametrize(
+    ("length", "width", "count"), [(64, 48, 2), (196, 32, 7), (128, 32, 5), (64, 32, 3), (8, 8, 1)]
+)
+def test_there_are_no_more_windows_than_chance_needs(length: int, width: int, count: int) -> None:
+    assert random_windows(3, length, width, generator(0, "test"))[0].shape == (3, count)
+
+
 def test_windows_that_fit_only_once_are_all_of_it() -> None:
     assert torch.equal(random_windows(3, 8, 8, generator(0, "test"))[0], torch.zeros(3, 1, dtype=torch.int64))
     assert random_windows(1, 6, 1, generator(0, "test"))[0].tolist() == [list(range(6))]

@@ -18,13 +18,15 @@ def random_windows(
 
     Windows follow each other from an offset of the row's own, so that gradients end at other times in every row. The
     first and the last are pushed inside 0 .. length - 1, where they overlap their neighbours; of all windows that hold
-    a step the first counts it, in which most steps come before it. That takes one window more than
-    ceil(length / width), but for a single window and for single steps.
+    a step the first counts it, in which most steps come before it. There are ceil(length / width) of them, and one more
+    where those would leave less than half of a window to shift by.
     """
-    count, offset = -(-length // width), torch.zeros(rows, 1, dtype=torch.int64)
-    if width not in (1, length):
-        count += 1
-        offset = own_rows(rows, lambda n: torch.randint(width, (n, 1), generator=generator))
+    count = -(-length // width)
+    free = count * width - length
+    if 2 * free < width and width not in (1, length):
+        count, free = count + 1, free + width
+    offsets = min(free, width - 1) + 1
+    offset = own_rows(rows, lambda n: torch.randint(offsets, (n, 1), generator=generator))
     starts = (torch.arange(count) * width - offset).clamp(0, length - width)
     times, ends = starts[..., None] + torch.arange(width), starts + width
     return starts, times >= F.pad(ends[:, :-1], (1, 0))[..., None]

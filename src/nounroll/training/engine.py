@@ -1,5 +1,6 @@
 """The only file that knows Lightning Fabric: devices, precision, processes, gradients."""
 
+import atexit
 import os
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
@@ -64,6 +65,8 @@ class Engine:
             plugins=plugins,
         )
         self.fabric.launch()
+        if self.processes > 1:
+            atexit.register(_leave)
         torch.set_flush_denormal(True)
         self.device = self.fabric.device
         whole = sharding.Gathering({name: module.to(self.device) for name, module in modules.items()})
@@ -175,6 +178,12 @@ class Engine:
         bad = torch.stack([(~torch.isfinite(part)).sum() for part in weights]).sum()
         with self._sharing():
             return not processes.total(bad)
+
+
+def _leave() -> None:
+    """Threads of gloo that still run at the exit of a process would abort it; Fabric ends those of NCCL only."""
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def _kernels(accelerator: str, sharded: bool) -> dict[str, bool]:
