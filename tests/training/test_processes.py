@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,8 @@ from several_processes import RUNS, STOP, go
 
 Seen = dict[str, dict[str, Any]]
 SAME = 1e-5
+# Of some 60 runs of two processes on gloo, one ended so, amid a collective of FSDP's. Seen, warned of, and tried again.
+CRASHED = re.compile(r"exitcode +: -(6|11) ")
 
 
 @pytest.fixture(scope="module")
@@ -36,16 +40,21 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         weights.write_bytes(weights.read_bytes()[:-1] + b"x")
     (folder / "tiny.yaml").write_text(f"task: {{kind: parity}}\n{TINY}")
     script = Path(several_processes.__file__)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    ended = subprocess.run(
-        [*command, str(script), str(folder)],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=280,
-    )
+    command = [sys.executable, "-X", "faulthandler", "-m", "torch.distributed.run", "--standalone"]
+    for attempt in ("first", "last"):
+        whole = shutil.copytree(folder, folder.with_name(f"{folder.name}-{attempt}"))
+        ended = subprocess.run(
+            [*command, "--nproc-per-node", "2", str(script), str(whole)],
+            env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1"},
+            capture_output=True,
+            text=True,
+            timeout=280,
+        )
+        if ended.returncode == 0 or not CRASHED.search(ended.stderr):
+            break
+        warnings.warn(f"a process crashed in torch's own code:\n{ended.stderr[-4000:]}", stacklevel=1)
     assert ended.returncode == 0, ended.stderr[-4000:]
-    return folder
+    return whole
 
 
 @pytest.fixture(scope="module")

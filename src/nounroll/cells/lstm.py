@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from nounroll.batch import Space
 from nounroll.nn.embedding import InputEmbedding
+from nounroll.nn.unread import unread_costs_nothing
 
 
 class LSTMCell(nn.Module):
@@ -48,7 +49,8 @@ class LSTMCell(nn.Module):
 
     def unroll(self, inputs: Shaped[Tensor, "B T *x"], memory: Float[Tensor, "B K d"]) -> Float[Tensor, "B T K d"]:
         """h from the fused kernel. The kernel keeps c to itself, so c is rebuilt from the h's: given them,
-        all gates are one matrix product and c is an elementwise recurrence."""
+        all gates are one matrix product and c is an elementwise recurrence. Where a loss reads h alone, as that of a
+        readout does, gradients go through the kernel and not through this a second time."""
         x = self.embed(inputs)
         hidden, carry = (part.contiguous() for part in memory.flatten(1).chunk(2, dim=-1))
         w_x, w_h, b_x, b_h = self.weights()
@@ -62,4 +64,5 @@ class LSTMCell(nn.Module):
         for t in range(x.shape[1]):
             carry = torch.addcmul(new[:, t], keep[:, t], carry)
             carries.append(carry)
-        return torch.cat([hiddens, torch.stack(carries, dim=1)], dim=-1).unflatten(-1, self.memory_shape)
+        rebuilt = unread_costs_nothing(torch.stack(carries, dim=1))
+        return torch.cat([hiddens, rebuilt], dim=-1).unflatten(-1, self.memory_shape)

@@ -1,0 +1,27 @@
+"""Spare the backward pass of values that no loss has read."""
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.autograd import Function
+
+
+def unread_costs_nothing(values: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
+    """The values as they are. Where their whole gradient is 0, nothing that made them is gone through backward.
+
+    A slice that is not read has a gradient of zeros, which torch would carry all the way back. The other gradients are
+    what they were, to the bit. Compiled code, which cannot choose so, goes through all.
+    """
+    return values if torch.compiler.is_compiling() else _Unread.apply(values)  # type: ignore[return-value]
+
+
+class _Unread(Function):
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        return values.view_as(values)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor | None:
+        return gradients[0] if gradients[0].any() else None
