@@ -118,13 +118,14 @@ def picture(rows: list[dict[str, Any]]) -> None:
     """Newton's iterations against T, and at the longest T against the exponent."""
     with styled():
         figure, axes = panels(2, squeeze=False)
-        for name in dict.fromkeys(row["name"] for row in rows if "accuracy" in row):
-            for solver in ("newton", "newton from labels"):
+        for place, name in enumerate(dict.fromkeys(row["name"] for row in rows if "accuracy" in row)):
+            for solver, style in (("newton", "o-"), ("newton from labels", "s--")):
                 mine = [r for r in rows if (r["name"], r["solver"]) == (name, solver) and r["converged"]]
-                label = name + (", from the teacher's labels" if solver != "newton" else "")
-                axes[0, 0].plot([r["length"] for r in mine], [r["iterations"] for r in mine], marker="o", label=label)
-        axes[0, 0].set(xscale="log", xlabel="T", title="Newton's iterations")
-        axes[0, 0].legend()
+                points = [r["length"] for r in mine], [r["iterations"] for r in mine]
+                axes[0, 0].plot(*points, style, color=f"C{place}", label=name if style == "o-" else None, alpha=0.8)
+        axes[0, 0].set(xscale="log", ylim=(0, MOST), xlabel="T", title="Newton's iterations (dashed: from labels)")
+        axes[0, 0].set_xticks(LENGTHS, map(str, LENGTHS), minor=False)
+        axes[0, 0].legend(loc="center right")
         for solver in get_args(Solver):
             last = sorted(
                 (r["exponent"], r["iterations"]) for r in rows if r["solver"] == solver and r["length"] == LENGTHS[-1]
