@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal, Union, get_args, get_origin
 
 import yaml
 from yaml.composer import ComposerError
@@ -200,7 +200,7 @@ def _in_words(wanted: Any) -> str:
         return f"one of {', '.join(map(str, inner))}"
     if get_origin(wanted) is tuple:
         return f"a list of {len(inner)}: {', '.join(map(_in_words, inner))}"
-    if isinstance(wanted, UnionType):
+    if isinstance(wanted, UnionType) or get_origin(wanted) is Union:  # as of a Literal or None
         return " or ".join(map(_in_words, inner))
     return "a group of names and values"
 

@@ -289,6 +289,85 @@ def test_control_a_rollout_with_gradients_would_be_caught(monkeypatch: pytest.Mo
     assert (torch.autograd.grad(loss, inputs)[0].abs().amax((0, 2)) > 0).all()
 
 
+# --- windows that are cut out of the rollout itself -------------------------------------------------
+
+
+def one_pass_twin(method: DMT, batch: Batch) -> Tensor:
+    """The same loss: one step after another, and no gradient into the first memory of a window."""
+    s, student, draws = method.settings, method.student, generator(0, "loss")
+    first = int(torch.randint(s.window, (1,), generator=draws)) if s.window < T else 0
+    begins = {0, *range(first or s.window, T, s.window)}
+    memory, losses, known = student.initial_memory(B), [], [[] for _ in range(B)]
+    for t in range(T):
+        if t in begins:
+            memory = add_noise(memory.detach()[:, None], s.noise, draws)[:, 0]
+        memory = student.step(batch.inputs[:, t], memory)
+        for b in range(B):
+            known[b].append((t, memory[b]))
+            if batch.mask[b, t]:
+                losses.append(surprise(student, batch, b, t, memory[b]))
+    total = s.readout * torch.stack(losses).mean()
+    if s.decoding:
+        decoder = method._teacher[0].decoder
+        decoded = decoding_twin(student, decoder, batch, known, draws, count=s.decoded, horizon=s.horizon)
+        total = total + s.decoding * decoded
+    return total
+
+
+@pytest.mark.parametrize("settings", [{}, {"window": 1}, {"window": 100}, {"noise": 0.8}, {"decoding": 0.7}], ids=str)
+@pytest.mark.parametrize("cell", ["mlp", "lstm"])
+def test_a_rollout_with_windows_cut_out_of_it_equals_its_naive_twin(cell: str, settings: dict[str, Any]) -> None:
+    method, batch = make(cell, dynamics=0.0, rollout="once", **settings), make_batch(B, T, sparse=True)
+    loss, total = method(batch, generator(0, "loss"), 0.5)["loss"], one_pass_twin(method, batch)
+    torch.testing.assert_close(loss, total, rtol=1e-6, atol=1e-7, check_dtype=False)
+    assert_same_gradients(loss, total, method.student, method._teacher[0])
+
+
+def test_control_windows_that_are_not_cut_would_be_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    method, batch = make(dynamics=0.0, rollout="once"), make_batch(B, T, sparse=True)
+    total = one_pass_twin(method, batch)
+    monkeypatch.setattr(torch.Tensor, "detach", lambda self: self)
+    loss = method(batch, generator(0, "loss"), 0.5)["loss"]
+    with pytest.raises(AssertionError):
+        assert_same_gradients(loss, total, method.student, method._teacher[0])
+
+
+def test_it_has_the_value_of_windows_side_by_side() -> None:
+    """Only where gradients end differs: every step is counted once, from the student's own memory before it."""
+    for cell in ("gru", "tape"):
+        once = make(cell, dynamics=0.0, rollout="once")
+        apart = make_dmt(once.student, once._teacher[0], dynamics=0.0, rollout="sequential")
+        batch = make_batch(B, T, sparse=True)
+        torch.testing.assert_close(*(m(batch, generator(0, "loss"), 0.5)["loss"] for m in (once, apart)))
+
+
+@pytest.mark.parametrize(
+    ("settings", "device", "expected"),
+    [
+        ({"window": 9}, "cpu", True),
+        ({"window": 8}, "cpu", False),
+        ({"window": 9}, "cuda", False),
+        ({"window": 9, "dynamics": 0.1}, "cpu", False),
+        ({"window": 9, "mixing": 0.1}, "cpu", False),
+        ({"window": 9, "rollout": "sequential"}, "cpu", False),
+        ({"window": 9, "rollout": "newton"}, "cpu", False),
+        ({"window": 1, "rollout": "once"}, "cuda", True),
+    ],
+    ids=str,
+)
+def test_when_it_is_done(settings: dict[str, Any], device: str, expected: bool) -> None:
+    assert make(**{"dynamics": 0.0, "rollout": None, **settings})._at_once(torch.device(device)) == expected
+
+
+@pytest.mark.parametrize(("name", "value"), [("dynamics", 0.1), ("mixing", 0.5)])
+def test_windows_that_may_start_elsewhere_cannot_be_cut_out_of_it(name: str, value: float) -> None:
+    with pytest.raises(
+        ValueError,
+        match=rf"^dmt\.rollout is 'once' and dmt\.{name} is {value}; windows .* need dmt\.rollout=sequential$",
+    ):
+        make(**{"dynamics": 0.0, "rollout": "once", name: value})
+
+
 def test_drift_is_a_figure_not_a_loss() -> None:
     losses = make()(make_batch(B, T), generator(0, "loss"), 0.5)
     assert not losses["drift"].requires_grad
@@ -322,7 +401,8 @@ def test_a_rollout_by_a_solver_gives_the_same_loss(solver: str) -> None:
 
 def test_there_is_no_other_rollout() -> None:
     with pytest.raises(
-        ValueError, match=r"^dmt\.rollout is 'fast'; it must be one of sequential, newton, diagonal, jacobi$"
+        ValueError,
+        match=r"^dmt\.rollout is 'fast'; it must be one of sequential, once, newton, diagonal, jacobi or null$",
     ):
         tiny_recipe("dmt.rollout=fast")
 

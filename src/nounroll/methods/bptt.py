@@ -9,6 +9,7 @@ from nounroll.batch import Batch
 from nounroll.methods.base import Method
 from nounroll.objectives.readout import masked_mean, negative_log_likelihood
 from nounroll.ranges import at_least, more_than
+from nounroll.rollout.windows import cut_rollout
 from nounroll.student import Student
 
 
@@ -41,13 +42,8 @@ class BPTT(Method):
         self.student, self.settings = student, settings
 
     def forward(self, batch: Batch, generator: torch.Generator, progress: float) -> dict[str, Tensor]:
-        student, span = self.student, self.settings.truncation or batch.length
-        memory, parts = None, []
-        for x in batch.inputs.split(span, dim=1):
-            memories = student.rollout(x, memory)
-            memory = memories[:, -1].detach()
-            parts.append(memories[:, 1:])
-        outputs = student.readout(torch.cat(parts, dim=1))
+        student = self.student
+        outputs = student.readout(cut_rollout(student, batch.inputs, None, self.settings.truncation or batch.length))
         loss = masked_mean(negative_log_likelihood(student.targets, outputs, batch.targets), batch.mask)
         return {"loss": loss, "readout": loss}
 

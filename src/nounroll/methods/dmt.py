@@ -1,7 +1,7 @@
 """DAgger Memory Training: correct the student on the memories it makes itself."""
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
@@ -16,13 +16,14 @@ from nounroll.objectives.readout import masked_mean, negative_log_likelihood
 from nounroll.processes import mean, own_rows, variance
 from nounroll.ranges import at_least, more_than, within
 from nounroll.rollout.parallel import Solver, parallel_rollout
-from nounroll.rollout.windows import at_times, cut, random_windows, unroll_windows
+from nounroll.rollout.windows import at_times, cut, cut_rollout, random_windows, unroll_windows
 from nounroll.student import Student
 from nounroll.teacher import Teacher
 
-Rollout = Literal["sequential", Solver]
+Rollout = Literal["sequential", "once", Solver]
 
 _CLEARLY_WORSE = 0.5  # nats per scored element
+_SHORT = 8  # steps of a window, up to which a CPU, too, is better off with windows side by side
 
 # What suits targets of which few are scored, and of which half or more are. See docs/method.md for the figures.
 _SPARSE = {"dynamics": 1.0, "decoding": 1.0}
@@ -54,9 +55,13 @@ class DMTSettings:
             to would blur the readout (cf. SafeDAgger, Zhang & Cho 2017). None never does so.
         mixing: at first, share of windows that start at the teacher's memory in place of the student's; it
             falls linearly to 0 over the first half (DAgger's beta schedule, Ross et al. 2011).
-        rollout: how the student's own memories are found: one after another, or all at once by a solver of
-            ``nounroll.rollout.parallel`` (newton, diagonal, jacobi), which pays on many processors. A budget in
-            sequential FLOPs counts it as one after another.
+        rollout: how the student's own memories are found. sequential: one after another, without gradients; the
+            windows then take their steps again, side by side. once: with gradients, which end at windows that follow
+            each other, so that no step is taken twice, but one window goes backward after another. It is for windows
+            that start from the student's memories alone (no ``dynamics``, no ``mixing``). newton, diagonal, jacobi: all
+            at once, by a solver of ``nounroll.rollout.parallel``, which pays on many processors; a budget in
+            sequential FLOPs counts it as sequential. None: once where that can be, on a CPU with windows
+            of more than 8 steps (shorter ones side by side are as fast there), else sequential.
         tolerance: of such a solver.
         share: part of the run's budget, relative to the other methods of its chain.
         learning_rate: as a multiple of training.learning_rate.
@@ -72,7 +77,7 @@ class DMTSettings:
     noise: float = 0.0
     lost: float | None = 0.5
     mixing: float = 0.0
-    rollout: Rollout = "sequential"
+    rollout: Rollout | None = None
     tolerance: float = 1e-4
     share: float = 1.0
     learning_rate: float = 1.0
@@ -100,7 +105,11 @@ class DMT(Method):
     """One rollout without gradients, then one batch of short corrections, parallel over time.
 
     The teacher's labels are frozen; its decoder goes on learning where it is used. All windows start from the
-    student's own (detached) memories and unroll side by side: B T / w rows, sequential depth w.
+    student's own (detached) memories and unroll side by side: B T / w rows, sequential depth w. Where the processor has
+    nothing to gain from that, they may be cut out of the rollout itself (``DMTSettings.rollout``).
+
+    Raises:
+        ValueError: that is asked for, and windows may start at the teacher's memories.
     """
 
     def __init__(self, student: Student, teacher: Teacher, settings: DMTSettings) -> None:
@@ -108,8 +117,16 @@ class DMT(Method):
         self.student, self.settings = student, settings.suited_to(0.0)
         self._teacher = (teacher,)  # in a tuple: its labels are not trained here
         self.decoder = teacher.decoder if self.settings.decoding else None
+        for name in ("dynamics", "mixing"):
+            if self.settings.rollout == "once" and getattr(self.settings, name):
+                raise ValueError(
+                    f"dmt.rollout is 'once' and dmt.{name} is {getattr(self.settings, name)}; windows that may start at"
+                    " the teacher's memories need dmt.rollout=sequential"
+                )
 
     def forward(self, batch: Batch, generator: torch.Generator, progress: float) -> dict[str, Tensor]:
+        if self._at_once(batch.inputs.device):
+            return self._in_one_pass(batch, generator)
         s, student = self.settings, self.student
         (rows, length), width = batch.mask.shape, min(s.window, batch.length)
         starts, counts = (v.to(batch.inputs.device) for v in random_windows(rows, length, width, generator))
@@ -117,7 +134,7 @@ class DMT(Method):
         counts = counts.flatten(0, 1)
         with torch.no_grad():
             empty = student.initial_memory(batch.batch_size).detach()
-            led_by_teacher = bool(s.dynamics or s.mixing)
+            led_by_teacher = self._led_by_teacher
             alone = width == batch.length and not led_by_teacher  # all windows start at m_∅: no rollout is needed
             labels = self._teacher[0].memories(batch.inputs) if led_by_teacher else None
             own, figures = (empty[:, None], {}) if alone else self._rollout(batch.inputs, empty, labels)
@@ -138,7 +155,9 @@ class DMT(Method):
         losses = {"readout": masked_mean(self._surprise(predicted, y), mask & counts)}
         total = s.readout * losses["readout"]
         if self.decoder is not None:
-            losses["decoding"] = self._decoding(batch, starts, predicted, generator)
+            times = (starts[..., None] + torch.arange(width, device=starts.device)).flatten(1)
+            memories = predicted.flatten(0, 1).unflatten(0, times.shape)
+            losses["decoding"] = self._decoding(batch, times, memories, generator)
             total = total + (s.decoding or 0.0) * losses["decoding"]
         if label is not None:
             losses["dynamics"] = masked_mean(dynamics(predicted, label), counts)
@@ -146,17 +165,44 @@ class DMT(Method):
             total = total + pull * losses["dynamics"]
         return {"loss": total, **losses, **figures}
 
+    @property
+    def _led_by_teacher(self) -> bool:
+        """Whether windows may start at its memories, or are drawn to them."""
+        return bool(self.settings.dynamics or self.settings.mixing)
+
+    def _at_once(self, device: torch.device) -> bool:
+        """Whether windows are cut out of the rollout itself. See ``DMTSettings.rollout``."""
+        if self.settings.rollout is None:
+            return device.type == "cpu" and self.settings.window > _SHORT and not self._led_by_teacher
+        return self.settings.rollout == "once"
+
+    def _in_one_pass(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        """The loss where every window starts from the last memory of the one before it."""
+        s, student, length = self.settings, self.student, batch.length
+        first = int(torch.randint(s.window, (1,), generator=generator)) if s.window < length else 0
+
+        def start(memory: Float[Tensor, "B K d"]) -> Float[Tensor, "B K d"]:
+            return add_noise(memory[:, None], s.noise, generator)[:, 0]
+
+        empty = start(student.initial_memory(batch.batch_size).detach())
+        memories = cut_rollout(student, batch.inputs, empty, s.window, first=first, start=start)
+        losses = {"readout": masked_mean(self._surprise(memories, batch.targets), batch.mask)}
+        total = s.readout * losses["readout"]
+        if self.decoder is not None:
+            times = torch.arange(length, device=memories.device).expand(batch.batch_size, -1)
+            losses["decoding"] = self._decoding(batch, times, memories, generator)
+            total = total + (s.decoding or 0.0) * losses["decoding"]
+        return {"loss": total, **losses}
+
     def _decoding(
         self,
         batch: Batch,
-        starts: Int[Tensor, "B W"],
-        predicted: Float[Tensor, "BW width K d"],
+        times: Int[Tensor, "B S"],
+        memories: Float[Tensor, "B S K d"],
         generator: torch.Generator,
     ) -> Float[Tensor, ""]:
-        """The decoder's loss, on memories that the student has just made in the windows."""
+        """The decoder's loss, on memories that the student has just made after these times."""
         assert self.decoder is not None
-        times = (starts[..., None] + torch.arange(predicted.shape[1], device=starts.device)).flatten(1)
-        memories = predicted.flatten(0, 1).unflatten(0, times.shape)
         return decoding(
             self.decoder,
             self.student.targets,
@@ -175,16 +221,16 @@ class DMT(Method):
 
         The labels are the solver's first guess.
         """
-        if self.settings.rollout == "sequential":
+        if self.settings.rollout in (None, "sequential"):
             return self.student.rollout(inputs, empty), {}
-        solver, tolerance = self.settings.rollout, self.settings.tolerance
+        solver, tolerance = cast(Solver, self.settings.rollout), self.settings.tolerance
         guess = None if labels is None else labels[:, 1:]
         found = parallel_rollout(self.student, inputs, empty, solver=solver, tolerance=tolerance, guess=guess)
         shares = {"iterations": found.iterations, "stepped": found.stepped / inputs.shape[1]}
         return found.memories, {name: empty.new_tensor(float(value)) for name, value in shares.items()}
 
     def sequential_flops(self, per_token: float, cell_step: float, length: int) -> float:
-        return cell_step * length + per_token * min(self.settings.window, length)
+        return cell_step * length + (per_token - cell_step) * min(self.settings.window, length)
 
     def _lost(
         self,

@@ -70,3 +70,30 @@ def unroll_windows(
 ) -> Float[Tensor, "BW width K d"]:
     """Memories after each input of each window, with gradients through the window and no further."""
     return student.rollout(inputs, start)[:, 1:]
+
+
+def cut_rollout(
+    student: Student,
+    inputs: Shaped[Tensor, "B T *x"],
+    memory: Float[Tensor, "B K d"] | None,
+    width: int,
+    *,
+    first: int | None = None,
+    start: Callable[[Float[Tensor, "B K d"]], Float[Tensor, "B K d"]] = torch.detach,
+) -> Float[Tensor, "B T K d"]:
+    """Memories after each input of a rollout whose gradients end every ``width`` steps.
+
+    Args:
+        student: rolled out.
+        inputs: all of them.
+        memory: before the first; m_∅ by default.
+        width: of a window.
+        first: steps of the first window, if it is a shorter one.
+        start: what the next window starts from, by the last memory of the one before. No gradient goes through it.
+    """
+    parts = []
+    for window in inputs.tensor_split(list(range(first or width, inputs.shape[1], width)), dim=1):
+        memories = student.rollout(window, memory)
+        parts.append(memories[:, 1:])
+        memory = start(memories[:, -1].detach())
+    return torch.cat(parts, dim=1)
