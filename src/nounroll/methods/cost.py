@@ -36,7 +36,8 @@ def step_cost(
         flops: forward and backward. Fused kernels are counted through their stepped twins.
         sequential_flops: those on the longest chain of dependent steps, were time and batch spread over
             enough processors: T time steps' worth a training step for BPTT, a window's worth for SMT, and for DMT
-            a forward rollout over T and what is left of a window's worth. All three are one where the cell unrolls by a parallel scan.
+            a forward rollout over T and what is left of a window's worth. All three are one where the cell unrolls by a
+            parallel scan.
     """
     rows = max(1, batch_size // accumulate)
     batch = draw(task, rows, length, 0, "trial")
