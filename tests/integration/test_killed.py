@@ -47,8 +47,8 @@ def test_a_killed_run_resumes_as_if_nothing_had_been(tmp_path: Path) -> None:
 
 def test_control_a_writer_in_place_does_not_survive(tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match="CheckpointError"):
-        run_killed(tmp_path, 4, "in place")
+        run_killed(tmp_path, 16, "in place")  # ends with the first that does not load
 
 
 def test_control_a_forgotten_optimiser_shows(tmp_path: Path) -> None:
-    assert different(run_killed(tmp_path, 8, "without the optimiser"))
+    assert different(run_killed(tmp_path, 16, "without the optimiser"))
