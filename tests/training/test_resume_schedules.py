@@ -35,7 +35,7 @@ def recipe_of(draw: random.Random) -> Recipe:
         f"training.evaluations={draw.choice([1, 2, 5])}",
         f"training.seed={draw.randrange(1000)}",
         f"smt.noise={draw.choice([0, 1])}",
-        f"dmt.mixing={draw.choice([0, 0.5])}",
+        *draw.choice([("dmt.mixing=0",), ("dmt.mixing=0.5",), ("dmt.rollout=once", "dmt.dynamics=0", "dmt.noise=0.5")]),
     )
 
 
