@@ -79,7 +79,7 @@ def cut_rollout(
     width: int,
     *,
     first: int | None = None,
-    start: Callable[[Float[Tensor, "B K d"]], Float[Tensor, "B K d"]] = torch.detach,
+    start: Callable[[Float[Tensor, "B K d"]], Float[Tensor, "B K d"]] = lambda memory: memory,
 ) -> Float[Tensor, "B T K d"]:
     """Memories after each input of a rollout whose gradients end every ``width`` steps.
 
