@@ -1,28 +1,33 @@
 """What ``torchrun`` starts for test_processes.py: the same runs in every process; each writes what it saw.
 
 torchrun --nproc-per-node 2 several_processes.py FOLDER
+torchrun --nproc-per-node 2 several_processes.py FOLDER killed      the last process dies while it saves
 """
 
 import io
 import itertools
 import json
+import os
+import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import chdir, contextmanager, nullcontext, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import torch
+from torch.distributed import _functional_collectives
 
 from helpers import FREE, make_student, tiny_recipe
+from nounroll import checkpoint
 from nounroll.batch import Batch
 from nounroll.cli.main import main as command
 from nounroll.machine import launched
 from nounroll.run import train
 from nounroll.training.engine import Engine
-from nounroll.training.sharding import own
+from nounroll.training.sharding import is_in_parts, own
 
 # Few targets are scored, not equally many in each process, and all terms of ours are at work.
 SETTINGS = (
@@ -139,6 +144,67 @@ def held(*settings: str) -> int:
 
 
 @contextmanager
+def reading() -> Iterator[list[str]]:
+    """The names of the files of checkpoints that this process reads."""
+    names: list[str] = []
+    read = checkpoint._read_file
+
+    def noted(path: Path, **fingerprint: Any) -> bytes:
+        names.append(path.name)
+        return read(path, **fingerprint)
+
+    with mock.patch.object(checkpoint, "_read_file", noted):
+        yield names
+
+
+@contextmanager
+def waiting() -> Iterator[list[str]]:
+    """A mark for each collective of DTensor's own, which runs beside the process until its result is asked for."""
+    marks: list[str] = []
+    wait = _functional_collectives.wait_tensor
+
+    def noted(tensor: torch.Tensor) -> torch.Tensor:
+        marks.append("waited")
+        return wait(tensor)
+
+    with mock.patch.object(_functional_collectives, "wait_tensor", noted):
+        yield marks
+
+
+@contextmanager
+def at_the_second_save(act: Callable[[], None]) -> Iterator[None]:
+    """The last process does something in the middle of its second save, after some of its files."""
+    saves, add = itertools.count(1), checkpoint.Draft.add
+
+    def unlucky(draft: checkpoint.Draft, files: Mapping[str, bytes]) -> Any:
+        if next(saves) < 2 or launched()[0] == 0:
+            return add(draft, files)
+        add(draft, dict(list(files.items())[:1]))
+        return act()
+
+    with mock.patch.object(checkpoint.Draft, "add", unlucky):
+        yield
+
+
+def full_disk() -> None:
+    raise checkpoint.CheckpointError("No space left on device")
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def unsaved(folder: Path) -> str:
+    """What this process is told when the last one cannot save its part."""
+    try:
+        with at_the_second_save(full_disk):
+            go("sharded", folder)
+    except checkpoint.CheckpointError as fault:
+        return str(fault)
+    return ""
+
+
+@contextmanager
 def apart() -> Iterator[None]:
     """A planted bug: each process takes the means and the draws of its own rows."""
     with mock.patch("nounroll.training.engine.Engine._sharing", side_effect=nullcontext):
@@ -147,18 +213,31 @@ def apart() -> Iterator[None]:
 
 def main(folder: Path) -> None:
     rank = launched()[0]
-    found = {case: go(case) for case in RUNS}
+    with waiting() as marks:
+        found = {case: go(case) for case in RUNS}
     with apart():
         found["apart"] = go("whole")
     found["stopped"] = go("whole", folder / "stopped", stop_at=STOP)
     found["resumed"] = go("whole", folder / "by-one", resume=True)
     found["stopped in parts"] = go("sharded", folder / "in-parts", stop_at=STOP)
     found["resumed in parts"] = go("sharded", folder / "by-one-whole", resume=True)
+    found["stopped, all in parts"] = go("sharded", folder / "all-in-parts", stop_at=STOP)
+    with reading() as names:
+        found["resumed, all in parts"] = go("sharded", folder / "all-in-parts", resume=True) | {"read": names}
+    found["full disk"] = {"said": unsaved(folder / "full")}
     found["held"] = {"whole": held(), "in parts": held("training.shard=true")}
+    with waiting() as control:
+        Engine(tiny_recipe("training.shard=true").training, {"s": (student := make_student(dtype=torch.float32))})
+        for weight in filter(is_in_parts, student.parameters()):
+            weight.full_tensor().sum()
+    found["waits"] = {"runs": len(marks), "control": len(control)}
     found["on time"] = on_time()
     found["mistakes"] = {name: mistake(words, folder) for name, words in MISTAKES.items()}
     (folder / f"{rank}.json").write_text(json.dumps(found))
 
 
 if __name__ == "__main__":
+    if sys.argv[2:] == ["killed"]:
+        with at_the_second_save(die):
+            go("sharded", Path(sys.argv[1]) / "killed")
     main(Path(sys.argv[1]))

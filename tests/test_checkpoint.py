@@ -152,10 +152,8 @@ def test_every_flipped_bit_is_found_and_its_file_named(saved: Path) -> None:
 
 
 def test_control_without_verification_flips_pass(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = {path.name: path for path in saved.iterdir() if path.name != checkpoint.MANIFEST}
-    monkeypatch.setattr(
-        checkpoint, "_verified", lambda folder: {name: path.read_bytes() for name, path in plain.items()}
-    )
+    plain = [(path.name, path.read_bytes) for path in saved.iterdir() if path.name != checkpoint.MANIFEST]
+    monkeypatch.setattr(checkpoint, "_verified", lambda folder: plain)
     passed = 0
     for _ in flips(saved, saved / "model.safetensors", 100):
         with contextlib.suppress(CheckpointError):
@@ -331,7 +329,9 @@ class Mortal:
 def write_in_place(folder: Path, value: float) -> None:
     """The planted bug: a writer that overwrites the files where they are."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, data in checkpoint._contents(tensors(value), {"run": {"value": value}}, False).items():
+    files = checkpoint.contents(tensors(value), {"run": {"value": value}})
+    files[checkpoint.MANIFEST] = checkpoint._manifest({n: checkpoint._fingerprint(d) for n, d in files.items()})
+    for name, data in files.items():
         with open(folder / name, "wb") as file:
             file.write(data)
             file.flush()

@@ -37,6 +37,16 @@ def changed(*overrides: str) -> Any:
     return parse(TINY, overrides)
 
 
+def test_weights_in_parts_take_a_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that a checkpoint copies too; but each process builds the weights whole."""
+    monkeypatch.setattr(module, "launched", lambda: (0, 4))
+    whole, parts = (footprint(changed(*shard), Parity()) for shard in ((), ("training.shard=true",)))
+    assert parts.state == whole.state / 4
+    assert parts.copies == whole.copies / 4
+    monkeypatch.setattr(module, "launched", lambda: (0, 8))
+    assert footprint(changed("training.shard=true"), Parity()).copies == whole.copies / 6
+
+
 # --- what is refused, and what is not -----------------------------------------------------------------
 
 

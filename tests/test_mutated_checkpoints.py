@@ -74,7 +74,8 @@ class Range:
         weights = torch.randn(3, 4, generator=torch.Generator().manual_seed(0))
         group = {"weight": weights, "half": weights.bfloat16(), "mask": weights > 0, "empty": torch.empty(0, 3)}
         counters = {"step": 3, "rate": 0.5, "none": None, "list": [1, [2.5, True]], "name": "m_∅"}
-        checkpoint.write(self.saved, {"model": group}, {"run": counters})
+        halves = {f"cut-0000{n}-of-00002": {"rows": half} for n, half in enumerate(torch.chunk(weights, 2), start=1)}
+        checkpoint.write(self.saved, {"model": group, **halves}, {"run": counters, "parts": {"cut": {"rows": [3, 4]}}})
         make_student(dtype=torch.float32).save_pretrained(self.student)
         (self.student / checkpoint.MANIFEST).unlink()
         self.whole = {path: path.read_bytes() for folder in (self.saved, self.student) for path in folder.iterdir()}

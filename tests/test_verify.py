@@ -60,7 +60,7 @@ def test_control_without_manifests_flips_pass(run: Path, monkeypatch: pytest.Mon
     weights.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
     assert verify(run).faults
     names = {"model": weights.read_bytes(), "config": (run / "student" / "config.json").read_bytes()}
-    plain = {"model.safetensors": names["model"], "config.json": names["config"]}
+    plain = [("config.json", lambda: names["config"]), ("model.safetensors", lambda: names["model"])]
     verified = checkpoint._verified
     monkeypatch.setattr(checkpoint, "_verified", lambda f: plain if f.name == "student" else verified(f))
     assert verify(run).faults == []

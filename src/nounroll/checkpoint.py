@@ -7,15 +7,20 @@ A checkpoint is a folder of data-only files::
       run.json               one file per document
       manifest.json          the size and SHA-256 of every other file, and its own SHA-256
 
+and of several processes that have a part of the weights each (``nounroll.parts``), also::
+
+      model-00001-of-00008.safetensors      rows of tensors
+      parts.json                            the whole shapes of these tensors: {"model": {"weight": [64, 32]}}
+
 **Writing.** The files go into a sibling folder ``.tmp-…``; each is fsynced, then the folder; a rename
 puts it in place and the parent is fsynced. A checkpoint of the same name is first renamed to
 ``.old-NAME`` and removed last. ``read`` and ``newest`` fall back on ``.old-NAME`` when ``NAME`` is
 absent, so a process that dies at any instant leaves the old or the new checkpoint loadable.
 
-**Reading.** Every byte is checked against the manifest before anything is parsed, and what is parsed
-is what was checked. Nothing that is read can name a Python object: there is no pickle.
+**Reading.** Every byte of a file is checked against the manifest before any of it is parsed, and what is
+parsed is what was checked. Nothing that is read can name a Python object: there is no pickle.
 
-A folder of checkpoints has one writing process at a time.
+A folder of checkpoints has one process at a time that puts something in place or takes it away.
 """
 
 import contextlib
@@ -25,7 +30,10 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,15 +41,20 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from nounroll import parts
 from nounroll.machine import total_memory
 
 MANIFEST = "manifest.json"
-MANIFEST_LIMIT = 1 << 20  # bytes; a manifest is a few hundred
+MANIFEST_LIMIT = 1 << 22  # bytes; a manifest is a few hundred for each process that wrote a part
 DOCUMENT_LIMIT = 1 << 24  # bytes of a JSON file; ours have some thousand
 HEADER_LIMIT = 1 << 23  # bytes that name the tensors of a file; ours have some thousand
 TEMPORARY, OLD = ".tmp-", ".old-"
 FILE_NAME = re.compile(r"[A-Za-z0-9_-]+\.(safetensors|json)")
 STEP_NAME = re.compile(r"step-(\d{8,})")
+
+Tensors = Mapping[str, Mapping[str, Tensor]]  # by group and name
+Fingerprints = dict[str, dict[str, Any]]  # size and SHA-256 of files by name
+Rows = Callable[[str, str, parts.Shape], tuple[int, int] | None]  # of a group's tensor: from, to; None for all
 
 
 class CheckpointError(ValueError):
@@ -54,7 +67,7 @@ class CheckpointError(ValueError):
 
 def write(
     folder: Path,
-    tensors: Mapping[str, Mapping[str, Tensor]],
+    tensors: Tensors,
     documents: Mapping[str, Any],
     *,
     allow_nonfinite: bool = False,
@@ -70,34 +83,79 @@ def write(
     Raises:
         CheckpointError: something cannot be saved. What was in ``folder`` before is still there.
     """
-    files = _contents(tensors, documents, allow_nonfinite)
-    target = folder.resolve()
-    temporary = _temporary(target)
+    files = contents(tensors, documents, allow_nonfinite=allow_nonfinite)
+    draft = Draft.begin(folder)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _refuse_foreign(target, files)
-        temporary.mkdir()
-        for name, data in files.items():
-            _write_file(temporary / name, data)
-        _sync_folder(temporary)
-        _put_in_place(temporary, target)
-    except OSError as fault:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise CheckpointError(f"{folder} was not saved: {one_line(fault)}") from fault
-    with contextlib.suppress(OSError):  # it is saved: what stays of the old one is for the next write or prune
-        _remove(_old(target))
+        draft.publish(draft.add(files))
+    except CheckpointError:
+        draft.discard()
+        raise
 
 
-def _contents(
-    tensors: Mapping[str, Mapping[str, Tensor]], documents: Mapping[str, Any], allow_nonfinite: bool
-) -> dict[str, bytes]:
-    """The bytes of every file, the manifest last."""
-    files = {f"{name}.safetensors": _pack(name, group, allow_nonfinite) for name, group in tensors.items()}
-    files |= {f"{name}.json": _dump(name, document) for name, document in documents.items()}
-    for name in files:
-        if not FILE_NAME.fullmatch(name) or name == MANIFEST:
+@dataclass(frozen=True)
+class Draft:
+    """A checkpoint on its way: a folder beside its place, until all that goes into it is there.
+
+    Whoever begins it publishes or discards it; any process that sees the folder may add files.
+
+    Attributes:
+        folder: where the checkpoint goes.
+        temporary: where its files are meanwhile.
+    """
+
+    folder: Path
+    temporary: Path
+
+    @classmethod
+    def begin(cls, folder: Path) -> "Draft":
+        """An empty draft.
+
+        Raises:
+            CheckpointError: its folder cannot be made, as everywhere here.
+        """
+        draft = cls(folder, _temporary(folder.resolve()))
+        with draft._saving():
+            draft.temporary.parent.mkdir(parents=True, exist_ok=True)
+            draft.temporary.mkdir()
+        return draft
+
+    def add(self, files: Mapping[str, bytes]) -> Fingerprints:
+        """Write files and fsync them."""
+        with self._saving():
+            for name, data in files.items():
+                _write_file(self.temporary / name, data)
+        return {name: _fingerprint(data) for name, data in files.items()}
+
+    def publish(self, files: Fingerprints) -> None:
+        """Put the checkpoint in place of one of the same name: ``files`` are all that were added, by whomever."""
+        target = self.folder.resolve()
+        with self._saving():
+            _refuse_foreign(target, files)
+            _write_file(self.temporary / MANIFEST, _manifest(files))
+            _sync_folder(self.temporary)
+            _put_in_place(self.temporary, target)
+        with contextlib.suppress(OSError):  # it is saved: what stays of the old one is for the next write or prune
+            _remove(_old(target))
+
+    def discard(self) -> None:
+        """Remove what was added."""
+        shutil.rmtree(self.temporary, ignore_errors=True)
+
+    @contextmanager
+    def _saving(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as fault:
+            raise CheckpointError(f"{self.folder} was not saved: {one_line(fault)}") from fault
+
+
+def contents(tensors: Tensors, documents: Mapping[str, Any], *, allow_nonfinite: bool = False) -> dict[str, bytes]:
+    """The bytes of every file but the manifest. See ``write``."""
+    for name in (*tensors, *documents):
+        if not FILE_NAME.fullmatch(f"{name}.json") or name == Path(MANIFEST).stem:
             raise CheckpointError(f"{name} cannot be saved: names are letters, digits, '_' and '-', and not 'manifest'")
-    return files | {MANIFEST: _manifest({name: _fingerprint(data) for name, data in files.items()})}
+    files = {f"{name}.safetensors": _pack(name, group, allow_nonfinite) for name, group in tensors.items()}
+    return files | {f"{name}.json": _dump(name, document) for name, document in documents.items()}
 
 
 def _pack(group: str, tensors: Mapping[str, Tensor], allow_nonfinite: bool) -> bytes:
@@ -138,7 +196,7 @@ def _manifest(files: Mapping[str, Any]) -> bytes:
 def _refuse_foreign(target: Path, files: Collection[str]) -> None:
     """Never replace a folder that holds something else than a checkpoint, or than what is written now."""
     names = set(os.listdir(target)) if target.exists() else set()
-    foreign = names - {*files, *(_read_manifest(target) if MANIFEST in names else ())}
+    foreign = names - {*files, MANIFEST, *(_read_manifest(target) if MANIFEST in names else ())}
     if foreign:
         raise CheckpointError(f"{target} was not saved: it holds {min(foreign)}, which is not a checkpoint's")
 
@@ -213,26 +271,51 @@ def _old(folder: Path) -> Path:
 # Reading
 
 
-def read(folder: Path, device: torch.device | str = "cpu") -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
+def read(
+    folder: Path, device: torch.device | str = "cpu", rows: Rows = lambda *_: None
+) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
     """The tensors and documents of a checkpoint, verified.
+
+    Args:
+        folder: of the checkpoint.
+        device: where the tensors go.
+        rows: which are wanted of a tensor, whether it is there whole or in parts. Files are read one at a time, and
+            those of ``nounroll.parts`` only where they have some of these rows.
 
     Raises:
         CheckpointError: a file is missing, extra, damaged, or not a plain file of the formats above.
     """
-    files = _verified(folder if folder.exists() or not _old(folder).exists() else _old(folder))
-    tensors: dict[str, dict[str, Tensor]] = {}
     documents: dict[str, Any] = {}
-    for name, data in files.items():
-        try:
+    shapes: dict[str, dict[str, parts.Shape]] = {}
+    pieces: dict[str, dict[str, list[Tensor]]] = {}
+    for name, read_file in _verified(folder if folder.exists() or not _old(folder).exists() else _old(folder)):
+        with _reading(folder / name):
             stem, suffix = name.split(".")
             if suffix == "safetensors":
-                tensors[stem] = parse_tensors(data)
+                group, place = parts.place_of(stem)
+                wanted, held = partial(rows, group), pieces.setdefault(group, {})
+                if place is None or parts.has_any(shapes[group], place, wanted):
+                    tensors = parts.taken(parse_tensors(read_file()), shapes.get(group), place, wanted)
+                    for tensor, value in tensors.items():
+                        held.setdefault(tensor, []).append(value.to(device))
+            elif stem == parts.DOCUMENT:  # documents come first
+                shapes = parts.parse_shapes(parse_document(read_file()))
             else:
-                documents[stem] = parse_document(data)
-        except Exception as fault:  # whatever the parsers make of hostile bytes, the user gets one kind of error
-            raise CheckpointError(f"{folder / name} cannot be read: {one_line(fault)}") from fault
-    placed = {stem: {name: value.to(device) for name, value in group.items()} for stem, group in tensors.items()}
-    return placed, documents
+                documents[stem] = parse_document(read_file())
+    with _reading(folder / f"{parts.DOCUMENT}.json"):
+        groups = {g: parts.join(named, shapes.get(g, {}), partial(rows, g)) for g, named in pieces.items()}
+    return groups, documents
+
+
+@contextmanager
+def _reading(file: Path) -> Iterator[None]:
+    """Whatever the parsers make of hostile bytes, the user gets one kind of error."""
+    try:
+        yield
+    except CheckpointError:
+        raise
+    except Exception as fault:
+        raise CheckpointError(f"{file} cannot be read: {one_line(fault)}") from fault
 
 
 def read_files(folder: Path, *names: str) -> list[bytes]:
@@ -283,8 +366,8 @@ def parse_document(data: bytes) -> Any:
     return json.loads(data.decode(), parse_constant=refuse)
 
 
-def _verified(folder: Path) -> dict[str, bytes]:
-    """The bytes of every file but the manifest, after checking them against it."""
+def _verified(folder: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
+    """(name, what gives its bytes and checks them) of every file but the manifest, documents first."""
     try:
         entries = {entry.name: entry for entry in os.scandir(folder)}
     except OSError as fault:
@@ -295,7 +378,8 @@ def _verified(folder: Path) -> dict[str, bytes]:
     files = _read_manifest(folder)
     for name in sorted(entries.keys() - files.keys() - {MANIFEST}):
         raise CheckpointError(f"{folder / name} is not in the manifest")
-    return {name: _read_file(folder / name, **fingerprint) for name, fingerprint in files.items()}
+    for name in sorted(files, key=lambda name: (Path(name).suffix, name)):
+        yield name, partial(_read_file, folder / name, **files[name])
 
 
 def _read_manifest(folder: Path) -> dict[str, dict[str, Any]]:

@@ -102,8 +102,9 @@ def footprint(recipe: Recipe, task: SequenceTask, cell: nn.Module | None = None,
     step = _step(recipe, model, teacher, cell)
     rows = max(1, recipe.training.batch_size // (recipe.training.accumulate * launched()[1]))
     halved = 1 if _device(recipe) == "cpu" and recipe.training.precision != "bf16-mixed" else 2
-    copies = (6 if kept else 3) * _FLOAT * parameters
-    return Footprint(parameters, 4 * _FLOAT * parameters, rows * step / halved, copies, data)
+    parts = launched()[1] if recipe.training.shard else 1
+    copies = max((6 if kept else 3) / parts, 1) * _FLOAT * parameters  # it is built whole
+    return Footprint(parameters, 4 * _FLOAT * parameters / parts, rows * step / halved, copies, data)
 
 
 def check_memory(recipe: Recipe, task: SequenceTask, cell: nn.Module | None = None, *, kept: bool = True) -> None:

@@ -169,6 +169,23 @@ class Engine:
             raise error or said  # its own, with its cause, in the first process
         return found
 
+    def by_each(self, ask: Callable[[], T]) -> list[T]:
+        """What every process finds, in all of them; or the error that one of them meets, its own before another's."""
+        if self.processes == 1:
+            return [ask()]
+        found: Any = None
+        error: Exception | None = None
+        try:
+            found = ask()
+        except Exception as met:
+            error = met
+        told: list[Any] = [None] * self.processes
+        torch.distributed.all_gather_object(told, (found, error))
+        for said in (error, *(said for _, said in told)):
+            if said is not None:
+                raise said
+        return [found for found, _ in told]
+
     def _sharing(self) -> AbstractContextManager[None]:
         return processes.sharing(self.rank, self.processes)
 

@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +26,16 @@ from nounroll.rollout.evaluate import evaluate, evaluate_teacher, validation_bat
 from nounroll.seeding import generator
 from nounroll.student import Student
 from nounroll.teacher import Teacher
+from nounroll.training import saving
 from nounroll.training.counters import Counters
 from nounroll.training.engine import Engine
 from nounroll.training.guard import Guard
 from nounroll.training.log import Bar, MetricsFile
-from nounroll.training.optimizer import load_optimizer_state, optimizer_state
+from nounroll.training.optimizer import load_optimizer_state, optimizer_state, parameter_of
+from nounroll.training.saving import State
 from nounroll.training.schedule import learning_rate, length_at, lengths
 from nounroll.training.settings import TrainingSettings
-from nounroll.training.sharding import as_in, load_weights, whole
+from nounroll.training.sharding import as_in, load_weights, own, whole
 from nounroll.transformer import CausalTransformer
 
 _AHEAD = 0.05  # nats per scored element by which a student is better than its teacher
@@ -41,9 +44,6 @@ _MAY_CHANGE = {  # before a resume
     *("training.keep", "training.keep_best", "training.log_every", "training.device", "training.shard"),
     "teacher.recompute",
 }
-
-
-State = tuple[dict[str, dict[str, Tensor]], dict[str, Any]]  # tensors by group and name; JSON documents
 
 
 @dataclass(frozen=True)
@@ -298,15 +298,15 @@ class Loop:
     def save(self) -> None:
         """Remember the state to go back to, and write a checkpoint where there is a folder."""
         self._guard.saved()
-        tensors, documents = self._remember()
-        if self.folder is None:
+        state = self._remember()
+        if (kept := self.engine.agreed(self.folder)) is None:
             return
-        checkpoints = self.folder / "checkpoints"
-        folder = checkpoint.step_folder(checkpoints, self.counters.step)
-        checkpoint.write(folder, tensors, {**documents, "recipe": self.recipe})
+        checkpoints = kept / "checkpoints"
+        state[1]["recipe"] = self.recipe
+        saving.write(self.engine, checkpoint.step_folder(checkpoints, self.counters.step), self._live(), state)
         best = self.counters.lowest_step if self.settings.keep_best else None
         spared = {} if best is None else {checkpoint.step_folder(checkpoints, best)}
-        checkpoint.prune(checkpoints, self.settings.keep, spared)
+        self.engine.by_first(lambda: checkpoint.prune(checkpoints, self.settings.keep, spared))
 
     def load(self) -> bool:
         """Go back to the newest checkpoint of the folder; False when there is none.
@@ -314,9 +314,10 @@ class Loop:
         Raises:
             CheckpointError: it is damaged or belongs to another recipe.
         """
-        newest, tensors, documents = self.engine.by_first(self._newest)
+        newest = self.engine.by_first(lambda: checkpoint.newest(self.folder / "checkpoints") if self.folder else None)
         if newest is None:
             return False
+        tensors, documents = saving.read(self.engine, newest, self._likes())
         for name, kept, now in _changes(documents.get("recipe"), self.recipe):
             raise checkpoint.CheckpointError(
                 f"{name} is {now!r}, and {newest} was trained with {kept!r}; set it back, or train a new run"
@@ -328,23 +329,30 @@ class Loop:
             raise checkpoint.CheckpointError(f"{newest} does not fit this recipe: {reason}") from error
         return True
 
-    def _newest(self) -> tuple[Path | None, dict[str, dict[str, Tensor]], dict[str, Any]]:
-        """The newest checkpoint of the folder, and what is in it."""
-        newest = checkpoint.newest(self.folder / "checkpoints") if self.folder else None
-        return (None, {}, {}) if newest is None else (newest, *checkpoint.read(newest))
-
-    def _remember(self) -> State:
-        """Copy the state of the run: what a checkpoint holds, and what a rollback goes back to."""
-        tensors, document = optimizer_state(self.engine.optimizer)
-        groups = {"student": self.student.state_dict(), "optimizer": tensors}
+    def _live(self) -> dict[str, dict[str, Tensor]]:
+        """All tensors of the state, where training has them."""
+        groups = {"student": self.student.state_dict(), "optimizer": optimizer_state(self.engine.optimizer)[0]}
         if self.teacher is not None:
             groups["teacher"] = self.teacher.state_dict()
-        if self._best:
-            groups["best"] = self._best
+        return {**groups, "best": self._best} if self._best else groups
+
+    def _likes(self) -> Callable[[str, str], Tensor | None]:
+        """(group, name) -> the weight that a tensor of a checkpoint is, or is a moment of, if any."""
+        student, teacher = self.student.state_dict(), self.teacher.state_dict() if self.teacher else {}
+        weights = {"student": student, "best": student, "teacher": teacher}
+        moments = partial(parameter_of, self.engine.optimizer)
+        return lambda group, name: moments(name) if group == "optimizer" else weights.get(group, {}).get(name)
+
+    def _remember(self) -> State:
+        """Copy the state of the run: what a checkpoint holds, and what a rollback goes back to.
+
+        Of weights in parts, each process copies its own.
+        """
         copies = {
-            group: {name: whole(t.detach()).cpu().clone() for name, t in named.items()}
-            for group, named in groups.items()
+            group: {name: own(t.detach()).cpu().clone() for name, t in named.items()}
+            for group, named in self._live().items()
         }
+        document = optimizer_state(self.engine.optimizer)[1]
         self._remembered = copies, {"counters": self.counters.to_dict(), "optimizer": document}
         return self._remembered
 
@@ -362,10 +370,9 @@ class Loop:
 
     def hand_over(self, student: Student | CausalTransformer, teacher: Teacher | None) -> None:
         """Go on with other modules of the same form, which get the weights: whole ones, after the last step."""
-        tensors, _ = self._remember()
-        student.load_state_dict(tensors["student"])
-        if teacher is not None:
-            teacher.load_state_dict(tensors["teacher"])
+        for old, new in ((self.student, student), (self.teacher, teacher)):
+            if old is not None and new is not None:
+                new.load_state_dict({name: whole(t).cpu() for name, t in old.state_dict().items()})
         self.student, self.teacher = student, teacher
 
     def _roll_back(self, link: Link) -> None:

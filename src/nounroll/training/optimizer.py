@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from nounroll.checkpoint import CheckpointError, one_line
-from nounroll.training.sharding import as_in
+from nounroll.training.sharding import as_in, own
 
 _KERNELS = ("fused", "foreach")  # how this process computes a step, whatever another did
 
@@ -29,8 +29,17 @@ def optimizer_state(optimizer: Optimizer) -> tuple[dict[str, Tensor], dict[str, 
     return tensors, document
 
 
+def parameter_of(optimizer: Optimizer, key: str) -> Tensor | None:
+    """The parameter that a tensor of ``optimizer_state`` belongs to; None where it is a group's."""
+    kind, index, _ = key.split(".", 2)
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    return parameters[int(index)] if kind == "state" else None
+
+
 def load_optimizer_state(optimizer: Optimizer, tensors: Mapping[str, Tensor], document: Mapping[str, Any]) -> None:
     """Put back what ``optimizer_state`` gave, exactly, also after a trip through ``write`` and ``read``.
+
+    Of what is in parts, ``tensors`` has this process's own.
 
     Raises:
         CheckpointError: the state is of an optimiser over other parameters or groups.
@@ -38,11 +47,12 @@ def load_optimizer_state(optimizer: Optimizer, tensors: Mapping[str, Tensor], do
     try:
         state = {int(index): dict(values) for index, values in document["state"].items()}
         groups = {int(index): dict(values) for index, values in document["group"].items()}
-        parameters = [p for group in optimizer.param_groups for p in group["params"]]
         for key, value in tensors.items():
             kind, index, name = key.split(".", 2)
-            mine = kind == "state" and value.shape == parameters[int(index)].shape
-            value = as_in(value.clone(), parameters[int(index)]) if mine else value.clone()
+            like = parameter_of(optimizer, key)
+            value = value.clone()
+            if like is not None and value.shape == own(like).shape:
+                value = as_in(value, like)
             {"state": state, "group": groups}[kind][int(index)][name] = value
         for group, present in zip(groups.values(), optimizer.param_groups, strict=True):
             for name, value in group.items():

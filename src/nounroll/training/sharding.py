@@ -56,22 +56,37 @@ def own(values: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:
     return values.to_local() if is_in_parts(values) else values
 
 
+@torch.no_grad()
 def whole(values: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:
     """All of it. Every process has to ask."""
-    return values.full_tensor() if is_in_parts(values) else values
-
-
-def as_in(values: Shaped[Tensor, "..."], like: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:
-    """``values``, which every process has whole, in the parts of ``like``."""
-    if not is_in_parts(like):
+    if not is_in_parts(values):
         return values
-    from torch.distributed.tensor import distribute_tensor
+    mine, count = values.to_local(), values.device_mesh.size()
+    padded = mine.new_zeros(-(-len(values) // count), *mine.shape[1:])
+    padded[: len(mine)] = mine
+    gathered = [torch.empty_like(padded) for _ in range(count)]
+    torch.distributed.all_gather(gathered, padded, group=values.device_mesh.get_group())
+    return torch.cat(gathered)[: len(values)]
 
-    return distribute_tensor(values.to(like.device), like.device_mesh, like.placements, src_data_rank=None)
+
+def as_in(part: Shaped[Tensor, "..."], like: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:
+    """What ``own`` gave of a tensor, as that tensor: in parts where ``like`` is.
+
+    Raises:
+        RuntimeError: it is not the part that this process has of ``like``.
+    """
+    if not is_in_parts(like):
+        return part
+    mine = like.to_local()
+    if part.shape != mine.shape:
+        raise RuntimeError(f"size mismatch: a part has the shape {tuple(part.shape)}, here {tuple(mine.shape)}")
+    return type(like).from_local(
+        part.to(mine.device), like.device_mesh, like.placements, run_check=False, shape=like.shape, stride=like.stride()
+    )
 
 
 def load_weights(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    """``load_state_dict`` of weights that every process has whole."""
+    """``load_state_dict`` of this process's parts of the weights."""
     like = module.state_dict()
     module.load_state_dict({name: as_in(t, like[name]) if name in like else t for name, t in weights.items()})
 
