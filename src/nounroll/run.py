@@ -199,7 +199,8 @@ def train(
     example = draw(task, 2, recipe.length, seed, "trial")
     draw(task.validation(), 2, recipe.length, seed, "trial")
     scored = float(example.mask.float().mean())
-    recipe = replace(recipe, smt=recipe.smt.suited_to(scored), dmt=recipe.dmt.suited_to(scored))
+    dmt = recipe.dmt.suited_to(scored, compiled=recipe.training.compile)
+    recipe = replace(recipe, smt=recipe.smt.suited_to(scored), dmt=dmt)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model, teacher = build(recipe, task, cell)

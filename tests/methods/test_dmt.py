@@ -407,6 +407,13 @@ def test_there_is_no_other_rollout() -> None:
         tiny_recipe("dmt.rollout=fast")
 
 
+def test_a_compiled_loss_unrolls_windows_of_one_shape() -> None:
+    """Cut out of the rollout, the first window is of another length each time, and each length is compiled anew."""
+    assert DMTSettings().suited_to(1.0, compiled=True).rollout == "sequential"
+    assert DMTSettings().suited_to(1.0).rollout is None
+    assert DMTSettings(rollout="once").suited_to(1.0, compiled=True).rollout == "once"
+
+
 @pytest.mark.parametrize("name", ["dynamics", "decoding"])
 def test_what_is_left_open_is_filled_in_for_the_data(name: str) -> None:
     found = [getattr(DMTSettings().suited_to(scored), name) for scored in (0.0, 0.49, 0.5, 1.0)]

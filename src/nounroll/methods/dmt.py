@@ -61,7 +61,8 @@ class DMTSettings:
             that start from the student's memories alone (no ``dynamics``, no ``mixing``). newton, diagonal, jacobi: all
             at once, by a solver of ``nounroll.rollout.parallel``, which pays on many processors; a budget in
             sequential FLOPs counts it as sequential. None: once where that can be, on a CPU with windows
-            of more than 8 steps (shorter ones side by side are as fast there), else sequential.
+            of more than 8 steps (shorter ones side by side are as fast there), else sequential; sequential too with
+            training.compile.
         tolerance: of such a solver.
         share: part of the run's budget, relative to the other methods of its chain.
         learning_rate: as a multiple of training.learning_rate.
@@ -92,12 +93,14 @@ class DMTSettings:
         for name in ("tolerance", "share", "learning_rate", *(["lost"] if self.lost is not None else [])):
             more_than(f"dmt.{name}", getattr(self, name), 0)
 
-    def suited_to(self, scored: float) -> "DMTSettings":
-        """The same, with ``dynamics`` and ``decoding`` filled in, where None, for a share ``scored`` of scored targets.
+    def suited_to(self, scored: float, *, compiled: bool = False) -> "DMTSettings":
+        """The same, with what is None filled in for a share ``scored`` of scored targets.
 
-        Where most steps are scored, the readout alone teaches the student and the time is better spent on it.
+        Where most steps are scored, the readout alone teaches the student and the time is better spent on it. A
+        ``compiled`` loss unrolls windows side by side: cut out of a rollout, their first is of another length in every
+        batch, and each length is compiled anew.
         """
-        suited = _DENSE if mostly(scored) else _SPARSE
+        suited = {**(_DENSE if mostly(scored) else _SPARSE), **({"rollout": "sequential"} if compiled else {})}
         return replace(self, **{name: value for name, value in suited.items() if getattr(self, name) is None})
 
 
@@ -152,13 +155,10 @@ class DMT(Method):
                     "lost": mean(lost.float().mean()),
                 }
         predicted = unroll_windows(student, x, add_noise(start[:, None], s.noise, generator)[:, 0])
-        losses = {"readout": masked_mean(self._surprise(predicted, y), mask & counts)}
-        total = s.readout * losses["readout"]
-        if self.decoder is not None:
-            times = (starts[..., None] + torch.arange(width, device=starts.device)).flatten(1)
-            memories = predicted.flatten(0, 1).unflatten(0, times.shape)
-            losses["decoding"] = self._decoding(batch, times, memories, generator)
-            total = total + (s.decoding or 0.0) * losses["decoding"]
+        times = (starts[..., None] + torch.arange(width, device=starts.device)).flatten(1)
+        memories = predicted.flatten(0, 1).unflatten(0, times.shape)
+        readout = masked_mean(self._surprise(predicted, y), mask & counts)
+        total, losses = self._predictions(readout, batch, times, memories, generator)
         if label is not None:
             losses["dynamics"] = masked_mean(dynamics(predicted, label), counts)
             pull = (figures["ahead"] if s.only_ahead else 1.0) * (s.dynamics or 0.0)
@@ -186,33 +186,35 @@ class DMT(Method):
 
         empty = start(student.initial_memory(batch.batch_size).detach())
         memories = cut_rollout(student, batch.inputs, empty, s.window, first=first, start=start)
-        losses = {"readout": masked_mean(self._surprise(memories, batch.targets), batch.mask)}
-        total = s.readout * losses["readout"]
-        if self.decoder is not None:
-            times = torch.arange(length, device=memories.device).expand(batch.batch_size, -1)
-            losses["decoding"] = self._decoding(batch, times, memories, generator)
-            total = total + (s.decoding or 0.0) * losses["decoding"]
+        times = torch.arange(length, device=memories.device).expand(batch.batch_size, -1)
+        readout = masked_mean(self._surprise(memories, batch.targets), batch.mask)
+        total, losses = self._predictions(readout, batch, times, memories, generator)
         return {"loss": total, **losses}
 
-    def _decoding(
+    def _predictions(
         self,
+        readout: Float[Tensor, ""],
         batch: Batch,
         times: Int[Tensor, "B S"],
         memories: Float[Tensor, "B S K d"],
         generator: torch.Generator,
-    ) -> Float[Tensor, ""]:
-        """The decoder's loss, on memories that the student has just made after these times."""
-        assert self.decoder is not None
-        return decoding(
-            self.decoder,
-            self.student.targets,
-            batch,
-            times,
-            lambda picks: at_times(memories, picks),
-            count=self.settings.decoded,
-            horizon=self.settings.horizon,
-            generator=generator,
-        )
+    ) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
+        """What is predicted from memories that the student has just made after these times: the sum, and each loss."""
+        s, losses = self.settings, {"readout": readout}
+        total = s.readout * readout
+        if self.decoder is not None:
+            losses["decoding"] = decoding(
+                self.decoder,
+                self.student.targets,
+                batch,
+                times,
+                lambda picks: at_times(memories, picks),
+                count=s.decoded,
+                horizon=s.horizon,
+                generator=generator,
+            )
+            total = total + (s.decoding or 0.0) * losses["decoding"]
+        return total, losses
 
     def _rollout(
         self, inputs: Shaped[Tensor, "B T *x"], empty: Float[Tensor, "B K d"], labels: Float[Tensor, "B T1 K d"] | None
