@@ -96,6 +96,21 @@ class Student(nn.Module):
             memories.append(self.cell.step(inputs[:, t], memories[-1]))
         return torch.stack(memories, dim=1)
 
+    def outputs(
+        self, inputs: Shaped[Tensor, "B T *x"], memory: Float[Tensor, "B K d"] | None = None
+    ) -> tuple[Float[Tensor, "B T V"], Float[Tensor, "B K d"]]:
+        """The readout after each of ``inputs``, and the memory after the last.
+
+        Both are those of ``rollout``, up to rounding. A cell whose kernel keeps a part of memory to itself
+        (``unroll_observed``) is faster so.
+        """
+        start = self.initial_memory(inputs.shape[0]) if memory is None else memory
+        if getattr(self.cell, "unroll_observed", None) is None:
+            memories = self.rollout(inputs, start)
+            return self.readout(memories[:, 1:]), memories[:, -1]
+        features, last = self.cell.unroll_observed(inputs, start)
+        return self.head(features), last
+
     def generate(
         self,
         prompt: Shaped[Tensor, "B P *x"],

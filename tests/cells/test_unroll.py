@@ -52,6 +52,25 @@ def test_unroll_equals_steps_with_gradients(kind: str, length: int, space: Space
 
 
 @pytest.mark.parametrize("kind", CELL_KINDS)
+def test_outputs_equal_those_of_steps_with_gradients(kind: str) -> None:
+    """What is read out on the way, and the memory at the end, which goes into the sum by itself."""
+    student, inputs = make_student(kind), draw_values(SYMBOLS, 3, 21)
+    for memory in (None, start(student, 3)):
+        outputs, last = student.outputs(inputs, memory)
+        memories = student.stepped_rollout(inputs, memory)
+        torch.testing.assert_close(outputs, student.readout(memories[:, 1:]), rtol=0, atol=1e-10)
+        torch.testing.assert_close(last, memories[:, -1], rtol=0, atol=1e-10)
+        one = outputs.sin().sum() + last.cos().sum()
+        other = student.readout(memories[:, 1:]).sin().sum() + memories[:, -1].cos().sum()
+        expected = gradients(other, student)
+        for name, value in gradients(one, student).items():
+            torch.testing.assert_close(value, expected[name], rtol=1e-9, atol=1e-10, msg=name)
+        if memory is not None:
+            by_memory = [torch.autograd.grad(loss, memory, retain_graph=True)[0] for loss in (one, other)]
+            torch.testing.assert_close(*by_memory, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("kind", CELL_KINDS)
 def test_a_rollout_may_be_cut_anywhere(kind: str) -> None:
     student, inputs = make_student(kind), draw_values(SYMBOLS, 3, 9)
     whole = student.rollout(inputs)

@@ -6,8 +6,9 @@ from unittest import mock
 import torch
 from torch import Tensor
 
-from helpers import SYMBOLS, draw_values, gradients, make_student
+from helpers import SYMBOLS, draw_values, gradients, make_batch, make_bptt, make_student
 from nounroll.nn.unread import unread_costs_nothing
+from nounroll.seeding import generator
 from nounroll.student import Student
 
 
@@ -54,6 +55,18 @@ def test_an_lstm_whose_readout_alone_is_read_has_the_gradients_of_its_steps() ->
     expected = found(student.stepped_rollout)
     for name, value in found(student.rollout).items():
         torch.testing.assert_close(value, expected[name], rtol=1e-9, atol=1e-10, msg=name)
+
+
+def test_a_loss_of_outputs_alone_rebuilds_no_carry() -> None:
+    def steps(read: Callable[[Student], object]) -> int:
+        with mock.patch("nounroll.cells.lstm.torch.addcmul", side_effect=torch.addcmul) as recurrence:
+            read(make_student("lstm"))
+        return recurrence.call_count
+
+    inputs = draw_values(SYMBOLS, 3, 21)
+    assert steps(lambda student: student.outputs(inputs)) == 0
+    assert steps(lambda student: make_bptt(student)(make_batch(3, 21), generator(0, "loss"), 0.5)) == 0
+    assert steps(lambda student: student.rollout(inputs)) == 21
 
 
 def test_that_spares_the_rebuilt_carry_of_an_lstm() -> None:

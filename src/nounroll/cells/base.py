@@ -6,7 +6,7 @@ A cell is any ``nn.Module`` with
 - ``step(inputs, memory) -> memory``: N rows of x_t, (N,) int64 or (N, d_x) float, and memories
   (N, K, d) to the next memories (N, K, d). Rows are independent of each other.
 
-Three more methods and an attribute are optional; a cell that has them is used better:
+Four more methods and an attribute are optional; a cell that has them is used better:
 
 - ``constrain(raw) -> memory``: (..., K, d) any real numbers to memories that the cell can hold. The
   teacher's labels pass through it. Without it, each token is scaled to root mean square 1.
@@ -14,6 +14,8 @@ Three more methods and an attribute are optional; a cell that has them is used b
   the memory.
 - ``unroll(inputs, memory) -> memories``: (B, T) inputs and (B, K, d) to (B, T, K, d), the memories after
   each input. A fused kernel that equals T steps.
+- ``unroll_observed(inputs, memory) -> (features, memory)``: what ``observe`` sees after each input, (B, T, F), and
+  the last memory. It is for a kernel that keeps the rest of the memories in between to itself.
 - ``parallel``: True when ``unroll`` is a parallel scan, whose matrix products do not wait for each other.
 """
 

@@ -47,16 +47,21 @@ class LSTMCell(nn.Module):
         after = torch.lstm_cell(self.embed(inputs), (hidden, carry), *self.weights())
         return torch.cat(after, dim=-1).view_as(memory)
 
+    def unroll_observed(
+        self, inputs: Shaped[Tensor, "B T *x"], memory: Float[Tensor, "B K d"]
+    ) -> tuple[Float[Tensor, "B T F"], Float[Tensor, "B K d"]]:
+        """h after each input from the fused kernel, and the last memory. The kernel keeps c to itself until the end."""
+        hiddens, last = self._kernel(self.embed(inputs), memory)
+        return hiddens, last.view_as(memory)
+
     def unroll(self, inputs: Shaped[Tensor, "B T *x"], memory: Float[Tensor, "B K d"]) -> Float[Tensor, "B T K d"]:
-        """h from the fused kernel. The kernel keeps c to itself, so c is rebuilt from the h's: given them,
-        all gates are one matrix product and c is an elementwise recurrence. Where a loss reads h alone, as that of a
-        readout does, gradients go through the kernel and not through this a second time."""
+        """h from the fused kernel, and c rebuilt from the h's: given them, all gates are one matrix product and c is
+        an elementwise recurrence. Where a loss reads h alone, gradients go through the kernel and not through this a
+        second time."""
         x = self.embed(inputs)
-        hidden, carry = (part.contiguous() for part in memory.flatten(1).chunk(2, dim=-1))
+        hiddens, _ = self._kernel(x, memory)
+        hidden, carry = memory.flatten(1).chunk(2, dim=-1)
         w_x, w_h, b_x, b_h = self.weights()
-        with torch.autocast("cpu", enabled=False):  # few CPUs have this kernel in bfloat16
-            whole = [part.to(w_h.dtype) for part in (x, hidden[None], carry[None])]
-            hiddens, _ = self.core(whole[0], (whole[1], whole[2]))
         before = torch.cat([hidden[:, None], hiddens[:, :-1]], dim=1)
         write, keep, value, _ = (x @ w_x.T + before @ w_h.T + (b_x + b_h)).chunk(4, dim=-1)
         keep, new = keep.sigmoid(), write.sigmoid() * value.tanh()
@@ -66,3 +71,13 @@ class LSTMCell(nn.Module):
             carries.append(carry)
         rebuilt = unread_costs_nothing(torch.stack(carries, dim=1))
         return torch.cat([hiddens, rebuilt], dim=-1).unflatten(-1, self.memory_shape)
+
+    def _kernel(
+        self, x: Float[Tensor, "B T e"], memory: Float[Tensor, "B K d"]
+    ) -> tuple[Float[Tensor, "B T h"], Float[Tensor, "B m"]]:
+        """h after each embedded input, and (h, c) after the last."""
+        dtype = self.weights()[1].dtype
+        with torch.autocast("cpu", enabled=False):  # few CPUs have this kernel in bfloat16
+            start = tuple(part.to(dtype)[None].contiguous() for part in memory.flatten(1).chunk(2, dim=-1))
+            hiddens, last = self.core(x.to(dtype), start)
+        return hiddens, torch.cat(last, dim=-1)[0]

@@ -42,8 +42,8 @@ class BPTT(Method):
         self.student, self.settings = student, settings
 
     def forward(self, batch: Batch, generator: torch.Generator, progress: float) -> dict[str, Tensor]:
-        student = self.student
-        outputs = student.readout(cut_rollout(student, batch.inputs, None, self.settings.truncation or batch.length))
+        student, width = self.student, self.settings.truncation or batch.length
+        outputs, _ = cut_rollout(student, batch.inputs, student.initial_memory(batch.batch_size), width, memories=False)
         loss = masked_mean(negative_log_likelihood(student.targets, outputs, batch.targets), batch.mask)
         return {"loss": loss, "readout": loss}
 

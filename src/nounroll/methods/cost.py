@@ -61,16 +61,16 @@ def cell_flops(method: Method, batch: Batch) -> float:
 def _count(method: Method, batch: Batch) -> float:
     """FLOPs of one loss and its gradients."""
     cell = _cell(method)
-    fused = hasattr(cell, "unroll") and not getattr(cell, "parallel", False)
-    if fused:
-        cell.unroll = None  # the counter cannot look into fused kernels
+    fused = [] if getattr(cell, "parallel", False) else [n for n in ("unroll", "unroll_observed") if hasattr(cell, n)]
+    for name in fused:
+        setattr(cell, name, None)  # the counter cannot look into fused kernels
     try:
         # Nor does it know the CPU's attention kernel: attention is counted as the matrix products that it is.
         with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
             method(batch.to(_device(method)), generator(0, "cost"), 0.5)["loss"].backward()
     finally:
-        if fused:
-            del cell.unroll
+        for name in fused:
+            delattr(cell, name)
         method.zero_grad(set_to_none=True)
     return float(counter.get_total_flops())
 

@@ -185,9 +185,11 @@ class DMT(Method):
             return add_noise(memory[:, None], s.noise, generator)[:, 0]
 
         empty = start(student.initial_memory(batch.batch_size).detach())
-        memories = cut_rollout(student, batch.inputs, empty, s.window, first=first, start=start)
-        times = torch.arange(length, device=memories.device).expand(batch.batch_size, -1)
-        readout = masked_mean(self._surprise(memories, batch.targets), batch.mask)
+        outputs, memories = cut_rollout(
+            student, batch.inputs, empty, s.window, first=first, start=start, memories=self.decoder is not None
+        )
+        times = torch.arange(length, device=outputs.device).expand(batch.batch_size, -1)
+        readout = masked_mean(negative_log_likelihood(student.targets, outputs, batch.targets), batch.mask)
         total, losses = self._predictions(readout, batch, times, memories, generator)
         return {"loss": total, **losses}
 
@@ -196,13 +198,13 @@ class DMT(Method):
         readout: Float[Tensor, ""],
         batch: Batch,
         times: Int[Tensor, "B S"],
-        memories: Float[Tensor, "B S K d"],
+        memories: Float[Tensor, "B S K d"] | None,
         generator: torch.Generator,
     ) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
         """What is predicted from memories that the student has just made after these times: the sum, and each loss."""
         s, losses = self.settings, {"readout": readout}
         total = s.readout * readout
-        if self.decoder is not None:
+        if self.decoder is not None and memories is not None:
             losses["decoding"] = decoding(
                 self.decoder,
                 self.student.targets,

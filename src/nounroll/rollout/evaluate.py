@@ -47,9 +47,11 @@ def evaluate(
         if isinstance(model, CausalTransformer):
             score.add(batch, model.predict(batch.inputs))
             continue
-        memories = model.rollout(batch.inputs)[:, 1:]
-        score.add(batch, model.readout(memories))
-        if labels is not None:
+        if labels is None:
+            score.add(batch, model.outputs(batch.inputs)[0])
+        else:
+            memories = model.rollout(batch.inputs)[:, 1:]
+            score.add(batch, model.readout(memories))
             drift += float(dynamics(memories, labels(batch.inputs)[:, 1:]).double().sum())
             memories_seen += batch.batch_size * batch.length
     metrics = score.metrics()

@@ -75,25 +75,32 @@ def unroll_windows(
 def cut_rollout(
     student: Student,
     inputs: Shaped[Tensor, "B T *x"],
-    memory: Float[Tensor, "B K d"] | None,
+    memory: Float[Tensor, "B K d"],
     width: int,
     *,
     first: int | None = None,
     start: Callable[[Float[Tensor, "B K d"]], Float[Tensor, "B K d"]] = lambda memory: memory,
-) -> Float[Tensor, "B T K d"]:
-    """Memories after each input of a rollout whose gradients end every ``width`` steps.
+    memories: bool = True,
+) -> tuple[Float[Tensor, "B T V"], Float[Tensor, "B T K d"] | None]:
+    """The readout after each input of a rollout whose gradients end every ``width`` steps, and the memories.
 
     Args:
         student: rolled out.
         inputs: all of them.
-        memory: before the first; m_∅ by default.
+        memory: before the first.
         width: of a window.
         first: steps of the first window, if it is a shorter one.
         start: what the next window starts from, by the last memory of the one before. No gradient goes through it.
+        memories: they are wanted; without them a cell may be faster (``Student.outputs``).
     """
-    parts = []
+    outputs, kept = [], []
     for window in inputs.tensor_split(list(range(first or width, inputs.shape[1], width)), dim=1):
-        memories = student.rollout(window, memory)
-        parts.append(memories[:, 1:])
-        memory = start(memories[:, -1].detach())
-    return torch.cat(parts, dim=1)
+        if memories:
+            after = student.rollout(window, memory)[:, 1:]
+            read, last = student.readout(after), after[:, -1]
+            kept.append(after)
+        else:
+            read, last = student.outputs(window, memory)
+        outputs.append(read)
+        memory = start(last.detach())
+    return torch.cat(outputs, dim=1), torch.cat(kept, dim=1) if memories else None
