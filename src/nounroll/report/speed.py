@@ -1,6 +1,7 @@
 """What ``nounroll bench`` found, as a picture."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from nounroll.report.style import panels, styled
 
 
 def draw_speed(path: Path, result: Mapping[str, Any]) -> None:
-    """Tokens per second against what was read before; with curves, also a step's time and its peak memory against T.
+    """Tokens per second against what was read before; with curves, a step's time and its peak memory against T.
 
     Args:
         path: PNG, SVG or PDF file.
@@ -19,14 +20,16 @@ def draw_speed(path: Path, result: Mapping[str, Any]) -> None:
         ValueError: the file's name has another ending.
     """
     check_path("figure", path)
-    curves = result.get("scaling", [])
+    curves, rows = result.get("scaling", []), result["generation"]
+    drawn = [partial(_generation, rows=rows)] if not curves or len({row["context"] for row in rows}) > 1 else []
+    for measure, label, scale in (("seconds", "seconds", 1.0), ("bytes", "peak memory, MiB", 2.0**20)):
+        if curves:
+            drawn.append(partial(_against_length, rows=curves, measure=measure, label=label, scale=scale))
     with styled():
-        figure, axes = panels(rows=3 if curves else 1, squeeze=False)
-        _generation(axes[0, 0], result["generation"])
-        for place, (measure, label, scale) in enumerate(
-            (("seconds", "seconds", 1.0), ("bytes", "peak memory, MiB", 2.0**20)) if curves else (), start=1
-        ):
-            _against_length(axes[place, 0], curves, measure, label, scale)
+        figure, axes = panels(rows=len(drawn), squeeze=False)
+        for place, draw in zip(axes[:, 0], drawn, strict=True):
+            draw(place)
+            place.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, dpi=150)
 
@@ -38,13 +41,14 @@ def _generation(axes: Any, rows: list[dict[str, Any]]) -> None:
     for name, points in lines.items():
         axes.plot(*zip(*sorted(points), strict=True), marker="o", label=name)
     axes.set(xscale="log", yscale="log", xlabel="tokens read before", title="generation, tokens per second")
-    axes.legend()
 
 
 def _against_length(axes: Any, rows: list[dict[str, Any]], measure: str, label: str, scale: float) -> None:
+    """A line for each method, of the same colour whatever is measured."""
+    colours = {name: f"C{place}" for place, name in enumerate(sorted({row["method"] for row in rows}))}
     for row in rows:
         if row["measure"] == measure and row["axis"] == "length":
-            power = "" if row["exponent"] is None else f" ∝ T^{row['exponent']:.2f}"
-            axes.plot(row["values"], [value / scale for value in row["found"]], marker="o", label=row["method"] + power)
+            name = row["method"] if row["exponent"] is None else f"{row['method']} ∝ T^{row['exponent']:.2f}"
+            values = [value / scale for value in row["found"]]
+            axes.plot(row["values"], values, marker="o", color=colours[row["method"]], label=name)
     axes.set(xscale="log", yscale="log", xlabel="T", title=f"a training step, {label}")
-    axes.legend()
