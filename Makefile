@@ -49,6 +49,7 @@ pins: $(BIN)/pip ## write the hashes of the packages that this kind of machine t
 
 evidence: $(INSTALLED) ## measure every figure that the documentation quotes
 	$(BIN)/python benchmarks/evidence.py
+	$(BIN)/python benchmarks/summary.py
 
 clean: ## remove the environment, builds and caches; runs/ stays
 	rm -rf .venv dist build test-output .pytest_cache .ruff_cache .hypothesis
