@@ -167,7 +167,9 @@ def _step(recipe: Recipe, model: Student | CausalTransformer, teacher: Teacher |
     encoder, last = teacher.encoder, torch.full((1, 1), _READ, device="meta")
     known = _kept(encoder, lambda: encoder.at(encoder.read(inputs), last)) / _READ
     few, window = min(recipe.smt.transitions or length, length), recipe.teacher.kind == "window"
-    smt = few * own + known * (few * min(recipe.teacher.context, length) if window else length)
+    smt = few * own
+    if recipe.smt.teacher is None:
+        smt += known * (few * min(recipe.teacher.context, length) if window else length)
     return max(smt, length * own if recipe.method != "smt" else 0.0)
 
 

@@ -16,7 +16,7 @@ import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,8 @@ from torch import nn
 
 from nounroll import checkpoint, data
 from nounroll.assembly import build, link
-from nounroll.cells.base import check_cell
+from nounroll.cells import build_cell
+from nounroll.cells.base import check_cell, constrain
 from nounroll.data.task import SequenceTask, draw
 from nounroll.footprint import check_memory
 from nounroll.machine import launched
@@ -204,6 +205,8 @@ def train(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model, teacher = build(recipe, task, cell)
+    if recipe.smt.teacher is not None and teacher is not None:
+        _take_teacher(recipe, model, teacher)
     links = [link(name, recipe, model, teacher) for name in chain]
     loop = Loop(  # before the folder is touched: it refuses a device that is not there
         task=task, length=recipe.length, student=model, teacher=teacher, chain=links,
@@ -276,6 +279,42 @@ def open_teacher(folder: str | Path, student: Student) -> Teacher | None:
         reason = " ".join(str(error).split())[:200]
         raise checkpoint.CheckpointError(f"{newest} does not fit the run's recipe: {reason}") from error
     return teacher.eval()
+
+
+def _take_teacher(recipe: Recipe, model: Student | CausalTransformer, teacher: Teacher) -> None:
+    """Give a teacher the weights of that of the run ``smt.teacher``.
+
+    Raises:
+        ValueError: there is no such run or teacher, or it does not fit.
+    """
+    asked = f"smt.teacher is {recipe.smt.teacher}"
+    try:
+        theirs, folder = open_run(recipe.smt.teacher or "")
+        newest = checkpoint.newest(folder / "checkpoints")
+        weights = checkpoint.read(newest)[0].get("teacher") if newest else None
+    except ValueError as error:
+        raise ValueError(f"{asked}; {error}") from error
+    if weights is None:
+        raise ValueError(
+            f"{asked}; that run has no teacher: its method is {theirs.method}, or its checkpoints are gone"
+        )
+    for one in fields(theirs.teacher):
+        mine, its = getattr(recipe.teacher, one.name), getattr(theirs.teacher, one.name)
+        if mine != its and one.name != "recompute":
+            raise ValueError(f"{asked}; there teacher.{one.name} is {its!r}, here {mine!r}: set it to {its!r}")
+    try:
+        teacher.load_state_dict(weights)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split("\n")[1:2]).strip()
+        raise ValueError(f"{asked}; its teacher is of another task or memory: {reason}") from error
+    config = folder / "student" / "config.json"
+    if config.is_file() and json.loads(config.read_bytes())["cell"]["kind"] == "custom":
+        raise ValueError(f"{asked}, of a cell of your own: what its memories can be is not known")
+    with torch.random.fork_rng(devices=[]):
+        cell = build_cell(theirs.cell, model.inputs)
+    raw = torch.linspace(-3, 3, math.prod(teacher.memory_shape)).view(1, *teacher.memory_shape)
+    if not torch.equal(constrain(cell, raw), constrain(model.cell, raw)):  # type: ignore[union-attr]
+        raise ValueError(f"{asked}, of a {theirs.cell.kind} cell: its memories have another range than this cell's")
 
 
 def _check_own_cell(cell: nn.Module, recipe: Recipe, task: SequenceTask) -> None:

@@ -519,7 +519,7 @@ def test_it_hands_over_the_student_as_it_is() -> None:
 def test_what_is_left_open_is_filled_in_for_the_data(scored: float, window: int, share: float) -> None:
     suited = SMTSettings().suited_to(scored)
     assert (suited.window, suited.share, suited.until_passed) == (window, share, window > 1)
-    assert [f.name for f in fields(suited) if getattr(suited, f.name) is None] == ["transitions", "chunk"]
+    assert [f.name for f in fields(suited) if getattr(suited, f.name) is None] == ["transitions", "teacher", "chunk"]
 
 
 def test_what_was_set_stays() -> None:

@@ -1,6 +1,7 @@
 """The teacher's labels of a batch, asked for by position."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -29,7 +30,12 @@ class Labels:
 
 
 def labels(
-    teacher: Teacher, inputs: Shaped[Tensor, "B T *x"], needed: Int[Tensor, "B n"] | None, *, keep: bool
+    teacher: Teacher,
+    inputs: Shaped[Tensor, "B T *x"],
+    needed: Int[Tensor, "B n"] | None,
+    *,
+    keep: bool,
+    learn: bool = True,
 ) -> Labels:
     """Those of a batch.
 
@@ -38,12 +44,21 @@ def labels(
         inputs: of the batch.
         needed: the only positions that will be asked for; None is any.
         keep: make those once and keep them; otherwise each is made where it is asked for.
+        learn: with gradients to the teacher.
     """
+    with nullcontext() if learn else torch.no_grad():
+        return _made(teacher, inputs, needed, keep, learn)
+
+
+def _made(
+    teacher: Teacher, inputs: Shaped[Tensor, "B T *x"], needed: Int[Tensor, "B n"] | None, keep: bool, learn: bool
+) -> Labels:
     if not keep:
         read = teacher.read(inputs)
 
         def at(positions: Int[Tensor, "B S"]) -> Float[Tensor, "B S K d"]:
-            return teacher.labels(read, positions)
+            with nullcontext() if learn else torch.no_grad():
+                return teacher.labels(read, positions)
 
         return Labels(at, lambda row, position: scattered(at, len(inputs), row, position))
     if needed is None:

@@ -56,6 +56,9 @@ class SMTSettings:
             the paper's. It draws labels towards what the cell can predict already, which is to stay where they
             are: new information then enters memory in tiny steps. A small share is enough to forget noise.
         inputs_learn: share that reaches it through m_{t-1}: what makes the memory Markovian.
+        teacher: folder of a run whose teacher labels memories as it is, so that many cells can learn from one: only
+            cell and readout learn, and ``decoding`` and ``uniformity``, which are about labels, count for nothing.
+            Its sizes, the memory's and what the cell's memories can be must be the same (ours).
         share: part of the run's budget, relative to the other methods of its chain.
         until_passed: end when the student alone has passed its teacher, and leave the rest of the budget to the
             next method. It has when it predicts better by 0.05 nats a scored element, in two evaluations in a row
@@ -80,6 +83,7 @@ class SMTSettings:
     noise: float | None = None
     labels_learn: float = 0.05
     inputs_learn: float = 1.0
+    teacher: str | None = None
     share: float | None = None
     until_passed: bool | None = None
     chunk: int | None = None
@@ -99,7 +103,7 @@ class SMTSettings:
             more_than(name, value, 0)
 
     def suited_to(self, scored: float) -> "SMTSettings":
-        """The same, with every None but ``transitions`` and ``chunk`` filled in, for a share ``scored`` of them scored.
+        """The same, with every None but ``transitions``, ``chunk`` and ``teacher`` filled in, for a share ``scored`` of them scored.
 
         Where most steps are scored, a few steps of the cell from each label show it what matters, and the student's
         own readout takes the decoder's place. Where few are, the decoder must look far ahead from every memory,
@@ -126,7 +130,8 @@ class SMT(Method):
         needed, width = None, counts.shape[-1]
         if s.transitions is not None and s.transitions < batch.length:
             needed = (starts[..., None] + torch.arange(width + 1, device=starts.device)).flatten(1)
-        found = labels(self.teacher, batch.inputs, needed, keep=s.chunk is None)
+        learn = s.teacher is None
+        found = labels(self.teacher, batch.inputs, needed, keep=s.chunk is None, learn=learn)
         sampled, label = some_labels(found, times, _SAMPLED_MEMORIES, generator), found.at
         variance = sampled.var(dim=0).mean() if len(sampled) > 1 else sampled.new_ones(())
         losses: dict[str, Tensor] = {}
@@ -139,7 +144,7 @@ class SMT(Method):
             losses["dynamics"] = losses["dynamics"] / (variance + VARIANCE_FLOOR)
         if surprises is not None:
             losses["step_readout"] = masked_mean(surprises, cut(batch.mask, starts, width) & counts.flatten(0, 1))
-        if s.decoding and self.teacher.decoder is not None:
+        if s.decoding and learn and self.teacher.decoder is not None:
             losses["decoding"] = decoding(
                 self.teacher.decoder,
                 student.targets,
@@ -150,7 +155,7 @@ class SMT(Method):
                 horizon=s.horizon,
                 generator=generator,
             )
-        if s.uniformity and len(sampled) > 1:
+        if s.uniformity and learn and len(sampled) > 1:
             losses["uniformity"] = uniformity(sampled).mean()
         total = torch.stack([getattr(s, name) * value for name, value in losses.items()]).sum()
         return {"loss": total, **losses, "explained": explained}
