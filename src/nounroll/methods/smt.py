@@ -103,7 +103,9 @@ class SMTSettings:
             more_than(name, value, 0)
 
     def suited_to(self, scored: float) -> "SMTSettings":
-        """The same, with every None but ``transitions``, ``chunk`` and ``teacher`` filled in, for a share ``scored`` of them scored.
+        """The same, with every None filled in for a share ``scored`` of scored targets.
+
+        ``transitions``, ``chunk`` and ``teacher`` stay as they are: there None is a choice.
 
         Where most steps are scored, a few steps of the cell from each label show it what matters, and the student's
         own readout takes the decoder's place. Where few are, the decoder must look far ahead from every memory,
