@@ -1,7 +1,6 @@
 """The teacher's labels of a batch, asked for by position."""
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -46,25 +45,19 @@ def labels(
         keep: make those once and keep them; otherwise each is made where it is asked for.
         learn: with gradients to the teacher.
     """
-    with nullcontext() if learn else torch.no_grad():
-        return _made(teacher, inputs, needed, keep, learn)
-
-
-def _made(
-    teacher: Teacher, inputs: Shaped[Tensor, "B T *x"], needed: Int[Tensor, "B n"] | None, keep: bool, learn: bool
-) -> Labels:
+    ask: Callable[[Callable[..., Tensor]], Callable[..., Tensor]] = (lambda it: it) if learn else torch.no_grad()
+    read_by, labels_by, memories_by = ask(teacher.read), ask(teacher.labels), ask(teacher.memories)
     if not keep:
-        read = teacher.read(inputs)
+        read = read_by(inputs)
 
         def at(positions: Int[Tensor, "B S"]) -> Float[Tensor, "B S K d"]:
-            with nullcontext() if learn else torch.no_grad():
-                return teacher.labels(read, positions)
+            return labels_by(read, positions)
 
         return Labels(at, lambda row, position: scattered(at, len(inputs), row, position))
     if needed is None:
-        memories = teacher.memories(inputs)
+        memories = memories_by(inputs)
         return Labels(lambda positions: at_times(memories, positions), lambda row, position: memories[row, position])
-    some = teacher.memories(inputs, needed)
+    some = memories_by(inputs, needed)
     place = needed.new_zeros(len(needed), inputs.shape[1] + 1)
     place.scatter_(1, needed, torch.arange(needed.shape[1], device=needed.device).expand_as(needed))
     return Labels(

@@ -298,11 +298,11 @@ class Loop:
     def save(self) -> None:
         """Remember the state to go back to, and write a checkpoint where there is a folder."""
         self._guard.saved()
-        state = self._remember()
+        tensors, documents = self._remember()
         if (kept := self.engine.agreed(self.folder)) is None:
             return
         checkpoints = kept / "checkpoints"
-        state[1]["recipe"] = self.recipe
+        state = tensors, {**documents, "recipe": self.recipe}
         saving.write(self.engine, checkpoint.step_folder(checkpoints, self.counters.step), self._live(), state)
         best = self.counters.lowest_step if self.settings.keep_best else None
         spared = {} if best is None else {checkpoint.step_folder(checkpoints, best)}
