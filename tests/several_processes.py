@@ -44,6 +44,7 @@ RUNS: dict[str, tuple[str, ...]] = {
     "sharded, poisoned": ("training.shard=true", "method=smt", "training.steps=12", "training.evaluations=4"),
     "by chunks": ("smt.chunk=2", "teacher.recompute=true", "method=smt"),
     "once": ("dmt.dynamics=0", "dmt.mixing=0", "dmt.rollout=once"),
+    "carried": ("dmt.dynamics=0", "dmt.mixing=0", "dmt.decoding=0", "dmt.rollout=carried", "dmt.window=3"),
     "few": ("smt.transitions=4", "method=smt"),
     "transformer": ("method=transformer",),
     "passed": ("method=smt+dmt", "training.steps=16", "training.evaluations=4", "smt.until_passed=true"),
@@ -58,6 +59,7 @@ MISTAKES: dict[str, tuple[str, ...]] = {
     "checkpoint": ("resume", "damaged"),
 }
 STOP = 5  # times asked before a run is stopped
+AMID_DMT = 4
 
 
 def go(case: str, folder: Path | None = None, *, resume: bool = False, stop_at: int | None = None) -> dict[str, Any]:
@@ -219,6 +221,8 @@ def main(folder: Path) -> None:
         found["apart"] = go("whole")
     found["stopped"] = go("whole", folder / "stopped", stop_at=STOP)
     found["resumed"] = go("whole", folder / "by-one", resume=True)
+    found["stopped, carried"] = go("carried", folder / "carried", stop_at=AMID_DMT)
+    found["resumed, carried"] = go("carried", folder / "carried-by-one", resume=True)
     found["stopped in parts"] = go("sharded", folder / "in-parts", stop_at=STOP)
     found["resumed in parts"] = go("sharded", folder / "by-one-whole", resume=True)
     found["stopped, all in parts"] = go("sharded", folder / "all-in-parts", stop_at=STOP)

@@ -200,7 +200,7 @@ def train(
     example = draw(task, 2, recipe.length, seed, "trial")
     draw(task.validation(), 2, recipe.length, seed, "trial")
     scored = float(example.mask.float().mean())
-    dmt = recipe.dmt.suited_to(scored, compiled=recipe.training.compile)
+    dmt = recipe.dmt.suited_to(scored, alike=recipe.training.compile or recipe.training.accumulate > 1)
     recipe = replace(recipe, smt=recipe.smt.suited_to(scored), dmt=dmt)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -103,3 +103,16 @@ def test_smt_is_less_sequential_than_bptt_and_does_not_grow_with_the_length() ->
         assert long["smt"] < 2.5 * short["smt"]  # attention over more positions is all that grows
         assert long["bptt"] == 8 * short["bptt"]
         assert short["dmt"] < long["dmt"] < long["bptt"]
+
+
+def test_a_step_that_goes_on_is_counted_and_not_the_first() -> None:
+    """The first has a rollout before it. What the method carries stays as it is."""
+    one = student()
+    settings: dict[str, Any] = {"dynamics": 0.0, "decoding": 0.0, "window": 4}
+    method = make_dmt(one, make_teacher(one), rollout="carried", **settings)
+    method.carried = kept = ((draw(Echo(), B, 3, 0, "test"), torch.zeros(B, *SHAPE)),)
+    counted, windows = of_a_step(method, 8), 2
+    not_needed = B * windows * 2 * SIZE * WIDTH  # the gradient into a window's first memory
+    assert counted["flops"] == B * 8 * 3 * PER_TOKEN - not_needed
+    assert counted["sequential_flops"] == pytest.approx(counted["flops"] / B / windows)
+    assert method.carried is kept

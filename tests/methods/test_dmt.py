@@ -1,6 +1,7 @@
 """DMT against a naive twin that walks one window at a time, and how far its gradients go."""
 
 from typing import Any
+from unittest import mock
 
 import pytest
 import torch
@@ -20,6 +21,7 @@ from helpers import (
 )
 from nounroll.batch import Batch, Real, Space
 from nounroll.methods import DMT, DMTSettings, dmt
+from nounroll.methods.carried import from_tensors, to_tensors
 from nounroll.methods.dmt import _CLEARLY_WORSE
 from nounroll.methods.noise import add_noise
 from nounroll.objectives.readout import negative_log_likelihood
@@ -28,6 +30,7 @@ from nounroll.seeding import generator
 from nounroll.student import Student
 
 B, T = 3, 8
+FROM_ITSELF: dict[str, Any] = {"dynamics": 0.0, "decoding": 0.0, "rollout": "carried"}
 
 
 def make(cell: str = "mlp", inputs: Space = SYMBOLS, **settings: Any) -> DMT:
@@ -341,31 +344,146 @@ def test_it_has_the_value_of_windows_side_by_side() -> None:
         torch.testing.assert_close(*(m(batch, generator(0, "loss"), 0.5)["loss"] for m in (once, apart)))
 
 
+# --- windows that go on from where the step before left them --------------------------------------
+
+
+def new_batch(index: int, length: int = T) -> Batch:
+    """Another one for each index; not every step is scored."""
+    return make_batch(B, length, sparse=True, seed=3 * index)
+
+
+def carried_twin(method: DMT, batches: list[Batch], draws: torch.Generator) -> Tensor:
+    """The loss of a student that never changed: of batch g, the latest first, window g of its own rollout."""
+    s, student = method.settings, method.student
+    count = -(-T // s.window)
+    width, losses, starts = -(-T // count), [], []
+    for g, batch in enumerate(batches):
+        starts.append(student.stepped_rollout(batch.inputs)[:, g * width].detach())
+    noisy = add_noise(torch.stack(starts, dim=1).flatten(0, 1)[:, None], s.noise, draws)[:, 0]
+    for g, batch in enumerate(batches):
+        held = noisy[g :: len(batches)]
+        for t in range(g * width, min(T, (g + 1) * width)):
+            held = student.step(batch.inputs[:, t], held)
+            losses += [surprise(student, batch, b, t, held[b]) for b in range(B) if batch.mask[b, t]]
+    return s.readout * torch.stack(losses).mean()
+
+
+@pytest.mark.parametrize(("cell", "window"), [("mlp", 4), ("mlp", 1), ("gru", 3), ("lstm", 3), ("tape", 5)])
+def test_windows_that_are_carried_on_equal_their_naive_twin(cell: str, window: int) -> None:
+    """Over several steps: each batch is met again, a window further on, until it ends."""
+    method, count = make(cell, window=window, readout=0.7, **FROM_ITSELF), -(-T // window)
+    met: list[Batch] = []
+    for step in range(count + 2):
+        batch = new_batch(step)
+        met = [batch, *met][:count] if met else [batch] * count  # the first fills all places
+        loss, total = method(batch, generator(0, "loss"), 0.5)["loss"], carried_twin(method, met, generator(0, "loss"))
+        torch.testing.assert_close(loss, total, rtol=1e-6, atol=1e-7, check_dtype=False)
+        assert_same_gradients(loss, total, method.student, method._teacher[0])
+
+
+def test_control_a_batch_that_stays_where_it_is_would_be_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    method = make(window=4, **FROM_ITSELF)
+    monkeypatch.setattr(dmt, "staggered", lambda values, width: torch.stack([v[:, :width] for v in values], dim=1))
+    first, second = new_batch(0), new_batch(1)
+    method(first, generator(0, "loss"), 0.5)
+    loss = method(second, generator(0, "loss"), 0.5)["loss"]
+    with pytest.raises(AssertionError):
+        torch.testing.assert_close(loss, carried_twin(method, [second, first], generator(0, "loss")), check_dtype=False)
+
+
+def test_noise_is_for_the_first_memory_of_each_window() -> None:
+    method, batch = make(window=4, noise=0.8, **FROM_ITSELF), new_batch(0)
+    loss = method(batch, generator(0, "loss"), 0.5)["loss"]
+    total = carried_twin(method, [batch] * 2, generator(0, "loss"))
+    torch.testing.assert_close(loss, total, rtol=1e-6, atol=1e-7, check_dtype=False)
+
+
+def test_what_is_carried_is_of_the_weights_at_the_time() -> None:
+    """A memory is made once, and is not made again when the student has changed."""
+    method = make(window=4, **FROM_ITSELF)
+    method(new_batch(0), generator(0, "loss"), 0.5)
+    before = method.carried[0][1]
+    with torch.no_grad():
+        for weight in method.student.cell.parameters():
+            weight += 0.1
+    with mock.patch.object(method.student, "outputs", wraps=method.student.outputs) as made:
+        method(new_batch(1), generator(0, "loss"), 0.5)
+    ((inputs, start),) = [call.args for call in made.call_args_list]  # nothing else is rolled out
+    assert inputs.shape == (2 * B, 4)
+    assert torch.equal(start[1::2], before)
+
+
+def test_sequences_of_another_length_begin_anew() -> None:
+    method = make(window=4, **FROM_ITSELF)
+    method(new_batch(0), generator(0, "loss"), 0.5)
+    assert [b.length for b, _ in method.carried] == [T]
+    method(new_batch(1, 3 * T), generator(0, "loss"), 0.5)
+    assert [b.length for b, _ in method.carried] == [3 * T] * 5
+    method(new_batch(2, 4), generator(0, "loss"), 0.5)  # a single window
+    assert method.carried == ()
+
+
+def test_no_gradient_and_no_memory_of_a_graph_is_carried() -> None:
+    method = make(window=4, **FROM_ITSELF)
+    method(new_batch(0), generator(0, "loss"), 0.5)
+    assert not any(memory.requires_grad for _, memory in method.carried)
+
+
+def test_what_is_carried_comes_back_from_tensors() -> None:
+    method = make(window=2, **FROM_ITSELF)
+    method(new_batch(0), generator(0, "loss"), 0.5)
+    method(new_batch(1), generator(0, "loss"), 0.5)
+    back = from_tensors(to_tensors(method.carried))
+    assert len(back) == 3
+    for (ours, memory), (theirs, same) in zip(back, method.carried, strict=True):
+        assert torch.equal(memory, same)
+        assert all(torch.equal(getattr(ours, name), getattr(theirs, name)) for name in ("inputs", "targets", "mask"))
+    assert from_tensors(to_tensors(())) == ()
+
+
+def test_its_longest_chain_is_a_window() -> None:
+    assert make(window=4, **FROM_ITSELF).sequential_flops(10.0, 3.0, T) == 10.0 * 4
+    assert make(dynamics=0.0, rollout="once", window=4).sequential_flops(10.0, 3.0, T) == 3.0 * T + 7.0 * 4
+    assert make(window=4, **FROM_ITSELF).sequential_flops(10.0, 3.0, 1) == 10.0
+
+
 @pytest.mark.parametrize(
     ("settings", "device", "expected"),
     [
-        ({"window": 9}, "cpu", True),
-        ({"window": 8}, "cpu", False),
-        ({"window": 9}, "cuda", False),
-        ({"window": 9, "dynamics": 0.1}, "cpu", False),
-        ({"window": 9, "mixing": 0.1}, "cpu", False),
-        ({"window": 9, "rollout": "sequential"}, "cpu", False),
-        ({"window": 9, "rollout": "newton"}, "cpu", False),
-        ({"window": 1, "rollout": "once"}, "cuda", True),
+        ({}, "cpu", "carried"),
+        ({}, "cuda", "carried"),
+        ({"window": 9, "decoding": 0.7}, "cpu", "once"),
+        ({"window": 8, "decoding": 0.7}, "cpu", "sequential"),
+        ({"window": 9, "decoding": 0.7}, "cuda", "sequential"),
+        ({"dynamics": 0.1}, "cpu", "sequential"),
+        ({"mixing": 0.1}, "cpu", "sequential"),
+        ({"rollout": "sequential"}, "cpu", "sequential"),
+        ({"rollout": "newton"}, "cpu", "newton"),
+        ({"window": 1, "rollout": "once"}, "cuda", "once"),
     ],
     ids=str,
 )
-def test_when_it_is_done(settings: dict[str, Any], device: str, expected: bool) -> None:
-    assert make(**{"dynamics": 0.0, "rollout": None, **settings})._at_once(torch.device(device)) == expected
+def test_how_windows_begin_if_it_is_left_open(settings: dict[str, Any], device: str, expected: str) -> None:
+    method = make(**{"dynamics": 0.0, "decoding": 0.0, "rollout": None, **settings})
+    assert method._how(torch.device(device)) == expected
 
 
-@pytest.mark.parametrize(("name", "value"), [("dynamics", 0.1), ("mixing", 0.5)])
-def test_windows_that_may_start_elsewhere_cannot_be_cut_out_of_it(name: str, value: float) -> None:
+@pytest.mark.parametrize(
+    ("rollout", "name", "value"),
+    [
+        ("once", "dynamics", 0.1),
+        ("once", "mixing", 0.5),
+        ("carried", "dynamics", 0.1),
+        ("carried", "mixing", 0.5),
+        ("carried", "decoding", 0.7),
+    ],
+)
+def test_what_the_teacher_has_a_part_in_needs_a_rollout(rollout: str, name: str, value: float) -> None:
     with pytest.raises(
         ValueError,
-        match=rf"^dmt\.rollout is 'once' and dmt\.{name} is {value}; windows .* need dmt\.rollout=sequential$",
+        match=rf"^dmt\.rollout is '{rollout}' and dmt\.{name} is {value}; windows .* need dmt\.rollout=sequential$",
     ):
-        make(**{"dynamics": 0.0, "rollout": "once", name: value})
+        make(**{"dynamics": 0.0, "decoding": 0.0, "rollout": rollout, name: value})
 
 
 def test_drift_is_a_figure_not_a_loss() -> None:
@@ -402,16 +520,16 @@ def test_a_rollout_by_a_solver_gives_the_same_loss(solver: str) -> None:
 def test_there_is_no_other_rollout() -> None:
     with pytest.raises(
         ValueError,
-        match=r"^dmt\.rollout is 'fast'; it must be one of sequential, once, newton, diagonal, jacobi or null$",
+        match=r"^dmt\.rollout is 'fast'; it must be one of sequential, once, carried, newton, diagonal, jacobi or nu",
     ):
         tiny_recipe("dmt.rollout=fast")
 
 
 def test_a_compiled_loss_unrolls_windows_of_one_shape() -> None:
     """Cut out of the rollout, the first window is of another length each time, and each length is compiled anew."""
-    assert DMTSettings().suited_to(1.0, compiled=True).rollout == "sequential"
+    assert DMTSettings().suited_to(1.0, alike=True).rollout == "sequential"
     assert DMTSettings().suited_to(1.0).rollout is None
-    assert DMTSettings(rollout="once").suited_to(1.0, compiled=True).rollout == "once"
+    assert DMTSettings(rollout="once").suited_to(1.0, alike=True).rollout == "once"
 
 
 @pytest.mark.parametrize("name", ["dynamics", "decoding"])

@@ -103,11 +103,11 @@ def test_control_a_step_that_is_taken_all_the_same_is_seen(monkeypatch: pytest.M
     assert poison.kept[0] is False
 
 
-def avoiding(monkeypatch: pytest.MonkeyPatch, *batches: int) -> Run:
+def avoiding(monkeypatch: pytest.MonkeyPatch, *batches: int, overrides: tuple[str, ...] = ()) -> Run:
     """A run that was told from the start which batches to leave out."""
     monkeypatch.setattr(loop, "Counters", lambda: Counters(avoid=list(batches)))
     monkeypatch.setattr(loop.Counters, "from_dict", Counters.from_dict, raising=False)
-    return start()
+    return start(*overrides)
 
 
 def test_three_in_a_row_go_back_and_the_run_is_one_without_those_batches(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,6 +121,68 @@ def test_three_in_a_row_go_back_and_the_run_is_one_without_those_batches(monkeyp
     assert (back["from_step"], back["avoid"]) == (6, [4, 5, 6])
     assert same_state(weights(run), weights(clean))
     assert run.metrics["loss"] == clean.metrics["loss"]
+
+
+CARRIED = ("method=smt+dmt", "dmt.dynamics=0", "dmt.decoding=0", "dmt.rollout=carried", "dmt.window=2", "smt.share=0.5")
+
+
+def carried_after(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, Any]]:
+    """What is under way before and after every step that was skipped."""
+    seen: list[tuple[Any, Any]] = []
+    step = Loop._step
+
+    def noted(self: Loop, link: Any, *given: Any) -> Any:
+        before = link.method.carried
+        losses = step(self, link, *given)
+        if losses is None:
+            seen.append((before, link.method.carried))
+        return losses
+
+    monkeypatch.setattr(Loop, "_step", noted)
+    return seen
+
+
+def test_sequences_under_way_stay_where_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
+    Poison(monkeypatch, {9})
+    seen = carried_after(monkeypatch)
+    start(*CARRIED)
+    ((before, after),) = seen
+    assert before
+    assert after is before
+
+
+def test_sequences_under_way_go_back_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if the bad batches had never been."""
+    with monkeypatch.context() as patch:
+        clean = avoiding(patch, 9, 10, 11, overrides=CARRIED)
+    Poison(monkeypatch, {9, 10, 11})
+    run = start(*CARRIED)
+    assert [name for name, _ in events(run, "rollback")] == ["rollback"]
+    assert same_state(weights(run), weights(clean))
+
+
+def test_control_sequences_that_go_on_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        clean = avoiding(patch, 9, 10, 11, overrides=CARRIED)
+    Poison(monkeypatch, {9, 10, 11})
+    monkeypatch.setattr(Loop, "_carry_on", lambda *_: None)
+    monkeypatch.setattr(Loop, "_step", going_on(Loop._step))
+    assert not same_state(weights(start(*CARRIED)), weights(clean))
+
+
+def going_on(step: Any) -> Any:
+    """The loop's step with a planted bug: what a skipped step has left is taken up."""
+
+    def wrong(self: Loop, link: Any, *given: Any) -> Any:
+        left: list[Any] = []
+        forward = link.method.forward
+        link.method.forward = lambda *a: (forward(*a), left.append(link.method.carried))[0]
+        losses = step(self, link, *given)
+        del link.method.forward
+        link.method.carried = left[-1]
+        return losses
+
+    return wrong
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from nounroll.run import train
 from nounroll.training.engine import Engine
 from nounroll.training.settings import TrainingSettings
 from own_parts import OwnCell
-from several_processes import RUNS, STOP, go
+from several_processes import AMID_DMT, RUNS, STOP, go
 
 Seen = dict[str, dict[str, Any]]
 SAME = 1e-5
@@ -48,6 +48,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("two")
     go("whole", folder / "by-one", stop_at=STOP)
     go("sharded", folder / "by-one-whole", stop_at=STOP)
+    go("carried", folder / "carried-by-one", stop_at=AMID_DMT)
     shutil.copytree(folder / "by-one", folder / "damaged")
     for weights in (folder / "damaged" / "checkpoints").rglob("student.safetensors"):
         weights.write_bytes(weights.read_bytes()[:-1] + b"x")
@@ -102,6 +103,17 @@ def test_a_run_goes_on_in_another_number_of_processes(folder: Path, both: tuple[
         assert run["finished"]
         assert apart(run, alone["whole"]) < SAME
         assert run["weights"] == pytest.approx(alone["whole"]["weights"], rel=SAME)
+
+
+def test_so_does_what_is_carried(folder: Path, both: tuple[Seen, Seen], alone: Seen) -> None:
+    """Sequences that are under way: rows of two processes become those of one, and the other way round."""
+    newest = checkpoint.newest(folder / "carried" / "checkpoints")
+    assert newest is not None
+    assert checkpoint.read(newest)[0]["carried"]["memories"].shape[1] == tiny_recipe().training.batch_size
+    for run in (go("carried", folder / "carried", resume=True), both[0]["resumed, carried"]):
+        assert run["finished"]
+        assert apart(run, alone["carried"]) < SAME
+        assert run["weights"] == pytest.approx(alone["carried"]["weights"], rel=SAME)
 
 
 def test_so_does_one_in_parts(folder: Path, both: tuple[Seen, Seen], alone: Seen) -> None:

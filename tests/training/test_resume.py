@@ -23,6 +23,9 @@ STEPS = 9  # three of each method: smt 1-3, dmt 4-6, bptt 7-9
 STOPS = {1: 1, 2: 2, 3: 4, 4: 5, 5: 7, 6: 8}  # times asked -> steps taken
 
 
+# Windows of DMT begin at memories that steps before have left.
+CARRIED = ("dmt.dynamics=0", "dmt.decoding=0", "dmt.rollout=carried", "dmt.window=2", "dmt.share=3")
+
 WHOLE = TemporaryDirectory()  # runs that never stopped, one for each recipe; gone when Python ends
 
 
@@ -89,6 +92,19 @@ def test_stopped_whenever_it_may_be(tmp_path: Path) -> None:
     while not run.finished:
         run = start(tmp_path / "run", *overrides, resume=True, stop_at=1)
     assert_same_run(run, tmp_path / "run", *overrides)
+
+
+@pytest.mark.parametrize("stop_at", range(2, 7))
+def test_stopped_with_sequences_under_way(tmp_path: Path, stop_at: int) -> None:
+    start(tmp_path / "run", *CARRIED, stop_at=stop_at)
+    assert_same_run(start(tmp_path / "run", *CARRIED, resume=True), tmp_path / "run", *CARRIED)
+
+
+def test_control_without_what_was_under_way_it_differs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    start(tmp_path / "run", *CARRIED, stop_at=5)
+    monkeypatch.setattr("nounroll.training.loop.Loop._carry_on", lambda *_: None)
+    run = start(tmp_path / "run", *CARRIED, resume=True)
+    assert not same_state(weights(run), weights(uninterrupted(*CARRIED)[0]))
 
 
 @pytest.mark.parametrize("stop_at", [1, 2, 3])
@@ -177,6 +193,21 @@ def test_a_checkpoint_that_lacks_a_part_is_refused(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(checkpoint, "read", lambda *given: ({**read(*given)[0], "teacher": {}}, read(*given)[1]))
     with pytest.raises(CheckpointError, match="does not fit this recipe: "):
         start(tmp_path / "run", resume=True)
+
+
+def test_sequences_under_way_that_do_not_fit_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    start(tmp_path / "run", *CARRIED, stop_at=5)
+    read = checkpoint.read
+    for wrong in (lambda t: t[..., :-1], lambda t: t[:-1]):
+
+        def cut(*given: Any, wrong: Any = wrong) -> Any:
+            tensors, documents = read(*given)
+            carried = tensors["carried"]
+            return {**tensors, "carried": {**carried, "memories": wrong(carried["memories"])}}, documents
+
+        monkeypatch.setattr(checkpoint, "read", cut)
+        with pytest.raises(CheckpointError, match="does not fit this recipe: "):
+            start(tmp_path / "run", *CARRIED, resume=True)
 
 
 # --- metrics.jsonl ------------------------------------------------------------------------------------

@@ -16,6 +16,11 @@ from nounroll.training import loop
 
 SCHEDULES = 100 if os.environ.get("NOUNROLL_NIGHTLY") else 6
 
+FROM_ITSELF = [
+    ("dmt.rollout=once", "dmt.dynamics=0", "dmt.noise=0.5"),
+    ("dmt.rollout=null", "dmt.dynamics=0", "dmt.decoding=0", "dmt.noise=0.5", "dmt.window=2"),  # carried
+]
+
 Trace = list[tuple[Any, ...]]
 
 
@@ -35,7 +40,7 @@ def recipe_of(draw: random.Random) -> Recipe:
         f"training.evaluations={draw.choice([1, 2, 5])}",
         f"training.seed={draw.randrange(1000)}",
         f"smt.noise={draw.choice([0, 1])}",
-        *draw.choice([("dmt.mixing=0",), ("dmt.mixing=0.5",), ("dmt.rollout=once", "dmt.dynamics=0", "dmt.noise=0.5")]),
+        *draw.choice([("dmt.mixing=0",), ("dmt.mixing=0.5",), *FROM_ITSELF]),
     )
 
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from nounroll.batch import Batch
+from nounroll.methods.carried import Carried
 
 
 class Method(nn.Module, ABC):
@@ -13,7 +14,12 @@ class Method(nn.Module, ABC):
 
     ``forward`` is all that the training loop calls; it returns the loss to minimise under "loss" and
     its parts under their own names.
+
+    Attributes:
+        carried: what ``forward`` left for the next one. The loop saves it, and sets it back after a step that failed.
     """
+
+    carried: Carried = ()
 
     @abstractmethod
     def forward(self, batch: Batch, generator: torch.Generator, progress: float) -> dict[str, Tensor]:

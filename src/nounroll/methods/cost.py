@@ -36,8 +36,8 @@ def step_cost(
         flops: forward and backward. Fused kernels are counted through their stepped twins.
         sequential_flops: those on the longest chain of dependent steps, were time and batch spread over
             enough processors: T time steps' worth a training step for BPTT, a window's worth for SMT, and for DMT
-            a forward rollout over T and what is left of a window's worth. All three are one where the cell unrolls by a
-            parallel scan.
+            a forward rollout over T and what is left of a window's worth, or a window's worth alone where it goes on
+            from what the step before left. All are one where the cell unrolls by a parallel scan.
     """
     rows = max(1, batch_size // accumulate)
     batch = draw(task, rows, length, 0, "trial")
@@ -59,19 +59,25 @@ def cell_flops(method: Method, batch: Batch) -> float:
 
 
 def _count(method: Method, batch: Batch) -> float:
-    """FLOPs of one loss and its gradients."""
-    cell = _cell(method)
+    """FLOPs of one loss and its gradients: of a step that goes on from others, where the method has such."""
+    cell, kept = _cell(method), method.carried
     fused = [] if getattr(cell, "parallel", False) else [n for n in ("unroll", "unroll_observed") if hasattr(cell, n)]
     for name in fused:
         setattr(cell, name, None)  # the counter cannot look into fused kernels
     try:
-        # Nor does it know the CPU's attention kernel: attention is counted as the matrix products that it is.
-        with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-            method(batch.to(_device(method)), generator(0, "cost"), 0.5)["loss"].backward()
+        first = _count_once(method, batch)
+        return _count_once(method, batch) if method.carried else first
     finally:
         for name in fused:
             delattr(cell, name)
         method.zero_grad(set_to_none=True)
+        method.carried = kept
+
+
+def _count_once(method: Method, batch: Batch) -> float:
+    # Nor does the counter know the CPU's attention kernel: attention is counted as the matrix products that it is.
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        method(batch.to(_device(method)), generator(0, "cost"), 0.5)["loss"].backward()
     return float(counter.get_total_flops())
 
 

@@ -16,11 +16,11 @@ from nounroll.objectives.readout import masked_mean, negative_log_likelihood
 from nounroll.processes import mean, own_rows, variance
 from nounroll.ranges import at_least, more_than, within
 from nounroll.rollout.parallel import Solver, parallel_rollout
-from nounroll.rollout.windows import at_times, cut, cut_rollout, random_windows, unroll_windows
+from nounroll.rollout.windows import at_times, cut, cut_rollout, random_windows, staggered, unroll_windows
 from nounroll.student import Student
 from nounroll.teacher import Teacher
 
-Rollout = Literal["sequential", "once", Solver]
+Rollout = Literal["sequential", "once", "carried", Solver]
 
 _CLEARLY_WORSE = 0.5  # nats per scored element
 _SHORT = 8  # steps of a window, up to which a CPU, too, is better off with windows side by side
@@ -57,12 +57,16 @@ class DMTSettings:
             falls linearly to 0 over the first half (DAgger's beta schedule, Ross et al. 2011).
         rollout: how the student's own memories are found. sequential: one after another, without gradients; the
             windows then take their steps again, side by side. once: with gradients, which end at windows that follow
-            each other, so that no step is taken twice, but one window goes backward after another. It is for windows
-            that start from the student's memories alone (no ``dynamics``, no ``mixing``). newton, diagonal, jacobi: all
-            at once, by a solver of ``nounroll.rollout.parallel``, which pays on many processors; a budget in
-            sequential FLOPs counts it as sequential. None: once where that can be, on a CPU with windows
-            of more than 8 steps (shorter ones side by side are as fast there), else sequential; sequential too with
-            training.compile.
+            each other, so that no step is taken twice, but one window goes backward after another. carried: not at
+            all. Every training step takes each of the last T / w batches one window further, side by side, from where
+            the step before left it (ours; T / w windows of equal length, at multiples of it). Memories are then
+            of students up to T / w steps old, and no chain is longer than a window; only the first step on sequences of
+            a length rolls out, to have something to go on from. once and carried are for windows that start from the
+            student's memories alone (no ``dynamics``, no ``mixing``), carried without the decoder. newton, diagonal,
+            jacobi: all at once, by a solver of ``nounroll.rollout.parallel``, which pays on many processors; a budget
+            in sequential FLOPs counts it as sequential. None: carried where that can be; else once where that can be,
+            on a CPU with windows of more than 8 steps (shorter ones side by side are as fast there); else
+            sequential. With training.compile and training.accumulate it is sequential.
         tolerance: of such a solver.
         share: part of the run's budget, relative to the other methods of its chain.
         learning_rate: as a multiple of training.learning_rate.
@@ -93,14 +97,14 @@ class DMTSettings:
         for name in ("tolerance", "share", "learning_rate", *(["lost"] if self.lost is not None else [])):
             more_than(f"dmt.{name}", getattr(self, name), 0)
 
-    def suited_to(self, scored: float, *, compiled: bool = False) -> "DMTSettings":
+    def suited_to(self, scored: float, *, alike: bool = False) -> "DMTSettings":
         """The same, with what is None filled in for a share ``scored`` of scored targets.
 
-        Where most steps are scored, the readout alone teaches the student and the time is better spent on it. A
-        ``compiled`` loss unrolls windows side by side: cut out of a rollout, their first is of another length in every
-        batch, and each length is compiled anew.
+        Where most steps are scored, the readout alone teaches the student and the time is better spent on it. Losses
+        that have to be ``alike``, to be compiled once or added up over parts of a batch, roll out each time and take
+        windows of one length: nothing else depends on what came before, or has the same shapes each time.
         """
-        suited = {**(_DENSE if mostly(scored) else _SPARSE), **({"rollout": "sequential"} if compiled else {})}
+        suited = {**(_DENSE if mostly(scored) else _SPARSE), **({"rollout": "sequential"} if alike else {})}
         return replace(self, **{name: value for name, value in suited.items() if getattr(self, name) is None})
 
 
@@ -120,15 +124,20 @@ class DMT(Method):
         self.student, self.settings = student, settings.suited_to(0.0)
         self._teacher = (teacher,)  # in a tuple: its labels are not trained here
         self.decoder = teacher.decoder if self.settings.decoding else None
-        for name in ("dynamics", "mixing"):
-            if self.settings.rollout == "once" and getattr(self.settings, name):
+        without = {"once": ("dynamics", "mixing"), "carried": ("dynamics", "mixing", "decoding")}
+        for name in without.get(self.settings.rollout or "", ()):
+            if getattr(self.settings, name):
                 raise ValueError(
-                    f"dmt.rollout is 'once' and dmt.{name} is {getattr(self.settings, name)}; windows that may start at"
-                    " the teacher's memories need dmt.rollout=sequential"
+                    f"dmt.rollout is {self.settings.rollout!r} and dmt.{name} is {getattr(self.settings, name)};"
+                    " windows that the teacher has a part in need dmt.rollout=sequential"
                 )
 
     def forward(self, batch: Batch, generator: torch.Generator, progress: float) -> dict[str, Tensor]:
-        if self._at_once(batch.inputs.device):
+        how = self._how(batch.inputs.device)
+        if how == "carried" and batch.length > self.settings.window:
+            return self._from_carried(batch, generator)
+        self.carried = ()
+        if how in ("once", "carried"):
             return self._in_one_pass(batch, generator)
         s, student = self.settings, self.student
         (rows, length), width = batch.mask.shape, min(s.window, batch.length)
@@ -170,11 +179,36 @@ class DMT(Method):
         """Whether windows may start at its memories, or are drawn to them."""
         return bool(self.settings.dynamics or self.settings.mixing)
 
-    def _at_once(self, device: torch.device) -> bool:
-        """Whether windows are cut out of the rollout itself. See ``DMTSettings.rollout``."""
-        if self.settings.rollout is None:
-            return device.type == "cpu" and self.settings.window > _SHORT and not self._led_by_teacher
-        return self.settings.rollout == "once"
+    def _how(self, device: torch.device) -> Rollout:
+        """How windows come by their first memories. See ``DMTSettings.rollout``."""
+        if self.settings.rollout is not None:
+            return self.settings.rollout
+        if self._led_by_teacher:
+            return "sequential"
+        if self.decoder is None:
+            return "carried"
+        return "once" if device.type == "cpu" and self.settings.window > _SHORT else "sequential"
+
+    def _from_carried(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        """The loss where every window starts from what the training steps before have left."""
+        s, student = self.settings, self.student
+        count = -(-batch.length // s.window)
+        width = -(-batch.length // count)
+        begun = (batch, student.initial_memory(batch.batch_size).detach())
+        carried = self.carried
+        if len(carried) != count - 1 or carried[0][0].inputs.shape != batch.inputs.shape:
+            with torch.no_grad():
+                own = student.rollout(batch.inputs, begun[1])
+            carried = tuple((batch, own[:, g * width]) for g in range(1, count))
+        batches, memories = zip(begun, *carried, strict=True)
+        windows = (staggered([getattr(b, name) for b in batches], width) for name in ("inputs", "targets", "mask"))
+        x, y, mask = (window.flatten(0, 1) for window in windows)
+        start = torch.stack(memories, dim=1).flatten(0, 1)
+        outputs, last = student.outputs(x, add_noise(start[:, None], s.noise, generator)[:, 0])
+        reached = last.detach().unflatten(0, (-1, count)).unbind(1)
+        self.carried = tuple(zip(batches, reached, strict=True))[:-1]
+        readout = masked_mean(negative_log_likelihood(student.targets, outputs, y), mask)
+        return {"loss": s.readout * readout, "readout": readout}
 
     def _in_one_pass(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """The loss where every window starts from the last memory of the one before it."""
@@ -234,6 +268,8 @@ class DMT(Method):
         return found.memories, {name: empty.new_tensor(float(value)) for name, value in shares.items()}
 
     def sequential_flops(self, per_token: float, cell_step: float, length: int) -> float:
+        if self._how(torch.device("cpu")) == "carried":
+            return per_token * min(self.settings.window, length)
         return cell_step * length + (per_token - cell_step) * min(self.settings.window, length)
 
     def _lost(

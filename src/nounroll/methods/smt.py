@@ -81,7 +81,7 @@ class SMTSettings:
     relative: bool = True
     power: float = 2.0
     noise: float | None = None
-    labels_learn: float = 0.05
+    labels_learn: float = 0.3
     inputs_learn: float = 1.0
     teacher: str | None = None
     share: float | None = None

@@ -1,6 +1,6 @@
 """Cut time into windows that unroll side by side."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -63,6 +63,19 @@ def scattered(
 def cut(values: Shaped[Tensor, "B T *x"], starts: Int[Tensor, "B W"], width: int) -> Shaped[Tensor, "BW width *x"]:
     """The windows of each row, one row each: (B, T, ...) -> (B W, width, ...)."""
     return at_times(values, starts[..., None] + torch.arange(width, device=starts.device)).flatten(0, 1)
+
+
+def staggered(values: Sequence[Shaped[Tensor, "B T *x"]], width: int) -> Shaped[Tensor, "B W width *x"]:
+    """The first window of the first of W values, the second of the second, and so on.
+
+    A last window that is not whole is filled up with zeros.
+    """
+    windows = [value[:, g * width : (g + 1) * width] for g, value in enumerate(values)]
+    missing = width - windows[-1].shape[1]
+    if missing:
+        rows, _, *event = windows[-1].shape
+        windows[-1] = torch.cat([windows[-1], windows[-1].new_zeros(rows, missing, *event)], dim=1)
+    return torch.stack(windows, dim=1)
 
 
 def unroll_windows(

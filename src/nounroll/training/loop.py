@@ -20,6 +20,7 @@ from nounroll.batch import Batch
 from nounroll.data.task import SequenceTask, draw
 from nounroll.machine import launched
 from nounroll.methods.base import Method
+from nounroll.methods.carried import from_tensors, to_tensors
 from nounroll.methods.cost import COSTS, step_cost
 from nounroll.rollout import collapse
 from nounroll.rollout.evaluate import evaluate, evaluate_teacher, validation_batches
@@ -185,8 +186,10 @@ class Loop:
         batch = draw(self.task, s.batch_size, length, s.seed, "train", c.draw)
         generators = (generator(s.seed, f"loss/{part}", c.draw) for part in range(s.accumulate))
         rate = link.learning_rate * learning_rate(s, progress)
+        carried = link.method.carried
         losses = self.engine.step(forward, batch, generators, progress, rate)
         if losses is None:
+            link.method.carried = carried
             c.skipped += 1
             self._log("skipped", link, progress, batch=c.draw, length=length)
             return None
@@ -221,7 +224,7 @@ class Loop:
             self._log("teacher", link, 1.0, **self._measure_teacher(self.test_batches()))
         if link.method.improves_only and self._best:
             self.student.load_state_dict(self._best)
-        self._best = {}
+        self._best, link.method.carried = {}, ()
         c.seconds += c.link_seconds
         c.link, c.link_step, c.link_seconds, c.evaluations = c.link + 1, 0, 0.0, 0
         c.passed, c.best = 0, math.inf
@@ -324,7 +327,7 @@ class Loop:
             )
         try:
             self._restore(tensors, documents)
-        except (KeyError, TypeError, RuntimeError) as error:
+        except (KeyError, TypeError, ValueError, RuntimeError, IndexError) as error:
             reason = " ".join(str(error).split())[:200]
             raise checkpoint.CheckpointError(f"{newest} does not fit this recipe: {reason}") from error
         return True
@@ -334,7 +337,25 @@ class Loop:
         groups = {"student": self.student.state_dict(), "optimizer": optimizer_state(self.engine.optimizer)[0]}
         if self.teacher is not None:
             groups["teacher"] = self.teacher.state_dict()
-        return {**groups, "best": self._best} if self._best else groups
+        groups |= {"best": self._best, "carried": self._carried()}
+        return {name: tensors for name, tensors in groups.items() if tensors or name not in ("best", "carried")}
+
+    def _carried(self) -> dict[str, Tensor]:
+        """What the method at work has under way, the rows of all processes."""
+        link = self.chain[self.counters.link] if self.counters.link < len(self.chain) else None
+        rows = {} if link is None else to_tensors(link.method.carried)
+        found = self.engine.by_each(lambda: {name: t.cpu() for name, t in rows.items()})
+        return {name: torch.cat([one[name] for one in found], dim=1) for name in rows}
+
+    def _carry_on(self, tensors: Mapping[str, Tensor]) -> None:
+        """Give the method at work its own rows of what was under way, and the others nothing."""
+        rank, count = self.engine.rank, self.engine.processes
+        memories = tensors.get("memories")
+        if memories is not None and memories.shape[2:] != self.student.memory_shape:
+            raise ValueError(f"it carries memories of shape {tuple(memories.shape[2:])}")
+        rows = {name: t.chunk(count, dim=1)[rank].to(self.engine.device) for name, t in tensors.items()}
+        for index, link in enumerate(self.chain):
+            link.method.carried = from_tensors(rows) if index == self.counters.link else ()
 
     def _likes(self) -> Callable[[str, str], Tensor | None]:
         """(group, name) -> the weight that a tensor of a checkpoint is, or is a moment of, if any."""
@@ -363,6 +384,7 @@ class Loop:
         counters = Counters.from_dict(documents["counters"])
         vars(self.counters).update(vars(counters), costs={**self._costs, **counters.costs})
         load_optimizer_state(self.engine.optimizer, tensors["optimizer"], documents["optimizer"])
+        self._carry_on(tensors.get("carried", {}))
         like = self.student.state_dict()
         self._best = {
             name: as_in(t.to(self.engine.device, copy=True), like[name]) for name, t in tensors.get("best", {}).items()
