@@ -126,12 +126,11 @@ def _one_step(task: str, seconds: int, cell: str) -> Measurement:
 
 
 def _text_at_equal(budget: str, option: str, contenders: str) -> list[Measurement]:
-    """Contenders are METHOD-CELL, or METHOD-CELL-window-W for another window of DMT."""
+    """Contenders are METHOD-CELL."""
     found = []
     for name in contenders.split():
-        method, cell, *window = name.split("-")
-        change = f" --set dmt.window={window[1]}" if window else ""
-        command = f"recipes/text.yaml --{option} --methods {method} --cells {cell}{change}"
+        method, cell = name.split("-")
+        command = f"recipes/text.yaml --{option} --methods {method} --cells {cell}"
         found.append(Measurement(f"text at equal {budget}/{name}", command))
     return found
 
@@ -141,9 +140,7 @@ MEASUREMENTS = [
     *_both("text", 150, "lstm", "lstm", "0.004", " --seeds 3", grid_for_ours=True),
     *_both("text", 150, "mlp", "mlp", "0.002"),
     *_text_at_equal("tokens", "tokens 1500000 --seeds 3", "smt+dmt-gru bptt-gru bptt-lstm"),
-    *_text_at_equal(
-        "sequential FLOPs", "sequential-flops 1.2e11", "smt+dmt-gru bptt-gru smt+dmt-gru-window-8 bptt-lstm"
-    ),
+    *_text_at_equal("sequential FLOPs", "sequential-flops 1.2e11", "smt+dmt-gru bptt-gru bptt-lstm"),
     *(_king_james(method, cell) for method in ("smt+dmt", "bptt") for cell in ("gru", "lstm")),
     *_both("retrieval", 150, "mlp", "", "", " --seeds 2"),
     *_both("retrieval", 150, "transformer", "", ""),
@@ -285,14 +282,10 @@ CLAIMS = [
     *(
         Claim(
             f"text at equal {budget}",
-            f"bits per byte of smt+dmt (GRU{words}) at most those of BPTT's {_named(rival)}, at equal {budget}",
-            lambda rows, cell=cell, rival=rival: _ratio(rows, ("smt+dmt", cell), ("bptt", rival), 1.0),
+            f"bits per byte of smt+dmt (GRU) at most those of BPTT's {_named(rival)}, at equal {budget}",
+            lambda rows, rival=rival: _ratio(rows, ("smt+dmt", "gru"), ("bptt", rival), 1.0),
         )
-        for budget, cell, words in (
-            ("tokens", "gru", ""),
-            ("sequential FLOPs", "gru", ""),
-            ("sequential FLOPs", "gru-window-8", ", windows of 8"),
-        )
+        for budget in ("tokens", "sequential FLOPs")
         for rival in ("gru", "lstm")
     ),
     Claim(
