@@ -28,7 +28,8 @@ def run(length: int, values: dict[str, Any]) -> tuple[Loop, list[tuple[str, int,
         "dmt": make_dmt(student, teacher),
         "bptt": make_bptt(student),
     }
-    chain = [Link(name, method, SHARES[name], 1.0) for name, method in methods.items()]
+    share = values.get("curriculum_share", 0.6)
+    chain = [Link(name, method, SHARES[name], 1.0, share) for name, method in methods.items()]
     loop = Loop(
         task=Echo(),
         length=length,
