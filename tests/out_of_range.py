@@ -10,8 +10,7 @@ AT_0 = [
     *("training.flops", "training.sequential_flops"),
 ]
 NOT_A_SHARE = [
-    *("smt.labels_learn", "smt.inputs_learn", "dmt.mixing", "dmt.curriculum_share"),
-    *("training.warmup", "training.curriculum_share"),
+    *("smt.labels_learn", "smt.inputs_learn", "dmt.mixing", "training.warmup", "training.curriculum_share"),
 ]
 LESS_THAN_ONE = [
     *("length", "readout_width", "cell.tokens", "cell.memory_width", "cell.width", "cell.layers"),

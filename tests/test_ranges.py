@@ -67,8 +67,7 @@ def test_the_least_and_the_most_that_are_allowed() -> None:
     least += ["teacher.width=2", "teacher.heads=1", "teacher.layers=1", "teacher.decoder_layers=0", "teacher.context=1"]
     least += ["training.weight_decay=0", "training.steps=1", "training.batch_size=1", "training.accumulate=1"]
     least += ["training.evaluations=1", "training.keep=1", "training.betas=[0, 0]", "length=1", "readout_width=1"]
-    shares = ["smt.labels_learn", "smt.inputs_learn", "dmt.mixing", "dmt.curriculum_share", "training.warmup"]
-    shares += ["training.curriculum_share"]
+    shares = ["smt.labels_learn", "smt.inputs_learn", "dmt.mixing", "training.warmup", "training.curriculum_share"]
     for end in (0, 1):
         parse(DOCUMENT, [*least, *(f"{name}={end}" for name in shares)])
 

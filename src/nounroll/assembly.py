@@ -28,7 +28,7 @@ def build(
 def link(name: str, recipe: Recipe, model: Student | CausalTransformer, teacher: Teacher | None) -> Link:
     """A method of the recipe's chain, over these parts."""
     if isinstance(model, CausalTransformer):
-        return Link(name, TransformerMethod(model), 1.0, 1.0, recipe.training.curriculum_share)
+        return Link(name, TransformerMethod(model), 1.0, 1.0)
     student, settings = model, getattr(recipe, name)
     method: Method
     if name == "bptt":
@@ -36,6 +36,4 @@ def link(name: str, recipe: Recipe, model: Student | CausalTransformer, teacher:
     else:
         assert teacher is not None
         method = SMT(student, teacher, settings) if name == "smt" else DMT(student, teacher, settings)
-    of_its_own = recipe.dmt.curriculum_share if name == "dmt" else None
-    curriculum_share = recipe.training.curriculum_share if of_its_own is None else of_its_own
-    return Link(name, method, settings.share, settings.learning_rate, curriculum_share)
+    return Link(name, method, settings.share, settings.learning_rate)

@@ -85,7 +85,7 @@ def test_it_drives_the_curriculum_and_the_learning_rate(budget: str) -> None:
     run = train(recipe(budget, "bptt", "length=16"))
     settings, before, rates = run.recipe.training, 0.0, []
     for record in (record for record in run.history if record["event"] == "train"):
-        assert record["length"] == length_at(lengths(settings, 16), before, settings.curriculum_share)
+        assert record["length"] == length_at(settings, lengths(settings, 16), before)
         assert record["progress"] == pytest.approx(record[budget] / BUDGETS[budget], abs=1e-4)
         before, rates = record["progress"], [*rates, record["rate"]]
     assert len(set(rates)) == len(rates)

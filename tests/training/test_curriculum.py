@@ -28,8 +28,7 @@ def run(length: int, values: dict[str, Any]) -> tuple[Loop, list[tuple[str, int,
         "dmt": make_dmt(student, teacher),
         "bptt": make_bptt(student),
     }
-    share = values.get("curriculum_share", 0.6)
-    chain = [Link(name, method, SHARES[name], 1.0, share) for name, method in methods.items()]
+    chain = [Link(name, method, SHARES[name], 1.0) for name, method in methods.items()]
     loop = Loop(
         task=Echo(),
         length=length,

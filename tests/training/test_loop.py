@@ -77,15 +77,6 @@ def test_steps_and_lengths_of_each_method() -> None:
     assert steps[-1]["tokens"] == run.metrics["tokens"]
 
 
-def test_dmt_may_have_a_curriculum_of_its_own() -> None:
-    run = train(tiny_recipe("training.steps=12", "dmt.curriculum_share=0", "length=16"))
-    lengths: dict[str, list[int]] = {}
-    for record in run.history:
-        if record["event"] == "train":
-            lengths.setdefault(record["method"], []).append(record["length"])
-    assert lengths == {"smt": [4, 8, 16, 16], "dmt": [16] * 4, "bptt": [4, 8, 16, 16]}
-
-
 @pytest.mark.parametrize("refuse", [None, ValueError, AssertionError, KeyError])
 def test_a_task_of_one_length_gets_no_curriculum(refuse: type[Exception] | None) -> None:
     settings = {f"training.{name}": value for name, value in TINY["training"].items() if name not in ("steps", "seed")}

@@ -58,12 +58,12 @@ def test_lengths_of_the_curriculum(length: int, first: int, stages: list[int]) -
 @pytest.mark.parametrize("share", [0.0, 0.25, 0.5, 1.0])
 def test_shorter_lengths_share_their_part_equally(share: float) -> None:
     s, stages = setting(curriculum_share=share), [4, 8, 16]
-    seen = [length_at(stages, p / 1000, s.curriculum_share) for p in range(1000)]
+    seen = [length_at(s, stages, p / 1000) for p in range(1000)]
     assert seen == sorted(seen)
     assert seen.count(4) == pytest.approx(500 * share, abs=1)
     assert seen.count(8) == pytest.approx(500 * share, abs=1)
-    assert length_at([16], 0.0, s.curriculum_share) == 16
-    assert length_at(stages, 1.0, s.curriculum_share) == 16
+    assert length_at(s, [16], 0.0) == 16
+    assert length_at(s, stages, 1.0) == 16
 
 
 @settings(max_examples=60, deadline=None)
@@ -72,7 +72,7 @@ def test_shorter_lengths_share_their_part_equally(share: float) -> None:
 )
 def test_the_links_steps_add_up_to_the_runs(steps: int, shares: list[float]) -> None:
     student = make_student()
-    chain = [Link("bptt", make_bptt(student), share, 1.0, 0.6) for share in shares]
+    chain = [Link("bptt", make_bptt(student), share, 1.0) for share in shares]
     loop = SimpleNamespace(chain=chain, settings=setting(steps=steps), counters=Counters())
     taken = []
     for link in chain:
@@ -88,7 +88,7 @@ def test_the_links_steps_add_up_to_the_runs(steps: int, shares: list[float]) -> 
 
 def test_seconds_are_shared_too_and_what_one_takes_too_much_the_next_one_lacks() -> None:
     student = make_student()
-    chain = [Link("bptt", make_bptt(student), share, 1.0, 0.6) for share in (1.0, 3.0)]
+    chain = [Link("bptt", make_bptt(student), share, 1.0) for share in (1.0, 3.0)]
     for index, before, progress in ((0, 0.0, 1 / 2), (1, 2.0, 1 / 6), (1, 2.5, 1 / 5.5)):
         counters = Counters(seconds=before, link_seconds=1.0)
         loop: Any = SimpleNamespace(chain=chain, settings=TrainingSettings(seconds=8.0), counters=counters)

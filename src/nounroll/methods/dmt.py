@@ -68,8 +68,6 @@ class DMTSettings:
             on a CPU with windows of more than 8 steps (shorter ones side by side are as fast there); else
             sequential. With training.compile and training.accumulate it is sequential.
         tolerance: of such a solver.
-        curriculum_share: training.curriculum_share, where DMT wants another one than the other methods: it does with
-            less where no gradient goes through more than a window. None takes the run's.
         share: part of the run's budget, relative to the other methods of its chain.
         learning_rate: as a multiple of training.learning_rate.
     """
@@ -86,7 +84,6 @@ class DMTSettings:
     mixing: float = 0.0
     rollout: Rollout | None = None
     tolerance: float = 1e-4
-    curriculum_share: float | None = None
     share: float = 1.0
     learning_rate: float = 1.0
 
@@ -97,8 +94,6 @@ class DMTSettings:
         for name in ("horizon", "decoded", "window"):
             at_least(f"dmt.{name}", getattr(self, name), 1)
         within("dmt.mixing", self.mixing, 0, 1)
-        if self.curriculum_share is not None:
-            within("dmt.curriculum_share", self.curriculum_share, 0, 1)
         for name in ("tolerance", "share", "learning_rate", *(["lost"] if self.lost is not None else [])):
             more_than(f"dmt.{name}", getattr(self, name), 0)
 

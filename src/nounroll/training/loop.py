@@ -55,7 +55,6 @@ class Link:
     method: Method
     share: float
     learning_rate: float
-    curriculum_share: float
 
 
 class Loop:
@@ -146,7 +145,7 @@ class Loop:
         if c.link_step == 0 and c.step and link.method.improves_only:
             self._evaluate(link, 0.0)  # the student that must not get worse
         while (now := progress()) < 1 and c.passed < _PASSED:
-            length = length_at(self.stages, now, link.curriculum_share)
+            length = length_at(s, self.stages, now)
             key = f"{link.name}/{length}"
             if key not in c.costs:  # counted once, so that a resumed run goes by the same figures
                 start = time.perf_counter()

@@ -26,9 +26,9 @@ def lengths(settings: TrainingSettings, length: int) -> list[int]:
     return stages
 
 
-def length_at(stages: list[int], progress: float, share: float) -> int:
-    """T at this moment: the shorter stages have equal parts of that ``share`` of the budget."""
+def length_at(settings: TrainingSettings, stages: list[int], progress: float) -> int:
+    """T at this moment: the shorter stages share ``curriculum_share`` of the budget equally."""
     shorter = len(stages) - 1
-    if not shorter or progress >= share:
+    if not shorter or progress >= settings.curriculum_share:
         return stages[-1]
-    return stages[int(progress / share * shorter)]
+    return stages[int(progress / settings.curriculum_share * shorter)]

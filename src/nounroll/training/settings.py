@@ -29,8 +29,7 @@ class TrainingSettings:
         schedule: what it does after that.
         curriculum: start each method with shorter sequences, where the task can give them.
         first_length: T at the start of the curriculum, or a little less; it doubles up to the recipe's length.
-        curriculum_share: share of the method's budget that the shorter lengths take together; dmt.curriculum_share is
-            DMT's own.
+        curriculum_share: share of the method's budget that the shorter lengths take together.
         accumulate: parts that each batch is cut into, to save device memory.
         evaluations: evaluations (and checkpoints) per method.
         evaluation_sequences: held-out sequences of each evaluation.
