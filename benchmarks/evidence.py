@@ -1,6 +1,6 @@
 """Measure again every figure that the documentation quotes, and write docs/results.md.
 
-    python benchmarks/evidence.py                 everything: by its budgets a little over two hours on 2 cores
+    python benchmarks/evidence.py                 everything, in a little less than two hours on 2 cores
     python benchmarks/evidence.py retrieval text  only measurements whose name starts so; the others' files stay
 
 Every measurement is one ``nounroll compare`` in a process of one thread, or a ``nounroll train`` and what
@@ -19,6 +19,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -399,6 +400,7 @@ def _has_what_it_needs(measurement: Measurement) -> bool:
 
 def measure(measurement: Measurement) -> bool:
     """Run the commands of one; keep the last answer, with where and when it was measured."""
+    start = time.monotonic()
     for command in measurement.commands:
         print(f"starts  {measurement.name}: {command}", flush=True)
         words = [sys.executable, "-P", "-c", BY_PROCESSOR, *shlex.split(command)[1:], "--json"]
@@ -416,7 +418,7 @@ def measure(measurement: Measurement) -> bool:
             found[kind]["gradients"].pop("norms")
     answer = {**found, "command": "; ".join(measurement.commands), "commit": commit(), "date": str(date.today())}
     measurement.file.write_text(json.dumps({**answer, "machine": machine(), "clock": "processor"}, indent=1) + "\n")
-    print(f"done    {measurement.name}", flush=True)
+    print(f"done    {measurement.name} after {time.monotonic() - start:.0f} s", flush=True)
     return True
 
 
