@@ -40,16 +40,7 @@ def decoding(
         generator: source of the draws.
     """
     horizon, length = min(horizon, batch.length), batch.length
-    weights = _informative(batch.mask, horizon, times)
-    picks = own_rows(
-        len(weights),
-        lambda n: torch.multinomial(
-            rows_at(len(weights), torch.arange(n, device=weights.device), weights.__getitem__).cpu(),
-            count,
-            True,
-            generator=generator,
-        ),
-    ).to(times.device)
+    picks = drawn(informative(batch.mask, horizon, times), count, generator)
     memory = memory_of(picks).flatten(0, 1)
     span = at_times(times, picks)[..., None] + torch.arange(horizon, device=times.device)
     inside, span = (span < length).flatten(0, 1), span.clamp(max=length - 1).flatten(1)
@@ -59,8 +50,19 @@ def decoding(
     return masked_mean(negative_log_likelihood(targets, decoder(memory, x[:, 1:]), y), mask & inside)
 
 
-def _informative(mask: Bool[Tensor, "B T"], horizon: int, times: Int[Tensor, "B S"]) -> Float[Tensor, "B S"]:
-    """1 where a target within the horizon is scored, and everywhere in a sequence that has none."""
+def informative(mask: Bool[Tensor, "B T"], horizon: int, times: Int[Tensor, "B S"]) -> Bool[Tensor, "B S"]:
+    """Whether a target within the horizon is scored. None is from T on."""
     before = torch.nn.functional.pad(mask.cumsum(1), (1, 0))  # scored targets before each time
-    within = before.gather(1, (times + horizon).clamp(max=mask.shape[1])) > before.gather(1, times)
-    return (within | ~within.any(1, keepdim=True)).float()
+    last = mask.shape[1]
+    return before.gather(1, (times + horizon).clamp(max=last)) > before.gather(1, times.clamp(max=last))
+
+
+def drawn(wanted: Bool[Tensor, "B S"], count: int, generator: torch.Generator) -> Int[Tensor, "B n"]:
+    """Places of each row, with replacement: wanted ones, or any of a row that has none."""
+    weights = (wanted | ~wanted.any(1, keepdim=True)).float()
+
+    def draw(rows: int) -> Int[Tensor, "N n"]:
+        of_all = rows_at(len(weights), torch.arange(rows, device=weights.device), weights.__getitem__).cpu()
+        return torch.multinomial(of_all, count, True, generator=generator)
+
+    return own_rows(len(weights), draw).to(wanted.device)

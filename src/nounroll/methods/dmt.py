@@ -9,7 +9,7 @@ from torch import Tensor
 
 from nounroll.batch import Batch
 from nounroll.methods.base import Method, mostly
-from nounroll.methods.decoding import decoding
+from nounroll.methods.decoding import decoding, drawn, informative
 from nounroll.methods.noise import add_noise
 from nounroll.objectives.dynamics import dynamics
 from nounroll.objectives.readout import masked_mean, negative_log_likelihood
@@ -23,7 +23,6 @@ from nounroll.teacher import Teacher
 Rollout = Literal["sequential", "once", "carried", Solver]
 
 _CLEARLY_WORSE = 0.5  # nats per scored element
-_SHORT = 8  # steps of a window, up to which a CPU, too, is better off with windows side by side
 
 # What suits targets of which few are scored, and of which half or more are. See docs/method.md for the figures.
 _SPARSE = {"dynamics": 1.0, "decoding": 1.0}
@@ -62,11 +61,10 @@ class DMTSettings:
             the step before left it (ours; T / w windows of equal length, at multiples of it). Memories are then
             of students up to T / w steps old, and no chain is longer than a window; only the first step on sequences of
             a length rolls out, to have something to go on from. once and carried are for windows that start from the
-            student's memories alone (no ``dynamics``, no ``mixing``), carried without the decoder. newton, diagonal,
-            jacobi: all at once, by a solver of ``nounroll.rollout.parallel``, which pays on many processors; a budget
-            in sequential FLOPs counts it as sequential. None: carried where that can be; else once where that can be,
-            on a CPU with windows of more than 8 steps (shorter ones side by side are as fast there); else
-            sequential. With training.compile and training.accumulate it is sequential.
+            student's memories alone (no ``dynamics``, no ``mixing``). newton, diagonal, jacobi: all at once, by a
+            solver of ``nounroll.rollout.parallel``, which pays on many processors; a budget in sequential FLOPs counts
+            it as sequential. None: carried where that can be, else sequential; sequential too with training.compile
+            and with training.accumulate.
         tolerance: of such a solver.
         share: part of the run's budget, relative to the other methods of its chain.
         learning_rate: as a multiple of training.learning_rate.
@@ -109,14 +107,15 @@ class DMTSettings:
 
 
 class DMT(Method):
-    """One rollout without gradients, then one batch of short corrections, parallel over time.
+    """Short corrections of the student on its own memories, in one batch, parallel over time.
 
     The teacher's labels are frozen; its decoder goes on learning where it is used. All windows start from the
-    student's own (detached) memories and unroll side by side: B T / w rows, sequential depth w. Where the processor has
-    nothing to gain from that, they may be cut out of the rollout itself (``DMTSettings.rollout``).
+    student's own (detached) memories and unroll side by side: B T / w rows, sequential depth w. These memories come
+    from a rollout without gradients or, where the teacher has no part in them, from the training steps before; or
+    windows are cut out of the rollout itself (``DMTSettings.rollout``).
 
     Raises:
-        ValueError: that is asked for, and windows may start at the teacher's memories.
+        ValueError: ``rollout`` is one for windows without the teacher, and it has a part in them.
     """
 
     def __init__(self, student: Student, teacher: Teacher, settings: DMTSettings) -> None:
@@ -124,20 +123,18 @@ class DMT(Method):
         self.student, self.settings = student, settings.suited_to(0.0)
         self._teacher = (teacher,)  # in a tuple: its labels are not trained here
         self.decoder = teacher.decoder if self.settings.decoding else None
-        without = {"once": ("dynamics", "mixing"), "carried": ("dynamics", "mixing", "decoding")}
-        for name in without.get(self.settings.rollout or "", ()):
-            if getattr(self.settings, name):
+        for name in ("dynamics", "mixing"):
+            if self.settings.rollout in ("once", "carried") and getattr(self.settings, name):
                 raise ValueError(
                     f"dmt.rollout is {self.settings.rollout!r} and dmt.{name} is {getattr(self.settings, name)};"
-                    " windows that the teacher has a part in need dmt.rollout=sequential"
+                    " windows that may start at the teacher's memories need dmt.rollout=sequential"
                 )
 
     def forward(self, batch: Batch, generator: torch.Generator, progress: float) -> dict[str, Tensor]:
-        how = self._how(batch.inputs.device)
-        if how == "carried" and batch.length > self.settings.window:
+        if self._how == "carried" and batch.length > self.settings.window:
             return self._from_carried(batch, generator)
         self.carried = ()
-        if how in ("once", "carried"):
+        if self._how in ("once", "carried"):
             return self._in_one_pass(batch, generator)
         s, student = self.settings, self.student
         (rows, length), width = batch.mask.shape, min(s.window, batch.length)
@@ -179,15 +176,10 @@ class DMT(Method):
         """Whether windows may start at its memories, or are drawn to them."""
         return bool(self.settings.dynamics or self.settings.mixing)
 
-    def _how(self, device: torch.device) -> Rollout:
+    @property
+    def _how(self) -> Rollout:
         """How windows come by their first memories. See ``DMTSettings.rollout``."""
-        if self.settings.rollout is not None:
-            return self.settings.rollout
-        if self._led_by_teacher:
-            return "sequential"
-        if self.decoder is None:
-            return "carried"
-        return "once" if device.type == "cpu" and self.settings.window > _SHORT else "sequential"
+        return self.settings.rollout or ("sequential" if self._led_by_teacher else "carried")
 
     def _from_carried(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """The loss where every window starts from what the training steps before have left."""
@@ -203,12 +195,32 @@ class DMT(Method):
         batches, memories = zip(begun, *carried, strict=True)
         windows = (staggered([getattr(b, name) for b in batches], width) for name in ("inputs", "targets", "mask"))
         x, y, mask = (window.flatten(0, 1) for window in windows)
-        start = torch.stack(memories, dim=1).flatten(0, 1)
-        outputs, last = student.outputs(x, add_noise(start[:, None], s.noise, generator)[:, 0])
+        start = add_noise(torch.stack(memories, dim=1).flatten(0, 1)[:, None], s.noise, generator)[:, 0]
+        after = None if self.decoder is None else unroll_windows(student, x, start)
+        outputs, last = student.outputs(x, start) if after is None else (student.readout(after), after[:, -1])
         reached = last.detach().unflatten(0, (-1, count)).unbind(1)
         self.carried = tuple(zip(batches, reached, strict=True))[:-1]
         readout = masked_mean(negative_log_likelihood(student.targets, outputs, y), mask)
-        return {"loss": s.readout * readout, "readout": readout}
+        seen = (batch, None, None) if after is None else self._one_each(batches, after, generator)
+        total, losses = self._predictions(readout, *seen, generator)
+        return {"loss": total, **losses}
+
+    def _one_each(
+        self, batches: tuple[Batch, ...], memories: Float[Tensor, "BW width K d"], generator: torch.Generator
+    ) -> tuple[Batch, Int[Tensor, "B width"], Float[Tensor, "B width K d"]]:
+        """The windows of B of the B W sequences under way, with these and their times: what the decoder looks at.
+
+        They are drawn, one of the W sequences in each row, among those with a scored target within the horizon.
+        """
+        width, count = memories.shape[1], len(batches)
+        device, rows = memories.device, batches[0].batch_size
+        sequences = [torch.stack([getattr(b, name) for b in batches], dim=1) for name in ("inputs", "targets", "mask")]
+        times = torch.arange(count * width, device=device).unflatten(0, (count, width)).expand(rows, -1, -1)
+        wanted = informative(sequences[-1].flatten(0, 1), self.settings.horizon, times.flatten(0, 1))
+        one = drawn(wanted.any(1).unflatten(0, (rows, count)), 1, generator)[:, 0]
+        every = torch.arange(rows, device=device)
+        chosen = Batch(*(values[every, one] for values in sequences))
+        return chosen, times[every, one], memories.unflatten(0, (rows, count))[every, one]
 
     def _in_one_pass(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """The loss where every window starts from the last memory of the one before it."""
@@ -231,14 +243,14 @@ class DMT(Method):
         self,
         readout: Float[Tensor, ""],
         batch: Batch,
-        times: Int[Tensor, "B S"],
+        times: Int[Tensor, "B S"] | None,
         memories: Float[Tensor, "B S K d"] | None,
         generator: torch.Generator,
     ) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
         """What is predicted from memories that the student has just made after these times: the sum, and each loss."""
         s, losses = self.settings, {"readout": readout}
         total = s.readout * readout
-        if self.decoder is not None and memories is not None:
+        if self.decoder is not None and times is not None and memories is not None:
             losses["decoding"] = decoding(
                 self.decoder,
                 self.student.targets,
@@ -268,7 +280,7 @@ class DMT(Method):
         return found.memories, {name: empty.new_tensor(float(value)) for name, value in shares.items()}
 
     def sequential_flops(self, per_token: float, cell_step: float, length: int) -> float:
-        if self._how(torch.device("cpu")) == "carried":
+        if self._how == "carried":
             return per_token * min(self.settings.window, length)
         return cell_step * length + (per_token - cell_step) * min(self.settings.window, length)
 
