@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers import SYMBOLS, draw_values, make_student
-from nounroll.rollout.windows import at_times, cut, random_windows, unroll_windows
+from nounroll.rollout.windows import at_times, cut, random_windows, staggered, unroll_windows
 from nounroll.seeding import generator
 
 
@@ -81,3 +81,10 @@ def test_windows_that_start_at_a_rollouts_memories_repeat_it() -> None:
         starts, _ = random_windows(3, 11, 4, generator(0, "test"))
         again = unroll_windows(student, cut(inputs, starts, 4), at_times(memories, starts).flatten(0, 1))
         torch.testing.assert_close(again, cut(memories[:, 1:], starts, 4), rtol=0, atol=1e-12)
+
+
+def test_staggered_windows_and_what_fills_the_last() -> None:
+    values = [torch.arange(1, 8).reshape(1, 7, 1) * scale for scale in (1, 10, 100)]
+    found = staggered(values, 3)
+    assert found.shape == (1, 3, 3, 1)
+    assert found.flatten().tolist() == [1, 2, 3, 40, 50, 60, 700, 0, 0]
