@@ -479,7 +479,7 @@ def test_its_longest_chain_is_a_window() -> None:
     ("settings", "expected"),
     [
         ({}, "carried"),
-        ({"decoding": 0.7}, "carried"),
+        ({"decoding": 0.7}, "once"),
         ({"dynamics": 0.1}, "sequential"),
         ({"mixing": 0.1}, "sequential"),
         ({"rollout": "sequential"}, "sequential"),

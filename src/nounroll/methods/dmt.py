@@ -63,8 +63,8 @@ class DMTSettings:
             a length rolls out, to have something to go on from. once and carried are for windows that start from the
             student's memories alone (no ``dynamics``, no ``mixing``). newton, diagonal, jacobi: all at once, by a
             solver of ``nounroll.rollout.parallel``, which pays on many processors; a budget in sequential FLOPs counts
-            it as sequential. None: carried where that can be, else sequential; sequential too with training.compile
-            and with training.accumulate.
+            it as sequential. None: sequential where the teacher has a part in windows, and with training.compile or
+            training.accumulate; else once with the decoder, and carried without it.
         tolerance: of such a solver.
         share: part of the run's budget, relative to the other methods of its chain.
         learning_rate: as a multiple of training.learning_rate.
@@ -179,7 +179,11 @@ class DMT(Method):
     @property
     def _how(self) -> Rollout:
         """How windows come by their first memories. See ``DMTSettings.rollout``."""
-        return self.settings.rollout or ("sequential" if self._led_by_teacher else "carried")
+        if self.settings.rollout is not None:
+            return self.settings.rollout
+        if self._led_by_teacher:
+            return "sequential"
+        return "carried" if self.decoder is None else "once"
 
     def _from_carried(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """The loss where every window starts from what the training steps before have left."""
