@@ -519,9 +519,12 @@ def test_it_hands_over_the_student_as_it_is() -> None:
 def test_what_is_left_open_is_filled_in_for_the_data(scored: float, window: int, share: float) -> None:
     suited = SMTSettings().suited_to(scored)
     assert (suited.window, suited.share, suited.until_passed) == (window, share, window > 1)
+    assert suited.labels_learn == (0.05 if window > 1 else 0.3)
     assert [f.name for f in fields(suited) if getattr(suited, f.name) is None] == ["transitions", "teacher", "chunk"]
 
 
 def test_what_was_set_stays() -> None:
-    mine = SMTSettings(window=3, decoding=0.5, noise=0.0, share=2.0, step_readout=0.1, until_passed=False)
+    mine = SMTSettings(
+        window=3, decoding=0.5, noise=0.0, labels_learn=0.0, share=2.0, step_readout=0.1, until_passed=False
+    )
     assert mine.suited_to(1.0) == mine.suited_to(0.0) == mine

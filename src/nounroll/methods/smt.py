@@ -25,8 +25,10 @@ _SAMPLED_MEMORIES = 256  # whose statistics are taken
 
 
 # What suits targets of which few are scored, and of which half or more are. See docs/method.md for the figures.
-_SPARSE = {"decoding": 1.0, "step_readout": 0.0, "window": 1, "noise": 1.0, "share": 1.0, "until_passed": False}
-_DENSE = {"decoding": 0.0, "step_readout": 1.0, "window": 8, "noise": 0.3, "share": 0.33, "until_passed": True}
+_SPARSE = {"decoding": 1.0, "step_readout": 0.0, "window": 1, "noise": 1.0, "labels_learn": 0.3}
+_SPARSE |= {"share": 1.0, "until_passed": False}
+_DENSE = {"decoding": 0.0, "step_readout": 1.0, "window": 8, "noise": 0.3, "labels_learn": 0.05}
+_DENSE |= {"share": 0.33, "until_passed": True}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +56,8 @@ class SMTSettings:
             root mean square, and must still land on the label: it learns to pull its errors back in (ours).
         labels_learn: share of the errors' gradient that reaches the teacher through the labels m_t. 1 is
             the paper's. It draws labels towards what the cell can predict already, which is to stay where they
-            are: new information then enters memory in tiny steps. A small share is enough to forget noise.
+            are: new information then enters memory in tiny steps. A small share is enough to forget noise. None is
+            filled in for the data.
         inputs_learn: share that reaches it through m_{t-1}: what makes the memory Markovian.
         teacher: folder of a run whose teacher labels memories as it is, so that many cells can learn from one: only
             cell and readout learn, and ``decoding`` and ``uniformity``, which are about labels, count for nothing.
@@ -81,7 +84,7 @@ class SMTSettings:
     relative: bool = True
     power: float = 2.0
     noise: float | None = None
-    labels_learn: float = 0.3
+    labels_learn: float | None = None
     inputs_learn: float = 1.0
     teacher: str | None = None
     share: float | None = None
@@ -239,7 +242,9 @@ class SMT(Method):
 
         The variance that ``relative`` divides by is apart from this: all of its gradient does.
         """
-        return scale_gradient(before, self.settings.inputs_learn), scale_gradient(after, self.settings.labels_learn)
+        return scale_gradient(before, self.settings.inputs_learn), scale_gradient(
+            after, self.settings.labels_learn or 0.0
+        )
 
     def _surprise(self, memories: Float[Tensor, "N S K d"], targets: Shaped[Tensor, "N S *y"]) -> Float[Tensor, "N S"]:
         return negative_log_likelihood(self.student.targets, self.student.readout(memories), targets)
