@@ -1,6 +1,6 @@
 """Measure again every figure that the documentation quotes, and write docs/results.md.
 
-    python benchmarks/evidence.py                 everything, in a little less than two hours on 2 cores
+    python benchmarks/evidence.py                 everything: by its budgets a little less than two hours on 2 cores
     python benchmarks/evidence.py retrieval text  only measurements whose name starts so; the others' files stay
 
 Every measurement is one ``nounroll compare`` in a process of one thread, or a ``nounroll train`` and what
@@ -114,7 +114,9 @@ def _probe(name: str, seconds: int, arguments: str, cell: str, rival: str) -> li
 
 
 def _text_in(seconds: int, task: str, more: str, cells: str) -> list[Measurement]:
-    """Each method with the curriculum and the batches that are best for it, by docs/lab-notes.md of 2026-11-26."""
+    """Each method with the curriculum and the batches that are best for its GRU or LSTM, by docs/lab-notes.md of
+    2026-11-26; no other was tried for an MLP under BPTT.
+    """
     start = f"recipes/text.yaml --seconds {seconds}{more}"
     ours = " --set training.curriculum=false --set training.batch_size=8"
     found = []

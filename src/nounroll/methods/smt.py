@@ -25,10 +25,24 @@ _SAMPLED_MEMORIES = 256  # whose statistics are taken
 
 
 # What suits targets of which few are scored, and of which half or more are. See docs/method.md for the figures.
-_SPARSE = {"decoding": 1.0, "step_readout": 0.0, "window": 1, "noise": 1.0, "labels_learn": 0.3}
-_SPARSE |= {"share": 1.0, "until_passed": False}
-_DENSE = {"decoding": 0.0, "step_readout": 1.0, "window": 8, "noise": 0.3, "labels_learn": 0.05}
-_DENSE |= {"share": 0.33, "until_passed": True}
+_SPARSE = {
+    "decoding": 1.0,
+    "step_readout": 0.0,
+    "window": 1,
+    "noise": 1.0,
+    "labels_learn": 0.3,
+    "share": 1.0,
+    "until_passed": False,
+}
+_DENSE = {
+    "decoding": 0.0,
+    "step_readout": 1.0,
+    "window": 8,
+    "noise": 0.3,
+    "labels_learn": 0.05,
+    "share": 0.33,
+    "until_passed": True,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -242,9 +256,8 @@ class SMT(Method):
 
         The variance that ``relative`` divides by is apart from this: all of its gradient does.
         """
-        return scale_gradient(before, self.settings.inputs_learn), scale_gradient(
-            after, self.settings.labels_learn or 0.0
-        )
+        s = self.settings
+        return scale_gradient(before, s.inputs_learn), scale_gradient(after, s.labels_learn or 0.0)
 
     def _surprise(self, memories: Float[Tensor, "N S K d"], targets: Shaped[Tensor, "N S *y"]) -> Float[Tensor, "N S"]:
         return negative_log_likelihood(self.student.targets, self.student.readout(memories), targets)
