@@ -31,9 +31,7 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "docs" / "results"
 KING_JAMES = Path("runs") / "king-james.txt"
 _STACK_TAPE = " --set cell.tokens=16 --set cell.memory_width=16"
-_DEPARTURES = (
-    "smt.relative=false smt.power=1 smt.noise=0 smt.labels_learn=1 smt.labels_learn=0.05 training.first_length=64"
-)
+_DEPARTURES = "smt.relative=false smt.power=1 smt.noise=0 smt.labels_learn=1 smt.labels_learn=0.05"
 _SIXTEEN_PAIRS = " --set length=128 --set task.options.pairs=16 --set task.options.keys=32"
 BY_PROCESSOR = (
     "import sys, time; time.perf_counter = time.process_time; from nounroll.cli.main import main; sys.exit(main())"

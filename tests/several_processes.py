@@ -44,7 +44,7 @@ RUNS: dict[str, tuple[str, ...]] = {
     "sharded, poisoned": ("training.shard=true", "method=smt", "training.steps=12", "training.evaluations=4"),
     "by chunks": ("smt.chunk=2", "teacher.recompute=true", "method=smt"),
     "once": ("dmt.dynamics=0", "dmt.mixing=0", "dmt.rollout=once"),
-    "carried": ("dmt.dynamics=0", "dmt.mixing=0", "dmt.rollout=carried", "dmt.window=3"),
+    "carried": ("dmt.dynamics=0", "dmt.mixing=0", "dmt.decoding=0", "dmt.rollout=carried", "dmt.window=3"),
     "few": ("smt.transitions=4", "method=smt"),
     "transformer": ("method=transformer",),
     "passed": ("method=smt+dmt", "training.steps=16", "training.evaluations=4", "smt.until_passed=true"),

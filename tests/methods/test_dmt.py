@@ -357,7 +357,6 @@ def carried_twin(method: DMT, batches: list[Batch], draws: torch.Generator) -> T
     s, student = method.settings, method.student
     count = -(-T // s.window)
     width, losses, starts = -(-T // count), [], []
-    known: dict[tuple[int, int], list[tuple[int, Tensor]]] = {}
     for g, batch in enumerate(batches):
         starts.append(student.stepped_rollout(batch.inputs)[:, g * width].detach())
     noisy = add_noise(torch.stack(starts, dim=1).flatten(0, 1)[:, None], s.noise, draws)[:, 0]
@@ -365,41 +364,14 @@ def carried_twin(method: DMT, batches: list[Batch], draws: torch.Generator) -> T
         held = noisy[g :: len(batches)]
         for t in range(g * width, min(T, (g + 1) * width)):
             held = student.step(batch.inputs[:, t], held)
-            for b in range(B):
-                known.setdefault((b, g), []).append((t, held[b]))
             losses += [surprise(student, batch, b, t, held[b]) for b in range(B) if batch.mask[b, t]]
-    total = s.readout * torch.stack(losses).mean()
-    if not s.decoding:
-        return total
-    ends = [min(T, (g + 1) * width) for g in range(count)]
-    worth = torch.zeros(B, count)  # windows with a memory that a scored target follows within the horizon
-    for b in range(B):
-        for g, batch in enumerate(batches):
-            worth[b, g] = any(bool(batch.mask[b, t : t + s.horizon].any()) for t in range(g * width, ends[g]))
-        if not worth[b].any():
-            worth[b] = 1.0
-    one = torch.multinomial(worth, 1, True, generator=draws)[:, 0].tolist()
-    picked = [batches[g] for g in one]
-    decoded = decoding_twin(
-        student,
-        method._teacher[0].decoder,
-        Batch(*(torch.stack([getattr(p, n)[b] for b, p in enumerate(picked)]) for n in ("inputs", "targets", "mask"))),
-        [known[b, g] for b, g in enumerate(one)],
-        draws,
-        count=s.decoded,
-        horizon=s.horizon,
-    )
-    return total + s.decoding * decoded
+    return s.readout * torch.stack(losses).mean()
 
 
-CARRIED = [("mlp", 4, 0.0), ("mlp", 1, 0.0), ("gru", 3, 0.0), ("lstm", 3, 0.0), ("tape", 5, 0.0)]
-
-
-@pytest.mark.parametrize(("cell", "window", "weight"), [*CARRIED, ("mlp", 4, 0.7), ("gru", 2, 0.7), ("lstm", 4, 0.7)])
-def test_windows_that_are_carried_on_equal_their_naive_twin(cell: str, window: int, weight: float) -> None:
+@pytest.mark.parametrize(("cell", "window"), [("mlp", 4), ("mlp", 1), ("gru", 3), ("lstm", 3), ("tape", 5)])
+def test_windows_that_are_carried_on_equal_their_naive_twin(cell: str, window: int) -> None:
     """Over several steps: each batch is met again, a window further on, until it ends."""
-    settings = {**FROM_ITSELF, "decoding": weight, "horizon": 3, "readout": 0.7}
-    method, count = make(cell, window=window, **settings), -(-T // window)
+    method, count = make(cell, window=window, readout=0.7, **FROM_ITSELF), -(-T // window)
     met: list[Batch] = []
     for step in range(count + 2):
         batch = new_batch(step)
@@ -500,6 +472,13 @@ def test_windows_that_may_start_elsewhere_need_a_rollout(rollout: str, name: str
         match=rf"^dmt\.rollout is '{rollout}' and dmt\.{name} is {value}; windows .* need dmt\.rollout=sequential$",
     ):
         make(**{"dynamics": 0.0, "decoding": 0.0, "rollout": rollout, name: value})
+
+
+def test_the_decoder_needs_sequences_that_are_not_carried() -> None:
+    with pytest.raises(
+        ValueError, match=r"^dmt\.rollout is 'carried' and dmt\.decoding is 0\.7; .*, set dmt\.rollout=once$"
+    ):
+        make(**{**FROM_ITSELF, "decoding": 0.7})
 
 
 def test_drift_is_a_figure_not_a_loss() -> None:

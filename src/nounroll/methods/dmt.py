@@ -9,7 +9,7 @@ from torch import Tensor
 
 from nounroll.batch import Batch
 from nounroll.methods.base import Method, mostly
-from nounroll.methods.decoding import decoding, drawn, informative
+from nounroll.methods.decoding import decoding
 from nounroll.methods.noise import add_noise
 from nounroll.objectives.dynamics import dynamics
 from nounroll.objectives.readout import masked_mean, negative_log_likelihood
@@ -61,10 +61,10 @@ class DMTSettings:
             the step before left it (ours; T / w windows of equal length, at multiples of it). Memories are then
             of students up to T / w steps old, and no chain is longer than a window; only the first step on sequences of
             a length rolls out, to have something to go on from. once and carried are for windows that start from the
-            student's memories alone (no ``dynamics``, no ``mixing``). newton, diagonal, jacobi: all at once, by a
-            solver of ``nounroll.rollout.parallel``, which pays on many processors; a budget in sequential FLOPs counts
-            it as sequential. None: sequential where the teacher has a part in windows, and with training.compile or
-            training.accumulate; else once with the decoder, and carried without it.
+            student's memories alone (no ``dynamics``, no ``mixing``); carried, besides, is for no ``decoding``. newton,
+            diagonal, jacobi: all at once, by a solver of ``nounroll.rollout.parallel``, which pays on many processors;
+            a budget in sequential FLOPs counts it as sequential. None: sequential where the teacher has a part in
+            windows, and with training.compile or training.accumulate; else once with the decoder, and carried without.
         tolerance: of such a solver.
         share: part of the run's budget, relative to the other methods of its chain.
         learning_rate: as a multiple of training.learning_rate.
@@ -115,7 +115,7 @@ class DMT(Method):
     windows are cut out of the rollout itself (``DMTSettings.rollout``).
 
     Raises:
-        ValueError: ``rollout`` is one for windows without the teacher, and it has a part in them.
+        ValueError: the teacher or its decoder has a part in the loss, and ``rollout`` is one without it.
     """
 
     def __init__(self, student: Student, teacher: Teacher, settings: DMTSettings) -> None:
@@ -129,6 +129,11 @@ class DMT(Method):
                     f"dmt.rollout is {self.settings.rollout!r} and dmt.{name} is {getattr(self.settings, name)};"
                     " windows that may start at the teacher's memories need dmt.rollout=sequential"
                 )
+        if self.settings.rollout == "carried" and self.decoder is not None:
+            raise ValueError(
+                f"dmt.rollout is 'carried' and dmt.decoding is {self.settings.decoding}; the decoder needs whole"
+                " sequences of memories, set dmt.rollout=once"
+            )
 
     def forward(self, batch: Batch, generator: torch.Generator, progress: float) -> dict[str, Tensor]:
         if self._how == "carried" and batch.length > self.settings.window:
@@ -200,31 +205,11 @@ class DMT(Method):
         windows = (staggered([getattr(b, name) for b in batches], width) for name in ("inputs", "targets", "mask"))
         x, y, mask = (window.flatten(0, 1) for window in windows)
         start = add_noise(torch.stack(memories, dim=1).flatten(0, 1)[:, None], s.noise, generator)[:, 0]
-        after = None if self.decoder is None else unroll_windows(student, x, start)
-        outputs, last = student.outputs(x, start) if after is None else (student.readout(after), after[:, -1])
+        outputs, last = student.outputs(x, start)
         reached = last.detach().unflatten(0, (-1, count)).unbind(1)
         self.carried = tuple(zip(batches, reached, strict=True))[:-1]
         readout = masked_mean(negative_log_likelihood(student.targets, outputs, y), mask)
-        seen = (batch, None, None) if after is None else self._one_each(batches, after, generator)
-        total, losses = self._predictions(readout, *seen, generator)
-        return {"loss": total, **losses}
-
-    def _one_each(
-        self, batches: tuple[Batch, ...], memories: Float[Tensor, "BW width K d"], generator: torch.Generator
-    ) -> tuple[Batch, Int[Tensor, "B width"], Float[Tensor, "B width K d"]]:
-        """The windows of B of the B W sequences under way, with these and their times: what the decoder looks at.
-
-        They are drawn, one of the W sequences in each row, among those with a scored target within the horizon.
-        """
-        width, count = memories.shape[1], len(batches)
-        device, rows = memories.device, batches[0].batch_size
-        sequences = [torch.stack([getattr(b, name) for b in batches], dim=1) for name in ("inputs", "targets", "mask")]
-        times = torch.arange(count * width, device=device).unflatten(0, (count, width)).expand(rows, -1, -1)
-        wanted = informative(sequences[-1].flatten(0, 1), self.settings.horizon, times.flatten(0, 1))
-        one = drawn(wanted.any(1).unflatten(0, (rows, count)), 1, generator)[:, 0]
-        every = torch.arange(rows, device=device)
-        chosen = Batch(*(values[every, one] for values in sequences))
-        return chosen, times[every, one], memories.unflatten(0, (rows, count))[every, one]
+        return {"loss": s.readout * readout, "readout": readout}
 
     def _in_one_pass(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """The loss where every window starts from the last memory of the one before it."""
@@ -247,14 +232,14 @@ class DMT(Method):
         self,
         readout: Float[Tensor, ""],
         batch: Batch,
-        times: Int[Tensor, "B S"] | None,
+        times: Int[Tensor, "B S"],
         memories: Float[Tensor, "B S K d"] | None,
         generator: torch.Generator,
     ) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
         """What is predicted from memories that the student has just made after these times: the sum, and each loss."""
         s, losses = self.settings, {"readout": readout}
         total = s.readout * readout
-        if self.decoder is not None and times is not None and memories is not None:
+        if self.decoder is not None and memories is not None:
             losses["decoding"] = decoding(
                 self.decoder,
                 self.student.targets,
