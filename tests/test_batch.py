@@ -78,6 +78,15 @@ def test_the_time_index_of_the_next_step() -> None:
     assert torch.equal(Batch.next_step(vectors).targets, vectors[:, 1:])
 
 
+def test_the_arrays_of_batches_are_in_the_order_of_a_batch() -> None:
+    batches = [Batch(torch.full((1, 2), i), torch.full((1, 2), -i), torch.full((1, 2), i > 0)) for i in range(2)]
+    joined = Batch(*(torch.cat(values) for values in Batch.arrays(batches).values()))
+    assert joined.inputs[:, 0].tolist() == [0, 1]
+    assert joined.targets[:, 0].tolist() == [0, -1]
+    assert joined.mask[:, 0].tolist() == [False, True]
+    assert list(Batch.arrays([])) == ["inputs", "targets", "mask"]
+
+
 def test_rows() -> None:
     batch = Batch(torch.arange(6).view(3, 2), torch.arange(6).view(3, 2) + 1, torch.tensor([[True, False]] * 3))
     part = batch.rows(1, 3)

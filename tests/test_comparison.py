@@ -87,6 +87,38 @@ def test_the_best_learning_rate_by_validation_loss_is_kept(monkeypatch: pytest.M
     assert [run["loss"] for run in row.runs] == [101.4, 101.5]
 
 
+def test_other_settings_are_chosen_in_the_same_way_each_method_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    trained: list[Recipe] = []
+
+    def outcome(recipe: Recipe, *_: object) -> object:
+        """Large batches suit bptt, small ones smt; the window of dmt is nothing to either."""
+        trained.append(recipe)
+        size, bptt = recipe.training.batch_size, recipe.method == "bptt"
+        value = recipe.training.learning_rate + (-size if bptt else size)
+        return comparison._Outcome(value, {"loss": 100.0 + value})
+
+    monkeypatch.setattr(comparison, "_outcome", outcome)
+    grid = {"training.batch_size": [4, 8], "training.curriculum": [True, False]}
+    rows = compare(
+        Parity(), methods=["smt", "bptt"], cells=["mlp"], seeds=2, learning_rates=[0.5, 0.1], grid=grid, **SIZES
+    ).rows
+    assert len(trained) == 2 * 2 * 2 * 2 * 2
+    assert len({str(recipe.to_dict()) for recipe in trained}) == len(trained), "each combination once"
+    assert [row.settings["training.batch_size"] for row in rows] == [4, 8]
+    assert [row.learning_rate for row in rows] == [0.1, 0.1]
+    assert rows[0].tried["0.5 training.batch_size=8 training.curriculum=false"] == 8.5
+    assert len(rows[0].tried) == 8
+    text = str(Comparison(rows))
+    assert "training.batch_size" in text
+    assert "true" in text
+
+
+def test_without_a_grid_the_table_has_no_such_column() -> None:
+    rows = compare(Parity(), methods=["bptt"], cells=["mlp"], **SIZES).rows
+    assert rows[0].settings == {}
+    assert "training." not in str(Comparison(rows))
+
+
 def test_runs_that_diverge_do_not_end_the_comparison(monkeypatch: pytest.MonkeyPatch) -> None:
     outcomes(monkeypatch, lambda rate, seed: None)
     result = compare(Parity(), methods=["bptt"], cells=["mlp"], **SIZES)
@@ -144,6 +176,12 @@ def test_progress_is_told_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
         ({"tokens": 3}, "training.steps is 3 and training.tokens is 3; give exactly one of them"),
         ({"steps": None, "flops": 0.0}, "training.flops is 0.0; it must be more than 0"),
         ({"methods": ["transformer+dmt"]}, "or the baseline transformer alone"),
+        ({"grid": {"training.widht": [3]}}, "training.widht is unknown"),
+        ({"grid": {"training.batch_size": [4, 0]}}, "training.batch_size is 0; it must be more than 0"),
+        ({"grid": {"training.batch_size": []}}, r"grid has \[\] for training.batch_size; it must be"),
+        ({"grid": {"cell.kind": ["mlp"]}}, "grid has cell.kind; it is for settings that may differ between the runs"),
+        ({"grid": {"training.steps": [3, 9]}}, "grid has training.steps; it is for settings that may differ"),
+        ({"grid": {"task.options": [{}]}}, "grid has task.options; it is for settings that may differ"),
     ],
 )
 def test_what_is_wrong_is_told_before_anything_runs(

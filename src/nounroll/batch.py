@@ -18,6 +18,7 @@ size), S sampled positions, N any flat number of rows. ``*x`` is nothing for a c
 one axis for a real one.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -121,6 +122,11 @@ class Batch:
     def next_step(sequences: Shaped[Tensor, "B T1 *x"]) -> "Batch":
         """Predict the next element: ``y_t = x_{t+1}``, from sequences one longer than the batch."""
         return Batch(inputs=sequences[:, :-1], targets=sequences[:, 1:])
+
+    @staticmethod
+    def arrays(batches: Sequence["Batch"]) -> dict[str, list[Tensor]]:
+        """The inputs of all batches, their targets and their masks, by name and in the order of ``Batch``."""
+        return {name: [getattr(batch, name) for batch in batches] for name in ("inputs", "targets", "mask")}
 
     @property
     def batch_size(self) -> int:

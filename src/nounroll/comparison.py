@@ -1,4 +1,4 @@
-"""Methods and cells side by side: the same data, the same budget, the same choice of learning rate.
+"""Methods and cells side by side: the same data, the same budget, the same settings to choose from.
 
 Beside the methods stand two rivals that are no recurrent networks: the teacher of every smt, and a plain Transformer.
 """
@@ -8,6 +8,7 @@ import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import product
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -27,17 +28,23 @@ from nounroll.report.numbers import deviation, figure
 from nounroll.rollout.evaluate import evaluate, validation_batches
 from nounroll.run import Run, copy_cell, plan, train
 from nounroll.training.guard import TrainingError
+from nounroll.training.settings import BUDGETS
 
 _MEASURES = ("loss", "bits", "accuracy", "rmse")
 _SHOWN = (*_MEASURES, "drift", "steps", "tokens", *COSTS, "seconds")
 _TESTED = 64  # sequences of each further length
 _TEACHER = "teacher"  # stands as the method in the row of an smt's teacher
 _NO_CELL = "-"
+_RATE = "training.learning_rate"
+_ALIKE = {  # in all runs of a comparison, or chosen by an argument of its own
+    *("name", "method", "length", "cell.kind", _RATE, "training.seed", "training.evaluation_sequences"),
+    *(f"training.{name}" for name in BUDGETS),
+}
 
 
 @dataclass(frozen=True)
 class Row:
-    """One method with one cell, at its best learning rate.
+    """One method with one cell, at its best learning rate and its best settings of the grid.
 
     Attributes:
         method, cell: which; "teacher" for the teacher of the row before, "-" for the Transformer's cell.
@@ -47,10 +54,11 @@ class Row:
             diverged at every learning rate. Those at a further length have it in their names: "accuracy@512".
         runs: the metrics of each seed.
         spread: standard deviation of the loss over the seeds; None for a single one.
-        tried: learning rate -> validation loss; None where a run diverged. Empty for a teacher, which is chosen
-            with its student.
+        tried: learning rate, and settings of the grid -> validation loss; None where a run diverged. Empty for a
+            teacher, which is chosen with its student.
         curves: for each seed, the validation loss of each evaluation, with the tokens, flops, sequential_flops and
             seconds that training had taken.
+        settings: those of the grid with which the runs had the lowest validation loss.
     """
 
     method: str
@@ -62,6 +70,7 @@ class Row:
     spread: float | None
     tried: dict[str, float | None]
     curves: list[list[dict[str, float]]] = field(default_factory=list, repr=False)
+    settings: dict[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -77,15 +86,17 @@ class Comparison:
     def table(self) -> Table:
         everywhere = dict.fromkeys(name for row in self.rows for name in row.metrics)
         shown = [name for name in _SHOWN if name in everywhere] + [name for name in everywhere if "@" in name]
+        chosen = list(dict.fromkeys(name for row in self.rows for name in row.settings))
         table = Table("method", "cell")
-        for name in ("learning rate", "seeds", *shown):
-            table.add_column(name.replace("_", " "), justify="right")
+        for name in ("learning rate", *chosen, "seeds", *(name.replace("_", " ") for name in shown)):
+            table.add_column(name, justify="right")
         for row in self.rows:
             figures = {name: figure(name, row.metrics.get(name)) for name in shown}
             for name in set(_MEASURES) & row.metrics.keys():
                 if len(row.runs) > 1:
                     figures[name] += f" ± {deviation(name, stdev(run[name] for run in row.runs))}"
-            table.add_row(row.method, row.cell, f"{row.learning_rate:g}", str(row.seeds), *figures.values())
+            best = [_text(row.settings[name]) if name in row.settings else _NO_CELL for name in chosen]
+            table.add_row(row.method, row.cell, f"{row.learning_rate:g}", *best, str(row.seeds), *figures.values())
         return table
 
     def to_dict(self) -> dict[str, Any]:
@@ -124,6 +135,7 @@ def compare(
     sequential_flops: float | None = None,
     seeds: int | Sequence[int] = 1,
     learning_rates: Sequence[float] | None = None,
+    grid: Mapping[str, Sequence[Any]] | None = None,
     lengths: Sequence[int] = (),
     settings: Mapping[str, Any] | None = None,
     progress: bool = False,
@@ -140,6 +152,8 @@ def compare(
             ``nounroll.training.settings``).
         seeds: how many (0, 1, ...), or which.
         learning_rates: every method and cell is run with all of them; the best by validation loss is kept.
+        grid: other settings to choose from in the same way, by their dotted names: every method and cell is run with
+            each combination of their values and of the learning rates. What suits one method need not suit another.
         lengths: other T at which each trained network is measured too (teachers are not).
         settings: any other setting of a recipe, by its dotted name, as in ``fit``.
         progress: tell on stderr how it goes.
@@ -162,6 +176,7 @@ def compare(
         cells=cells,
         seeds=seeds,
         learning_rates=learning_rates,
+        grid=grid,
         lengths=lengths,
         progress=progress,
     )
@@ -175,6 +190,7 @@ def compare_recipe(
     cells: Sequence[str | nn.Module],
     seeds: int | Sequence[int] = 1,
     learning_rates: Sequence[float] | None = None,
+    grid: Mapping[str, Sequence[Any]] | None = None,
     lengths: Sequence[int] = (),
     progress: bool = False,
 ) -> Comparison:
@@ -182,41 +198,69 @@ def compare_recipe(
     if not isinstance(task, SequenceTask):
         raise ValueError(f"task is a {type(task).__name__}; it must be a nounroll.SequenceTask")
     numbers = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
-    rates = list(learning_rates or [recipe.training.learning_rate])
+    choices = _choices(list(learning_rates or [recipe.training.learning_rate]), grid or {})
     for name, values in (("methods", methods), ("cells", cells), ("seeds", numbers)):
         if not values or isinstance(values, str):
             raise ValueError(f"{name} is {values!r}; it must be a list of at least one")
     entries = [
-        _Entry(method, cell, name, [_variant(recipe, method, cell, rate, seed) for rate in rates for seed in numbers])
+        _Entry(method, cell, name, [[_variant(recipe, method, cell, one, n) for n in numbers] for one in choices])
         for method in methods
         for cell, name in ([(None, _NO_CELL)] if method == TRANSFORMER else zip(cells, _names(cells), strict=True))
     ]
     for entry in entries:  # find what cannot be used before the first run
         own = check_cell(entry.cell, task.inputs, task.inputs.zeros(2)) if isinstance(entry.cell, nn.Module) else None
-        check_memory(entry.recipes[0], task, own, kept=False)
+        for seeds_of_one in entry.recipes:
+            check_memory(seeds_of_one[0], task, own, kept=False)
     for length in lengths:
         draw(task.validation(), 1, length, recipe.training.seed, "trial")  # a length that it has not ends it here
-    rows, done, total = [], 0, sum(len(entry.recipes) for entry in entries)
+    rows, done, total = [], 0, len(entries) * len(choices) * len(numbers)
     for entry in entries:
-        outcomes: dict[float, list[_Outcome | None]] = {rate: [] for rate in rates}
-        for one in entry.recipes:
-            done, rate = done + 1, one.training.learning_rate
-            if progress:
-                what = f"{entry.method}, {entry.name}, learning rate {rate:g}, seed {one.training.seed}"
-                print(f"[{done}/{total}] {what}", file=sys.stderr, flush=True)
-            outcomes[rate].append(_outcome(one, task, entry.cell, lengths, progress and sys.stderr.isatty()))
-        rows += _rows(entry, outcomes)
+        outcomes: list[list[_Outcome | None]] = [[] for _ in choices]
+        for choice, recipes, found in zip(choices, entry.recipes, outcomes, strict=True):
+            for one in recipes:
+                done += 1
+                if progress:
+                    what = f"{entry.method}, {entry.name}, learning rate {_label(choice)}, seed {one.training.seed}"
+                    print(f"[{done}/{total}] {what}", file=sys.stderr, flush=True)
+                found.append(_outcome(one, task, entry.cell, lengths, progress and sys.stderr.isatty()))
+        rows += _rows(entry, choices, outcomes)
     return Comparison(rows)
+
+
+def _choices(rates: Sequence[float], grid: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+    """Every combination of the values of each setting, the learning rate first.
+
+    Raises:
+        ValueError: a setting has no values, or is one that all runs of a comparison have in common.
+    """
+    for name, values in grid.items():
+        if name in _ALIKE or name.split(".")[0] == "task":
+            raise ValueError(f"grid has {name}; it is for settings that may differ between the runs of a comparison")
+        if not values or isinstance(values, str):
+            raise ValueError(f"grid has {values!r} for {name}; it must be a list of at least one value")
+    every = {_RATE: rates, **grid}
+    return [dict(zip(every, values, strict=True)) for values in product(*every.values())]
+
+
+def _label(choice: Mapping[str, Any]) -> str:
+    """0.002, and what else was chosen: "0.002 training.batch_size=8"."""
+    others = (f"{name}={_text(value)}" for name, value in choice.items() if name != _RATE)
+    return " ".join([f"{choice[_RATE]:g}", *others])
+
+
+def _text(value: Any) -> str:
+    """A setting's value as it is written in a recipe."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 @dataclass(frozen=True)
 class _Entry:
-    """A method with a cell (the Transformer has none), and its runs: one for every learning rate and seed."""
+    """A method with a cell (the Transformer has none), and its runs: for every choice, one of every seed."""
 
     method: str
     cell: str | nn.Module | None
     name: str
-    recipes: list[Recipe]
+    recipes: list[list[Recipe]]
 
 
 @dataclass(frozen=True)
@@ -237,8 +281,8 @@ def _names(cells: Sequence[str | nn.Module]) -> list[str]:
     return [f"{name} {names[: i + 1].count(name)}" if name in twice else name for i, name in enumerate(names)]
 
 
-def _variant(recipe: Recipe, method: str, cell: str | nn.Module | None, rate: float, seed: int) -> Recipe:
-    changes: dict[str, Any] = {"method": method, "training.learning_rate": rate, "training.seed": seed}
+def _variant(recipe: Recipe, method: str, cell: str | nn.Module | None, choice: Mapping[str, Any], seed: int) -> Recipe:
+    changes: dict[str, Any] = {"method": method, "training.seed": seed, **choice}
     if isinstance(cell, str):
         changes["cell.kind"] = cell
     return parse(recipe.to_dict(), [f"{name}={json.dumps(value)}" for name, value in changes.items()])
@@ -282,25 +326,25 @@ def _curve(run: Run, name: str) -> list[dict[str, float]]:
     return [point for point in points if math.isfinite(point["loss"])]
 
 
-def _rows(entry: _Entry, outcomes: dict[float, list[_Outcome | None]]) -> list[Row]:
-    """The mean over the seeds, at the learning rate whose mean validation loss is lowest; and their teachers'."""
-    whole = {rate: [one for one in seeds if one is not None] for rate, seeds in outcomes.items() if None not in seeds}
-    tried = {rate: fmean(one.validation for one in seeds) for rate, seeds in whole.items()}
-    best = min(tried, key=tried.__getitem__, default=next(iter(outcomes)))
-    kept = whole.get(best, [])
-    tries = {f"{rate:g}": tried.get(rate) for rate in outcomes}
-    seeds, runs, curves = len(outcomes[best]), [one.metrics for one in kept], [one.curve for one in kept]
-    rows = [_row(entry.method, entry.name, best, seeds, runs, tries, curves)]
+def _rows(entry: _Entry, choices: list[dict[str, Any]], outcomes: list[list[_Outcome | None]]) -> list[Row]:
+    """The mean over the seeds, at the choice whose mean validation loss is lowest; and their teachers'."""
+    whole = {i: [one for one in seeds if one is not None] for i, seeds in enumerate(outcomes) if None not in seeds}
+    losses = {i: fmean(one.validation for one in seeds) for i, seeds in whole.items()}
+    best = min(losses, key=losses.__getitem__, default=0)
+    tried = {_label(choice): losses.get(i) for i, choice in enumerate(choices)}
+    kept, seeds, choice = whole.get(best, []), len(outcomes[best]), choices[best]
+    runs, curves = [one.metrics for one in kept], [one.curve for one in kept]
+    rows = [_row(entry.method, entry.name, choice, seeds, runs, tried, curves)]
     teachers = [one.teacher for one in kept if one.teacher is not None]
     if teachers:
-        rows.append(_row(_TEACHER, entry.name, best, seeds, teachers, {}, [one.teacher_curve for one in kept]))
+        rows.append(_row(_TEACHER, entry.name, choice, seeds, teachers, {}, [one.teacher_curve for one in kept]))
     return rows
 
 
 def _row(
     method: str,
     cell: str,
-    rate: float,
+    choice: dict[str, Any],
     seeds: int,
     runs: list[dict[str, float]],
     tried: dict[str, float | None],
@@ -310,13 +354,14 @@ def _row(
     return Row(
         method=method,
         cell=cell,
-        learning_rate=rate,
+        learning_rate=choice[_RATE],
         seeds=seeds,
         metrics=_means(runs),
         runs=runs,
         spread=stdev(losses) if len(losses) > 1 else None,
         tried=tried,
         curves=curves,
+        settings={name: value for name, value in choice.items() if name != _RATE},
     )
 
 

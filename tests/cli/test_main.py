@@ -100,6 +100,9 @@ MISTAKES = {
     "compare nothing": ("compare tiny.yaml --cells ,", "cells is []; it must be a list of at least one"),
     "compare no lengths": ("compare tiny.yaml --lengths 8,x", "--lengths is '8,x'; it must be whole numbers"),
     "compare no rates": ("compare tiny.yaml --learning-rates x", "--learning-rates is 'x'; it must be numbers"),
+    "compare an empty grid": ("compare tiny.yaml --grid training.clip", "--grid is 'training.clip'; it must be a"),
+    "compare a broken grid": ("compare tiny.yaml --grid training.clip=[", "--grid is 'training.clip=['; it must be a"),
+    "compare a grid twice": ("compare tiny.yaml --grid a.b=1 --grid a.b=2", "--grid has a.b twice; give all"),
     "no time to start quickly": ("quickstart --seconds-per-run 0", "--seconds-per-run is 0.0; it must be more than 0"),
 }  # fmt: skip
 

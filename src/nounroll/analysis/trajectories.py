@@ -29,7 +29,7 @@ class Trajectories:
 @torch.no_grad()
 def trajectories(student: Student, teacher: Teacher | None, batches: list[Batch]) -> Trajectories:
     """The memories of all sequences of ``batches``, which have one length."""
-    batch = Batch(*(torch.cat([getattr(b, name) for b in batches]) for name in ("inputs", "targets", "mask")))
+    batch = Batch(*(torch.cat(values) for values in Batch.arrays(batches).values()))
     own = torch.cat([student.rollout(b.inputs) for b in batches])
     labels = None if teacher is None else torch.cat([teacher.memories(b.inputs) for b in batches])
     return Trajectories(batch, own, labels)

@@ -1,8 +1,10 @@
 """``nounroll compare``"""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
 from rich.console import Console
 
 from nounroll.cli.terminal import note
@@ -20,6 +22,7 @@ def compare(
     sequential_flops: float | None = None,
     seeds: int = 1,
     learning_rates: str | None = None,
+    grid: tuple[str, ...] = (),
     lengths: str | None = None,
     figure: Path | None = None,
     set: tuple[str, ...] = (),
@@ -40,6 +43,8 @@ def compare(
         sequential_flops: budget of each run in FLOPs on the longest chain of dependent operations.
         seeds: runs of each, by the seeds 0, 1, ...
         learning_rates: with commas between them; each is tried for every method and cell, and the best kept.
+        grid: another setting to choose from in the same way, such as training.batch_size=8,16; may be given several
+            times, and then every combination is tried.
         lengths: other T at which each trained network is measured too, with commas between them.
         figure: PNG, SVG or PDF file to draw the learning curves to, against seconds, tokens and FLOPs.
         set: any other setting, such as teacher.width=256; may be given several times.
@@ -67,6 +72,7 @@ def compare(
         cells=words(cells),
         seeds=seeds,
         learning_rates=numbers("--learning-rates", learning_rates, float) if learning_rates else None,
+        grid=settings_to_try(grid),
         lengths=numbers("--lengths", lengths, int) if lengths else (),
         progress=True,
     )
@@ -80,6 +86,22 @@ def show(result: dict[str, Any], console: Console) -> None:
     from nounroll.comparison import Comparison, Row
 
     console.print(Comparison([Row(**row) for row in result["rows"]]).table())
+
+
+def settings_to_try(grid: Sequence[str]) -> dict[str, list[Any]]:
+    """The values of each setting, from words such as "training.batch_size=8,16"."""
+    found: dict[str, list[Any]] = {}
+    for text in grid:
+        name, _, values = text.partition("=")
+        if name in found:
+            raise ValueError(f"--grid has {name} twice; give all its values at once")
+        try:
+            found[name] = [yaml.safe_load(word) for word in words(values)]
+        except yaml.YAMLError:
+            found[name] = []
+        if not found[name]:
+            raise ValueError(f"--grid is {text!r}; it must be a setting and its values, as in training.batch_size=8,16")
+    return found
 
 
 def words(text: str) -> list[str]:

@@ -17,7 +17,7 @@ def to_tensors(carried: Carried) -> dict[str, Shaped[Tensor, "G B ..."]]:
     if not carried:
         return {}
     batches, memories = zip(*carried, strict=True)
-    arrays = {name: torch.stack([getattr(b, name) for b in batches]) for name in ("inputs", "targets", "mask")}
+    arrays = {name: torch.stack(values) for name, values in Batch.arrays(batches).items()}
     return {**arrays, "memories": torch.stack(memories)}
 
 

@@ -141,6 +141,10 @@ class DMT(Method):
         self.carried = ()
         if self._how in ("once", "carried"):
             return self._in_one_pass(batch, generator)
+        return self._side_by_side(batch, generator, progress)
+
+    def _side_by_side(self, batch: Batch, generator: torch.Generator, progress: float) -> dict[str, Tensor]:
+        """The loss where windows start from a rollout without gradients, or from the teacher's memories."""
         s, student = self.settings, self.student
         (rows, length), width = batch.mask.shape, min(s.window, batch.length)
         starts, counts = (v.to(batch.inputs.device) for v in random_windows(rows, length, width, generator))
@@ -202,8 +206,7 @@ class DMT(Method):
                 own = student.rollout(batch.inputs, begun[1])
             carried = tuple((batch, own[:, g * width]) for g in range(1, count))
         batches, memories = zip(begun, *carried, strict=True)
-        windows = (staggered([getattr(b, name) for b in batches], width) for name in ("inputs", "targets", "mask"))
-        x, y, mask = (window.flatten(0, 1) for window in windows)
+        x, y, mask = (staggered(values, width).flatten(0, 1) for values in Batch.arrays(batches).values())
         start = add_noise(torch.stack(memories, dim=1).flatten(0, 1)[:, None], s.noise, generator)[:, 0]
         outputs, last = student.outputs(x, start)
         reached = last.detach().unflatten(0, (-1, count)).unbind(1)
