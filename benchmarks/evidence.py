@@ -1,6 +1,6 @@
 """Measure again every figure that the documentation quotes, and write docs/results.md.
 
-    python benchmarks/evidence.py                 everything: by its budgets a little less than two hours on 2 cores
+    python benchmarks/evidence.py                 everything: 1 hour 55 minutes on 2 cores
     python benchmarks/evidence.py retrieval text  only measurements whose name starts so; the others' files stay
 
 Every measurement is one ``nounroll compare`` in a process of one thread, or a ``nounroll train`` and what
