@@ -91,7 +91,7 @@ def test_other_settings_are_chosen_in_the_same_way_each_method_its_own(monkeypat
     trained: list[Recipe] = []
 
     def outcome(recipe: Recipe, *_: object) -> object:
-        """Large batches suit bptt, small ones smt; the window of dmt is nothing to either."""
+        """Large batches suit bptt, small ones smt; the curriculum is nothing to either."""
         trained.append(recipe)
         size, bptt = recipe.training.batch_size, recipe.method == "bptt"
         value = recipe.training.learning_rate + (-size if bptt else size)
