@@ -4,6 +4,7 @@ import os
 import signal
 
 import pytest
+import torch
 from hypothesis import settings
 from jaxtyping import install_import_hook
 
@@ -16,6 +17,12 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 settings.register_profile("gate", derandomize=True)
 if "NOUNROLL_NIGHTLY" not in os.environ:
     settings.load_profile("gate")
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """What a test draws does not depend on which tests its worker has run before."""
+    torch.manual_seed(0)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

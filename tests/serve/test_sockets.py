@@ -80,7 +80,7 @@ def test_a_client_that_does_not_read_is_cut_off() -> None:
     "sent",
     [
         b"\0" * 1000,
-        b"GET / HTTP/9.9\r\n\r\n",
+        b"GET / HTTX/1.1\r\nHost: x\r\n\r\n",
         b"POST /v1/sessions HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n",
         b"POST /v1/sessions HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
         b"POST /v1/sessions HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n{",  # and leaves
