@@ -43,8 +43,7 @@ def bad_recipes(recipe: Recipe) -> list[Bad]:
 def _wrong_types(recipe: Recipe) -> Iterator[Bad]:
     for place in leaves(recipe.to_dict()):
         value = _at(recipe.to_dict(), place[:-1])[place[-1]]
-        none = bool if place[-1] == "until_passed" else float  # what is no number is no whole number
-        kind = type(value) if value is not None else none
+        kind = type(value) if value is not None else float  # what is no number is no whole number
         for junk in JUNK[kind]:
             tree = recipe.to_dict()
             _at(tree, place[:-1])[place[-1]] = junk

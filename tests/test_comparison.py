@@ -11,13 +11,15 @@ from matplotlib.image import imread
 from torch import Tensor, nn
 
 import nounroll
+from helpers import tiny_recipe
 from nounroll import comparison
 from nounroll.comparison import Comparison, Row, compare
 from nounroll.data.parity import Parity
-from nounroll.methods import DMT
+from nounroll.methods import DMT, settings_read
 from nounroll.recipe import Recipe
 from nounroll.report.curves import check_path, mean_curve
 from nounroll.rollout.evaluate import evaluate_teacher, validation_batches
+from nounroll.run import train
 from nounroll.training.guard import TrainingError
 
 SETTINGS: dict[str, Any] = {
@@ -111,6 +113,55 @@ def test_other_settings_are_chosen_in_the_same_way_each_method_its_own(monkeypat
     text = str(Comparison(rows))
     assert "training.batch_size" in text
     assert "true" in text
+
+
+def test_what_a_method_does_not_read_is_not_tried_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    trained: list[Recipe] = []
+
+    def outcome(recipe: Recipe, *_: object) -> object:
+        trained.append(recipe)
+        return comparison._Outcome(1.0, {"loss": 1.0})
+
+    monkeypatch.setattr(comparison, "_outcome", outcome)
+    grid = {"dmt.window": [4, 8], "cell.memory_width": [8, 16], "training.clip": [0.5, 1.0]}
+    methods, cells = ["smt+dmt", "bptt", "transformer"], ["mlp", OwnCell()]
+    rows = compare(Parity(), methods=methods, cells=cells, grid=grid, **SIZES).rows
+    tried = {row.name: len(row.tried) for row in rows}
+    assert tried == {
+        "smt+dmt, mlp": 8,
+        "smt+dmt, OwnCell": 4,  # what cell.* says is for cells that are built
+        "bptt, mlp": 4,
+        "bptt, OwnCell": 2,
+        "transformer": 2,
+    }
+    assert len(trained) == sum(tried.values())
+    assert set(rows[-1].settings) == {"training.clip"}
+    with pytest.raises(ValueError, match=r"dmt\.window is 0"):  # for it will be read one day
+        compare(Parity(), methods=["bptt"], cells=["mlp"], grid={"dmt.window": [0]}, **SIZES)
+
+
+@pytest.mark.parametrize("method", ["smt", "smt+dmt", "bptt", "smt+dmt+bptt", "transformer"])
+def test_what_is_said_to_be_read_is_all_that_changes_a_run(method: str) -> None:
+    """Every group that is not named may say anything; with the control that one that is named may not."""
+    read = settings_read(method)
+    other = [
+        "teacher.layers=2",
+        "cell.width=8",
+        "smt.noise=0.7",
+        "dmt.window=2",
+        "bptt.truncation=2",
+        "training.clip=1e-6",
+    ]
+    other = {name.split(".")[0].split("=")[0]: name for name in [*other, "readout_width=8"]}
+
+    def losses(changes: list[str]) -> list[float]:
+        run = train(tiny_recipe(f"method={method}", "training.steps=6", "training.evaluations=1", *changes))
+        return [record["loss"] for record in run.history if record["event"] == "train"]
+
+    as_it_is = losses([])
+    assert losses([change for name, change in other.items() if name not in read]) == as_it_is
+    for name in read:
+        assert losses([other[name]]) != as_it_is, name
 
 
 def test_without_a_grid_the_table_has_no_such_column() -> None:

@@ -20,7 +20,7 @@ from torch import nn
 from nounroll.cells.base import check_cell
 from nounroll.data.task import SequenceTask, draw
 from nounroll.footprint import check_memory
-from nounroll.methods import TRANSFORMER
+from nounroll.methods import TRANSFORMER, settings_read
 from nounroll.methods.cost import COSTS
 from nounroll.recipe import Recipe, parse
 from nounroll.report.curves import draw_curves
@@ -153,7 +153,8 @@ def compare(
         seeds: how many (0, 1, ...), or which.
         learning_rates: every method and cell is run with all of them; the best by validation loss is kept.
         grid: other settings to choose from in the same way, by their dotted names: every method and cell is run with
-            each combination of their values and of the learning rates. What suits one method need not suit another.
+            each combination of their values and of the learning rates. What suits one method need not suit another;
+            combinations that differ in settings a method does not read are run once.
         lengths: other T at which each trained network is measured too (teachers are not).
         settings: any other setting of a recipe, by its dotted name, as in ``fit``.
         progress: tell on stderr how it goes.
@@ -203,27 +204,27 @@ def compare_recipe(
         if not values or isinstance(values, str):
             raise ValueError(f"{name} is {values!r}; it must be a list of at least one")
     entries = [
-        _Entry(method, cell, name, [[_variant(recipe, method, cell, one, n) for n in numbers] for one in choices])
+        _entry(recipe, method, cell, name, choices, numbers)
         for method in methods
         for cell, name in ([(None, _NO_CELL)] if method == TRANSFORMER else zip(cells, _names(cells), strict=True))
     ]
     for entry in entries:  # find what cannot be used before the first run
         own = check_cell(entry.cell, task.inputs, task.inputs.zeros(2)) if isinstance(entry.cell, nn.Module) else None
-        for seeds_of_one in entry.recipes:
-            check_memory(seeds_of_one[0], task, own, kept=False)
+        for _, recipes in entry.choices:
+            check_memory(recipes[0], task, own, kept=False)
     for length in lengths:
         draw(task.validation(), 1, length, recipe.training.seed, "trial")  # a length that it has not ends it here
-    rows, done, total = [], 0, len(entries) * len(choices) * len(numbers)
+    rows, done, total = [], 0, sum(len(entry.choices) for entry in entries) * len(numbers)
     for entry in entries:
-        outcomes: list[list[_Outcome | None]] = [[] for _ in choices]
-        for choice, recipes, found in zip(choices, entry.recipes, outcomes, strict=True):
+        outcomes: list[list[_Outcome | None]] = [[] for _ in entry.choices]
+        for (choice, recipes), found in zip(entry.choices, outcomes, strict=True):
             for one in recipes:
                 done += 1
                 if progress:
                     what = f"{entry.method}, {entry.name}, learning rate {_label(choice)}, seed {one.training.seed}"
                     print(f"[{done}/{total}] {what}", file=sys.stderr, flush=True)
                 found.append(_outcome(one, task, entry.cell, lengths, progress and sys.stderr.isatty()))
-        rows += _rows(entry, choices, outcomes)
+        rows += _rows(entry, outcomes)
     return Comparison(rows)
 
 
@@ -255,12 +256,33 @@ def _text(value: Any) -> str:
 
 @dataclass(frozen=True)
 class _Entry:
-    """A method with a cell (the Transformer has none), and its runs: for every choice, one of every seed."""
+    """A method with a cell (the Transformer has none), and the runs of every choice: one of every seed."""
 
     method: str
     cell: str | nn.Module | None
     name: str
-    recipes: list[list[Recipe]]
+    choices: list[tuple[dict[str, Any], list[Recipe]]]
+
+
+def _entry(
+    recipe: Recipe,
+    method: str,
+    cell: str | nn.Module | None,
+    name: str,
+    choices: list[dict[str, Any]],
+    seeds: Sequence[int],
+) -> _Entry:
+    """Choices that differ in what this method, or a cell of the user's own, does not read are one.
+
+    Raises:
+        ValueError: a setting of a choice is not usable, also one that is not read.
+    """
+    read = settings_read(method) - ({"cell"} if isinstance(cell, nn.Module) else set())
+    once: dict[str, tuple[dict[str, Any], list[Recipe]]] = {}
+    for choice in choices:
+        kept = {setting: value for setting, value in choice.items() if setting.split(".")[0] in read}
+        once[_label(kept)] = kept, [_variant(recipe, method, cell, choice, seed) for seed in seeds]
+    return _Entry(method, cell, name, list(once.values()))
 
 
 @dataclass(frozen=True)
@@ -326,8 +348,9 @@ def _curve(run: Run, name: str) -> list[dict[str, float]]:
     return [point for point in points if math.isfinite(point["loss"])]
 
 
-def _rows(entry: _Entry, choices: list[dict[str, Any]], outcomes: list[list[_Outcome | None]]) -> list[Row]:
+def _rows(entry: _Entry, outcomes: list[list[_Outcome | None]]) -> list[Row]:
     """The mean over the seeds, at the choice whose mean validation loss is lowest; and their teachers'."""
+    choices = [choice for choice, _ in entry.choices]
     whole = {i: [one for one in seeds if one is not None] for i, seeds in enumerate(outcomes) if None not in seeds}
     losses = {i: fmean(one.validation for one in seeds) for i, seeds in whole.items()}
     best = min(losses, key=losses.__getitem__, default=0)

@@ -518,7 +518,7 @@ def test_it_hands_over_the_student_as_it_is() -> None:
 @pytest.mark.parametrize(("scored", "window", "share"), [(0.0, 1, 1.0), (0.49, 1, 1.0), (0.5, 8, 0.33), (1.0, 8, 0.33)])
 def test_what_is_left_open_is_filled_in_for_the_data(scored: float, window: int, share: float) -> None:
     suited = SMTSettings().suited_to(scored)
-    assert (suited.window, suited.share, suited.until_passed) == (window, share, window > 1)
+    assert (suited.window, suited.share) == (window, share)
     assert suited.labels_learn == (0.05 if window > 1 else 0.3)
     assert [f.name for f in fields(suited) if getattr(suited, f.name) is None] == ["transitions", "teacher", "chunk"]
 

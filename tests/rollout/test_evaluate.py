@@ -9,8 +9,10 @@ from helpers import make_student, make_teacher
 from nounroll.batch import Batch, Categorical
 from nounroll.data.parity import Parity
 from nounroll.data.retrieval import Retrieval
+from nounroll.data.stack import Stack
 from nounroll.data.task import SequenceTask
-from nounroll.rollout.evaluate import evaluate, evaluate_teacher, validation_batches
+from nounroll.objectives.readout import negative_log_likelihood
+from nounroll.rollout.evaluate import evaluate, evaluate_constant, evaluate_teacher, validation_batches
 from own_parts import Echo, RunningMean
 
 
@@ -47,6 +49,31 @@ def test_real_targets_by_hand() -> None:
     means = student.readout(student.rollout(batch.inputs)[:, 1:])[..., :2]
     assert metrics["rmse"] == pytest.approx(float((means - batch.targets).square().mean().sqrt()), rel=1e-5)
     assert metrics.keys() == {"loss", "bits", "rmse"}
+
+
+@pytest.mark.parametrize("task", [Retrieval(values=3), Stack(), RunningMean()], ids=lambda task: type(task).__name__)
+def test_no_constant_guess_is_better(task: SequenceTask) -> None:
+    batches = validation_batches(task, 70, 8, seed=3)
+    seen = torch.cat([batch.targets[batch.mask] for batch in batches])
+    if isinstance(task.targets, Categorical):
+        best = (seen.bincount(minlength=task.targets.n) / len(seen)).log().clamp(min=-50)
+    else:
+        best = torch.cat([seen.mean(0), seen.std(0, correction=0).log()])
+
+    def loss(guess: torch.Tensor) -> float:
+        return float(negative_log_likelihood(task.targets, guess.expand(len(seen), -1), seen).mean())
+
+    found = evaluate_constant(task.targets, batches)
+    assert found == pytest.approx(loss(best), rel=1e-3)  # a log standard deviation is held within limits, softly
+    generator = torch.Generator().manual_seed(0)
+    assert all(loss(best + 0.3 * torch.randn(best.shape, generator=generator)) > found for _ in range(20))
+
+
+def test_a_guess_where_nothing_is_scored_costs_nothing() -> None:
+    batch = Batch(
+        torch.zeros(2, 3, dtype=torch.int64), torch.zeros(2, 3, dtype=torch.int64), torch.zeros(2, 3, dtype=torch.bool)
+    )
+    assert evaluate_constant(Categorical(3), [batch]) == 0.0
 
 
 def test_a_teacher_is_read_by_the_students_readout() -> None:

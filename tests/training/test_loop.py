@@ -9,7 +9,7 @@ import torch
 from helpers import FREE, TINY, make_smt, same_state, state, tiny_recipe
 from nounroll.methods import BPTT, DMT, SMT
 from nounroll.recipe import Recipe
-from nounroll.rollout.evaluate import evaluate, evaluate_teacher, validation_batches
+from nounroll.rollout.evaluate import evaluate, evaluate_constant, evaluate_teacher, validation_batches
 from nounroll.run import Run, fit, train
 from nounroll.training.loop import Loop
 from own_parts import BrokenOnce, Echo, OneLength
@@ -93,15 +93,15 @@ def test_a_method_with_no_step_of_the_budget() -> None:
     assert len(evaluations(run, "bptt")) >= 1
 
 
-# --- a student that has passed its teacher ------------------------------------------------------------
+# --- a teacher that is passed -------------------------------------------------------------------------
 
 PASSING = ("smt.until_passed=true", "training.steps=12", "training.evaluations=4", "dmt.share=1", "bptt.share=1")
 
 
 def passes_at(answers: list[bool], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whether the student is ahead, evaluation by evaluation."""
+    """Whether the teacher is passed, evaluation by evaluation."""
     given = iter(answers)
-    monkeypatch.setattr("nounroll.training.loop.Loop._is_ahead", lambda *_: next(given))
+    monkeypatch.setattr("nounroll.training.loop.Loop._is_passed", lambda *_: next(given))
 
 
 def steps_of(run: Run) -> dict[str, int]:
@@ -136,7 +136,7 @@ def test_ahead_is_by_a_margin_at_the_length_of_the_moment(
 ) -> None:
     monkeypatch.setattr("nounroll.training.loop._AHEAD", margin)
     loops: list[Loop] = []
-    monkeypatch.setattr("nounroll.training.loop.Loop._is_ahead", lambda self, _: bool(loops.append(self)))
+    monkeypatch.setattr("nounroll.training.loop.Loop._is_passed", lambda self, *_: bool(loops.append(self)))
     run = train(tiny_recipe(*PASSING))
     monkeypatch.undo()
     monkeypatch.setattr("nounroll.training.loop._AHEAD", margin)
@@ -144,7 +144,27 @@ def test_ahead_is_by_a_margin_at_the_length_of_the_moment(
     assert [batch.length for batch in held_out] == [length]
     assert run.teacher is not None
     teacher = evaluate_teacher(run.student, held_out, run.teacher.memories)["loss"]
-    assert loops[0]._is_ahead(length) == (evaluate(run.student, held_out)["loss"] < teacher - margin)
+    assert loops[0]._is_passed(length, 0.49) == (evaluate(run.student, held_out)["loss"] < teacher - margin)
+
+
+@pytest.mark.parametrize("length", [4, 8])
+def test_half_of_the_way_a_guess_may_pass_a_teacher_too(length: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    loops: list[tuple[Loop, int, float]] = []
+    monkeypatch.setattr("nounroll.training.loop.Loop._is_passed", lambda *seen: bool(loops.append(seen)))
+    run = train(tiny_recipe(*PASSING))
+    assert {now >= 0.5 for *_, now in loops} == {False, True}, "it is told how far smt is"
+    monkeypatch.undo()
+    loop = loops[0][0]
+    held_out = validation_batches(run.task, run.recipe.training.evaluation_sequences, length, run.recipe.training.seed)
+    assert run.teacher is not None
+    teacher = evaluate_teacher(run.student, held_out, run.teacher.memories)["loss"]
+    lead = evaluate_constant(run.task.targets, held_out) - teacher
+    monkeypatch.setattr("nounroll.training.loop._AHEAD", 9.0)  # the student is not ahead
+    monkeypatch.setattr("nounroll.training.loop._KNOWS", lead + 1e-6)
+    assert loop._is_passed(length, 0.5)
+    assert not loop._is_passed(length, 0.49)
+    monkeypatch.setattr("nounroll.training.loop._KNOWS", lead - 1e-6)
+    assert not loop._is_passed(length, 0.5)
 
 
 # --- no worse student ---------------------------------------------------------------------------------

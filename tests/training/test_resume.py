@@ -112,7 +112,7 @@ def test_stopped_where_the_student_passes_its_teacher(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop_at: int
 ) -> None:
     """Always ahead: SMT ends after its second evaluation, whoever stops there."""
-    monkeypatch.setattr("nounroll.training.loop.Loop._is_ahead", lambda *_: True)
+    monkeypatch.setattr("nounroll.training.loop.Loop._is_passed", lambda *_: True)
     overrides = ("smt.until_passed=true", "smt.share=2", "training.evaluations=4")
     start(tmp_path / "run", *overrides, stop_at=stop_at)
     run = start(tmp_path / "run", *overrides, resume=True)

@@ -16,6 +16,7 @@ __all__ = [
     "SMTSettings",
     "TransformerMethod",
     "parse_chain",
+    "settings_read",
 ]
 
 METHODS = ("smt", "dmt", "bptt")
@@ -42,3 +43,15 @@ def parse_chain(method: str) -> tuple[str, ...]:
     if len(set(links)) < len(links):
         raise ValueError(f"method is {method!r}; each link may come once")
     return links
+
+
+def settings_read(method: str) -> set[str]:
+    """What a run of a method reads of a recipe: groups of settings, and ``readout_width``; data and length aside.
+
+    Raises:
+        ValueError: see ``parse_chain``.
+    """
+    links = set(parse_chain(method))
+    if TRANSFORMER in links:
+        return {"training", "teacher"}
+    return {"training", "readout_width", "cell", *links, *({"teacher"} if "smt" in links else ())}

@@ -51,7 +51,7 @@ class Method(nn.Module, ABC):
 
     @property
     def until_passed(self) -> bool:
-        """True when there is nothing left to do once the student alone is better than its teacher."""
+        """True when there is nothing left to do once the teacher has nothing to teach."""
         return False
 
 

@@ -32,7 +32,6 @@ _SPARSE = {
     "noise": 1.0,
     "labels_learn": 0.3,
     "share": 1.0,
-    "until_passed": False,
 }
 _DENSE = {
     "decoding": 0.0,
@@ -41,7 +40,6 @@ _DENSE = {
     "noise": 0.3,
     "labels_learn": 0.05,
     "share": 0.33,
-    "until_passed": True,
 }
 
 
@@ -77,9 +75,10 @@ class SMTSettings:
             cell and readout learn, and ``decoding`` and ``uniformity``, which are about labels, count for nothing.
             Its sizes, the memory's and what the cell's memories can be must be the same (ours).
         share: part of the run's budget, relative to the other methods of its chain.
-        until_passed: end when the student alone has passed its teacher, and leave the rest of the budget to the
-            next method. It has when it predicts better by 0.05 nats a scored element, in two evaluations in a row
-            (ours).
+        until_passed: end when the teacher has nothing to teach (any more), and leave the rest of the budget to the next
+            method: when in two evaluations in a row the student alone predicts better than its teacher, by 0.05 nats a
+            scored element; or when, after half of its own share, the teacher is no better than the best constant
+            guess by 0.2 nats (ours).
         chunk: time steps whose labels and losses are made together, and again for their gradients; None makes those of
             the whole sequence at once. With it, and with ``teacher.recompute``, a step's memory grows with M + T in
             place of M T. Losses and gradients are the same, but for noise, whose draws are others.
@@ -102,7 +101,7 @@ class SMTSettings:
     inputs_learn: float = 1.0
     teacher: str | None = None
     share: float | None = None
-    until_passed: bool | None = None
+    until_passed: bool = True
     chunk: int | None = None
     learning_rate: float = 1.0
 
@@ -181,7 +180,7 @@ class SMT(Method):
 
     @property
     def until_passed(self) -> bool:
-        return bool(self.settings.until_passed)
+        return self.settings.until_passed
 
     def sequential_flops(self, per_token: float, cell_step: float, length: int) -> float:
         return per_token * min(self.settings.window or 1, length)

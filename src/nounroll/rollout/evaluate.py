@@ -10,7 +10,7 @@ from torch import Tensor
 from nounroll.batch import Batch, Categorical, Space
 from nounroll.data.task import SequenceTask, draw
 from nounroll.objectives.dynamics import dynamics
-from nounroll.objectives.readout import hits, negative_log_likelihood
+from nounroll.objectives.readout import LOG_SCALE_LIMIT, hits, negative_log_likelihood
 from nounroll.student import Student
 from nounroll.transformer import CausalTransformer
 
@@ -76,6 +76,21 @@ def evaluate_teacher(student: Student, batches: list[Batch], labels: Callable[[T
     for batch in (b.to(student.empty_memory.device) for b in batches):
         score.add(batch, student.readout(labels(batch.inputs)[:, 1:]))
     return score.metrics()
+
+
+def evaluate_constant(targets: Space, batches: list[Batch]) -> float:
+    """What a network has to beat: the loss, in nats per scored element, of the constant guess that fits these best.
+
+    The entropy of the symbols (Categorical), or that of a Gaussian with the values' means and variances (Real).
+    """
+    values = torch.cat([batch.targets[batch.mask] for batch in batches])
+    if len(values) == 0:
+        return 0.0
+    if isinstance(targets, Categorical):
+        shares = values.bincount() / len(values)
+        return float(-torch.xlogy(shares, shares).sum())
+    deviations = values.double().std(0, correction=0).clamp(min=math.exp(-LOG_SCALE_LIMIT))
+    return float((deviations.log() + 0.5 * math.log(2 * math.pi * math.e)).sum())
 
 
 class _Score:

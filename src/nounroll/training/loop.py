@@ -23,7 +23,7 @@ from nounroll.methods.base import Method
 from nounroll.methods.carried import from_tensors, to_tensors
 from nounroll.methods.cost import COSTS, step_cost
 from nounroll.rollout import collapse
-from nounroll.rollout.evaluate import evaluate, evaluate_teacher, validation_batches
+from nounroll.rollout.evaluate import evaluate, evaluate_constant, evaluate_teacher, validation_batches
 from nounroll.seeding import generator
 from nounroll.student import Student
 from nounroll.teacher import Teacher
@@ -40,7 +40,8 @@ from nounroll.training.sharding import as_in, load_weights, own, whole
 from nounroll.transformer import CausalTransformer
 
 _AHEAD = 0.05  # nats per scored element by which a student is better than its teacher
-_PASSED = 2  # evaluations in a row after which it has passed it
+_KNOWS = 0.2  # nats per scored element by which a teacher is better than a constant guess, or knows too little
+_PASSED = 2  # evaluations in a row after which a teacher has been passed
 _MAY_CHANGE = {  # before a resume
     *("training.keep", "training.keep_best", "training.log_every", "training.device", "training.shard"),
     "teacher.recompute",
@@ -170,7 +171,7 @@ class Loop:
                 if due:
                     self._evaluate(link, now)
                     if link.method.until_passed and link is not self.chain[-1]:
-                        c.passed = c.passed + 1 if self._is_ahead(length) else 0
+                        c.passed = c.passed + 1 if self._is_passed(length, now) else 0
                     c.evaluations = int(now * s.evaluations)
                     self.save()
                 if asked:
@@ -255,10 +256,16 @@ class Loop:
         metrics = self.engine.gathered(lambda: evaluate_teacher(student, batches, teacher.memories))
         return self.engine.agreed(metrics)
 
-    def _is_ahead(self, length: int) -> bool:
-        """Whether the student alone predicts better than its teacher, at the length that both are trained on now."""
+    def _is_passed(self, length: int, progress: float) -> bool:
+        """Whether the teacher has nothing to teach, at the length that it is trained on now.
+
+        The student alone predicts better; or, from half of the way on, a constant guess is nearly as good.
+        """
         batches = validation_batches(self.task, self.settings.evaluation_sequences, length, self.settings.seed)
-        return self.measure(batches)["loss"] < self._measure_teacher(batches)["loss"] - _AHEAD
+        teacher = self._measure_teacher(batches)["loss"]
+        if progress >= 0.5 and evaluate_constant(self.task.targets, batches) < teacher + _KNOWS:
+            return True
+        return self.measure(batches)["loss"] < teacher - _AHEAD
 
     def _evaluate(self, link: Link, progress: float) -> None:
         self.engine.gathered(link.method.finish)
