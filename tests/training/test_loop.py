@@ -5,13 +5,14 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from helpers import FREE, TINY, make_smt, same_state, state, tiny_recipe
 from nounroll.methods import BPTT, DMT, SMT
 from nounroll.recipe import Recipe
 from nounroll.rollout.evaluate import evaluate, evaluate_constant, evaluate_teacher, validation_batches
 from nounroll.run import Run, fit, train
-from nounroll.training.loop import Loop
+from nounroll.training.loop import Link, Loop
 from own_parts import BrokenOnce, Echo, OneLength
 
 
@@ -165,6 +166,25 @@ def test_half_of_the_way_a_guess_may_pass_a_teacher_too(length: int, monkeypatch
     assert not loop._is_passed(length, 0.49)
     monkeypatch.setattr("nounroll.training.loop._KNOWS", lead - 1e-6)
     assert not loop._is_passed(length, 0.5)
+
+
+@pytest.mark.parametrize("knows", [9.0, -9.0])
+def test_a_student_that_was_taught_nothing_starts_again(knows: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither teacher nor student is better than a guess by ``knows`` nats; with the control that both are."""
+    seen: list[tuple[str, dict[str, Tensor]]] = []
+
+    def step(loop: Loop, link: Link, *rest: Any) -> Any:
+        seen.append((link.name, loop._copied()))
+        return original(loop, link, *rest)
+
+    original = Loop._step
+    monkeypatch.setattr("nounroll.training.loop._KNOWS", knows)
+    monkeypatch.setattr("nounroll.training.loop._AHEAD", 99.0)
+    monkeypatch.setattr(Loop, "_step", step)
+    run = train(tiny_recipe(*PASSING))
+    first, after = seen[0][1], next(weights for name, weights in seen if name == "dmt")
+    assert [r["method"] for r in run.history if r["event"] == "restart"] == ["smt"] * (knows > 0)
+    assert all(torch.equal(first[name], after[name]) for name in first) == (knows > 0)
 
 
 # --- no worse student ---------------------------------------------------------------------------------

@@ -121,6 +121,17 @@ def test_stopped_where_the_student_passes_its_teacher(
     assert passed["step"] < 5  # of the 5 steps that SMT may take
 
 
+@pytest.mark.parametrize("stop_at", [1, 2, 3, 4])
+def test_stopped_before_a_student_starts_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop_at: int) -> None:
+    """What it starts from is in the checkpoints."""
+    monkeypatch.setattr("nounroll.training.loop._KNOWS", 9.0)
+    overrides = ("smt.until_passed=true", "smt.share=2", "training.evaluations=3")
+    start(tmp_path / "run", *overrides, stop_at=stop_at)
+    run = start(tmp_path / "run", *overrides, resume=True)
+    assert_same_run(run, tmp_path / "run", *overrides)
+    assert [record["method"] for record in run.history if record["event"] == "restart"] == ["smt"]
+
+
 def test_a_finished_run_stays_what_it_is(tmp_path: Path) -> None:
     start(tmp_path / "run")
     assert_same_run(start(tmp_path / "run", resume=True), tmp_path / "run")

@@ -145,6 +145,8 @@ class Loop:
 
         if c.link_step == 0 and c.step and link.method.improves_only:
             self._evaluate(link, 0.0)  # the student that must not get worse
+        elif c.link_step == 0 and link.method.until_passed and link is not self.chain[-1]:
+            self._best = self._copied()  # the student to go on with if nothing is learnt here
         while (now := progress()) < 1 and c.passed < _PASSED:
             length = length_at(s, self.stages, now)
             key = f"{link.name}/{length}"
@@ -178,7 +180,7 @@ class Loop:
                     return False
         if c.passed >= _PASSED:
             self._log("passed", link, now)
-        self._finish(link)
+        self._finish(link, length_at(s, self.stages, min(now, 1.0)))
         return True
 
     def _step(self, link: Link, forward: Any, length: int, progress: float) -> dict[str, float] | None:
@@ -214,16 +216,19 @@ class Loop:
         """End early: the checkpoint goes on from here, but the student handed over is the best one."""
         self.engine.gathered(link.method.finish)
         self.save()
-        if self._best and not self.measure()["loss"] <= self.counters.best:
+        if link.method.improves_only and self._best and not self.measure()["loss"] <= self.counters.best:
             self.student.load_state_dict(self._best)
 
-    def _finish(self, link: Link) -> None:
-        """End a link: never hand over a student that is worse than the best one."""
+    def _finish(self, link: Link, length: int) -> None:
+        """End a link: hand over no student worse than the best one, and none whose teacher taught it nothing."""
         c = self.counters
         self._evaluate(link, 1.0)
         if link.name == "smt":  # from here on it is frozen, and the readout moves away from it
             self._log("teacher", link, 1.0, **self._measure_teacher(self.test_batches()))
-        if link.method.improves_only and self._best:
+            if self._best and self._knows_nothing(length):
+                self.student.load_state_dict(self._best)
+                self._log("restart", link, 1.0)
+        elif link.method.improves_only and self._best:
             self.student.load_state_dict(self._best)
         self._best, link.method.carried = {}, ()
         c.seconds += c.link_seconds
@@ -261,11 +266,19 @@ class Loop:
 
         The student alone predicts better; or, from half of the way on, a constant guess is nearly as good.
         """
+        student, teacher, guess = self._losses(length)
+        return student < teacher - _AHEAD or (progress >= 0.5 and guess < teacher + _KNOWS)
+
+    def _knows_nothing(self, length: int) -> bool:
+        """Whether a constant guess is nearly as good as the teacher, and as the student alone."""
+        student, teacher, guess = self._losses(length)
+        return guess < min(student, teacher) + _KNOWS
+
+    def _losses(self, length: int) -> tuple[float, float, float]:
+        """Of the student alone, its teacher and the best constant guess, on held-out sequences of a length."""
         batches = validation_batches(self.task, self.settings.evaluation_sequences, length, self.settings.seed)
-        teacher = self._measure_teacher(batches)["loss"]
-        if progress >= 0.5 and evaluate_constant(self.task.targets, batches) < teacher + _KNOWS:
-            return True
-        return self.measure(batches)["loss"] < teacher - _AHEAD
+        guess = evaluate_constant(self.task.targets, batches)
+        return self.measure(batches)["loss"], self._measure_teacher(batches)["loss"], guess
 
     def _evaluate(self, link: Link, progress: float) -> None:
         self.engine.gathered(link.method.finish)
@@ -276,7 +289,11 @@ class Loop:
         if metrics["loss"] <= self.counters.best and math.isfinite(metrics["loss"]):
             self.counters.best = metrics["loss"]
             if link.method.improves_only:
-                self._best = {name: t.detach().clone() for name, t in self.student.state_dict().items()}
+                self._best = self._copied()
+
+    def _copied(self) -> dict[str, Tensor]:
+        """The student's weights as they are now."""
+        return {name: t.detach().clone() for name, t in self.student.state_dict().items()}
 
     def _collapse(self) -> dict[str, Any]:
         """Figures of the teacher's memories, and a warning where they have collapsed: the bar shows it too."""
