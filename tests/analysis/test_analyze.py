@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import torch
 
-from helpers import draw_values, make_student, make_teacher, tiny_recipe
-from nounroll.analysis.analyze import Analysis, analyze, constant_guess
-from nounroll.batch import Batch, Categorical, Real
+from helpers import make_student, make_teacher, tiny_recipe
+from nounroll.analysis.analyze import Analysis, analyze
+from nounroll.batch import Batch
 from nounroll.data.parity import Parity
 from nounroll.data.retrieval import Retrieval
 from nounroll.data.task import SequenceTask
@@ -77,21 +77,6 @@ def test_neither_weights_nor_the_global_generator_move() -> None:
     before = torch.random.get_rng_state()
     assert analysed(Parity()).to_dict() == analysed(Parity()).to_dict()
     assert torch.equal(torch.random.get_rng_state(), before)
-
-
-def test_a_constant_guess_of_symbols() -> None:
-    y = torch.tensor([[0, 0, 1, 2]])
-    batch = Batch(y, y, torch.tensor([[True, True, True, False]]))
-    found = constant_guess(Categorical(3), batch)
-    assert found["accuracy"] == pytest.approx(2 / 3)
-    assert found["loss"] == pytest.approx(-(2 / 3 * math.log(2 / 3) + 1 / 3 * math.log(1 / 3)))
-
-
-def test_a_constant_guess_of_numbers() -> None:
-    y = draw_values(Real(2), 200, 20).float() * torch.tensor([1.0, 3.0])
-    found = constant_guess(Real(2), Batch(y, y))
-    assert found["rmse"] == pytest.approx(math.sqrt((1 + 9) / 2), rel=0.05)
-    assert found["loss"] == pytest.approx(math.log(3) + math.log(2 * math.pi * math.e), rel=0.02)
 
 
 def test_the_teacher_of_a_run_comes_back(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:

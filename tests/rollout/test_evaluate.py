@@ -5,14 +5,14 @@ import math
 import pytest
 import torch
 
-from helpers import make_student, make_teacher
-from nounroll.batch import Batch, Categorical
+from helpers import draw_values, make_student, make_teacher
+from nounroll.batch import Batch, Categorical, Real
 from nounroll.data.parity import Parity
 from nounroll.data.retrieval import Retrieval
 from nounroll.data.stack import Stack
 from nounroll.data.task import SequenceTask
 from nounroll.objectives.readout import negative_log_likelihood
-from nounroll.rollout.evaluate import evaluate, evaluate_constant, evaluate_teacher, validation_batches
+from nounroll.rollout.evaluate import constant_guess, evaluate, evaluate_teacher, validation_batches
 from own_parts import Echo, RunningMean
 
 
@@ -63,17 +63,30 @@ def test_no_constant_guess_is_better(task: SequenceTask) -> None:
     def loss(guess: torch.Tensor) -> float:
         return float(negative_log_likelihood(task.targets, guess.expand(len(seen), -1), seen).mean())
 
-    found = evaluate_constant(task.targets, batches)
+    found = constant_guess(task.targets, batches)["loss"]
     assert found == pytest.approx(loss(best), rel=1e-3)  # a log standard deviation is held within limits, softly
     generator = torch.Generator().manual_seed(0)
     assert all(loss(best + 0.3 * torch.randn(best.shape, generator=generator)) > found for _ in range(20))
 
 
-def test_a_guess_where_nothing_is_scored_costs_nothing() -> None:
-    batch = Batch(
-        torch.zeros(2, 3, dtype=torch.int64), torch.zeros(2, 3, dtype=torch.int64), torch.zeros(2, 3, dtype=torch.bool)
-    )
-    assert evaluate_constant(Categorical(3), [batch]) == 0.0
+def test_a_constant_guess_of_symbols() -> None:
+    y = torch.tensor([[0, 0, 1, 2]])
+    batch = Batch(y, y, torch.tensor([[True, True, True, False]]))
+    found = constant_guess(Categorical(3), [batch])
+    assert found["accuracy"] == pytest.approx(2 / 3)
+    assert found["loss"] == pytest.approx(-(2 / 3 * math.log(2 / 3) + 1 / 3 * math.log(1 / 3)))
+
+
+def test_a_constant_guess_of_numbers() -> None:
+    y = draw_values(Real(2), 200, 20).float() * torch.tensor([1.0, 3.0])
+    found = constant_guess(Real(2), [Batch(y, y)])
+    assert found["rmse"] == pytest.approx(math.sqrt((1 + 9) / 2), rel=0.05)
+    assert found["loss"] == pytest.approx(math.log(3) + math.log(2 * math.pi * math.e), rel=0.02)
+
+
+def test_there_is_no_guess_where_nothing_is_scored() -> None:
+    y = torch.zeros(2, 3, dtype=torch.int64)
+    assert constant_guess(Categorical(3), [Batch(y, y, y.bool())]) == {}
 
 
 def test_a_teacher_is_read_by_the_students_readout() -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 from helpers import FREE, TINY, make_smt, same_state, state, tiny_recipe
 from nounroll.methods import BPTT, DMT, SMT
 from nounroll.recipe import Recipe
-from nounroll.rollout.evaluate import evaluate, evaluate_constant, evaluate_teacher, validation_batches
+from nounroll.rollout.evaluate import constant_guess, evaluate, evaluate_teacher, validation_batches
 from nounroll.run import Run, fit, train
 from nounroll.training.loop import Link, Loop
 from own_parts import BrokenOnce, Echo, OneLength
@@ -159,7 +159,7 @@ def test_half_of_the_way_a_guess_may_pass_a_teacher_too(length: int, monkeypatch
     held_out = validation_batches(run.task, run.recipe.training.evaluation_sequences, length, run.recipe.training.seed)
     assert run.teacher is not None
     teacher = evaluate_teacher(run.student, held_out, run.teacher.memories)["loss"]
-    lead = evaluate_constant(run.task.targets, held_out) - teacher
+    lead = constant_guess(run.task.targets, held_out)["loss"] - teacher
     monkeypatch.setattr("nounroll.training.loop._AHEAD", 9.0)  # the student is not ahead
     monkeypatch.setattr("nounroll.training.loop._KNOWS", lead + 1e-6)
     assert loop._is_passed(length, 0.5)

@@ -5,7 +5,6 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from nounroll.analysis.drift import Drift, drift
@@ -17,10 +16,9 @@ from nounroll.analysis.leak import leak
 from nounroll.analysis.lengths import AtLength, by_length
 from nounroll.analysis.refit import refit
 from nounroll.analysis.trajectories import trajectories
-from nounroll.batch import Batch, Categorical, Space
 from nounroll.data.task import SequenceTask
 from nounroll.rollout.collapse import guard, spectrum, spread
-from nounroll.rollout.evaluate import evaluate, evaluate_teacher, validation_batches
+from nounroll.rollout.evaluate import constant_guess, evaluate, evaluate_teacher, validation_batches
 from nounroll.student import Student
 from nounroll.teacher import Teacher
 
@@ -138,7 +136,7 @@ def analyze(
     return Analysis(
         length=length,
         sequences=sequences,
-        guess=constant_guess(student.targets, seen.batch),
+        guess=constant_guess(student.targets, [seen.batch]),
         student=own,
         teacher=beside,
         refitted=refitted,
@@ -149,20 +147,6 @@ def analyze(
         heatmap=heatmap(seen),
         lengths=by_length(student, teacher, task, length, sequences, seed),
     )
-
-
-def constant_guess(space: Space, batch: Batch) -> dict[str, float]:
-    """What the best answer that reads nothing gets on these very targets: the level of chance."""
-    scored = batch.targets[batch.mask]
-    if not len(scored):
-        return {}
-    if isinstance(space, Categorical):
-        shares = scored.bincount(minlength=space.n).double() / len(scored)
-        loss = float(torch.special.entr(shares).sum())
-        return {"loss": loss, "bits": loss / math.log(2), "accuracy": float(shares.max())}
-    deviations = scored.double().std(dim=0, correction=0)
-    loss = float((deviations.clamp(min=1e-7).log() + 0.5 * math.log(2 * math.pi * math.e)).sum())
-    return {"loss": loss, "bits": loss / math.log(2), "rmse": float(deviations.square().mean().sqrt())}
 
 
 def _plain(value: Any) -> Any:

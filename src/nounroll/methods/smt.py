@@ -78,7 +78,7 @@ class SMTSettings:
         until_passed: end when the teacher has nothing to teach (any more), and leave the rest of the budget to the next
             method: when in two evaluations in a row the student alone predicts better than its teacher, by 0.05 nats a
             scored element; or when, after half of its own share, the teacher is no better than the best constant
-            guess by 0.2 nats (ours).
+            guess by 0.2 nats. A student that is no better either then is again what it was before smt (ours).
         chunk: time steps whose labels and losses are made together, and again for their gradients; None makes those of
             the whole sequence at once. With it, and with ``teacher.recompute``, a step's memory grows with M + T in
             place of M T. Losses and gradients are the same, but for noise, whose draws are others.

@@ -10,7 +10,7 @@ from torch import Tensor
 from nounroll import processes
 from nounroll.batch import Categorical, Space
 
-LOG_SCALE_LIMIT = 7.0  # a Gaussian's log standard deviation is held within ±7: neither 0 nor inf
+_LOG_SCALE_LIMIT = 7.0  # a Gaussian's log standard deviation is held within ±7: neither 0 nor inf
 
 
 def negative_log_likelihood(
@@ -32,7 +32,7 @@ def negative_log_likelihood(
 def gaussian(outputs: Float[Tensor, "*n V"]) -> tuple[Float[Tensor, "*n d"], Float[Tensor, "*n d"]]:
     """Readout of a Real target -> mean and log standard deviation per coordinate."""
     mean, log_scale = outputs.chunk(2, dim=-1)
-    return mean, LOG_SCALE_LIMIT * torch.tanh(log_scale / LOG_SCALE_LIMIT)
+    return mean, _LOG_SCALE_LIMIT * torch.tanh(log_scale / _LOG_SCALE_LIMIT)
 
 
 def masked_mean(values: Float[Tensor, "*n"], mask: Bool[Tensor, "*n"]) -> Float[Tensor, ""]:

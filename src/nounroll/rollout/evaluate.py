@@ -10,7 +10,7 @@ from torch import Tensor
 from nounroll.batch import Batch, Categorical, Space
 from nounroll.data.task import SequenceTask, draw
 from nounroll.objectives.dynamics import dynamics
-from nounroll.objectives.readout import LOG_SCALE_LIMIT, hits, negative_log_likelihood
+from nounroll.objectives.readout import hits, negative_log_likelihood
 from nounroll.student import Student
 from nounroll.transformer import CausalTransformer
 
@@ -78,19 +78,23 @@ def evaluate_teacher(student: Student, batches: list[Batch], labels: Callable[[T
     return score.metrics()
 
 
-def evaluate_constant(targets: Space, batches: list[Batch]) -> float:
-    """What a network has to beat: the loss, in nats per scored element, of the constant guess that fits these best.
+def constant_guess(targets: Space, batches: list[Batch]) -> dict[str, float]:
+    """What the best answer that reads nothing gets on these very targets: the level of chance.
 
-    The entropy of the symbols (Categorical), or that of a Gaussian with the values' means and variances (Real).
+    Returns:
+        loss, bits, and accuracy or rmse, as in ``evaluate``: of the symbols' shares (Categorical), or of a Gaussian
+        with the mean and variances of the values (Real). Empty where nothing is scored.
     """
-    values = torch.cat([batch.targets[batch.mask] for batch in batches])
-    if len(values) == 0:
-        return 0.0
+    scored = torch.cat([batch.targets[batch.mask] for batch in batches])
+    if not len(scored):
+        return {}
     if isinstance(targets, Categorical):
-        shares = values.bincount() / len(values)
-        return float(-torch.xlogy(shares, shares).sum())
-    deviations = values.double().std(0, correction=0).clamp(min=math.exp(-LOG_SCALE_LIMIT))
-    return float((deviations.log() + 0.5 * math.log(2 * math.pi * math.e)).sum())
+        shares = scored.bincount(minlength=targets.n).double() / len(scored)
+        loss = float(torch.special.entr(shares).sum())
+        return {"loss": loss, "bits": loss / math.log(2), "accuracy": float(shares.max())}
+    deviations = scored.double().std(dim=0, correction=0)
+    loss = float((deviations.clamp(min=1e-7).log() + 0.5 * math.log(2 * math.pi * math.e)).sum())
+    return {"loss": loss, "bits": loss / math.log(2), "rmse": float(deviations.square().mean().sqrt())}
 
 
 class _Score:

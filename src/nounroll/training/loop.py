@@ -23,7 +23,7 @@ from nounroll.methods.base import Method
 from nounroll.methods.carried import from_tensors, to_tensors
 from nounroll.methods.cost import COSTS, step_cost
 from nounroll.rollout import collapse
-from nounroll.rollout.evaluate import evaluate, evaluate_constant, evaluate_teacher, validation_batches
+from nounroll.rollout.evaluate import constant_guess, evaluate, evaluate_teacher, validation_batches
 from nounroll.seeding import generator
 from nounroll.student import Student
 from nounroll.teacher import Teacher
@@ -277,7 +277,7 @@ class Loop:
     def _losses(self, length: int) -> tuple[float, float, float]:
         """Of the student alone, its teacher and the best constant guess, on held-out sequences of a length."""
         batches = validation_batches(self.task, self.settings.evaluation_sequences, length, self.settings.seed)
-        guess = evaluate_constant(self.task.targets, batches)
+        guess = constant_guess(self.task.targets, batches).get("loss", 0.0)
         return self.measure(batches)["loss"], self._measure_teacher(batches)["loss"], guess
 
     def _evaluate(self, link: Link, progress: float) -> None:
