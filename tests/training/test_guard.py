@@ -123,6 +123,14 @@ def test_three_in_a_row_go_back_and_the_run_is_one_without_those_batches(monkeyp
     assert run.metrics["loss"] == clean.metrics["loss"]
 
 
+def test_after_going_back_a_student_can_still_start_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The student that smt began with is kept beside the state of its first step."""
+    Poison(monkeypatch, {0, 1, 2}, once=True)
+    monkeypatch.setattr(loop, "_KNOWS", 9.0)
+    run = start("method=smt+dmt", "smt.until_passed=true")
+    assert [name for name, _ in events(run, "rollback", "restart")] == ["rollback", "restart"]
+
+
 CARRIED = ("method=smt+dmt", "dmt.dynamics=0", "dmt.decoding=0", "dmt.rollout=carried", "dmt.window=2", "smt.share=0.5")
 
 

@@ -96,7 +96,7 @@ class Loop:
         self._costs = self._count_costs() if settings.shard else {}
         self.engine = Engine(settings, {"student": student, **({} if teacher is None else {"teacher": teacher})})
         self.warning = ""  # what the last evaluation found wrong, in a few words
-        self._best: dict[str, Tensor] = {}
+        self._best: dict[str, Tensor] = {}  # the student that the method at work may have to go back to
         self._guard = Guard()
         self.counters.costs |= self._costs
 
@@ -147,6 +147,7 @@ class Loop:
             self._evaluate(link, 0.0)  # the student that must not get worse
         elif c.link_step == 0 and link.method.until_passed and link is not self.chain[-1]:
             self._best = self._copied()  # the student to go on with if nothing is learnt here
+            self._remember()  # for a rollback too
         while (now := progress()) < 1 and c.passed < _PASSED:
             length = length_at(s, self.stages, now)
             key = f"{link.name}/{length}"
