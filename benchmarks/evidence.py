@@ -33,7 +33,6 @@ KING_JAMES = Path("runs") / "king-james.txt"
 _STACK_TAPE = " --set cell.tokens=16 --set cell.memory_width=16"
 _CUT = "--set bptt.truncation=1"
 _REVEALED = {
-    "parity, 1 step in 4 scored": ("parity", 60, "scored=0.25"),
     "parity, 1 step in 10 scored": ("parity", 60, "scored=0.1"),
     "sum modulo 5, only whether above 2": ("modular_sum", 120, "classes=2"),
 }
