@@ -1,6 +1,6 @@
 """Measure again every figure that the documentation quotes, and write docs/results.md.
 
-    python benchmarks/evidence.py                 everything: 1 hour 55 minutes on 2 cores
+    python benchmarks/evidence.py                 everything: about two hours on 2 cores
     python benchmarks/evidence.py retrieval text  only measurements whose name starts so; the others' files stay
 
 Every measurement is one ``nounroll compare`` in a process of one thread, or a ``nounroll train`` and what
@@ -187,7 +187,7 @@ MEASUREMENTS = [
     *_rivals("text", 150, "0.002"),
     *_rivals("retrieval", 150, "0.002"),
     *_rivals("parity", 60, "0.002", " --lengths 512"),
-    _rivals("modular_sum", 120, "0.002", " --lengths 512")[1],  # a linear recurrence: see Parity
+    _rivals("modular_sum", 120, "0.002", " --lengths 512")[1],  # the Transformer; Parity has the linear recurrence too
     *_both("digits", 150, "lstm", "lstm", "0.002,0.004", grid_for_ours=True),
     *_both("digits", 150, "gru mlp", "gru", "0.002"),
     *(

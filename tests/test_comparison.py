@@ -144,15 +144,15 @@ def test_what_a_method_does_not_read_is_not_tried_twice(monkeypatch: pytest.Monk
 def test_what_is_said_to_be_read_is_all_that_changes_a_run(method: str) -> None:
     """Every group that is not named may say anything; with the control that one that is named may not."""
     read = settings_read(method)
-    other = [
-        "teacher.layers=2",
-        "cell.width=8",
-        "smt.noise=0.7",
-        "dmt.window=2",
-        "bptt.truncation=2",
-        "training.clip=1e-6",
-    ]
-    other = {name.split(".")[0].split("=")[0]: name for name in [*other, "readout_width=8"]}
+    other = {
+        "teacher": "teacher.layers=2",
+        "cell": "cell.width=8",
+        "readout_width": "readout_width=8",
+        "smt": "smt.noise=0.7",
+        "dmt": "dmt.window=2",
+        "bptt": "bptt.truncation=2",
+        "training": "training.clip=1e-6",
+    }
 
     def losses(changes: list[str]) -> list[float]:
         run = train(tiny_recipe(f"method={method}", "training.steps=6", "training.evaluations=1", *changes))

@@ -135,6 +135,7 @@ class Loop:
         c, s = self.counters, self.settings
         method, parts = self.engine.prepare(link.method), s.accumulate * self.engine.processes
         forward = torch.compile(method) if s.compile else method
+        may_be_passed = link.method.until_passed and link is not self.chain[-1]
         bar.start(link.name)
         spent, clock = c.link_seconds, time.perf_counter()
 
@@ -145,7 +146,7 @@ class Loop:
 
         if c.link_step == 0 and c.step and link.method.improves_only:
             self._evaluate(link, 0.0)  # the student that must not get worse
-        elif c.link_step == 0 and link.method.until_passed and link is not self.chain[-1]:
+        elif c.link_step == 0 and may_be_passed:
             self._best = self._copied()  # the student to go on with if nothing is learnt here
             self._remember()  # for a rollback too
         while (now := progress()) < 1 and c.passed < _PASSED:
@@ -173,7 +174,7 @@ class Loop:
             elif asked or (due and now < 1):
                 if due:
                     self._evaluate(link, now)
-                    if link.method.until_passed and link is not self.chain[-1]:
+                    if may_be_passed:
                         c.passed = c.passed + 1 if self._is_passed(length, now) else 0
                     c.evaluations = int(now * s.evaluations)
                     self.save()
@@ -181,7 +182,7 @@ class Loop:
                     return False
         if c.passed >= _PASSED:
             self._log("passed", link, now)
-        self._finish(link, length_at(s, self.stages, min(now, 1.0)))
+        self._finish(link, length_at(s, self.stages, now))
         return True
 
     def _step(self, link: Link, forward: Any, length: int, progress: float) -> dict[str, float] | None:
