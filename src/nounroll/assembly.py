@@ -1,14 +1,20 @@
-"""What a recipe is made of: the network, its teacher, and the methods that train them."""
+"""What a recipe is made of: the network, its teacher, the methods that train them, and the loop that walks these."""
 
+from pathlib import Path
+
+import torch
 from torch import nn
 
 from nounroll.data.task import SequenceTask
-from nounroll.methods import BPTT, DMT, SMT, TRANSFORMER, TransformerMethod, parse_chain
+from nounroll.methods import BPTT, DMT, SMT, TBPTT, TRANSFORMER, TransformerMethod, parse_chain
 from nounroll.methods.base import Method
 from nounroll.recipe import Recipe
+from nounroll.resolve import Resolved
 from nounroll.student import Student
+from nounroll.taken_teacher import take_teacher
 from nounroll.teacher import Teacher, build_teacher
-from nounroll.training.loop import Link
+from nounroll.training.loop import Loop
+from nounroll.training.pace import Link
 from nounroll.transformer import CausalTransformer
 
 
@@ -22,18 +28,60 @@ def build(
     student = Student(task.inputs, task.targets, cell or recipe.cell, readout_width=recipe.readout_width)
     if "smt" not in chain:
         return student, None
-    return student, build_teacher(recipe.teacher, task.inputs, task.targets, student.cell)
+    teacher = build_teacher(recipe.teacher, task.inputs, task.targets, student.cell, recompute=bool(recipe.smt.chunk))
+    return student, teacher
 
 
-def link(name: str, recipe: Recipe, model: Student | CausalTransformer, teacher: Teacher | None) -> Link:
-    """A method of the recipe's chain, over these parts."""
+def links(recipe: Recipe, model: Student | CausalTransformer, teacher: Teacher | None, knowable: float) -> list[Link]:
+    """The methods of a recipe's chain, over these parts; ``knowable`` is that of the task."""
     if isinstance(model, CausalTransformer):
-        return Link(name, TransformerMethod(model), 1.0, 1.0)
-    student, settings = model, getattr(recipe, name)
-    method: Method
+        return [Link(TRANSFORMER, TransformerMethod(model), 1.0, 1.0)]
+    found = []
+    for name in parse_chain(recipe.method):
+        method = _method(name, recipe, model, teacher, knowable)
+        rate = recipe.dmt.learning_rate if name == "dmt" else 1.0
+        found.append(Link(name, method, getattr(recipe, name).share, rate))
+    return found
+
+
+def _method(name: str, recipe: Recipe, student: Student, teacher: Teacher | None, knowable: float) -> Method:
     if name == "bptt":
-        method = BPTT(student, settings)
-    else:
-        assert teacher is not None
-        method = SMT(student, teacher, settings) if name == "smt" else DMT(student, teacher, settings)
-    return Link(name, method, settings.share, settings.learning_rate)
+        return BPTT(student, recipe.bptt)
+    if name == "tbptt":
+        return TBPTT(student, recipe.tbptt)
+    assert teacher is not None
+    return SMT(student, teacher, recipe.smt) if name == "smt" else DMT(student, teacher, recipe.dmt, knowable)
+
+
+def make_loop(
+    resolved: Resolved,
+    task: SequenceTask,
+    cell: nn.Module | None,
+    *,
+    folder: Path | None,
+    progress: bool = False,
+) -> Loop:
+    """The loop of a run, with fresh weights. Nothing is read or written yet.
+
+    Raises:
+        ValueError: the device is not there, or ``smt.teacher`` cannot be taken.
+    """
+    recipe, facts = resolved.recipe, resolved.facts
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.training.seed)
+        model, teacher = build(recipe, task, cell)
+    if recipe.smt.teacher and teacher is not None:
+        take_teacher(recipe, model, teacher)
+    return Loop(
+        task=task,
+        stages=resolved.stages,
+        student=model,
+        teacher=teacher,
+        chain=links(recipe, model, teacher, facts.knowable),
+        settings=recipe.training,
+        knowable=facts.knowable,
+        by_errors=facts.at_end,
+        folder=folder,
+        recipe=recipe.to_dict(),
+        progress=progress,
+    )

@@ -25,6 +25,7 @@ from nounroll.methods.cost import COSTS
 from nounroll.recipe import Recipe, parse
 from nounroll.report.curves import draw_curves
 from nounroll.report.numbers import deviation, figure
+from nounroll.resolve import resolve
 from nounroll.rollout.evaluate import evaluate, validation_batches
 from nounroll.run import Run, copy_cell, plan, train
 from nounroll.training.guard import TrainingError
@@ -37,7 +38,7 @@ _TEACHER = "teacher"  # stands as the method in the row of an smt's teacher
 _NO_CELL = "-"
 _RATE = "training.learning_rate"
 _ALIKE = {  # in all runs of a comparison, or chosen by an argument of its own
-    *("name", "method", "length", "cell.kind", _RATE, "training.seed", "training.evaluation_sequences"),
+    *("name", "method", "length", "cell.kind", _RATE, "training.seed"),
     *(f"training.{name}" for name in BUDGETS),
 }
 
@@ -144,7 +145,7 @@ def compare(
 
     Args:
         task: source of sequences.
-        methods: chains of smt, dmt and bptt; and "transformer", a plain Transformer of the teacher's size.
+        methods: chains of smt, dmt, tbptt and bptt; and "transformer", a plain Transformer of the teacher's size.
         cells: kinds, or modules of the user's own, each copied for every run; the Transformer has none.
         length: T, in time steps.
         seconds: wall-clock budget of each run; 120 when the four others are left out too.
@@ -211,7 +212,7 @@ def compare_recipe(
     for entry in entries:  # find what cannot be used before the first run
         own = check_cell(entry.cell, task.inputs, task.inputs.zeros(2)) if isinstance(entry.cell, nn.Module) else None
         for _, recipes in entry.choices:
-            check_memory(recipes[0], task, own, kept=False)
+            check_memory(resolve(recipes[0], task).recipe, task, own, kept=False)
     for length in lengths:
         draw(task.validation(), 1, length, recipe.training.seed, "trial")  # a length that it has not ends it here
     rows, done, total = [], 0, sum(len(entry.choices) for entry in entries) * len(numbers)
@@ -307,7 +308,7 @@ def _variant(recipe: Recipe, method: str, cell: str | nn.Module | None, choice: 
     changes: dict[str, Any] = {"method": method, "training.seed": seed, **choice}
     if isinstance(cell, str):
         changes["cell.kind"] = cell
-    return parse(recipe.to_dict(), [f"{name}={json.dumps(value)}" for name, value in changes.items()])
+    return parse(recipe.given_to_dict(), [f"{name}={json.dumps(value)}" for name, value in changes.items()])
 
 
 def _outcome(
@@ -319,7 +320,7 @@ def _outcome(
         run = train(recipe, task, own_cell, progress=progress)  # type: ignore[arg-type]
     except TrainingError:
         return None
-    batches = validation_batches(task, recipe.training.evaluation_sequences, recipe.length, recipe.training.seed)
+    batches = validation_batches(task, 0, recipe.length, recipe.training.seed)
     validation = evaluate(run.model, batches)["loss"]
     if not math.isfinite(validation):
         return None

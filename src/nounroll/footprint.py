@@ -14,7 +14,7 @@ The program itself, attention's own needs, the decoder and temporary results are
 import math
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -27,16 +27,16 @@ from nounroll.machine import launched, total_memory
 from nounroll.recipe import Recipe
 from nounroll.student import Student
 from nounroll.teacher import Teacher
+from nounroll.teacher.window import CONTEXT
 from nounroll.training.engine import best_device, device_memory
 from nounroll.transformer import CausalTransformer
 
 _FLOAT, _SYMBOL = 4, 8  # bytes
-_HELD_OUT = 9  # times training.evaluation_sequences: once to look at on the way, eight times for the last figures
+_HELD_OUT = 9 * 2**13  # time steps that are drawn to look at on the way, and eight times as many for the last figures
 _READ = 8  # time steps of the sequence on which an encoder is counted: too few for attention's own needs to show
 _SMALLEST = {  # what makes a run large, and what each could be at the least
     "training.batch_size": 1,
     "length": 16,
-    "training.evaluation_sequences": 1,
     "cell.memory_width": 2,
     "cell.tokens": 1,
     "cell.width": 4,
@@ -91,8 +91,8 @@ def footprint(recipe: Recipe, task: SequenceTask, cell: nn.Module | None = None,
         cell: the user's own, which is there already, in place of the recipe's.
         kept: the run has a folder, and writes checkpoints.
     """
-    sequences = recipe.training.batch_size + _HELD_OUT * recipe.training.evaluation_sequences
-    data = float(sequences * recipe.length * (_bytes(task.inputs) + _bytes(task.targets) + 1))
+    steps = recipe.training.batch_size * recipe.length + max(_HELD_OUT, 72 * recipe.length)
+    data = float(steps * (_bytes(task.inputs) + _bytes(task.targets) + 1))
     try:
         with torch.device("meta"):
             model, teacher = build(recipe, task, None if cell is None else _Shape(cell))
@@ -168,8 +168,8 @@ def _step(recipe: Recipe, model: Student | CausalTransformer, teacher: Teacher |
     known = _kept(encoder, lambda: encoder.at(encoder.read(inputs), last)) / _READ
     few, window = min(recipe.smt.transitions or length, length), recipe.teacher.kind == "window"
     smt = few * own
-    if recipe.smt.teacher is None:
-        smt += known * (few * min(recipe.teacher.context, length) if window else length)
+    if not recipe.smt.teacher:
+        smt += known * (few * min(CONTEXT, length) if window else length)
     return max(smt, length * own if recipe.method != "smt" else 0.0)
 
 
@@ -196,26 +196,17 @@ def _cause(recipe: Recipe, task: SequenceTask, cell: nn.Module | None, part: str
     needed: dict[str, float] = {}
     times: dict[str, float] = {}
     for name, least in _SMALLEST.items():
-        if (value := _value(recipe, name)) is not None:
+        if value := recipe.get(name):
             least = least * recipe.teacher.heads if name == "teacher.width" else least
             needed[name] = getattr(footprint(_changed(recipe, name, least), task, cell), part)
             times[name] = value / max(least, 1)
     enough = {name: times[name] for name in needed if needed[name] <= there}
     name = max(enough, key=enough.__getitem__) if enough else min(needed, key=needed.__getitem__)
-    return name, _value(recipe, name)
-
-
-def _value(recipe: Recipe, name: str) -> Any:
-    group, _, setting = name.rpartition(".")
-    return getattr(getattr(recipe, group) if group else recipe, setting)
+    return name, recipe.get(name)
 
 
 def _changed(recipe: Recipe, name: str, value: int) -> Recipe:
-    group, _, setting = name.rpartition(".")
-    changes: dict[str, Any] = {setting: value}
-    if name == "training.batch_size":
-        changes["accumulate"] = 1
-    return replace(recipe, **({group: replace(getattr(recipe, group), **changes)} if group else changes))
+    return recipe.changed({name: value, **({"training.accumulate": 1} if name == "training.batch_size" else {})})
 
 
 def _device(recipe: Recipe) -> str:

@@ -1,13 +1,14 @@
 """A run as typed settings: one tree of dataclasses, validated once.
 
 Each part of the tree is owned by the code that uses it; this file only puts them together and reads them
-from YAML, from dotted overrides (``teacher.width=128``) and from keyword arguments.
+from YAML, from dotted overrides (``teacher.width=128``) and from keyword arguments. A setting that a recipe does not
+give is decided for the task's data by ``nounroll.resolve``.
 """
 
 import dataclasses
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import UnionType
@@ -18,11 +19,12 @@ from yaml.composer import ComposerError
 from yaml.constructor import ConstructorError
 
 from nounroll.cells.base import CellSettings
-from nounroll.methods import BPTTSettings, DMTSettings, SMTSettings, parse_chain
+from nounroll.methods import AUTO, TRANSFORMER, BPTTSettings, DMTSettings, SMTSettings, TBPTTSettings, parse_chain
+from nounroll.ranges import at_least
 from nounroll.teacher import TeacherSettings
-from nounroll.training.settings import BUDGETS, TrainingSettings
+from nounroll.training.settings import BUDGETS, Budget, TrainingSettings
 
-_SECONDS = 300.0  # the budget of a recipe that says nothing about it
+_BUDGET = Budget("seconds", 300.0)  # of a recipe that says nothing about it
 _LONGEST = 1 << 18  # characters of a recipe's file; ours have some thousand
 _NO_YAML = (yaml.YAMLError, ValueError, RecursionError)  # a date of month 13 is a ValueError, deep brackets the other
 
@@ -43,37 +45,77 @@ class Recipe:
         name: of the run; its folder is runs/NAME.
         task: source of sequences.
         length: T, in time steps.
-        method: a chain such as smt+dmt, bptt or smt+dmt+bptt.
+        method: a chain such as smt+dmt, tbptt or smt+dmt+bptt; or auto, which is chosen by short trials.
         readout_width: hidden width of the student's readout.
-        cell, teacher, smt, dmt, bptt, training: see each.
+        cell, teacher, smt, dmt, tbptt, bptt, training: see each.
+        given: dotted names of the settings that were given; what is not, ``resolve`` decides. None: all of them.
     """
 
     name: str = "run"
     task: TaskSettings
     length: int
-    method: str = "smt+dmt"
+    method: str = AUTO
     readout_width: int = 256
     cell: CellSettings = field(default_factory=CellSettings)
     teacher: TeacherSettings = field(default_factory=TeacherSettings)
     smt: SMTSettings = field(default_factory=SMTSettings)
     dmt: DMTSettings = field(default_factory=DMTSettings)
+    tbptt: TBPTTSettings = field(default_factory=TBPTTSettings)
     bptt: BPTTSettings = field(default_factory=BPTTSettings)
-    training: TrainingSettings = field(default_factory=lambda: TrainingSettings(seconds=_SECONDS))
+    training: TrainingSettings = field(default_factory=lambda: TrainingSettings(budget=_BUDGET))
+    given: frozenset[str] | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
-        parse_chain(self.method)
+        if self.method != AUTO:
+            parse_chain(self.method)
         for name in ("length", "readout_width"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+            at_least(name, getattr(self, name), 1)
         if self.name in ("", ".", "..") or Path(self.name).name != self.name:
             raise ValueError(f"name is {self.name!r}; it must be a plain folder name")
 
+    def is_open(self, own_cell: object = None) -> bool:
+        """Whether the method, or the cell where it is not the user's own module, is to be chosen by trials."""
+        return self.method == AUTO or (own_cell is None and self.cell.kind == AUTO and self.method != TRANSFORMER)
+
+    def get(self, name: str) -> Any:
+        """The setting of a dotted name, such as ``teacher.width``."""
+        group, _, setting = name.rpartition(".")
+        return getattr(getattr(self, group) if group else self, setting)
+
+    def changed(self, changes: Mapping[str, Any]) -> "Recipe":
+        """The same with other values of some settings, by their dotted names; they count as given or not as before."""
+        own = {name: value for name, value in changes.items() if "." not in name}
+        groups: dict[str, dict[str, Any]] = {}
+        for name, value in changes.items():
+            group, _, setting = name.rpartition(".")
+            if group:
+                groups.setdefault(group, {})[setting] = value
+        for group, values in groups.items():
+            own[group] = dataclasses.replace(own.get(group, getattr(self, group)), **values)
+        return dataclasses.replace(self, **own)
+
+    def with_given(self, changes: Mapping[str, Any]) -> "Recipe":
+        """``changed``, where the changes count as given."""
+        given = None if self.given is None else self.given | changes.keys()
+        return dataclasses.replace(self.changed(changes), given=given)
+
     def to_dict(self) -> dict[str, Any]:
         """The whole recipe as plain values, defaults written out: what ``parse`` takes."""
-        return _plain(dataclasses.asdict(self))
+        tree = dataclasses.asdict(dataclasses.replace(self, given=None))
+        del tree["given"]
+        return _plain({**tree, "training": self.training.to_dict()})
+
+    def given_to_dict(self) -> dict[str, Any]:
+        """The settings that were given alone, as plain values: what ``parse`` takes."""
+        whole, tree = self.to_dict(), {}
+        for name in sorted(_names(whole) if self.given is None else self.given):
+            group, _, setting = name.rpartition(".")
+            branch, source = (tree.setdefault(group, {}), whole[group]) if group else (tree, whole)
+            branch[setting] = source[setting]
+        return tree
 
     def to_yaml(self) -> str:
-        """The same as YAML."""
+        """``to_dict`` as YAML."""
         return yaml.safe_dump(self.to_dict(), sort_keys=False)
 
 
@@ -97,7 +139,16 @@ def parse(document: Mapping[str, Any], overrides: Iterable[str] = ()) -> Recipe:
         branch[last] = _value(text)
     if isinstance(tree.get("training"), dict):
         _one_budget(tree["training"], overrides)
-    return _build(Recipe, tree, "")
+    return dataclasses.replace(_build(Recipe, tree, ""), given=frozenset(_names(tree)))
+
+
+def _names(tree: Mapping[str, Any]) -> Iterator[str]:
+    """Dotted names of all settings in a tree; a task's are one."""
+    for name, value in tree.items():
+        if isinstance(value, dict) and name != "task":
+            yield from (f"{name}.{setting}" for setting in value)
+        else:
+            yield name
 
 
 def load(path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
@@ -140,34 +191,40 @@ class _Loader(yaml.SafeLoader):
 
 
 def _one_budget(training: dict[str, Any], overrides: Iterable[str]) -> None:
-    """An override of one budget takes the place of the others; without any it is the default."""
+    """An override of one budget takes the place of the others."""
     given = {override.partition("=")[0].strip() for override in overrides}
     chosen = [name for name in BUDGETS if f"training.{name}" in given]
     for name in BUDGETS if chosen else ():
         if name not in chosen:
             training.pop(name, None)
-    if not training.keys() & set(BUDGETS):
-        training["seconds"] = _SECONDS
 
 
 def _build(kind: type, tree: Any, path: str) -> Any:
     """An instance of a settings dataclass. Names are checked here, types by jsonargparse, ranges by the class."""
     if not isinstance(tree, dict):
         raise ValueError(f"{path or 'recipe'} is {tree!r}; it must be a group of settings")
-    fields = {f.name: f for f in dataclasses.fields(kind)}
+    fields = {f.name: f for f in dataclasses.fields(kind) if f.name not in ("given", "budget")}
+    budgets: dict[str, Any] = dict.fromkeys(BUDGETS if kind is TrainingSettings else ())
     for name in tree:
-        if name not in fields:
-            raise ValueError(f"{_join(path, name)} is unknown; {path or 'a recipe'} has {', '.join(fields)}")
+        if name not in fields and name not in budgets:
+            raise ValueError(
+                f"{_join(path, name)} is unknown; {path or 'a recipe'} has {', '.join([*budgets, *fields])}"
+            )
     for name, one in fields.items():
         required = one.default is dataclasses.MISSING and one.default_factory is dataclasses.MISSING
         if required and name not in tree:
             raise ValueError(f"{_join(path, name)} is missing; a recipe needs it")
     values: dict[str, Any] = {}
     for name, value in tree.items():
-        if dataclasses.is_dataclass(fields[name].type):
+        if name in budgets:
+            wanted = int | None if name in ("steps", "tokens") else float | None
+            budgets[name] = _typed(_join(path, name), wanted, value)
+        elif dataclasses.is_dataclass(fields[name].type):
             values[name] = _build(fields[name].type, value, _join(path, name))  # type: ignore[arg-type]
         else:
             values[name] = _typed(_join(path, name), fields[name].type, value)
+    if budgets:
+        values["budget"] = Budget.from_names(budgets, _BUDGET)
     return kind(**values)
 
 

@@ -1,15 +1,15 @@
 """What a run of some size would take, counted on a model that is never built: torch's meta device has shapes alone."""
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 
-from nounroll.data.task import SequenceTask, draw
+from nounroll.data.task import SequenceTask
 from nounroll.methods import DMT, SMT
 from nounroll.methods.cost import step_cost
 from nounroll.ranges import more_than
 from nounroll.recipe import Recipe
+from nounroll.resolve import resolve
 from nounroll.student import Student
 from nounroll.teacher import build_teacher
 
@@ -68,14 +68,13 @@ def size(recipe: Recipe, task: SequenceTask) -> Size:
         recipe: all settings; its task is passed over.
         task: whose spaces and scored steps count.
     """
-    example = draw(task, 1, recipe.length, 0, "trial")
-    scored = float(example.mask.float().mean())
-    settings: Any = {"decoding": 0.0}
+    settled = resolve(recipe, task)
+    recipe, facts = settled.recipe, settled.facts
     with torch.device("meta"):
         student = Student(task.inputs, task.targets, recipe.cell, readout_width=recipe.readout_width)
         teacher = build_teacher(recipe.teacher, task.inputs, task.targets, student.cell)
-    smt = SMT(student, teacher, replace(recipe.smt, **settings, uniformity=0.0).suited_to(scored))
-    dmt = DMT(student, teacher, replace(recipe.dmt, **settings).suited_to(scored))
+    smt = SMT(student, teacher, replace(recipe.smt, decoding=0.0, uniformity=0.0))
+    dmt = DMT(student, teacher, replace(recipe.dmt, decoding=0.0), facts.knowable)
     of_student, of_teacher = (sum(p.numel() for p in part.parameters()) for part in (student, teacher))
     memory = _FLOAT * student.memory_shape[0] * student.memory_shape[1]
     return Size(

@@ -96,10 +96,10 @@ class Student(nn.Module):
             memories.append(self.cell.step(inputs[:, t], memories[-1]))
         return torch.stack(memories, dim=1)
 
-    def outputs(
+    def features(
         self, inputs: Shaped[Tensor, "B T *x"], memory: Float[Tensor, "B K d"] | None = None
-    ) -> tuple[Float[Tensor, "B T V"], Float[Tensor, "B K d"]]:
-        """The readout after each of ``inputs``, and the memory after the last.
+    ) -> tuple[Float[Tensor, "B T F"], Float[Tensor, "B K d"]]:
+        """What the readout's ``head`` sees after each of ``inputs``, and the memory after the last.
 
         Both are those of ``rollout``, up to rounding. A cell whose kernel keeps a part of memory to itself
         (``unroll_observed``) is faster so.
@@ -107,8 +107,14 @@ class Student(nn.Module):
         start = self.initial_memory(inputs.shape[0]) if memory is None else memory
         if getattr(self.cell, "unroll_observed", None) is None:
             memories = self.rollout(inputs, start)
-            return self.readout(memories[:, 1:]), memories[:, -1]
-        features, last = self.cell.unroll_observed(inputs, start)
+            return observe(self.cell, memories[:, 1:]), memories[:, -1]
+        return self.cell.unroll_observed(inputs, start)
+
+    def outputs(
+        self, inputs: Shaped[Tensor, "B T *x"], memory: Float[Tensor, "B K d"] | None = None
+    ) -> tuple[Float[Tensor, "B T V"], Float[Tensor, "B K d"]]:
+        """The readout after each of ``inputs``, and the memory after the last."""
+        features, last = self.features(inputs, memory)
         return self.head(features), last
 
     def generate(
@@ -196,9 +202,15 @@ class Student(nn.Module):
                     raise ValueError(
                         f"by {CONFIG} the readout is {[width, targets.readout_size]}, in {WEIGHTS} {sizes}"
                     )
-            return cls(inputs, targets, own or CellSettings(**config["cell"]), readout_width=width)
+            return cls(inputs, targets, own or cell_settings(config["cell"]), readout_width=width)
 
         return load_model(build, weights, folder, "student", trial=own is None).eval()
+
+
+def cell_settings(document: dict[str, Any]) -> CellSettings:
+    """The settings in a configuration, in which version 0.1 wrote null for a size that the cell chooses."""
+    sizes: Any = {name: 0 if value is None else value for name, value in document.items()}
+    return CellSettings(**sizes)
 
 
 def _kind_of_cell(config: dict[str, Any]) -> object:

@@ -10,6 +10,7 @@ from nounroll import data
 from nounroll.data.task import SequenceTask
 from nounroll.footprint import check_memory
 from nounroll.recipe import Recipe, parse
+from nounroll.resolve import resolve
 from nounroll.run import train
 from nounroll.training.guard import TrainingError
 
@@ -46,10 +47,11 @@ def sweep(
     """
     if not values:
         raise ValueError("values is empty; a sweep needs at least one")
-    recipes = [parse(recipe.to_dict(), [f"{setting}={json.dumps(value)}"]) for value in values]
+    recipes = [parse(recipe.given_to_dict(), [f"{setting}={json.dumps(value)}"]) for value in values]
     task = task or data.build(recipe.task.kind, recipe.task.options)
-    for one in recipes:
-        check_memory(one, task, kept=False)
+    for settled in (resolve(one, task).recipe for one in recipes):
+        if not settled.is_open():
+            check_memory(settled, task, kept=False)
     points = []
     for number, (value, one) in enumerate(zip(values, recipes, strict=True), 1):
         if progress:

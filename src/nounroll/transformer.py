@@ -41,7 +41,7 @@ class CausalTransformer(nn.Module):
     def extend(self, inputs: Shaped[Tensor, "B T *x"], read: Read) -> Float[Tensor, "B T V"]:
         """``predict`` for the inputs that follow those in ``read``, to which they are added.
 
-        ``Read(model.settings.layers)`` has read nothing. Raises ValueError for a model with a reader.
+        ``Read(model.settings.layers)`` has read nothing.
         """
         return self.out(self.encoder.extend(inputs, read))
 

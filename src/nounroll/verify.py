@@ -7,7 +7,7 @@ from typing import Any
 
 from nounroll import checkpoint
 from nounroll.methods import TRANSFORMER
-from nounroll.run import open_run
+from nounroll.run_folder import open_run
 
 
 @dataclass

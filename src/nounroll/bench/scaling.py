@@ -70,12 +70,12 @@ def _methods(task: SequenceTask, cell: str, sizes: dict[str, int]) -> Iterator[t
         return Student(task.inputs, task.targets, settings)
 
     def taught(recompute: bool = False) -> tuple[Student, Teacher]:
-        settings, one = TeacherSettings(width=sizes["width"], recompute=recompute), student()
-        return one, build_teacher(settings, task.inputs, task.targets, one.cell)
+        settings, one = TeacherSettings(width=sizes["width"]), student()
+        return one, build_teacher(settings, task.inputs, task.targets, one.cell, recompute=recompute)
 
     yield "smt", SMT(*taught(), SMTSettings())
     yield "smt by chunks", SMT(*taught(recompute=True), SMTSettings(chunk=CHUNK))
-    yield "dmt", DMT(*taught(), DMTSettings())
+    yield "dmt", DMT(*taught(), DMTSettings(), 1.0)
     alone = student()
     alone.cell.unroll = None
     yield "bptt stepped", BPTT(alone, BPTTSettings())

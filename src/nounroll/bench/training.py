@@ -9,8 +9,8 @@ from nounroll.batch import Batch
 from nounroll.bench.timing import Contender, counted, seconds
 from nounroll.cells.base import CellSettings
 from nounroll.data.task import SequenceTask, draw
-from nounroll.methods import BPTT, DMT, SMT, BPTTSettings, DMTSettings, SMTSettings
-from nounroll.methods.base import Method
+from nounroll.methods import BPTT, DMT, SMT, TBPTT, BPTTSettings, DMTSettings, SMTSettings, TBPTTSettings
+from nounroll.methods.base import Method, State
 from nounroll.methods.cost import step_cost
 from nounroll.objectives.dynamics import dynamics
 from nounroll.objectives.readout import masked_mean, negative_log_likelihood
@@ -24,7 +24,7 @@ _BASELINES = {
     "smt by chunks": "smt",
     "dmt sequential": "dmt of the paper",
     "dmt": "dmt of the paper",
-    "dmt by readout": "dmt of the paper",
+    "tbptt": "bptt stepped",
     "bptt fused": "bptt stepped",
 }
 CHUNK = 256  # time steps whose labels and losses are made together
@@ -49,7 +49,9 @@ class SequentialDMT(Method):
         self.student, self.whole_contexts = student, whole_contexts
         self._teacher = (teacher,)  # in a tuple: it is frozen
 
-    def forward(self, batch: Batch, generator: torch.Generator, progress: float) -> dict[str, Tensor]:
+    def forward(
+        self, batch: Batch, state: State, generator: torch.Generator, progress: float
+    ) -> tuple[dict[str, Tensor], State]:
         student, memory = self.student, self.student.initial_memory(batch.batch_size)
         errors, surprise = [], []
         for t in range(batch.length):
@@ -62,7 +64,7 @@ class SequentialDMT(Method):
             outputs = student.readout(memory.detach())
             surprise.append(negative_log_likelihood(student.targets, outputs, batch.targets[:, t]))
         losses = {"dynamics": torch.stack(errors).mean(), "readout": masked_mean(torch.stack(surprise, 1), batch.mask)}
-        return {"loss": 10 * losses["dynamics"] + losses["readout"], **losses}
+        return {"loss": 10 * losses["dynamics"] + losses["readout"], **losses}, {}
 
     def sequential_flops(self, per_token: float, cell_step: float, length: int) -> float:
         return per_token * length
@@ -91,9 +93,8 @@ def methods(task: SequenceTask, cell: str, length: int) -> dict[str, Method]:
         return Student(task.inputs, task.targets, CellSettings(kind=cell))  # type: ignore[arg-type]
 
     def taught(kind: str, recompute: bool = False) -> tuple[Student, Teacher]:
-        settings = TeacherSettings(kind=kind, context=length, recompute=recompute)  # type: ignore[arg-type]
-        one = student()
-        return one, build_teacher(settings, task.inputs, task.targets, one.cell)
+        settings, one = TeacherSettings(kind=kind), student()  # type: ignore[arg-type]
+        return one, build_teacher(settings, task.inputs, task.targets, one.cell, recompute=recompute)
 
     found: dict[str, Method] = {
         "smt windowed": SMT(*taught("window"), SMTSettings(transitions=1)),
@@ -101,8 +102,8 @@ def methods(task: SequenceTask, cell: str, length: int) -> dict[str, Method]:
         "smt by chunks": SMT(*taught("causal", recompute=True), SMTSettings(chunk=CHUNK)),
         "dmt of the paper": SequentialDMT(*taught("window"), whole_contexts=True),
         "dmt sequential": SequentialDMT(*taught("window"), whole_contexts=False),
-        "dmt": DMT(*taught("causal"), DMTSettings()),
-        "dmt by readout": DMT(*taught("causal"), DMTSettings().suited_to(1.0)),
+        "dmt": DMT(*taught("causal"), DMTSettings(), 1.0),
+        "tbptt": TBPTT(student(), TBPTTSettings()),
         "bptt stepped": BPTT(student(), BPTTSettings()),
     }
     if hasattr(student().cell, "unroll"):
@@ -114,11 +115,14 @@ def stepper(method: Method, task: SequenceTask, length: int, batch: int) -> Call
     """One whole training step, timed."""
     parameters = list(method.parameters())
     optimizer = torch.optim.AdamW(parameters, fused=True)
+    state: State = {}
 
     def step(index: int) -> None:
+        nonlocal state
         drawn = draw(task, batch, length, 0, "bench", index)
         optimizer.zero_grad(set_to_none=True)
-        method(drawn, generator(0, "bench", index), 0.5)["loss"].backward()
+        losses, state = method(drawn, state, generator(0, "bench", index), 0.5)
+        losses["loss"].backward()
         torch.nn.utils.clip_grad_norm_([p for p in parameters if p.grad is not None], 1.0)
         optimizer.step()
 

@@ -1,5 +1,7 @@
 """Cells: how memory is updated by one input. One cell a file; ``base.py`` says what a cell is."""
 
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from importlib import import_module
 
 from torch import nn
@@ -7,15 +9,42 @@ from torch import nn
 from nounroll.batch import Space
 from nounroll.cells.base import CellSettings
 
-CELLS: dict[str, str] = {
-    "mlp": "nounroll.cells.mlp:MLPCell",
-    "transformer": "nounroll.cells.transformer:TransformerCell",
-    "gru": "nounroll.cells.gru:GRUCell",
-    "lstm": "nounroll.cells.lstm:LSTMCell",
-    "elman": "nounroll.cells.elman:ElmanCell",
-    "tape": "nounroll.cells.tape:TapeCell",
-    "mingru": "nounroll.cells.mingru:MinGRUCell",
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of cell.
+
+    Attributes:
+        place: "module:class".
+        width: (K, d) -> the inner width that the cell chooses for itself.
+        layers: how many it chooses for itself; 0 for a cell that has one and takes no number.
+    """
+
+    place: str
+    width: Callable[[int, int], int]
+    layers: int = 0
+
+
+CELLS: dict[str, Kind] = {
+    "mlp": Kind("nounroll.cells.mlp:MLPCell", lambda tokens, width: 2 * tokens * width, layers=1),
+    "transformer": Kind("nounroll.cells.transformer:TransformerCell", lambda tokens, width: width, layers=2),
+    "gru": Kind("nounroll.cells.gru:GRUCell", lambda tokens, width: tokens * width),
+    "lstm": Kind("nounroll.cells.lstm:LSTMCell", lambda tokens, width: tokens * width // 2),
+    "elman": Kind("nounroll.cells.elman:ElmanCell", lambda tokens, width: tokens * width),
+    "tape": Kind("nounroll.cells.tape:TapeCell", lambda tokens, width: 2 * tokens * width),
+    "mingru": Kind("nounroll.cells.mingru:MinGRUCell", lambda tokens, width: tokens * width, layers=2),
 }
+
+
+def complete(settings: CellSettings) -> CellSettings:
+    """The same with the sizes that the cell chooses for itself written out.
+
+    Raises:
+        ValueError: the kind is unknown.
+    """
+    kind = _kind(settings)
+    width = settings.width or max(1, kind.width(*settings.memory_shape))
+    return replace(settings, width=width, layers=settings.layers or max(1, kind.layers))
 
 
 def build_cell(settings: CellSettings, inputs: Space) -> nn.Module:
@@ -24,13 +53,15 @@ def build_cell(settings: CellSettings, inputs: Space) -> nn.Module:
     Raises:
         ValueError: the kind is unknown, or it has no such setting.
     """
+    kind, settings = _kind(settings), complete(settings)
+    if not kind.layers and settings.layers > 1:
+        raise ValueError(f"cell.layers is {settings.layers}; the {settings.kind} cell has one layer")
+    module, name = kind.place.split(":")
+    options = {"layers": settings.layers} if kind.layers else {}
+    return getattr(import_module(module), name)(inputs, settings.memory_shape, width=settings.width, **options)
+
+
+def _kind(settings: CellSettings) -> Kind:
     if settings.kind not in CELLS:
         raise ValueError(f"cell.kind is {settings.kind!r}; it must be one of {', '.join(CELLS)}")
-    module, name = CELLS[settings.kind].split(":")
-    options = {} if settings.layers is None else {"layers": settings.layers}
-    try:
-        return getattr(import_module(module), name)(inputs, settings.memory_shape, width=settings.width, **options)
-    except TypeError as error:
-        if "layers" not in str(error):  # a size that is no 64-bit number
-            raise
-        raise ValueError(f"cell.layers is {settings.layers}; the {settings.kind} cell has one layer") from None
+    return CELLS[settings.kind]

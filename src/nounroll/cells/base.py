@@ -28,9 +28,10 @@ from torch import Tensor, nn
 
 from nounroll.batch import Space
 from nounroll.nn.norm import rms_normalise
+from nounroll.ranges import at_least
 
 MOST_LAYERS = 1000  # more are a slip of the hand, or an attack: each is built before its size can be known
-CellKind = Literal["mlp", "transformer", "gru", "lstm", "elman", "tape", "mingru"]
+CellKind = Literal["auto", "mlp", "transformer", "gru", "lstm", "elman", "tape", "mingru"]
 
 
 @runtime_checkable
@@ -47,25 +48,24 @@ class CellSettings:
     """Which cell, and how large.
 
     Args:
-        kind: the cell's name.
+        kind: the cell's name; auto, in a recipe alone, is chosen by short trials.
         tokens: K, memory tokens.
         memory_width: d, the width of each.
-        width: the cell's inner width; None lets the cell choose.
-        layers: blocks (transformer), hidden layers (mlp) or layers (mingru); the others have one.
+        width: the cell's inner width; 0 lets the cell choose (see ``nounroll.cells.complete``).
+        layers: blocks (transformer), hidden layers (mlp) or layers (mingru), the others have one; 0 lets the cell
+            choose.
     """
 
     kind: CellKind = "mlp"
     tokens: int = 4
     memory_width: int = 64
-    width: int | None = None
-    layers: int | None = None
+    width: int = 0
+    layers: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("tokens", "memory_width", "width", "layers"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"cell.{name} is {value}; it must be at least 1")
-        if self.layers is not None and self.layers > MOST_LAYERS:
+        for name, least in {"tokens": 1, "memory_width": 1, "width": 0, "layers": 0}.items():
+            at_least(f"cell.{name}", getattr(self, name), least)
+        if self.layers > MOST_LAYERS:
             raise ValueError(f"cell.layers is {self.layers}; it must be at most {MOST_LAYERS}")
 
     @property

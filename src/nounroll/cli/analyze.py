@@ -34,7 +34,7 @@ def measured(run: Path, length: int | None, sequences: int) -> dict[str, Any]:
     """The analysis of a run as plain values, also written into its folder."""
     from nounroll.analysis import analyze
     from nounroll.data.corpus import ByteCorpus
-    from nounroll.run import open_student, open_teacher
+    from nounroll.run_folder import open_student, open_teacher
 
     for name, value in (("length", length), ("sequences", sequences)):
         if value is not None and value < 1:
@@ -47,7 +47,7 @@ def measured(run: Path, length: int | None, sequences: int) -> dict[str, Any]:
         task,
         length=length or recipe.length,
         sequences=sequences,
-        horizon=recipe.smt.horizon if decodes else None,
+        horizon=recipe.teacher.horizon if decodes else None,
         seed=recipe.training.seed,
     )
     symbols = _symbols(found.geometry.targets) if isinstance(task, ByteCorpus) else {}

@@ -21,7 +21,7 @@ def export(run: Path, *, to: str = "onnx", out: Path | None = None, push: str | 
     """
     from nounroll.export import FORMATS
     from nounroll.export import export as write
-    from nounroll.run import open_student
+    from nounroll.run_folder import open_student
 
     kinds = (*FORMATS, "transformers")
     if to not in kinds:

@@ -39,7 +39,7 @@ def generate(
     import torch
 
     from nounroll.report.images import write_grid
-    from nounroll.run import open_student
+    from nounroll.run_folder import open_student
     from nounroll.seeding import generator
 
     recipe, task, student = open_student(run)

@@ -41,7 +41,7 @@ def report(run: Path, *, length: int | None = None, sequences: int = 128, out: P
     from nounroll.report.pictures import pictures
     from nounroll.report.style import save
     from nounroll.report.training import training_picture
-    from nounroll.run import open_student
+    from nounroll.run_folder import open_student
     from nounroll.training.log import read_records
 
     found = measured(run, length, sequences)

@@ -16,7 +16,7 @@ def resume(run: Path) -> dict[str, Any]:
     Args:
         run: the run's folder.
     """
-    from nounroll.run import open_run
+    from nounroll.run_folder import open_run
 
     recipe, folder = open_run(run)
     return run_in(folder, recipe, resume=True)

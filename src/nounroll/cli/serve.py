@@ -47,7 +47,7 @@ def serve(
             raise ValueError(f"serve needs the package {package}; pip install 'nounroll[serve]'")
     import uvicorn
 
-    from nounroll.run import open_student, open_teacher
+    from nounroll.run_folder import open_student, open_teacher
     from nounroll.serve.app import create_app
     from nounroll.serve.judge import Judge
     from nounroll.serve.settings import ServeSettings

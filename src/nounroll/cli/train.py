@@ -1,11 +1,14 @@
 """``nounroll train``"""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from nounroll.cli.terminal import last_warning, metrics_table, note, stop_on_signal, watched
+
+EARLY = "{method} ended with {seconds:g} s spent, no better student came for some evaluations; the rest is yours"
 
 
 def train(
@@ -35,13 +38,13 @@ def train(
         tokens: budget in time steps trained on, in place of the recipe's.
         flops: budget in FLOPs of losses and gradients, in place of the recipe's.
         sequential_flops: budget in FLOPs on the longest chain of dependent operations, in place of the recipe's.
-        cell: mlp, transformer, gru, lstm, elman, tape or mingru.
-        method: chain of smt, dmt and bptt, such as smt+dmt.
+        cell: mlp, transformer, gru, lstm, elman, tape or mingru; or auto, which is chosen by short trials.
+        method: chain of smt, dmt, tbptt and bptt, such as smt+dmt; or auto.
         length: T, in time steps.
         seed: of data, weights and all random choices.
         out: folder of the run; runs/NAME when left out.
         set: any other setting, such as teacher.width=256; may be given several times.
-        dry_run: train nothing, and say how much memory it would take at the least.
+        dry_run: train nothing, and say what is decided for the data and how much memory it would take at the least.
     """
     from nounroll.recipe import load
 
@@ -71,25 +74,45 @@ def run_in(folder: Path, recipe: Any, resume: bool = False) -> dict[str, Any]:
         done = run.train(recipe, folder=folder, resume=resume, progress=watched(), stop=stop)
     if not done.finished:
         note(f"nounroll: stopped after {done.metrics['steps']:,} steps; go on with: nounroll resume {folder}")
+    elif early := [record for record in done.history if record["event"] == "exhausted"]:
+        note(f"nounroll: {EARLY.format(**early[-1])}")
     if warning := last_warning(done.history):
         note(f"nounroll: {warning}")
-    return {"run": str(folder), "finished": done.finished, "metrics": done.metrics}
+    chosen = {"chosen": asdict(done.chosen)} if done.chosen else {}
+    return {"run": str(folder), "finished": done.finished, **chosen, "metrics": done.metrics}
 
 
 def estimate(recipe: Any) -> dict[str, Any]:
-    """The least memory that a run by a ``Recipe`` takes, and what there is."""
-    from nounroll import data, footprint
+    """What a ``Recipe`` leaves open and how it is decided, the least memory that the run takes, and what there is."""
+    from nounroll import auto, data, footprint
+    from nounroll.resolve import resolve
 
     task = data.build(recipe.task.kind, recipe.task.options)
-    footprint.check_memory(recipe, task)
-    found = footprint.footprint(recipe, task)
-    there = {name: {"needed": getattr(found, part), "there": have} for name, part, have in footprint.pools(recipe)}
-    return {"footprint": vars(found), "memory": there}
+    resolved = resolve(recipe, task)
+    found = {"resolved": {**resolved.to_dict(), "recipe": resolved.recipe.to_dict()}}
+    pairs = auto.candidates(resolved.recipe, resolved.facts, None) if resolved.recipe.is_open() else []
+    named = [recipe.with_given({"method": method, "cell.kind": kind}) for method, kind in pairs] or [recipe]
+    settled = [resolve(one, task, resolved.facts).recipe for one in named]
+    for one in settled:
+        footprint.check_memory(one, task)
+    largest = max((footprint.footprint(one, task) for one in settled), key=lambda size: size.total)
+    there = {
+        name: {"needed": getattr(largest, part), "there": have} for name, part, have in footprint.pools(settled[0])
+    }
+    return {**found, "candidates": [list(pair) for pair in pairs], "footprint": vars(largest), "memory": there}
 
 
 def _show_estimate(result: dict[str, Any], console: Console) -> None:
     from nounroll.footprint import in_words
 
+    resolved = result["resolved"]
+    console.print(f"lengths of the curriculum: {', '.join(map(str, resolved['stages']))}")
+    for name, reason in resolved["reasons"].items():
+        group, _, setting = name.rpartition(".")
+        value = (resolved["recipe"][group] if group else resolved["recipe"])[setting]
+        console.print(f"{name}: {value}, {reason}", markup=False)
+    if result["candidates"]:
+        console.print(f"auto tries {', '.join(' '.join(pair) for pair in result['candidates'])}")
     parameters, *parts = result["footprint"].items()
     console.print(f"parameters  {parameters[1]:,.0f}")
     for name, number in parts:
@@ -102,5 +125,7 @@ def show(result: dict[str, Any], console: Console) -> None:
     if "footprint" in result:
         _show_estimate(result, console)
     else:
+        if "chosen" in result:
+            console.print(f"auto {result['chosen']['reason']}", markup=False)
         console.print(f"{result['run']} is {'finished' if result['finished'] else 'not finished'}")
         console.print(metrics_table(result["metrics"]))

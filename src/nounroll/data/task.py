@@ -1,12 +1,20 @@
 """What a task is: a source of batches. The user's own data enters the library here."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Literal, TypeAlias
 
 import torch
+from jaxtyping import Int
 from torch import Tensor
 
 from nounroll.batch import Batch, Categorical, Real, Space
 from nounroll.seeding import generator
+
+_ROWS = 64  # sequences of a held-out batch
+
+Lengths: TypeAlias = Literal["any", "whole"] | int
 
 
 class SequenceTask(ABC):
@@ -16,21 +24,41 @@ class SequenceTask(ABC):
         inputs: the space of ``x_t``.
         targets: the space of ``y_t``.
         max_length: the longest T that ``sample`` can give; None when there is no limit.
+        lengths: which T mean the same task, so that training may start with shorter sequences: "any"; "whole", the
+            recipe's length alone; or a number, of which T must be a multiple. None looks at the data: see
+            ``nounroll.resolve``.
+        size: how many sequences there are, where they are finite: then ``take`` gives each of them, training goes
+            through them in epochs, and held-out parts are measured whole. None for a source without end.
+        stream: True when the sequences are windows of one long sequence.
         autoregressive: True when ``y_t`` is the next input, so that the student can generate.
     """
 
     inputs: Space
     targets: Space
     max_length: int | None = None
+    lengths: Lengths | None = None
+    size: int | None = None
+    stream: bool = False
     autoregressive: bool = False
 
     @abstractmethod
     def sample(self, batch_size: int, length: int, generator: torch.Generator) -> Batch:
         """A batch drawn with ``generator`` alone: the same generator state, the same batch."""
 
+    def take(self, indices: Int[Tensor, "B"], length: int) -> Batch:
+        """The sequences of these numbers, 0 .. size - 1, where they are finite."""
+        raise NotImplementedError(f"{type(self).__name__} has a size and no take(indices, length) method")
+
     def validation(self) -> "SequenceTask":
-        """The same task over held-out data. A task that makes its data up may return itself."""
+        """The same task over held-out data, by which students are chosen. Data that is made up may return itself."""
         return self
+
+    def test(self) -> "SequenceTask":
+        """The same task over data that no choice has seen: the last figures are measured on it.
+
+        That of ``validation`` when left out; where it is made up, the sequences are others.
+        """
+        return self.validation()
 
     def prompt(self) -> Tensor:
         """The inputs (P,) or (P, d) that generation starts from when the user gives none."""
@@ -61,14 +89,56 @@ def draw(task: SequenceTask, batch_size: int, length: int, seed: int, stream: st
     Raises:
         ValueError: the length is more than the data has, or ``sample`` gave something else than it promised.
     """
+    _check_length(task, length)
+    return _checked(task, task.sample(batch_size, length, generator(seed, stream, step)), batch_size, length)
+
+
+def training_batch(task: SequenceTask, batch_size: int, length: int, seed: int, step: int) -> Batch:
+    """The batch of a training step: in epochs, each in an order of its own, where the sequences are finite.
+
+    Raises:
+        ValueError: see ``draw``.
+    """
+    if task.size is None:
+        return draw(task, batch_size, length, seed, "train", step)
+    _check_length(task, length)
+    places = torch.arange(step * batch_size, (step + 1) * batch_size)
+    epochs = places // task.size
+    orders = {epoch: _order(task.size, seed, epoch) for epoch in epochs.unique().tolist()}
+    indices = torch.stack([orders[e][p] for e, p in zip(epochs.tolist(), (places % task.size).tolist(), strict=True)])
+    return _checked(task, task.take(indices, length), batch_size, length)
+
+
+@lru_cache(maxsize=4)
+def _order(size: int, seed: int, epoch: int) -> Int[Tensor, "N"]:
+    return torch.randperm(size, generator=generator(seed, "epoch", epoch))
+
+
+def held_out(task: SequenceTask, sequences: int, length: int, seed: int, stream: str) -> Iterator[Batch]:
+    """Batches of a held-out part, the same each time: its first sequences where it is finite, else drawn ones.
+
+    Raises:
+        ValueError: see ``draw``.
+    """
+    if task.size is None:
+        counts = [min(_ROWS, sequences - start) for start in range(0, sequences, _ROWS)]
+        yield from (draw(task, count, length, seed, stream, index) for index, count in enumerate(counts))
+        return
+    _check_length(task, length)
+    for indices in torch.arange(min(sequences, task.size)).split(_ROWS):
+        yield _checked(task, task.take(indices, length), len(indices), length)
+
+
+def _check_length(task: SequenceTask, length: int) -> None:
     if length < 1:
         raise ValueError(f"length is {length}; it must be at least 1")
     if task.max_length is not None and length > task.max_length:
         raise ValueError(f"length is {length}; {type(task).__name__} holds sequences of at most {task.max_length}")
-    batch = task.sample(batch_size, length, generator(seed, stream, step))
+
+
+def _checked(task: SequenceTask, batch: Batch, batch_size: int, length: int) -> Batch:
+    name = type(task).__name__
     if not isinstance(batch, Batch):
-        raise ValueError(
-            f"{type(task).__name__}.sample returned {type(batch).__name__}; it must return a nounroll.Batch"
-        )
-    batch.check(type(task).__name__, task.inputs, task.targets, batch_size, length)
+        raise ValueError(f"{name}.sample returned {type(batch).__name__}; it must return a nounroll.Batch")
+    batch.check(name, task.inputs, task.targets, batch_size, length)
     return batch

@@ -10,9 +10,8 @@ from transformers.cache_utils import LinearAttentionLayer
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from nounroll.batch import Categorical
-from nounroll.cells.base import CellSettings
 from nounroll.nn.rotary import Rotary
-from nounroll.student import Student, space_from_json
+from nounroll.student import Student, cell_settings, space_from_json
 
 
 @no_type_check  # transformers hands its constructor names that its signature has not
@@ -60,7 +59,7 @@ class NounrollForCausalLM(PreTrainedModel, GenerationMixin):
         assert config.inputs is not None
         assert config.targets is not None
         inputs, targets = space_from_json(config.inputs), space_from_json(config.targets)
-        self.student = Student(inputs, targets, CellSettings(**config.cell or {}), readout_width=config.readout_width)
+        self.student = Student(inputs, targets, cell_settings(config.cell or {}), readout_width=config.readout_width)
         self.post_init()
 
     def forward(

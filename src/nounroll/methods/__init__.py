@@ -1,25 +1,30 @@
-"""Methods of training: SMT, DMT, BPTT, and chains of them such as "smt+dmt"; and the Transformer baseline."""
+"""Methods of training: SMT, DMT, truncated and whole BPTT, and chains of them such as "smt+dmt"; and a baseline."""
 
 from nounroll.methods.bptt import BPTT, BPTTSettings
 from nounroll.methods.dmt import DMT, DMTSettings
 from nounroll.methods.smt import SMT, SMTSettings
+from nounroll.methods.tbptt import TBPTT, TBPTTSettings
 from nounroll.methods.transformer import TransformerMethod
 
 __all__ = [
+    "AUTO",
     "BPTT",
     "DMT",
     "METHODS",
     "SMT",
+    "TBPTT",
     "TRANSFORMER",
     "BPTTSettings",
     "DMTSettings",
     "SMTSettings",
+    "TBPTTSettings",
     "TransformerMethod",
     "parse_chain",
     "settings_read",
 ]
 
-METHODS = ("smt", "dmt", "bptt")
+METHODS = ("smt", "dmt", "tbptt", "bptt")
+AUTO = "auto"  # a method or a cell that is chosen by short trials
 TRANSFORMER = "transformer"  # trains no recurrent network: it stands alone, never in a chain
 
 

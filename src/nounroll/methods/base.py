@@ -1,34 +1,38 @@
 """What a method is: one loss function and its settings."""
 
 from abc import ABC, abstractmethod
+from typing import TypeAlias
 
 import torch
+from jaxtyping import Shaped
 from torch import Tensor, nn
 
 from nounroll.batch import Batch
-from nounroll.methods.carried import Carried
+
+State: TypeAlias = dict[str, Shaped[Tensor, "G B ..."]]
+"""What a training step hands on to the next: named tensors whose second axis is the rows of the batch."""
 
 
 class Method(nn.Module, ABC):
     """A loss over the student and, for some methods, a teacher; or over a baseline that is no student.
 
-    ``forward`` is all that the training loop calls; it returns the loss to minimise under "loss" and
-    its parts under their own names.
-
-    Attributes:
-        carried: what ``forward`` left for the next one. The loop saves it, and sets it back after a step that failed.
+    ``forward`` is all that the training loop calls.
     """
 
-    carried: Carried = ()
-
     @abstractmethod
-    def forward(self, batch: Batch, generator: torch.Generator, progress: float) -> dict[str, Tensor]:
+    def forward(
+        self, batch: Batch, state: State, generator: torch.Generator, progress: float
+    ) -> tuple[dict[str, Tensor], State]:
         """The loss on a batch.
 
         Args:
             batch: the sequences.
+            state: the state that the step before returned; empty before the first step, and for most methods always.
             generator: source of every random choice in the loss (a CPU generator).
             progress: how much of this method's budget is spent, 0 to 1.
+
+        Returns:
+            The losses, "loss" being the one to minimise and the others its parts; and the state for the next step.
         """
 
     @abstractmethod
@@ -53,8 +57,3 @@ class Method(nn.Module, ABC):
     def until_passed(self) -> bool:
         """True when there is nothing left to do once the teacher has nothing to teach."""
         return False
-
-
-def mostly(scored: float) -> bool:
-    """Whether targets are dense: at least half of all time steps are scored. Some defaults depend on it."""
-    return scored >= 0.5

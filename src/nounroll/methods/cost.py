@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from nounroll.batch import Batch
 from nounroll.data.task import SequenceTask, draw
-from nounroll.methods.base import Method
+from nounroll.methods.base import Method, State
 from nounroll.seeding import generator
 
 COSTS = ("flops", "sequential_flops")
@@ -35,9 +35,9 @@ def step_cost(
     Returns:
         flops: forward and backward. Fused kernels are counted through their stepped twins.
         sequential_flops: those on the longest chain of dependent steps, were time and batch spread over
-            enough processors: T time steps' worth a training step for BPTT, a window's worth for SMT, and for DMT
-            a forward rollout over T and what is left of a window's worth, or a window's worth alone where it goes on
-            from what the step before left. All are one where the cell unrolls by a parallel scan.
+            enough processors: T time steps' worth a training step for BPTT, a window's worth for SMT and for truncated
+            BPTT that carries its state, and for DMT a forward rollout over T and what is left of a window's worth.
+            All are one where the cell unrolls by a parallel scan.
     """
     rows = max(1, batch_size // accumulate)
     batch = draw(task, rows, length, 0, "trial")
@@ -60,25 +60,25 @@ def cell_flops(method: Method, batch: Batch) -> float:
 
 def _count(method: Method, batch: Batch) -> float:
     """FLOPs of one loss and its gradients: of a step that goes on from others, where the method has such."""
-    cell, kept = _cell(method), method.carried
+    cell = _cell(method)
     fused = [] if getattr(cell, "parallel", False) else [n for n in ("unroll", "unroll_observed") if hasattr(cell, n)]
     for name in fused:
         setattr(cell, name, None)  # the counter cannot look into fused kernels
     try:
-        first = _count_once(method, batch)
-        return _count_once(method, batch) if method.carried else first
+        flops, state = _count_once(method, batch, {})
+        return _count_once(method, batch, state)[0] if state else flops
     finally:
         for name in fused:
             delattr(cell, name)
         method.zero_grad(set_to_none=True)
-        method.carried = kept
 
 
-def _count_once(method: Method, batch: Batch) -> float:
+def _count_once(method: Method, batch: Batch, state: State) -> tuple[float, State]:
     # Nor does the counter know the CPU's attention kernel: attention is counted as the matrix products that it is.
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-        method(batch.to(_device(method)), generator(0, "cost"), 0.5)["loss"].backward()
-    return float(counter.get_total_flops())
+        losses, state = method(batch.to(_device(method)), state, generator(0, "cost"), 0.5)
+        losses["loss"].backward()
+    return float(counter.get_total_flops()), state
 
 
 def _cell(method: Method) -> Any:

@@ -19,12 +19,9 @@ def decoding(
     batch: Batch,
     times: Int[Tensor, "B S"],
     memory_of: Callable[[Int[Tensor, "B n"]], Float[Tensor, "B n K d"]],
-    *,
-    count: int,
-    horizon: int,
     generator: torch.Generator,
 ) -> Float[Tensor, ""]:
-    """Cross-entropy of the next ``horizon`` targets under D, from some memories of each sequence.
+    """Cross-entropy of the next T_f targets under D (``Decoder.horizon``), from some memories of each sequence.
 
     arXiv 2606.06479, Eq. 2. Memories are drawn at random among those with a scored target within the horizon:
     no other has anything to learn from.
@@ -35,12 +32,10 @@ def decoding(
         batch: the sequences.
         times: t of each memory.
         memory_of: places among the S of each row -> m_t, a label of the teacher's or a memory of the student's.
-        count: memories drawn from each sequence, with replacement.
-        horizon: T_f, targets predicted from one memory.
         generator: source of the draws.
     """
-    horizon, length = min(horizon, batch.length), batch.length
-    picks = drawn(informative(batch.mask, horizon, times), count, generator)
+    horizon, length = min(decoder.horizon, batch.length), batch.length
+    picks = drawn(informative(batch.mask, horizon, times), decoder.decoded, generator)
     memory = memory_of(picks).flatten(0, 1)
     span = at_times(times, picks)[..., None] + torch.arange(horizon, device=times.device)
     inside, span = (span < length).flatten(0, 1), span.clamp(max=length - 1).flatten(1)

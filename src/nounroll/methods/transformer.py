@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from nounroll.batch import Batch
-from nounroll.methods.base import Method
+from nounroll.methods.base import Method, State
 from nounroll.objectives.readout import masked_mean, negative_log_likelihood
 from nounroll.transformer import CausalTransformer
 
@@ -16,10 +16,12 @@ class TransformerMethod(Method):
         super().__init__()
         self.model = model
 
-    def forward(self, batch: Batch, generator: torch.Generator, progress: float) -> dict[str, Tensor]:
+    def forward(
+        self, batch: Batch, state: State, generator: torch.Generator, progress: float
+    ) -> tuple[dict[str, Tensor], State]:
         outputs = self.model.predict(batch.inputs)
         loss = masked_mean(negative_log_likelihood(self.model.targets, outputs, batch.targets), batch.mask)
-        return {"loss": loss, "readout": loss}
+        return {"loss": loss, "readout": loss}, {}
 
     def sequential_flops(self, per_token: float, cell_step: float, length: int) -> float:
         return per_token

@@ -25,3 +25,8 @@ def power_mean(errors: Float[Tensor, "..."], power: float) -> Float[Tensor, ""]:
     # Powers are taken relative to the largest error: they neither vanish nor overflow.
     largest = processes.largest(errors.amax())
     return largest * processes.mean((errors / largest).pow(power).mean()).pow(1 / power)
+
+
+def scale_gradient(values: Float[Tensor, "..."], share: float) -> Float[Tensor, "..."]:
+    """The values as they are, with ``share`` of their gradient."""
+    return values.detach() if share == 0 else values if share == 1 else share * values + (1 - share) * values.detach()

@@ -1,6 +1,7 @@
 """Likelihood of targets under a readout, for both target spaces."""
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -38,6 +39,30 @@ def gaussian(outputs: Float[Tensor, "*n V"]) -> tuple[Float[Tensor, "*n d"], Flo
 def masked_mean(values: Float[Tensor, "*n"], mask: Bool[Tensor, "*n"]) -> Float[Tensor, ""]:
     """Mean over True elements of the whole batch; 0 (with a gradient of 0) when there are none."""
     return processes.total(torch.where(mask, values, 0.0).sum()) / processes.total(mask.sum()).clamp(min=1)
+
+
+def readout_loss(
+    head: Callable[[Float[Tensor, "*n F"]], Float[Tensor, "*n V"]],
+    space: Space,
+    features: Float[Tensor, "*n F"],
+    targets: Shaped[Tensor, "..."],
+    mask: Bool[Tensor, "*n"],
+) -> Float[Tensor, ""]:
+    """Mean of -log p(y) over the scored elements of the whole batch; 0 (with a gradient of 0) when there are none.
+
+    Nothing is read out where nothing is scored: with one label at the end that saves nearly all of the head's work.
+
+    Args:
+        head: features -> the parameters of p(y).
+        space: of the targets.
+        features: what the head sees.
+        targets: y.
+        mask: True where y is scored.
+    """
+    if not bool(mask.all()):
+        features, targets = features[mask], targets[mask]
+    losses = negative_log_likelihood(space, head(features), targets)
+    return processes.total(losses.sum()) / processes.total(mask.sum()).clamp(min=1)
 
 
 def hits(space: Space, outputs: Float[Tensor, "*n V"], targets: Shaped[Tensor, "..."]) -> Float[Tensor, "*n"]:

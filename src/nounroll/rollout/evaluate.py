@@ -8,22 +8,34 @@ from jaxtyping import Float
 from torch import Tensor
 
 from nounroll.batch import Batch, Categorical, Space
-from nounroll.data.task import SequenceTask, draw
+from nounroll.data.task import SequenceTask, held_out
 from nounroll.objectives.dynamics import dynamics
 from nounroll.objectives.readout import hits, negative_log_likelihood
 from nounroll.student import Student
 from nounroll.transformer import CausalTransformer
 
-_ROWS = 64  # sequences rolled out at a time
+_STEPS, _FEWEST, _MOST = 2**13, 8, 64  # time steps that are drawn for an evaluation, and bounds on its sequences
+_WHOLE = 2**18  # time steps of a finite part that are looked at
+_TESTED = 8  # times as many for the last figures
 
 
 def validation_batches(
     task: SequenceTask, sequences: int, length: int, seed: int, stream: str = "validation"
 ) -> list[Batch]:
-    """The held-out batches of a run: the same for every method, cell and moment of training."""
-    held_out = task.validation()
-    counts = [min(_ROWS, sequences - start) for start in range(0, sequences, _ROWS)]
-    return [draw(held_out, count, length, seed, stream, index) for index, count in enumerate(counts)]
+    """The held-out batches of a run: the same for every method, cell and moment of training.
+
+    Args:
+        task: its validation part is drawn from; its test part for the stream "test", by which nothing is chosen.
+        sequences: how many. 0 takes all of a finite part, up to 262,144 time steps of it; and of an endless one 64
+            sequences, fewer where they are longer than 128 steps, 8 at least. For the stream "test" eight times these.
+        length: T.
+        seed, stream: of the draws.
+    """
+    test = stream == "test"
+    part, times = task.test() if test else task.validation(), _TESTED if test else 1
+    if part.size is not None:
+        sequences = min(part.size, sequences or max(_FEWEST, times * _WHOLE // length))
+    return list(held_out(part, sequences or times * min(_MOST, max(_FEWEST, _STEPS // length)), length, seed, stream))
 
 
 @torch.no_grad()
@@ -95,6 +107,17 @@ def constant_guess(targets: Space, batches: list[Batch]) -> dict[str, float]:
     deviations = scored.double().std(dim=0, correction=0)
     loss = float((deviations.clamp(min=1e-7).log() + 0.5 * math.log(2 * math.pi * math.e)).sum())
     return {"loss": loss, "bits": loss / math.log(2), "rmse": float(deviations.square().mean().sqrt())}
+
+
+def knowable(targets: Space, batches: list[Batch]) -> float:
+    """Nats per scored element that there are to know: the measure of every threshold on losses.
+
+    Categorical: the loss of the best constant guess. Real, whose densities have no natural zero: one nat a coordinate,
+    which an error e times smaller than the guess's is worth.
+    """
+    if isinstance(targets, Categorical):
+        return max(constant_guess(targets, batches).get("loss", 0.0), 1e-3)
+    return float(targets.d)
 
 
 class _Score:

@@ -1,6 +1,6 @@
 """Cut time into windows that unroll side by side."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -65,7 +65,7 @@ def cut(values: Shaped[Tensor, "B T *x"], starts: Int[Tensor, "B W"], width: int
     return at_times(values, starts[..., None] + torch.arange(width, device=starts.device)).flatten(0, 1)
 
 
-def staggered(values: Sequence[Shaped[Tensor, "B T *x"]], width: int) -> Shaped[Tensor, "B W width *x"]:
+def staggered(values: Shaped[Tensor, "W B T *x"], width: int) -> Shaped[Tensor, "W B width *x"]:
     """The first window of the first of W values, the second of the second, and so on.
 
     A last window that is not whole is filled up with zeros.
@@ -75,7 +75,7 @@ def staggered(values: Sequence[Shaped[Tensor, "B T *x"]], width: int) -> Shaped[
     if missing:
         rows, _, *event = windows[-1].shape
         windows[-1] = torch.cat([windows[-1], windows[-1].new_zeros(rows, missing, *event)], dim=1)
-    return torch.stack(windows, dim=1)
+    return torch.stack(windows)
 
 
 def unroll_windows(
@@ -93,9 +93,8 @@ def cut_rollout(
     *,
     first: int | None = None,
     start: Callable[[Float[Tensor, "B K d"]], Float[Tensor, "B K d"]] = lambda memory: memory,
-    memories: bool = True,
-) -> tuple[Float[Tensor, "B T V"], Float[Tensor, "B T K d"] | None]:
-    """The readout after each input of a rollout whose gradients end every ``width`` steps, and the memories.
+) -> Float[Tensor, "B T F"]:
+    """What the readout may see after each input of a rollout whose gradients end every ``width`` steps.
 
     Args:
         student: rolled out.
@@ -103,17 +102,11 @@ def cut_rollout(
         memory: before the first.
         width: of a window.
         first: steps of the first window, if it is a shorter one.
-        start: what the next window starts from, by the last memory of the one before. No gradient goes through it.
-        memories: they are wanted; without them a cell may be faster (``Student.outputs``).
+        start: what a window starts from, by the last memory of the one before. No gradient goes through that memory.
     """
-    outputs, kept = [], []
+    found = []
     for window in inputs.tensor_split(list(range(first or width, inputs.shape[1], width)), dim=1):
-        if memories:
-            after = student.rollout(window, memory)[:, 1:]
-            read, last = student.readout(after), after[:, -1]
-            kept.append(after)
-        else:
-            read, last = student.outputs(window, memory)
-        outputs.append(read)
-        memory = start(last.detach())
-    return torch.cat(outputs, dim=1), torch.cat(kept, dim=1) if memories else None
+        features, last = student.features(window, start(memory))
+        found.append(features)
+        memory = last.detach()
+    return torch.cat(found, dim=1)

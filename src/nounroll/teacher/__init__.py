@@ -10,6 +10,13 @@ __all__ = ["Teacher", "TeacherSettings", "build_teacher"]
 _ENCODERS = {"causal": CausalEncoder, "window": WindowEncoder}
 
 
-def build_teacher(settings: TeacherSettings, inputs: Space, targets: Space, cell: object) -> Teacher:
-    """A teacher whose memories ``cell`` can hold."""
-    return Teacher(settings, inputs, targets, cell, _ENCODERS[settings.kind](settings, inputs))
+def build_teacher(
+    settings: TeacherSettings, inputs: Space, targets: Space, cell: object, *, recompute: bool = False
+) -> Teacher:
+    """A teacher whose memories ``cell`` can hold.
+
+    ``recompute`` computes the encoder's layers again for their gradients in place of keeping what they need: less
+    memory, about a third more work.
+    """
+    encoder = _ENCODERS[settings.kind](settings, inputs, recompute=recompute)
+    return Teacher(settings, inputs, targets, cell, encoder)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from nounroll.batch import Space
 from nounroll.cells.base import MOST_LAYERS, constrain
+from nounroll.ranges import at_least
 from nounroll.teacher.decoder import Decoder
 
 
@@ -23,11 +24,9 @@ class TeacherSettings:
         layers: blocks of the encoder.
         heads: attention heads of both.
         token_shift: mix each input with the one before it, ahead of the first block (causal encoder, decoder).
-        reader: refine each memory by one layer of attention over the encoder's states (causal encoder).
         decoder_layers: blocks of the decoder; 0 leaves the decoder out and the dense readout alone remains.
-        context: longest prefix that the window encoder sees, in time steps.
-        recompute: compute the encoder's layers again for their gradients in place of keeping what they need: less
-            memory, about a third more work. For long sequences; see also ``smt.chunk``.
+        horizon: T_f, targets that the decoder predicts from one memory.
+        decoded: memories of each sequence that it predicts from.
     """
 
     kind: Literal["causal", "window"] = "causal"
@@ -35,17 +34,16 @@ class TeacherSettings:
     layers: int = 2
     heads: int = 4
     token_shift: bool = True
-    reader: bool = False
     decoder_layers: int = 1
-    context: int = 256
-    recompute: bool = False
+    horizon: int = 32
+    decoded: int = 2
 
     def __post_init__(self) -> None:
         if self.kind not in ("causal", "window"):
             raise ValueError(f"teacher.kind is {self.kind!r}; it must be one of causal, window")
-        for name, least in (("width", 2), ("layers", 1), ("heads", 1), ("decoder_layers", 0), ("context", 1)):
-            if getattr(self, name) < least:
-                raise ValueError(f"teacher.{name} is {getattr(self, name)}; it must be at least {least}")
+        least = {"width": 2, "layers": 1, "heads": 1, "decoder_layers": 0, "horizon": 1, "decoded": 1}
+        for name, value in least.items():
+            at_least(f"teacher.{name}", getattr(self, name), value)
         for name in ("layers", "decoder_layers"):
             if getattr(self, name) > MOST_LAYERS:
                 raise ValueError(f"teacher.{name} is {getattr(self, name)}; it must be at most {MOST_LAYERS}")

@@ -22,6 +22,10 @@ class Decoder(nn.Module):
 
         sees       m^1 .. m^K  x_{t+1}  x_{t+2}
         predicts         y_t   y_{t+1}  y_{t+2}
+
+    Attributes:
+        horizon: T_f, targets that it predicts from one memory.
+        decoded: memories of each sequence that it predicts from.
     """
 
     def __init__(
@@ -29,6 +33,7 @@ class Decoder(nn.Module):
     ) -> None:
         super().__init__()
         width = settings.width
+        self.horizon, self.decoded = settings.horizon, settings.decoded
         self.embed = InputEmbedding(inputs, width, width**-0.5)
         self.enter = nn.Linear(memory_shape[1], width)
         self.place = nn.Parameter(torch.randn(memory_shape[0], width) * width**-0.5)

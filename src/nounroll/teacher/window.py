@@ -9,6 +9,7 @@ from nounroll.nn.block import Transformer
 from nounroll.nn.embedding import InputEmbedding
 from nounroll.teacher.base import TeacherSettings
 
+CONTEXT = 256  # T_c of the paper: the longest prefix that is seen, in time steps
 _ROWS = 256  # prefixes encoded at a time when all are asked for
 
 
@@ -18,15 +19,15 @@ class WindowEncoder(nn.Module):
     Every prefix costs a pass of its own: use it to reproduce the paper and as the baseline of speed.
     """
 
-    def __init__(self, settings: TeacherSettings, inputs: Space) -> None:
+    def __init__(
+        self, settings: TeacherSettings, inputs: Space, *, context: int = CONTEXT, recompute: bool = False
+    ) -> None:
         super().__init__()
         width = settings.width
-        self.context = settings.context
+        self.context = context
         self.embed = InputEmbedding(inputs, width, width**-0.5)
         self.summary = nn.Parameter(torch.randn(width) * width**-0.5)
-        self.trunk = Transformer(
-            width, settings.layers, settings.heads, causal=False, rotary=True, recompute=settings.recompute
-        )
+        self.trunk = Transformer(width, settings.layers, settings.heads, causal=False, rotary=True, recompute=recompute)
 
     def read(self, inputs: Shaped[Tensor, "B T *x"]) -> Shaped[Tensor, "B T *x"]:
         """The inputs as they are: nothing is shared between prefixes."""

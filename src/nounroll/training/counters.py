@@ -16,8 +16,9 @@ class Counters:
         seconds, link_seconds: wall-clock time of the methods before, of this one.
         evaluations: of this method so far.
         skipped: steps whose loss or gradient was not finite.
-        passed: evaluations in a row in which the student was better than its teacher.
-        best: lowest validation loss of this method.
+        passed: evaluations in a row in which the teacher had nothing to teach.
+        waited: evaluations in a row of this method without a better student.
+        best: the best score of this method (see ``nounroll.training.handover``).
         lowest, lowest_step: lowest validation loss of the run, and the step where it was measured.
         avoid: batches that are left out, by their number in the run.
         records: lines of metrics.jsonl.
@@ -33,6 +34,7 @@ class Counters:
     evaluations: int = 0
     skipped: int = 0
     passed: int = 0
+    waited: int = 0
     best: float = math.inf
     lowest: float = math.inf
     lowest_step: int | None = None

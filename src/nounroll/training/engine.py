@@ -13,11 +13,14 @@ from torch import Tensor, nn
 from nounroll import processes
 from nounroll.batch import Batch
 from nounroll.machine import launched
-from nounroll.methods.base import Method
+from nounroll.methods.base import Method, State
 from nounroll.training import sharding
 from nounroll.training.settings import TrainingSettings
 
 T = TypeVar("T")
+
+_BETAS = (0.9, 0.95)  # AdamW's
+_CLIP = 1.0  # largest gradient norm, for the teacher and for the student apart
 
 
 class Engine:
@@ -77,7 +80,7 @@ class Engine:
             torch.optim.AdamW(
                 [{"params": parameters} for parameters in self.groups.values()],
                 lr=settings.learning_rate,
-                betas=settings.betas,
+                betas=_BETAS,
                 weight_decay=settings.weight_decay,
                 **_kernels(accelerator, self.sharded),
             )
@@ -113,24 +116,41 @@ class Engine:
         return self._gathering(run) if self.sharded else run()
 
     def step(
-        self, method: Any, batch: Batch, generators: Iterable[torch.Generator], progress: float, rate: float
-    ) -> dict[str, float] | None:
+        self,
+        method: Any,
+        batch: Batch,
+        state: State,
+        generators: Iterable[torch.Generator],
+        progress: float,
+        rate: float,
+    ) -> tuple[dict[str, float], State] | None:
         """One optimiser step on a batch of all processes, of which this one takes its rows.
 
+        Args:
+            method: as ``prepare`` gave it.
+            batch: of all processes.
+            state: of this process's rows, as the step before returned it.
+            generators: one for each part of the batch.
+            progress, rate: of the method's budget; factor on the learning rate.
+
         Returns:
-            The losses and gradient norms; None when one of them was not finite. Then nothing has changed.
+            The losses and gradient norms, and the state for the next step; None when one of the figures was not
+            finite. Then nothing has changed.
         """
         self.optimizer.zero_grad(set_to_none=True)
         parts = self.settings.accumulate
         rows = max(1, batch.batch_size // (parts * self.processes))
         sums: dict[str, Tensor] = {}
+        states: list[State] = []
         for index, generator in zip(range(parts), generators, strict=False):
             start = (index * self.processes + self.rank) * rows
             own = batch.rows(start, start + rows).to(self.device)
+            before = {name: values[:, index * rows : (index + 1) * rows] for name, values in state.items()}
             sync = index + 1 == parts
             with self.fabric.no_backward_sync(self._gathering or method, enabled=not sync), self._sharing():
-                losses = method(own, generator, progress)
+                losses, after = method(own, before, generator, progress)
                 self.fabric.backward(losses["loss"] / parts)
+            states.append(after)
             for name, value in losses.items():
                 sums[name] = sums.get(name, 0.0) + value.detach() / parts  # type: ignore[operator]
         sharding.average(self._replicated)
@@ -138,7 +158,7 @@ class Engine:
         for name, parameters in self.groups.items():
             with_gradient = [p for p in parameters if p.grad is not None]
             if with_gradient:
-                sums[f"{name}_gradient_norm"] = clip(with_gradient, self.settings.clip)
+                sums[f"{name}_gradient_norm"] = clip(with_gradient, _CLIP)
         with self._sharing():  # figures that each process has of its own, and one verdict on whether all are finite
             figures = processes.mean(torch.stack([v.float() for v in sums.values()]))
         values = dict(zip(sums, figures.tolist(), strict=True))
@@ -147,7 +167,7 @@ class Engine:
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.learning_rate * rate
         self.optimizer.step()
-        return values
+        return values, {name: torch.cat([one[name] for one in states], dim=1) for name in states[0]}
 
     def agreed(self, value: Any) -> Any:
         """The value of the first process, in all of them: for what a clock, a signal or a file decides."""

@@ -1,34 +1,54 @@
 """What changes over a method's budget, as pure functions of progress (0 to 1)."""
 
 import math
+from collections.abc import Sequence
 
+from nounroll.batch import Batch
+from nounroll.data.task import SequenceTask, training_batch
 from nounroll.training.settings import TrainingSettings
 
+_WARMUP = 0.03  # share of a method's budget in which the learning rate rises
 _FLOOR = 0.02  # the cosine ends at this share of the peak
 _FIRST = 1e-3  # progress of the very first step, so that its learning rate is not 0
+_SHORTER = 0.6  # share of a method's budget that the shorter lengths of the curriculum take together
 
 
 def learning_rate(settings: TrainingSettings, progress: float) -> float:
     """The factor on the learning rate: a linear warm-up, then a cosine fall (or none)."""
-    rise = min(1.0, (progress + _FIRST) / settings.warmup) if settings.warmup else 1.0
+    rise = min(1.0, (progress + _FIRST) / _WARMUP)
     if settings.schedule == "constant":
         return rise
     return rise * (_FLOOR + (1 - _FLOOR) * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0))))
 
 
-def lengths(settings: TrainingSettings, length: int) -> list[int]:
+def stages(settings: TrainingSettings, length: int) -> list[int]:
     """Lengths of the curriculum, the recipe's length last: 64, 128, 256 for 256."""
-    if not settings.curriculum:
-        return [length]
-    stages = [length]
-    while stages[0] // 2 >= settings.first_length:
-        stages.insert(0, stages[0] // 2)
-    return stages
+    found = [length]
+    while settings.curriculum and found[0] // 2 >= settings.curriculum:
+        found.insert(0, found[0] // 2)
+    return found
 
 
-def length_at(settings: TrainingSettings, stages: list[int], progress: float) -> int:
-    """T at this moment: the shorter stages share ``curriculum_share`` of the budget equally."""
+def length_at(stages: Sequence[int], progress: float) -> int:
+    """T at this moment: the shorter stages share a part of the budget equally."""
     shorter = len(stages) - 1
-    if not shorter or progress >= settings.curriculum_share:
+    if not shorter or progress >= _SHORTER:
         return stages[-1]
-    return stages[int(progress / settings.curriculum_share * shorter)]
+    return stages[int(progress / _SHORTER * shorter)]
+
+
+def scored_batch(
+    task: SequenceTask, batch_size: int, stages: Sequence[int], progress: float, seed: int, step: int
+) -> Batch:
+    """The training batch at this moment: of the curriculum's length or, where nothing is scored in it, of a longer one.
+
+    Raises:
+        ValueError: see ``nounroll.data.task.draw``.
+    """
+    length = length_at(stages, progress)
+    batch = training_batch(task, batch_size, length, seed, step)
+    for longer in stages[list(stages).index(length) + 1 :]:
+        if batch.mask.any():
+            break
+        batch = training_batch(task, batch_size, longer, seed, step)
+    return batch

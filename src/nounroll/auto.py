@@ -1,0 +1,226 @@
+"""``auto``: choose a method and a cell by short trials within the budget, on validation data.
+
+Successive halving (Jamieson & Talwalkar 2016, arXiv 1502.07943) in two rounds. Every candidate trains for 1.5 % of
+the budget, the better two for 3 %, and the best goes on from there to the end: what its trial has learnt is not thrown
+away. All trials together take at most 15 %. Candidates are compared by their validation loss at the curriculum's
+length of the moment. Under a budget that is no clock the choice depends on the data and the seed alone, and a run that
+was interrupted while it chose goes on to the same choice.
+"""
+
+import copy
+import json
+import math
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from nounroll.assembly import make_loop
+from nounroll.data.task import SequenceTask
+from nounroll.footprint import check_memory
+from nounroll.machine import launched
+from nounroll.methods import AUTO
+from nounroll.recipe import Recipe
+from nounroll.resolve import Facts, Resolved, look, resolve
+from nounroll.rollout.evaluate import evaluate, validation_batches
+from nounroll.run_folder import write, write_json
+from nounroll.training.loop import Loop
+from nounroll.training.schedule import length_at
+
+_FIRST, _SECOND = 0.015, 0.03  # shares of the budget: of each trial, and of the two that go on
+_LEAST = {"seconds": 0.4, "steps": 10.0}  # of a trial in the first round; a shorter one says nothing
+_CHOSEN, _TRIALS = "chosen.json", "trials"
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What ``auto`` decided.
+
+    Attributes:
+        method, cell: the chain, and the kind of the cell (or the name of the user's own class).
+        reason: in one line, with the figures.
+        trials: one entry for each candidate: method, cell, and for each round that it was in its validation loss
+            ("losses"), the length that it was measured at ("lengths") and the optimiser steps until then ("steps").
+    """
+
+    method: str
+    cell: str
+    reason: str
+    trials: list[dict[str, Any]] = field(default_factory=list, repr=False)
+
+    @classmethod
+    def read(cls, folder: Path | None) -> "Chosen | None":
+        """What a run's folder says; None where nothing was chosen."""
+        path = folder / _CHOSEN if folder else None
+        return cls(**json.loads(path.read_text())) if path is not None and path.is_file() else None
+
+
+def candidates(recipe: Recipe, facts: Facts, cell: nn.Module | None) -> list[tuple[str, str]]:
+    """(method, cell) of each candidate for this kind of data; the first is taken where nothing can be tried."""
+    if facts.stream:
+        pairs = [("tbptt", "lstm"), ("tbptt", "gru"), ("tbptt", "mlp"), ("bptt", "lstm"), ("smt+tbptt", "transformer")]
+    elif facts.scored >= 0.5:
+        pairs = [("bptt", "gru"), ("bptt", "lstm"), ("tbptt", "gru"), ("tbptt", "mlp"), ("smt+dmt", "transformer")]
+    else:
+        pairs = [("bptt", "lstm"), ("bptt", "gru"), ("smt+dmt", "gru"), ("smt+dmt", "mlp"), ("smt+dmt", "transformer")]
+    if cell is not None:
+        pairs = [(method, type(cell).__name__) for method, _ in pairs]
+    elif recipe.cell.kind != AUTO:
+        pairs = [(method, recipe.cell.kind) for method, _ in pairs]
+    if recipe.method != AUTO:
+        pairs = [(recipe.method, kind) for _, kind in pairs]
+    return list(dict.fromkeys(pairs))
+
+
+def choose(
+    recipe: Recipe,
+    task: SequenceTask,
+    cell: nn.Module | None,
+    *,
+    folder: Path | None,
+    resume: bool,
+    progress: bool,
+    stop: Callable[[], bool],
+) -> tuple[Loop, Resolved, Chosen | None]:
+    """Try the candidates, and return the loop of the best, ready to go on.
+
+    Args:
+        recipe: as it was given.
+        task, cell: of the run; the cell is copied for every candidate.
+        folder: of the run; the trials are kept in it until something is chosen.
+        resume: go on with trials that are there.
+        progress: say on stderr how it goes.
+        stop: see ``Loop.run``.
+
+    Returns:
+        The loop, its resolved recipe, and what was chosen: None when ``stop`` ended the trials.
+
+    Raises:
+        ValueError: several processes share the run; see ``nounroll.run.train`` for the others.
+    """
+    if launched()[1] > 1:
+        raise ValueError("method or cell.kind is 'auto'; several processes need both named, such as tbptt and lstm")
+    facts = look(task, recipe.length, recipe.training.seed)
+    pairs = candidates(recipe, facts, cell)
+    wasted = (len(pairs) - 2) * _FIRST + _SECOND if len(pairs) > 1 else 0.0
+    total = recipe.training.budget
+    least = _LEAST.get(total.kind, 0.0)
+    if len(pairs) > 1 and total.amount * _FIRST < least:
+        reason = f"{total.amount:g} {total.kind} are too few to try anything, at least {least / _FIRST:g} are needed"
+        pairs, wasted = pairs[:1], 0.0
+    else:
+        reason = ""
+    trials = [
+        _Trial(recipe, task, cell, facts, pair, 1 - wasted, folder / _TRIALS if folder else None) for pair in pairs
+    ]
+    for trial in trials:
+        check_memory(trial.resolved.recipe, task, cell, kept=folder is not None)
+    if resume:
+        for trial in trials:
+            trial.load()
+    running = trials
+    for number, share in enumerate((_FIRST, _SECOND) if len(trials) > 1 else (), start=1):
+        for trial in running:
+            if progress:
+                print(f"auto: trying {trial.name}", file=sys.stderr, flush=True)
+            if not trial.run(number, share / (1 - wasted), stop):
+                return trial.loop, trial.resolved, None
+        running = sorted(running, key=lambda trial: trial.losses[-1])[:2]
+    best = min(running, key=lambda trial: trial.losses[-1]) if running[0].losses else running[0]
+    chosen = Chosen(*best.pair, reason or _reason(best, trials), [trial.to_dict() for trial in trials])
+    if progress:
+        print(f"auto: {chosen.reason}", file=sys.stderr, flush=True)
+    best.loop.progress = progress
+    if folder is not None:
+        _move(best, chosen, folder)
+    return best.loop, best.resolved, chosen
+
+
+class _Trial:
+    """One candidate: a loop whose budget is what the others leave, that pauses after each round."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        task: SequenceTask,
+        cell: nn.Module | None,
+        facts: Facts,
+        pair: tuple[str, str],
+        share: float,
+        folder: Path | None,
+    ) -> None:
+        self.pair, self.task = pair, task
+        method, kind = pair
+        changes: dict[str, Any] = {"method": method, "training.budget": recipe.training.budget.part(share)}
+        if cell is None:
+            changes["cell.kind"] = kind
+        self.resolved = resolve(recipe.with_given(changes), task, facts)
+        self.folder = folder / self.name.replace(" ", "-") if folder else None
+        self.loop = make_loop(self.resolved, task, copy.deepcopy(cell), folder=self.folder)
+        self.losses: list[float] = []
+        self.lengths: list[int] = []
+        self.steps: list[int] = []
+
+    @property
+    def name(self) -> str:
+        return " ".join(self.pair)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What is said of it in ``Chosen.trials``."""
+        found = {"losses": self.losses, "lengths": self.lengths, "steps": self.steps}
+        return {"method": self.pair[0], "cell": self.pair[1], **found}
+
+    def load(self) -> None:
+        """Go back to where an interrupted run left it."""
+        path = self.folder / "rounds.json" if self.folder else None
+        if path is not None and path.is_file():
+            for name, values in json.loads(path.read_text()).items():
+                setattr(self, name, values)
+        self.loop.load()
+
+    def run(self, round_number: int, until: float, stop: Callable[[], bool]) -> bool:
+        """Train until a share of its budget is spent, and measure; False when ``stop`` ended it.
+
+        A round that was measured before an interruption is not run again.
+        """
+        if len(self.losses) >= round_number:
+            return True
+        if self.folder is not None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        if self.loop.run(stop, until) == "stopped":
+            return False
+        loop = self.loop
+        link = loop.chain[min(loop.counters.link, len(loop.chain) - 1)]
+        length = length_at(self.resolved.stages, until)
+        loop.engine.gathered(link.method.finish)
+        loss = evaluate(loop.student, validation_batches(self.task, 0, length, loop.settings.seed))["loss"]
+        self.losses.append(loss if math.isfinite(loss) else math.inf)
+        self.lengths.append(length)
+        self.steps.append(loop.counters.step)
+        if self.folder is not None:
+            rounds = {"losses": self.losses, "lengths": self.lengths, "steps": self.steps}
+            write_json(self.folder / "rounds.json", rounds)
+        return True
+
+
+def _reason(best: _Trial, trials: list[_Trial]) -> str:
+    """One line: what was chosen, and the figures of all."""
+    figures = ", ".join(f"{trial.name} {trial.losses[-1]:.4g}" for trial in trials if trial is not best)
+    share = f"{100 * (_FIRST if len(best.losses) == 1 else _SECOND):g} %"
+    return f"chose {best.name}: validation loss {best.losses[-1]:.4g} after {share} of the budget; {figures}"
+
+
+def _move(best: _Trial, chosen: Chosen, folder: Path) -> None:
+    """Make the run's folder that of the best trial. Its recipe comes last: until then a resume chooses again."""
+    if best.folder is not None and (best.folder / "metrics.jsonl").is_file():
+        write(folder / "metrics.jsonl", (best.folder / "metrics.jsonl").read_text())
+    best.loop.folder = folder
+    if best.losses:
+        best.loop.save()
+    write_json(folder / _CHOSEN, asdict(chosen))
+    write(folder / "recipe.yaml", best.resolved.to_yaml())
+    shutil.rmtree(folder / _TRIALS, ignore_errors=True)

@@ -1,0 +1,110 @@
+"""Truncated backpropagation through time: windows of a rollout that learn from the targets alone."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from nounroll.batch import Batch
+from nounroll.methods.base import Method, State
+from nounroll.methods.noise import add_noise
+from nounroll.objectives.readout import readout_loss
+from nounroll.ranges import at_least, more_than
+from nounroll.rollout.windows import cut_rollout, staggered
+from nounroll.student import Student
+
+
+@dataclass(frozen=True, kw_only=True)
+class TBPTTSettings:
+    """How far gradients go back (Williams & Peng 1990), and where a window starts.
+
+    Args:
+        window: w, steps of a window; no gradient leaves it.
+        carry: True takes each of the last T / w batches one window further, side by side, from the memory where the
+            step before left it. No step is taken twice, the longest chain is one window, and T / w times as many
+            rows share a kernel call; memories are of students up to T / w steps old. False rolls each batch out from
+            m_∅ and cuts the gradient every w steps, at other times in every batch.
+        noise: windows start from memories with Gaussian noise of a random size from 0 to ``noise`` times their root
+            mean square. Where sequences are few it keeps the student from learning them by heart.
+        share: part of the run's budget, relative to the other methods of its chain.
+    """
+
+    window: int = 32
+    carry: bool = True
+    noise: float = 0.0
+    share: float = 1.0
+
+    def __post_init__(self) -> None:
+        at_least("tbptt.window", self.window, 1)
+        at_least("tbptt.noise", self.noise, 0)
+        more_than("tbptt.share", self.share, 0)
+
+
+class TBPTT(Method):
+    """The readout's likelihood at every scored step, with gradients through one window. No teacher has a part in it.
+
+    The state, with ``carry``, is the G = ceil(T / w) - 1 batches that are under way, the latest first, and the
+    student's memory where it has got to in each: "inputs", "targets" and "mask" (G, B, T, ...), "memory" (G, B, K, d).
+    """
+
+    def __init__(self, student: Student, settings: TBPTTSettings) -> None:
+        super().__init__()
+        self.student, self.settings = student, settings
+
+    def forward(
+        self, batch: Batch, state: State, generator: torch.Generator, progress: float
+    ) -> tuple[dict[str, Tensor], State]:
+        if self.settings.carry and batch.length > self.settings.window:
+            return self._carried(batch, state, generator)
+        return self._cut(batch, generator), {}
+
+    def sequential_flops(self, per_token: float, cell_step: float, length: int) -> float:
+        return per_token * (min(self.settings.window, length) if self.settings.carry else length)
+
+    def _carried(self, batch: Batch, state: State, generator: torch.Generator) -> tuple[dict[str, Tensor], State]:
+        """One window of each batch that is under way, and the first of this one."""
+        student, count = self.student, -(-batch.length // self.settings.window)
+        width = -(-batch.length // count)
+        if not _fits(state, batch, count - 1):
+            state = self._begun(batch, count, width)
+        arrays = {name: torch.cat([getattr(batch, name)[None], state[name]]) for name in ("inputs", "targets", "mask")}
+        memory = torch.cat([student.initial_memory(batch.batch_size)[None], state["memory"]])
+        x, y, mask = (staggered(values, width).flatten(0, 1) for values in arrays.values())
+        features, last = student.features(x, self._start(memory.flatten(0, 1), generator))
+        loss = readout_loss(student.head, student.targets, features, y, mask)
+        arrays["memory"] = last.detach().unflatten(0, (count, -1))
+        return {"loss": loss, "readout": loss}, {name: values[:-1] for name, values in arrays.items()}
+
+    def _begun(self, batch: Batch, count: int, width: int) -> State:
+        """A state to begin with: this batch, at the first step of each of its windows but the first."""
+        with torch.no_grad():
+            memories = self.student.rollout(batch.inputs, self.student.initial_memory(batch.batch_size).detach())
+        arrays = {name: getattr(batch, name).expand(count - 1, *getattr(batch, name).shape) for name in _ARRAYS}
+        return {**arrays, "memory": torch.stack([memories[:, g * width] for g in range(1, count)])}
+
+    def _cut(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        """One rollout from m_∅ whose gradients end at windows, from an offset that is the batch's own."""
+        student, width = self.student, self.settings.window
+        first = int(torch.randint(width, (1,), generator=generator)) + 1 if width < batch.length else width
+        features = cut_rollout(
+            student,
+            batch.inputs,
+            student.initial_memory(batch.batch_size),
+            width,
+            first=first,
+            start=lambda memory: self._start(memory, generator),
+        )
+        loss = readout_loss(student.head, student.targets, features, batch.targets, batch.mask)
+        return {"loss": loss, "readout": loss}
+
+    def _start(self, memory: Float[Tensor, "N K d"], generator: torch.Generator) -> Float[Tensor, "N K d"]:
+        return add_noise(memory[:, None], self.settings.noise, generator)[:, 0]
+
+
+_ARRAYS = ("inputs", "targets", "mask")
+
+
+def _fits(state: State, batch: Batch, count: int) -> bool:
+    """Whether a state is of batches of this form, and of as many as there are windows under way."""
+    return bool(state) and state["inputs"].shape == (count, *batch.inputs.shape)

@@ -1,0 +1,216 @@
+"""All that depends on the data is decided here, once: what a recipe leaves open gets its value, with a reason.
+
+``look`` draws a few batches and measures what kind of data it is; ``PRESETS`` says what suits each kind;
+``resolve`` puts the two and the recipe together. After it every setting has a value, and no other file asks what
+the data is like. docs/method.md has the figures behind the presets.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import torch
+
+from nounroll.batch import Batch
+from nounroll.cells import complete
+from nounroll.data.task import Lengths, SequenceTask, draw, held_out
+from nounroll.methods import AUTO, parse_chain
+from nounroll.recipe import Recipe
+from nounroll.rollout.evaluate import knowable
+from nounroll.seeding import generator
+from nounroll.training.schedule import stages
+
+_LOOKED_AT = 32  # sequences of each part that ``look`` draws
+_SMALL = 5_000  # training sequences, below which they can be learnt by heart
+_ROWS = 32  # that truncated BPTT takes side by side
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What kind of data a task gives, at a recipe's length.
+
+    Attributes:
+        scored: share of time steps whose target is scored.
+        at_end: one target of each sequence is scored, after which nothing follows.
+        lengths: see ``SequenceTask.lengths``; found from the data where the task does not say.
+        size: training sequences, where they are finite.
+        stream: the sequences are windows of one long sequence.
+        knowable: nats per scored element between the best constant guess and all there is to know.
+    """
+
+    scored: float
+    at_end: bool
+    lengths: Lengths
+    size: int | None
+    stream: bool
+    knowable: float
+
+    @property
+    def kinds(self) -> list[str]:
+        """The names of the ``PRESETS`` that apply, the later ones on top."""
+        found = ["most scored" if self.scored >= 0.5 else "few scored"]
+        found += ["a label at the end"] * self.at_end
+        found += ["a stream"] * self.stream
+        found += ["small data"] * (self.size is not None and self.size < _SMALL)
+        return found
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    # A decoder looks far ahead from few memories, and the cell learns single steps, from memories with much noise.
+    "few scored": {
+        "smt.decoding": 1.0,
+        "smt.step_readout": 0.0,
+        "smt.window": 1,
+        "smt.noise": 1.0,
+        "smt.labels_learn": 0.3,
+        "smt.share": 1.0,
+        "dmt.decoding": 1.0,
+    },
+    # A few steps from each label show the cell what matters, and its readout takes the decoder's place.
+    "most scored": {
+        "smt.decoding": 0.0,
+        "smt.step_readout": 1.0,
+        "smt.window": 8,
+        "smt.noise": 0.3,
+        "smt.labels_learn": 0.05,
+        "smt.share": 0.33,
+        "dmt.decoding": 0.0,
+    },
+    # All credit has to come back from the last step: windows see none of it.
+    "a label at the end": {"training.batch_size": 32},
+    # Windows are short and begin anywhere from the first step on; small batches of whole sequences get furthest.
+    "a stream": {},
+    # Few sequences are learnt by heart: decay, and an end when it begins.
+    "small data": {"training.weight_decay": 0.1, "training.patience": 10},
+}
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A recipe without open questions.
+
+    Attributes:
+        recipe: complete.
+        facts: what was found of the data.
+        stages: T of the curriculum, the recipe's last.
+        reasons: dotted name of each setting that was decided here -> why.
+    """
+
+    recipe: Recipe
+    facts: Facts
+    stages: tuple[int, ...]
+    reasons: dict[str, str]
+
+    def to_yaml(self) -> str:
+        """The recipe as YAML, below what was found of the data and why settings are as they are."""
+        about = [f"# The data: {', '.join(self.facts.kinds)}. Decided for it:"]
+        about += [f"#   {name}: {self.recipe.get(name)}, {reason}" for name, reason in self.reasons.items()]
+        return "\n".join([*about, self.recipe.to_yaml()])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Facts and reasons as plain values."""
+        return {"facts": asdict(self.facts), "stages": list(self.stages), "reasons": self.reasons}
+
+
+def resolve(recipe: Recipe, task: SequenceTask, facts: Facts | None = None) -> Resolved:
+    """Decide what a recipe leaves open. A recipe that was resolved before comes out as it is.
+
+    Args:
+        recipe: as it was given.
+        task: whose data it is for.
+        facts: what ``look`` has found of it, where it is known already.
+
+    Raises:
+        ValueError: the task's data is not what it says, or its length is none of the task's.
+    """
+    facts = facts or look(task, recipe.length, recipe.training.seed)
+    reasons: dict[str, str] = {}
+    changes: dict[str, Any] = {}
+
+    def decide(values: Mapping[str, Any], reason: str) -> None:
+        for name, value in values.items():
+            if recipe.given is not None and name not in recipe.given:
+                changes[name], reasons[name] = value, reason
+
+    for kind in facts.kinds:
+        decide(PRESETS[kind], kind)
+    decide({"cell.kind": AUTO}, "chosen by trials")
+    decide({"training.curriculum": 0}, f"lengths are {facts.lengths}") if facts.lengths == "whole" else None
+    links = () if recipe.method == AUTO else parse_chain(recipe.method)
+    if "tbptt" in links and recipe.tbptt.carry and facts.stream:
+        decide({"training.curriculum": 0}, "windows of tbptt begin anywhere in a sequence")
+        windows = -(-recipe.length // min(recipe.tbptt.window, recipe.length))
+        decide({"training.batch_size": max(1, _ROWS // windows)}, f"tbptt takes {_ROWS} windows side by side")
+    settled = recipe.changed(changes)
+    if settled.cell.kind != AUTO:
+        settled = replace(settled, cell=complete(settled.cell))
+    usable = [n for n in stages(settled.training, recipe.length) if _is_usable(task, facts, n, recipe)]
+    return Resolved(replace(settled, given=None), facts, tuple(usable), reasons)
+
+
+def look(task: SequenceTask, length: int, seed: int) -> Facts:
+    """Draw from every part of a task and say what kind of data it is.
+
+    Raises:
+        ValueError: a batch is not what the task promises, a part is empty, or nothing at all is scored.
+    """
+    name = type(task).__name__
+    if isinstance(task.lengths, int) and length % task.lengths:
+        raise ValueError(f"length is {length}; {name}.lengths is {task.lengths}, so it must be a multiple of that")
+    for part, source in (("training", task), ("validation", task.validation()), ("test", task.test())):
+        if source.size is not None and source.size < 1:
+            raise ValueError(f"{name} has no sequences in its {part} part; it must have at least one")
+        draw(source, 2, length, seed, "trial")
+    batch = draw(task, _LOOKED_AT, length, seed, "trial")
+    validation = list(held_out(task.validation(), _LOOKED_AT, length, seed, "validation"))
+    if not any(bool(one.mask.any()) for one in (batch, *validation)):
+        raise ValueError(f"{name} scores nothing at length {length}; its mask must be True somewhere")
+    return Facts(
+        scored=float(batch.mask.float().mean()),
+        at_end=_is_at_end(batch),
+        lengths=task.lengths if task.lengths is not None else _lengths(task, length, seed),
+        size=task.size,
+        stream=task.stream,
+        knowable=knowable(task.targets, [batch, *validation]),
+    )
+
+
+def _is_at_end(batch: Batch) -> bool:
+    """Whether each row scores a single target. Behind it there is padding, if anything."""
+    return batch.length > 1 and bool((batch.mask.sum(1) == 1).all())
+
+
+def _lengths(task: SequenceTask, length: int, seed: int) -> Lengths:
+    """ "whole" where a shorter sequence is the start of a long one, whose label it bears; or cannot be had; else "any".
+
+    What a task makes up for each length is another sequence, with a target of its own.
+    """
+    short = length // 2
+    if short < 1:
+        return "whole"
+    try:
+        whole, part = (task.sample(_LOOKED_AT, n, generator(seed, "trial")) for n in (length, short))
+        batch_ok = part.inputs.shape[:2] == (_LOOKED_AT, short)
+    except Exception:  # a user's task refuses a length in a way of its own
+        return "whole"
+    if not batch_ok or not part.mask.any():
+        return "whole"
+    cropped = torch.equal(whole.inputs[:, :short], part.inputs)
+    if cropped and _is_at_end(whole) and _is_at_end(part):
+        labels = [one.targets[one.mask] for one in (whole, part)]
+        return "whole" if torch.equal(*labels) else "any"
+    return "any"
+
+
+def _is_usable(task: SequenceTask, facts: Facts, length: int, recipe: Recipe) -> bool:
+    """Whether the curriculum may train at a length: it means the same task, can be had, and something is scored."""
+    if length == recipe.length:
+        return True
+    if facts.lengths == "whole" or (isinstance(facts.lengths, int) and length % facts.lengths):
+        return False
+    try:
+        return bool(draw(task, _LOOKED_AT, length, recipe.training.seed, "trial").mask.any())
+    except ValueError:
+        if task.lengths is not None:
+            raise
+        return False

@@ -1,0 +1,132 @@
+"""The folder of a run, which is readable without this program::
+
+recipe.yaml      all settings, those that were decided for the data written out
+metrics.jsonl    one record per line
+checkpoints/     see nounroll.checkpoint
+trials/          the runs that are compared while method or cell are chosen; gone once they are
+chosen.json      what was chosen, and by which figures
+student/         model.safetensors and config.json: all that is deployed
+metrics.json     the last figures
+"""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from nounroll import checkpoint, data
+from nounroll.data.task import SequenceTask
+from nounroll.methods import TRANSFORMER, parse_chain
+from nounroll.recipe import Recipe, load
+from nounroll.student import Student
+from nounroll.teacher import Teacher, build_teacher
+
+CUSTOM = "custom"  # the kind of a task that is an object of the user's
+
+
+def open_run(folder: str | Path) -> tuple[Recipe, Path]:
+    """The recipe of a run's folder.
+
+    Raises:
+        ValueError: the folder holds no run.
+    """
+    folder = Path(folder)
+    if not (folder / "recipe.yaml").is_file():
+        raise ValueError(f"{folder} holds no run; there is no recipe.yaml in it")
+    return load(folder / "recipe.yaml"), folder
+
+
+def open_student(folder: str | Path) -> tuple[Recipe, SequenceTask, Student]:
+    """Recipe, task and trained student of a run's folder.
+
+    Raises:
+        ValueError: the folder holds no run, its task is the user's own, its method was transformer, or nothing was
+            trained yet.
+    """
+    recipe, folder = open_run(folder)
+    if recipe.task.kind == CUSTOM:
+        raise ValueError(f"{folder} was trained on a task of your own; open it in Python, with that task")
+    if recipe.method == TRANSFORMER:
+        raise ValueError(f"{folder} holds a Transformer and no student; its figures are in {folder}/metrics.json")
+    if not (folder / "student" / "config.json").is_file():
+        raise ValueError(f"{folder} holds no trained student yet; go on with: nounroll resume {folder}")
+    return recipe, data.build(recipe.task.kind, recipe.task.options), Student.from_pretrained(folder / "student")
+
+
+def open_teacher(folder: str | Path, student: Student) -> Teacher | None:
+    """The teacher of the student in a run's folder, in evaluation mode; None where there is none.
+
+    A run without smt has no teacher, and a folder whose checkpoints were removed keeps none.
+
+    Raises:
+        ValueError: the folder holds no run, or its newest checkpoint is damaged or not of its recipe.
+    """
+    recipe, folder = open_run(folder)
+    newest = checkpoint.newest(folder / "checkpoints")
+    if newest is None or "smt" not in parse_chain(recipe.method):
+        return None
+    with torch.random.fork_rng(devices=[]):
+        teacher = build_teacher(recipe.teacher, student.inputs, student.targets, student.cell)
+    try:
+        teacher.load_state_dict(checkpoint.read(newest)[0]["teacher"])
+    except (KeyError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise checkpoint.CheckpointError(f"{newest} does not fit the run's recipe: {reason}") from error
+    return teacher.eval()
+
+
+def claim(folder: Path, recipe: str) -> None:
+    """Start a run's folder with a recipe in YAML.
+
+    Raises:
+        ValueError: another run is in it.
+    """
+    if (folder / "recipe.yaml").exists() or (folder / "checkpoints").exists():
+        raise ValueError(f"{folder} already holds a run; choose another folder, or: nounroll resume {folder}")
+    write(folder / "recipe.yaml", recipe)
+
+
+def write_json(path: Path, document: Any) -> None:
+    """Write a document as JSON, whole or not at all."""
+    write(path, json.dumps(document, indent=1) + "\n")
+
+
+def write(path: Path, text: str) -> None:
+    """Write a small file whole or not at all, whenever the process dies."""
+    beside = path.with_name(f".{path.name}")
+    try:
+        beside.write_text(text)
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Keep a second process out of a run's folder.
+
+    Raises:
+        ValueError: one is in it, or the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT)
+    except OSError as error:
+        raise ValueError(f"run folder {folder} cannot be written: {error.strerror}") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise ValueError(f"{folder} is in use by another process; wait for it or choose another folder") from None
+    else:
+        try:
+            yield
+        except OSError as error:  # a full disk, say: a failed write does not know its file
+            error.filename = error.filename or str(folder)
+            raise
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,52 @@
+"""The teacher of another run, taken as it is (``smt.teacher``): many cells learn from one."""
+
+import json
+import math
+from dataclasses import fields
+
+import torch
+
+from nounroll import checkpoint
+from nounroll.cells import build_cell
+from nounroll.cells.base import constrain
+from nounroll.recipe import Recipe
+from nounroll.run_folder import open_run
+from nounroll.student import Student
+from nounroll.teacher import Teacher
+from nounroll.transformer import CausalTransformer
+
+
+def take_teacher(recipe: Recipe, model: Student | CausalTransformer, teacher: Teacher) -> None:
+    """Give a teacher the weights of that of the run ``smt.teacher``.
+
+    Raises:
+        ValueError: there is no such run or teacher, or it does not fit.
+    """
+    asked = f"smt.teacher is {recipe.smt.teacher}"
+    try:
+        theirs, folder = open_run(recipe.smt.teacher)
+        newest = checkpoint.newest(folder / "checkpoints")
+        weights = checkpoint.read(newest)[0].get("teacher") if newest else None
+    except ValueError as error:
+        raise ValueError(f"{asked}; {error}") from error
+    if weights is None:
+        raise ValueError(
+            f"{asked}; that run has no teacher: its method is {theirs.method}, or its checkpoints are gone"
+        )
+    for one in fields(theirs.teacher):
+        mine, its = getattr(recipe.teacher, one.name), getattr(theirs.teacher, one.name)
+        if mine != its:
+            raise ValueError(f"{asked}; there teacher.{one.name} is {its!r}, here {mine!r}: set it to {its!r}")
+    try:
+        teacher.load_state_dict(weights)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split("\n")[1:2]).strip()
+        raise ValueError(f"{asked}; its teacher is of another task or memory: {reason}") from error
+    config = folder / "student" / "config.json"
+    if config.is_file() and json.loads(config.read_bytes())["cell"]["kind"] == "custom":
+        raise ValueError(f"{asked}, of a cell of your own: what its memories can be is not known")
+    with torch.random.fork_rng(devices=[]):
+        cell = build_cell(theirs.cell, model.inputs)
+    raw = torch.linspace(-3, 3, math.prod(teacher.memory_shape)).view(1, *teacher.memory_shape)
+    if not torch.equal(constrain(cell, raw), constrain(model.cell, raw)):  # type: ignore[union-attr]
+        raise ValueError(f"{asked}, of a {theirs.cell.kind} cell: its memories have another range than this cell's")

@@ -1,0 +1,121 @@
+"""Which student a method hands over, and when it ends before its budget does: one rule for all methods.
+
+A method hands over the better of the student that it was given and the students that it made, judged on the
+validation part. SMT is the exception: student and teacher move together, so it hands over the last one, unless
+neither has learnt anything; then the student is again what it was before.
+
+A method ends early when SMT's teacher has nothing more to teach, or when the patience for a better student is
+exhausted. Every threshold is a share of what there is to know (``nounroll.rollout.evaluate.knowable``).
+"""
+
+import math
+
+from torch import Tensor
+
+from nounroll.methods.base import Method
+from nounroll.student import Student
+from nounroll.training.counters import Counters
+from nounroll.training.observer import Observer
+from nounroll.transformer import CausalTransformer
+
+_AHEAD = 0.025  # share of what there is to know, by which a student is better than its teacher
+_KNOWS = 0.1  # share of it, by which a teacher is better than a constant guess, or knows too little
+_PASSED = 2  # evaluations in a row after which a teacher has been passed
+_TIE = 1e-3  # how much the loss counts beside the share of errors
+
+
+class Handover:
+    """Keeps the student that the method at work may have to go back to.
+
+    Args:
+        student: of the run.
+        observer: measures it.
+        counters: of the run; ``best`` and ``passed`` are kept there, so that they are saved.
+        knowable: nats per scored element that there are to know.
+        by_errors: students are judged by the share of labels that they get wrong, and by their loss where that is
+            the same: a network that knows few labels by heart is ever surer of itself, also where it errs.
+        patience: evaluations in a row without a better student after which a method ends; 0 for no end.
+    """
+
+    def __init__(
+        self,
+        student: Student | CausalTransformer,
+        observer: Observer,
+        counters: Counters,
+        *,
+        knowable: float,
+        by_errors: bool,
+        patience: int,
+    ) -> None:
+        self.student, self.observer, self.counters = student, observer, counters
+        self.knowable, self.by_errors, self.patience = knowable, by_errors, patience
+        self.best: dict[str, Tensor] = {}
+
+    def score(self, metrics: dict[str, float]) -> float:
+        """What students are compared by, lower is better; infinite for one that is not finite."""
+        loss = metrics["loss"]
+        if not math.isfinite(loss):
+            return math.inf
+        if self.by_errors and "accuracy" in metrics:
+            return 1 - metrics["accuracy"] + _TIE * loss / (1 + loss)
+        return loss
+
+    def begin(self, method: Method, is_last: bool) -> None:
+        """Keep the student that SMT begins with. The others keep theirs by ``note``."""
+        if method.until_passed and not is_last:
+            self._keep()
+
+    def note(self, method: Method, metrics: dict[str, float]) -> None:
+        """Take in an evaluation, and keep the student if it is the best of its method so far."""
+        c, score = self.counters, self.score(metrics)
+        c.note_loss(metrics["loss"])
+        c.waited += 1
+        if score <= c.best and math.isfinite(score):
+            c.waited = 0 if score < c.best else c.waited
+            c.best = score
+            if method.improves_only:
+                self._keep()
+
+    def look(self, method: Method, is_last: bool, length: int, progress: float) -> None:
+        """Count the evaluations in a row at which SMT's teacher had nothing to teach, at the length trained on now."""
+        if method.until_passed and not is_last:
+            self.counters.passed = self.counters.passed + 1 if self._is_passed(length, progress) else 0
+
+    def is_over(self, method: Method) -> str:
+        """Why the method ends before its budget does; nothing while it goes on."""
+        if self.counters.passed >= _PASSED:
+            return "passed"
+        if self.patience and method.improves_only and self.counters.waited >= self.patience:
+            return "exhausted"
+        return ""
+
+    def end(self, method: Method, length: int) -> str:
+        """Put back the student that is to be handed over. Returns "restart" where SMT has taught nothing."""
+        found = ""
+        if self.best and method.improves_only:
+            self.student.load_state_dict(self.best)
+        elif self.best and self._knows_nothing(length):
+            self.student.load_state_dict(self.best)
+            found = "restart"
+        self.best = {}
+        self.counters.passed, self.counters.best, self.counters.waited = 0, math.inf, 0
+        return found
+
+    def stop(self, method: Method) -> None:
+        """Put back the best student where a run is interrupted and the one at work is worse."""
+        if method.improves_only and self.best and not self.score(self.observer.measure()) <= self.counters.best:
+            self.student.load_state_dict(self.best)
+
+    def _keep(self) -> None:
+        self.best = {name: t.detach().clone() for name, t in self.student.state_dict().items()}
+
+    def _is_passed(self, length: int, progress: float) -> bool:
+        """Whether the student alone predicts better; or, from half of the way on, a constant guess nearly as well."""
+        student, teacher, guess = self.observer.losses(length)
+        behind = progress >= 0.5 and guess < teacher + _KNOWS * self.knowable
+        return student < teacher - _AHEAD * self.knowable or behind
+
+    def _knows_nothing(self, length: int) -> bool:
+        """Whether a constant guess is nearly as good as the teacher, and as the student alone."""
+        student, teacher, guess = self.observer.losses(length)
+        return guess < min(student, teacher) + _KNOWS * self.knowable

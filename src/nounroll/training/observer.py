@@ -1,0 +1,77 @@
+"""What is seen of a run from outside: student and teacher on held-out sequences, and the state of their memories."""
+
+from typing import Any
+
+from nounroll.batch import Batch
+from nounroll.data.task import SequenceTask
+from nounroll.rollout import collapse
+from nounroll.rollout.evaluate import constant_guess, evaluate, evaluate_teacher, validation_batches
+from nounroll.student import Student
+from nounroll.teacher import Teacher
+from nounroll.training.engine import Engine
+from nounroll.transformer import CausalTransformer
+
+
+class Observer:
+    """Measures the models of a run. All processes have to ask, and get the same answer.
+
+    Args:
+        task: source of the sequences.
+        length: T of the recipe.
+        seed: of the run.
+        engine: where the models are.
+        student, teacher: what is measured.
+    """
+
+    def __init__(
+        self,
+        task: SequenceTask,
+        length: int,
+        seed: int,
+        engine: Engine,
+        student: Student | CausalTransformer,
+        teacher: Teacher | None,
+    ) -> None:
+        self.task, self.length, self.seed, self.engine = task, length, seed, engine
+        self.student, self.teacher = student, teacher
+        self.validation = validation_batches(task, 0, length, seed)
+        self.warning = ""  # what was found wrong at the last look, in a few words
+
+    def test_batches(self) -> list[Batch]:
+        """Held-out sequences that no choice has seen."""
+        return validation_batches(self.task, 0, self.length, self.seed, stream="test")
+
+    def measure(self, batches: list[Batch] | None = None) -> dict[str, float]:
+        """The student's figures, on the validation batches when left out; with its drift where there is a teacher."""
+        training = self.student.training
+        self.student.eval()
+        labels = self.teacher.memories if self.teacher else None
+        batches = self.validation if batches is None else batches
+        metrics = self.engine.gathered(lambda: evaluate(self.student, batches, labels))
+        self.student.train(training)
+        return self.engine.agreed(metrics)
+
+    def measure_teacher(self, batches: list[Batch]) -> dict[str, float]:
+        """The teacher's figures, by the readout that was trained on its memories."""
+        student, teacher = self.student, self.teacher
+        assert isinstance(student, Student)
+        assert teacher is not None
+        metrics = self.engine.gathered(lambda: evaluate_teacher(student, batches, teacher.memories))
+        return self.engine.agreed(metrics)
+
+    def losses(self, length: int) -> tuple[float, float, float]:
+        """Of the student alone, its teacher and the best constant guess, on validation sequences of a length."""
+        batches = self.validation
+        if length != self.length:
+            batches = validation_batches(self.task, 0, length, self.seed)
+        guess = constant_guess(self.task.targets, batches).get("loss", 0.0)
+        return self.measure(batches)["loss"], self.measure_teacher(batches)["loss"], guess
+
+    def collapse(self) -> dict[str, Any]:
+        """Figures of the teacher's memories, and a warning where they have collapsed: the bar shows it too."""
+        student, teacher = self.student, self.teacher
+        if teacher is None or not isinstance(student, Student):
+            return {}
+        found = self.engine.gathered(lambda: collapse.guard(student, teacher, self.validation[0]))
+        self.warning = collapse.warning(found)
+        return {**found, **({"warning": self.warning} if self.warning else {})}

@@ -1,0 +1,154 @@
+"""The state of a run: what a checkpoint holds, what a rollback goes back to, and how both are put back.
+
+Every random choice is a pure function of (seed, stream, step), so the state is the weights, the optimiser's moments,
+what the method at work hands on to its next step, and a few counters.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nounroll import checkpoint
+from nounroll.methods.base import State as MethodState
+from nounroll.student import Student
+from nounroll.teacher import Teacher
+from nounroll.training import saving
+from nounroll.training.counters import Counters
+from nounroll.training.engine import Engine
+from nounroll.training.handover import Handover
+from nounroll.training.optimizer import load_optimizer_state, optimizer_state, parameter_of
+from nounroll.training.saving import State
+from nounroll.training.sharding import as_in, load_weights, own, whole
+from nounroll.transformer import CausalTransformer
+
+_KEPT = 2  # checkpoints, the newest
+_MAY_CHANGE = {"training.device", "training.shard"}  # before a resume
+
+
+class RunState:
+    """All that changes while a run trains.
+
+    Args:
+        engine: holds the optimiser.
+        student, teacher: of the run.
+        counters: of the run.
+        handover: keeps the best student.
+
+    Attributes:
+        method_state: what the method at work hands on to its next step, this process's rows.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        student: Student | CausalTransformer,
+        teacher: Teacher | None,
+        counters: Counters,
+        handover: Handover,
+    ) -> None:
+        self.engine, self.student, self.teacher = engine, student, teacher
+        self.counters, self.handover = counters, handover
+        self.method_state: MethodState = {}
+        self._costs = dict(counters.costs)  # counted before the weights were sharded
+        self.remembered: State = ({}, {})
+
+    def remember(self) -> None:
+        """Copy the state: what ``save`` writes, and what ``go_back`` goes back to.
+
+        Of weights in parts, each process copies its own.
+        """
+        copies = {
+            group: {name: own(t.detach()).cpu().clone() for name, t in named.items()}
+            for group, named in self._live().items()
+        }
+        document = optimizer_state(self.engine.optimizer)[1]
+        self.remembered = copies, {"counters": self.counters.to_dict(), "optimizer": document}
+
+    def save(self, folder: Path, recipe: Mapping[str, Any]) -> None:
+        """Write what ``remember`` copied as the checkpoint of this step, and remove all but the newest two."""
+        tensors, documents = self.remembered
+        state = tensors, {**documents, "recipe": recipe}
+        saving.write(self.engine, checkpoint.step_folder(folder, self.counters.step), self._live(), state)
+        self.engine.by_first(lambda: checkpoint.prune(folder, _KEPT, set()))
+
+    def load(self, folder: Path | None, recipe: Mapping[str, Any]) -> bool:
+        """Go back to the newest checkpoint of a folder; False when there is none.
+
+        Raises:
+            CheckpointError: it is damaged or belongs to another recipe.
+        """
+        newest = self.engine.by_first(lambda: checkpoint.newest(folder) if folder else None)
+        if newest is None:
+            return False
+        tensors, documents = saving.read(self.engine, newest, self._likes())
+        for name, kept, now in _changes(documents.get("recipe"), recipe):
+            raise checkpoint.CheckpointError(
+                f"{name} is {now!r}, and {newest} was trained with {kept!r}; set it back, or train a new run"
+            )
+        try:
+            self._restore(tensors, documents)
+        except (KeyError, TypeError, ValueError, RuntimeError, IndexError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise checkpoint.CheckpointError(f"{newest} does not fit this recipe: {reason}") from error
+        return True
+
+    def go_back(self) -> None:
+        """Put back what was remembered last."""
+        self._restore(*self.remembered)
+
+    def hand_over(self, student: Student | CausalTransformer, teacher: Teacher | None) -> None:
+        """Give whole weights to modules of the same form, which take the place of those in parts."""
+        for old, new in ((self.student, student), (self.teacher, teacher)):
+            if old is not None and new is not None:
+                new.load_state_dict({name: whole(t).cpu() for name, t in old.state_dict().items()})
+        self.student, self.teacher = student, teacher
+
+    def _live(self) -> dict[str, dict[str, Tensor]]:
+        """All tensors of the state, where training has them."""
+        groups = {"student": self.student.state_dict(), "optimizer": optimizer_state(self.engine.optimizer)[0]}
+        if self.teacher is not None:
+            groups["teacher"] = self.teacher.state_dict()
+        found = self.engine.by_each(lambda: {name: t.cpu() for name, t in self.method_state.items()})
+        handed = {name: torch.cat([one[name] for one in found], dim=1) for name in self.method_state}
+        groups |= {"best": self.handover.best, "method": handed}
+        return {name: tensors for name, tensors in groups.items() if tensors or name not in ("best", "method")}
+
+    def _likes(self) -> Callable[[str, str], Tensor | None]:
+        """(group, name) -> the weight that a tensor of a checkpoint is, or is a moment of, if any."""
+        student, teacher = self.student.state_dict(), self.teacher.state_dict() if self.teacher else {}
+        weights = {"student": student, "best": student, "teacher": teacher}
+        moments = partial(parameter_of, self.engine.optimizer)
+        return lambda group, name: moments(name) if group == "optimizer" else weights.get(group, {}).get(name)
+
+    def _restore(self, tensors: Mapping[str, Mapping[str, Tensor]], documents: Mapping[str, Any]) -> None:
+        load_weights(self.student, tensors["student"])
+        if self.teacher is not None:
+            load_weights(self.teacher, tensors["teacher"])
+        counters = Counters.from_dict(documents["counters"])
+        vars(self.counters).update(vars(counters), costs={**self._costs, **counters.costs})
+        load_optimizer_state(self.engine.optimizer, tensors["optimizer"], documents["optimizer"])
+        device, like = self.engine.device, self.student.state_dict()
+        handed = {
+            name: t.chunk(self.engine.processes, dim=1)[self.engine.rank].to(device)
+            for name, t in tensors.get("method", {}).items()
+        }
+        memory = handed.get("memory")
+        if memory is not None and memory.shape[2:] != self.student.memory_shape:  # type: ignore[union-attr]
+            raise ValueError(f"it hands on memories of shape {tuple(memory.shape[2:])}")
+        self.method_state = handed
+        self.handover.best = {
+            name: as_in(t.to(device, copy=True), like[name]) for name, t in tensors.get("best", {}).items()
+        }
+
+
+def _changes(kept: Any, now: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """(dotted name, in the checkpoint, now) of each setting that is not what it was."""
+    if isinstance(kept, Mapping) and isinstance(now, Mapping):
+        for key in {**kept, **now}:
+            yield from _changes(kept.get(key), now.get(key), f"{name}.{key}" if name else key)
+    elif kept != now and name not in _MAY_CHANGE:
+        yield name or "recipe", kept, now
