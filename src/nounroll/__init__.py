@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nounroll.batch import Batch, Categorical, Real
     from nounroll.comparison import Comparison, compare
+    from nounroll.data.sequences import Sequences
     from nounroll.data.task import SequenceTask
     from nounroll.run import Run, fit
     from nounroll.student import Student
@@ -20,6 +21,7 @@ _HOMES = {
     "Categorical": "batch",
     "Real": "batch",
     "SequenceTask": "data.task",
+    "Sequences": "data.sequences",
     "Student": "student",
     "Run": "run",
     "fit": "run",
@@ -34,6 +36,7 @@ __all__ = [
     "Real",
     "Run",
     "SequenceTask",
+    "Sequences",
     "Student",
     "compare",
     "fit",

@@ -96,7 +96,7 @@ class Recipe:
 
     def with_given(self, changes: Mapping[str, Any]) -> "Recipe":
         """``changed``, where the changes count as given."""
-        given = None if self.given is None else self.given | changes.keys()
+        given = None if self.given is None else self.given | frozenset(changes)
         return dataclasses.replace(self.changed(changes), given=given)
 
     def to_dict(self) -> dict[str, Any]:
@@ -111,7 +111,8 @@ class Recipe:
         for name in sorted(_names(whole) if self.given is None else self.given):
             group, _, setting = name.rpartition(".")
             branch, source = (tree.setdefault(group, {}), whole[group]) if group else (tree, whole)
-            branch[setting] = source[setting]
+            is_budget = group == "training" and setting in ("budget", *BUDGETS)
+            branch |= self.training.budget.to_dict() if is_budget else {setting: source[setting]}
         return tree
 
     def to_yaml(self) -> str:

@@ -30,6 +30,8 @@ from nounroll.training.loop import Loop
 from nounroll.training.settings import BUDGETS
 from nounroll.transformer import CausalTransformer
 
+_LENGTH = 128  # T of a task that has no length of its own
+
 
 @dataclass
 class Run:
@@ -84,7 +86,7 @@ def fit(
     *,
     method: str = AUTO,
     cell: str | nn.Module = AUTO,
-    length: int = 128,
+    length: int | None = None,
     seconds: float | None = None,
     steps: int | None = None,
     tokens: int | None = None,
@@ -103,7 +105,7 @@ def fit(
             transformer, which has no cell.
         cell: "auto"; a kind (mlp, transformer, gru, lstm, elman, tape, mingru); or a module (see
             ``nounroll.cells.base``), which is trained in place.
-        length: T, in time steps.
+        length: T, in time steps; when left out the longest of a task with finitely many sequences, 128 of another.
         seconds: wall-clock budget; 120 when the four others are left out too.
         steps, tokens, flops, sequential_flops: a budget of another kind in its place (see
             ``nounroll.training.settings``).
@@ -122,8 +124,14 @@ def fit(
         raise ValueError(f"cell is a {type(cell).__name__}; it must be a kind such as 'mlp', or a torch.nn.Module")
     kind, own_cell = (cell, None) if isinstance(cell, str) else (None, cell)
     budget: dict[str, float | None] = dict(zip(BUDGETS, (seconds, steps, tokens, flops, sequential_flops), strict=True))
+    length = _usual_length(task) if length is None else length
     recipe = plan(method, kind, length=length, budget=budget, seed=seed, settings=settings)
     return train(recipe, task, own_cell, folder=Path(out) if out else None, progress=progress)
+
+
+def _usual_length(task: SequenceTask) -> int:
+    longest = task.max_length or _LENGTH
+    return longest if task.size is not None else min(longest, _LENGTH)
 
 
 def plan(

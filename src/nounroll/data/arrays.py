@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Int
 from torch import Tensor
 
 from nounroll.batch import Batch
@@ -26,7 +27,8 @@ class TokenArray(SequenceTask):
         inputs    d_s      d_{s+1}      inputs    START  r_0  r_1
         targets   d_{s+1}  d_{s+2}      targets   r_0    r_1  r_2
 
-    Of one long sequence the last 10 % are held out, of rows a fixed random tenth. START = symbols.
+    Of one long sequence the last 10 % are held out, of rows a fixed random tenth, half of it for validation and half
+    for the test. START = symbols.
 
     Args:
         path: the .npy file. Nothing is unpickled.
@@ -49,13 +51,23 @@ class TokenArray(SequenceTask):
             rows = held_out_rows(name, len(tokens))
             self._source = TokenRows(tokens=tokens, held_out=rows, symbols=symbols, name=name)
         self.inputs, self.targets = self._source.inputs, self._source.targets
-        self.max_length = self._source.max_length
+        self._take_after(self._source)
 
     def sample(self, batch_size: int, length: int, generator: torch.Generator) -> Batch:
         return self._source.sample(batch_size, length, generator)
 
+    def take(self, indices: Int[Tensor, "B"], length: int) -> Batch:
+        return self._source.take(indices, length)
+
     def validation(self) -> SequenceTask:
         return self._source.validation()
+
+    def test(self) -> SequenceTask:
+        return self._source.test()
+
+    def _take_after(self, source: SequenceTask) -> None:
+        self.max_length, self.lengths = source.max_length, source.lengths
+        self.size, self.stream = source.size, source.stream
 
     def prompt(self) -> Tensor:
         return self._source.prompt()

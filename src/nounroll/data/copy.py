@@ -25,6 +25,8 @@ class StringCopy(SequenceTask):
         reverse: output the string from its end to its start, the order that a stack gives.
     """
 
+    lengths = "any"
+
     def __init__(self, *, symbols: int = 8, reverse: bool = False) -> None:
         whole_number("copy.symbols", symbols, 2)
         flag("copy.reverse", reverse)

@@ -17,7 +17,7 @@ E = TypeVar("E", bound=np.ndarray | OnDisk)
 
 
 class Windows(SequenceTask):
-    """Windows at uniformly random places of the training part; ``validation()`` reads the held-out part.
+    """Windows at uniformly random places of the training part; held-out parts are for ``validation()`` and ``test()``.
 
     ::
 
@@ -25,7 +25,8 @@ class Windows(SequenceTask):
         inputs                   d_s      ...  d_{s+T-1}
         targets                       d_{s+1}  ...  d_{s+T}        y_t = x_{t+1}, every step is scored
 
-    The two parts are separate arrays, so no window can reach from one into the other.
+    The parts are separate arrays, so no window can reach from one into another. The first half of what is held out is
+    for validation, the second for the test.
 
     Args:
         train: (N,) or (N, d), in memory or on disk.
@@ -33,6 +34,8 @@ class Windows(SequenceTask):
         space: of one element.
     """
 
+    lengths = "any"
+    stream = True
     autoregressive = True
 
     def __init__(self, *, train: Elements, held_out: Elements, space: Space) -> None:
@@ -53,8 +56,14 @@ class Windows(SequenceTask):
         return Batch.next_step(torch.from_numpy(windows.astype(dtype)))
 
     def validation(self) -> "Windows":
+        return self._over(self._held_out[: len(self._held_out) // 2])
+
+    def test(self) -> "Windows":
+        return self._over(self._held_out[len(self._held_out) // 2 :])
+
+    def _over(self, data: Elements) -> "Windows":
         sibling = copy.copy(self)
-        sibling._data, sibling.max_length = self._held_out, len(self._held_out) - 1
+        sibling._data, sibling.max_length = data, len(data) - 1
         return sibling
 
 
@@ -64,7 +73,7 @@ class TokenCorpus(Windows):
     Args:
         tokens: (N,) integers, in memory or on disk.
         symbols: the tokens are 0 .. symbols - 1. They are checked here, block by block.
-        held_out: other tokens, for validation; the tail of ``tokens`` when left out.
+        held_out: other tokens, for validation and test; the tail of ``tokens`` when left out.
         fraction: the share of the tail that is held out.
         name: what errors call the data (a file, say).
     """
@@ -109,10 +118,10 @@ class ByteCorpus(TokenCorpus):
 
 
 def split_tail(name: str, data: E, fraction: float) -> tuple[E, E]:
-    """The data and its held-out tail, each of 2 elements at least (one to read, one to predict)."""
+    """The data and its held-out tail: 2 elements at least to train on, 4 to hold out (in each half one to read)."""
     if not 0 < fraction < 1:
         raise ValueError(f"fraction is {fraction!r}; the share of {name} that is held out must be between 0 and 1")
-    if len(data) < 4:
-        raise ValueError(f"{name} holds {len(data)} elements; at least 4 are needed, 2 to train on and 2 to hold out")
-    cut = len(data) - min(max(2, round(len(data) * fraction)), len(data) - 2)
+    if len(data) < 6:
+        raise ValueError(f"{name} holds {len(data)} elements; at least 6 are needed, 2 to train on and 4 to hold out")
+    cut = len(data) - min(max(4, round(len(data) * fraction)), len(data) - 2)
     return data[:cut], data[cut:]  # type: ignore[return-value]  # a slice of either is its own kind

@@ -26,8 +26,8 @@ class Series(Windows):
                   39.4,5.1     targets   (-0.9, 0.1)  (-0.5, 0.0)  ...      y_t = x_{t+1}
                   40.1,4.6
 
-    The last 10 % of the rows are held out. Each column is standardised by the mean and the standard deviation of
-    the training part; ``encode`` and ``decode`` speak the units of the file.
+    The last 20 % of the rows are held out, half for validation and half for the test. Each column is standardised by
+    the mean and the standard deviation of the training part; ``encode`` and ``decode`` speak the units of the file.
 
     Args:
         path: the file, gzipped or not, comma-separated. Its first row is a header when none of its cells is a number
@@ -48,7 +48,7 @@ class Series(Windows):
             found = unknown[0] if unknown else self.columns
             raise ValueError(f"series.columns is {found!r}; {name} has {', '.join(names)}")
         values = _numbers(name, names, rows, [names.index(c) for c in self.columns])
-        train, held_out = split_tail(name, values, 0.1)
+        train, held_out = split_tail(name, values, 0.2)
         with np.errstate(all="ignore"):
             self.mean, self.std = train.mean(0), train.std(0)
             scaled, scaled_held_out = self._scaled(train), self._scaled(held_out)

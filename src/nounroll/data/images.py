@@ -28,6 +28,8 @@ class PixelImages(TokenRows):
         levels: number of grey levels.
     """
 
+    lengths = "whole"  # a part of an image is no easier image
+
     def __init__(
         self, *, images: UInt8[np.ndarray, "N H W"], held_out: Int[np.ndarray, "M"], levels: int, name: str
     ) -> None:

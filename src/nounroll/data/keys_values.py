@@ -39,6 +39,8 @@ class KeysValues(SequenceTask):
         noise: random keys and values in place of the blanks; they are not scored.
     """
 
+    lengths = "any"
+
     def __init__(
         self,
         *,

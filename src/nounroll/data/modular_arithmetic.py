@@ -27,6 +27,8 @@ class ModularArithmetic(SequenceTask):
         coefficients: a and b are 0 .. coefficients - 1; None: n of them, so that every rule can be.
     """
 
+    lengths = "any"
+
     def __init__(self, *, modulus: int = 7, coefficients: int | None = None) -> None:
         whole_number("modular_arithmetic.modulus", modulus, 2)
         if coefficients is not None:

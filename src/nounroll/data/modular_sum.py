@@ -29,6 +29,8 @@ class ModularSum(SequenceTask):
         scored: share of the steps that are scored, drawn at random in each sequence; the last one always is.
     """
 
+    lengths = "any"
+
     def __init__(self, *, modulus: int = 5, classes: int | None = None, scored: float = 1.0) -> None:
         whole_number("modular_sum.modulus", modulus, 2)
         if classes is not None:

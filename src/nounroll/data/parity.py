@@ -25,6 +25,8 @@ class Parity(SequenceTask):
             than 1 reveals the state less often, and 0 at the end alone.
     """
 
+    lengths = "any"
+
     def __init__(self, *, scored: float = 1.0) -> None:
         fraction("parity.scored", scored)
         self.scored = scored

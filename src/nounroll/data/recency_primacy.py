@@ -28,6 +28,8 @@ class RecencyPrimacy(SequenceTask):
         scored: share of these steps that are scored, drawn at random in each sequence; the last one always is.
     """
 
+    lengths = "any"
+
     def __init__(self, *, symbols: int = 8, distance: int = 8, primacy: bool = False, scored: float = 1.0) -> None:
         whole_number("recency_primacy.symbols", symbols, 2)
         whole_number("recency_primacy.distance", distance, 0)

@@ -23,6 +23,8 @@ class Retrieval(SequenceTask):
         values: number of symbols the payload and the noise are drawn from; at least 2.
     """
 
+    lengths = "any"
+
     def __init__(self, *, values: int = 8) -> None:
         whole_number("retrieval.values", values, 2)
         self.values, self.marker, self.query = values, values, values + 1

@@ -25,11 +25,13 @@ class TokenRows(SequenceTask):
 
     Args:
         tokens: (N, L) integers, in memory or memory-mapped.
-        held_out: the numbers of the rows kept for validation.
+        held_out: the numbers of the rows that are kept, the first half for validation, the second for the test; of
+            a single one both.
         symbols: the tokens are 0 .. symbols - 1, and START is ``symbols``.
         name: what errors call the data (a file, say).
     """
 
+    lengths = "any"
     autoregressive = True
 
     def __init__(
@@ -40,23 +42,36 @@ class TokenRows(SequenceTask):
         self.inputs, self.targets = Categorical(symbols + 1), Categorical(symbols)
         self.max_length = tokens.shape[1]
         self._tokens, self._held_out = tokens, held_out
-        self._rows = np.setdiff1d(np.arange(len(tokens)), held_out)
-        for part, rows in (("train on", self._rows), ("hold out", held_out)):
-            if not len(rows):
+        rows = np.setdiff1d(np.arange(len(tokens)), held_out)
+        for part, numbers in (("train on", rows), ("hold out", held_out)):
+            if not len(numbers):
                 raise ValueError(f"{name} has no sequence to {part}; it must have at least one")
+        self._choose(rows)
 
     def sample(self, batch_size: int, length: int, generator: torch.Generator) -> Batch:
+        return self.take(torch.randint(len(self._rows), (batch_size,), generator=generator), length)
+
+    def take(self, indices: Int[Tensor, "B"], length: int) -> Batch:
         if length > self._tokens.shape[1]:
             raise ValueError(f"length is {length}; the stored sequences have {self._tokens.shape[1]} elements")
-        chosen = self._rows[torch.randint(len(self._rows), (batch_size,), generator=generator).numpy()]
+        chosen = self._rows[indices.numpy()]
         targets = torch.from_numpy(self._tokens[chosen, :length].astype(np.int64))
-        start = targets.new_full((batch_size, 1), self.start)
+        start = targets.new_full((len(chosen), 1), self.start)
         return Batch(inputs=torch.cat([start, targets[:, :-1]], 1), targets=targets)
 
     def validation(self) -> "TokenRows":
+        return self._over(self._held_out[: max(1, len(self._held_out) // 2)])
+
+    def test(self) -> "TokenRows":
+        return self._over(self._held_out[len(self._held_out) // 2 :])
+
+    def _over(self, rows: Int[np.ndarray, "M"]) -> "TokenRows":
         sibling = copy.copy(self)
-        sibling._rows = self._held_out
+        sibling._choose(rows)
         return sibling
+
+    def _choose(self, rows: Int[np.ndarray, "M"]) -> None:
+        self._rows, self.size = rows, len(rows)
 
     def prompt(self) -> Tensor:
         return torch.tensor([self.start])

@@ -27,6 +27,8 @@ class Stack(SequenceTask):
         tops: share of the steps that ask for the top, while there is one. 0 is the probe of arXiv 2606.06479.
     """
 
+    lengths = "any"
+
     def __init__(self, *, symbols: int = 4, depth: int = 10, tops: float = 0.25) -> None:
         whole_number("stack.symbols", symbols, 2)
         whole_number("stack.depth", depth, 1)

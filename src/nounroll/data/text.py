@@ -26,7 +26,8 @@ class Text(ByteCorpus):
         targets   e  f     f  (  x  )        y_t = x_{t+1}
 
     Of one file the last 10 % are held out. Of several files about 5 % are held out whole, at least one and never
-    all, chosen by a hash of their names: the same files on any machine. All of them stay on disk, whatever their size.
+    all, chosen by a hash of their names: the same files on any machine. The first half of what is held out is for
+    validation, the second for the test. All of it stays on disk, whatever its size.
 
     Args:
         path: a file, or a folder: its text files (no zero byte in the first 8 kB, not hidden), in the order of
