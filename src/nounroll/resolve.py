@@ -34,7 +34,7 @@ class Facts:
         at_end: one target of each sequence is scored, after which nothing follows.
         lengths: see ``SequenceTask.lengths``; found from the data where the task does not say.
         size: training sequences, where they are finite.
-        stream: the sequences are windows of one long sequence.
+        stream: each target is the next input, and the sequences are without end: windows of long ones.
         knowable: nats per scored element between the best constant guess and all there is to know.
     """
 
@@ -170,7 +170,7 @@ def look(task: SequenceTask, length: int, seed: int) -> Facts:
         at_end=_is_at_end(batch),
         lengths=task.lengths if task.lengths is not None else _lengths(task, length, seed),
         size=task.size,
-        stream=task.stream,
+        stream=task.size is None and _predicts_next(batch),
         knowable=knowable(task.targets, [batch, *validation]),
     )
 
@@ -178,6 +178,12 @@ def look(task: SequenceTask, length: int, seed: int) -> Facts:
 def _is_at_end(batch: Batch) -> bool:
     """Whether each row scores a single target. Behind it there is padding, if anything."""
     return batch.length > 1 and bool((batch.mask.sum(1) == 1).all())
+
+
+def _predicts_next(batch: Batch) -> bool:
+    """Whether every target is the input that follows."""
+    same = batch.inputs.shape == batch.targets.shape and bool(batch.mask.all())
+    return same and batch.length > 1 and torch.equal(batch.inputs[:, 1:], batch.targets[:, :-1])
 
 
 def _lengths(task: SequenceTask, length: int, seed: int) -> Lengths:

@@ -67,7 +67,7 @@ class TokenArray(SequenceTask):
 
     def _take_after(self, source: SequenceTask) -> None:
         self.max_length, self.lengths = source.max_length, source.lengths
-        self.size, self.stream = source.size, source.stream
+        self.size = source.size
 
     def prompt(self) -> Tensor:
         return self._source.prompt()

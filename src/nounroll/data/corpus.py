@@ -35,7 +35,6 @@ class Windows(SequenceTask):
     """
 
     lengths = "any"
-    stream = True
     autoregressive = True
 
     def __init__(self, *, train: Elements, held_out: Elements, space: Space) -> None:

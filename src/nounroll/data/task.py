@@ -29,7 +29,6 @@ class SequenceTask(ABC):
             ``nounroll.resolve``.
         size: how many sequences there are, where they are finite: then ``take`` gives each of them, training goes
             through them in epochs, and held-out parts are measured whole. None for a source without end.
-        stream: True when the sequences are windows of one long sequence.
         autoregressive: True when ``y_t`` is the next input, so that the student can generate.
     """
 
@@ -38,7 +37,6 @@ class SequenceTask(ABC):
     max_length: int | None = None
     lengths: Lengths | None = None
     size: int | None = None
-    stream: bool = False
     autoregressive: bool = False
 
     @abstractmethod
