@@ -1,4 +1,4 @@
-"""CartPole with its velocities hidden: imitate a controller that sees them, then balance the pole alone."""
+"""CartPole with its velocities hidden and noise on the rest: imitate a controller that sees all, then balance alone."""
 
 from typing import Any
 
@@ -13,6 +13,7 @@ _SHOWN = [0, 2]  # place and angle; 1 and 3 are the velocities
 _GAINS = np.array([0.2, 0.4, 3.0, 0.7])
 _EPISODES = {"train": 120, "validation": 24}
 _STEPS, _WILD = 200, 0.25  # of an episode; share of actions drawn at random, so that recoveries are shown as well
+_NOISE = 0.02  # of place (metres) and angle (radians): what a difference of two steps says of a speed is mostly noise
 _TEST_EPISODES, _TEST_STEPS, _TEST_SEED = 20, 500, 50_000
 
 
@@ -25,18 +26,19 @@ class CartPole(Finite):
     def score(self, predict: Predict) -> float:
         """The mean return of 20 episodes of up to 500 steps."""
         poles = [_environment() for _ in range(_TEST_EPISODES)]
-        seen = [torch.from_numpy(pole.reset(seed=_TEST_SEED + row)[0][_SHOWN]) for row, pole in enumerate(poles)]
+        noises = [np.random.default_rng(_TEST_SEED + row) for row in range(_TEST_EPISODES)]
+        states = [pole.reset(seed=_TEST_SEED + row)[0] for row, pole in enumerate(poles)]
         history, returns = torch.empty(_TEST_EPISODES, 0, len(_SHOWN)), torch.zeros(_TEST_EPISODES)
         alive = list(range(_TEST_EPISODES))
         for _ in range(_TEST_STEPS):
-            now = ((torch.stack(seen).double() - self.mean) / self.deviation).float()
+            seen = np.stack([_seen(state, noise) for state, noise in zip(states, noises, strict=True)])
+            now = ((torch.from_numpy(seen) - self.mean) / self.deviation).float()
             history = torch.cat([history, now[:, None]], dim=1)
             with torch.no_grad():
                 actions = predict(history[alive])[:, -1].argmax(-1).tolist()
             returns[alive] += 1
             for row, action in zip(list(alive), actions, strict=True):
-                state, _, fell, _, _ = poles[row].step(action)
-                seen[row] = torch.from_numpy(state[_SHOWN])
+                states[row], _, fell, _, _ = poles[row].step(action)
                 if fell:
                     alive.remove(row)
             if not alive:
@@ -55,7 +57,7 @@ def cartpole() -> Problem:
     train = torch.cat([sequence for sequence, part in zip(sequences, split, strict=True) if part == "train"])
     problem = CartPole(
         name="cartpole",
-        title="balance a pole whose speeds are hidden, after imitating a controller that sees them (500 is all)",
+        title="balance a pole by noisy places and angles, after imitating a controller that sees its speeds (500 at most)",
         inputs=Numbers(len(_SHOWN)),
         targets=Symbols(2),
         length=_STEPS,
@@ -83,12 +85,17 @@ def _episode(seed: int) -> tuple[np.ndarray, np.ndarray]:
     shown, actions = [], []
     for _ in range(_STEPS):
         action = controller(state)
-        shown.append(state[_SHOWN].astype(np.float64))
+        shown.append(_seen(state, random))
         actions.append(action)
         state, _, fell, _, _ = pole.step(int(random.integers(2)) if random.random() < _WILD else action)
         if fell:
             break
     return np.stack(shown), np.array(actions, dtype=np.int64)
+
+
+def _seen(state: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Place and angle as a sensor gives them."""
+    return state[_SHOWN].astype(np.float64) + _NOISE * random.standard_normal(len(_SHOWN))
 
 
 def _environment() -> Any:

@@ -5,8 +5,7 @@ import torch
 from suite_tasks.measures import AVERAGE_PRECISION, SQUARED_ERROR
 from suite_tasks.problem import Batch, Numbers, Problem, Sampled, Symbols
 
-_KINDS = 8  # of events; 0, 1 and 2 make the pattern, 3 cancels it
-_WITHIN = 20  # steps from the first event of a pattern to its last
+_USERS, _FAILURES = 8, 0.215  # share of all events; as much as is missing to a half are successes
 
 
 def adding(part: str, batch_size: int, length: int, generator: torch.Generator) -> Batch:
@@ -25,24 +24,22 @@ def adding(part: str, batch_size: int, length: int, generator: torch.Generator) 
 
 
 def events(part: str, batch_size: int, length: int, generator: torch.Generator) -> Batch:
-    """Events of eight kinds, and at every step whether the pattern 0 .. 1 .. 2 has just been completed.
+    """A log of 8 users, and at every step whether it is the third failure in a row of its user.
 
-    Other events may come between, but a 3 cancels what has begun; from the newest 0 before the 1 to the 2 there are at
-    most 20 steps. A completed pattern starts anew. About one step in fifty completes one.
+    A symbol is a user and a kind: a failure, a success or something else, which does not matter. A success ends the
+    user's row of failures, and so does its third one. About one step in fifty is a third failure.
     """
-    inputs = torch.randint(_KINDS, (batch_size, length), generator=generator)
-    targets = torch.zeros_like(inputs)
-    never = -10 * _WITHIN
-    begun, followed = (torch.full((batch_size,), never) for _ in range(2))  # when the 0 was; the same after a 1
+    users = torch.randint(_USERS, (batch_size, length), generator=generator)
+    chance = torch.rand(batch_size, length, generator=generator)
+    kinds = (chance >= _FAILURES).long() + (chance >= 0.5).long()  # 0 a failure, 1 a success, 2 something else
+    targets = torch.zeros_like(users)
+    rows, in_a_row = torch.arange(batch_size), torch.zeros(batch_size, _USERS, dtype=torch.int64)
     for t in range(length):
-        kind = inputs[:, t]
-        begun = torch.where(kind == 0, t, begun)
-        followed = torch.where(kind == 1, torch.maximum(begun, followed), followed)
-        complete = (kind == 2) & (t - followed <= _WITHIN)
-        targets[:, t] = complete.long()
-        gone = complete | (kind == 3)
-        begun, followed = torch.where(gone, never, begun), torch.where(gone, never, followed)
-    return Batch(inputs, targets, torch.ones_like(inputs, dtype=torch.bool))
+        user, kind = users[:, t], kinds[:, t]
+        failures = torch.where(kind == 1, 0, in_a_row[rows, user] + (kind == 0).long())
+        targets[:, t] = (failures == 3).long()
+        in_a_row[rows, user] = failures % 3
+    return Batch(users * 3 + kinds, targets, torch.ones_like(users, dtype=torch.bool))
 
 
 def _adding(length: int, seconds: float) -> Problem:
@@ -71,8 +68,8 @@ def adding_400() -> Problem:
 def rare_events() -> Problem:
     return Sampled(
         name="events",
-        title="say at every step whether a pattern of events, 2 % of the steps, has just been completed",
-        inputs=Symbols(_KINDS),
+        title="find the third failure in a row of one of 8 users in a log, which 2 % of its lines are",
+        inputs=Symbols(3 * _USERS),
         targets=Symbols(2),
         length=128,
         seconds=60,
