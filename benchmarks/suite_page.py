@@ -98,7 +98,7 @@ def write_page(folder: Path, page: Path) -> None:
     if not rows:
         page.write_text(f"{_HEAD}Nothing has been measured yet.\n")
         return
-    picture = folder / "at-a-glance.svg"
+    picture = folder / "at-a-glance.png"
     draw(rows, picture)
     shown = picture.relative_to(page.parent).as_posix()
     text = [_HEAD, _summary(rows), f"![Every task: each dot is a seed, each bar a median]({shown})\n"]
@@ -197,7 +197,7 @@ def draw(rows: list[Row], file: Path) -> None:
     mpl.use("Agg")
     import matplotlib.pyplot as plt
 
-    style: Any = {"font.size": 8, "svg.hashsalt": "suite", "svg.fonttype": "path", "font.family": "DejaVu Sans"}
+    style: Any = {"font.size": 8, "font.family": "DejaVu Sans", "savefig.dpi": 120}
     columns = min(4, len(rows))
     lines = -(-len(rows) // columns)
     contenders = max(len(row.answers) for row in rows)
@@ -209,7 +209,7 @@ def draw(rows: list[Row], file: Path) -> None:
         for axis, row in zip(axes.flat, rows, strict=False):
             _panel(axis, row)
         file.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(file, metadata={"Date": None, "Creator": None})
+        figure.savefig(file, metadata={"Software": None})
         plt.close(figure)
 
 

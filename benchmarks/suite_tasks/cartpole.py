@@ -57,7 +57,7 @@ def cartpole() -> Problem:
     train = torch.cat([sequence for sequence, part in zip(sequences, split, strict=True) if part == "train"])
     problem = CartPole(
         name="cartpole",
-        title="balance a pole by noisy places and angles, after imitating a controller that sees its speeds (500 at most)",
+        title="balance a pole by noisy places and angles, imitating a controller that sees speeds (500 at most)",
         inputs=Numbers(len(_SHOWN)),
         targets=Symbols(2),
         length=_STEPS,
