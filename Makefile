@@ -11,7 +11,7 @@ SHELL := /bin/bash
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help quickstart test lint types test-nightly audit pins evidence clean
+.PHONY: help quickstart test lint types test-nightly audit pins evidence suite clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -50,6 +50,11 @@ pins: $(BIN)/pip ## write the hashes of the packages that this kind of machine t
 evidence: $(INSTALLED) ## measure every figure that the documentation quotes
 	$(BIN)/python benchmarks/evidence.py
 	$(BIN)/python benchmarks/summary.py
+
+# Data and rivals of the suite, without what they would bring along. make suite SUITE="digits text --seeds 1" runs a part.
+suite: $(INSTALLED) ## everyday tasks beside ordinary networks, into docs/suite.md; many hours, and it goes on where it was
+	$(BIN)/pip install --quiet --no-deps -r benchmarks/suite_packages.txt
+	$(BIN)/python benchmarks/suite.py $(SUITE)
 
 clean: ## remove the environment, builds and caches; runs/ stays
 	rm -rf .venv dist build test-output .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,97 @@
+"""The library on the everyday suite: ``nounroll.fit`` with a task, a length, a budget and a seed, and nothing else."""
+
+from typing import Any
+
+import torch
+from suite_tasks.problem import Batch, Finite, Numbers, Predict, Problem, Sampled, Space, Symbols
+from torch import Tensor
+
+import nounroll
+
+
+def space(of: Space) -> Any:
+    """The library's space for one of the suite."""
+    return nounroll.Categorical(of.n) if isinstance(of, Symbols) else nounroll.Real(of.d)
+
+
+class SampledTask(nounroll.SequenceTask):
+    """A problem whose sequences are drawn."""
+
+    def __init__(self, problem: Sampled, part: str = "train") -> None:
+        self.problem, self.part = problem, part
+        self.inputs, self.targets = space(problem.inputs), space(problem.targets)
+        self.autoregressive = problem.stream is not None
+
+    def sample(self, batch_size: int, length: int, generator: torch.Generator) -> nounroll.Batch:
+        return _batch(self.problem.draw(self.part, batch_size, length, generator))
+
+    def validation(self) -> "SampledTask":
+        return SampledTask(self.problem, "validation")
+
+
+class FiniteTask(nounroll.SequenceTask):
+    """A problem of fixed sequences, for a library that has no class for them: rows at random, padded at the end."""
+
+    def __init__(self, problem: Finite, part: str = "train") -> None:
+        self.problem, self.part, self.rows = problem, part, problem.rows(part)
+        self.inputs, self.targets = space(problem.inputs), space(problem.targets)
+        self.max_length = problem.length
+
+    def sample(self, batch_size: int, length: int, generator: torch.Generator) -> nounroll.Batch:
+        if length < self.problem.length and self.problem.labels is not None:
+            raise ValueError(f"length is {length}; the labels belong to sequences of up to {self.problem.length} steps")
+        chosen = torch.randint(len(self.rows), (batch_size,), generator=generator).tolist()
+        batch = self.problem.batch([self.rows[place] for place in chosen])
+        missing = length - batch.inputs.shape[1]
+        return _batch(Batch(*(_longer(array, missing)[:, :length] for array in batch)))
+
+    def validation(self) -> "FiniteTask":
+        return FiniteTask(self.problem, "validation")
+
+
+def _longer(array: Tensor, steps: int) -> Tensor:
+    """An array (B, T, ...) with zeros for further steps."""
+    if steps <= 0:
+        return array
+    return torch.cat([array, array.new_zeros(array.shape[0], steps, *array.shape[2:])], dim=1)
+
+
+def _batch(batch: Batch) -> nounroll.Batch:
+    return nounroll.Batch(inputs=batch.inputs, targets=batch.targets, mask=batch.mask)
+
+
+def task(problem: Problem) -> nounroll.SequenceTask:
+    """A problem as the library's user would hand it over. The test part is not in it."""
+    if isinstance(problem, Sampled):
+        return SampledTask(problem)
+    assert isinstance(problem, Finite)
+    sequences = getattr(nounroll, "Sequences", None)
+    if sequences is None:
+        return FiniteTask(problem)
+    known = [row for row, part in enumerate(problem.split) if part != "test"]
+    targets: dict[str, Any] = {}
+    if problem.labels is not None:
+        targets["labels"] = problem.labels[known].numpy()
+    if problem.steps is not None:
+        targets["targets"] = [problem.steps[row].numpy() for row in known]
+    inputs, split = [problem.sequences[row].numpy() for row in known], [problem.split[row] for row in known]
+    return sequences(inputs=inputs, split=split, **targets)
+
+
+def fit(problem: Problem, seconds: float, seed: int) -> tuple[Predict, dict[str, Any]]:
+    """Train, and give a prediction and what is to be told of the run."""
+    run = nounroll.fit(task(problem), length=problem.length, seconds=seconds, seed=seed)
+    student = run.student
+
+    def predict(inputs: Tensor) -> Tensor:
+        with torch.no_grad():
+            outputs = student.readout(student.rollout(inputs)[:, 1:])
+        return outputs[..., : problem.targets.d] if isinstance(problem.targets, Numbers) else outputs
+
+    chosen = getattr(run, "chosen", None)
+    told = {
+        "steps": run.metrics.get("steps"),
+        "chosen": chosen if chosen is not None else {"method": run.recipe.method, "cell": run.recipe.cell.kind},
+        "metrics": run.metrics,
+    }
+    return predict, told
