@@ -3,18 +3,18 @@
 import dataclasses
 import math
 import re
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 import yaml
 
 from commands import TINY
 from nounroll.cells.base import CellSettings
-from nounroll.methods import BPTTSettings, DMTSettings, SMTSettings
+from nounroll.methods import BPTTSettings, DMTSettings, SMTSettings, TBPTTSettings
 from nounroll.ranges import at_least, more_than, within
 from nounroll.recipe import Recipe, parse
 from nounroll.teacher import TeacherSettings
-from nounroll.training.settings import BUDGETS, TrainingSettings
+from nounroll.training.settings import BUDGETS, Budget, TrainingSettings
 from out_of_range import OUT_OF_RANGE, override
 
 DOCUMENT = {"task": {"kind": "parity"}, **yaml.safe_load(TINY)}
@@ -23,17 +23,17 @@ GROUPS: dict[str, Any] = {
     "teacher": TeacherSettings,
     "smt": SMTSettings,
     "dmt": DMTSettings,
+    "tbptt": TBPTTSettings,
     "bptt": BPTTSettings,
     "training": TrainingSettings,
 }
-NEEDED: dict[str, dict[str, Any]] = {"training": {"steps": 1}}  # what a group has no default for
+NEEDED: dict[str, dict[str, Any]] = {"training": {"budget": Budget("steps", 1)}}  # what a group has no default for
 ANY_NUMBER = {"training.seed"}
 
 
 def numbers(kind: Any, *types: type) -> list[str]:
-    """The settings of a group that are numbers of these types, or null, or tuples of them."""
-    fields = [one for one in dataclasses.fields(kind) if not dataclasses.is_dataclass(one.type)]
-    return [one.name for one in fields if {*(get_args(one.type) or (one.type,))} & {*types}]
+    """The settings of a group that are numbers of these types."""
+    return [one.name for one in dataclasses.fields(kind) if one.type in types]
 
 
 @pytest.mark.parametrize(("setting", "value", "allowed"), OUT_OF_RANGE)
@@ -44,7 +44,7 @@ def test_a_recipe_with_a_value_out_of_range(setting: str, value: object, allowed
 
 def test_the_table_knows_every_number_of_a_recipe() -> None:
     names = {f"{group}.{name}" for group, kind in GROUPS.items() for name in numbers(kind, int, float)}
-    names |= set(numbers(Recipe, int, float))
+    names |= set(numbers(Recipe, int, float)) | {f"training.{budget}" for budget in BUDGETS}
     assert names - ANY_NUMBER == {setting for setting, _, _ in OUT_OF_RANGE}
 
 
@@ -53,29 +53,27 @@ def test_the_table_knows_every_number_of_a_recipe() -> None:
 )
 def test_not_a_number_is_out_of_every_range(group: str, name: str) -> None:
     """From Python; a recipe's numbers are finite."""
-    value = (0.9, math.nan) if name == "betas" else math.nan
-    given = {name: value} if name in BUDGETS else {**NEEDED.get(group, {}), name: value}
-    with pytest.raises(ValueError, match=rf"^{group}\.{name} is {re.escape(str(value))}; [^\n]+$"):
-        GROUPS[group](**given)
+    with pytest.raises(ValueError, match=rf"^{group}\.{name} is nan; [^\n]+$"):
+        GROUPS[group](**NEEDED.get(group, {}), **{name: math.nan})
+
+
+@pytest.mark.parametrize("kind", BUDGETS)
+def test_not_a_number_is_no_budget(kind: str) -> None:
+    with pytest.raises(ValueError, match=rf"^training\.{kind} is nan; it must be more than 0$"):
+        Budget(kind, math.nan)
 
 
 def test_the_least_and_the_most_that_are_allowed() -> None:
-    least = ["smt.decoding=0", "smt.readout=0", "smt.dynamics=0", "smt.uniformity=0", "smt.step_readout=0"]
-    least += ["smt.noise=0", "smt.power=1", "smt.horizon=1", "smt.decoded=1", "smt.window=1", "smt.transitions=1"]
-    least += ["dmt.dynamics=0", "dmt.readout=0", "dmt.window=1", "dmt.lost=1e-9"]
-    least += ["bptt.truncation=1", "cell.tokens=1", "cell.memory_width=1", "cell.width=1", "cell.layers=1"]
-    least += ["teacher.width=2", "teacher.heads=1", "teacher.layers=1", "teacher.decoder_layers=0", "teacher.context=1"]
+    least = ["smt.decoding=0", "smt.dynamics=0", "smt.uniformity=0", "smt.step_readout=0", "smt.noise=0"]
+    least += ["smt.power=1", "smt.window=1", "smt.transitions=0", "smt.chunk=0"]
+    least += ["dmt.dynamics=0", "dmt.decoding=0", "dmt.window=1", "tbptt.noise=0", "tbptt.window=1"]
+    least += ["cell.tokens=1", "cell.memory_width=1", "cell.width=0", "cell.layers=0"]
+    least += ["teacher.width=2", "teacher.heads=1", "teacher.layers=1", "teacher.decoder_layers=0"]
+    least += ["teacher.horizon=1", "teacher.decoded=1", "length=1", "readout_width=1"]
     least += ["training.weight_decay=0", "training.steps=1", "training.batch_size=1", "training.accumulate=1"]
-    least += ["training.evaluations=1", "training.keep=1", "training.betas=[0, 0]", "length=1", "readout_width=1"]
-    shares = ["smt.labels_learn", "smt.inputs_learn", "dmt.mixing", "training.warmup", "training.curriculum_share"]
+    least += ["training.evaluations=1", "training.patience=0", "training.curriculum=0"]
     for end in (0, 1):
-        parse(DOCUMENT, [*least, *(f"{name}={end}" for name in shares)])
-
-
-@pytest.mark.parametrize("setting", ["smt.transitions", "dmt.lost", "bptt.truncation", "cell.width", "cell.layers"])
-def test_null_turns_a_setting_off(setting: str) -> None:
-    group, name = setting.split(".")
-    assert getattr(getattr(parse(DOCUMENT, [f"{setting}=null"]), group), name) is None
+        parse(DOCUMENT, [*least, f"smt.labels_learn={end}"])
 
 
 @pytest.mark.parametrize(
@@ -95,7 +93,20 @@ def test_null_turns_a_setting_off(setting: str) -> None:
 )
 def test_one_budget_and_no_more(given: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(said)}$"):
-        TrainingSettings(**given)
+        Budget.from_names(given)
+
+
+def test_the_default_budget_takes_the_place_of_none() -> None:
+    default = Budget("seconds", 9.0)
+    assert Budget.from_names({}, default) == Budget.from_names({"steps": None}, default) == default
+    assert Budget.from_names({"steps": 3}, default) == Budget("steps", 3)
+
+
+def test_a_part_of_a_budget_is_whole_where_it_counts() -> None:
+    assert Budget("steps", 10).part(0.25) == Budget("steps", 2)
+    assert Budget("steps", 10).part(0.01) == Budget("steps", 1)
+    assert Budget("seconds", 10).part(0.25) == Budget("seconds", 2.5)
+    assert Budget("tokens", 3).to_dict() == {"tokens": 3}
 
 
 def test_bounds() -> None:

@@ -6,13 +6,14 @@ import os
 import random
 import re
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 import yaml
 
 from bad_recipes import JUNK, leaves
-from nounroll.recipe import Recipe, load, parse
+from nounroll.recipe import Recipe, TaskSettings, load, parse
+from nounroll.training.settings import BUDGETS, Budget
 
 LEAST: dict[str, Any] = {"task": {"kind": "parity"}, "length": 8}
 MUTATIONS = 300 if "NOUNROLL_NIGHTLY" in os.environ else 75
@@ -20,40 +21,43 @@ MUTATIONS = 300 if "NOUNROLL_NIGHTLY" in os.environ else 75
 
 def test_defaults() -> None:
     recipe = parse(LEAST)
-    assert (recipe.name, recipe.method, recipe.task.options) == ("run", "smt+dmt", {})
-    assert (recipe.training.seconds, recipe.training.steps) == (300.0, None)
+    assert (recipe.name, recipe.method, recipe.task.options) == ("run", "auto", {})
+    assert recipe.training.budget == Budget("seconds", 300.0)
 
 
 def test_the_default_budget_stays_when_other_settings_of_training_are_given() -> None:
-    assert parse(LEAST, ["training.seed=3"]).training.seconds == 300.0
-    assert parse({**LEAST, "training": {"batch_size": 8}}).training.seconds == 300.0
+    assert parse(LEAST, ["training.seed=3"]).training.budget == Budget("seconds", 300.0)
+    assert parse({**LEAST, "training": {"batch_size": 8}}).training.budget == Budget("seconds", 300.0)
 
 
 @pytest.mark.parametrize(
     ("training", "overrides", "budget"),
     [
-        ({"seconds": 9}, [], (9.0, None)),
-        ({"steps": 9}, [], (None, 9)),
-        ({"seconds": 9}, ["training.steps=3"], (None, 3)),
-        ({"steps": 9}, ["training.seconds=3"], (3.0, None)),
-        ({"steps": 9, "seconds": None}, ["training.seconds=3"], (3.0, None)),
-        ({"steps": 9}, ["training.steps=3"], (None, 3)),
-        ({"tokens": 9, "seconds": None}, ["training.seconds=3"], (3.0, None)),
-        ({"flops": 9}, ["training.steps=3"], (None, 3)),
+        ({"seconds": 9}, [], Budget("seconds", 9.0)),
+        ({"steps": 9}, [], Budget("steps", 9)),
+        ({"seconds": 9}, ["training.steps=3"], Budget("steps", 3)),
+        ({"steps": 9}, ["training.seconds=3"], Budget("seconds", 3.0)),
+        ({"steps": 9, "seconds": None}, ["training.seconds=3"], Budget("seconds", 3.0)),
+        ({"steps": 9}, ["training.steps=3"], Budget("steps", 3)),
+        ({"tokens": 9, "seconds": None}, ["training.seconds=3"], Budget("seconds", 3.0)),
+        ({"flops": 9}, ["training.steps=3"], Budget("steps", 3)),
     ],
 )
-def test_one_budget_takes_the_place_of_the_other(training: dict[str, Any], overrides: list[str], budget: Any) -> None:
-    recipe = parse({**LEAST, "training": training}, overrides)
-    assert (recipe.training.seconds, recipe.training.steps) == budget
+def test_one_budget_takes_the_place_of_the_other(
+    training: dict[str, Any], overrides: list[str], budget: Budget
+) -> None:
+    found = parse({**LEAST, "training": training}, overrides).training.budget
+    assert found == budget
+    assert type(found.amount) is type(budget.amount)
 
 
 def test_overrides_reach_every_depth_and_keep_their_types() -> None:
-    overrides = ["length=16", "cell.kind=gru", "teacher.width = 64", "cell.width=null", "training.compile=true"]
-    overrides += ["training.learning_rate=1e-4", "training.betas=[0.8, 0.9]"]
+    overrides = ["length=16", "cell.kind=gru", "teacher.width = 64", "cell.width=0", "training.compile=true"]
+    overrides += ["training.learning_rate=1e-4"]
     recipe = parse(LEAST, [*overrides, "task.options.path=a=b.txt", "task.options.n=[1, 2]"])
-    assert (recipe.length, recipe.cell.kind, recipe.teacher.width, recipe.cell.width) == (16, "gru", 64, None)
+    assert (recipe.length, recipe.cell.kind, recipe.teacher.width, recipe.cell.width) == (16, "gru", 64, 0)
     assert recipe.task.options == {"path": "a=b.txt", "n": [1, 2]}
-    assert (recipe.training.learning_rate, recipe.training.betas) == (1e-4, (0.8, 0.9))
+    assert recipe.training.learning_rate == 1e-4
     assert recipe.training.compile is True
 
 
@@ -78,6 +82,66 @@ def test_a_file_gives_its_name_to_the_run(tmp_path: Path) -> None:
     assert load(path).name == "mine"
 
 
+# -- what was given ----------------------------------------------------------------------------------
+
+
+def test_a_recipe_knows_what_it_was_given() -> None:
+    recipe = parse({**LEAST, "name": "mine", "smt": {"window": 2}}, ["training.steps=3", "cell.kind=gru"])
+    assert recipe.given == {"name", "task", "length", "smt.window", "training.steps", "cell.kind"}
+    assert recipe.given_to_dict() == {
+        "name": "mine",
+        "task": {"kind": "parity", "options": {}},
+        "length": 8,
+        "smt": {"window": 2},
+        "training": {"steps": 3},
+        "cell": {"kind": "gru"},
+    }
+    again = parse(recipe.given_to_dict())
+    assert again == recipe
+    assert again.given == recipe.given
+
+
+def test_a_recipe_made_in_python_has_all_of_it_given() -> None:
+    recipe = Recipe(task=TaskSettings(kind="parity"), length=8)
+    assert recipe.given is None
+    assert recipe.given_to_dict() == recipe.to_dict()
+
+
+def test_changes_reach_every_depth_and_count_as_given_or_not() -> None:
+    recipe = parse(LEAST, ["training.steps=3"])
+    changes = {"length": 4, "smt.window": 2, "smt.noise": 0.5, "training.budget": Budget("steps", 1)}
+    assert recipe.given is not None
+    for changed, given in (
+        (recipe.changed(changes), recipe.given),
+        (recipe.with_given(changes), recipe.given | changes.keys()),
+    ):
+        assert {name: changed.get(name) for name in changes} == changes
+        assert changed.given == given
+        assert changed.given_to_dict()["training"] == {"steps": changed.training.budget.amount}
+    assert recipe.get("length") == 8
+
+
+def test_a_change_out_of_range_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"^smt\.window is 0; it must be at least 1$"):
+        parse(LEAST).changed({"smt.window": 0})
+
+
+@pytest.mark.parametrize(
+    ("overrides", "own_cell", "is_open"),
+    [
+        ([], None, True),
+        (["method=bptt", "cell.kind=gru"], None, False),
+        (["cell.kind=gru"], None, True),
+        (["method=bptt", "cell.kind=auto"], None, True),
+        (["method=bptt", "cell.kind=auto"], "a module", False),
+        (["method=auto"], "a module", True),
+        (["method=transformer", "cell.kind=auto"], None, False),
+    ],
+)
+def test_method_and_cell_are_open_or_not(overrides: list[str], own_cell: object, is_open: bool) -> None:
+    assert parse(LEAST, overrides).is_open(own_cell) is is_open
+
+
 @pytest.mark.parametrize(
     ("override", "said"),
     [
@@ -91,15 +155,16 @@ def test_a_file_gives_its_name_to_the_run(tmp_path: Path) -> None:
         ("name=..", "name is '..'; it must be a plain folder name"),
         ("name=", "name is None; it must be text"),
         ("cell=gru", "cell is 'gru'; it must be a group of settings"),
-        ("cell.kind=brain", "cell.kind is 'brain'; it must be one of mlp, transformer, gru, lstm, elman, tape, mingru"),
-        ("cell.width=wide", "cell.width is 'wide'; it must be a whole number or null"),
+        ("cell.kind=brain", "cell.kind is 'brain'; it must be one of auto, mlp, transformer, gru, lstm, elman, tape"),
+        ("cell.width=wide", "cell.width is 'wide'; it must be a whole number"),
+        ("cell.width=null", "cell.width is None; it must be a whole number"),
         ("task.kind=null", "task.kind is None; it must be text"),
         ("task.options=3", "task.options is 3; it must be a group of names and values"),
-        ("training.betas=[1]", "training.betas is [1]; it must be a list of 2: a number, a number"),
-        ("training.betas=[.nan, 1]", "training.betas is [nan, 1]; it must be finite"),
-        ("training.clip=.inf", "training.clip is inf; it must be finite"),
+        ("training.weight_decay=.inf", "training.weight_decay is inf; it must be finite"),
+        ("training.curriculum=false", "training.curriculum is False; it must be a whole number"),
+        ("training.budget=3", "training.budget is unknown; training has seconds, steps, tokens, flops"),
+        ("given=[length]", "given is unknown; a recipe has name, task, length"),
         ("training.compile=1", "training.compile is 1; it must be true or false"),
-        ("training.seconds=null", "training.seconds is None and training.steps is None and training.tokens is"),
         ("teacher.hue=3", "teacher.hue is unknown; teacher has kind, width"),
         ("colour=3", "colour is unknown; a recipe has name, task, length"),
         ("length.x=3", "length.x cannot be set: length is not a group of settings"),
@@ -121,13 +186,7 @@ def test_what_has_no_default_is_asked_for(missing: str) -> None:
 
 # -- mutations ------------------------------------------------------------------------------------
 
-MAY_BE_NULL = {
-    f"{group.name}.{one.name}"
-    for group in dataclasses.fields(Recipe)
-    if dataclasses.is_dataclass(group.type)
-    for one in dataclasses.fields(group.type)
-    if type(None) in get_args(one.type)
-}
+MAY_BE_NULL = {f"training.{name}" for name in BUDGETS}  # the default takes their place
 
 
 def mutated(recipe: Recipe, random_source: random.Random) -> tuple[dict[str, Any], str]:
@@ -148,8 +207,7 @@ def mutated(recipe: Recipe, random_source: random.Random) -> tuple[dict[str, Any
     if fault == 2 and dotted not in MAY_BE_NULL:
         group[name] = None
         return tree, dotted
-    kind = type(value) if value is not None else float  # what is no number is no whole number
-    group[name] = random_source.choice(JUNK[kind])
+    group[name] = random_source.choice(JUNK[type(value)])
     return tree, dotted
 
 
@@ -165,3 +223,27 @@ def test_a_recipe_with_a_fault_is_refused_in_one_line_naming_it() -> None:
 def test_control_the_recipe_without_a_fault_is_read() -> None:
     recipe = parse(LEAST, ["training.steps=3"])
     assert parse(recipe.to_dict()) == recipe
+
+
+# -- how many settings -------------------------------------------------------------------------------
+
+MOST = 55  # more than a person can look through
+
+
+def settings_of(kind: type[Any], prefix: str = "") -> list[str]:
+    """The settings in the groups of a recipe; the budget is one, whatever it is counted in."""
+    found = []
+    for one in dataclasses.fields(kind):
+        if dataclasses.is_dataclass(one.type) and one.name != "budget":
+            found += settings_of(one.type, f"{one.name}.")  # type: ignore[arg-type]
+        elif prefix:
+            found.append(prefix + one.name)
+    return found
+
+
+def test_there_are_few_settings() -> None:
+    names = settings_of(Recipe)
+    assert len(names) <= MOST, names
+    tree = parse(LEAST, ["training.steps=1"]).to_dict()
+    written = {f"{group}.{name}" for group, values in tree.items() if isinstance(values, dict) for name in values}
+    assert {"training.budget" if name == "training.steps" else name for name in written} == set(names)
