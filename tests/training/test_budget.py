@@ -16,11 +16,11 @@ from nounroll.recipe import Recipe
 from nounroll.run import Run, train
 from nounroll.training.counters import Counters
 from nounroll.training.engine import Engine
-from nounroll.training.loop import Link, Loop
-from nounroll.training.schedule import length_at, lengths
+from nounroll.training.pace import Link, Pace
+from nounroll.training.schedule import length_at, stages
 
-BUDGETS = {"tokens": 500, "flops": 1e7, "sequential_flops": 5e5}
-CHAINS = ("smt+dmt+bptt", "bptt", "smt+dmt")
+BUDGETS = {"tokens": 500, "flops": 2e7, "sequential_flops": 5e5}
+CHAINS = ("smt+dmt+bptt", "tbptt", "bptt", "smt+dmt")
 
 
 def recipe(budget: str, chain: str = "smt+dmt+bptt", *overrides: str) -> Recipe:
@@ -54,19 +54,19 @@ def test_control_a_budget_in_other_units_is_caught(monkeypatch: pytest.MonkeyPat
         return spent(self, "tokens", method) * 1e4
 
     with monkeypatch.context() as patch:
-        patch.setattr(Loop, "_progress", planted(Loop._progress, in_tokens))
+        patch.setattr(Pace, "now", planted(Pace.now, in_tokens))
         runs = [train(recipe("flops", chain)) for chain in ("smt+dmt", "bptt")]
     with pytest.raises(AssertionError):
         assert_equal_budgets(runs, "flops")
 
 
-def planted(progress: Any, spent: Any) -> Any:
-    """``progress`` with another ``Counters.spent``, for itself alone."""
+def planted(now: Any, spent: Any) -> Any:
+    """``Pace.now`` with another ``Counters.spent``, for itself alone."""
 
-    def wrong(self: Loop, link: Link) -> float:
+    def wrong(self: Pace, link: Link, engine: Engine) -> float:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(Counters, "spent", spent)
-            return progress(self, link)
+            return now(self, link, engine)
 
     return wrong
 
@@ -85,7 +85,7 @@ def test_it_drives_the_curriculum_and_the_learning_rate(budget: str) -> None:
     run = train(recipe(budget, "bptt", "length=16"))
     settings, before, rates = run.recipe.training, 0.0, []
     for record in (record for record in run.history if record["event"] == "train"):
-        assert record["length"] == length_at(settings, lengths(settings, 16), before)
+        assert record["length"] == length_at(stages(settings, 16), before)
         assert record["progress"] == pytest.approx(record[budget] / BUDGETS[budget], abs=1e-4)
         before, rates = record["progress"], [*rates, record["rate"]]
     assert len(set(rates)) == len(rates)
@@ -115,10 +115,10 @@ def test_the_flops_told_are_those_of_the_training_steps(chain: str, monkeypatch:
 
 
 def test_control_a_count_of_another_batch_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    from nounroll.training import loop
+    from nounroll.training import pace
 
-    count = loop.step_cost
-    monkeypatch.setattr(loop, "step_cost", lambda method, task, length, *_: count(method, task, length, 2))
+    count = pace.step_cost
+    monkeypatch.setattr(pace, "step_cost", lambda method, task, length, *_: count(method, task, length, 2))
     run, seen = counted_in_training(monkeypatch, "smt+bptt")
     assert run.metrics["flops"] != pytest.approx(seen, rel=1e-3)  # statistics over memories grow with their square
 
@@ -134,17 +134,17 @@ def weights(run: Run) -> dict[str, Tensor]:
 def resumed(folder: Path, budget: str, monkeypatch: pytest.MonkeyPatch) -> Run:
     """A run stopped in its last method and gone on with, where counting again would give something else."""
     asked = itertools.count(1)
-    chosen = recipe(budget, "smt+dmt", "training.curriculum=false")
+    chosen = recipe(budget, "smt+dmt", "training.curriculum=0")
     steps = int(train(chosen).metrics["steps"])
     stopped = train(chosen, folder=folder, stop=lambda: next(asked) == steps - 2)
     assert not stopped.finished
-    monkeypatch.setattr("nounroll.training.loop.step_cost", lambda *_: {"flops": 1e9, "sequential_flops": 1e9})
+    monkeypatch.setattr("nounroll.training.pace.step_cost", lambda *_: {"flops": 1e9, "sequential_flops": 1e9})
     return train(chosen, folder=folder, resume=True)
 
 
 @pytest.mark.parametrize("budget", BUDGETS)
 def test_resume_is_exact(budget: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = train(recipe(budget, "smt+dmt", "training.curriculum=false"))
+    whole = train(recipe(budget, "smt+dmt", "training.curriculum=0"))
     run = resumed(tmp_path / "run", budget, monkeypatch)
     assert run.finished
     assert same_state(weights(run), weights(whole))
@@ -159,13 +159,13 @@ def test_control_costs_that_are_forgotten_are_caught(tmp_path: Path, monkeypatch
         return tensors, {**documents, "counters": {**documents["counters"], "tokens": {}, "costs": {}}}
 
     monkeypatch.setattr(checkpoint, "read", forgetful)
-    whole = train(recipe("flops", "smt+dmt", "training.curriculum=false"))
+    whole = train(recipe("flops", "smt+dmt", "training.curriculum=0"))
     assert not same_state(weights(resumed(tmp_path / "run", "flops", monkeypatch)), weights(whole))
 
 
 def test_counting_leaves_the_run_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither weights nor random numbers change with it."""
     counted = train(tiny_recipe())
-    monkeypatch.setattr("nounroll.training.loop.step_cost", lambda *_: {"flops": 1.0, "sequential_flops": 1.0})
+    monkeypatch.setattr("nounroll.training.pace.step_cost", lambda *_: {"flops": 1.0, "sequential_flops": 1.0})
     assert same_state(weights(counted), weights(train(tiny_recipe())))
     assert torch.isfinite(torch.tensor(counted.metrics["flops"]))

@@ -8,55 +8,55 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers import FREE, make_bptt, make_dmt, make_smt, make_student, make_teacher
+from helpers import FREE, make_bptt, make_dmt, make_smt, make_student, make_tbptt, make_teacher
 from nounroll.batch import Batch
 from nounroll.training.engine import Engine
-from nounroll.training.loop import Link, Loop
-from nounroll.training.schedule import lengths
-from nounroll.training.settings import TrainingSettings
+from nounroll.training.loop import Loop
+from nounroll.training.observer import Observer
+from nounroll.training.pace import Link
+from nounroll.training.schedule import _SHORTER, stages
+from nounroll.training.settings import Budget, TrainingSettings
 from own_parts import Echo
 
-SHARES = {"smt": 2.0, "dmt": 1.0, "bptt": 1.5}
+SHARES = {"smt": 2.0, "dmt": 1.0, "tbptt": 1.0, "bptt": 1.5}
 
 
-def run(length: int, values: dict[str, Any]) -> tuple[Loop, list[tuple[str, int, int]]]:
+def run(length: int, steps: int, **values: Any) -> tuple[Loop, list[tuple[str, int, int]]]:
     """A run whose steps train nothing, and (method, sequences, length) of each batch that they got."""
     student = make_student(dtype=torch.float32)
     teacher = make_teacher(student, dtype=torch.float32)
     methods = {
         "smt": make_smt(student, teacher),
         "dmt": make_dmt(student, teacher),
+        "tbptt": make_tbptt(student),
         "bptt": make_bptt(student),
     }
-    chain = [Link(name, method, SHARES[name], 1.0) for name, method in methods.items()]
-    loop = Loop(
-        task=Echo(),
-        length=length,
-        student=student,
-        teacher=teacher,
-        chain=chain,
-        settings=TrainingSettings(
-            device="cpu",
-            precision="32-true",
-            evaluations=1,
-            evaluation_sequences=1,
-            log_every=1,
-            **values,
-        ),
+    settings = TrainingSettings(
+        budget=Budget("steps", steps), device="cpu", precision="32-true", evaluations=1, **values
     )
     seen: list[tuple[str, int, int]] = []
 
-    def step(self: Engine, method: Any, batch: Batch, *_: Any) -> dict[str, float]:
-        name = type(method.module).__name__.lower()
-        seen.append((name, *batch.inputs.shape))
-        return {"loss": 1.0}
+    def step(self: Engine, method: Any, batch: Batch, *_: Any) -> tuple[dict[str, float], dict[str, Any]]:
+        seen.append((type(method.module).__name__.lower(), *batch.inputs.shape))
+        return {"loss": 1.0}, {}
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Engine, "step", step)
-        patch.setattr("nounroll.training.loop.step_cost", lambda *_: FREE)
-        patch.setattr(Loop, "measure", lambda _: {"loss": 1.0})
-        patch.setattr(Loop, "_measure_teacher", lambda *_: {"loss": 1.0})
-        assert loop.run()
+        patch.setattr("nounroll.training.pace.step_cost", lambda *_: FREE)
+        patch.setattr("nounroll.training.loop._LOGGED", 1)
+        patch.setattr(Observer, "measure", lambda *_: {"loss": 1.0})
+        patch.setattr(Observer, "measure_teacher", lambda *_: {"loss": 1.0})
+        patch.setattr(Observer, "collapse", lambda _: {})
+        loop = Loop(
+            task=Echo(),
+            stages=tuple(stages(settings, length)),
+            student=student,
+            teacher=teacher,
+            chain=[Link(name, method, SHARES[name], 1.0) for name, method in methods.items()],
+            settings=settings,
+            knowable=1.0,
+        )
+        assert loop.run() == "finished"
     return loop, seen
 
 
@@ -65,17 +65,14 @@ def run(length: int, values: dict[str, Any]) -> tuple[Loop, list[tuple[str, int,
     length=st.integers(16, 300),
     steps=st.integers(1, 60),
     batch_size=st.integers(1, 6),
-    share=st.sampled_from([0.0, 0.3, 0.6, 1.0]),
 )
-def test_every_length_has_the_same_number_of_sequences(length: int, steps: int, batch_size: int, share: float) -> None:
-    values = {"steps": steps, "batch_size": batch_size, "first_length": 16, "curriculum_share": share}
-    loop, seen = run(length, values)
+def test_every_length_has_the_same_number_of_sequences(length: int, steps: int, batch_size: int) -> None:
+    loop, seen = run(length, steps, batch_size=batch_size, curriculum=16)
     assert len(seen) == loop.counters.step == steps
     assert {sequences for _, sequences, _ in seen} == {batch_size}
 
-    stages = lengths(loop.settings, length)
-    assert 16 <= stages[0] < 32
-    assert stages[-1] == length
+    assert 16 <= loop.stages[0] < 32
+    assert loop.stages[-1] == length
     tokens: Counter[str] = Counter()
     for name, sequences, span in seen:
         tokens[f"{name}/{span}"] += sequences * span
@@ -85,14 +82,14 @@ def test_every_length_has_the_same_number_of_sequences(length: int, steps: int, 
     assert [record["length"] for record in logged] == [span for _, _, span in seen]
     assert logged[-1]["tokens"] == loop.counters.spent("tokens")
 
-    for method in ("smt", "dmt", "bptt"):
+    for method in SHARES:
         spans = [span for name, _, span in seen if name == method]
         assert spans == sorted(spans)
-        assert set(spans) <= set(stages)
-        each = len(spans) * share / max(1, len(stages) - 1)
-        assert all(abs(spans.count(short) - each) <= 1 for short in stages[:-1])
+        assert set(spans) <= set(loop.stages)
+        each = len(spans) * _SHORTER / max(1, len(loop.stages) - 1)
+        assert all(abs(spans.count(short) - each) <= 1 for short in loop.stages[:-1])
 
 
 def test_without_a_curriculum_every_batch_has_the_full_length() -> None:
-    _, seen = run(64, {"steps": 9, "batch_size": 2, "first_length": 16, "curriculum": False})
+    _, seen = run(64, 9, batch_size=2, curriculum=0)
     assert {span for _, _, span in seen} == {64}

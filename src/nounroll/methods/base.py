@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from nounroll.batch import Batch
 
-State: TypeAlias = dict[str, Shaped[Tensor, "G B ..."]]
+State: TypeAlias = dict[str, Shaped[Tensor, "_ _ ..."]]
 """What a training step hands on to the next: named tensors whose second axis is the rows of the batch."""
 
 
