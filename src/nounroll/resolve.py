@@ -81,7 +81,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     # Windows are short and begin anywhere from the first step on; small batches of whole sequences get furthest.
     "a stream": {},
     # Few sequences are learnt by heart: decay, and an end when it begins.
-    "small data": {"training.weight_decay": 0.1, "training.patience": 10},
+    "small data": {"training.weight_decay": 0.1, "training.patience": 5},
 }
 
 

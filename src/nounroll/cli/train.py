@@ -8,7 +8,7 @@ from rich.console import Console
 
 from nounroll.cli.terminal import last_warning, metrics_table, note, stop_on_signal, watched
 
-EARLY = "{method} ended with {seconds:g} s spent, no better student came for some evaluations; the rest is yours"
+EARLY = "{method} ended with {seconds:g} s spent, since validation had risen; the rest of the budget is left"
 
 
 def train(

@@ -91,6 +91,11 @@ class TokenCorpus(Windows):
                 raise ValueError(f"{name} is {part.dtype} of shape {part.shape}; it must be a 1-D array of integers")
             within_space(name, part, symbols)
         train, held_out = split_tail(name, tokens, fraction) if held_out is None else (tokens, held_out)
+        if len(train) < 2 or len(held_out) < 4:
+            raise ValueError(
+                f"{name} holds {len(train)} elements to train on and {len(held_out)} to hold out;"
+                " at least 2 and 4 are needed"
+            )
         super().__init__(train=train, held_out=held_out, space=Categorical(symbols))
 
 

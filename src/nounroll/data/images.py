@@ -19,7 +19,7 @@ class PixelImages(TokenRows):
 
     Args:
         images: (N, H, W) uint8 grey levels.
-        held_out: the numbers of the images kept for validation.
+        held_out: the numbers of the images kept, the first half for validation, the second for the test.
         levels: the grey levels are 0 .. levels - 1, and START is ``levels``.
         name: what errors call the data.
 

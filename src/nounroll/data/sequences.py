@@ -10,9 +10,10 @@ from jaxtyping import Int
 from torch import Tensor
 
 from nounroll.batch import Batch, Categorical, Real, Space
+from nounroll.data.parts import PARTS, split_parts
 from nounroll.data.task import SequenceTask
 
-PARTS = ("train", "validation", "test")
+_MOST_SYMBOLS = 1_000_000
 Score = Literal["all", "last"]
 
 
@@ -34,8 +35,10 @@ class Sequences(SequenceTask):
         targets: the same form, a target for each step.
         labels: N targets, whole numbers or (N, d) real ones. Exactly one of the two is given.
         score: of ``targets``, all steps or the last one of each sequence.
-        split: shares of the three parts, drawn by ``seed``; or the name of the part of each sequence.
-        groups: N values; sequences of one value stay in one part (recordings of one person, say).
+        split: shares of the train, validation and test parts, drawn by ``seed``; or the name of the part of each
+            sequence.
+        groups: N values; sequences of one value stay in one part (recordings of one person, say), and the shares are
+            those of the values.
         seed: of the split.
 
     Raises:
@@ -54,34 +57,21 @@ class Sequences(SequenceTask):
         seed: int = 0,
     ) -> None:
         if (targets is None) == (labels is None):
-            raise ValueError(
-                "Sequences takes targets (one for each step) or labels (one for each sequence), one of them"
-            )
+            given = "neither is set" if labels is None else "both are set"
+            raise ValueError(f"targets, one for each step, or labels, one for each sequence: {given}; give one of them")
         if score not in ("all", "last"):
             raise ValueError(f"score is {score!r}; it must be all or last")
-        self._inputs = [_array("inputs", i, one) for i, one in enumerate(inputs)]
-        if not self._inputs:
-            raise ValueError("inputs is empty; it must hold at least one sequence for each part")
+        name = "targets" if labels is None else "labels"
         self._at_end = labels is not None
         self._score = "last" if self._at_end else score
-        answers = targets if labels is None else _lasting(labels)
-        assert answers is not None
-        self._targets = [_array("labels" if self._at_end else "targets", i, one) for i, one in enumerate(answers)]
-        if len(self._targets) != len(self._inputs):
-            name = "labels" if self._at_end else "targets"
-            raise ValueError(f"{name} has {len(self._targets)} entries; inputs has {len(self._inputs)}")
-        for i, (x, y) in enumerate(zip(self._inputs, self._targets, strict=True)):
-            if not self._at_end and len(x) != len(y):
-                raise ValueError(f"targets[{i}] has {len(y)} steps; inputs[{i}] has {len(x)}")
-        self.inputs = _space("inputs", self._inputs)
-        self.targets = _space("labels" if self._at_end else "targets", self._targets)
+        self._inputs = _arrays("inputs", inputs)
+        self._targets = _arrays(name, targets) if labels is None else list(_array(name, labels, "N").split(1))
+        _check_counts(name, self._inputs, self._targets, each_step=not self._at_end)
+        self.inputs, self.targets = _space(self._inputs), _space(self._targets)
         self.max_length = max(map(len, self._inputs))
         self.lengths = "whole" if self._score == "last" else "any"
-        parts = _parts(len(self._inputs), split, groups, seed)
-        self._parts = {name: torch.tensor([i for i, part in enumerate(parts) if part == name]) for name in PARTS}
-        for name, numbers in self._parts.items():
-            if not len(numbers):
-                raise ValueError(f"the {name} part has no sequence; give more sequences, or another split")
+        parts = split_parts(len(self._inputs), split, groups, seed)
+        self._parts = {part: torch.tensor([i for i, found in enumerate(parts) if found == part]) for part in PARTS}
         self._choose("train")
 
     @property
@@ -126,73 +116,75 @@ class Sequences(SequenceTask):
         self.size = len(self._numbers)
 
 
-def _array(name: str, number: int, values: Any) -> Tensor:
-    """One sequence as (T,) int64 or (T, d) float32."""
-    try:
-        found = torch.as_tensor(np.asarray(values))
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name}[{number}] is no array of numbers: {' '.join(str(error).split())}") from None
-    if found.ndim == 0 or not len(found):
-        raise ValueError(f"{name}[{number}] has shape {tuple(found.shape)}; it must have at least one step")
-    if found.is_floating_point():
-        found = found[:, None] if found.ndim == 1 else found
-        return _shaped(name, number, found.to(torch.float32), 2)
-    return _shaped(name, number, found.to(torch.int64), 1)
+def _arrays(name: str, values: Any) -> list[Tensor]:
+    """Each sequence as ``_array`` gives it, all of one kind and width."""
+    if isinstance(values, str | bytes | dict) or not hasattr(values, "__len__") or getattr(values, "ndim", 1) == 0:
+        raise ValueError(
+            f"{name} is a {type(values).__name__}; it must be a list of arrays, or an array of (N, T, ...)"
+        )
+    if not len(values):
+        raise ValueError(f"{name} is empty; it must hold at least one sequence for each part")
+    arrays = [_array(f"{name}[{i}]", one, "T") for i, one in enumerate(values)]
+    for i, one in enumerate(arrays):
+        if _kind(one) != _kind(arrays[0]):
+            raise ValueError(
+                f"{name}[{i}] holds {_kind(one)}; {name}[0] holds {_kind(arrays[0])}, and all must be alike"
+            )
+    return arrays
 
 
-def _shaped(name: str, number: int, values: Tensor, axes: int) -> Tensor:
-    if values.ndim != axes:
-        wanted = "(T, d)" if axes == 2 else "(T,)"
-        raise ValueError(f"{name}[{number}] has shape {tuple(values.shape)}; {values.dtype} values must be {wanted}")
-    return values
+def _kind(array: Tensor) -> str:
+    return f"real vectors of width {array.shape[1]}" if array.is_floating_point() else "whole numbers"
 
 
-def _lasting(labels: Any) -> list[Any]:
-    """A label of each sequence -> sequences of one step."""
-    array = labels if isinstance(labels, Tensor) else np.asarray(labels)
-    return [array[i : i + 1] for i in range(len(array))]
-
-
-def _space(name: str, arrays: list[Tensor]) -> Space:
-    """The smallest space that holds them.
+def _array(name: str, values: Any, axis: str) -> Tensor:
+    """A copy of the values: (T,) int64 or (T, d) float32.
 
     Raises:
-        ValueError: they are not of one kind or width, a symbol is negative, or a number is not finite.
+        ValueError: they have another form, or a value is not finite or no symbol; ``axis`` is what T is called.
     """
-    for i, one in enumerate(arrays):
-        if one.dtype != arrays[0].dtype or one.shape[1:] != arrays[0].shape[1:]:
-            raise ValueError(
-                f"{name}[{i}] holds {one.dtype} of shape {tuple(one.shape)}, {name}[0] {arrays[0].dtype} of shape"
-                f" {tuple(arrays[0].shape)}; all must be of one kind and width"
-            )
-    if arrays[0].is_floating_point():
-        space: Space = Real(arrays[0].shape[1])
-    else:
-        space = Categorical(max(1, 1 + max(int(one.max()) for one in arrays)))
-    for i, one in enumerate(arrays):
-        space.check(f"{name}[{i}]", one)
-    return space
-
-
-def _parts(count: int, split: Any, groups: Sequence[Any] | None, seed: int) -> list[str]:
-    """The part of each sequence."""
-    if len(split) == count and all(isinstance(part, str) for part in split):
-        unknown = sorted(set(split) - set(PARTS))
-        if unknown:
-            raise ValueError(f"split holds {unknown[0]!r}; it must name train, validation or test for each sequence")
-        if groups is not None:
-            raise ValueError("groups and a part for each sequence are given; only one of them may be")
-        return list(split)
-    shares = [float(share) for share in split] if all(isinstance(s, int | float) for s in split) else []
-    if len(shares) != 3 or min(shares) < 0 or sum(shares) <= 0:
+    if isinstance(values, Tensor):
+        values = values.detach().to("cpu", torch.float32 if values.is_floating_point() else values.dtype)
+    try:
+        found = np.asarray(values)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} is no array of numbers: {' '.join(str(error).split())}") from None
+    if found.dtype.kind not in "biuf":
+        raise ValueError(f"{name} holds values of type {found.dtype}; it must hold whole or real numbers")
+    axes = (1, 2) if found.dtype.kind == "f" else (1,)
+    if found.ndim not in axes or not found.size:
         raise ValueError(
-            f"split is {split!r}; it must be three shares such as (0.8, 0.1, 0.1), or {count} names of parts"
+            f"{name} has shape {found.shape}; it must not be empty,"
+            f" and ({axis},) for whole numbers, ({axis},) or ({axis}, d) for real ones"
         )
-    if groups is not None and len(groups) != count:
-        raise ValueError(f"groups has {len(groups)} entries; there are {count} sequences")
-    keys = list(range(count)) if groups is None else list(groups)
-    order = list(dict.fromkeys(keys))
-    np.random.RandomState(seed).shuffle(order)
-    ends = np.cumsum(shares) / sum(shares) * len(order)
-    held = {key: PARTS[int(np.searchsorted(ends[:2], place + 0.5))] for place, key in enumerate(order)}
-    return [held[key] for key in keys]
+    if found.dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            vectors = np.array(found.reshape(len(found), -1), dtype=np.float32)
+        _refuse(name, found, ~np.isfinite(vectors).reshape(found.shape), "real numbers must be finite as float32")
+        return torch.from_numpy(vectors)
+    allowed = f"whole numbers are symbols 0 to {_MOST_SYMBOLS - 1:,} (floats are real numbers)"
+    _refuse(name, found, (found < 0) | (found >= _MOST_SYMBOLS), allowed)
+    return torch.from_numpy(np.array(found, dtype=np.int64))
+
+
+def _refuse(name: str, values: np.ndarray, bad: np.ndarray, allowed: str) -> None:
+    if bad.any():
+        where = tuple(np.argwhere(bad)[0].tolist())
+        raise ValueError(f"{name}[{', '.join(map(str, where))}] is {values[where]}; {allowed}")
+
+
+def _check_counts(name: str, inputs: list[Tensor], targets: list[Tensor], *, each_step: bool) -> None:
+    if len(targets) != len(inputs):
+        raise ValueError(f"{name} has {len(targets)} entries; there must be one for each of the {len(inputs)} inputs")
+    for i, (x, y) in enumerate(zip(inputs, targets, strict=True)):
+        if each_step and len(x) != len(y):
+            raise ValueError(
+                f"{name}[{i}] has {len(y)} steps; there must be one for each of the {len(x)} of inputs[{i}]"
+            )
+
+
+def _space(arrays: list[Tensor]) -> Space:
+    """The smallest space that holds them."""
+    if arrays[0].is_floating_point():
+        return Real(arrays[0].shape[1])
+    return Categorical(1 + max(int(one.max()) for one in arrays))

@@ -10,6 +10,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from nounroll.batch import Batch, Categorical, Real, Space
+from nounroll.data.checks import whole_number
 from nounroll.seeding import generator
 
 _ROWS = 64  # sequences of a held-out batch
@@ -44,8 +45,11 @@ class SequenceTask(ABC):
         """A batch drawn with ``generator`` alone: the same generator state, the same batch."""
 
     def take(self, indices: Int[Tensor, "B"], length: int) -> Batch:
-        """The sequences of these numbers, 0 .. size - 1, where they are finite."""
-        raise NotImplementedError(f"{type(self).__name__} has a size and no take(indices, length) method")
+        """The sequences of these numbers, 0 .. size - 1, where they are finite: a function of its arguments alone."""
+        raise ValueError(
+            f"{type(self).__name__}.size is {self.size}, and it has no take method;"
+            " it must have take(indices, length), or a size of None"
+        )
 
     def validation(self) -> "SequenceTask":
         """The same task over held-out data, by which students are chosen. Data that is made up may return itself."""
@@ -88,7 +92,8 @@ def draw(task: SequenceTask, batch_size: int, length: int, seed: int, stream: st
         ValueError: the length is more than the data has, or ``sample`` gave something else than it promised.
     """
     _check_length(task, length)
-    return _checked(task, task.sample(batch_size, length, generator(seed, stream, step)), batch_size, length)
+    batch = task.sample(batch_size, length, generator(seed, stream, step))
+    return _checked(task, "sample", batch, batch_size, length)
 
 
 def training_batch(task: SequenceTask, batch_size: int, length: int, seed: int, step: int) -> Batch:
@@ -99,12 +104,13 @@ def training_batch(task: SequenceTask, batch_size: int, length: int, seed: int, 
     """
     if task.size is None:
         return draw(task, batch_size, length, seed, "train", step)
+    _check_size(task)
     _check_length(task, length)
     places = torch.arange(step * batch_size, (step + 1) * batch_size)
     epochs = places // task.size
     orders = {epoch: _order(task.size, seed, epoch) for epoch in epochs.unique().tolist()}
     indices = torch.stack([orders[e][p] for e, p in zip(epochs.tolist(), (places % task.size).tolist(), strict=True)])
-    return _checked(task, task.take(indices, length), batch_size, length)
+    return _checked(task, "take", task.take(indices, length), batch_size, length)
 
 
 @lru_cache(maxsize=4)
@@ -122,9 +128,10 @@ def held_out(task: SequenceTask, sequences: int, length: int, seed: int, stream:
         counts = [min(_ROWS, sequences - start) for start in range(0, sequences, _ROWS)]
         yield from (draw(task, count, length, seed, stream, index) for index, count in enumerate(counts))
         return
+    _check_size(task)
     _check_length(task, length)
     for indices in torch.arange(min(sequences, task.size)).split(_ROWS):
-        yield _checked(task, task.take(indices, length), len(indices), length)
+        yield _checked(task, "take", task.take(indices, length), len(indices), length)
 
 
 def _check_length(task: SequenceTask, length: int) -> None:
@@ -134,9 +141,13 @@ def _check_length(task: SequenceTask, length: int) -> None:
         raise ValueError(f"length is {length}; {type(task).__name__} holds sequences of at most {task.max_length}")
 
 
-def _checked(task: SequenceTask, batch: Batch, batch_size: int, length: int) -> Batch:
+def _check_size(task: SequenceTask) -> None:
+    whole_number(f"{type(task).__name__}.size", task.size, 1)
+
+
+def _checked(task: SequenceTask, method: str, batch: Batch, batch_size: int, length: int) -> Batch:
     name = type(task).__name__
     if not isinstance(batch, Batch):
-        raise ValueError(f"{name}.sample returned {type(batch).__name__}; it must return a nounroll.Batch")
+        raise ValueError(f"{name}.{method} returned {type(batch).__name__}; it must return a nounroll.Batch")
     batch.check(name, task.inputs, task.targets, batch_size, length)
     return batch

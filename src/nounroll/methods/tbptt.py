@@ -71,7 +71,7 @@ class TBPTT(Method):
         arrays = {name: torch.cat([getattr(batch, name)[None], state[name]]) for name in ("inputs", "targets", "mask")}
         memory = torch.cat([student.initial_memory(batch.batch_size)[None], state["memory"]])
         x, y, mask = (staggered(values, width).flatten(0, 1) for values in arrays.values())
-        features, last = student.features(x, self._start(memory.flatten(0, 1), generator))
+        features, last = student.features(x, self._start(memory, generator).flatten(0, 1))
         loss = readout_loss(student.head, student.targets, features, y, mask)
         arrays["memory"] = last.detach().unflatten(0, (count, -1))
         return {"loss": loss, "readout": loss}, {name: values[:-1] for name, values in arrays.items()}
@@ -93,13 +93,13 @@ class TBPTT(Method):
             student.initial_memory(batch.batch_size),
             width,
             first=first,
-            start=lambda memory: self._start(memory, generator),
+            start=lambda memory: self._start(memory[None], generator)[0],
         )
         loss = readout_loss(student.head, student.targets, features, batch.targets, batch.mask)
         return {"loss": loss, "readout": loss}
 
-    def _start(self, memory: Float[Tensor, "N K d"], generator: torch.Generator) -> Float[Tensor, "N K d"]:
-        return add_noise(memory[:, None], self.settings.noise, generator)[:, 0]
+    def _start(self, memory: Float[Tensor, "G B K d"], generator: torch.Generator) -> Float[Tensor, "G B K d"]:
+        return add_noise(memory.transpose(0, 1), self.settings.noise, generator).transpose(0, 1)
 
 
 _ARRAYS = ("inputs", "targets", "mask")

@@ -1,11 +1,14 @@
 """Which student a method hands over, and when it ends before its budget does: one rule for all methods.
 
 A method hands over the better of the student that it was given and the students that it made, judged on the
-validation part. SMT is the exception: student and teacher move together, so it hands over the last one, unless
-neither has learnt anything; then the student is again what it was before.
+validation part. Where labels are counted the last student stands for the best one if it has as few errors within one
+standard error (Breiman et al. 1984): a handful of labels cannot tell which of two students is better, and the last one
+has the learning rate's whole fall behind it. SMT is the exception: student and teacher move together, so it hands over
+the last student, unless neither has learnt anything; then the student is again what it was before.
 
-A method ends early when SMT's teacher has nothing more to teach, or when the patience for a better student is
-exhausted. Every threshold is a share of what there is to know (``nounroll.rollout.evaluate.knowable``).
+A method ends early when SMT's teacher has nothing more to teach, or when validation has risen for so many evaluations
+that patience is exhausted. Every threshold on a loss is a share of what there is to know
+(``nounroll.rollout.evaluate.knowable``).
 """
 
 import math
@@ -21,6 +24,7 @@ from nounroll.transformer import CausalTransformer
 _AHEAD = 0.025  # share of what there is to know, by which a student is better than its teacher
 _KNOWS = 0.1  # share of it, by which a teacher is better than a constant guess, or knows too little
 _PASSED = 2  # evaluations in a row after which a teacher has been passed
+_RISEN = 0.05  # share of it, by which a validation loss has risen
 _TIE = 1e-3  # how much the loss counts beside the share of errors
 
 
@@ -34,7 +38,7 @@ class Handover:
         knowable: nats per scored element that there are to know.
         by_errors: students are judged by the share of labels that they get wrong, and by their loss where that is
             the same: a network that knows few labels by heart is ever surer of itself, also where it errs.
-        patience: evaluations in a row without a better student after which a method ends; 0 for no end.
+        patience: evaluations in a row with a clearly worse student after which a method ends; 0 for no end.
     """
 
     def __init__(
@@ -69,9 +73,8 @@ class Handover:
         """Take in an evaluation, and keep the student if it is the best of its method so far."""
         c, score = self.counters, self.score(metrics)
         c.note_loss(metrics["loss"])
-        c.waited += 1
+        c.waited = c.waited + 1 if score > c.best + (self._error(c.best) or _RISEN * self.knowable) else 0
         if score <= c.best and math.isfinite(score):
-            c.waited = 0 if score < c.best else c.waited
             c.best = score
             if method.improves_only:
                 self._keep()
@@ -89,11 +92,18 @@ class Handover:
             return "exhausted"
         return ""
 
-    def end(self, method: Method, length: int) -> str:
-        """Put back the student that is to be handed over. Returns "restart" where SMT has taught nothing."""
-        found = ""
+    def end(self, method: Method, length: int, metrics: dict[str, float]) -> str:
+        """Put back the student that is to be handed over. Returns "restart" where SMT has taught nothing.
+
+        Args:
+            method: that ends.
+            length: T that was trained on last.
+            metrics: of the student as it is now.
+        """
+        found, best = "", self.counters.best
         if self.best and method.improves_only:
-            self.student.load_state_dict(self.best)
+            if not self.score(metrics) <= best + self._error(best):
+                self.student.load_state_dict(self.best)
         elif self.best and self._knows_nothing(length):
             self.student.load_state_dict(self.best)
             found = "restart"
@@ -105,6 +115,14 @@ class Handover:
         """Put back the best student where a run is interrupted and the one at work is worse."""
         if method.improves_only and self.best and not self.score(self.observer.measure()) <= self.counters.best:
             self.student.load_state_dict(self.best)
+
+    def _error(self, score: float) -> float:
+        """Standard error of a share of errors on the validation part, at least one label; 0 where losses are compared."""
+        labels = sum(int(batch.mask.sum()) for batch in self.observer.validation)
+        if not self.by_errors or not labels or not math.isfinite(score):
+            return 0.0
+        errors = min(max(score, 1 / labels), 0.5)
+        return math.sqrt(errors * (1 - errors) / labels)
 
     def _keep(self) -> None:
         self.best = {name: t.detach().clone() for name, t in self.student.state_dict().items()}

@@ -168,10 +168,10 @@ class Loop:
     def _finish(self, link: Link, length: int) -> None:
         """End a link, and hand over its student."""
         c = self.counters
-        self._evaluate(link, 1.0)
+        metrics = self._evaluate(link, 1.0)
         if link.name == "smt":  # from here on it is frozen, and the readout moves away from it
             self._log("teacher", link, 1.0, **self.observer.measure_teacher(self.observer.test_batches()))
-        if reason := self.handover.end(link.method, length):
+        if reason := self.handover.end(link.method, length, metrics):
             self._log(reason, link, 1.0)
         self.state.method_state = {}
         c.seconds += c.link_seconds
@@ -180,13 +180,14 @@ class Loop:
 
     # -- looking, saving, going back ------------------------------------------------------------------
 
-    def _evaluate(self, link: Link, progress: float) -> None:
+    def _evaluate(self, link: Link, progress: float) -> dict[str, float]:
         metrics = self.look(link)
         learning = {}
         if link.name == "smt":
             learning["teacher_loss"] = self.observer.measure_teacher(self.observer.validation)["loss"]
         self._log("evaluation", link, progress, **metrics, **learning, **self.observer.collapse())
         self.handover.note(link.method, metrics)
+        return metrics
 
     def look(self, link: Link) -> dict[str, float]:
         """The student as it is now, on the validation part."""

@@ -69,8 +69,8 @@ class TrainingSettings:
             the recipe's length alone.
         accumulate: parts that each batch is cut into, to save device memory.
         evaluations: evaluations (and checkpoints) per method.
-        patience: end a method after so many evaluations in a row without a better student, and return the rest of the
-            budget; 0 never does.
+        patience: end a method after so many evaluations in a row with a student that is clearly worse than the best,
+            and return the rest of the budget; 0 never does.
         device: where to run; "auto" takes cuda, then mps, then cpu.
         precision: "auto" is bf16-mixed on CUDA and 32-true elsewhere.
         compile: run the loss through torch.compile.
