@@ -117,7 +117,7 @@ class Handover:
             self.student.load_state_dict(self.best)
 
     def _error(self, score: float) -> float:
-        """Standard error of a share of errors on the validation part, at least one label; 0 where losses are compared."""
+        """Standard error of a share of errors on the validation part; 0 where losses are compared."""
         labels = sum(int(batch.mask.sum()) for batch in self.observer.validation)
         if not self.by_errors or not labels or not math.isfinite(score):
             return 0.0
