@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from helpers import SYMBOLS
 from nounroll.batch import Real
-from nounroll.cells import build_cell
+from nounroll.cells import build_cell, complete
 from nounroll.cells.base import Cell, CellSettings, check_cell
 from own_parts import OwnCell, OwnRealCell
 
@@ -67,8 +67,9 @@ def test_own_cells_pass() -> None:
     [
         ({"tokens": 0}, "cell.tokens is 0; it must be at least 1"),
         ({"memory_width": -1}, "cell.memory_width is -1; it must be at least 1"),
-        ({"width": 0}, "cell.width is 0; it must be at least 1"),
-        ({"layers": 0}, "cell.layers is 0; it must be at least 1"),
+        ({"width": -1}, "cell.width is -1; it must be at least 0"),
+        ({"layers": -1}, "cell.layers is -1; it must be at least 0"),
+        ({"layers": 1001}, "cell.layers is 1001; it must be at most 1000"),
         ({"kind": "gru", "layers": 2}, "cell.layers is 2; the gru cell has one layer"),
         (
             {"kind": "mingru", "layers": 3},
@@ -85,11 +86,15 @@ def test_settings_of_a_cell(settings: dict[str, Any], message: str) -> None:
         build_cell(CellSettings(**settings), SYMBOLS)
 
 
-def test_an_unknown_kind_is_answered_with_the_kinds() -> None:
+@pytest.mark.parametrize("kind", ["rnn", "auto"])  # auto is chosen before a cell is built
+def test_an_unknown_kind_is_answered_with_the_kinds(kind: str) -> None:
     settings = CellSettings()
-    object.__setattr__(settings, "kind", "rnn")  # from Python; a recipe's types are checked before
-    with pytest.raises(
-        ValueError,
-        match=re.escape("cell.kind is 'rnn'; it must be one of mlp, transformer, gru, lstm, elman, tape, mingru"),
-    ):
-        build_cell(settings, SYMBOLS)
+    object.__setattr__(settings, "kind", kind)  # from Python; a recipe's types are checked before
+    for build in (lambda: build_cell(settings, SYMBOLS), lambda: complete(settings)):
+        with pytest.raises(
+            ValueError,
+            match=re.escape(
+                f"cell.kind is '{kind}'; it must be one of mlp, transformer, gru, lstm, elman, tape, mingru"
+            ),
+        ):
+            build()

@@ -1,6 +1,7 @@
 """Cells: a fused unroll equals its steps with all gradients, and torch's own modules; memories stay in their set."""
 
 from dataclasses import replace
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -9,10 +10,8 @@ from torch import Tensor, nn
 
 from helpers import CELL_KINDS, SHAPE, SYMBOLS, cell_settings, draw_values, gradients, make_student
 from nounroll.batch import Real, Space
-from nounroll.cells import build_cell, mingru
+from nounroll.cells import CELLS, build_cell, complete, mingru
 from nounroll.cells.base import constrain, observe
-from nounroll.cells.gru import GRUCell
-from nounroll.cells.lstm import LSTMCell
 from nounroll.student import Student
 
 FUSED = {"gru": nn.GRU, "elman": nn.RNN, "lstm": nn.LSTM}
@@ -58,6 +57,10 @@ def test_outputs_equal_those_of_steps_with_gradients(kind: str) -> None:
     for memory in (None, start(student, 3)):
         outputs, last = student.outputs(inputs, memory)
         memories = student.stepped_rollout(inputs, memory)
+        features, same_last = student.features(inputs, memory)
+        torch.testing.assert_close(features, observe(student.cell, memories[:, 1:]), rtol=0, atol=1e-10)
+        assert torch.equal(student.head(features), outputs)
+        assert torch.equal(same_last, last)
         torch.testing.assert_close(outputs, student.readout(memories[:, 1:]), rtol=0, atol=1e-10)
         torch.testing.assert_close(last, memories[:, -1], rtol=0, atol=1e-10)
         one = outputs.sin().sum() + last.cos().sum()
@@ -158,9 +161,29 @@ def test_layers(kind: str) -> None:
     assert cell.step(draw_values(SYMBOLS, 2), memory).shape == memory.shape
 
 
-def test_default_widths() -> None:
-    assert GRUCell(SYMBOLS, SHAPE).core.input_size == SIZE
-    assert LSTMCell(SYMBOLS, SHAPE).core.hidden_size == SIZE // 2
+CHOSEN = {"mlp": (32, 1), "transformer": (8, 2), "gru": (16, 1), "lstm": (8, 1)}
+CHOSEN |= {"elman": (16, 1), "tape": (32, 1), "mingru": (16, 2)}
+
+
+@pytest.mark.parametrize("kind", CELL_KINDS)
+def test_at_zero_the_cell_chooses_its_sizes(kind: str) -> None:
+    """And they are those of its class, which a user may build by hand."""
+    left_open = replace(cell_settings(kind), width=0, layers=0)
+    settings = complete(left_open)
+    assert (settings.width, settings.layers) == CHOSEN[kind]
+    assert complete(settings) == settings
+    module, name = CELLS[kind].place.split(":")
+    by_hand = getattr(import_module(module), name)(SYMBOLS, SHAPE)
+    for one in (left_open, settings):
+        sizes = {name: weight.shape for name, weight in build_cell(one, SYMBOLS).state_dict().items()}
+        assert sizes == {name: weight.shape for name, weight in by_hand.state_dict().items()}
+
+
+@pytest.mark.parametrize("kind", CELL_KINDS)
+def test_a_width_that_is_given_is_kept(kind: str) -> None:
+    given = replace(cell_settings(kind), width=24, layers=0)
+    assert complete(given) == replace(given, layers=CHOSEN[kind][1])
+    assert any(24 in weight.shape for weight in build_cell(given, SYMBOLS).state_dict().values())
 
 
 # --- the parallel scan ------------------------------------------------------------------------------------

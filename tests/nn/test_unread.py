@@ -65,7 +65,7 @@ def test_a_loss_of_outputs_alone_rebuilds_no_carry() -> None:
 
     inputs = draw_values(SYMBOLS, 3, 21)
     assert steps(lambda student: student.outputs(inputs)) == 0
-    assert steps(lambda student: make_bptt(student)(make_batch(3, 21), generator(0, "loss"), 0.5)) == 0
+    assert steps(lambda student: make_bptt(student)(make_batch(3, 21), {}, generator(0, "loss"), 0.5)) == 0
     assert steps(lambda student: student.rollout(inputs)) == 21
 
 

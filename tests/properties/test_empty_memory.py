@@ -68,7 +68,7 @@ def test_it_is_where_every_rollout_starts_and_dmt_does_not_move_it() -> None:
     assert_all_equal(student.rollout(make_batch().inputs)[:, 0], student.empty_memory)
     before = state(student)
     optimizer = torch.optim.AdamW(student.parameters(), lr=0.1)
-    method(make_batch(), generator(0, "loss"), 0.0)["loss"].backward()
+    method(make_batch(), {}, generator(0, "loss"), 0.0)[0]["loss"].backward()
     optimizer.step()
     assert torch.equal(student.empty_memory, before["0.empty_memory"])
     assert not torch.equal(student.head.out.weight, before["0.head.out.weight"])

@@ -31,7 +31,7 @@ def last_target() -> Batch:
 
 def test_it_is_flat_under_smt(monkeypatch: pytest.MonkeyPatch) -> None:
     student = forgetful_student()
-    method = make_smt(student, make_teacher(student), step_readout=0.0, decoding=0.0, horizon=3)
+    method = make_smt(student, make_teacher(student), step_readout=0.0, decoding=0.0)
     seen: list[Tensor] = []
     memories = method.teacher.memories
 
@@ -40,7 +40,7 @@ def test_it_is_flat_under_smt(monkeypatch: pytest.MonkeyPatch) -> None:
         return seen[-1]
 
     monkeypatch.setattr(method.teacher, "memories", spy)
-    loss = method(last_target(), generator(0, "loss"), 0.5)["loss"]
+    loss = method(last_target(), {}, generator(0, "loss"), 0.5)[0]["loss"]
     sizes = torch.stack([g.norm() for g in torch.autograd.grad(loss, seen[0])[0].unbind(1)])
     sizes = sizes[1:-1]  # m_∅ and the last memory end a transition or start one, not both
     assert sizes.max() < 4 * sizes.min()
@@ -59,7 +59,7 @@ def test_it_vanishes_under_bptt(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(student.cell, "step", spy)
     monkeypatch.setattr(student.cell, "unroll", None)  # step by step
-    loss = make_bptt(student)(last_target(), generator(0, "loss"), 0.5)["loss"]
+    loss = make_bptt(student)(last_target(), {}, generator(0, "loss"), 0.5)[0]["loss"]
     sizes = torch.stack([g.norm() for g in torch.autograd.grad(loss, memories)])
     assert len(sizes) == T
     assert sizes[-1] > 1e-3  # the gradient is there, at the end

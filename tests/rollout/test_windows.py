@@ -4,9 +4,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
 from helpers import SYMBOLS, draw_values, make_student
-from nounroll.rollout.windows import at_times, cut, random_windows, staggered, unroll_windows
+from nounroll.cells.base import observe
+from nounroll.rollout.windows import at_times, cut, cut_rollout, random_windows, staggered, unroll_windows
 from nounroll.seeding import generator
 
 
@@ -84,7 +86,28 @@ def test_windows_that_start_at_a_rollouts_memories_repeat_it() -> None:
 
 
 def test_staggered_windows_and_what_fills_the_last() -> None:
-    values = [torch.arange(1, 8).reshape(1, 7, 1) * scale for scale in (1, 10, 100)]
-    found = staggered(values, 3)
-    assert found.shape == (1, 3, 3, 1)
-    assert found.flatten().tolist() == [1, 2, 3, 40, 50, 60, 700, 0, 0]
+    rows = torch.arange(1, 8) + 1000 * torch.arange(2)[:, None]
+    found = staggered(torch.stack([rows[..., None] * scale for scale in (1, 10, 100)]), 3)
+    assert found.shape == (3, 2, 3, 1)
+    assert found[:, 0].flatten().tolist() == [1, 2, 3, 40, 50, 60, 700, 0, 0]
+    assert found[:, 1, :, 0].tolist() == [[1001, 1002, 1003], [10040, 10050, 10060], [100700, 0, 0]]
+    whole = staggered(torch.ones(2, 1, 6, dtype=torch.bool), 3)
+    assert whole.all()
+    assert staggered(torch.ones(2, 1, 5, dtype=torch.bool), 3).flatten().tolist() == [True] * 5 + [False]
+
+
+@pytest.mark.parametrize("first", [None, 1, 3, 4])
+@pytest.mark.parametrize("kind", ["mlp", "lstm"])
+def test_a_cut_rollout_goes_through_all_steps_from_where_windows_start(kind: str, first: int | None) -> None:
+    student, inputs, seen = make_student(kind), draw_values(SYMBOLS, 3, 11), []
+
+    def start(memory: Tensor) -> Tensor:
+        seen.append(memory)
+        return memory
+
+    features = cut_rollout(student, inputs, student.initial_memory(3), 4, first=first, start=start)
+    memories = student.stepped_rollout(inputs)
+    torch.testing.assert_close(features, observe(student.cell, memories[:, 1:]), rtol=0, atol=1e-12)
+    begins = [0, *range(first or 4, 11, 4)]
+    torch.testing.assert_close(torch.stack(seen, dim=1), memories[:, begins], rtol=0, atol=1e-12)
+    assert [memory.requires_grad for memory in seen] == [True] + [False] * (len(begins) - 1)

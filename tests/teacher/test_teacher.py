@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from helpers import CELL_KINDS, SHAPE, SYMBOLS, TEACHERS, draw_values, make_student, make_teacher
+from helpers import CELL_KINDS, SHAPE, SYMBOLS, TEACHERS, draw_values, gradients, make_student, make_teacher
 from nounroll.batch import Real, Space
 from nounroll.cells.base import constrain
 from nounroll.teacher import Teacher, TeacherSettings
@@ -60,17 +60,17 @@ def test_many_windows_are_encoded_in_parts(monkeypatch: pytest.MonkeyPatch) -> N
     assert_close(teacher.memories(inputs), whole)
 
 
-@torch.no_grad()
-def test_a_reader_looks_at_all_states_up_to_its_own() -> None:
-    teacher, inputs = make_teacher(make_student(), reader=True), draw_values(SYMBOLS, 2, T)
-    encoder: Any = teacher.encoder
-    reader, encoder.reader = encoder.reader, None
-    states = encoder(inputs, None)
-    encoder.reader = reader
-    chosen = encoder(inputs, None)
-    for s in range(T + 1):
-        alone = reader(states[:, s : s + 1], states[:, : s + 1], torch.full((2, 1), s))
-        assert_close(chosen[:, s : s + 1], alone)
+def test_a_window_encoder_sees_256_inputs_in_a_run() -> None:
+    assert make_teacher(make_student(), kind="window").encoder.context == 256
+
+
+@pytest.mark.parametrize("kind", ["causal", "window"])
+def test_an_encoder_that_is_computed_again_has_the_same_gradients(kind: str) -> None:
+    student, inputs = make_student(), draw_values(SYMBOLS, 3, T)
+    plain, sparing = (make_teacher(student, kind=kind, recompute=recompute) for recompute in (False, True))
+    expected = gradients(plain.memories(inputs).sin().sum(), plain)
+    for name, value in gradients(sparing.memories(inputs).sin().sum(), sparing).items():
+        torch.testing.assert_close(value, expected[name], rtol=1e-9, atol=1e-12, msg=name)
 
 
 @pytest.mark.parametrize("cell", CELL_KINDS)
@@ -129,6 +129,11 @@ def test_the_decoder_tells_memory_tokens_apart() -> None:
     assert not torch.allclose(decoder(memory.flip(1), future), decoder(memory, future), atol=1e-3)
 
 
+def test_the_decoder_knows_its_horizon_and_from_how_many_memories_it_predicts() -> None:
+    decoder = decoder_of(make_teacher(make_student(), horizon=7, decoded=5))
+    assert (decoder.horizon, decoder.decoded) == (7, 5)
+
+
 def test_no_decoder() -> None:
     assert make_teacher(make_student(), decoder_layers=0).decoder is None
 
@@ -144,7 +149,9 @@ def test_no_decoder() -> None:
         ({"layers": 0}, "teacher.layers is 0; it must be at least 1"),
         ({"heads": 0}, "teacher.heads is 0; it must be at least 1"),
         ({"decoder_layers": -1}, "teacher.decoder_layers is -1; it must be at least 0"),
-        ({"context": 0}, "teacher.context is 0; it must be at least 1"),
+        ({"horizon": 0}, "teacher.horizon is 0; it must be at least 1"),
+        ({"decoded": 0}, "teacher.decoded is 0; it must be at least 1"),
+        ({"decoder_layers": 1001}, "teacher.decoder_layers is 1001; it must be at most 1000"),
         ({"width": 16, "heads": 3}, "teacher.heads is 3; it must divide teacher.width 16 into even head widths"),
         ({"width": 12, "heads": 4}, "teacher.heads is 4; it must divide teacher.width 12 into even head widths"),
     ],
