@@ -20,7 +20,7 @@ from nounroll.training.pace import Link, Pace
 from nounroll.training.schedule import length_at, stages
 
 BUDGETS = {"tokens": 500, "flops": 2e7, "sequential_flops": 5e5}
-CHAINS = ("smt+dmt+bptt", "tbptt", "bptt", "smt+dmt")
+CHAINS = ("smt+dmt+bptt", "tbptt", "bptt")
 
 
 def recipe(budget: str, chain: str = "smt+dmt+bptt", *overrides: str) -> Recipe:

@@ -1,5 +1,7 @@
 """The loop: same seed, same run; no worse student is handed over; what is not finite is skipped, or ends the run."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,18 +10,22 @@ import torch
 from torch import Tensor
 
 from helpers import FREE, TINY, make_smt, same_state, state, tiny_recipe
-from nounroll.methods import BPTT, DMT, SMT
+from nounroll import assembly
+from nounroll.batch import Batch
+from nounroll.methods import BPTT, DMT, SMT, TBPTT
 from nounroll.recipe import Recipe
 from nounroll.rollout.evaluate import constant_guess, evaluate, evaluate_teacher, validation_batches
 from nounroll.run import Run, fit, train
-from nounroll.training.loop import Link, Loop
+from nounroll.training.handover import Handover
+from nounroll.training.loop import Loop
+from nounroll.training.pace import Link
 from own_parts import BrokenOnce, Echo, OneLength
 
 
 @pytest.fixture(autouse=True)
 def _costs_are_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """They take most of the time of a tiny run, and have tests of their own."""
-    monkeypatch.setattr("nounroll.training.loop.step_cost", lambda *_: FREE)
+    monkeypatch.setattr("nounroll.training.pace.step_cost", lambda *_: FREE)
 
 
 def weights(run: Run) -> Any:
@@ -27,13 +33,18 @@ def weights(run: Run) -> Any:
 
 
 def validation_loss(run: Run) -> float:
-    training = run.recipe.training
-    batches = validation_batches(run.task, training.evaluation_sequences, run.recipe.length, training.seed)
-    return evaluate(run.student, batches)["loss"]
+    return evaluate(run.student, held_out(run, run.recipe.length))["loss"]
+
+
+def held_out(run: Run, length: int) -> list[Batch]:
+    return validation_batches(run.task, 0, length, run.recipe.training.seed)
 
 
 def evaluations(run: Run, method: str) -> list[float]:
     return [r["loss"] for r in run.history if r["event"] == "evaluation" and r["method"] == method]
+
+
+SETTINGS = {f"training.{name}": value for name, value in TINY["training"].items() if name not in ("steps", "seed")}
 
 
 # --- determinism --------------------------------------------------------------------------------------
@@ -65,7 +76,7 @@ def test_a_run_neither_reads_nor_moves_the_global_generator() -> None:
 
 
 def test_steps_and_lengths_of_each_method() -> None:
-    recipe = tiny_recipe("training.steps=11", "dmt.share=2", "bptt.share=0.7", "length=16")
+    recipe = tiny_recipe("method=smt+dmt+bptt", "training.steps=11", "dmt.share=2", "bptt.share=0.7", "length=16")
     run = train(recipe)
     steps = [record for record in run.history if record["event"] == "train"]
     assert run.metrics["steps"] == len(steps) == 11
@@ -73,16 +84,23 @@ def test_steps_and_lengths_of_each_method() -> None:
     lengths: dict[str, list[int]] = {}
     for record in steps:
         lengths.setdefault(record["method"], []).append(record["length"])
-    assert lengths == {"smt": [4, 8, 16], "dmt": [4, 4, 8, 16, 16, 16], "bptt": [4, 16]}
+    assert lengths == {"smt": [4, 8, 16], "dmt": [4, 4, 8, 8, 16, 16], "bptt": [4, 8]}
     assert run.metrics["tokens"] == 8 * sum(map(sum, lengths.values()))  # 8 sequences a step, of whatever length
     assert steps[-1]["tokens"] == run.metrics["tokens"]
 
 
+def test_a_record_is_logged_every_ten_steps_and_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nounroll.training.loop._LOGGED", 10)
+    monkeypatch.setattr("nounroll.training.pace.step_cost", lambda *_: FREE)
+    run = train(tiny_recipe("method=smt+bptt", "training.steps=26"))
+    steps = [(record["method"], record["step"]) for record in run.history if record["event"] == "train"]
+    assert steps == [("smt", 10), ("smt", 13), ("bptt", 20), ("bptt", 26)]
+
+
 @pytest.mark.parametrize("refuse", [None, ValueError, AssertionError, KeyError])
 def test_a_task_of_one_length_gets_no_curriculum(refuse: type[Exception] | None) -> None:
-    settings = {f"training.{name}": value for name, value in TINY["training"].items() if name not in ("steps", "seed")}
     task = OneLength(8, refuse)
-    run = fit(task, method="smt+dmt", length=8, steps=4, settings=settings)
+    run = fit(task, method="smt+dmt", cell="mlp", length=8, steps=4, settings=SETTINGS)
     assert run.metrics["tokens"] == 4 * 8 * 8
     assert {record["length"] for record in run.history if record["event"] == "train"} == {8}
     assert 4 in task.asked  # it was offered a shorter one
@@ -96,13 +114,13 @@ def test_a_method_with_no_step_of_the_budget() -> None:
 
 # --- a teacher that is passed -------------------------------------------------------------------------
 
-PASSING = ("smt.until_passed=true", "training.steps=12", "training.evaluations=4", "dmt.share=1", "bptt.share=1")
+PASSING = ("method=smt+dmt+bptt", "smt.until_passed=true", "training.steps=12", "training.evaluations=4")
 
 
 def passes_at(answers: list[bool], monkeypatch: pytest.MonkeyPatch) -> None:
     """Whether the teacher is passed, evaluation by evaluation."""
     given = iter(answers)
-    monkeypatch.setattr("nounroll.training.loop.Loop._is_passed", lambda *_: next(given))
+    monkeypatch.setattr(Handover, "_is_passed", lambda *_: next(given))
 
 
 def steps_of(run: Run) -> dict[str, int]:
@@ -130,56 +148,63 @@ def test_smt_alone_takes_its_whole_budget(monkeypatch: pytest.MonkeyPatch) -> No
     assert steps_of(train(tiny_recipe(*PASSING, "method=smt"))) == {"smt": 12}
 
 
-@pytest.mark.parametrize("length", [4, 8])
-@pytest.mark.parametrize("margin", [-9.0, 0.0, 9.0])
-def test_ahead_is_by_a_margin_at_the_length_of_the_moment(
-    length: int, margin: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("nounroll.training.loop._AHEAD", margin)
-    loops: list[Loop] = []
-    monkeypatch.setattr("nounroll.training.loop.Loop._is_passed", lambda self, *_: bool(loops.append(self)))
-    run = train(tiny_recipe(*PASSING))
-    monkeypatch.undo()
-    monkeypatch.setattr("nounroll.training.loop._AHEAD", margin)
-    held_out = validation_batches(run.task, run.recipe.training.evaluation_sequences, length, run.recipe.training.seed)
-    assert [batch.length for batch in held_out] == [length]
+def passing_run(monkeypatch: pytest.MonkeyPatch) -> tuple[Run, Handover]:
+    """A run in which no teacher was passed, and its hand-over, whose observer still measures its models."""
+    asked: list[tuple[Handover, int, float]] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(Handover, "_is_passed", lambda *seen: bool(asked.append(seen)))
+        run = train(tiny_recipe(*PASSING))
+    assert {now >= 0.5 for *_, now in asked} == {False, True}, "it is told how far smt is"
+    return run, asked[0][0]
+
+
+def shares(run: Run, length: int) -> tuple[float, float]:
+    """By how much student and teacher are better than a guess, in shares of what there is to know."""
+    batches = held_out(run, length)
+    assert [batch.length for batch in batches] == [length]
     assert run.teacher is not None
-    teacher = evaluate_teacher(run.student, held_out, run.teacher.memories)["loss"]
-    assert loops[0]._is_passed(length, 0.49) == (evaluate(run.student, held_out)["loss"] < teacher - margin)
+    guess = constant_guess(run.task.targets, batches)["loss"]
+    student = evaluate(run.student, batches)["loss"]
+    teacher = evaluate_teacher(run.student, batches, run.teacher.memories)["loss"]
+    return guess - student, guess - teacher
+
+
+@pytest.mark.parametrize("length", [4, 8])
+def test_ahead_is_by_a_share_of_what_there_is_to_know(length: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, handover = passing_run(monkeypatch)
+    student, teacher = shares(run, length)
+    for knowable in (0.5, 3.0):
+        handover.knowable = knowable
+        for shift, passed in ((-1e-5, True), (1e-5, False)):
+            monkeypatch.setattr("nounroll.training.handover._AHEAD", (student - teacher) / knowable + shift)
+            assert handover._is_passed(length, 0.49) is passed
 
 
 @pytest.mark.parametrize("length", [4, 8])
 def test_half_of_the_way_a_guess_may_pass_a_teacher_too(length: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    loops: list[tuple[Loop, int, float]] = []
-    monkeypatch.setattr("nounroll.training.loop.Loop._is_passed", lambda *seen: bool(loops.append(seen)))
-    run = train(tiny_recipe(*PASSING))
-    assert {now >= 0.5 for *_, now in loops} == {False, True}, "it is told how far smt is"
-    monkeypatch.undo()
-    loop = loops[0][0]
-    held_out = validation_batches(run.task, run.recipe.training.evaluation_sequences, length, run.recipe.training.seed)
-    assert run.teacher is not None
-    teacher = evaluate_teacher(run.student, held_out, run.teacher.memories)["loss"]
-    lead = constant_guess(run.task.targets, held_out)["loss"] - teacher
-    monkeypatch.setattr("nounroll.training.loop._AHEAD", 9.0)  # the student is not ahead
-    monkeypatch.setattr("nounroll.training.loop._KNOWS", lead + 1e-6)
-    assert loop._is_passed(length, 0.5)
-    assert not loop._is_passed(length, 0.49)
-    monkeypatch.setattr("nounroll.training.loop._KNOWS", lead - 1e-6)
-    assert not loop._is_passed(length, 0.5)
+    run, handover = passing_run(monkeypatch)
+    _, teacher = shares(run, length)
+    monkeypatch.setattr("nounroll.training.handover._AHEAD", 99.0)  # the student is not ahead
+    for knowable in (0.5, 3.0):
+        handover.knowable = knowable
+        for shift, passed in ((1e-5, True), (-1e-5, False)):
+            monkeypatch.setattr("nounroll.training.handover._KNOWS", teacher / knowable + shift)
+            assert handover._is_passed(length, 0.5) is passed
+            assert not handover._is_passed(length, 0.49)
 
 
 @pytest.mark.parametrize("knows", [9.0, -9.0])
 def test_a_student_that_was_taught_nothing_starts_again(knows: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither teacher nor student is better than a guess by ``knows`` nats; with the control that both are."""
+    """Neither teacher nor student is better than a guess by a share ``knows``; with the control that both are."""
     seen: list[tuple[str, dict[str, Tensor]]] = []
 
     def step(loop: Loop, link: Link, *rest: Any) -> Any:
-        seen.append((link.name, loop._copied()))
+        seen.append((link.name, state(loop.student)))
         return original(loop, link, *rest)
 
     original = Loop._step
-    monkeypatch.setattr("nounroll.training.loop._KNOWS", knows)
-    monkeypatch.setattr("nounroll.training.loop._AHEAD", 99.0)
+    monkeypatch.setattr("nounroll.training.handover._KNOWS", knows)
+    monkeypatch.setattr("nounroll.training.handover._AHEAD", 99.0)
     monkeypatch.setattr(Loop, "_step", step)
     run = train(tiny_recipe(*PASSING))
     first, after = seen[0][1], next(weights for name, weights in seen if name == "dmt")
@@ -189,20 +214,23 @@ def test_a_student_that_was_taught_nothing_starts_again(knows: float, monkeypatc
 
 # --- no worse student ---------------------------------------------------------------------------------
 
-ABSURD = 1e4  # times the learning rate
+ABSURD = 1e4  # times the learning rate of the method after smt
 
 
-def wild(method: str) -> Recipe:
-    return tiny_recipe(
-        f"method=smt+{method}",
-        f"{method}.learning_rate={ABSURD}",
-        "training.steps=16",
-        "training.evaluations=3",
-    )
+@pytest.fixture
+def wild(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Recipe]:
+    """A recipe whose last method does harm."""
+
+    def links(*given: Any) -> list[Link]:
+        return [replace(link, learning_rate=1.0 if link.name == "smt" else ABSURD) for link in original(*given)]
+
+    original = assembly.links
+    monkeypatch.setattr(assembly, "links", links)
+    return lambda method: tiny_recipe(f"method=smt+{method}", "training.steps=16", "training.evaluations=3")
 
 
-@pytest.mark.parametrize("method", ["dmt", "bptt"])
-def test_no_worse_student_is_handed_over(method: str) -> None:
+@pytest.mark.parametrize("method", ["dmt", "tbptt", "bptt"])
+def test_no_worse_student_is_handed_over(method: str, wild: Callable[[str], Recipe]) -> None:
     run = train(wild(method))
     before, *during = evaluations(run, method)
     assert before == evaluations(run, "smt")[-1]
@@ -210,15 +238,17 @@ def test_no_worse_student_is_handed_over(method: str) -> None:
     assert validation_loss(run) <= before
 
 
-@pytest.mark.parametrize("method", ["dmt", "bptt"])
-def test_control_without_the_rule_it_is_worse(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr({"dmt": DMT, "bptt": BPTT}[method], "improves_only", False)
+@pytest.mark.parametrize("method", ["dmt", "tbptt", "bptt"])
+def test_control_without_the_rule_it_is_worse(
+    method: str, monkeypatch: pytest.MonkeyPatch, wild: Callable[[str], Recipe]
+) -> None:
+    monkeypatch.setattr({"dmt": DMT, "tbptt": TBPTT, "bptt": BPTT}[method], "improves_only", False)
     run = train(wild(method))
     assert validation_loss(run) > evaluations(run, "smt")[-1]
 
 
-@pytest.mark.parametrize("method", ["dmt", "bptt"])
-def test_nor_is_one_when_the_run_is_stopped(method: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("method", ["dmt", "tbptt", "bptt"])
+def test_nor_is_one_when_the_run_is_stopped(method: str, tmp_path: Path, wild: Callable[[str], Recipe]) -> None:
     calls = iter(range(99))
     run = train(wild(method), folder=tmp_path / "run", stop=lambda: next(calls) == 13)
     assert not run.finished
@@ -243,8 +273,7 @@ def test_a_student_stopped_within_smt_is_whole(tmp_path: Path) -> None:
 
 
 def broken(bad: set[int], **values: Any) -> Run:
-    settings = {f"training.{name}": value for name, value in TINY["training"].items() if name not in ("steps", "seed")}
-    settings |= {"training.curriculum": False, "training.evaluations": 1}
+    settings = SETTINGS | {"training.curriculum": 0, "training.evaluations": 1}
     return fit(Echo(), method="bptt", cell=BrokenOnce(5, bad), length=4, settings=settings, **values)
 
 
