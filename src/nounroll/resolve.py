@@ -21,6 +21,7 @@ from nounroll.seeding import generator
 from nounroll.training.schedule import stages
 
 _LOOKED_AT = 32  # sequences of each part that ``look`` draws
+_DRAWN = 512  # sequences among which repeated ones are looked for
 _SMALL = 5_000  # training sequences, below which they can be learnt by heart
 _ROWS = 32  # that truncated BPTT takes side by side
 
@@ -33,7 +34,8 @@ class Facts:
         scored: share of time steps whose target is scored.
         at_end: one target of each sequence is scored, after which nothing follows.
         lengths: see ``SequenceTask.lengths``; found from the data where the task does not say.
-        size: training sequences, where they are finite.
+        size: training sequences, where they are finite: the task's own figure, or an estimate by how often a sequence
+            comes twice among those drawn; None where none does.
         stream: each target is the next input, and the sequences are without end: windows of long ones.
         knowable: nats per scored element between the best constant guess and all there is to know.
     """
@@ -169,10 +171,26 @@ def look(task: SequenceTask, length: int, seed: int) -> Facts:
         scored=float(batch.mask.float().mean()),
         at_end=_is_at_end(batch),
         lengths=task.lengths if task.lengths is not None else _lengths(task, length, seed),
-        size=task.size,
+        size=task.size or _population(task, length, seed),
         stream=task.size is None and _predicts_next(batch),
         knowable=knowable(task.targets, [batch, *validation]),
     )
+
+
+def _population(task: SequenceTask, length: int, seed: int) -> int | None:
+    """About how many different sequences a task draws from, by the birthday problem.
+
+    None where none came twice, or where held-out sequences are among them: then there are few that can be at all.
+    """
+    rows = _rows(draw(task, _DRAWN, length, seed, "population"))
+    held = _rows(draw(task.validation(), _LOOKED_AT, length, seed, "population"))
+    twice = _DRAWN - len(rows)
+    return round(_DRAWN * (_DRAWN - 1) / (2 * twice)) if twice and not rows & held else None
+
+
+def _rows(batch: Batch) -> set[tuple[bytes, bytes]]:
+    """The different sequences of a batch."""
+    return {(x.numpy().tobytes(), y.numpy().tobytes()) for x, y in zip(batch.inputs, batch.targets, strict=True)}
 
 
 def _is_at_end(batch: Batch) -> bool:
