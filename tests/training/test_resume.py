@@ -17,14 +17,13 @@ from nounroll.checkpoint import CheckpointError
 from nounroll.run import Run, train
 from nounroll.training.log import MetricsFile
 
-STEPS = 9  # three of each method: smt 1-3, dmt 4-6, bptt 7-9
+STEPS = 12  # three of each method: smt 1-3, dmt 4-6, tbptt 7-9, bptt 10-12
 
 # A run is not asked to stop in the last step of a method: it goes on to the first of the next.
-STOPS = {1: 1, 2: 2, 3: 4, 4: 5, 5: 7, 6: 8}  # times asked -> steps taken
+STOPS = {1: 1, 2: 2, 3: 4, 4: 5, 5: 7, 6: 8, 7: 10, 8: 11}  # times asked -> steps taken
 
-
-# Windows of DMT begin at memories that steps before have left.
-CARRIED = ("dmt.dynamics=0", "dmt.decoding=0", "dmt.rollout=carried", "dmt.window=2", "dmt.share=3")
+# Windows begin at memories that steps before have left.
+CARRIED = ("method=smt+tbptt", "tbptt.window=2", "tbptt.share=3", "training.curriculum=8")
 
 WHOLE = TemporaryDirectory()  # runs that never stopped, one for each recipe; gone when Python ends
 
@@ -32,7 +31,7 @@ WHOLE = TemporaryDirectory()  # runs that never stopped, one for each recipe; go
 @pytest.fixture(autouse=True)
 def _costs_are_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """They take most of the time of a tiny run, and have tests of their own."""
-    monkeypatch.setattr("nounroll.training.loop.step_cost", lambda *_: FREE)
+    monkeypatch.setattr("nounroll.training.pace.step_cost", lambda *_: FREE)
 
 
 def weights(run: Run) -> dict[str, Tensor]:
@@ -76,7 +75,7 @@ def assert_same_run(run: Run, folder: Path, *overrides: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("accumulate", "stop_at"), [*((1, stop_at) for stop_at in STOPS), *((2, stop_at) for stop_at in (1, 3, 5))]
+    ("accumulate", "stop_at"), [*((1, stop_at) for stop_at in STOPS), *((2, stop_at) for stop_at in (1, 3, 6, 7))]
 )
 def test_stopped_once(tmp_path: Path, accumulate: int, stop_at: int) -> None:
     overrides = (f"training.accumulate={accumulate}",)
@@ -87,14 +86,14 @@ def test_stopped_once(tmp_path: Path, accumulate: int, stop_at: int) -> None:
 
 
 def test_stopped_whenever_it_may_be(tmp_path: Path) -> None:
-    overrides = ("training.evaluations=3", "training.log_every=2", "smt.transitions=5", "dmt.mixing=0.5")
+    overrides = ("training.evaluations=3", "smt.transitions=5", "smt.noise=0.5", "tbptt.noise=0.5")
     run = start(tmp_path / "run", *overrides, stop_at=1)
     while not run.finished:
         run = start(tmp_path / "run", *overrides, resume=True, stop_at=1)
     assert_same_run(run, tmp_path / "run", *overrides)
 
 
-@pytest.mark.parametrize("stop_at", range(2, 7))
+@pytest.mark.parametrize("stop_at", [3, 4, 6, 7])
 def test_stopped_with_sequences_under_way(tmp_path: Path, stop_at: int) -> None:
     start(tmp_path / "run", *CARRIED, stop_at=stop_at)
     assert_same_run(start(tmp_path / "run", *CARRIED, resume=True), tmp_path / "run", *CARRIED)
@@ -102,7 +101,8 @@ def test_stopped_with_sequences_under_way(tmp_path: Path, stop_at: int) -> None:
 
 def test_control_without_what_was_under_way_it_differs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     start(tmp_path / "run", *CARRIED, stop_at=5)
-    monkeypatch.setattr("nounroll.training.loop.Loop._carry_on", lambda *_: None)
+    read = checkpoint.read
+    monkeypatch.setattr(checkpoint, "read", lambda *given: ({**read(*given)[0], "method": {}}, read(*given)[1]))
     run = start(tmp_path / "run", *CARRIED, resume=True)
     assert not same_state(weights(run), weights(uninterrupted(*CARRIED)[0]))
 
@@ -112,20 +112,20 @@ def test_stopped_where_the_student_passes_its_teacher(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop_at: int
 ) -> None:
     """Always ahead: SMT ends after its second evaluation, whoever stops there."""
-    monkeypatch.setattr("nounroll.training.loop.Loop._is_passed", lambda *_: True)
-    overrides = ("smt.until_passed=true", "smt.share=2", "training.evaluations=4")
+    monkeypatch.setattr("nounroll.training.handover.Handover._is_passed", lambda *_: True)
+    overrides = ("method=smt+dmt+bptt", "smt.until_passed=true", "smt.share=2", "training.evaluations=4")
     start(tmp_path / "run", *overrides, stop_at=stop_at)
     run = start(tmp_path / "run", *overrides, resume=True)
     assert_same_run(run, tmp_path / "run", *overrides)
     (passed,) = [record for record in run.history if record["event"] == "passed"]
-    assert passed["step"] < 5  # of the 5 steps that SMT may take
+    assert passed["step"] < 6  # of the 6 steps that SMT may take
 
 
 @pytest.mark.parametrize("stop_at", [1, 2, 3, 4])
 def test_stopped_before_a_student_starts_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop_at: int) -> None:
     """What it starts from is in the checkpoints."""
-    monkeypatch.setattr("nounroll.training.loop._KNOWS", 9.0)
-    overrides = ("smt.until_passed=true", "smt.share=2", "training.evaluations=3")
+    monkeypatch.setattr("nounroll.training.handover._KNOWS", 9.0)
+    overrides = ("method=smt+dmt+bptt", "smt.until_passed=true", "smt.share=2", "training.evaluations=3")
     start(tmp_path / "run", *overrides, stop_at=stop_at)
     run = start(tmp_path / "run", *overrides, resume=True)
     assert_same_run(run, tmp_path / "run", *overrides)
@@ -141,7 +141,7 @@ def test_a_run_that_died_before_its_first_checkpoint_starts_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("nounroll.training.loop.checkpoint.write", lambda *_: pytest.fail("died"))
+        patch.setattr(checkpoint, "write", lambda *_: pytest.fail("died"))
         with pytest.raises(pytest.fail.Exception):
             start(tmp_path / "run")
     assert records(tmp_path / "run")
@@ -169,7 +169,7 @@ def test_control_without_the_optimisers_state_it_differs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop_at: int
 ) -> None:
     start(tmp_path / "run", stop_at=stop_at)
-    monkeypatch.setattr("nounroll.training.loop.load_optimizer_state", lambda *_: None)
+    monkeypatch.setattr("nounroll.training.run_state.load_optimizer_state", lambda *_: None)
     run = start(tmp_path / "run", resume=True)
     assert not same_state(weights(run), weights(uninterrupted()[0]))
 
@@ -194,7 +194,7 @@ def test_a_checkpoint_of_another_recipe_is_refused(tmp_path: Path) -> None:
     start(tmp_path / "run", stop_at=2)
     with pytest.raises(CheckpointError, match=r"teacher\.width is 32, and .* was trained with 16; set it back"):
         start(tmp_path / "run", "teacher.width=32", resume=True)
-    run = start(tmp_path / "run", "training.keep=5", resume=True)  # this one is free to change
+    run = start(tmp_path / "run", "training.shard=true", resume=True)  # this one is free to change
     assert same_state(weights(run), weights(uninterrupted()[0]))
 
 
@@ -209,12 +209,12 @@ def test_a_checkpoint_that_lacks_a_part_is_refused(tmp_path: Path, monkeypatch: 
 def test_sequences_under_way_that_do_not_fit_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     start(tmp_path / "run", *CARRIED, stop_at=5)
     read = checkpoint.read
-    for wrong in (lambda t: t[..., :-1], lambda t: t[:-1]):
+    for wrong in (lambda t: t[..., :-1], lambda t: t[..., :-1, :]):
 
         def cut(*given: Any, wrong: Any = wrong) -> Any:
             tensors, documents = read(*given)
-            carried = tensors["carried"]
-            return {**tensors, "carried": {**carried, "memories": wrong(carried["memories"])}}, documents
+            carried = tensors["method"]
+            return {**tensors, "method": {**carried, "memory": wrong(carried["memory"])}}, documents
 
         monkeypatch.setattr(checkpoint, "read", cut)
         with pytest.raises(CheckpointError, match="does not fit this recipe: "):

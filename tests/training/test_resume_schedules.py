@@ -12,35 +12,34 @@ from helpers import FREE, tiny_recipe
 from nounroll.data.task import SequenceTask
 from nounroll.recipe import Recipe
 from nounroll.run import train
-from nounroll.training import loop
+from nounroll.training import loop, schedule
+from nounroll.training.pace import Link
+from nounroll.training.run_state import RunState
 
 SCHEDULES = 100 if os.environ.get("NOUNROLL_NIGHTLY") else 6
-
-FROM_ITSELF = [
-    ("dmt.rollout=once", "dmt.dynamics=0", "dmt.noise=0.5"),
-    ("dmt.rollout=null", "dmt.dynamics=0", "dmt.decoding=0", "dmt.noise=0.5", "dmt.window=2"),  # carried
-]
 
 Trace = list[tuple[Any, ...]]
 
 
 @pytest.fixture(autouse=True)
 def _costs_are_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "step_cost", lambda *_: FREE)
+    monkeypatch.setattr("nounroll.training.pace.step_cost", lambda *_: FREE)
 
 
 def recipe_of(draw: random.Random) -> Recipe:
     """A tiny run by one method or a chain, of few steps, with or without parts of batches and shorter lengths."""
-    method = draw.choice(["smt", "bptt", "smt+dmt", "smt+bptt", "smt+dmt+bptt"])
+    method = draw.choice(["smt", "bptt", "tbptt", "smt+dmt", "smt+tbptt", "smt+dmt+tbptt+bptt"])
     return tiny_recipe(
         f"method={method}",
         f"training.steps={3 * (method.count('+') + 1) + draw.randrange(4)}",
         f"training.accumulate={draw.choice([1, 2, 4])}",
-        f"training.curriculum={draw.choice(['true', 'false'])}",
+        f"training.curriculum={draw.choice([0, 4])}",
         f"training.evaluations={draw.choice([1, 2, 5])}",
         f"training.seed={draw.randrange(1000)}",
         f"smt.noise={draw.choice([0, 1])}",
-        *draw.choice([("dmt.mixing=0",), ("dmt.mixing=0.5",), *FROM_ITSELF]),
+        f"tbptt.carry={draw.choice(['true', 'false'])}",
+        f"tbptt.noise={draw.choice([0, 0.5])}",
+        f"dmt.decoding={draw.choice([0, 1])}",
     )
 
 
@@ -49,20 +48,19 @@ class Recorder:
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.trace: Trace = []
-        draw, log = loop.draw, loop.Loop._log
+        draw, log = schedule.training_batch, loop.Loop._log
 
-        def drawn(task: SequenceTask, size: int, length: int, seed: int, stream: str, index: int = 0) -> Any:
-            batch = draw(task, size, length, seed, stream, index)
-            if stream == "train":
-                self.trace.append(("sample", index, length, batch.inputs.tolist(), batch.targets.tolist()))
+        def drawn(task: SequenceTask, size: int, length: int, seed: int, index: int) -> Any:
+            batch = draw(task, size, length, seed, index)
+            self.trace.append(("sample", index, length, batch.inputs.tolist(), batch.targets.tolist()))
             return batch
 
-        def logged(this: loop.Loop, event: str, link: loop.Link, progress: float, **values: Any) -> None:
+        def logged(this: loop.Loop, event: str, link: Link, progress: float, **values: Any) -> None:
             losses = {name: value for name, value in values.items() if name not in ("flops", "sequential_flops")}
             self.trace.append((event, link.name, this.counters.step, losses))
             log(this, event, link, progress, **values)
 
-        patch.setattr(loop, "draw", drawn)
+        patch.setattr(schedule, "training_batch", drawn)
         patch.setattr(loop.Loop, "_log", logged)
 
 
@@ -106,13 +104,13 @@ def test_any_schedule_of_stops_gives_the_same_samples_and_losses(
 @pytest.mark.parametrize("forgotten", ["the step", "the optimiser"])
 def test_control_what_is_forgotten_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forgotten: str) -> None:
     if forgotten == "the optimiser":
-        monkeypatch.setattr(loop, "load_optimizer_state", lambda *_: None)
+        monkeypatch.setattr("nounroll.training.run_state.load_optimizer_state", lambda *_: None)
     else:
-        restore = loop.Loop._restore
+        restore = RunState._restore
 
-        def forgetful(this: loop.Loop, tensors: Any, documents: Any) -> None:
+        def forgetful(this: RunState, tensors: Any, documents: Any) -> None:
             restore(this, tensors, documents)
             this.counters.step = max(0, this.counters.step - 1)
 
-        monkeypatch.setattr(loop.Loop, "_restore", forgetful)
+        monkeypatch.setattr(RunState, "_restore", forgetful)
     assert any(differences(tmp_path / str(seed), seed, monkeypatch)[1] for seed in range(3))
