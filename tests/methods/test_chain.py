@@ -4,7 +4,9 @@ import re
 
 import pytest
 
-from nounroll.methods import parse_chain
+from nounroll.methods import parse_chain, settings_read
+
+IT_MUST_BE = "it must be a chain of smt, dmt, tbptt, bptt, such as smt+dmt, or the baseline transformer alone"
 
 
 @pytest.mark.parametrize(
@@ -13,7 +15,10 @@ from nounroll.methods import parse_chain
         ("smt", ("smt",)),
         ("bptt", ("bptt",)),
         ("smt+dmt", ("smt", "dmt")),
+        ("tbptt", ("tbptt",)),
         ("smt + dmt+bptt", ("smt", "dmt", "bptt")),
+        ("smt+tbptt", ("smt", "tbptt")),
+        ("tbptt+smt+dmt+bptt", ("tbptt", "smt", "dmt", "bptt")),
         ("bptt+smt", ("bptt", "smt")),
         ("smt+bptt+dmt", ("smt", "bptt", "dmt")),
         ("transformer", ("transformer",)),
@@ -26,17 +31,34 @@ def test_a_chain(method: str, links: tuple[str, ...]) -> None:
 @pytest.mark.parametrize(
     ("method", "reason"),
     [
-        ("", "it must be a chain of smt, dmt, bptt, such as smt+dmt, or the baseline transformer alone"),
-        ("sgd", "it must be a chain of smt, dmt, bptt, such as smt+dmt, or the baseline transformer alone"),
-        ("smt+", "it must be a chain of smt, dmt, bptt, such as smt+dmt, or the baseline transformer alone"),
-        ("SMT", "it must be a chain of smt, dmt, bptt, such as smt+dmt, or the baseline transformer alone"),
-        ("transformer+dmt", "it must be a chain of smt, dmt, bptt, such as smt+dmt, or the baseline transformer alone"),
+        ("", IT_MUST_BE),
+        ("sgd", IT_MUST_BE),
+        ("smt+", IT_MUST_BE),
+        ("SMT", IT_MUST_BE),
+        ("transformer+dmt", IT_MUST_BE),
         ("dmt", "dmt needs smt before it: there is no teacher otherwise"),
         ("dmt+smt", "dmt needs smt before it: there is no teacher otherwise"),
+        ("tbptt+dmt", "dmt needs smt before it: there is no teacher otherwise"),
+        ("auto", IT_MUST_BE),
         ("bptt+dmt", "dmt needs smt before it: there is no teacher otherwise"),
         ("smt+smt", "each link may come once"),
+        ("tbptt+bptt+tbptt", "each link may come once"),
     ],
 )
 def test_no_chain(method: str, reason: str) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(f'method is {method!r}; {reason}')}$"):
         parse_chain(method)
+
+
+@pytest.mark.parametrize(
+    ("method", "read"),
+    [
+        ("bptt", {"training", "readout_width", "cell", "bptt"}),
+        ("tbptt", {"training", "readout_width", "cell", "tbptt"}),
+        ("smt+tbptt", {"training", "readout_width", "cell", "smt", "tbptt", "teacher"}),
+        ("smt+dmt", {"training", "readout_width", "cell", "smt", "dmt", "teacher"}),
+        ("transformer", {"training", "teacher"}),
+    ],
+)
+def test_which_settings_a_chain_reads(method: str, read: set[str]) -> None:
+    assert settings_read(method) == read

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn.attention import SDPBackend
 
-from helpers import SHAPE, SYMBOLS, make_bptt, make_dmt, make_smt, make_student, make_teacher
+from helpers import SHAPE, SYMBOLS, make_bptt, make_dmt, make_smt, make_student, make_tbptt, make_teacher
 from nounroll.data.task import draw
 from nounroll.methods import cost
 from nounroll.methods.base import Method
@@ -93,6 +93,7 @@ def test_smt_is_less_sequential_than_bptt_and_does_not_grow_with_the_length() ->
         methods: dict[str, Any] = {
             "smt": make_smt(one, teacher),
             "dmt": make_dmt(one, teacher, window=2),
+            "tbptt": make_tbptt(one, window=2),
             "bptt": make_bptt(one),
         }
         short, long = (
@@ -102,17 +103,17 @@ def test_smt_is_less_sequential_than_bptt_and_does_not_grow_with_the_length() ->
         assert long["smt"] < long["bptt"]
         assert long["smt"] < 2.5 * short["smt"]  # attention over more positions is all that grows
         assert long["bptt"] == 8 * short["bptt"]
+        assert long["tbptt"] == short["tbptt"] < short["bptt"]
         assert short["dmt"] < long["dmt"] < long["bptt"]
 
 
 def test_a_step_that_goes_on_is_counted_and_not_the_first() -> None:
-    """The first has a rollout before it. What the method carries stays as it is."""
-    one = student()
-    settings: dict[str, Any] = {"dynamics": 0.0, "decoding": 0.0, "window": 4}
-    method = make_dmt(one, make_teacher(one), rollout="carried", **settings)
-    method.carried = kept = ((draw(Echo(), B, 3, 0, "test"), torch.zeros(B, *SHAPE)),)
-    counted, windows = of_a_step(method, 8), 2
-    not_needed = B * windows * 2 * SIZE * WIDTH  # the gradient into a window's first memory
-    assert counted["flops"] == B * 8 * 3 * PER_TOKEN - not_needed
+    """The first has a rollout before it."""
+    counted, windows = of_a_step(make_tbptt(student(), window=4), 8), 2
+    assert counted["flops"] == B * 8 * 3 * PER_TOKEN
     assert counted["sequential_flops"] == pytest.approx(counted["flops"] / B / windows)
-    assert method.carried is kept
+
+
+def test_windows_that_are_cut_out_of_a_rollout_wait_for_all_before_them() -> None:
+    counted = of_a_step(make_tbptt(student(), window=4, carry=False), 8)
+    assert counted["sequential_flops"] == pytest.approx(counted["flops"] / B)

@@ -2,7 +2,6 @@
 
 import itertools
 import math
-from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from helpers import (
+    SMT_VALUES,
     SYMBOLS,
     assert_same_gradients,
     decoding_twin,
@@ -36,18 +36,22 @@ B, T = 3, 7
 
 def chosen(method: SMT, draws: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
     """The times t of each row whose labels count (B, S), those of its windows (B, W, w), and which of these count."""
-    count, width = method.settings.transitions, min(method.settings.window or 1, T)
-    if count is None or count >= T:
+    count, width = method.settings.transitions or T, min(method.settings.window, T)
+    if count >= T:
         starts, counts = random_windows(B, T, width, draws)
     else:
         starts = torch.rand(B, T - width + 1, generator=draws).argsort(dim=1)[:, : math.ceil(count / width)]
         counts = torch.ones(*starts.shape, width, dtype=torch.bool)
     spans = starts[..., None] + torch.arange(width)
-    return (torch.arange(T).expand(B, -1) if count is None or count >= T else spans.flatten(1)), spans, counts
+    return (torch.arange(T).expand(B, -1) if count >= T else spans.flatten(1)), spans, counts
 
 
 def scored(method: SMT, outputs: Tensor, target: Tensor) -> Tensor:
     return negative_log_likelihood(method.student.targets, outputs[None], target[None])[0]
+
+
+def losses_of(method: SMT, batch: Batch) -> dict[str, Tensor]:
+    return method(batch, {}, generator(0, "loss"), 0.5)[0]
 
 
 def mean(values: list[Tensor]) -> Tensor:
@@ -89,7 +93,7 @@ def twin(method: SMT, batch: Batch) -> dict[str, Tensor]:
             if batch.mask[b, t]
         ]
         for i, span in enumerate(spans[b].tolist()):
-            before = partly(labels[b, span[0]], s.inputs_learn)
+            before = labels[b, span[0]]
             memory = noisy(before, noise[b, i].double()) if s.noise else before
             for j, t in enumerate(span):
                 memory = student.step(batch.inputs[b, t][None], memory[None])[0]
@@ -98,7 +102,8 @@ def twin(method: SMT, batch: Batch) -> dict[str, Tensor]:
                     step_readout.append(scored(method, student.readout(memory), batch.targets[b, t]))
     known = [[(t, labels[b, t + 1]) for t in times[b].tolist()] for b in range(B)]
     assert teacher.decoder is not None
-    decoding = decoding_twin(student, teacher.decoder, batch, known, draws, count=s.decoded, horizon=s.horizon)
+    sizes = {"count": teacher.settings.decoded, "horizon": teacher.settings.horizon}
+    decoding = decoding_twin(student, teacher.decoder, batch, known, draws, **sizes)
     return {
         "readout": mean(readout),
         "dynamics": mean([error**s.power for error in regression]) ** (1 / s.power)
@@ -115,18 +120,19 @@ def variance_of(memories: Tensor) -> Tensor:
 
 
 def assert_equals_its_twin(method: SMT, batch: Batch) -> None:
-    ours, parts = method(batch, generator(0, "loss"), 0.5), twin(method, batch)
+    (ours, state), parts = method(batch, {}, generator(0, "loss"), 0.5), twin(method, batch)
+    assert state == {}
     for name, value in parts.items():
         torch.testing.assert_close(ours[name], value, rtol=1e-6, atol=1e-7, check_dtype=False, msg=name)
-    total = sum((getattr(method.settings, name) * value for name, value in parts.items()), torch.zeros(()))
+    total = sum((getattr(method.settings, name, 1.0) * value for name, value in parts.items()), torch.zeros(()))
     torch.testing.assert_close(ours["loss"], total, rtol=1e-6, atol=1e-7, check_dtype=False)
     assert_same_gradients(ours["loss"], total, method.student, method.teacher)
 
 
 @pytest.mark.parametrize("space", [SYMBOLS, Real(2)], ids=str)
-@pytest.mark.parametrize("transitions", [None, 4])
+@pytest.mark.parametrize("transitions", [0, 4])
 @pytest.mark.parametrize("teacher", ["causal", "window"])
-def test_the_loss_equals_its_naive_twin(teacher: str, transitions: int | None, space: Space) -> None:
+def test_the_loss_equals_its_naive_twin(teacher: str, transitions: int, space: Space) -> None:
     student = make_student("gru" if teacher == "window" else "mlp", inputs=space, targets=space)
     method = make_smt(student, make_teacher(student, kind=teacher), transitions=transitions)
     assert_equals_its_twin(method, make_batch(B, T, inputs=space, targets=space, sparse=True))
@@ -136,8 +142,8 @@ OURS: dict[str, dict[str, Any]] = {
     "errors relative to the labels": {"relative": True},
     "the worst errors count more": {"power": 3.0},
     "memories with noise": {"noise": 0.8},
-    "shares of gradients": {"labels_learn": 0.05, "inputs_learn": 0.5},
-    "labels that do not learn": {"relative": True, "labels_learn": 0.0, "inputs_learn": 0.0},
+    "a share of the labels' gradient": {"labels_learn": 0.05},
+    "labels that do not learn": {"relative": True, "labels_learn": 0.0},
     "several steps from each label": {"window": 3},
     "several steps, from few labels": {"window": 3, "transitions": 4, "noise": 0.8},
     "more steps than there are": {"window": 100},
@@ -152,28 +158,29 @@ def test_so_does_the_loss_with_the_terms_of_ours(settings: dict[str, Any], cell:
     assert_equals_its_twin(make_smt(student, make_teacher(student), **settings), make_batch(B, T, sparse=True))
 
 
+@pytest.mark.parametrize(("horizon", "decoded"), [(1, 5), (2, 1), (100, 3)])
+def test_the_decoders_horizon_and_its_memories_are_the_teachers(horizon: int, decoded: int) -> None:
+    student = make_student()
+    teacher = make_teacher(student, horizon=horizon, decoded=decoded)
+    assert_equals_its_twin(make_smt(student, teacher), make_batch(B, T, sparse=True))
+
+
 def test_terms_of_weight_zero_are_left_out() -> None:
     student = make_student()
     batch = make_batch()
-    whole = make_smt(student, make_teacher(student))(batch, generator(0, "loss"), 0.5)
+    whole = losses_of(make_smt(student, make_teacher(student)), batch)
     assert {"decoding", "uniformity", "step_readout"} <= whole.keys()
     bare = make_smt(student, make_teacher(student), decoding=0.0, uniformity=0.0, step_readout=0.0)
-    assert not {"decoding", "uniformity", "step_readout"} & bare(batch, generator(0, "loss"), 0.5).keys()
+    assert not {"decoding", "uniformity", "step_readout"} & losses_of(bare, batch).keys()
     without_decoder = make_smt(student, make_teacher(student, decoder_layers=0))
-    assert "decoding" not in without_decoder(batch, generator(0, "loss"), 0.5)
-
-
-def test_the_horizon_may_be_longer_than_the_sequence() -> None:
-    student = make_student()
-    method = make_smt(student, make_teacher(student), horizon=100)
-    assert torch.isfinite(method(make_batch(length=3), generator(0, "loss"), 0.5)["loss"])
+    assert "decoding" not in losses_of(without_decoder, batch)
 
 
 @pytest.mark.parametrize("relative", [False, True])
 def test_explained_is_the_share_of_the_labels_variance_that_the_cell_gets_right(relative: bool) -> None:
     student = make_student()
     method, batch = make_smt(student, make_teacher(student), relative=relative), make_batch()
-    losses = method(batch, generator(0, "loss"), 0.5)
+    losses = losses_of(method, batch)
     variance = variance_of(method.teacher.memories(batch.inputs)[:, 1:].flatten(0, 1))
     missed = losses["dynamics"] / (1 if relative else variance + VARIANCE_FLOOR)
     torch.testing.assert_close(losses["explained"], (1 - missed).detach())
@@ -193,7 +200,7 @@ def dynamics_of(
     with monkeypatch.context() as patch:
         patch.setattr(method.teacher, "memories", lambda *_: labels)
         patch.setattr(student.cell, "step", lambda *_: predicted.flatten(0, 1))
-        return method(make_batch(B, T), generator(0, "loss"), 0.5)
+        return losses_of(method, make_batch(B, T))
 
 
 def about(centre: Tensor, values: Tensor, scale: Tensor | float) -> Tensor:
@@ -313,9 +320,7 @@ def test_noise_reaches_the_cells_start_and_nothing_else() -> None:
     """Readout, decoder and statistics see the labels as they are."""
     student = make_student()
     teacher, batch = make_teacher(student), make_batch(B, T)
-    plain, noise = (
-        make_smt(student, teacher, decoded=1, noise=size)(batch, generator(0, "loss"), 0.5) for size in (0.0, 1.0)
-    )
+    plain, noise = (losses_of(make_smt(student, teacher, noise=size), batch) for size in (0.0, 1.0))
     for name in ("readout", "uniformity"):
         assert torch.equal(plain[name], noise[name])
     for name in ("dynamics", "step_readout"):
@@ -331,7 +336,7 @@ OURS: dict[str, Any] = {"relative": True, "power": 2.0, "labels_learn": 0.3}
     ("settings", "cell", "teacher"),
     [
         ({"window": 1}, "mlp", {}),
-        ({"window": 3}, "gru", {"reader": True}),
+        ({"window": 3}, "gru", {"decoder_layers": 2}),
         ({"window": 2, "transitions": 4, "step_readout": 0.0}, "mlp", {"kind": "window"}),
     ],
 )
@@ -345,7 +350,7 @@ def test_by_chunks_the_losses_and_gradients_are_the_same(
     sparing.load_state_dict(plain.state_dict())
     batch = make_batch(B, T, sparse=True)
     whole, parts = (
-        make_smt(student, one, **OURS, **settings, **more)(batch, generator(0, "loss"), 0.5)
+        losses_of(make_smt(student, one, **OURS, **settings, **more), batch)
         for one, more in ((plain, {}), (sparing, {"chunk": chunk}))
     )
     assert whole.keys() == parts.keys()
@@ -362,11 +367,11 @@ def test_what_is_made_again_for_a_gradient_is_what_it_was(noise: float, monkeypa
     student = make_student()
     teacher, batch = make_teacher(student), make_batch(B, T)
     method = make_smt(student, teacher, chunk=2, noise=noise, **OURS)
-    loss = method(batch, generator(0, "loss"), 0.5)["loss"]
+    loss = losses_of(method, batch)["loss"]
     found = gradients(loss, student, teacher)
     with monkeypatch.context() as patch:
         patch.setattr(smt, "again", lambda run, *given: run(*given))
-        kept = method(batch, generator(0, "loss"), 0.5)["loss"]
+        kept = losses_of(method, batch)["loss"]
         for name, value in gradients(kept, student, teacher).items():
             torch.testing.assert_close(found[name], value, msg=name)
     seeds = itertools.count()
@@ -374,15 +379,15 @@ def test_what_is_made_again_for_a_gradient_is_what_it_was(noise: float, monkeypa
     monkeypatch.setattr(
         method, "_steps", lambda *given: patched(*given[:-1], torch.Generator().manual_seed(next(seeds)))
     )
-    other = gradients(method(batch, generator(0, "loss"), 0.5)["loss"], student, teacher)
+    other = gradients(losses_of(method, batch)["loss"], student, teacher)
     assert any(not torch.allclose(other[name], value) for name, value in found.items()) == (noise > 0)
 
 
-def kept(width: int, length: int, chunk: int | None) -> int:
+def kept(width: int, length: int, chunk: int) -> int:
     """Numbers that a step keeps for its gradients, weights left out."""
     cell = CellSettings(kind="mlp", tokens=2, memory_width=width, width=16)
     student = Student(SYMBOLS, SYMBOLS, cell, readout_width=16)
-    teacher = make_teacher(student, recompute=chunk is not None, dtype=torch.float32)
+    teacher = make_teacher(student, recompute=bool(chunk), dtype=torch.float32)
     found = [0]
 
     def keep(tensor: Tensor) -> Tensor:
@@ -390,7 +395,7 @@ def kept(width: int, length: int, chunk: int | None) -> int:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        make_smt(student, teacher, chunk=chunk)(make_batch(1, length), generator(0, "loss"), 0.5)
+        losses_of(make_smt(student, teacher, chunk=chunk), make_batch(1, length))
     return found[0]
 
 
@@ -398,21 +403,21 @@ def test_by_chunks_what_a_time_step_adds_does_not_depend_on_the_size_of_memories
     """And it is far less. Lengths are beyond those whose memories all count for the statistics."""
     added = {
         (width, chunk): kept(width, 768, chunk) - kept(width, 512, chunk)
-        for width, chunk in itertools.product((8, 32), (None, 64))
+        for width, chunk in itertools.product((8, 32), (0, 64))
     }
-    assert added[8, 64] < added[8, None] / 4
+    assert added[8, 64] < added[8, 0] / 4
     assert added[32, 64] == added[8, 64]
-    assert added[32, None] > 1.5 * added[8, None]  # the control
+    assert added[32, 0] > 1.5 * added[8, 0]  # the control
 
 
 # --- one memory, memories that are all the same -------------------------------------------------------
 
 
-@pytest.mark.parametrize(("size", "length", "transitions"), [(1, 5, 1), (1, 1, None), (1, 1, 1), (2, 3, 1)])
-def test_a_loss_over_one_memory(size: int, length: int, transitions: int | None) -> None:
+@pytest.mark.parametrize(("size", "length", "transitions"), [(1, 5, 1), (1, 1, 0), (1, 1, 1), (2, 3, 1)])
+def test_a_loss_over_one_memory(size: int, length: int, transitions: int) -> None:
     student = make_student()
     method = make_smt(student, make_teacher(student), transitions=transitions, relative=True, power=2.0, noise=1.0)
-    losses = method(make_batch(size, length), generator(0, "loss"), 0.5)
+    losses = losses_of(method, make_batch(size, length))
     assert ("uniformity" in losses) == (size > 1)
     assert all(torch.isfinite(value) for value in losses.values())
     assert all(torch.isfinite(g).all() for g in gradients(losses["loss"], student, method.teacher).values())
@@ -428,7 +433,7 @@ def test_memories_that_are_all_the_same(cell: str, size: float) -> None:
         teacher.head.weight.zero_()
         teacher.head.bias.mul_(size)
     method = make_smt(student, teacher, relative=True, power=2.0, noise=1.0, labels_learn=0.1)
-    losses = method(make_batch(B, T), generator(0, "loss"), 0.5)
+    losses = losses_of(method, make_batch(B, T))
     assert all(torch.isfinite(value) for value in losses.values())
     assert all(torch.isfinite(g).all() for g in gradients(losses["loss"], student, teacher).values())
 
@@ -444,17 +449,14 @@ def by_label(**settings: Any) -> tuple[Tensor, SMT, Tensor]:
     seen: list[Tensor] = []
     memories = teacher.memories
     teacher.memories = lambda *given: seen.append(memories(*given)) or seen[-1]  # type: ignore[method-assign]
-    loss = method(make_batch(B, T), generator(0, "loss"), 0.5)["dynamics"]
+    loss = losses_of(method, make_batch(B, T))["dynamics"]
     found = torch.autograd.grad(loss, seen[0], allow_unused=True, retain_graph=True)[0] if seen else None
     return loss, method, torch.zeros_like(seen[0]) if found is None else found
 
 
-SHARES = list(itertools.product([1.0, 0.05, 0.0], repeat=2))
-
-
-@pytest.mark.parametrize(("labels_learn", "inputs_learn"), SHARES)
-def test_labels_learn_and_inputs_learn_decide_exactly(labels_learn: float, inputs_learn: float) -> None:
-    loss, method, found = by_label(labels_learn=labels_learn, inputs_learn=inputs_learn)
+@pytest.mark.parametrize("labels_learn", [1.0, 0.05, 0.0])
+def test_labels_learn_decides_exactly(labels_learn: float) -> None:
+    loss, method, found = by_label(labels_learn=labels_learn)
     student, teacher = method.student, method.teacher
     assert teacher.decoder is not None
     parts: dict[str, list[torch.nn.Module]] = {
@@ -465,27 +467,43 @@ def test_labels_learn_and_inputs_learn_decide_exactly(labels_learn: float, input
         "decoder": [teacher.decoder],
     }
     reached = {name for name, part in parts.items() if any(g.any() for g in gradients(loss, *part).values())}
-    assert reached == {"cell"} | ({"encoder", "memory head"} if labels_learn or inputs_learn else set())
+    assert reached == {"cell", "encoder", "memory head"}
     sizes = found.square().sum(dim=(0, 2, 3)).sqrt()
-    assert bool(sizes[0] > 0) == bool(inputs_learn)  # m_∅ is the input of a step and the label of none
+    assert (sizes[:-1] > 0).all()  # as the input of a step, whatever the share
     assert bool(sizes[-1] > 0) == bool(labels_learn)  # the last memory is a label alone
-    assert bool((sizes[1:-1] > 0).all()) == bool(labels_learn or inputs_learn)
 
 
 @pytest.mark.parametrize("power", [1.0, 2.0])
-@pytest.mark.parametrize(("labels_learn", "inputs_learn"), SHARES)
-def test_a_share_is_that_share_of_the_gradient(labels_learn: float, inputs_learn: float, power: float) -> None:
-    """At 0.05 it is 0.05 times the gradient at 1, through labels and through inputs apart; the cell's is the same."""
-    loss, method, found = by_label(labels_learn=labels_learn, inputs_learn=inputs_learn, power=power)
-    through_labels = by_label(labels_learn=1.0, inputs_learn=0.0, power=power)[2]
-    whole, its_method, through_inputs = by_label(labels_learn=0.0, inputs_learn=1.0, power=power)
-    torch.testing.assert_close(
-        found, labels_learn * through_labels + inputs_learn * through_inputs, rtol=1e-9, atol=1e-12
-    )
-    torch.testing.assert_close(loss, whole, rtol=1e-12, atol=0)  # and neither changes the value
+@pytest.mark.parametrize("share", [0.3, 0.05])
+def test_a_share_is_that_share_of_the_gradient_through_labels(share: float, power: float) -> None:
+    """Through inputs comes all of it; the cell's is the same, and so is the value."""
+    loss, method, found = by_label(labels_learn=share, power=power)
+    everything = by_label(labels_learn=1.0, power=power)[2]
+    whole, its_method, through_inputs = by_label(labels_learn=0.0, power=power)
+    through_labels = everything - through_inputs
+    assert through_labels.any()
+    torch.testing.assert_close(found, share * through_labels + through_inputs, rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(loss, whole, rtol=1e-12, atol=0)
     expected = gradients(whole, its_method.student.cell)
     for name, value in gradients(loss, method.student.cell).items():
         torch.testing.assert_close(value, expected[name], rtol=1e-9, atol=1e-12)
+
+
+def test_of_a_teacher_that_was_taken_nothing_learns() -> None:
+    """And what is about labels alone counts for nothing. The rest has the value and the gradients that it had."""
+    student = make_student()
+    teacher, batch = make_teacher(student), make_batch(B, T, sparse=True)
+    learning = make_smt(student, teacher, decoding=0.0, uniformity=0.0)
+    taken = SMT(student, teacher, SMTSettings(**{**SMT_VALUES, "teacher": "runs/other"}))
+    ours, theirs = losses_of(taken, batch), losses_of(learning, batch)
+    assert ours.keys() == theirs.keys()
+    for name, value in theirs.items():
+        torch.testing.assert_close(ours[name], value, rtol=1e-12, atol=0, msg=name)
+    assert not any(g.any() for g in gradients(ours["loss"], teacher).values())
+    assert any(g.any() for g in gradients(theirs["loss"], teacher).values())
+    expected = gradients(theirs["loss"], student)
+    for name, value in gradients(ours["loss"], student).items():
+        torch.testing.assert_close(value, expected[name], rtol=1e-9, atol=1e-12, msg=name)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.05, 0.5, 1.0])
@@ -500,8 +518,8 @@ def test_scale_gradient(share: float) -> None:
 
 def test_other_losses_reach_the_teacher_whatever_the_dynamics_loss_may() -> None:
     student = make_student()
-    method = make_smt(student, make_teacher(student), labels_learn=0.0, inputs_learn=0.0)
-    losses = method(make_batch(), generator(0, "loss"), 0.5)
+    method = make_smt(student, make_teacher(student), labels_learn=0.0)
+    losses = losses_of(method, make_batch())
     for name in ("readout", "decoding", "uniformity"):
         assert any(g.any() for g in gradients(losses[name], method.teacher.encoder).values()), name
     assert not any(g.any() for g in gradients(losses["decoding"], student).values())
@@ -510,21 +528,3 @@ def test_other_losses_reach_the_teacher_whatever_the_dynamics_loss_may() -> None
 def test_it_hands_over_the_student_as_it_is() -> None:
     student = make_student()
     assert not make_smt(student, make_teacher(student)).improves_only
-
-
-# --- settings that depend on the data -----------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("scored", "window", "share"), [(0.0, 1, 1.0), (0.49, 1, 1.0), (0.5, 8, 0.33), (1.0, 8, 0.33)])
-def test_what_is_left_open_is_filled_in_for_the_data(scored: float, window: int, share: float) -> None:
-    suited = SMTSettings().suited_to(scored)
-    assert (suited.window, suited.share) == (window, share)
-    assert suited.labels_learn == (0.05 if window > 1 else 0.3)
-    assert [f.name for f in fields(suited) if getattr(suited, f.name) is None] == ["transitions", "teacher", "chunk"]
-
-
-def test_what_was_set_stays() -> None:
-    mine = SMTSettings(
-        window=3, decoding=0.5, noise=0.0, labels_learn=0.0, share=2.0, step_readout=0.1, until_passed=False
-    )
-    assert mine.suited_to(1.0) == mine.suited_to(0.0) == mine

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from nounroll.batch import Categorical, Real
 from nounroll.objectives.dynamics import dynamics, power_mean
-from nounroll.objectives.readout import gaussian, hits, masked_mean, negative_log_likelihood
+from nounroll.objectives.readout import gaussian, hits, masked_mean, negative_log_likelihood, readout_loss
 from nounroll.objectives.uniformity import uniformity
+from nounroll.student import Readout
 
 
 def doubles(*shape: int, seed: int = 0) -> Tensor:
@@ -168,6 +169,53 @@ def test_what_is_masked_out_does_not_count_even_when_it_is_not_finite() -> None:
     mean = masked_mean(values, torch.tensor([True, False, False]))
     assert mean.item() == 1
     assert torch.autograd.grad(mean, values)[0].tolist() == [1, 0, 0]
+
+
+# --- the readout's loss over what is scored ---------------------------------------------------------------
+
+
+def head_of(space: Categorical | Real) -> Readout:
+    torch.manual_seed(3)
+    return Readout(6, space.readout_size, 7).double()
+
+
+MASKS = {
+    "full": torch.ones(2, 3, dtype=torch.bool),
+    "sparse": torch.tensor([[True, False, True], [False, False, True]]),
+    "one": torch.tensor([[False] * 3, [False, True, False]]),
+    "empty": torch.zeros(2, 3, dtype=torch.bool),
+}
+
+
+@pytest.mark.parametrize("space", [Categorical(4), Real(2)], ids=str)
+@pytest.mark.parametrize("mask", MASKS.values(), ids=MASKS.keys())
+def test_readout_loss_is_the_masked_mean_of_the_whole_readout(mask: Tensor, space: Categorical | Real) -> None:
+    head, features = head_of(space), doubles(2, 3, 6)
+    targets = torch.tensor([[0, 3, 1], [2, 2, 0]]) if isinstance(space, Categorical) else doubles(2, 3, 2).detach()
+    whole = masked_mean(negative_log_likelihood(space, head(features), targets), mask)
+    ours = readout_loss(head, space, features, targets, mask)
+    torch.testing.assert_close(ours, whole, rtol=1e-6, atol=0, check_dtype=False)
+    leaves = [features, *head.parameters()]
+    for one, other in zip(torch.autograd.grad(ours, leaves), torch.autograd.grad(whole, leaves), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-9)
+        assert one.any() == mask.any()
+
+
+@pytest.mark.parametrize(("mask", "rows"), [("full", 6), ("sparse", 3), ("empty", 0)])
+def test_nothing_is_read_out_where_nothing_is_scored(mask: str, rows: int) -> None:
+    """Not even what is not finite there, nor a target that is none."""
+    head, seen, features = head_of(Categorical(4)), [], doubles(2, 3, 6).detach()
+    features[~MASKS[mask]] = torch.nan
+    targets = torch.where(MASKS[mask], 1, -5)
+
+    def spy(given: Tensor) -> Tensor:
+        seen.append(given.shape[:-1].numel())
+        return head(given)
+
+    loss = readout_loss(spy, Categorical(4), features.requires_grad_(), targets, MASKS[mask])
+    assert seen == [rows]
+    assert torch.isfinite(loss)
+    assert torch.isfinite(torch.autograd.grad(loss, features)[0]).all()
 
 
 # --- control: the tests check shapes ------------------------------------------------------------------

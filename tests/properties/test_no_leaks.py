@@ -22,12 +22,14 @@ from helpers import (
     make_dmt,
     make_smt,
     make_student,
+    make_tbptt,
     make_teacher,
     other_values,
 )
 from nounroll.batch import Batch, Categorical, Real, Space
-from nounroll.methods import bptt, decoding, dmt, smt
+from nounroll.methods import decoding, dmt, smt
 from nounroll.methods.base import Method
+from nounroll.objectives import readout
 from nounroll.seeding import generator
 
 B, T = 4, 6
@@ -99,14 +101,6 @@ def test_control_a_trunk_without_its_mask_is_caught() -> None:
     assert affected(teacher.memories, SYMBOLS).all()
 
 
-def test_control_a_reader_without_its_mask_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    teacher = make_teacher(make_student(), reader=True)
-    reader: Any = teacher.encoder.reader
-    forward = reader.forward
-    monkeypatch.setattr(reader, "forward", lambda chosen, states, places: forward(chosen, states, places * 0 + T))
-    assert affected(teacher.memories, SYMBOLS).all()
-
-
 def test_control_a_window_that_ends_late_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     encoder: Any = make_teacher(make_student(), kind="window").encoder
     encode = encoder._encode
@@ -124,12 +118,12 @@ def test_control_a_fused_unroll_that_reads_ahead_is_caught(monkeypatch: pytest.M
 # --- scored predictions ---------------------------------------------------------------------------
 
 
-def scored(monkeypatch: pytest.MonkeyPatch, module: ModuleType, method: Method, inputs: Tensor) -> list[Tensor]:
-    """For each likelihood that a loss scores: its value for each target time, (T, number of scores in order).
+MODULES: tuple[ModuleType, ...] = (smt, dmt, readout, decoding)  # where a likelihood may be scored
 
-    The decoder's loss has a module of its own, and is last.
-    """
-    likelihood, mean = module.negative_log_likelihood, module.masked_mean
+
+def scored(monkeypatch: pytest.MonkeyPatch, method: Method, inputs: Tensor) -> list[Tensor]:
+    """For each likelihood that a loss scores, in order: its value for each target time, (number of scores, 2)."""
+    likelihood, mean = readout.negative_log_likelihood, readout.masked_mean
     found: list[Tensor] = []
 
     def spy_likelihood(space: Space, outputs: Tensor, times: Tensor) -> Tensor:
@@ -142,21 +136,21 @@ def scored(monkeypatch: pytest.MonkeyPatch, module: ModuleType, method: Method, 
         return mean(values, mask)
 
     with monkeypatch.context() as patch, torch.no_grad():
-        for scoring in (module, decoding):
+        for scoring in MODULES:
             patch.setattr(scoring, "negative_log_likelihood", spy_likelihood)
             patch.setattr(scoring, "masked_mean", spy_mean)
-        method(Batch(inputs=inputs, targets=torch.arange(T).expand(B, -1)), generator(0, "loss"), 0.5)
-    return found
+        method(Batch(inputs=inputs, targets=torch.arange(T).expand(B, -1)), {}, generator(0, "loss"), 0.5)
+    return [values.flatten(0, -2) for values in found]
 
 
-def reach(monkeypatch: pytest.MonkeyPatch, module: ModuleType, method: Method) -> list[Tensor]:
+def reach(monkeypatch: pytest.MonkeyPatch, method: Method) -> list[Tensor]:
     """For each likelihood of a loss, [t, s]: does some prediction of y_s change with x_t?"""
     inputs = draw_values(SYMBOLS, B, T)
-    base = scored(monkeypatch, module, method, inputs)
+    base = scored(monkeypatch, method, inputs)
     moved = [torch.zeros(T, T, dtype=torch.bool) for _ in base]
     for t in range(T):
         for matrix, before, after in zip(
-            moved, base, scored(monkeypatch, module, method, changed(inputs, SYMBOLS, t)), strict=True
+            moved, base, scored(monkeypatch, method, changed(inputs, SYMBOLS, t)), strict=True
         ):
             assert torch.equal(before[:, 0], after[:, 0])  # the same targets in the same places
             matrix[t, before[(before - after)[:, 1].abs() > CHANGED, 0].long()] = True
@@ -171,31 +165,30 @@ NAMED = Categorical(T)  # y_t = t
 
 def smt_method(**settings: Any) -> Any:
     student = make_student(targets=NAMED)
-    values = {"step_readout": 1.0, "decoding": 1.0, "readout": 1.0, "decoded": 4, "horizon": HORIZON, **settings}
-    return make_smt(student, make_teacher(student), **values)
+    values = {"step_readout": 1.0, "decoding": 1.0, **settings}
+    return make_smt(student, make_teacher(student, decoded=4, horizon=HORIZON), **values)
 
 
 def leaks(matrices: list[Tensor]) -> list[bool]:
     return [bool((matrix & ~MAY_KNOW).any()) for matrix in matrices]
 
 
-@pytest.mark.parametrize("transitions", [None, 4])
-def test_smt_scores_no_prediction_that_knows_its_future(
-    monkeypatch: pytest.MonkeyPatch, transitions: int | None
-) -> None:
-    readout, step_readout, decoder = reach(monkeypatch, smt, smt_method(transitions=transitions))
-    assert leaks([readout, step_readout, decoder]) == [False] * 3
-    for matrix in (readout, step_readout, decoder):
+@pytest.mark.parametrize("transitions", [0, 4])
+def test_smt_scores_no_prediction_that_knows_its_future(monkeypatch: pytest.MonkeyPatch, transitions: int) -> None:
+    of_labels, of_steps, decoder = reach(monkeypatch, smt_method(transitions=transitions))
+    assert leaks([of_labels, of_steps, decoder]) == [False] * 3
+    for matrix in (of_labels, of_steps, decoder):
         assert torch.equal(matrix, MAY_KNOW)  # and every one knows all of its past
 
 
 def dmt_method(**settings: Any) -> Any:
     student = make_student("gru", targets=NAMED)
-    return make_dmt(student, make_teacher(student), decoding=1.0, decoded=12, horizon=HORIZON, **settings)
+    return make_dmt(student, make_teacher(student, decoded=12, horizon=HORIZON), decoding=1.0, **settings)
 
 
-def test_dmt_scores_no_prediction_that_knows_its_future(monkeypatch: pytest.MonkeyPatch) -> None:
-    matrices = reach(monkeypatch, dmt, dmt_method())
+@pytest.mark.parametrize("only_ahead", [False, True])
+def test_dmt_scores_no_prediction_that_knows_its_future(monkeypatch: pytest.MonkeyPatch, only_ahead: bool) -> None:
+    matrices = reach(monkeypatch, dmt_method(only_ahead=only_ahead, knowable=1e9))  # no window is lost
     assert len(matrices) == 4  # two for who is ahead, readout, decoder
     for matrix in matrices:
         assert torch.equal(matrix, MAY_KNOW)
@@ -204,28 +197,44 @@ def test_dmt_scores_no_prediction_that_knows_its_future(monkeypatch: pytest.Monk
 def test_control_a_leaking_decoder_is_caught_in_dmt_too(monkeypatch: pytest.MonkeyPatch) -> None:
     method = dmt_method()
     see_the_future(method.decoder.trunk)
-    assert leaks(reach(monkeypatch, dmt, method)) == [False, False, False, True]
+    assert leaks(reach(monkeypatch, method)) == [False, False, False, True]
 
 
-@pytest.mark.parametrize("truncation", [None, 2])
 @pytest.mark.parametrize("kind", CELL_KINDS)
-def test_bptt_scores_no_prediction_that_knows_its_future(
-    monkeypatch: pytest.MonkeyPatch, kind: str, truncation: int | None
+def test_bptt_scores_no_prediction_that_knows_its_future(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    (of_rollout,) = reach(monkeypatch, make_bptt(make_student(kind, targets=NAMED)))
+    assert torch.equal(of_rollout, MAY_KNOW)
+
+
+@pytest.mark.parametrize("carry", [True, False])
+@pytest.mark.parametrize("window", [2, 5])
+@pytest.mark.parametrize("kind", CELL_KINDS)
+def test_tbptt_scores_no_prediction_that_knows_its_future(
+    monkeypatch: pytest.MonkeyPatch, kind: str, window: int, carry: bool
 ) -> None:
-    (readout,) = reach(monkeypatch, bptt, make_bptt(make_student(kind, targets=NAMED), truncation))
-    assert torch.equal(readout, MAY_KNOW)
+    """Every window knows all of the past, through the memory that it starts from."""
+    method = make_tbptt(make_student(kind, targets=NAMED), window=window, carry=carry)
+    (of_windows,) = reach(monkeypatch, method)
+    assert torch.equal(of_windows, MAY_KNOW)
+
+
+def test_control_carried_memories_of_later_inputs_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    method = make_tbptt(make_student("lstm", targets=NAMED), window=2)
+    rollout = method.student.rollout
+    monkeypatch.setattr(method.student, "rollout", lambda x, memory: rollout(x, memory).roll(-2, 1))
+    assert leaks(reach(monkeypatch, method)) == [True]
 
 
 def test_control_a_leaking_trunk_is_caught_in_every_loss(monkeypatch: pytest.MonkeyPatch) -> None:
     method = smt_method()
     see_the_future(method.teacher.encoder.trunk)
-    assert leaks(reach(monkeypatch, smt, method)) == [True, True, True]
+    assert leaks(reach(monkeypatch, method)) == [True, True, True]
 
 
 def test_control_a_leaking_decoder_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     method = smt_method()
     see_the_future(method.teacher.decoder.trunk)
-    assert leaks(reach(monkeypatch, smt, method)) == [False, False, True]
+    assert leaks(reach(monkeypatch, method)) == [False, False, True]
 
 
 def test_control_a_decoder_shifted_by_one_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -233,11 +242,11 @@ def test_control_a_decoder_shifted_by_one_is_caught(monkeypatch: pytest.MonkeyPa
     decoder = method.teacher.decoder
     forward = decoder.forward
     monkeypatch.setattr(decoder, "forward", lambda memory, future: forward(memory, future.roll(-1, 1)))
-    assert leaks(reach(monkeypatch, smt, method)) == [False, False, True]
+    assert leaks(reach(monkeypatch, method)) == [False, False, True]
 
 
 def test_control_memories_shifted_by_one_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     method = smt_method()
     memories = method.teacher.memories
     monkeypatch.setattr(method.teacher, "memories", lambda x, places=None: memories(x, places).roll(-1, 1))
-    assert leaks(reach(monkeypatch, smt, method)) == [True, False, True]
+    assert leaks(reach(monkeypatch, method)) == [True, False, True]
