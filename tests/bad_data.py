@@ -49,6 +49,14 @@ def _put(name: str, content: bytes) -> Callable[[], object]:
     return lay
 
 
+def _folder(files: dict[str, bytes]) -> Callable[[], object]:
+    def lay() -> None:
+        for name, content in files.items():
+            _put(f"folder/{name}", content)()
+
+    return lay
+
+
 def _paths() -> Iterator[BadData]:
     """What is wrong with the path, whatever the form."""
     for kind in ("array", "series", "mnist", "text", "strokes"):
@@ -100,7 +108,7 @@ def _arrays() -> Iterator[BadData]:
         "no rows": _npy(np.zeros((0, 9), dtype=np.int64)),
         "no columns": _npy(np.zeros((9, 0), dtype=np.int64)),
         "one row": _npy(np.zeros((1, 90), dtype=np.int64)),
-        "three tokens": _npy(np.arange(3)),
+        "five tokens": _npy(np.arange(5)),
         "a negative token": _npy(np.where(np.arange(400) == 200, -1, TOKENS)),
         "a token beyond int64": _npy(np.full(400, 2**64 - 1, dtype=np.uint64)),
         "a token of a billion": _npy(np.where(np.arange(400) == 399, 10**9, TOKENS)),
@@ -155,7 +163,7 @@ def _series() -> Iterator[BadData]:
     whole = _csv(_table())
     files: dict[str, bytes] = {
         "only a header": _csv(_table(0)),
-        "three rows": _csv(_table(3)),
+        "five rows": _csv(_table(5)),
         "a constant column": b"a,b\n" + b"1,2\n2,2\n" * 40,
         "a number too large to square": b"a\n" + b"1e308\n-1e308\n" * 40,
         "UTF-16": whole.decode().encode("utf-16"),
@@ -229,11 +237,14 @@ def _idx_files() -> Iterator[BadData]:
 
 
 def _texts() -> Iterator[BadData]:
-    for size in (1, 2, 3):
-        yield BadData(f"text: {size} bytes", "text", {"path": "a.txt"}, _put("a.txt", b"abc"[:size]), "a.txt")
-    for size in (4, 8, 12, 60):
+    for size in (1, 2, 5):
+        yield BadData(f"text: {size} bytes", "text", {"path": "a.txt"}, _put("a.txt", b"abcde"[:size]), "a.txt")
+    for size in (6, 8, 12, 60):
         fault = f"text: {size} bytes for a length of 8"
         yield BadData(fault, "text", {"path": "a.txt"}, _put("a.txt", b"a" * size), "length is 8; ")
+    for size in (1, 3):
+        lay = _folder({"a.txt": b"a" * size, "b.txt": b"b" * size})
+        yield BadData(f"text: two files of {size} bytes", "text", {"path": "folder"}, lay, "'folder'")
     yield BadData("text: only binary files", "text", {"path": "folder"}, _put("folder/a.bin", bytes(99)), "folder")
     yield BadData("text: only hidden files", "text", {"path": "folder"}, _put("folder/.a.txt", b"a" * 99), "folder")
     yield BadData("text: an empty file in a folder", "text", {"path": "folder"}, _put("folder/a.txt", b""), "folder")

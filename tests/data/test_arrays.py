@@ -8,7 +8,7 @@ import torch
 from nounroll.batch import Categorical
 from nounroll.data.arrays import TokenArray
 from nounroll.data.on_disk import OnDisk
-from nounroll.data.task import draw
+from nounroll.data.task import draw, held_out, training_batch
 
 
 def saved(path: Path, array: np.ndarray) -> Path:
@@ -21,8 +21,10 @@ def test_one_long_sequence(tmp_path: Path) -> None:
     assert task.inputs == task.targets == Categorical(1000)
     batch = draw(task, 8, 30, 0, "train")
     assert torch.equal(batch.targets, batch.inputs + 1)
-    assert draw(task.validation(), 500, 30, 0, "v").inputs.min() == 900
-    assert (task.max_length, task.validation().max_length) == (899, 99)
+    for part, first in ((task.validation(), 900), (task.test(), 950)):
+        assert draw(part, 500, 30, 0, "v").inputs.min() == first
+        assert part.max_length == 49
+    assert (task.max_length, task.size) == (899, None)
     assert isinstance(task._source._data, OnDisk)  # type: ignore[union-attr]
 
 
@@ -33,7 +35,11 @@ def test_rows(tmp_path: Path) -> None:
     assert task.prompt().tolist() == [60]
     batch = draw(task, 8, 10, 0, "train")
     assert torch.equal(batch.inputs[:, 1:], batch.targets[:, :-1])
-    assert draw(task.validation(), 50, 10, 0, "v").targets[:, 0].unique().numel() == 2
+    assert (task.size, task.validation().size, task.test().size) == (18, 1, 1)
+    parts = [held_out(part, 99, 10, 0, "any") for part in (task, task.validation(), task.test())]
+    firsts = [row for part in parts for batch in part for row in batch.targets.tolist()]
+    assert sorted(firsts) == sorted((np.arange(200).reshape(20, 10) % 50).tolist())
+    assert training_batch(task, 18, 10, 0, 0).targets.tolist() != training_batch(task, 18, 10, 0, 1).targets.tolist()
 
 
 def test_symbols_have_to_hold_the_tokens(tmp_path: Path) -> None:

@@ -21,16 +21,16 @@ def read(task: SequenceTask, length: int) -> set[int]:
 
 
 def check_disjoint(task: SequenceTask, length: int) -> None:
-    train, held_out = read(task, length), read(task.validation(), length)
-    assert not train & held_out
-    assert max(train) < min(held_out)
+    train, validation, test = (read(part, length) for part in (task, task.validation(), task.test()))
+    assert max(train) < min(validation)
+    assert max(validation) < min(test)
 
 
 @settings(max_examples=30, deadline=None)
 @given(count=st.integers(20, 300), fraction=st.floats(0.01, 0.9), seed=st.integers(0, 1000))
 def test_windows_are_consecutive_and_parts_disjoint(count: int, fraction: float, seed: int) -> None:
     task = places(count, fraction=fraction)
-    lengths = task.max_length, task.validation().max_length
+    lengths = task.max_length, task.validation().max_length, task.test().max_length
     assert None not in lengths
     assert sum(n + 1 for n in lengths if n) == count
     length = min(n for n in lengths if n)
@@ -46,34 +46,48 @@ class Leaky(TokenCorpus):
     """A planted bug: windows start anywhere in the training part, and run on beyond its end."""
 
     def sample(self, batch_size: int, length: int, generator: torch.Generator) -> Batch:
+        if len(self._data) < 100:
+            return super().sample(batch_size, length, generator)
         everything = np.concatenate([self._data, self._held_out])
         starts = torch.randint(len(self._data), (batch_size, 1), generator=generator).numpy()
         return Batch.next_step(torch.from_numpy(everything[starts + np.arange(length + 1)]))
 
 
+class SameTest(TokenCorpus):
+    """A planted bug: what students are chosen by is what they are measured on."""
+
+    def test(self) -> "SameTest":
+        return self.validation()  # type: ignore[return-value]
+
+
 def test_the_check_of_disjointness_can_fail() -> None:
     with pytest.raises(AssertionError):
-        check_disjoint(Leaky(tokens=np.arange(200), symbols=200), 10)
+        check_disjoint(Leaky(tokens=np.arange(400), symbols=400), 10)
+    with pytest.raises(AssertionError):
+        check_disjoint(SameTest(tokens=np.arange(400), symbols=400), 10)
 
 
 def test_every_place_is_reached() -> None:
     task = places(40)
     assert read(task, 5) == set(range(36))
-    assert read(task.validation(), 3) == set(range(36, 40))
+    assert read(task.validation(), 1) == {36, 37}
+    assert read(task.test(), 1) == {38, 39}
     assert read(task, 35) == set(range(36))  # the longest there is
 
 
-def test_validation_of_validation_is_itself() -> None:
-    held = places(100).validation()
-    assert torch.equal(draw(held, 4, 5, 0, "v").inputs, draw(held.validation(), 4, 5, 0, "v").inputs)
+def test_parts_know_their_siblings() -> None:
+    task = places(100)
+    for part in (task, task.validation(), task.test()):
+        assert read(part.validation(), 4) == set(range(90, 95))
+        assert read(part.test(), 4) == set(range(95, 100))
 
 
 def test_too_long_says_how_much_there_is() -> None:
     task = places(40)
     with pytest.raises(ValueError, match="length is 36; TokenCorpus holds sequences of at most 35"):
         draw(task, 1, 36, 0, "train")
-    with pytest.raises(ValueError, match=r"length is 4; windows of it need 5 elements .* holds 4"):
-        task.validation().sample(1, 4, torch.Generator())
+    with pytest.raises(ValueError, match=r"length is 2; windows of it need 3 elements .* holds 2"):
+        task.validation().sample(1, 2, torch.Generator())
 
 
 @pytest.mark.parametrize("bad", [-1, 9])
@@ -89,8 +103,12 @@ def test_tokens_that_are_no_tokens() -> None:
         TokenCorpus(tokens=np.zeros(5), symbols=2)
     with pytest.raises(ValueError, match=r"shape \(5, 2\)"):
         TokenCorpus(tokens=np.zeros((5, 2), dtype=int), symbols=2)
-    with pytest.raises(ValueError, match="tokens holds 3 elements; at least 4 are needed"):
-        TokenCorpus(tokens=np.zeros(3, dtype=int), symbols=2)
+    with pytest.raises(ValueError, match=r"^tokens holds 5 elements; at least 6 are needed, 2 to train on and 4"):
+        TokenCorpus(tokens=np.zeros(5, dtype=int), symbols=2)
+    for train, held_out in ((1, 4), (2, 3)):
+        message = f"^tokens holds {train} elements to train on and {held_out} to hold out; at least 2 and 4 are needed$"
+        with pytest.raises(ValueError, match=message):
+            TokenCorpus(tokens=np.zeros(train, dtype=int), held_out=np.zeros(held_out, dtype=int), symbols=2)
     with pytest.raises(ValueError, match=r"fraction is 1\.0"):
         split_tail("tokens", np.zeros(9), 1.0)
 

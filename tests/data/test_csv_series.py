@@ -26,11 +26,11 @@ def test_standardised_by_the_training_part(tmp_path: Path) -> None:
     task = Series(path=weather(tmp_path / "w.csv"), columns=["down", "up"])
     assert task.inputs == task.targets == Real(2)
     assert task.columns == ["down", "up"]
-    assert task.mean == pytest.approx([-3 * 44.5, 44.5])
-    assert task.std == pytest.approx([3 * np.arange(90).std(), np.arange(90).std()])
+    assert task.mean == pytest.approx([-3 * 39.5, 39.5])
+    assert task.std == pytest.approx([3 * np.arange(80).std(), np.arange(80).std()])
     batch = draw(task, 1, task.max_length or 0, 0, "train")
     whole = torch.cat([batch.inputs, batch.targets[:, -1:]], 1)[0]
-    assert whole.shape == (90, 2)
+    assert whole.shape == (80, 2)
     assert whole.mean(0).tolist() == pytest.approx([0, 0], abs=1e-5)
     assert whole.std(0, correction=0).tolist() == pytest.approx([1, 1], abs=1e-5)
     assert torch.equal(batch.inputs[:, 1:], batch.targets[:, :-1])
@@ -40,18 +40,18 @@ def test_parts_are_disjoint(tmp_path: Path) -> None:
     task = Series(path=weather(tmp_path / "w.csv"), columns=["up"])
     hours = [
         {round(float(h)) for b in (batch.inputs, batch.targets) for h in b.flatten() * task.std[0] + task.mean[0]}
-        for batch in (draw(task, 300, 5, 0, "t"), draw(task.validation(), 300, 5, 0, "v"))
+        for batch in (draw(part, 300, 5, 0, "any") for part in (task, task.validation(), task.test()))
     ]
-    assert hours == [set(range(90)), set(range(90, 100))]
+    assert hours == [set(range(80)), set(range(80, 90)), set(range(90, 100))]
 
 
 def test_a_person_sees_the_units_of_the_file(tmp_path: Path) -> None:
     task = Series(path=weather(tmp_path / "w.csv"), columns=["up", "down"])
     values = task.encode("7,-21 8,-24.5")
     assert values.dtype == torch.float32
-    assert values[0, 0] == pytest.approx((7 - 44.5) / task.std[0])
+    assert values[0, 0] == pytest.approx((7 - 39.5) / task.std[0])
     assert task.decode(values) == "7,-21 8,-24.5"
-    assert task.decode(task.prompt()) == "44.5,-133.5"
+    assert task.decode(task.prompt()) == "39.5,-118.5"
     with pytest.raises(ValueError, match="prompt is '1 2 3'; this task reads numbers"):
         task.encode("1 2 3")
     with pytest.raises(ValueError, match="prompt holds nan"):
@@ -68,7 +68,7 @@ def test_numbers_survive_the_way_there_and_back(tmp_path_factory: pytest.TempPat
 
 
 def test_forms_of_the_file(tmp_path: Path) -> None:
-    rows = "\n\n1, 2\r\n3,5\n4,4\n9,0\n"
+    rows = "\n\n1, 2\r\n3,5\n4,4\n9,0\n1,1\n2,2\n"
     plain = Series(path=written(tmp_path / "a.csv", rows))
     assert plain.columns == ["0", "1"]
     headed = Series(path=written(tmp_path / "b.csv", "\ufeffa,b" + rows))
@@ -90,7 +90,7 @@ def test_forms_of_the_file(tmp_path: Path) -> None:
         ("a,b\n1,1e999\n", None, r"line 2, column 'b' is '1e999'"),
         ("a,b\n1,\n", None, r"line 2, column 'b' is ''"),
         ("a,b\n1,2,3\n", None, r"line 2 has 3 cells; the first row has 2"),
-        ("a,b\n1,2\n3,4\n", None, r"holds 2 elements; at least 4 are needed"),
+        ("a,b\n1,2\n3,4\n", None, r"holds 2 elements; at least 6 are needed"),
         ("a,b\n" + "1,2\n2,2\n" * 9, None, r"column 'b' is 2\.0 throughout; leave it out"),
         ("a\n" + "1e308\n-1e308\n" * 9, None, r"column 'a' is too large or too small to be standardised"),
         ("a\n" + "1e-320\n0\n" * 9, None, r"column 'a' is too large or too small to be standardised"),

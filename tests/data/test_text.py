@@ -11,8 +11,12 @@ from nounroll.data.text import Text
 
 
 def bytes_read(task: SequenceTask, length: int) -> set[int]:
-    batch = draw(task, 500, length, 0, "any")
+    batch = draw(task, 1000, length, 0, "any")
     return set(batch.inputs.unique().tolist()) | set(batch.targets.unique().tolist())
+
+
+def parts_read(task: SequenceTask, length: int) -> list[set[int]]:
+    return [bytes_read(part, length) for part in (task, task.validation(), task.test())]
 
 
 def folder_of(path: Path, files: int) -> Path:
@@ -28,8 +32,7 @@ def test_a_file_holds_out_its_tail(tmp_path: Path) -> None:
     path = tmp_path / "bytes.bin"
     path.write_bytes(bytes(range(200)))
     task = Text(path=path)
-    assert bytes_read(task, 10) == set(range(180))
-    assert bytes_read(task.validation(), 10) == set(range(180, 200))
+    assert parts_read(task, 9) == [set(range(180)), set(range(180, 190)), set(range(190, 200))]
     batch = draw(task, 4, 10, 0, "train")
     assert torch.equal(batch.targets, batch.inputs + 1)
 
@@ -37,12 +40,14 @@ def test_a_file_holds_out_its_tail(tmp_path: Path) -> None:
 @pytest.mark.parametrize("files", [2, 3, 60, 200])
 def test_a_folder_holds_out_whole_files(tmp_path: Path, files: int) -> None:
     task = Text(path=str(folder_of(tmp_path / "corpus", files)))
-    train, held_out = bytes_read(task, 49), bytes_read(task.validation(), 49)
+    train, validation, test = parts_read(task, 24)
+    held_out = validation | test
     assert not train & held_out
+    assert len(validation & test) <= 1  # the file in the middle of what is held out is cut in two
     assert 1 <= len(held_out) <= max(1, files // 8)
-    lengths = (task.max_length or 0) + 1, (task.validation().max_length or 0) + 1
+    lengths = [(part.max_length or 0) + 1 for part in (task, task.validation(), task.test())]
     assert sum(lengths) == 50 * files
-    assert lengths[1] == 50 * len(held_out)
+    assert lengths[1] == lengths[2] == 25 * len(held_out)
 
 
 def test_the_split_and_the_order_depend_on_names_alone(tmp_path: Path) -> None:
@@ -62,8 +67,8 @@ def test_what_is_not_text_is_left_out(tmp_path: Path) -> None:
     (tmp_path / ".git").mkdir()
     (tmp_path / ".git" / "config").write_bytes(b"d" * 100)
     task = Text(path=tmp_path)  # one file remains: its tail is held out
-    assert bytes_read(task, 9) | bytes_read(task.validation(), 9) == {ord("a")}
-    assert (task.max_length, task.validation().max_length) == (89, 9)
+    assert parts_read(task, 4) == [{ord("a")}] * 3
+    assert (task.max_length, task.validation().max_length, task.test().max_length) == (89, 4, 4)
 
 
 def test_the_standard_library_is_there_and_fast() -> None:
@@ -98,7 +103,7 @@ def test_errors_name_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(ValueError, match=r"^text\.path is .*empty'; the file is empty, give one that holds text$"):
         Text(path=tmp_path / "empty")
     (tmp_path / "short").write_bytes(b"abc")
-    with pytest.raises(ValueError, match=r"short' holds 3 elements; at least 4 are needed"):
+    with pytest.raises(ValueError, match=r"short' holds 3 elements; at least 6 are needed"):
         Text(path=tmp_path / "short")
     with pytest.raises(ValueError, match=r"^text\.path is 'x+'; it cannot be read \(File name too long\)$"):
         Text(path="x" * 5000)

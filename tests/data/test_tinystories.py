@@ -29,7 +29,7 @@ def test_a_folder_with_its_own_validation(tmp_path: Path, datasets: ModuleType) 
     written(tmp_path / "tiny" / "validation-0.jsonl", ["Held out."])
     task = TinyStories(path=tmp_path / "tiny")
     assert everything(task) == "\0One day.\0Two dogs.\0Three é.".encode()
-    assert everything(task.validation()) == b"\0Held out."
+    assert everything(task.validation()) + everything(task.test()) == b"\0Held out."
     assert task.prompt().tolist() == [0]
     assert task.decode(torch.tensor(list(b"\0One.\0Two."))) == "\n\nOne.\n\nTwo."
     assert everything(TinyStories(path=str(tmp_path / "tiny"), stories=1)) == b"\0One day."
@@ -41,8 +41,9 @@ def test_a_single_file_holds_out_its_tail(tmp_path: Path, datasets: ModuleType, 
     path = tmp_path / f"test.{suffix}"  # a single file trains, whatever its name
     table.to_parquet(path) if suffix == "parquet" else table.to_json(path)
     task = TinyStories(path=path)
-    assert everything(task) + everything(task.validation()) == b"".join(b"\0Story %02d" % i for i in range(50))
-    assert task.validation().max_length == 44
+    parts = (task, task.validation(), task.test())
+    assert b"".join(map(everything, parts)) == b"".join(b"\0Story %02d" % i for i in range(50))
+    assert [part.max_length for part in parts] == [404, 21, 22]
 
 
 def test_the_hub_is_asked_for_both_splits(datasets: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,7 +56,7 @@ def test_the_hub_is_asked_for_both_splits(datasets: ModuleType, monkeypatch: pyt
     monkeypatch.setattr(datasets, "load_dataset", hub)
     task = TinyStories(stories=2)
     assert asked == [("roneneldan/TinyStories", "train[:2]"), ("roneneldan/TinyStories", "validation[:2]")]
-    assert everything(task.validation()) == b"\0validation[:2]\0more"
+    assert everything(task.validation()) + everything(task.test()) == b"\0validation[:2]\0more"
 
 
 def test_errors(tmp_path: Path, datasets: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:

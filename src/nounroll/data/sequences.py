@@ -53,7 +53,7 @@ class Sequences(SequenceTask):
         labels: Sequence[Any] | np.ndarray | Tensor | None = None,
         score: Score = "all",
         split: Sequence[float] | Sequence[str] = (0.8, 0.1, 0.1),
-        groups: Sequence[Any] | None = None,
+        groups: Sequence[Any] | np.ndarray | Tensor | None = None,
         seed: int = 0,
     ) -> None:
         if (targets is None) == (labels is None):
@@ -152,10 +152,12 @@ def _array(name: str, values: Any, axis: str) -> Tensor:
     if found.dtype.kind not in "biuf":
         raise ValueError(f"{name} holds values of type {found.dtype}; it must hold whole or real numbers")
     axes = (1, 2) if found.dtype.kind == "f" else (1,)
-    if found.ndim not in axes or not found.size:
+    if found.ndim in (1, 2, 3) and not found.size:
+        raise ValueError(f"{name} is empty, of shape {found.shape}; it must hold at least one number")
+    if found.ndim not in axes:
         raise ValueError(
-            f"{name} has shape {found.shape}; it must not be empty,"
-            f" and ({axis},) for whole numbers, ({axis},) or ({axis}, d) for real ones"
+            f"{name} is {found.dtype} of shape {found.shape}; it must be ({axis},) for whole numbers,"
+            f" ({axis},) or ({axis}, d) for real ones"
         )
     if found.dtype.kind == "f":
         with np.errstate(over="ignore"):

@@ -145,7 +145,7 @@ def _check_size(task: SequenceTask) -> None:
     whole_number(f"{type(task).__name__}.size", task.size, 1)
 
 
-def _checked(task: SequenceTask, method: str, batch: Batch, batch_size: int, length: int) -> Batch:
+def _checked(task: SequenceTask, method: str, batch: object, batch_size: int, length: int) -> Batch:
     name = type(task).__name__
     if not isinstance(batch, Batch):
         raise ValueError(f"{name}.{method} returned {type(batch).__name__}; it must return a nounroll.Batch")
