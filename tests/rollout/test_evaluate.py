@@ -12,7 +12,7 @@ from nounroll.data.retrieval import Retrieval
 from nounroll.data.stack import Stack
 from nounroll.data.task import SequenceTask
 from nounroll.objectives.readout import negative_log_likelihood
-from nounroll.rollout.evaluate import constant_guess, evaluate, evaluate_teacher, validation_batches
+from nounroll.rollout.evaluate import constant_guess, evaluate, evaluate_teacher, knowable, validation_batches
 from own_parts import Echo, RunningMean
 
 
@@ -87,6 +87,24 @@ def test_a_constant_guess_of_numbers() -> None:
 def test_there_is_no_guess_where_nothing_is_scored() -> None:
     y = torch.zeros(2, 3, dtype=torch.int64)
     assert constant_guess(Categorical(3), [Batch(y, y, y.bool())]) == {}
+
+
+def test_what_there_is_to_know_of_symbols_is_the_loss_of_the_best_guess() -> None:
+    batches = validation_batches(Stack(), 70, 8, seed=3)
+    assert knowable(Stack().targets, batches) == constant_guess(Stack().targets, batches)["loss"]
+
+
+def test_what_there_is_to_know_of_numbers_is_one_nat_a_coordinate_in_any_unit() -> None:
+    y = draw_values(Real(3), 20, 5).float()
+    for scale in (1.0, 1e-3):
+        assert knowable(Real(3), [Batch(scale * y, scale * y)]) == 3.0
+
+
+@pytest.mark.parametrize("scored", [True, False])
+def test_there_is_always_something_to_know(scored: bool) -> None:
+    """Thresholds are divided by it, and one symbol alone, or none that is scored, has a loss of 0."""
+    y = torch.zeros(2, 3, dtype=torch.int64)
+    assert knowable(Categorical(3), [Batch(y, y, torch.full_like(y, scored, dtype=torch.bool))]) == 1e-3
 
 
 def test_a_teacher_is_read_by_the_students_readout() -> None:
