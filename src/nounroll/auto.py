@@ -26,7 +26,7 @@ from nounroll.machine import launched
 from nounroll.methods import AUTO
 from nounroll.recipe import Recipe
 from nounroll.resolve import Facts, Resolved, look, resolve
-from nounroll.rollout.evaluate import evaluate, validation_batches
+from nounroll.rollout.evaluate import validation_batches
 from nounroll.run_folder import write, write_json
 from nounroll.training.loop import Loop
 from nounroll.training.schedule import length_at
@@ -196,8 +196,7 @@ class _Trial:
         loop = self.loop
         link = loop.chain[min(loop.counters.link, len(loop.chain) - 1)]
         length = length_at(self.resolved.stages, until)
-        loop.engine.gathered(link.method.finish)
-        loss = evaluate(loop.student, validation_batches(self.task, 0, length, loop.settings.seed))["loss"]
+        loss = loop.look(link, validation_batches(self.task, 0, length, loop.settings.seed))["loss"]
         self.losses.append(loss if math.isfinite(loss) else math.inf)
         self.lengths.append(length)
         self.steps.append(loop.counters.step)

@@ -119,7 +119,7 @@ def _order(size: int, seed: int, epoch: int) -> Int[Tensor, "N"]:
 
 
 def held_out(task: SequenceTask, sequences: int, length: int, seed: int, stream: str) -> Iterator[Batch]:
-    """Batches of a held-out part, the same each time: its first sequences where it is finite, else drawn ones.
+    """Batches of a held-out part, the same each time: drawn ones; of a finite part all, or as many at equal distances.
 
     Raises:
         ValueError: see ``draw``.
@@ -130,7 +130,8 @@ def held_out(task: SequenceTask, sequences: int, length: int, seed: int, stream:
         return
     _check_size(task)
     _check_length(task, length)
-    for indices in torch.arange(min(sequences, task.size)).split(_ROWS):
+    count = min(sequences, task.size)
+    for indices in (torch.arange(count) * task.size // count).split(_ROWS):
         yield _checked(task, "take", task.take(indices, length), len(indices), length)
 
 

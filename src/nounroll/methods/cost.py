@@ -18,12 +18,13 @@ from nounroll.methods.base import Method, State
 from nounroll.seeding import generator
 
 COSTS = ("flops", "sequential_flops")
+_COUNTED = 2  # sequences: the cost of a further one is the same
 
 
 def step_cost(
     method: Method, task: SequenceTask, length: int, batch_size: int, accumulate: int = 1
 ) -> dict[str, float]:
-    """Cost of one time step of one sequence: that of one training step, divided by its B T time steps.
+    """Cost of one time step of one sequence: that of one training step, divided by its time steps.
 
     Args:
         method: what is trained; its weights are left as they are.
@@ -39,7 +40,7 @@ def step_cost(
             BPTT that carries its state, and for DMT a forward rollout over T and what is left of a window's worth.
             All are one where the cell unrolls by a parallel scan.
     """
-    rows = max(1, batch_size // accumulate)
+    rows = min(_COUNTED, max(1, batch_size // accumulate))
     batch = draw(task, rows, length, 0, "trial")
     per_token = _count(method, batch) / (rows * length)
     waits = 1 if getattr(_cell(method), "parallel", False) else length

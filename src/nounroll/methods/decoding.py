@@ -21,7 +21,7 @@ def decoding(
     memory_of: Callable[[Int[Tensor, "B n"]], Float[Tensor, "B n K d"]],
     generator: torch.Generator,
 ) -> Float[Tensor, ""]:
-    """Cross-entropy of the next T_f targets under D (``Decoder.horizon``), from some memories of each sequence.
+    """Cross-entropy of the next T_f targets under D (``Decoder.horizon``), from one memory of each sequence.
 
     arXiv 2606.06479, Eq. 2. Memories are drawn at random among those with a scored target within the horizon:
     no other has anything to learn from.
@@ -35,7 +35,7 @@ def decoding(
         generator: source of the draws.
     """
     horizon, length = min(decoder.horizon, batch.length), batch.length
-    picks = drawn(informative(batch.mask, horizon, times), decoder.decoded, generator)
+    picks = some_places(informative(batch.mask, horizon, times), 1, generator)
     memory = memory_of(picks).flatten(0, 1)
     span = at_times(times, picks)[..., None] + torch.arange(horizon, device=times.device)
     inside, span = (span < length).flatten(0, 1), span.clamp(max=length - 1).flatten(1)
@@ -52,8 +52,8 @@ def informative(mask: Bool[Tensor, "B T"], horizon: int, times: Int[Tensor, "B S
     return before.gather(1, (times + horizon).clamp(max=last)) > before.gather(1, times.clamp(max=last))
 
 
-def drawn(wanted: Bool[Tensor, "B S"], count: int, generator: torch.Generator) -> Int[Tensor, "B n"]:
-    """Places of each row, with replacement: wanted ones, or any of a row that has none."""
+def some_places(wanted: Bool[Tensor, "B S"], count: int, generator: torch.Generator) -> Int[Tensor, "B n"]:
+    """Places of each row, drawn with replacement: wanted ones, or any of a row that has none."""
     weights = (wanted | ~wanted.any(1, keepdim=True)).float()
 
     def draw(rows: int) -> Int[Tensor, "N n"]:

@@ -29,35 +29,26 @@ class Labels:
 
 
 def labels(
-    teacher: Teacher,
-    inputs: Shaped[Tensor, "B T *x"],
-    needed: Int[Tensor, "B n"] | None,
-    *,
-    keep: bool,
-    learn: bool = True,
+    teacher: Teacher, inputs: Shaped[Tensor, "B T *x"], needed: Int[Tensor, "B n"] | None, *, learn: bool = True
 ) -> Labels:
-    """Those of a batch.
+    """Build label lookups for a batch.
 
     Args:
-        teacher: makes them.
+        teacher: makes the labels.
         inputs: of the batch.
-        needed: the only positions that will be asked for; None is any.
-        keep: make those once and keep them; otherwise each is made where it is asked for.
+        needed: the only positions that will be asked for, computed at once; None reads the inputs once and computes
+            the labels of any positions on demand.
         learn: with gradients to the teacher.
     """
     ask: Callable[[Callable[..., Tensor]], Callable[..., Tensor]] = (lambda it: it) if learn else torch.no_grad()
-    read_by, labels_by, memories_by = ask(teacher.read), ask(teacher.labels), ask(teacher.memories)
-    if not keep:
-        read = read_by(inputs)
+    if needed is None:
+        read, labels_by = ask(teacher.read)(inputs), ask(teacher.labels)
 
         def at(positions: Int[Tensor, "B S"]) -> Float[Tensor, "B S K d"]:
             return labels_by(read, positions)
 
         return Labels(at, lambda row, position: scattered(at, len(inputs), row, position))
-    if needed is None:
-        memories = memories_by(inputs)
-        return Labels(lambda positions: at_times(memories, positions), lambda row, position: memories[row, position])
-    some = memories_by(inputs, needed)
+    some = ask(teacher.memories)(inputs, needed)
     place = needed.new_zeros(len(needed), inputs.shape[1] + 1)
     place.scatter_(1, needed, torch.arange(needed.shape[1], device=needed.device).expand_as(needed))
     return Labels(

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from nounroll.batch import Batch
 from nounroll.methods.base import Method, State
-from nounroll.methods.decoding import decoding
+from nounroll.methods.decoding import decoding, some_places
 from nounroll.methods.labels import Label, labels, some_labels
 from nounroll.methods.noise import add_noise
 from nounroll.nn.recompute import again
@@ -67,7 +67,7 @@ class SMTSettings:
     dynamics: float = 0.1
     uniformity: float = 0.001
     step_readout: float = 0.0
-    transitions: int = 0
+    transitions: int = 32
     window: int = 1
     relative: bool = True
     power: float = 2.0
@@ -102,16 +102,16 @@ class SMT(Method):
         self, batch: Batch, state: State, generator: torch.Generator, progress: float
     ) -> tuple[dict[str, Tensor], State]:
         s, student = self.settings, self.student
-        times, starts, counts = self._places(batch, generator)
-        needed, width = None, counts.shape[-1]
-        if times.shape[1] != batch.length:
-            needed = (starts[..., None] + torch.arange(width + 1, device=starts.device)).flatten(1)
-        learn = not s.teacher
-        found = labels(self.teacher, batch.inputs, needed, keep=not s.chunk, learn=learn)
-        sampled, label = some_labels(found, times, _SAMPLED_MEMORIES, generator), found.at
+        starts, counts = self._windows(batch, generator)
+        width, learn, every = counts.shape[-1], not s.teacher, self.teacher.encoder.all_at_once
+        spans = starts[..., None] + torch.arange(width + 1, device=starts.device)
+        sampled_times = spans[..., :-1].flatten(1)
+        found = labels(self.teacher, batch.inputs, None if every else spans.flatten(1), learn=learn)
+        sampled, label = some_labels(found, sampled_times, _SAMPLED_MEMORIES, generator), found.at
         variance = sampled.var(dim=0).mean() if len(sampled) > 1 else sampled.new_ones(())
         losses: dict[str, Tensor] = {}
 
+        times = some_places(batch.mask, sampled_times.shape[1], generator) if every else sampled_times
         losses["readout"] = masked_mean(self._surprises(label, times, batch), at_times(batch.mask, times))
         errors, surprises = self._transitions(label, starts, width, batch, generator)
         losses["dynamics"] = power_mean(errors, s.power)
@@ -121,6 +121,8 @@ class SMT(Method):
         if surprises is not None:
             losses["step_readout"] = masked_mean(surprises, cut(batch.mask, starts, width) & counts.flatten(0, 1))
         if s.decoding and learn and self.teacher.decoder is not None:
+            if every:
+                times = torch.arange(batch.length, device=starts.device).expand(batch.batch_size, -1)
             losses["decoding"] = decoding(
                 self.teacher.decoder,
                 student.targets,
@@ -148,19 +150,16 @@ class SMT(Method):
         with torch.no_grad():
             student.empty_memory.copy_(self.teacher.empty_memory(form))
 
-    def _places(
-        self, batch: Batch, generator: torch.Generator
-    ) -> tuple[Int[Tensor, "B S"], Int[Tensor, "B W"], Bool[Tensor, "B W w"]]:
-        """Times t whose labels m_t are read out; where windows of the cell's steps start, and which of these count."""
+    def _windows(self, batch: Batch, generator: torch.Generator) -> tuple[Int[Tensor, "B W"], Bool[Tensor, "B W w"]]:
+        """Where windows of the cell's steps start, and which of their steps count."""
         (rows, length), device = batch.inputs.shape[:2], batch.inputs.device
         width, few = min(self.settings.window, length), self.settings.transitions or length
         if few >= length:
-            starts, counts = (v.to(device) for v in random_windows(rows, length, width, generator))
-            return torch.arange(length, device=device).expand(rows, -1), starts, counts
+            starts, counts = random_windows(rows, length, width, generator)
+            return starts.to(device), counts.to(device)
         drawn = own_rows(rows, lambda n: torch.rand(n, length - width + 1, generator=generator).argsort(dim=1))
         starts = drawn[:, : -(-few // width)].to(device)
-        spans = starts[..., None] + torch.arange(width, device=device)
-        return spans.flatten(1), starts, torch.ones_like(spans, dtype=torch.bool)
+        return starts, torch.ones(*starts.shape, width, dtype=torch.bool, device=device)
 
     # -- losses, whole or by chunks of time ---------------------------------------------------------
 

@@ -107,4 +107,4 @@ _ARRAYS = ("inputs", "targets", "mask")
 
 def _fits(state: State, batch: Batch, count: int) -> bool:
     """Whether a state is of batches of this form, and of as many as there are windows under way."""
-    return bool(state) and state["inputs"].shape == (count, *batch.inputs.shape)
+    return "inputs" in state and state["inputs"].shape == (count, *batch.inputs.shape)  # torch.compile asks it again

@@ -25,23 +25,21 @@ class TeacherSettings:
         heads: attention heads of both.
         token_shift: mix each input with the one before it, ahead of the first block (causal encoder, decoder).
         decoder_layers: blocks of the decoder; 0 leaves the decoder out and the dense readout alone remains.
-        horizon: T_f, targets that the decoder predicts from one memory.
-        decoded: memories of each sequence that it predicts from.
+        horizon: T_f, targets that the decoder predicts from one memory of each sequence.
     """
 
     kind: Literal["causal", "window"] = "causal"
-    width: int = 128
+    width: int = 64
     layers: int = 2
     heads: int = 4
     token_shift: bool = True
     decoder_layers: int = 1
-    horizon: int = 32
-    decoded: int = 2
+    horizon: int = 16
 
     def __post_init__(self) -> None:
         if self.kind not in ("causal", "window"):
             raise ValueError(f"teacher.kind is {self.kind!r}; it must be one of causal, window")
-        least = {"width": 2, "layers": 1, "heads": 1, "decoder_layers": 0, "horizon": 1, "decoded": 1}
+        least = {"width": 2, "layers": 1, "heads": 1, "decoder_layers": 0, "horizon": 1}
         for name, value in least.items():
             at_least(f"teacher.{name}", getattr(self, name), value)
         for name in ("layers", "decoder_layers"):
@@ -56,8 +54,11 @@ class TeacherSettings:
 class Encoder(Protocol):
     """Prefixes -> hidden states, in two parts: what all positions share, and what is computed at the chosen ones.
 
-    ``positions`` index memories: 0 is the empty prefix, t + 1 is x_0 .. x_t; None is all of them.
+    ``positions`` index memories: 0 is the empty prefix, t + 1 is x_0 .. x_t; None is all of them. ``all_at_once`` says
+    that positions share what was read, so that a further one costs next to nothing.
     """
+
+    all_at_once: bool
 
     def read(self, inputs: Shaped[Tensor, "B T *x"]) -> Shaped[Tensor, "B n *y"]: ...
 

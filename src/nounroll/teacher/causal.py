@@ -28,6 +28,8 @@ class Read:
 class CausalEncoder(nn.Module):
     """A causal Transformer over [start, x_0 .. x_{T-1}]: state t + 1 has seen x_0 .. x_t, state 0 nothing."""
 
+    all_at_once = True
+
     def __init__(self, settings: TeacherSettings, inputs: Space, *, recompute: bool = False) -> None:
         super().__init__()
         width = settings.width

@@ -25,7 +25,6 @@ class Decoder(nn.Module):
 
     Attributes:
         horizon: T_f, targets that it predicts from one memory.
-        decoded: memories of each sequence that it predicts from.
     """
 
     def __init__(
@@ -33,7 +32,7 @@ class Decoder(nn.Module):
     ) -> None:
         super().__init__()
         width = settings.width
-        self.horizon, self.decoded = settings.horizon, settings.decoded
+        self.horizon = settings.horizon
         self.embed = InputEmbedding(inputs, width, width**-0.5)
         self.enter = nn.Linear(memory_shape[1], width)
         self.place = nn.Parameter(torch.randn(memory_shape[0], width) * width**-0.5)

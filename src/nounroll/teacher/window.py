@@ -19,6 +19,8 @@ class WindowEncoder(nn.Module):
     Every prefix costs a pass of its own: use it to reproduce the paper and as the baseline of speed.
     """
 
+    all_at_once = False
+
     def __init__(
         self, settings: TeacherSettings, inputs: Space, *, context: int = CONTEXT, recompute: bool = False
     ) -> None:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from nounroll.methods.base import Method
 from nounroll.student import Student
+from nounroll.training.average import Average
 from nounroll.training.counters import Counters
 from nounroll.training.observer import Observer
 from nounroll.transformer import CausalTransformer
@@ -53,6 +54,7 @@ class Handover:
     ) -> None:
         self.student, self.observer, self.counters = student, observer, counters
         self.knowable, self.by_errors, self.patience = knowable, by_errors, patience
+        self.average = Average(student)
         self.best: dict[str, Tensor] = {}
 
     def score(self, metrics: dict[str, float]) -> float:
@@ -101,6 +103,7 @@ class Handover:
             metrics: of the student as it is now.
         """
         found, best = "", self.counters.best
+        self.average.settle()
         if self.best and method.improves_only:
             if not self.score(metrics) <= best + self._error(best):
                 self.student.load_state_dict(self.best)
@@ -113,6 +116,7 @@ class Handover:
 
     def stop(self, method: Method) -> None:
         """Put back the best student where a run is interrupted and the one at work is worse."""
+        self.average.settle()
         if method.improves_only and self.best and not self.score(self.observer.measure()) <= self.counters.best:
             self.student.load_state_dict(self.best)
 
@@ -125,7 +129,8 @@ class Handover:
         return math.sqrt(errors * (1 - errors) / labels)
 
     def _keep(self) -> None:
-        self.best = {name: t.detach().clone() for name, t in self.student.state_dict().items()}
+        weights = self.average.weights or self.student.state_dict()
+        self.best = {name: t.detach().clone() for name, t in weights.items()}
 
     def _is_passed(self, length: int, progress: float) -> bool:
         """Whether the student alone predicts better; or, from half of the way on, a constant guess nearly as well."""

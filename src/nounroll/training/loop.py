@@ -157,6 +157,8 @@ class Loop:
             self._log("skipped", link, progress, batch=c.draw, length=batch.length)
             return None
         losses, self.state.method_state = found
+        if link.method.improves_only:
+            self.handover.average.update(c.link_step + 1)
         return {"rate": rate, **losses}
 
     def _stop(self, link: Link) -> None:
@@ -189,10 +191,11 @@ class Loop:
         self.handover.note(link.method, metrics)
         return metrics
 
-    def look(self, link: Link) -> dict[str, float]:
-        """The student as it is now, on the validation part."""
+    def look(self, link: Link, batches: list[Batch] | None = None) -> dict[str, float]:
+        """The student as it would be handed over now, on the validation part when left out."""
         self.engine.gathered(link.method.finish)
-        return self.observer.measure()
+        with self.handover.average.in_place():
+            return self.observer.measure(batches)
 
     def _log(self, event: str, link: Link, progress: float, **values: Any) -> None:
         c = self.counters

@@ -26,6 +26,7 @@ from nounroll.training.sharding import as_in, load_weights, own, whole
 from nounroll.transformer import CausalTransformer
 
 _KEPT = 2  # checkpoints, the newest
+_MAY_BE_EMPTY = ("best", "average", "method")
 _MAY_CHANGE = {"training.device", "training.shard"}  # before a resume
 
 
@@ -114,13 +115,13 @@ class RunState:
             groups["teacher"] = self.teacher.state_dict()
         found = self.engine.by_each(lambda: {name: t.cpu() for name, t in self.method_state.items()})
         handed = {name: torch.cat([one[name] for one in found], dim=1) for name in self.method_state}
-        groups |= {"best": self.handover.best, "method": handed}
-        return {name: tensors for name, tensors in groups.items() if tensors or name not in ("best", "method")}
+        groups |= {"best": self.handover.best, "average": self.handover.average.weights, "method": handed}
+        return {name: tensors for name, tensors in groups.items() if tensors or name not in _MAY_BE_EMPTY}
 
     def _likes(self) -> Callable[[str, str], Tensor | None]:
         """(group, name) -> the weight that a tensor of a checkpoint is, or is a moment of, if any."""
         student, teacher = self.student.state_dict(), self.teacher.state_dict() if self.teacher else {}
-        weights = {"student": student, "best": student, "teacher": teacher}
+        weights = {"student": student, "best": student, "average": student, "teacher": teacher}
         moments = partial(parameter_of, self.engine.optimizer)
         return lambda group, name: moments(name) if group == "optimizer" else weights.get(group, {}).get(name)
 
@@ -140,9 +141,11 @@ class RunState:
         if memory is not None and memory.shape[2:] != self.student.memory_shape:  # type: ignore[union-attr]
             raise ValueError(f"it hands on memories of shape {tuple(memory.shape[2:])}")
         self.method_state = handed
-        self.handover.best = {
-            name: as_in(t.to(device, copy=True), like[name]) for name, t in tensors.get("best", {}).items()
-        }
+
+        def put_back(group: str) -> dict[str, Tensor]:
+            return {name: as_in(t.to(device, copy=True), like[name]) for name, t in tensors.get(group, {}).items()}
+
+        self.handover.best, self.handover.average.weights = put_back("best"), put_back("average")
 
 
 def _changes(kept: Any, now: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
