@@ -68,14 +68,12 @@ def task(problem: Problem) -> nounroll.SequenceTask:
     sequences = getattr(nounroll, "Sequences", None)
     if sequences is None:
         return FiniteTask(problem)
-    known = [row for row, part in enumerate(problem.split) if part != "test"]
     targets: dict[str, Any] = {}
     if problem.labels is not None:
-        targets["labels"] = problem.labels[known].numpy()
+        targets["labels"] = problem.labels.numpy()
     if problem.steps is not None:
-        targets["targets"] = [problem.steps[row].numpy() for row in known]
-    inputs, split = [problem.sequences[row].numpy() for row in known], [problem.split[row] for row in known]
-    return sequences(inputs=inputs, split=split, **targets)
+        targets["targets"] = [one.numpy() for one in problem.steps]
+    return sequences(inputs=[one.numpy() for one in problem.sequences], split=list(problem.split), **targets)
 
 
 def fit(problem: Problem, seconds: float, seed: int) -> tuple[Predict, dict[str, Any]]:

@@ -31,20 +31,20 @@ from nounroll.training.sharding import is_in_parts, own
 
 # Few targets are scored, not equally many in each process, and all terms of ours are at work.
 SETTINGS = (
-    *("task.options={scored: 0.3}", "training.learning_rate=1e-3", "training.steps=9"),
+    *("task.options={scored: 0.3}", "training.learning_rate=1e-3", "training.steps=9", "method=smt+dmt+bptt"),
     *("smt.relative=true", "smt.power=2", "smt.noise=0.5", "smt.window=3", "smt.labels_learn=0.1"),
-    *("dmt.decoding=0.5", "dmt.lost=0.5", "dmt.mixing=0.5", "dmt.noise=0.3"),
+    *("dmt.decoding=0.5", "dmt.only_ahead=true"),
 )
 RUNS: dict[str, tuple[str, ...]] = {
     "whole": (),
     "accumulated": ("training.accumulate=2",),
     "sharded": ("training.shard=true", "smt.uniformity=0.1", "cell.kind=transformer", "cell.layers=1"),
-    "sharded, sparing": ("training.shard=true", "training.accumulate=2", "smt.chunk=2", "teacher.recompute=true"),
+    "sharded, sparing": ("training.shard=true", "training.accumulate=2", "smt.chunk=2"),
     "sharded transformer": ("training.shard=true", "method=transformer", "training.steps=3"),
     "sharded, poisoned": ("training.shard=true", "method=smt", "training.steps=12", "training.evaluations=4"),
-    "by chunks": ("smt.chunk=2", "teacher.recompute=true", "method=smt"),
-    "once": ("dmt.dynamics=0", "dmt.mixing=0", "dmt.rollout=once"),
-    "carried": ("dmt.dynamics=0", "dmt.mixing=0", "dmt.decoding=0", "dmt.rollout=carried", "dmt.window=3"),
+    "by chunks": ("smt.chunk=2", "method=smt"),
+    "cut": ("method=smt+tbptt", "tbptt.carry=false", "tbptt.noise=0.3"),
+    "carried": ("method=smt+tbptt", "tbptt.noise=0.3"),
     "few": ("smt.transitions=4", "method=smt"),
     "transformer": ("method=transformer",),
     "passed": ("method=smt+dmt", "training.steps=16", "training.evaluations=4", "smt.until_passed=true"),
@@ -57,9 +57,10 @@ MISTAKES: dict[str, tuple[str, ...]] = {
     "batch": ("train", "tiny.yaml", "--set", "training.batch_size=3"),
     "folder": ("train", "tiny.yaml", "--out", "stopped"),  # the first process alone looks at folders
     "checkpoint": ("resume", "damaged"),
+    "auto": ("train", "tiny.yaml", "--set", "method=auto", "--out", "auto"),
 }
 STOP = 5  # times asked before a run is stopped
-AMID_DMT = 4
+AMID_TBPTT = 5
 
 
 def go(case: str, folder: Path | None = None, *, resume: bool = False, stop_at: int | None = None) -> dict[str, Any]:
@@ -75,7 +76,8 @@ def go(case: str, folder: Path | None = None, *, resume: bool = False, stop_at: 
     around = {"passed": passing, "poisoned": poisoned, "sharded, poisoned": poisoned}.get(case, nullcontext)
     with (
         around(),
-        mock.patch("nounroll.training.loop.step_cost", return_value=FREE),
+        mock.patch("nounroll.training.pace.step_cost", return_value=FREE),
+        mock.patch("nounroll.training.loop._LOGGED", 1),
         mock.patch.object(Batch, "rows", noted),
     ):
         recipe = tiny_recipe(*SETTINGS, *RUNS[case])
@@ -87,8 +89,8 @@ def go(case: str, folder: Path | None = None, *, resume: bool = False, stop_at: 
 @contextmanager
 def passing() -> Iterator[None]:
     """Any student has passed its teacher, but for the second process: it finds a teacher that none will pass."""
-    with mock.patch("nounroll.training.loop._AHEAD", -1e9):
-        found = mock.patch("nounroll.training.loop.evaluate_teacher", return_value={"loss": -1e9})
+    with mock.patch("nounroll.training.handover._AHEAD", -1e9):
+        found = mock.patch("nounroll.training.observer.evaluate_teacher", return_value={"loss": -1e9})
         with found if launched()[0] else nullcontext():
             yield
 
@@ -127,10 +129,10 @@ def mistake(words: tuple[str, ...], folder: Path) -> dict[str, Any]:
 def on_time() -> dict[str, Any]:
     """A run by the clock. That of the second process is ten times as fast, and it is asked to stop at once."""
     rank, clock = launched()[0], time.perf_counter
-    with mock.patch("nounroll.training.loop.step_cost", return_value=FREE):
+    with mock.patch("nounroll.training.pace.step_cost", return_value=FREE):
         recipe = tiny_recipe("training.seconds=1", "training.evaluations=2", "method=bptt")
         with (
-            mock.patch("nounroll.training.loop.time.perf_counter", side_effect=lambda: 10 * clock())
+            mock.patch("nounroll.training.pace.time.perf_counter", side_effect=lambda: 10 * clock())
             if rank
             else nullcontext()
         ):
@@ -221,7 +223,7 @@ def main(folder: Path) -> None:
         found["apart"] = go("whole")
     found["stopped"] = go("whole", folder / "stopped", stop_at=STOP)
     found["resumed"] = go("whole", folder / "by-one", resume=True)
-    found["stopped, carried"] = go("carried", folder / "carried", stop_at=AMID_DMT)
+    found["stopped, carried"] = go("carried", folder / "carried", stop_at=AMID_TBPTT)
     found["resumed, carried"] = go("carried", folder / "carried-by-one", resume=True)
     found["stopped in parts"] = go("sharded", folder / "in-parts", stop_at=STOP)
     found["resumed in parts"] = go("sharded", folder / "by-one-whole", resume=True)

@@ -10,17 +10,19 @@ from torch import Tensor
 from helpers import CELL_KINDS, FREE, make_batch, make_bptt, make_smt, make_student, make_teacher, same_state, state
 from nounroll.batch import Batch
 from nounroll.data.task import SequenceTask
-from nounroll.methods import BPTT, DMT, SMT
-from nounroll.methods.base import Method
+from nounroll.methods import BPTT, DMT, SMT, TBPTT
+from nounroll.methods.base import Method, State
 from nounroll.run import fit
 from nounroll.seeding import generator
 from nounroll.training.engine import Engine, best_device, devices
-from nounroll.training.settings import TrainingSettings
+from nounroll.training.settings import Budget, TrainingSettings
 from own_parts import Echo, RunningMean
 
 
 def settings(**values: Any) -> TrainingSettings:
-    return TrainingSettings(**{"steps": 10, "batch_size": 8, "device": "cpu", "precision": "32-true", **values})
+    return TrainingSettings(
+        **{"budget": Budget("steps", 10), "batch_size": 8, "device": "cpu", "precision": "32-true", **values}
+    )
 
 
 def one_student() -> Any:
@@ -34,15 +36,17 @@ class Spoilt(Method):
         super().__init__()
         self.inner, self.student, self.spoil, self.calls = make_bptt(student), student, spoil, 0
 
-    def forward(self, batch: Batch, generator: torch.Generator, progress: float) -> dict[str, Tensor]:
-        losses = self.inner(batch, generator, progress)
+    def forward(
+        self, batch: Batch, state: State, generator: torch.Generator, progress: float
+    ) -> tuple[dict[str, Tensor], State]:
+        losses, state = self.inner(batch, state, generator, progress)
         how, self.calls = self.spoil.get(self.calls), self.calls + 1
         if how == "gradient":  # sqrt(0): a value of 0 whose gradient is not finite
             zero = (self.student.head.out.bias[0] * 0).abs()
-            return {"loss": losses["loss"] + zero.sqrt()}
+            return {"loss": losses["loss"] + zero.sqrt()}, state
         factor = {"nan": torch.nan, "inf": torch.inf, "figure": 1.0, None: 1.0}[how]
         part = {"figure": losses["loss"] * torch.nan} if how == "figure" else {}
-        return {"loss": losses["loss"] * factor, **part}
+        return {"loss": losses["loss"] * factor, **part}, state
 
     def sequential_flops(self, per_token: float, cell_step: float, length: int) -> float:
         return 0.0
@@ -55,7 +59,8 @@ def optimizer_state(engine: Engine) -> dict[str, Tensor]:
 
 def step(engine: Engine, method: Any, index: int) -> dict[str, float] | None:
     parts = (generator(0, f"loss/{part}", index) for part in range(engine.settings.accumulate))
-    return engine.step(method, make_batch(8, 5, seed=index), parts, 0.5, 1.0)
+    found = engine.step(method, make_batch(8, 5, seed=index), {}, parts, 0.5, 1.0)
+    return None if found is None else found[0]
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])
@@ -93,12 +98,13 @@ def test_parts_of_a_batch_add_up_to_the_whole() -> None:
             torch.testing.assert_close(same_weights[name], value, rtol=0, atol=1e-6)
 
 
-def test_student_and_teacher_are_clipped_apart() -> None:
+def test_student_and_teacher_are_clipped_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nounroll.training.engine._CLIP", 0.01)
     student = one_student()
     teacher = make_teacher(student, dtype=torch.float32)
     modules = {"student": student, "teacher": teacher}
-    engine = Engine(settings(clip=0.01), modules)
-    method = engine.prepare(make_smt(student, teacher, readout=100.0, decoding=1.0))
+    engine = Engine(settings(), modules)
+    method = engine.prepare(make_smt(student, teacher))
     losses = step(engine, method, 0)
     assert losses is not None
     for name, module in modules.items():
@@ -111,10 +117,10 @@ def test_the_learning_rate_is_the_schedules() -> None:
     student = one_student()
     engine = Engine(settings(learning_rate=0.5), {"student": student})
     method = engine.prepare(make_bptt(student))
-    engine.step(method, make_batch(8, 5), [generator(0, "loss")], 0.5, 0.25)
+    engine.step(method, make_batch(8, 5), {}, [generator(0, "loss")], 0.5, 0.25)
     assert [group["lr"] for group in engine.optimizer.param_groups] == [0.125]
     before = state(student)
-    engine.step(method, make_batch(8, 5), [generator(0, "loss")], 0.5, 0.0)
+    engine.step(method, make_batch(8, 5), {}, [generator(0, "loss")], 0.5, 0.0)
     assert same_state(state(student), before)
 
 
@@ -133,7 +139,7 @@ def smt_step(teacher_change: Callable[[Any], None], batch: Batch, **values: Any)
     method = engine.prepare(make_smt(student, teacher, **OURS, **values))
     before = state(student)
     for index in range(3):
-        losses = engine.step(method, batch, [generator(0, "loss", index)], 0.5, 1.0)
+        losses = engine.step(method, batch, {}, [generator(0, "loss", index)], 0.5, 1.0)
         assert losses is not None
     assert not same_state(state(student), before)
     assert all(value.isfinite().all() for value in state(student, teacher).values())
@@ -148,8 +154,8 @@ def test_memories_that_do_not_vary_make_a_finite_step(size: float) -> None:
     smt_step(collapse, make_batch(8, 5))
 
 
-@pytest.mark.parametrize(("rows", "length", "transitions"), [(1, 5, 1), (1, 1, None)])
-def test_one_memory_makes_a_finite_step(rows: int, length: int, transitions: int | None) -> None:
+@pytest.mark.parametrize(("rows", "length", "transitions"), [(1, 5, 1), (1, 1, 0)])
+def test_one_memory_makes_a_finite_step(rows: int, length: int, transitions: int) -> None:
     smt_step(lambda _: None, make_batch(rows, length), transitions=transitions)
 
 
@@ -161,7 +167,7 @@ def test_one_memory_makes_a_finite_step(rows: int, length: int, transitions: int
 def test_bfloat16_trains_on_the_cpu(cell: str, task: SequenceTask, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two steps of each method: autocast is on in the loss, and the batch and the weights stay what they are."""
     seen: list[tuple[bool, Batch]] = []
-    for method in (SMT, DMT, BPTT):
+    for method in (SMT, DMT, TBPTT, BPTT):
         forward = method.forward
 
         def spy(self: Any, batch: Batch, *given: Any, forward: Any = forward) -> Any:
@@ -169,7 +175,7 @@ def test_bfloat16_trains_on_the_cpu(cell: str, task: SequenceTask, monkeypatch: 
             return forward(self, batch, *given)
 
         monkeypatch.setattr(method, "forward", spy)
-    monkeypatch.setattr("nounroll.training.loop.step_cost", lambda *_: FREE)
+    monkeypatch.setattr("nounroll.training.pace.step_cost", lambda *_: FREE)
     values: dict[str, Any] = {
         **{f"smt.{name}": value for name, value in OURS.items()},
         "cell.tokens": 2,
@@ -178,7 +184,7 @@ def test_bfloat16_trains_on_the_cpu(cell: str, task: SequenceTask, monkeypatch: 
         "smt.share": 1.0,
         "dmt.dynamics": 1.0,
         "dmt.window": 3,
-        "dmt.lost": 0.5,
+        "tbptt.window": 3,
         "teacher.width": 16,
         "teacher.heads": 2,
         "teacher.layers": 1,
@@ -187,12 +193,10 @@ def test_bfloat16_trains_on_the_cpu(cell: str, task: SequenceTask, monkeypatch: 
         "training.precision": "bf16-mixed",
         "training.device": "cpu",
         "training.evaluations": 1,
-        "training.evaluation_sequences": 4,
-        "training.log_every": 1,
     }
-    run = fit(task, method="smt+dmt+bptt", cell=cell, length=8, steps=6, settings=values)
+    run = fit(task, method="smt+dmt+tbptt+bptt", cell=cell, length=8, steps=8, settings=values)
     trained = [record["method"] for record in run.history if record["event"] == "train"]
-    assert trained == ["smt", "smt", "dmt", "dmt", "bptt", "bptt"]  # no step was skipped
+    assert trained == ["smt", "smt", "dmt", "dmt", "tbptt", "tbptt", "bptt", "bptt"]  # no step was skipped
     kind = torch.int64 if task.inputs == Echo.inputs else torch.float32
     for autocast, batch in seen:
         assert autocast

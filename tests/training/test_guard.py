@@ -13,20 +13,21 @@ from torch import Tensor
 from helpers import FREE, same_state, state, tiny_recipe, tree_of
 from nounroll import checkpoint
 from nounroll.run import Run, train
-from nounroll.training import loop
+from nounroll.training import loop, schedule
 from nounroll.training.counters import Counters
 from nounroll.training.engine import Engine
 from nounroll.training.guard import Guard, TrainingError
 from nounroll.training.loop import Loop
+from nounroll.training.run_state import RunState
 
 STEPS = 12  # of smt alone, with a checkpoint every third
 PLACES = 60 if "NOUNROLL_NIGHTLY" in os.environ else 6
-OVERRIDES = ("method=smt", f"training.steps={STEPS}", "training.evaluations=4", "training.keep=9")
+OVERRIDES = ("method=smt", f"training.steps={STEPS}", "training.evaluations=4")
 
 
 @pytest.fixture(autouse=True)
 def _costs_are_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "step_cost", lambda *_: FREE)
+    monkeypatch.setattr("nounroll.training.pace.step_cost", lambda *_: FREE)
 
 
 class Poison:
@@ -35,12 +36,11 @@ class Poison:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, batches: set[int], once: bool = False) -> None:
         self.drawn: list[int] = []
         self.kept: list[bool] = []  # whether a poisoned step left everything as it was
-        draw, step = loop.draw, Engine.step
+        draw, step = schedule.training_batch, Engine.step
 
-        def spy(task: Any, size: int, length: int, seed: int, stream: str, index: int = 0) -> Any:
-            if stream == "train":
-                self.drawn.append(index)
-            return draw(task, size, length, seed, stream, index)
+        def spy(task: Any, size: int, length: int, seed: int, index: int) -> Any:
+            self.drawn.append(index)
+            return draw(task, size, length, seed, index)
 
         def poisoned(engine: Engine, *given: Any) -> Any:
             if self.drawn[-1] not in batches:
@@ -54,7 +54,7 @@ class Poison:
             self.kept.append(same_state(before, everything(engine)))
             return losses
 
-        monkeypatch.setattr(loop, "draw", spy)
+        monkeypatch.setattr(schedule, "training_batch", spy)
         monkeypatch.setattr(Engine, "step", poisoned)
 
 
@@ -106,7 +106,6 @@ def test_control_a_step_that_is_taken_all_the_same_is_seen(monkeypatch: pytest.M
 def avoiding(monkeypatch: pytest.MonkeyPatch, *batches: int, overrides: tuple[str, ...] = ()) -> Run:
     """A run that was told from the start which batches to leave out."""
     monkeypatch.setattr(loop, "Counters", lambda: Counters(avoid=list(batches)))
-    monkeypatch.setattr(loop.Counters, "from_dict", Counters.from_dict, raising=False)
     return start(*overrides)
 
 
@@ -126,12 +125,12 @@ def test_three_in_a_row_go_back_and_the_run_is_one_without_those_batches(monkeyp
 def test_after_going_back_a_student_can_still_start_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """The student that smt began with is kept beside the state of its first step."""
     Poison(monkeypatch, {0, 1, 2}, once=True)
-    monkeypatch.setattr(loop, "_KNOWS", 9.0)
+    monkeypatch.setattr("nounroll.training.handover._KNOWS", 9.0)
     run = start("method=smt+dmt", "smt.until_passed=true")
     assert [name for name, _ in events(run, "rollback", "restart")] == ["rollback", "restart"]
 
 
-CARRIED = ("method=smt+dmt", "dmt.dynamics=0", "dmt.decoding=0", "dmt.rollout=carried", "dmt.window=2", "smt.share=0.5")
+CARRIED = ("method=smt+tbptt", "tbptt.window=2", "training.curriculum=0", "smt.share=0.5")
 
 
 def carried_after(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, Any]]:
@@ -139,11 +138,11 @@ def carried_after(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, Any]]:
     seen: list[tuple[Any, Any]] = []
     step = Loop._step
 
-    def noted(self: Loop, link: Any, *given: Any) -> Any:
-        before = link.method.carried
-        losses = step(self, link, *given)
+    def noted(self: Loop, *given: Any) -> Any:
+        before = self.state.method_state
+        losses = step(self, *given)
         if losses is None:
-            seen.append((before, link.method.carried))
+            seen.append((before, self.state.method_state))
         return losses
 
     monkeypatch.setattr(Loop, "_step", noted)
@@ -173,7 +172,14 @@ def test_control_sequences_that_go_on_are_seen(monkeypatch: pytest.MonkeyPatch) 
     with monkeypatch.context() as patch:
         clean = avoiding(patch, 9, 10, 11, overrides=CARRIED)
     Poison(monkeypatch, {9, 10, 11})
-    monkeypatch.setattr(Loop, "_carry_on", lambda *_: None)
+    restore = RunState._restore
+
+    def forgetful(self: RunState, *given: Any) -> None:
+        handed = self.method_state
+        restore(self, *given)
+        self.method_state = handed
+
+    monkeypatch.setattr(RunState, "_restore", forgetful)
     monkeypatch.setattr(Loop, "_step", going_on(Loop._step))
     assert not same_state(weights(start(*CARRIED)), weights(clean))
 
@@ -184,10 +190,16 @@ def going_on(step: Any) -> Any:
     def wrong(self: Loop, link: Any, *given: Any) -> Any:
         left: list[Any] = []
         forward = link.method.forward
-        link.method.forward = lambda *a: (forward(*a), left.append(link.method.carried))[0]
+
+        def noted(*inputs: Any) -> Any:
+            losses, state = forward(*inputs)
+            left.append(state)
+            return losses, state
+
+        link.method.forward = noted
         losses = step(self, link, *given)
         del link.method.forward
-        link.method.carried = left[-1]
+        self.state.method_state = left[-1]
         return losses
 
     return wrong
@@ -201,16 +213,16 @@ def test_control_a_way_back_that_is_not_whole_is_seen(monkeypatch: pytest.Monkey
         clean = avoiding(patch, 4, 5, 6)
     Poison(monkeypatch, {4, 5, 6})
     if forgotten == "weights":
-        restore = Loop._restore
+        restore = RunState._restore
         monkeypatch.setattr(
-            Loop, "_restore", lambda self, tensors, documents: restore(self, now(self, tensors), documents)
+            RunState, "_restore", lambda self, tensors, documents: restore(self, now(self, tensors), documents)
         )
     else:
-        monkeypatch.setattr(loop, forgotten, lambda *_: None)
+        monkeypatch.setattr(f"nounroll.training.run_state.{forgotten}", lambda *_: None)
     assert not same_state(weights(start()), weights(clean))
 
 
-def now(self: Loop, tensors: Any) -> Any:
+def now(self: RunState, tensors: Any) -> Any:
     return {**tensors, "student": self.student.state_dict()}
 
 
@@ -254,6 +266,7 @@ def test_a_weight_that_is_not_finite_is_never_saved(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, place: int
 ) -> None:
     spoil(monkeypatch, lambda count: count == place)
+    monkeypatch.setattr("nounroll.training.run_state._KEPT", 9)
     run = start(folder=tmp_path / "run")
     assert [event for event, _ in events(run, "rollback")] == ["rollback"]
     folders = checkpoint.every(tmp_path / "run" / "checkpoints")
@@ -275,7 +288,7 @@ def test_control_without_a_look_at_the_weights_the_writer_refuses(
 
 def test_bad_steps_here_and_there_cost_little(monkeypatch: pytest.MonkeyPatch) -> None:
     """One bad step at a time, at ``PLACES`` places: the loss ends within 2 % of the clean run's."""
-    longer = ("method=bptt", "training.steps=120", "training.curriculum=false", "training.learning_rate=0.001")
+    longer = ("method=bptt", "training.steps=120", "training.curriculum=0", "training.learning_rate=0.001")
     clean = start(*longer).metrics["loss"]
     places = torch.randperm(120, generator=torch.Generator().manual_seed(0))[:PLACES].tolist()
     for place in places:
@@ -309,16 +322,9 @@ def test_batches_to_avoid_are_passed_over() -> None:
     assert drawn == [0, 1, 4, 5, 7, 8]
 
 
-def test_the_best_checkpoint_is_kept_beside_the_last(tmp_path: Path) -> None:
-    """At a rate that wrecks the student, the best one is an early one."""
-    settings = ("training.keep=1", "training.learning_rate=0.3", "training.warmup=0", "method=bptt")
-    names = {}
-    for keep_best in ("false", "true"):
-        folder = tmp_path / keep_best
-        run = start(*settings, f"training.keep_best={keep_best}", folder=folder)
-        names[keep_best] = [path.name for path in checkpoint.every(folder / "checkpoints")]
-        looked = [(r["loss"], -r["step"]) for r in run.history if r["event"] == "evaluation"]
-    best = -min(looked)[1]
-    assert best not in (0, STEPS)
-    assert names["false"] == [f"step-{STEPS:08}"]
-    assert sorted(names["true"]) == [f"step-{best:08}", f"step-{STEPS:08}"]
+def test_the_newest_two_checkpoints_are_kept(tmp_path: Path) -> None:
+    start(folder=tmp_path / "run")
+    assert [path.name for path in checkpoint.every(tmp_path / "run" / "checkpoints")] == [
+        "step-00000009",
+        "step-00000012",
+    ]

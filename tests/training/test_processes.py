@@ -19,9 +19,9 @@ from helpers import make_student, tiny_recipe, tree_of
 from nounroll import checkpoint, processes
 from nounroll.run import train
 from nounroll.training.engine import Engine
-from nounroll.training.settings import TrainingSettings
+from nounroll.training.settings import Budget, TrainingSettings
 from own_parts import OwnCell
-from several_processes import AMID_DMT, RUNS, STOP, go
+from several_processes import AMID_TBPTT, RUNS, STOP, go
 
 Seen = dict[str, dict[str, Any]]
 SAME = 1e-5
@@ -48,7 +48,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("two")
     go("whole", folder / "by-one", stop_at=STOP)
     go("sharded", folder / "by-one-whole", stop_at=STOP)
-    go("carried", folder / "carried-by-one", stop_at=AMID_DMT)
+    go("carried", folder / "carried-by-one", stop_at=AMID_TBPTT)
     shutil.copytree(folder / "by-one", folder / "damaged")
     for weights in (folder / "damaged" / "checkpoints").rglob("student.safetensors"):
         weights.write_bytes(weights.read_bytes()[:-1] + b"x")
@@ -109,7 +109,7 @@ def test_so_does_what_is_carried(folder: Path, both: tuple[Seen, Seen], alone: S
     """Sequences that are under way: rows of two processes become those of one, and the other way round."""
     newest = checkpoint.newest(folder / "carried" / "checkpoints")
     assert newest is not None
-    assert checkpoint.read(newest)[0]["carried"]["memories"].shape[1] == tiny_recipe().training.batch_size
+    assert checkpoint.read(newest)[0]["method"]["memory"].shape[1] == tiny_recipe().training.batch_size
     for run in (go("carried", folder / "carried", resume=True), both[0]["resumed, carried"]):
         assert run["finished"]
         assert apart(run, alone["carried"]) < SAME
@@ -215,6 +215,7 @@ def test_all_go_back_when_the_gradients_of_one_are_not_finite(both: tuple[Seen, 
         ("batch", "nounroll train: training.batch_size is 3; it must be a multiple of training.accumulate 1 times"),
         ("folder", "nounroll train: stopped already holds a run; choose another folder"),
         ("checkpoint", "nounroll resume: damaged/checkpoints/"),
+        ("auto", "nounroll train: method or cell.kind is 'auto'; several processes need both named, such as tbptt"),
     ],
 )
 def test_a_mistake_is_one_line_in_all(both: tuple[Seen, Seen], name: str, said: str) -> None:
@@ -242,7 +243,7 @@ def test_the_first_process_has_the_clock_and_the_signals(both: tuple[Seen, Seen]
 def test_a_batch_that_cannot_be_shared(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nounroll.training.engine.launched", lambda: (0, 3))
     with pytest.raises(ValueError, match=r"batch_size is 8; it must be a multiple of training\.accumulate 2 times"):
-        Engine(TrainingSettings(steps=1, batch_size=8, accumulate=2, device="cpu"), {})
+        Engine(TrainingSettings(budget=Budget("steps", 1), batch_size=8, accumulate=2, device="cpu"), {})
 
 
 def test_a_cell_of_ones_own_is_not_sharded() -> None:

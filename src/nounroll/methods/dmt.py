@@ -53,6 +53,8 @@ class DMTSettings:
     def __post_init__(self) -> None:
         for name in ("dynamics", "decoding"):
             at_least(f"dmt.{name}", getattr(self, name), 0)
+        if not self.dynamics and not self.decoding:
+            raise ValueError("dmt.dynamics is 0 and dmt.decoding is 0; without the teacher it is the method tbptt")
         at_least("dmt.window", self.window, 1)
         for name in ("share", "learning_rate"):
             more_than(f"dmt.{name}", getattr(self, name), 0)
