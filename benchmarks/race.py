@@ -26,9 +26,9 @@ FILE = RESULTS / "race-text.json"
 SECONDS = 600
 RUNS = {
     "windowed": f"nounroll train recipes/text.yaml --method smt --seconds {SECONDS} --set teacher.kind=window"
-    " --set smt.transitions=1 --set smt.window=1 --set smt.decoding=1 --set smt.decoded=1 --set smt.horizon=64"
-    " --set training.evaluations=5 --set training.evaluation_sequences=8",
-    "default": f"nounroll train recipes/text.yaml --seconds {SECONDS // 10}",
+    " --set smt.transitions=1 --set smt.window=1 --set smt.decoding=1 --set teacher.horizon=64"
+    " --set training.evaluations=5",
+    "default": f"nounroll train recipes/text.yaml --method smt+dmt --cell mlp --seconds {SECONDS // 10}",
 }
 
 

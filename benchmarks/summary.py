@@ -9,10 +9,7 @@ from evidence import MEASUREMENTS, ROOT, Look, Measurement
 
 README = ROOT / "README.md"
 BEGIN, END = "<!-- table -->\n", "<!-- end of table -->\n"
-NEITHER = {
-    "bptt-mingru": "minGRU",
-    "transformer": "a Transformer of the teacher's size",
-}  # no network of the usual kind
+METHODS = ("smt+dmt", "tbptt", "bptt")
 
 
 @dataclass(frozen=True)
@@ -35,30 +32,17 @@ class Line:
 AT_64_AND_512 = ("accuracy", "accuracy@512")
 BITS = ("bits",)
 LINES = [
-    Line("retrieval at T = 1024", "Retrieval, T = 1,024", "accuracy (a guess: 0.125)"),
-    Line("retrieval", "Retrieval, T = 256", "accuracy"),
+    Line("retrieval", "Retrieval, T = 256", "accuracy (a guess: 0.125)"),
+    Line("keys_values", "Keys-Values, 8 pairs, T = 64", "accuracy (a guess: 0.125)"),
     Line("parity", "Parity, trained at T = 64", "accuracy at 64, at 512", AT_64_AND_512),
     Line("modular_sum", "Sum modulo 5, trained at T = 64", "accuracy at 64, at 512", AT_64_AND_512),
-    Line("modular_arithmetic", "Modular arithmetic in context, T = 64", "accuracy (at best 0.946)"),
-    Line("modular_arithmetic at T = 128", "the same, T = 128", "accuracy"),
-    Line("stack", "Stack, depth 10, T = 128", "accuracy"),
-    Line("stack at T = 256", "the same, T = 256", "accuracy"),
-    Line("keys_values", "Keys-Values, 8 pairs, T = 64", "accuracy (a guess: 0.125)"),
-    Line("keys_values, 16 pairs at T = 128", "the same, 16 pairs, T = 128", "accuracy"),
-    Line("copy at T = 32", "String Copy, T = 32", "accuracy (a guess: 0.125)"),
-    Line("copy", "the same, T = 64", "accuracy"),
-    Line("digits", "Digits, 8x8", "bits per pixel", BITS),
-    Line("mnist_5k", "MNIST-5k, 14x14", "bits per pixel", BITS),
     Line("text", "Text (standard library), T = 128", "bits per byte", BITS),
-    Line("king_james", "Text (King James Bible), T = 128", "bits per byte", BITS),
-    Line("text at equal tokens", "Text (standard library), 1.5 million tokens each", "bits per byte", BITS),
-    Line("text at equal sequential FLOPs", "the same, 1.2e11 sequential FLOPs each", "bits per byte", BITS),
 ]
 
 
 def table() -> list[str]:
     """The lines of the table."""
-    head = ["task", "measure", "`smt+dmt`", "`bptt`", "neither"]
+    head = ["task", "measure", *(f"`{method}`" for method in METHODS)]
     return [_row(head), _row(["---"] * len(head)), *(_row(_cells(line)) for line in LINES)]
 
 
@@ -67,8 +51,8 @@ def _row(cells: list[str]) -> str:
 
 
 def _cells(line: Line) -> list[str]:
-    """Label, measure, and what each kind of contender reached, the best first and in bold type."""
-    found: dict[str, list[tuple[float, str, str]]] = {"smt+dmt": [], "bptt": [], "neither": []}
+    """Label, measure, and what each cell reached by each method, the best of all in bold type."""
+    found: dict[str, list[tuple[float, str, str]]] = {method: [] for method in METHODS}
     measured = [m for m in MEASUREMENTS if m.task == line.task and m.file.is_file() and not isinstance(m, Look)]
     budgets = {_seconds(measurement) for measurement in measured}
     shared = budgets.pop() if len(budgets) == 1 else ""
@@ -77,19 +61,15 @@ def _cells(line: Line) -> list[str]:
         for row in _answer(measurement)["rows"]:
             if row["method"] == "teacher":
                 continue
-            kind = "neither" if name in NEITHER else row["method"]
-            shown = NEITHER.get(name) or _words(name.removeprefix(f"{row['method']}-"))
+            shown = _words(name.removeprefix(f"{row['method']}-"))
             more = [f"{row['seeds']} seeds"] * (row["seeds"] > 1) + [f"{seconds} s"] * (seconds != shared)
             values = ", ".join(f"{row['metrics'][m]:.3f}" for m in line.metrics if m in row["metrics"])
             rank = round(row["metrics"][line.metrics[0]], 3) * (1 if line.metrics == BITS else -1)
-            found[kind].append((rank, f"{shown} {{}}" + (f" ({', '.join(more)})" if more else ""), values))
-    best = min(rank for kind in ("smt+dmt", "bptt") for rank, _, _ in found[kind])
+            found[row["method"]].append((rank, f"{shown} {{}}" + (f" ({', '.join(more)})" if more else ""), values))
+    best = min((rank for contenders in found.values() for rank, _, _ in contenders), default=0.0)
     columns = [
-        "; ".join(
-            shown.format(f"**{values}**" if rank == best and kind != "neither" else values)
-            for rank, shown, values in sorted(contenders)
-        )
-        for kind, contenders in found.items()
+        "; ".join(shown.format(f"**{values}**" if rank == best else values) for rank, shown, values in sorted(one))
+        for one in found.values()
     ]
     return [line.label + (f", {shared} s" if shared else ""), line.measure, *columns]
 

@@ -73,8 +73,8 @@ def _methods(task: SequenceTask, cell: str, sizes: dict[str, int]) -> Iterator[t
         settings, one = TeacherSettings(width=sizes["width"]), student()
         return one, build_teacher(settings, task.inputs, task.targets, one.cell, recompute=recompute)
 
-    yield "smt", SMT(*taught(), SMTSettings())
-    yield "smt by chunks", SMT(*taught(recompute=True), SMTSettings(chunk=CHUNK))
+    yield "smt", SMT(*taught(), SMTSettings(transitions=0))
+    yield "smt by chunks", SMT(*taught(recompute=True), SMTSettings(transitions=0, chunk=CHUNK))
     yield "dmt", DMT(*taught(), DMTSettings(), 1.0)
     alone = student()
     alone.cell.unroll = None

@@ -98,8 +98,8 @@ def methods(task: SequenceTask, cell: str, length: int) -> dict[str, Method]:
 
     found: dict[str, Method] = {
         "smt windowed": SMT(*taught("window"), SMTSettings(transitions=1)),
-        "smt": SMT(*taught("causal"), SMTSettings()),
-        "smt by chunks": SMT(*taught("causal", recompute=True), SMTSettings(chunk=CHUNK)),
+        "smt": SMT(*taught("causal"), SMTSettings(transitions=0)),
+        "smt by chunks": SMT(*taught("causal", recompute=True), SMTSettings(transitions=0, chunk=CHUNK)),
         "dmt of the paper": SequentialDMT(*taught("window"), whole_contexts=True),
         "dmt sequential": SequentialDMT(*taught("window"), whole_contexts=False),
         "dmt": DMT(*taught("causal"), DMTSettings(), 1.0),
