@@ -13,17 +13,18 @@ PICTURES = {
 INTRODUCTION = """# Speed and memory
 
 Written by `python benchmarks/performance.py` from files in `docs/results/`. One thread, bytes as symbols, the default
-sizes of cell (4 tokens of 64) and teacher (2 layers of 128). Contenders of a table took turns in one process; figures
+sizes of cell (4 tokens of 64) and, as they were in version 0.1, of the teacher (2 layers of 128; today 64). Contenders of a table took turns in one process; figures
 are medians, ratios are to the row named beside. Other work ran on the machine, also on the same core, so rates compare
 within a table. `nounroll bench` measures your machine.
 
 Beside what: *smt windowed* is the paper's scheme, one label for each sequence and step. *dmt of the paper* steps
 through time and encodes a whole context for every label, as the paper does, but without the gradients through the
 frozen teacher that the public reference code computes and throws away; *dmt sequential* is the same with prefixes for
-contexts, half the work on the mean. *dmt* is ours with the teacher's labels and the decoder; *dmt by readout* what it
-does by default where most targets are scored, as on text: no teacher. *smt by chunks* is SMT with `smt.chunk=256` and
-`teacher.recompute=true`: the same losses and gradients, less memory, more work. *bptt stepped* is a loop over the cell;
-the Transformer has the teacher's size and keeps keys and values.
+contexts, half the work on the mean. *smt* has all T transitions. *dmt* is ours with the teacher's labels and the
+decoder; *dmt by readout* was its name in version 0.1 for windows that learn from the targets alone, much as the method
+tbptt does today. *smt by chunks* is SMT with `smt.chunk=256`, the encoder computed again too: the same losses and
+gradients, less memory, more work. *bptt stepped* is a loop over the cell; the Transformer has the teacher's size and
+keeps keys and values.
 """
 ROLLOUTS = """Exponent: the largest Lyapunov exponent, nats a step. Depth: steps that wait for each other; a stepped
 rollout's is T. FLOPs: of those of a stepped rollout. Times are of one core, where nothing is gained by less depth."""

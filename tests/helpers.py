@@ -60,6 +60,14 @@ def make_teacher(student: Student, *, seed: int = 1, dtype: torch.dtype = torch.
     return built.to(dtype)
 
 
+def fix_labels(teacher: Teacher, labels: Tensor) -> None:
+    """Make the teacher give these labels (B, T + 1, K, d), whatever it has read: for gradients by label, too."""
+    teacher.read = lambda _: labels  # type: ignore[method-assign]
+    teacher.labels = lambda _, positions=None: (  # type: ignore[method-assign]
+        labels if positions is None else labels[torch.arange(len(labels))[:, None], positions]
+    )
+
+
 def make_smt(student: Student, teacher: Teacher, **settings: Any) -> SMT:
     return SMT(student, teacher, SMTSettings(**{**SMT_VALUES, **settings}))
 
@@ -127,18 +135,16 @@ def decoding_twin(
     batch: Batch,
     known: list[list[tuple[int, Tensor]]],
     draws: torch.Generator,
-    *,
-    count: int,
     horizon: int,
 ) -> Tensor:
-    """The decoding loss, one memory after another. ``known`` holds (t, m_t) for each row."""
+    """The decoding loss, from one memory of each row after another. ``known`` holds (t, m_t) for each row."""
     length, losses = batch.length, []
     ends = [[min(t + horizon, length) for t, _ in row] for row in known]
     useful = [
         [float(batch.mask[b, t : ends[b][i]].any()) for i, (t, _) in enumerate(row)] for b, row in enumerate(known)
     ]
     picks = torch.multinomial(
-        torch.tensor([row if any(row) else [1.0] * len(row) for row in useful]), count, True, generator=draws
+        torch.tensor([row if any(row) else [1.0] * len(row) for row in useful]), 1, True, generator=draws
     )
     for b, row in enumerate(known):
         for t, memory in (row[i] for i in picks[b].tolist()):

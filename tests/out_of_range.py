@@ -11,7 +11,7 @@ AT_0 = [
 NOT_A_SHARE = ["smt.labels_learn"]
 LESS_THAN_ONE = [
     *("length", "readout_width", "cell.tokens", "cell.memory_width"),
-    *("teacher.layers", "teacher.heads", "teacher.horizon", "teacher.decoded"),
+    *("teacher.layers", "teacher.heads", "teacher.horizon"),
     *("smt.window", "dmt.window", "tbptt.window", "training.evaluations"),
 ]
 LESS_THAN_ZERO = [  # 0 turns the setting off, or leaves it to the cell

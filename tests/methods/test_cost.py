@@ -47,6 +47,29 @@ def test_a_batch_in_parts_costs_as_much() -> None:
     assert of_a_step(make_bptt(student()), 8, accumulate=2) == of_a_step(make_bptt(student()), 8)
 
 
+@pytest.mark.parametrize(
+    ("batch_size", "accumulate", "rows"), [(1, 1, 1), (2, 1, 2), (64, 1, 2), (64, 16, 2), (64, 64, 1)]
+)
+def test_at_most_two_sequences_are_counted(
+    monkeypatch: pytest.MonkeyPatch, batch_size: int, accumulate: int, rows: int
+) -> None:
+    seen: list[int] = []
+    monkeypatch.setattr(cost, "draw", lambda task, size, *given: seen.append(size) or draw(task, size, *given))
+    found = step_cost(make_bptt(student()), Echo(), 4, batch_size, accumulate)
+    assert seen == [rows]
+    assert found == {"flops": 3 * PER_TOKEN, "sequential_flops": 3 * PER_TOKEN / batch_size}
+
+
+def test_a_further_sequence_costs_as_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = student()
+    teacher = make_teacher(one, dtype=torch.float32)
+    # without uniformity, which compares the labels of all sequences
+    methods = [make_smt(one, teacher, uniformity=0.0, transitions=4), make_dmt(one, teacher), make_tbptt(one)]
+    few = [step_cost(method, Echo(), 8, 6)["flops"] for method in methods]
+    monkeypatch.setattr(cost, "_COUNTED", 6)
+    assert few == pytest.approx([step_cost(method, Echo(), 8, 6)["flops"] for method in methods])
+
+
 @pytest.mark.parametrize("kind", ["gru", "elman", "lstm"])
 def test_fused_kernels_are_counted_like_their_steps(kind: str) -> None:
     fused = student(kind)

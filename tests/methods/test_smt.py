@@ -13,6 +13,7 @@ from helpers import (
     SYMBOLS,
     assert_same_gradients,
     decoding_twin,
+    fix_labels,
     gradients,
     make_batch,
     make_smt,
@@ -34,16 +35,21 @@ from nounroll.student import Student
 B, T = 3, 7
 
 
-def chosen(method: SMT, draws: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """The times t of each row whose labels count (B, S), those of its windows (B, W, w), and which of these count."""
+def windows(method: SMT, draws: torch.Generator) -> tuple[Tensor, Tensor]:
+    """The times of each row's windows (B, W, w), and which of these count."""
     count, width = method.settings.transitions or T, min(method.settings.window, T)
     if count >= T:
         starts, counts = random_windows(B, T, width, draws)
     else:
         starts = torch.rand(B, T - width + 1, generator=draws).argsort(dim=1)[:, : math.ceil(count / width)]
         counts = torch.ones(*starts.shape, width, dtype=torch.bool)
-    spans = starts[..., None] + torch.arange(width)
-    return (torch.arange(T).expand(B, -1) if count >= T else spans.flatten(1)), spans, counts
+    return starts[..., None] + torch.arange(width), counts
+
+
+def scored_times(mask: Tensor, count: int, draws: torch.Generator) -> Tensor:
+    """Scored times of each row, with replacement; any times of a row that scores nothing."""
+    shares = [[float(scored) for scored in row] if any(row) else [1.0] * len(row) for row in mask.tolist()]
+    return torch.multinomial(torch.tensor(shares), count, True, generator=draws)
 
 
 def scored(method: SMT, outputs: Tensor, target: Tensor) -> Tensor:
@@ -79,9 +85,14 @@ def twin(method: SMT, batch: Batch) -> dict[str, Tensor]:
     draws = generator(0, "loss")
     labels = teacher.memories(batch.inputs)  # index t + 1 is m_t
     readout, step_readout, regression = [], [], []
-    times, spans, counts = chosen(method, draws)
+    spans, counts = windows(method, draws)
+    times = spans.flatten(1)
     everywhere = torch.stack([labels[b, t + 1] for b in range(B) for t in times[b].tolist()])
     torch.randperm(len(everywhere), generator=draws)  # whose statistics are taken: here of all
+    read_out, looked_from = times, times  # a window encoder has no other labels
+    if teacher.settings.kind == "causal":
+        read_out = scored_times(batch.mask, times.shape[1], draws)
+        looked_from = torch.arange(T).expand(B, -1)
     noise = torch.zeros(*spans.shape[:2], *student.memory_shape)
     if s.noise:
         sizes = s.noise * torch.rand(*spans.shape[:2], generator=draws)
@@ -89,7 +100,7 @@ def twin(method: SMT, batch: Batch) -> dict[str, Tensor]:
     for b in range(B):
         readout += [
             scored(method, student.readout(labels[b, t + 1]), batch.targets[b, t])
-            for t in times[b].tolist()
+            for t in read_out[b].tolist()
             if batch.mask[b, t]
         ]
         for i, span in enumerate(spans[b].tolist()):
@@ -100,10 +111,9 @@ def twin(method: SMT, batch: Batch) -> dict[str, Tensor]:
                 regression.append(((memory - partly(labels[b, t + 1], s.labels_learn)) ** 2).sum() / memory.numel())
                 if batch.mask[b, t] and counts[b, i, j]:
                     step_readout.append(scored(method, student.readout(memory), batch.targets[b, t]))
-    known = [[(t, labels[b, t + 1]) for t in times[b].tolist()] for b in range(B)]
+    known = [[(t, labels[b, t + 1]) for t in looked_from[b].tolist()] for b in range(B)]
     assert teacher.decoder is not None
-    sizes = {"count": teacher.settings.decoded, "horizon": teacher.settings.horizon}
-    decoding = decoding_twin(student, teacher.decoder, batch, known, draws, **sizes)
+    decoding = decoding_twin(student, teacher.decoder, batch, known, draws, teacher.settings.horizon)
     return {
         "readout": mean(readout),
         "dynamics": mean([error**s.power for error in regression]) ** (1 / s.power)
@@ -129,13 +139,22 @@ def assert_equals_its_twin(method: SMT, batch: Batch) -> None:
     assert_same_gradients(ours["loss"], total, method.student, method.teacher)
 
 
-@pytest.mark.parametrize("space", [SYMBOLS, Real(2)], ids=str)
-@pytest.mark.parametrize("transitions", [0, 4])
 @pytest.mark.parametrize("teacher", ["causal", "window"])
-def test_the_loss_equals_its_naive_twin(teacher: str, transitions: int, space: Space) -> None:
-    student = make_student("gru" if teacher == "window" else "mlp", inputs=space, targets=space)
-    method = make_smt(student, make_teacher(student, kind=teacher), transitions=transitions)
-    assert_equals_its_twin(method, make_batch(B, T, inputs=space, targets=space, sparse=True))
+@pytest.mark.parametrize("transitions", [0, 4])
+@pytest.mark.parametrize(("window", "chunk"), [(1, 0), (1, 2), (3, 0), (3, 4)])
+def test_the_loss_equals_its_naive_twin(teacher: str, transitions: int, window: int, chunk: int) -> None:
+    student = make_student("gru" if teacher == "window" else "mlp")
+    settings = {"transitions": transitions, "window": window, "chunk": chunk}
+    assert_equals_its_twin(
+        make_smt(student, make_teacher(student, kind=teacher), **settings), make_batch(B, T, sparse=True)
+    )
+
+
+@pytest.mark.parametrize("teacher", ["causal", "window"])
+def test_so_does_the_loss_over_real_vectors(teacher: str) -> None:
+    student = make_student(inputs=Real(2), targets=Real(2))
+    method = make_smt(student, make_teacher(student, kind=teacher), transitions=4)
+    assert_equals_its_twin(method, make_batch(B, T, inputs=Real(2), targets=Real(2), sparse=True))
 
 
 OURS: dict[str, dict[str, Any]] = {
@@ -151,18 +170,121 @@ OURS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("cell", ["mlp", "lstm"])
+@pytest.mark.parametrize(("cell", "teacher"), [("mlp", "causal"), ("lstm", "window")])
 @pytest.mark.parametrize("settings", OURS.values(), ids=OURS.keys())
-def test_so_does_the_loss_with_the_terms_of_ours(settings: dict[str, Any], cell: str) -> None:
+def test_so_does_the_loss_with_the_terms_of_ours(settings: dict[str, Any], cell: str, teacher: str) -> None:
     student = make_student(cell)
-    assert_equals_its_twin(make_smt(student, make_teacher(student), **settings), make_batch(B, T, sparse=True))
+    method = make_smt(student, make_teacher(student, kind=teacher), **settings)
+    assert_equals_its_twin(method, make_batch(B, T, sparse=True))
 
 
-@pytest.mark.parametrize(("horizon", "decoded"), [(1, 5), (2, 1), (100, 3)])
-def test_the_decoders_horizon_and_its_memories_are_the_teachers(horizon: int, decoded: int) -> None:
+@pytest.mark.parametrize("horizon", [1, 2, 100])
+def test_the_decoders_horizon_is_the_teachers(horizon: int) -> None:
     student = make_student()
-    teacher = make_teacher(student, horizon=horizon, decoded=decoded)
+    teacher = make_teacher(student, horizon=horizon)
     assert_equals_its_twin(make_smt(student, teacher), make_batch(B, T, sparse=True))
+
+
+# --- which labels each loss takes ---------------------------------------------------------------------
+
+DRAWS = 60  # enough to see every time that can be drawn
+
+
+def few_scored() -> Batch:
+    """Rows that score one time, two, all, and none."""
+    batch, mask = make_batch(4, T), torch.zeros(4, T, dtype=torch.bool)
+    mask[0, 4] = mask[1, 0] = mask[1, 5] = True
+    mask[2] = True
+    return Batch(batch.inputs, batch.targets, mask)
+
+
+def times_with_gradient(method: SMT, batch: Batch, loss: str, seed: int) -> set[tuple[int, int]]:
+    """(row, t) of the labels m_t that a loss depends on."""
+    labels = method.teacher.memories(batch.inputs).detach().requires_grad_()
+    fix_labels(method.teacher, labels)
+    value = method(batch, {}, generator(seed, "loss"), 0.5)[0][loss]
+    found = torch.autograd.grad(value, labels)[0].flatten(2).any(2).nonzero().tolist()
+    return {(row, position - 1) for row, position in found}
+
+
+@pytest.mark.parametrize(("transitions", "window", "count"), [(1, 1, 1), (4, 3, 6), (0, 1, T)])
+def test_readout_takes_scored_times_alone(
+    monkeypatch: pytest.MonkeyPatch, transitions: int, window: int, count: int
+) -> None:
+    """As many as there are transitions. Where a row scores nothing it takes any, and they count for nothing."""
+    student = make_student()
+    method = make_smt(student, make_teacher(student), transitions=transitions, window=window)
+    seen: list[Tensor] = []
+    surprises = method._surprises
+    monkeypatch.setattr(
+        method, "_surprises", lambda label, times, batch: seen.append(times) or surprises(label, times, batch)
+    )
+    for seed in range(DRAWS):
+        method(few_scored(), {}, generator(seed, "loss"), 0.5)
+    assert {tuple(times.shape) for times in seen} == {(4, count)}
+    assert [set(row.tolist()) for row in torch.cat(seen, dim=1)] == [{4}, {0, 5}, {*range(T)}, {*range(T)}]
+
+
+def test_one_scored_target_is_read_out_at_every_step() -> None:
+    """Though a single transition is drawn, which is hardly ever there."""
+    student, batch = make_student(), make_batch(B, T)
+    mask = torch.arange(T).expand(B, -1) == torch.tensor([[6], [0], [3]])
+    batch = Batch(batch.inputs, batch.targets, mask)
+    method = make_smt(student, make_teacher(student), transitions=1)
+    outputs = student.readout(method.teacher.memories(batch.inputs)[:, 1:][mask])
+    expected = negative_log_likelihood(SYMBOLS, outputs, batch.targets[mask]).mean()
+    for seed in range(5):
+        found = method(batch, {}, generator(seed, "loss"), 0.5)[0]["readout"]
+        torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("transitions", [0, 1])
+def test_the_decoder_looks_ahead_from_every_time_with_a_scored_target_in_sight(transitions: int) -> None:
+    """From one memory of each row, wherever the transitions are; the horizon is 3."""
+    student = make_student()
+    method = make_smt(student, make_teacher(student, horizon=3), transitions=transitions)
+    seen = [times_with_gradient(method, few_scored(), "decoding", seed) for seed in range(DRAWS)]
+    assert all([row for row, _ in sorted(times)] == [0, 1, 2] for times in seen)
+    in_sight = [(2, 3, 4), (0, 3, 4, 5), range(T)]
+    assert set.union(*seen) == {(row, t) for row, times in enumerate(in_sight) for t in times}
+
+
+@pytest.mark.parametrize("chunk", [0, 2])
+@pytest.mark.parametrize(("transitions", "window", "positions"), [(1, 1, 2), (3, 1, 6), (4, 3, 8), (0, 1, T + 1)])
+def test_a_window_encoder_encodes_the_positions_of_the_transitions_alone(
+    monkeypatch: pytest.MonkeyPatch, transitions: int, window: int, positions: int, chunk: int
+) -> None:
+    """Both ends of each step: readout, decoder and statistics take none beside them."""
+    student = make_student()
+    method = make_smt(
+        student, make_teacher(student, kind="window"), transitions=transitions, window=window, chunk=chunk
+    )
+    encoder, rows = method.teacher.encoder, 0
+    encode = encoder._encode
+
+    def spy(inputs: Tensor, row: Tensor, position: Tensor) -> Tensor:
+        nonlocal rows
+        rows += len(row)
+        return encode(inputs, row, position)
+
+    monkeypatch.setattr(encoder, "_encode", spy)
+    losses = losses_of(method, make_batch(B, T))
+    losses["loss"].backward()
+    assert {"readout", "dynamics", "decoding", "uniformity"} <= losses.keys()
+    assert rows == B * positions
+
+
+@pytest.mark.parametrize("chunk", [0, 2])
+def test_a_causal_encoder_reads_a_batch_once(monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
+    student = make_student()
+    method = make_smt(student, make_teacher(student), transitions=4, chunk=chunk)
+    read, seen = method.teacher.encoder.read, []
+    monkeypatch.setattr(method.teacher.encoder, "read", lambda inputs: seen.append(inputs.shape) or read(inputs))
+    losses_of(method, make_batch(B, T))["loss"].backward()
+    assert seen == [(B, T)]
+
+
+# --- terms --------------------------------------------------------------------------------------------
 
 
 def test_terms_of_weight_zero_are_left_out() -> None:
@@ -198,7 +320,7 @@ def dynamics_of(
     teacher = make_teacher(student, dtype=labels.dtype)
     method = make_smt(student, teacher, decoding=0.0, step_readout=0.0, **settings)
     with monkeypatch.context() as patch:
-        patch.setattr(method.teacher, "memories", lambda *_: labels)
+        fix_labels(teacher, labels)
         patch.setattr(student.cell, "step", lambda *_: predicted.flatten(0, 1))
         return losses_of(method, make_batch(B, T))
 
@@ -445,13 +567,11 @@ def by_label(**settings: Any) -> tuple[Tensor, SMT, Tensor]:
     """The dynamics loss, its method, and its gradient for each label m_s (index of batch.py)."""
     student = make_student()
     teacher = make_teacher(student)
-    method = make_smt(student, teacher, **settings)
-    seen: list[Tensor] = []
-    memories = teacher.memories
-    teacher.memories = lambda *given: seen.append(memories(*given)) or seen[-1]  # type: ignore[method-assign]
-    loss = losses_of(method, make_batch(B, T))["dynamics"]
-    found = torch.autograd.grad(loss, seen[0], allow_unused=True, retain_graph=True)[0] if seen else None
-    return loss, method, torch.zeros_like(seen[0]) if found is None else found
+    method, batch = make_smt(student, teacher, **settings), make_batch(B, T)
+    labels = teacher.memories(batch.inputs)
+    fix_labels(teacher, labels)
+    loss = losses_of(method, batch)["dynamics"]
+    return loss, method, torch.autograd.grad(loss, labels, retain_graph=True)[0]
 
 
 @pytest.mark.parametrize("labels_learn", [1.0, 0.05, 0.0])

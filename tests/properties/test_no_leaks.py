@@ -32,7 +32,7 @@ from nounroll.methods.base import Method
 from nounroll.objectives import readout
 from nounroll.seeding import generator
 
-B, T = 4, 6
+B, T = 24, 6  # so many rows that every time is drawn somewhere
 HORIZON = 3
 CHANGED = 1e-12  # double precision: what does not depend on an input does not change with it at all
 
@@ -166,7 +166,7 @@ NAMED = Categorical(T)  # y_t = t
 def smt_method(**settings: Any) -> Any:
     student = make_student(targets=NAMED)
     values = {"step_readout": 1.0, "decoding": 1.0, **settings}
-    return make_smt(student, make_teacher(student, decoded=4, horizon=HORIZON), **values)
+    return make_smt(student, make_teacher(student, horizon=HORIZON), **values)
 
 
 def leaks(matrices: list[Tensor]) -> list[bool]:
@@ -183,7 +183,7 @@ def test_smt_scores_no_prediction_that_knows_its_future(monkeypatch: pytest.Monk
 
 def dmt_method(**settings: Any) -> Any:
     student = make_student("gru", targets=NAMED)
-    return make_dmt(student, make_teacher(student, decoded=12, horizon=HORIZON), decoding=1.0, **settings)
+    return make_dmt(student, make_teacher(student, horizon=HORIZON), decoding=1.0, **settings)
 
 
 @pytest.mark.parametrize("only_ahead", [False, True])
@@ -246,6 +246,6 @@ def test_control_a_decoder_shifted_by_one_is_caught(monkeypatch: pytest.MonkeyPa
 
 def test_control_memories_shifted_by_one_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     method = smt_method()
-    memories = method.teacher.memories
-    monkeypatch.setattr(method.teacher, "memories", lambda x, places=None: memories(x, places).roll(-1, 1))
+    read = method.teacher.encoder.read
+    monkeypatch.setattr(method.teacher.encoder, "read", lambda x: read(x).roll(-1, 1))
     assert leaks(reach(monkeypatch, method)) == [True, False, True]

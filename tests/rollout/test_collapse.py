@@ -76,7 +76,7 @@ def test_control_collapsed_memories_raise_the_alarm(spared: float) -> None:
 
 def test_the_alarm_is_in_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
     """A run whose teacher is kept collapsed says so at every evaluation; a healthy one never does."""
-    monkeypatch.setattr("nounroll.training.loop.step_cost", lambda *_: {"flops": 1.0, "sequential_flops": 1.0})
+    monkeypatch.setattr("nounroll.training.pace.step_cost", lambda *_: {"flops": 1.0, "sequential_flops": 1.0})
     healthy = [record for record in train(tiny_recipe("method=smt")).history if record["event"] == "evaluation"]
     assert all("warning" not in record and record["memory_variance"] > 0.01 for record in healthy)
     forward = Teacher.memories
@@ -92,6 +92,6 @@ def test_the_alarm_is_in_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_without_a_teacher_there_is_nothing_to_guard(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nounroll.training.loop.step_cost", lambda *_: {"flops": 1.0, "sequential_flops": 1.0})
+    monkeypatch.setattr("nounroll.training.pace.step_cost", lambda *_: {"flops": 1.0, "sequential_flops": 1.0})
     run = train(tiny_recipe("method=bptt", "training.steps=2"))
     assert not any("memory_rank" in record for record in run.history)

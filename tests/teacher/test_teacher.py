@@ -129,9 +129,8 @@ def test_the_decoder_tells_memory_tokens_apart() -> None:
     assert not torch.allclose(decoder(memory.flip(1), future), decoder(memory, future), atol=1e-3)
 
 
-def test_the_decoder_knows_its_horizon_and_from_how_many_memories_it_predicts() -> None:
-    decoder = decoder_of(make_teacher(make_student(), horizon=7, decoded=5))
-    assert (decoder.horizon, decoder.decoded) == (7, 5)
+def test_the_decoder_knows_its_horizon() -> None:
+    assert decoder_of(make_teacher(make_student(), horizon=7)).horizon == 7
 
 
 def test_no_decoder() -> None:
@@ -150,7 +149,6 @@ def test_no_decoder() -> None:
         ({"heads": 0}, "teacher.heads is 0; it must be at least 1"),
         ({"decoder_layers": -1}, "teacher.decoder_layers is -1; it must be at least 0"),
         ({"horizon": 0}, "teacher.horizon is 0; it must be at least 1"),
-        ({"decoded": 0}, "teacher.decoded is 0; it must be at least 1"),
         ({"decoder_layers": 1001}, "teacher.decoder_layers is 1001; it must be at most 1000"),
         ({"width": 16, "heads": 3}, "teacher.heads is 3; it must divide teacher.width 16 into even head widths"),
         ({"width": 12, "heads": 4}, "teacher.heads is 4; it must divide teacher.width 12 into even head widths"),

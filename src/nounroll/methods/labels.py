@@ -48,8 +48,11 @@ def labels(
             return labels_by(read, positions)
 
         return Labels(at, lambda row, position: scattered(at, len(inputs), row, position))
+    rows, positions = len(inputs), inputs.shape[1] + 1
+    if needed.shape[1] > positions:  # some are asked for twice
+        needed = torch.arange(positions, device=needed.device).expand(rows, -1)
     some = ask(teacher.memories)(inputs, needed)
-    place = needed.new_zeros(len(needed), inputs.shape[1] + 1)
+    place = needed.new_zeros(rows, positions)
     place.scatter_(1, needed, torch.arange(needed.shape[1], device=needed.device).expand_as(needed))
     return Labels(
         lambda positions: at_times(some, place.gather(1, positions)),
