@@ -35,6 +35,20 @@ class OwnRealCell(nn.Module):
         return torch.tanh(self.update(torch.cat([inputs, memory.flatten(1)], dim=1))).view_as(memory)
 
 
+class CountingCell(OwnCell):
+    """An own cell with a buffer that is no real number."""
+
+    def __init__(self, symbols: int) -> None:
+        super().__init__(symbols)
+        self.steps: Tensor
+        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
+
+    def step(self, inputs: Tensor, memory: Tensor) -> Tensor:
+        if self.training:
+            self.steps += 1
+        return super().step(inputs, memory)
+
+
 class BrokenOnce(nn.Module):
     """An own cell whose step gives NaN on its ``bad`` calls, counted from 0."""
 

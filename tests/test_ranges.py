@@ -66,14 +66,19 @@ def test_not_a_number_is_no_budget(kind: str) -> None:
 def test_the_least_and_the_most_that_are_allowed() -> None:
     least = ["smt.decoding=0", "smt.dynamics=0", "smt.uniformity=0", "smt.step_readout=0", "smt.noise=0"]
     least += ["smt.power=1", "smt.window=1", "smt.transitions=0", "smt.chunk=0"]
-    least += ["dmt.dynamics=0", "dmt.decoding=0", "dmt.window=1", "tbptt.noise=0", "tbptt.window=1"]
+    least += ["dmt.window=1", "tbptt.noise=0", "tbptt.window=1"]
     least += ["cell.tokens=1", "cell.memory_width=1", "cell.width=0", "cell.layers=0"]
     least += ["teacher.width=2", "teacher.heads=1", "teacher.layers=1", "teacher.decoder_layers=0"]
     least += ["teacher.horizon=1", "length=1", "readout_width=1"]
     least += ["training.weight_decay=0", "training.steps=1", "training.batch_size=1", "training.accumulate=1"]
     least += ["training.evaluations=1", "training.patience=0", "training.curriculum=0"]
-    for end in (0, 1):
-        parse(DOCUMENT, [*least, f"smt.labels_learn={end}"])
+    parse(DOCUMENT, [*least, "smt.labels_learn=0", "dmt.dynamics=0"])
+    parse(DOCUMENT, [*least, "smt.labels_learn=1", "dmt.dynamics=1", "dmt.decoding=0"])
+
+
+def test_dmt_needs_a_part_of_its_teacher() -> None:
+    with pytest.raises(ValueError, match=r"^dmt\.dynamics is 0 and dmt\.decoding is 0; without the teacher it is"):
+        parse(DOCUMENT, ["dmt.dynamics=0", "dmt.decoding=0"])
 
 
 @pytest.mark.parametrize(

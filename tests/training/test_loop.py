@@ -19,7 +19,7 @@ from nounroll.run import Run, fit, train
 from nounroll.training.handover import Handover
 from nounroll.training.loop import Loop
 from nounroll.training.pace import Link
-from own_parts import BrokenOnce, Echo, OneLength
+from own_parts import BrokenOnce, CountingCell, Echo, OneLength
 
 
 @pytest.fixture(autouse=True)
@@ -306,3 +306,8 @@ def test_settings_reach_the_methods() -> None:
     built = make_smt(run.student, run.teacher)
     assert isinstance(built, SMT)
     assert built.settings == run.recipe.smt
+
+
+def test_a_cell_may_have_buffers_of_whole_numbers() -> None:
+    run = fit(Echo(), method="bptt", cell=CountingCell(5), length=4, steps=4, settings=SETTINGS)
+    assert int(run.student.cell.steps) > 0  # type: ignore[call-overload]

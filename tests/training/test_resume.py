@@ -174,6 +174,14 @@ def test_control_without_the_optimisers_state_it_differs(
     assert not same_state(weights(run), weights(uninterrupted()[0]))
 
 
+def test_control_without_the_average_it_differs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    start(tmp_path / "run", stop_at=8)
+    read = checkpoint.read
+    monkeypatch.setattr(checkpoint, "read", lambda *given: ({**read(*given)[0], "average": {}}, read(*given)[1]))
+    run = start(tmp_path / "run", resume=True)
+    assert not same_state(weights(run), weights(uninterrupted()[0]))
+
+
 def test_control_without_the_counters_it_differs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     start(tmp_path / "run", stop_at=2)
     read = checkpoint.read

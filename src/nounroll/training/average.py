@@ -36,7 +36,8 @@ class Average:
             return
         share = (_ETA + 1) / (step + _ETA)
         for name, t in self.weights.items():
-            t.lerp_(now[name].detach(), share)
+            newest = now[name].detach()
+            t.lerp_(newest, share) if t.is_floating_point() else t.copy_(newest)
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
