@@ -200,10 +200,10 @@ def test_losses_in_another_unit_have_their_thresholds_in_it(monkeypatch: pytest.
     assert other["ahead"] != plain["ahead"]  # the control: the measure stays where it is
 
 
-def test_without_a_pull_the_teacher_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    method, batch = make(dynamics=0.0, only_ahead=True), make_batch(B, T)
+def test_without_a_pull_no_label_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    method, batch = make(dynamics=0.0, decoding=0.7, only_ahead=True), make_batch(B, T)
     monkeypatch.setattr(method._teacher[0], "memories", None)
-    assert losses_of(method, batch).keys() == {"loss", "readout"}
+    assert losses_of(method, batch).keys() == {"loss", "readout", "decoding"}
     with pytest.raises(TypeError):  # the control: with one it is asked
         losses_of(make_dmt(method.student, method._teacher[0], dynamics=1.0), batch)
 
@@ -297,15 +297,15 @@ def test_of_the_teacher_only_the_decoder_learns_and_only_where_it_is_used(decodi
 @pytest.mark.parametrize("window", [1, 3])
 @pytest.mark.parametrize("cell", ["mlp", "gru"])
 def test_a_gradient_stays_in_its_window(cell: str, window: int) -> None:
-    """The loss at y_s alone moves x_t just when the window that counts y_s holds x_t too, and t <= s."""
-    method = make(cell, inputs=Real(2), window=window, dynamics=0.0)
+    """The likelihood of y_s moves x_t just when the window that counts y_s holds x_t too, and t <= s."""
+    method = make(cell, inputs=Real(2), window=window)
     starts, counts = random_windows(B, T, window, generator(0, "loss"))
     for s in range(T):
         batch = make_batch(B, T, inputs=Real(2))
         inputs = batch.inputs.clone().requires_grad_()
         only = torch.zeros(B, T, dtype=torch.bool)
         only[:, s] = True
-        loss = losses_of(method, Batch(inputs, batch.targets, only))["loss"]
+        loss = losses_of(method, Batch(inputs, batch.targets, only))["readout"]
         moved = torch.autograd.grad(loss, inputs)[0].abs().amax(2) > 0
         holds = (
             (starts <= s)
@@ -318,13 +318,13 @@ def test_a_gradient_stays_in_its_window(cell: str, window: int) -> None:
 
 
 def test_control_a_rollout_with_gradients_would_be_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    method = make("mlp", inputs=Real(2), window=1, dynamics=0.0)
+    method = make("mlp", inputs=Real(2), window=1)
     monkeypatch.setattr(torch, "no_grad", torch.enable_grad)
     batch = make_batch(B, T, inputs=Real(2))
     inputs = batch.inputs.clone().requires_grad_()
     only = torch.zeros(B, T, dtype=torch.bool)
     only[:, -1] = True
-    loss = losses_of(method, Batch(inputs, batch.targets, only))["loss"]
+    loss = losses_of(method, Batch(inputs, batch.targets, only))["readout"]
     assert (torch.autograd.grad(loss, inputs)[0].abs().amax((0, 2)) > 0).all()
 
 
@@ -339,7 +339,7 @@ def test_it_must_not_hand_over_a_worse_student() -> None:
 
 @pytest.mark.parametrize("window", [T, 100])
 def test_one_window_over_all_of_it_is_bptt(window: int) -> None:
-    method, batch = make(window=window, dynamics=0.0), make_batch(B, T, sparse=True)
+    method, batch = make(window=window, dynamics=0.0, decoding=0.7), make_batch(B, T, sparse=True)
     loss = losses_of(method, batch)["readout"]
     whole = make_bptt(method.student)(batch, {}, generator(0, "loss"), 0.5)[0]["readout"]
     torch.testing.assert_close(loss, whole)
@@ -348,7 +348,9 @@ def test_one_window_over_all_of_it_is_bptt(window: int) -> None:
         torch.testing.assert_close(ours[name], theirs[name])
 
 
-@pytest.mark.parametrize(("settings", "rollouts"), [({}, 2), ({"dynamics": 0.0}, 1), ({"window": 3}, 2)], ids=str)
+@pytest.mark.parametrize(
+    ("settings", "rollouts"), [({}, 2), ({"dynamics": 0.0, "decoding": 0.7}, 1), ({"window": 3}, 2)], ids=str
+)
 def test_its_own_memories_are_made_where_they_are_needed(settings: dict[str, Any], rollouts: int) -> None:
     """One window from m_∅ that asks for no label is all there is to roll out."""
     method = make(**{"window": T, **settings})
