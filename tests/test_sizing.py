@@ -9,6 +9,7 @@ from helpers import tiny_recipe
 from nounroll.data.parity import Parity
 from nounroll.methods import DMT, SMT
 from nounroll.methods.cost import step_cost
+from nounroll.resolve import look
 from nounroll.sizing import size
 from nounroll.student import Student
 from nounroll.teacher import build_teacher
@@ -17,13 +18,18 @@ from nounroll.teacher import build_teacher
 @pytest.mark.parametrize("cell", ["mlp", "gru"])
 def test_shapes_alone_give_the_figures_of_what_is_built(cell: str) -> None:
     task, recipe = Parity(), tiny_recipe(f"cell.kind={cell}", "smt.uniformity=0", "smt.decoding=0", "smt.window=3")
+    knowable = look(task, recipe.length, 0).knowable
     student = Student(task.inputs, task.targets, recipe.cell, readout_width=recipe.readout_width)
     teacher = build_teacher(recipe.teacher, task.inputs, task.targets, student.cell)
     found = size(replace(recipe, smt=replace(recipe.smt, uniformity=1.0, decoding=1.0)), task)
     counts = [sum(p.numel() for p in part.parameters()) for part in (student, teacher)]
     assert [found.student, found.teacher] == counts
+    built = step_cost(SMT(student, teacher, recipe.smt), task, recipe.length, 1)["flops"]
+    teacher.encoder.all_at_once = False  # as it is counted: each label is made once
     assert found.smt == step_cost(SMT(student, teacher, recipe.smt), task, recipe.length, 1)["flops"] > 0
-    assert found.dmt == step_cost(DMT(student, teacher, recipe.dmt), task, recipe.length, 1)["flops"] > 0
+    assert found.smt == pytest.approx(built, rel=0.2)
+    dmt = step_cost(DMT(student, teacher, recipe.dmt, knowable), task, recipe.length, 1)["flops"]
+    assert found.dmt == pytest.approx(dmt, rel=0.1)  # of windows that are not whole the rest is read out too
     optimizer = torch.optim.AdamW([*student.parameters(), *teacher.parameters()])
     for group in optimizer.param_groups:
         for p in group["params"]:
@@ -33,6 +39,11 @@ def test_shapes_alone_give_the_figures_of_what_is_built(cell: str) -> None:
     weights = [t for group in optimizer.param_groups for p in group["params"] for t in (p, p.grad)]
     assert found.training_bytes == pytest.approx(sum(t.nbytes for t in [*kept, *weights]), rel=1e-3)
     assert found.label_bytes == teacher.memories(torch.zeros(1, recipe.length, dtype=torch.int64)).nbytes
+
+
+def test_a_recipe_without_the_pull_to_labels_has_a_size() -> None:
+    found = size(tiny_recipe("dmt.dynamics=0", "dmt.decoding=1"), Parity())
+    assert found == size(tiny_recipe(), Parity())
 
 
 def test_a_plan() -> None:

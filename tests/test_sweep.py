@@ -11,7 +11,7 @@ from own_parts import Echo
 
 @pytest.fixture(autouse=True)
 def _costs_are_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nounroll.training.loop.step_cost", lambda *_: {"flops": 1.0, "sequential_flops": 1.0})
+    monkeypatch.setattr("nounroll.training.pace.step_cost", lambda *_: {"flops": 1.0, "sequential_flops": 1.0})
 
 
 def test_each_value_is_a_run_of_its_own() -> None:

@@ -73,8 +73,9 @@ def size(recipe: Recipe, task: SequenceTask) -> Size:
     with torch.device("meta"):
         student = Student(task.inputs, task.targets, recipe.cell, readout_width=recipe.readout_width)
         teacher = build_teacher(recipe.teacher, task.inputs, task.targets, student.cell)
+    teacher.encoder.all_at_once = False  # labels on demand depend on values, and here are shapes alone
     smt = SMT(student, teacher, replace(recipe.smt, decoding=0.0, uniformity=0.0))
-    dmt = DMT(student, teacher, replace(recipe.dmt, decoding=0.0), facts.knowable)
+    dmt = DMT(student, teacher, replace(recipe.dmt, decoding=0.0, dynamics=recipe.dmt.dynamics or 1.0), facts.knowable)
     of_student, of_teacher = (sum(p.numel() for p in part.parameters()) for part in (student, teacher))
     memory = _FLOAT * student.memory_shape[0] * student.memory_shape[1]
     return Size(
