@@ -16,7 +16,8 @@ from nounroll.data.parity import Parity
 from nounroll.data.retrieval import Retrieval
 from nounroll.data.task import SequenceTask
 from nounroll.rollout.evaluate import evaluate, validation_batches
-from nounroll.run import CUSTOM, Run, copy_cell, fit, open_run, open_student, train
+from nounroll.run import Run, copy_cell, fit, train
+from nounroll.run_folder import CUSTOM, held, open_run, open_student, open_teacher
 from nounroll.student import Student
 from own_parts import Echo, OwnCell
 
@@ -28,8 +29,6 @@ SMALL: dict[str, Any] = {
     "readout_width": 16,
     "training.batch_size": 8,
     "training.evaluations": 1,
-    "training.evaluation_sequences": 8,
-    "training.log_every": 1,
     "training.device": "cpu",
 }
 
@@ -50,15 +49,18 @@ def folder_of(run: Run) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("task", "window", "pull"), [(Parity(), 8, 0.0), (Retrieval(), 1, 1.0)], ids=["dense", "sparse"]
+    ("task", "window", "decoding"), [(Parity(), 8, 0.0), (Retrieval(), 1, 1.0)], ids=["dense", "sparse"]
 )
 def test_settings_left_open_are_filled_in_for_the_data_and_written(
-    tmp_path: Path, task: SequenceTask, window: int, pull: float
+    tmp_path: Path, task: SequenceTask, window: int, decoding: float
 ) -> None:
-    run = fit(task, length=8, steps=2, out=tmp_path / "run", settings=SMALL)
-    assert (run.recipe.smt.window, run.recipe.dmt.dynamics) == (window, pull)
-    written, _ = open_run(tmp_path / "run")
-    assert (written.smt, written.dmt) == (run.recipe.smt, run.recipe.dmt)
+    run = fit(task, method="smt+dmt", cell="mlp", length=8, steps=2, out=tmp_path / "run", settings=SMALL)
+    assert (run.recipe.smt.window, run.recipe.dmt.decoding) == (window, decoding)
+    assert open_run(tmp_path / "run")[0] == run.recipe
+    text = (tmp_path / "run" / "recipe.yaml").read_text()
+    kind = "most scored" if window == 8 else "few scored"
+    assert text.startswith(f"# The data: {kind}")
+    assert f"#   smt.window: {window}, {kind}\n" in text
 
 
 # --- what it returns ----------------------------------------------------------------------------------
@@ -68,7 +70,7 @@ def test_figures(kept: Run) -> None:
     assert kept.metrics.keys() == {
         "loss", "bits", "accuracy", "drift", "steps", "tokens", "flops", "sequential_flops", "seconds"
     }  # fmt: skip
-    assert kept.metrics["steps"] == 9
+    assert kept.metrics["steps"] == 12
     assert 0 < kept.metrics["sequential_flops"] < kept.metrics["flops"]
     assert kept.finished
     assert not kept.student.training
@@ -76,7 +78,7 @@ def test_figures(kept: Run) -> None:
 
 def test_the_figures_are_those_of_sequences_never_looked_at(kept: Run) -> None:
     assert kept.teacher is not None
-    batches = validation_batches(Parity(), 8 * 8, 8, seed=0, stream="test")
+    batches = validation_batches(Parity(), 0, 8, seed=0, stream="test")
     measured = evaluate(kept.student, batches, kept.teacher.memories)
     assert {name: kept.metrics[name] for name in measured} == measured
 
@@ -90,7 +92,7 @@ def test_bptt_alone_has_no_teacher() -> None:
 
 
 def test_seconds_are_a_budget() -> None:
-    run = fit(Echo(), method="smt+dmt", length=6, seconds=0.4, settings=SMALL)
+    run = fit(Echo(), method="smt+dmt", cell="mlp", length=6, seconds=0.4, settings=SMALL)
     assert run.metrics["steps"] >= 2
     assert 0.4 <= run.metrics["seconds"] < 60  # one step may come on top, and the machine may be busy
     assert {record["method"] for record in run.history} == {"smt", "dmt"}
@@ -121,7 +123,7 @@ def test_a_folder_is_readable_without_the_program(kept: Run) -> None:
     assert json.loads((folder / "metrics.json").read_text()) == kept.metrics
     assert [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()] == kept.history
     assert open_run(folder) == (kept.recipe, folder)
-    assert len([path for path in (folder / "checkpoints").iterdir() if path.is_dir()]) == 2  # training.keep
+    assert len([path for path in (folder / "checkpoints").iterdir() if path.is_dir()]) == 2
 
 
 def test_the_student_of_a_folder_is_the_one_returned(kept: Run) -> None:
@@ -140,9 +142,7 @@ def test_a_folder_is_used_once(kept: Run) -> None:
 
 
 def test_two_processes_do_not_share_a_folder(tmp_path: Path) -> None:
-    from nounroll.run import _held
-
-    with _held(tmp_path / "run"):
+    with held(tmp_path / "run"):
         with fails(f"{tmp_path / 'run'} is in use by another process; wait for it or choose another folder"):
             train(tiny_recipe(), folder=tmp_path / "run")
         assert tree_of(tmp_path / "run") == [".lock"]
@@ -170,7 +170,7 @@ def test_folders_that_hold_no_run_or_no_student(tmp_path: Path) -> None:
 
 
 def test_a_run_on_an_own_task_opens_in_python(tmp_path: Path) -> None:
-    run = fit(Echo(), method="bptt", length=6, steps=1, settings=SMALL, out=tmp_path / "run")
+    run = fit(Echo(), method="bptt", cell="gru", length=6, steps=1, settings=SMALL, out=tmp_path / "run")
     assert run.recipe.task.kind == CUSTOM
     assert open_run(tmp_path / "run")[0] == run.recipe
     with fails(f"{tmp_path / 'run'} was trained on a task of your own; open it in Python, with that task"):
@@ -239,7 +239,7 @@ def test_a_length_that_the_data_does_not_have() -> None:
     ],
 )
 def test_settings_that_are_not_usable(given: dict[str, Any], message: str) -> None:
-    values: dict[str, Any] = {"length": 6, **given} if "steps" in given else {"length": 6, "steps": 1, **given}
+    values: dict[str, Any] = {"length": 6, "steps": 1, **given}
     with fails(message):
         fit(Echo(), **values)
 
@@ -261,5 +261,14 @@ def test_a_failed_fit_claims_no_folder(tmp_path: Path) -> None:
 
 def test_students_are_seeded() -> None:
     assert same_state(state(make_student(seed=3)), state(make_student(seed=3)))
-    one, other = (fit(Echo(), method="bptt", length=6, steps=1, seed=seed, settings=SMALL) for seed in (0, 1))
+    one, other = (
+        fit(Echo(), method="bptt", cell="gru", length=6, steps=1, seed=seed, settings=SMALL) for seed in (0, 1)
+    )
     assert not same_state(state(one.student), state(other.student))
+
+
+def test_the_teacher_of_a_folder_is_the_one_returned(kept: Run) -> None:
+    teacher = open_teacher(folder_of(kept), kept.student)
+    assert teacher is not None
+    assert kept.teacher is not None
+    assert same_state(state(teacher), state(kept.teacher))
