@@ -88,7 +88,7 @@ WANTED = {  # Kumar & Isola 2026, the settings of their runs
     "cell": {"kind": "transformer", "tokens": 16, "memory_width": 256, "width": 256, "layers": 8},
     "teacher": {"kind": "window", "width": 256, "layers": 8, "heads": 8, "decoder_layers": 4, "context": 256},
     "smt": {"decoding": 1.0, "dynamics": 0.1, "uniformity": 0.001, "horizon": 64, "transitions": 1}
-    | {"step_readout": 0.0, "decoded": 1, "window": 1}
+    | {"step_readout": 0.0, "window": 1}
     | {"relative": False, "power": 1.0, "noise": 0.0, "labels_learn": 1.0, "inputs_learn": 1.0, "learning_rate": 1.0},
     "dmt": {"dynamics": 10.0, "only_ahead": False, "window": 1, "lost": None, "mixing": 0.0, "learning_rate": 0.1},
     "training": {"steps": 151_500, "batch_size": 128, "learning_rate": 3e-4, "betas": (0.9, 0.95)}
