@@ -117,8 +117,6 @@ def choose(
     trials = [
         _Trial(recipe, task, cell, facts, pair, 1 - wasted, folder / _TRIALS if folder else None) for pair in pairs
     ]
-    for trial in trials:
-        check_memory(trial.resolved.recipe, task, cell, kept=folder is not None)
     if resume:
         for trial in trials:
             trial.load()
@@ -159,6 +157,7 @@ class _Trial:
         if cell is None:
             changes["cell.kind"] = kind
         self.resolved = resolve(recipe.with_given(changes), task, facts)
+        check_memory(self.resolved.recipe, task, cell, kept=folder is not None)
         self.folder = folder / self.name.replace(" ", "-") if folder else None
         self.loop = make_loop(self.resolved, task, copy.deepcopy(cell), folder=self.folder)
         self.losses: list[float] = []

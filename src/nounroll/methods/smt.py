@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from nounroll.batch import Batch
@@ -15,9 +15,8 @@ from nounroll.nn.recompute import again
 from nounroll.objectives.dynamics import VARIANCE_FLOOR, dynamics, power_mean, scale_gradient
 from nounroll.objectives.readout import masked_mean, negative_log_likelihood
 from nounroll.objectives.uniformity import uniformity
-from nounroll.processes import own_rows
 from nounroll.ranges import at_least, more_than, within
-from nounroll.rollout.windows import at_times, cut, random_windows, unroll_windows
+from nounroll.rollout.windows import at_times, cut, some_windows, unroll_windows
 from nounroll.student import Student
 from nounroll.teacher import Teacher
 
@@ -102,7 +101,11 @@ class SMT(Method):
         self, batch: Batch, state: State, generator: torch.Generator, progress: float
     ) -> tuple[dict[str, Tensor], State]:
         s, student = self.settings, self.student
-        starts, counts = self._windows(batch, generator)
+        (rows, length), device = batch.mask.shape, batch.mask.device
+        starts, counts = (
+            found.to(device)
+            for found in some_windows(rows, length, min(s.window, length), s.transitions or length, generator)
+        )
         width, learn, every = counts.shape[-1], not s.teacher, self.teacher.encoder.all_at_once
         spans = starts[..., None] + torch.arange(width + 1, device=starts.device)
         sampled_times = spans[..., :-1].flatten(1)
@@ -150,17 +153,6 @@ class SMT(Method):
         with torch.no_grad():
             student.empty_memory.copy_(self.teacher.empty_memory(form))
 
-    def _windows(self, batch: Batch, generator: torch.Generator) -> tuple[Int[Tensor, "B W"], Bool[Tensor, "B W w"]]:
-        """Where windows of the cell's steps start, and which of their steps count."""
-        (rows, length), device = batch.inputs.shape[:2], batch.inputs.device
-        width, few = min(self.settings.window, length), self.settings.transitions or length
-        if few >= length:
-            starts, counts = random_windows(rows, length, width, generator)
-            return starts.to(device), counts.to(device)
-        drawn = own_rows(rows, lambda n: torch.rand(n, length - width + 1, generator=generator).argsort(dim=1))
-        starts = drawn[:, : -(-few // width)].to(device)
-        return starts, torch.ones(*starts.shape, width, dtype=torch.bool, device=device)
-
     # -- losses, whole or by chunks of time ---------------------------------------------------------
 
     def _surprises(self, label: Label, times: Int[Tensor, "B S"], batch: Batch) -> Float[Tensor, "B S"]:
@@ -185,11 +177,9 @@ class SMT(Method):
             return tuple(part.unflatten(0, first.shape) for part in found if part is not None)
 
         parts = starts.split(max(1, self.settings.chunk // width), dim=1)
-        seeds = (
-            torch.randint(2**62, (len(parts),), generator=generator).tolist()
-            if self.settings.noise
-            else [0] * len(parts)
-        )
+        seeds = [0] * len(parts)
+        if self.settings.noise:
+            seeds = torch.randint(2**62, (len(parts),), generator=generator).tolist()
         found = zip(*(again(steps, part, seed) for part, seed in zip(parts, seeds, strict=True)), strict=True)
         errors, *surprises = (torch.cat(one, dim=1).flatten(0, 1) for one in found)
         return errors, surprises[0] if surprises else None

@@ -32,6 +32,17 @@ def random_windows(
     return starts, times >= F.pad(ends[:, :-1], (1, 0))[..., None]
 
 
+def some_windows(
+    rows: int, length: int, width: int, steps: int, generator: torch.Generator
+) -> tuple[Int[Tensor, "B W"], Bool[Tensor, "B W width"]]:
+    """Windows at random places that hold at least ``steps`` steps of each row; ``random_windows`` where that is all."""
+    if steps >= length:
+        return random_windows(rows, length, width, generator)
+    drawn = own_rows(rows, lambda n: torch.rand(n, length - width + 1, generator=generator).argsort(dim=1))
+    starts = drawn[:, : -(-steps // width)]
+    return starts, torch.ones(*starts.shape, width, dtype=torch.bool)
+
+
 def at_times(values: Shaped[Tensor, "B T *x"], times: Int[Tensor, "B *s"]) -> Shaped[Tensor, "..."]:
     """values[b, times[b, ...]]."""
     rows = torch.arange(len(values), device=values.device).view(-1, *[1] * (times.dim() - 1))
