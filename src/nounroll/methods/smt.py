@@ -27,7 +27,7 @@ _SAMPLED_MEMORIES = 256  # whose statistics are taken
 class SMTSettings:
     """Weights and sizes of the SMT loss (arXiv 2606.06479, Eq. 2-5), and two terms of ours.
 
-    The student's readout is trained on every label that is made, with weight 1 (dense; ours).
+    The student's readout is trained on labels of scored steps beside it, with weight 1 (dense; ours).
 
     Args:
         decoding: weight of the decoder's prediction of the next targets from sampled memories.
