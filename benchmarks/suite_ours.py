@@ -1,5 +1,6 @@
 """The library on the everyday suite: ``nounroll.fit`` with a task, a length, a budget and a seed, and nothing else."""
 
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -94,10 +95,6 @@ def fit(problem: Problem, seconds: float, seed: int) -> tuple[Predict, dict[str,
             outputs = student.readout(student.rollout(inputs)[:, 1:])
         return outputs[..., : problem.targets.d] if isinstance(problem.targets, Numbers) else outputs
 
-    chosen = getattr(run, "chosen", None)
-    told = {
-        "steps": run.metrics.get("steps"),
-        "chosen": chosen if chosen is not None else {"method": run.recipe.method, "cell": run.recipe.cell.kind},
-        "metrics": run.metrics,
-    }
-    return predict, told
+    chosen: Any = getattr(run, "chosen", None)  # a dataclass: method, cell, reason, and the trials it is had from
+    told = {"method": run.recipe.method, "cell": run.recipe.cell.kind} if chosen is None else asdict(chosen)
+    return predict, {"steps": run.metrics.get("steps"), "chosen": told, "metrics": run.metrics}
