@@ -102,9 +102,9 @@ def _rotated(heads: Tensor) -> Tensor:
 
 
 class MinGRU(nn.Module):
-    """minGRU (Feng et al. 2024, arXiv 2410.01201): h_t = (1 - z_t) h_{t-1} + z_t g(c_t), by a scan in logarithms.
+    """minGRU (Feng et al. 2024, arXiv 2410.01201): h_t = (1 - z_t) h_{t-1} + z_t c_t from h = 0.
 
-    Gate z_t = sigmoid(k_t) and candidate c_t see x_t alone; g is positive. The state starts at 0.
+    Gate z_t and candidate c_t see x_t alone. Step after step is faster on a CPU than a parallel scan.
     """
 
     def __init__(self) -> None:
@@ -114,10 +114,11 @@ class MinGRU(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         gate, candidate = self.project(features).chunk(2, dim=-1)
-        log_keep = (-F.softplus(gate)).cumsum(1)  # log of the product of 1 - z up to each step
-        positive = torch.where(candidate >= 0, (candidate.relu() + 0.5).log(), -F.softplus(-candidate))
-        log_new = -F.softplus(-gate) + positive
-        return self.out((log_keep + (log_new - log_keep).logcumsumexp(1)).exp())
+        held, states = torch.zeros_like(candidate[:, 0]), []
+        for share, new in zip(gate.sigmoid().unbind(1), candidate.unbind(1), strict=True):
+            held = torch.lerp(held, new, share)
+            states.append(held)
+        return self.out(torch.stack(states, dim=1))
 
 
 class Packaged(nn.Module):
@@ -140,9 +141,17 @@ def _package(name: str) -> Any:
         raise MissingRival(f"needs the package {package}: pip install --no-deps {package} ({error})") from None
 
 
-def _mamba(length: int) -> nn.Module:
-    mamba = _package("mambapy.mamba")
-    return Packaged(mamba.Mamba(mamba.MambaConfig(d_model=WIDTH, n_layers=LAYERS)))
+class Mamba(nn.Module):
+    """Mamba of the package mambapy, of half the width and state: its scan is slow on a CPU, and steps count more."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        mamba = _package("mambapy.mamba")
+        self.narrow, self.wide = nn.Linear(WIDTH, WIDTH // 2), nn.Linear(WIDTH // 2, WIDTH)
+        self.layers = mamba.Mamba(mamba.MambaConfig(d_model=WIDTH // 2, d_state=8, n_layers=LAYERS))
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.wide(self.layers(self.narrow(features)))
 
 
 class XLSTM(nn.Module):
@@ -175,7 +184,7 @@ class XLSTM(nn.Module):
 BODIES: dict[str, Callable[[int], nn.Module]] = {  # from the longest sequence that a body has to read
     "transformer": lambda length: Blocks(Attention),
     "mingru": lambda length: Blocks(MinGRU),
-    "mamba": _mamba,
+    "mamba": lambda length: Packaged(Mamba()),
     "xlstm": lambda length: Packaged(XLSTM(length)),
 }
 RECURRENT: dict[str, type[nn.LSTM] | type[nn.GRU]] = {"lstm": nn.LSTM, "gru": nn.GRU}

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from rival_models import RECURRENT, RIVALS, WIDTH, MissingRival, Model, State, build_model
-from suite_tasks.problem import Batch, Problem, Sampled, Symbols
+from suite_tasks.problem import Batch, Finite, Problem, Sampled, Symbols
 from torch import Tensor, nn
 
 __all__ = ["RATES", "RIVALS", "MissingRival", "Result", "build", "train", "tuned"]
@@ -58,7 +58,7 @@ def build(problem: Problem, rival: str, seed: int) -> Model:
         MissingRival: the package is not installed.
     """
     symbols, numbers = (problem.inputs.n, 0) if isinstance(problem.inputs, Symbols) else (None, problem.inputs.d)
-    longest = max([problem.length, 500 if problem.measure.name == "return" else 0, *getattr(problem, "longer", ())])
+    longest = max([problem.length, problem.acting, *getattr(problem, "longer", ()), *_lengths(problem)])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return build_model(rival, symbols, numbers, problem.targets.outputs, longest)
@@ -103,6 +103,10 @@ def train(problem: Problem, rival: str, seconds: float, seed: int, rate: float) 
     result = Result(model.eval(), rate, best[1], best[2], steps, time.process_time() - start, {})
     result.tried = {f"{rate:g}": (result.validation, result.loss, steps)}
     return result
+
+
+def _lengths(problem: Problem) -> list[int]:
+    return [len(sequence) for sequence in problem.sequences] if isinstance(problem, Finite) else []
 
 
 @torch.no_grad()

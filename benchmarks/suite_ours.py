@@ -1,5 +1,6 @@
 """The library on the everyday suite: ``nounroll.fit`` with a task, a length, a budget and a seed, and nothing else."""
 
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -61,19 +62,27 @@ def _batch(batch: Batch) -> nounroll.Batch:
 
 
 def task(problem: Problem) -> nounroll.SequenceTask:
-    """A problem as the library's user would hand it over. The test part is not in it."""
+    """A problem as the library's user would hand it over, without its test part.
+
+    Where the library measures a test part of its own after training, the validation part stands in for it.
+    """
     if isinstance(problem, Sampled):
         return SampledTask(problem)
     assert isinstance(problem, Finite)
-    sequences = getattr(nounroll, "Sequences", None)
+    sequences: Any = getattr(nounroll, "Sequences", None)
     if sequences is None:
         return FiniteTask(problem)
-    targets: dict[str, Any] = {}
+    train, validation = problem.rows("train"), problem.rows("validation")
+    rows = [*train, *validation, *validation]
+    split = ["train"] * len(train) + ["validation"] * len(validation) + ["test"] * len(validation)
+    inputs = [problem.sequences[row] for row in rows]
     if problem.labels is not None:
-        targets["labels"] = problem.labels.numpy()
-    if problem.steps is not None:
-        targets["targets"] = [one.numpy() for one in problem.steps]
-    return sequences(inputs=[one.numpy() for one in problem.sequences], split=list(problem.split), **targets)
+        found = sequences(inputs, labels=problem.labels[rows], split=split)
+    else:
+        assert problem.steps is not None
+        found = sequences(inputs, targets=[problem.steps[row] for row in rows], split=split)
+    assert (found.inputs, found.targets) == (space(problem.inputs), space(problem.targets))
+    return found
 
 
 def fit(problem: Problem, seconds: float, seed: int) -> tuple[Predict, dict[str, Any]]:
@@ -86,10 +95,6 @@ def fit(problem: Problem, seconds: float, seed: int) -> tuple[Predict, dict[str,
             outputs = student.readout(student.rollout(inputs)[:, 1:])
         return outputs[..., : problem.targets.d] if isinstance(problem.targets, Numbers) else outputs
 
-    chosen = getattr(run, "chosen", None)
-    told = {
-        "steps": run.metrics.get("steps"),
-        "chosen": chosen if chosen is not None else {"method": run.recipe.method, "cell": run.recipe.cell.kind},
-        "metrics": run.metrics,
-    }
-    return predict, told
+    chosen: Any = getattr(run, "chosen", None)  # a dataclass: method, cell, reason, and the trials it is had from
+    told = {"method": run.recipe.method, "cell": run.recipe.cell.kind} if chosen is None else asdict(chosen)
+    return predict, {"steps": run.metrics.get("steps"), "chosen": told, "metrics": run.metrics}

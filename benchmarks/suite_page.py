@@ -1,5 +1,6 @@
 """The page of the everyday suite, docs/suite.md, and its picture, from the answers of its runs."""
 
+import io
 import json
 import statistics
 from collections import defaultdict
@@ -154,25 +155,16 @@ def _longer(rows: list[Row]) -> list[str]:
 
 def _chosen(rows: list[Row]) -> list[str]:
     """What the library decided by itself."""
-    lines = ["## What nounroll chose", "", "| task | seed | chosen | steps | CPU seconds |", "| --- |" + " --- |" * 4]
+    head = ["task", "seed", "method", "cell", "why", "steps", "CPU seconds"]
+    lines = ["## What nounroll chose", "", "| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
     for row in rows:
         for answer in row.answers.get(OURS, []):
-            words = answer["chosen"]
-            told = ", ".join(f"{k} {_short(v)}" for k, v in words.items()) if isinstance(words, dict) else str(words)
-            told = told.replace("|", "/").replace("\n", " ")
-            steps, seconds = answer.get("steps") or 0, answer["cpu_seconds"]
-            lines.append(f"| {row.task} | {answer['seed']} | {told} | {steps:,.0f} | {seconds:.0f} |")
-    return [*lines, ""]
-
-
-def _short(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    if isinstance(value, dict):
-        return "(" + ", ".join(f"{k} {_short(v)}" for k, v in value.items()) + ")"
-    if isinstance(value, list):
-        return ", ".join(_short(one) for one in value)
-    return str(value)
+            chosen = [str(answer["chosen"].get(name, "")) for name in ("method", "cell", "reason")]
+            told = [" ".join(words.replace("|", "/").split()) for words in chosen]
+            spent = [f"{answer.get('steps') or 0:,.0f}", f"{answer['cpu_seconds']:.0f}"]
+            lines.append("| " + " | ".join([row.task, str(answer["seed"]), *told, *spent]) + " |")
+    seconds = "CPU seconds are the budget and, after it, the library's own last figures."
+    return [*lines, "", seconds, ""]
 
 
 def _commands(rows: list[Row]) -> list[str]:
@@ -196,6 +188,7 @@ def draw(rows: list[Row], file: Path) -> None:
 
     mpl.use("Agg")
     import matplotlib.pyplot as plt
+    from PIL import Image
 
     style: Any = {"font.size": 8, "font.family": "DejaVu Sans", "savefig.dpi": 120}
     columns = min(4, len(rows))
@@ -208,9 +201,12 @@ def draw(rows: list[Row], file: Path) -> None:
             axis.set_visible(False)
         for axis, row in zip(axes.flat, rows, strict=False):
             _panel(axis, row)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(file, metadata={"Software": None})
+        drawn = io.BytesIO()
+        figure.savefig(drawn)
         plt.close(figure)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    palette = Image.open(drawn).convert("RGB").quantize(64, dither=Image.Dither.NONE)  # a third of the size
+    palette.save(file, optimize=True)
 
 
 def _panel(axis: Any, row: Row) -> None:

@@ -12,7 +12,7 @@ from suite_tasks.problem import Finite, MissingData, Numbers, Predict, Problem, 
 _SHOWN = [0, 2]  # place and angle; 1 and 3 are the velocities
 _GAINS = np.array([0.2, 0.4, 3.0, 0.7])
 _EPISODES = {"train": 120, "validation": 24}
-_STEPS, _WILD = 200, 0.25  # of an episode; share of actions drawn at random, so that recoveries are shown as well
+_STEPS, _WILD = 200, 0.5  # of an episode; share of actions drawn at random, so that recoveries are shown as well
 _NOISE = 0.02  # of place (metres) and angle (radians): what a difference of two steps says of a speed is mostly noise
 _TEST_EPISODES, _TEST_STEPS, _TEST_SEED = 20, 500, 50_000
 
@@ -61,6 +61,7 @@ def cartpole() -> Problem:
         inputs=Numbers(len(_SHOWN)),
         targets=Symbols(2),
         length=_STEPS,
+        acting=_TEST_STEPS,
         seconds=60,
         measure=RETURN,
         choice=ACCURACY,

@@ -11,7 +11,7 @@ import torch
 
 from suite_tasks import sources
 from suite_tasks.measures import BITS_PER_NOTE
-from suite_tasks.problem import Finite, Problem, Symbols
+from suite_tasks.problem import Finite, Problem, Symbols, longest
 
 _VOICES, _QUARTERS = 4, 64  # of a chorale at most; what comes after is left out
 _STEPS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
@@ -24,17 +24,18 @@ def chorales() -> Problem:
     sounding = [pitch for piece in pieces for quarter in piece for pitch in quarter if pitch]
     low = min(sounding) - 1  # symbol 0 is a rest
     rows = [torch.tensor([pitch - low if pitch else 0 for quarter in piece for pitch in quarter]) for piece in pieces]
+    inputs, split = [row[:-1] for row in rows], [_part(piece) for piece in pieces]
     return Finite(
         name="chorales",
         title="chorales by Bach, four voices in turn at every quarter, the next note",
         inputs=Symbols(max(sounding) - low + 1),
         targets=Symbols(max(sounding) - low + 1),
-        length=max(map(len, rows)) - 1,
+        length=longest(inputs, split),
         seconds=100,
         measure=BITS_PER_NOTE,
-        sequences=[row[:-1] for row in rows],
+        sequences=inputs,
         steps=[row[1:] for row in rows],
-        split=[_part(piece) for piece in pieces],
+        split=split,
         group="language and music",
     )
 

@@ -67,11 +67,12 @@ class Problem(ABC):
         name: a word for the command line.
         title: one line about it.
         inputs, targets: the two spaces.
-        length: steps of a (longest) sequence.
+        length: steps of a (longest) sequence of the training and validation parts.
         seconds: budget of CPU time.
         measure: of the test part.
         choice: measure of the validation part, where it is another.
         unit: factor from the scale of the targets to that of the measure, where the measure has one.
+        acting: steps of the longest sequence that a score by acting makes.
         floor: errors below it count as equally good; 0 where there is no such limit.
         group: heading in tables and pictures.
     """
@@ -85,6 +86,7 @@ class Problem(ABC):
     measure: Measure
     choice: Measure | None = None
     unit: float = 1.0
+    acting: int = 0
     floor: float = 0.0
     group: str = ""
 
@@ -226,6 +228,11 @@ def random_split(split: list[str], share: float, seed: int, into: str = "validat
     chosen = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed))[: round(share * len(train))]
     moved = {train[place] for place in chosen.tolist()}
     return [into if row in moved else part for row, part in enumerate(split)]
+
+
+def longest(sequences: list[Tensor], split: list[str]) -> int:
+    """Steps of the longest sequence outside the test part."""
+    return max(len(sequence) for sequence, part in zip(sequences, split, strict=True) if part != "test")
 
 
 def standardised(sequences: list[Tensor], split: list[str]) -> list[Tensor]:

@@ -5,7 +5,7 @@ import torch
 
 from suite_tasks import sources
 from suite_tasks.measures import ACCURACY
-from suite_tasks.problem import Finite, Numbers, Problem, Symbols, random_split, standardised
+from suite_tasks.problem import Finite, Numbers, Problem, Symbols, longest, random_split, standardised
 
 _SEGMENT, _STRIDE = 100, 100  # steps at 50 Hz
 
@@ -18,7 +18,7 @@ def _labelled(name: str, title: str, aeon: str, share: float, classes: int) -> P
         title=title,
         inputs=Numbers(sequences[0].shape[1]),
         targets=Symbols(classes),
-        length=max(map(len, sequences)),
+        length=longest(sequences, split),
         seconds=60,
         measure=ACCURACY,
         sequences=standardised(sequences, split),

@@ -5,11 +5,15 @@ import torch
 from suite_tasks.measures import AVERAGE_PRECISION, SQUARED_ERROR
 from suite_tasks.problem import Batch, Numbers, Problem, Sampled, Symbols
 
+_SUM_VARIANCE = 1 / 6  # of two uniform numbers
 _USERS, _FAILURES = 8, 0.215  # share of all events; as much as is missing to a half are successes
 
 
 def adding(part: str, batch_size: int, length: int, generator: torch.Generator) -> Batch:
-    """The adding problem: at the end, the sum of the two numbers that were marked, one in each half."""
+    """The adding problem: at the end, the sum of the two numbers that were marked, one in each half.
+
+    Numbers are uniform from 0 to 1. They, the marks and the sums are shown with mean 0 and deviation 1.
+    """
     values = torch.rand(batch_size, length, generator=generator)
     rows, half = torch.arange(batch_size), length // 2
     first = torch.randint(half, (batch_size,), generator=generator)
@@ -17,10 +21,12 @@ def adding(part: str, batch_size: int, length: int, generator: torch.Generator) 
     marks = torch.zeros(batch_size, length)
     marks[rows, first] = marks[rows, second] = 1
     targets = torch.zeros(batch_size, length, 1)
-    targets[:, -1, 0] = values[rows, first] + values[rows, second]
+    targets[:, -1, 0] = (values[rows, first] + values[rows, second] - 1) / _SUM_VARIANCE**0.5
     mask = torch.zeros(batch_size, length, dtype=torch.bool)
     mask[:, -1] = True
-    return Batch(torch.stack([values, marks], dim=-1), targets, mask)
+    share = 2 / length
+    shown = [(values - 0.5) * 12**0.5, (marks - share) / (share * (1 - share)) ** 0.5]
+    return Batch(torch.stack(shown, dim=-1), targets, mask)
 
 
 def events(part: str, batch_size: int, length: int, generator: torch.Generator) -> Batch:
@@ -51,6 +57,7 @@ def _adding(length: int, seconds: float) -> Problem:
         length=length,
         seconds=seconds,
         measure=SQUARED_ERROR,
+        unit=_SUM_VARIANCE,
         floor=1e-4,
         draw=adding,
         group="memory",

@@ -13,7 +13,11 @@ from suite_run import OURS, write
 
 
 def answer(task: str, contender: str, seed: int, value: float, **changes: Any) -> dict[str, Any]:
-    told = {"chosen": {"method": "bptt", "cell": "lstm"}} if contender == OURS else {"rate": 0.003, "tried": {}}
+    told = (
+        {"chosen": {"method": "bptt", "cell": "lstm", "reason": "tried"}}
+        if contender == OURS
+        else {"rate": 0.003, "tried": {}}
+    )
     return {
         "task": task, "title": f"about {task}", "group": "", "contender": contender, "seed": seed, "seconds": 60,
         "measure": "accuracy", "better": "higher", "margin": 0.01, "floor": 0.0, "validation": value,
@@ -35,7 +39,7 @@ def test_the_page_is_made_from_the_answers(tmp_path: Path) -> None:
     line = next(line for line in page.splitlines() if line.startswith("| **digits**"))
     assert "0.950 [0.910] | 0.900 [0.800] | *0.935 [0.930]* | **ahead**" in line
     assert "**1 ahead**, **0 level**, **0 behind**" in page
-    assert "method bptt, cell lstm | 1,234 | 60" in page
+    assert "| digits | 0 | bptt | lstm | tried | 1,234 | 60 |" in page
     assert "learning rate 0.003" in page
     assert "at-a-glance.png" in page
     assert (tmp_path / "at-a-glance.png").read_bytes().startswith(b"\x89PNG")
