@@ -14,7 +14,8 @@ from nounroll.data.parity import Parity
 from nounroll.data.retrieval import Retrieval
 from nounroll.data.task import SequenceTask
 from nounroll.rollout.evaluate import evaluate, validation_batches
-from nounroll.run import open_student, open_teacher, train
+from nounroll.run import train
+from nounroll.run_folder import open_student, open_teacher
 from own_parts import OneLength, RunningMean
 
 
@@ -80,7 +81,7 @@ def test_neither_weights_nor_the_global_generator_move() -> None:
 
 
 def test_the_teacher_of_a_run_comes_back(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nounroll.training.loop.step_cost", lambda *_: {"flops": 1.0, "sequential_flops": 1.0})
+    monkeypatch.setattr("nounroll.training.pace.step_cost", lambda *_: {"flops": 1.0, "sequential_flops": 1.0})
     run = train(tiny_recipe(), folder=tmp_path / "run")
     _, task, student = open_student(tmp_path / "run")
     teacher = open_teacher(tmp_path / "run", student)

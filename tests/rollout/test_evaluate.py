@@ -150,3 +150,9 @@ def test_validation_is_held_out_and_the_same_for_everyone() -> None:
     for seed, stream in ((2, "validation"), (1, "test")):
         (other, _) = validation_batches(Parity(), 80, 9, seed=seed, stream=stream)
         assert not torch.equal(one[0].inputs, other.inputs)
+
+
+@pytest.mark.parametrize(("length", "count"), [(4, 64), (128, 64), (256, 32), (1024, 8), (4096, 8)])
+def test_held_out_sequences_are_as_many_as_suit_their_length(length: int, count: int) -> None:
+    assert sum(batch.batch_size for batch in validation_batches(Echo(), 0, length, seed=0)) == count
+    assert sum(batch.batch_size for batch in validation_batches(Echo(), 0, length, seed=0, stream="test")) == 8 * count
