@@ -11,24 +11,25 @@ from suite_tasks.problem import Finite, MissingData, Numbers, Problem, Symbols, 
 
 
 def digits() -> Problem:
-    """Digits of 8 x 8 pixels with their 17 grey levels as symbols."""
+    """Digits of 8 x 8 pixels, one number each."""
     try:
         from sklearn.datasets import load_digits
     except ImportError:
         raise MissingData("needs the package scikit-learn: pip install scikit-learn") from None
     data, labels = load_digits(return_X_y=True)
     split = random_split(["train"] * len(data), 0.2, seed=0, into="test")
+    split = random_split(split, 0.15, seed=1)
     return Finite(
         name="digits",
-        title="1,797 handwritten digits, 64 pixels one after another as grey levels",
-        inputs=Symbols(17),
+        title="1,797 handwritten digits, 64 pixels one after another as numbers",
+        inputs=Numbers(1),
         targets=Symbols(10),
         length=64,
         seconds=100,
         measure=ACCURACY,
-        sequences=list(torch.from_numpy(data.astype(np.int64))),
+        sequences=standardised(list(torch.from_numpy(data)[..., None]), split),
         labels=torch.from_numpy(labels.astype(np.int64)),
-        split=random_split(split, 0.15, seed=1),
+        split=split,
         group="images",
     )
 

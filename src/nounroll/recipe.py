@@ -19,6 +19,7 @@ from yaml.composer import ComposerError
 from yaml.constructor import ConstructorError
 
 from nounroll.cells.base import CellSettings
+from nounroll.former import is_former, renewed
 from nounroll.methods import AUTO, TRANSFORMER, BPTTSettings, DMTSettings, SMTSettings, TBPTTSettings, parse_chain
 from nounroll.ranges import at_least
 from nounroll.teacher import TeacherSettings
@@ -172,6 +173,7 @@ def load(path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
         raise ValueError(f"recipe {path} is no YAML: {' '.join(str(error).split())}") from error
     if not isinstance(document, dict):
         raise ValueError(f"recipe {path} holds {type(document).__name__}; it must hold names and values")
+    document = renewed(document) if is_former(document) else document
     return parse({"name": path.stem, **document}, overrides)
 
 

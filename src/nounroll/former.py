@@ -1,0 +1,54 @@
+"""Recipes that version 0.1 wrote, by today's names: so that its runs can be opened, measured and exported.
+
+A run of 0.1 that was interrupted cannot go on: its checkpoint is of a loop that is gone, and says so.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+_MOVED = {
+    "smt.horizon": "teacher.horizon",
+    "dmt.horizon": "teacher.horizon",
+    "training.first_length": "training.curriculum",
+}
+_GONE = (
+    *("smt.readout", "smt.inputs_learn", "smt.learning_rate", "smt.decoded"),
+    *("dmt.readout", "dmt.decoded", "dmt.noise", "dmt.lost", "dmt.mixing", "dmt.rollout", "dmt.tolerance"),
+    *("bptt.truncation", "bptt.learning_rate", "teacher.reader", "teacher.context", "teacher.recompute"),
+    *("training.betas", "training.clip", "training.warmup", "training.curriculum_share"),
+    *("training.evaluation_sequences", "training.log_every", "training.keep", "training.keep_best"),
+)
+
+
+def is_former(document: Mapping[str, Any]) -> bool:
+    """Whether version 0.1 wrote a whole recipe."""
+    dmt = document.get("dmt")
+    return isinstance(dmt, Mapping) and "tolerance" in dmt and "tbptt" not in document
+
+
+def renewed(document: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe that version 0.1 wrote, by today's names. What has no name any more is left out.
+
+    DMT that took nothing of its teacher was truncated BPTT, and has that name.
+    """
+    tree: dict[str, Any] = {}
+    for name, group in document.items():  # null was the cell's choice, or all steps: today's default is as good
+        parts = isinstance(group, Mapping) and name != "task"
+        tree[name] = {key: value for key, value in group.items() if value is not None} if parts else group
+    training, dmt = tree["training"], tree["dmt"]
+    if training.pop("curriculum", True) is False:
+        training["first_length"] = 0
+    if not dmt.get("dynamics") and not dmt.get("decoding"):
+        tree["tbptt"] = {"window": dmt["window"], "noise": dmt["noise"], "share": dmt["share"]}
+        tree["tbptt"]["carry"] = dmt.get("rollout", "carried") == "carried"
+        tree["method"] = str(tree["method"]).replace("dmt", "tbptt")
+        for name in ("dynamics", "decoding"):
+            dmt.pop(name, None)
+    for old, new in _MOVED.items():
+        group, _, setting = old.partition(".")
+        if setting in tree[group]:
+            tree.setdefault(new.partition(".")[0], {})[new.partition(".")[2]] = tree[group].pop(setting)
+    for old in _GONE:
+        group, _, setting = old.partition(".")
+        tree[group].pop(setting, None)
+    return tree
