@@ -82,8 +82,15 @@ PRESETS: dict[str, dict[str, Any]] = {
     "a label at the end": {"training.batch_size": 32},
     # Windows are short and begin anywhere from the first step on; small batches of whole sequences get furthest.
     "a stream": {},
-    # Few sequences are learnt by heart: decay, and an end when it begins.
-    "small data": {"training.weight_decay": 0.1, "training.patience": 5},
+    # Few sequences are learnt by heart: a lower rate, decay, many looks, and an end when validation has risen.
+    "small data": {
+        "training.batch_size": 32,
+        "training.learning_rate": 1e-3,
+        "training.weight_decay": 0.1,
+        "training.curriculum": 0,
+        "training.evaluations": 40,
+        "training.patience": 5,
+    },
 }
 
 
