@@ -194,8 +194,8 @@ RIVALS = (*RECURRENT, *BODIES)
 def build_model(rival: str, symbols: int | None, numbers: int, outputs: int, length: int) -> Model:
     """A rival with fresh weights.
 
-    A recurrent one reads numbers as they are, and symbols by an embedding of 32 for small alphabets, 64 for large ones:
-    wider ones cost time and bring nothing.
+    A recurrent one reads numbers as they are, and symbols by an embedding of half as many numbers as there are symbols,
+    8 at least and 64 at most: wider ones cost time, and on the digits they are learnt by heart.
 
     Args:
         rival: one of ``RIVALS``.
@@ -208,7 +208,7 @@ def build_model(rival: str, symbols: int | None, numbers: int, outputs: int, len
         MissingRival: the package is not installed.
     """
     if rival in RECURRENT:
-        size = numbers if symbols is None else 32 if symbols <= 64 else 64
+        size = numbers if symbols is None else min(64, max(8, symbols // 2))
         embed = nn.Identity() if symbols is None else nn.Embedding(symbols, size)
         return Model(embed, Recurrent(RECURRENT[rival], size), outputs)
     embed = nn.Linear(numbers, WIDTH) if symbols is None else nn.Embedding(symbols, WIDTH)
