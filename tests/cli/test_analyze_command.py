@@ -15,7 +15,7 @@ PICTURES = {"lengths", "positions", "drift", "heatmap", "geometry", "spectrum", 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tests of their own look at these; here they would take most of the time."""
-    monkeypatch.setattr("nounroll.training.loop.step_cost", lambda *_: {"flops": 1.0, "sequential_flops": 1.0})
+    monkeypatch.setattr("nounroll.training.pace.step_cost", lambda *_: {"flops": 1.0, "sequential_flops": 1.0})
     monkeypatch.setattr("nounroll.analysis.refit._STEPS", 2)
     monkeypatch.setattr("nounroll.analysis.refit._TOKENS", 512)
     monkeypatch.setattr("nounroll.analysis.lengths._FACTORS", (1, 2))

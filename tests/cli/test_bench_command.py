@@ -27,7 +27,7 @@ def test_rates_ratios_and_a_picture(nounroll: Command, folder: Path) -> None:
     result = json.loads(ended.out)
     rows = {row["name"]: row for row in result["training"]}
     kinds = {"smt windowed", "smt", "smt by chunks", "bptt stepped", "bptt fused"}
-    kinds |= {"dmt of the paper", "dmt sequential", "dmt", "dmt by readout"}
+    kinds |= {"dmt of the paper", "dmt sequential", "dmt", "tbptt"}
     assert rows.keys() == {f"{kind}, gru" for kind in kinds} | {"trunk of width 256"}
     written = {row["name"]: row for row in result["generation"]}
     kinds = {f"{kind}, {context} read" for kind in ("transformer", "student gru") for context in (4, 8)}
@@ -41,7 +41,7 @@ def test_rates_ratios_and_a_picture(nounroll: Command, folder: Path) -> None:
             assert row["milliseconds"]["median"] <= row["milliseconds"]["p99"]
     for row in rows.values():
         assert 0 < row["flops_per_second"] == pytest.approx(row["share_of_matmul"] * result["matmul"])
-    for name in ("dmt sequential", "dmt", "dmt by readout"):
+    for name in ("dmt sequential", "dmt"):
         assert rows[f"{name}, gru"]["baseline"] == "dmt of the paper, gru"
     assert result["overtaken"]["gru"] in (None, 4, 8)
     assert (folder / "speed.png").read_bytes().startswith(b"\x89PNG")
@@ -102,7 +102,7 @@ def test_what_was_written_before_a_place_is_counted(monkeypatch: pytest.MonkeyPa
 def test_the_papers_dmt_by_hand(whole_contexts: bool) -> None:
     student, batch = make_student(), make_batch(3, 5)
     teacher = make_teacher(student, kind="window")
-    losses = SequentialDMT(student, teacher, whole_contexts=whole_contexts)(batch, generator(0, "test"), 0.5)
+    losses = SequentialDMT(student, teacher, whole_contexts=whole_contexts)(batch, {}, generator(0, "test"), 0.5)[0]
     own, labels = student.stepped_rollout(batch.inputs), teacher.memories(batch.inputs)
     assert float(losses["dynamics"].detach()) == pytest.approx(
         float(dynamics(own[:, 1:], labels[:, 1:]).mean().detach())
@@ -118,7 +118,7 @@ def test_whole_contexts_cost_as_much_at_every_step() -> None:
     teacher, seen = make_teacher(student, kind="window"), []
     teacher.encoder.trunk.register_forward_hook(lambda _, given, __: seen.append(given[0].shape[1]))
     for whole in (True, False):
-        SequentialDMT(student, teacher, whole_contexts=whole)(make_batch(3, 5), generator(0, "test"), 0.5)
+        SequentialDMT(student, teacher, whole_contexts=whole)(make_batch(3, 5), {}, generator(0, "test"), 0.5)
     assert seen == [6] * 5 + [2, 3, 4, 5, 6]
 
 
