@@ -13,7 +13,7 @@ from nounroll.cli.terminal import note
 def compare(
     recipe: Path,
     *,
-    methods: str = "smt+dmt,bptt",
+    methods: str = "smt+dmt,tbptt,bptt",
     cells: str = "mlp,gru",
     seconds: float | None = None,
     steps: int | None = None,
@@ -33,8 +33,8 @@ def compare(
 
     Args:
         recipe: YAML file; see recipes/.
-        methods: chains of smt, dmt and bptt, and the baseline transformer, with commas between them; smt+dmt,bptt
-            when left out.
+        methods: chains of smt, dmt, tbptt and bptt, and the baseline transformer, with commas between them;
+            smt+dmt,tbptt,bptt when left out.
         cells: kinds, with commas between them; mlp,gru when left out.
         seconds: wall-clock budget of each run, in place of the recipe's.
         steps: budget of each run in optimiser steps, in place of the recipe's.

@@ -8,7 +8,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-STUDENT, TEACHER, GUESS, BPTT = "#1f6feb", "#d9730d", "#8a8f98", "#6f42c1"
+STUDENT, TEACHER, GUESS, BPTT, TBPTT = "#1f6feb", "#d9730d", "#8a8f98", "#6f42c1", "#1a7f37"
 LINES: dict[str, dict[str, Any]] = {  # the student's is drawn over its teacher's, which stays visible below
     "teacher": {"color": TEACHER, "lw": 4, "alpha": 0.45},
     "student": {"color": STUDENT, "lw": 1.5},

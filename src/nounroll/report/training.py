@@ -4,9 +4,9 @@ from itertools import pairwise
 from typing import Any
 
 from nounroll.report.numbers import measure
-from nounroll.report.style import BPTT, GUESS, STUDENT, TEACHER, Picture, panels, styled
+from nounroll.report.style import BPTT, GUESS, STUDENT, TBPTT, TEACHER, Picture, panels, styled
 
-_METHODS = {"smt": TEACHER, "dmt": STUDENT, "bptt": BPTT}
+_METHODS = {"smt": TEACHER, "dmt": STUDENT, "tbptt": TBPTT, "bptt": BPTT}
 
 
 def training_picture(history: list[dict[str, Any]]) -> Picture | None:
