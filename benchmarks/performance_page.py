@@ -13,9 +13,9 @@ PICTURES = {
 INTRODUCTION = """# Speed and memory
 
 Written by `python benchmarks/performance.py` from files in `docs/results/`. One thread, bytes as symbols, the default
-sizes of cell (4 tokens of 64) and, as they were in version 0.1, of the teacher (2 layers of 128; today 64). Contenders of a table took turns in one process; figures
-are medians, ratios are to the row named beside. Other work ran on the machine, also on the same core, so rates compare
-within a table. `nounroll bench` measures your machine.
+sizes of cell (4 tokens of 64) and, as they were in version 0.1, of the teacher (2 layers of 128; today 64).
+Contenders of a table took turns in one process; figures are medians, ratios are to the row named beside. Other work
+ran on the machine, also on the same core, so rates compare within a table. `nounroll bench` measures your machine.
 
 Beside what: *smt windowed* is the paper's scheme, one label for each sequence and step. *dmt of the paper* steps
 through time and encodes a whole context for every label, as the paper does, but without the gradients through the
