@@ -28,6 +28,7 @@ from nounroll.recipe import Recipe
 from nounroll.resolve import Facts, Resolved, look, resolve
 from nounroll.rollout.evaluate import validation_batches
 from nounroll.run_folder import write, write_json
+from nounroll.training.guard import TrainingError
 from nounroll.training.loop import Loop
 from nounroll.training.schedule import length_at
 
@@ -44,7 +45,8 @@ class Chosen:
         method, cell: the chain, and the kind of the cell (or the name of the user's own class).
         reason: in one line, with the figures.
         trials: one entry for each candidate: method, cell, and for each round that it was in its validation loss
-            ("losses"), the length that it was measured at ("lengths") and the optimiser steps until then ("steps").
+            ("losses", None where it diverged), the length that it was measured at ("lengths") and the optimiser steps
+            until then ("steps").
     """
 
     method: str
@@ -105,7 +107,7 @@ def choose(
     if launched()[1] > 1:
         raise ValueError("method or cell.kind is 'auto'; several processes need both named, such as tbptt and lstm")
     facts = look(task, recipe.length, recipe.training.seed)
-    pairs = candidates(recipe, facts, cell)
+    pairs = candidates(resolve(recipe, task, facts).recipe, facts, cell)
     wasted = (len(pairs) - 2) * _FIRST + _SECOND if len(pairs) > 1 else 0.0
     total = recipe.training.budget
     least = _LEAST.get(total.kind, 0.0)
@@ -170,7 +172,8 @@ class _Trial:
 
     def to_dict(self) -> dict[str, Any]:
         """What is said of it in ``Chosen.trials``."""
-        found = {"losses": self.losses, "lengths": self.lengths, "steps": self.steps}
+        losses = [loss if math.isfinite(loss) else None for loss in self.losses]
+        found = {"losses": losses, "lengths": self.lengths, "steps": self.steps}
         return {"method": self.pair[0], "cell": self.pair[1], **found}
 
     def load(self) -> None:
@@ -190,13 +193,16 @@ class _Trial:
             return True
         if self.folder is not None:
             self.folder.mkdir(parents=True, exist_ok=True)
-        if self.loop.run(stop, until) == "stopped":
-            return False
-        loop = self.loop
+        loop, diverged = self.loop, False
+        try:
+            if loop.run(stop, until) == "stopped":
+                return False
+        except TrainingError:
+            diverged = True
         link = loop.chain[min(loop.counters.link, len(loop.chain) - 1)]
         length = length_at(self.resolved.stages, until)
         loss = loop.look(link, validation_batches(self.task, 0, length, loop.settings.seed))["loss"]
-        self.losses.append(loss if math.isfinite(loss) else math.inf)
+        self.losses.append(loss if math.isfinite(loss) and not diverged else math.inf)
         self.lengths.append(length)
         self.steps.append(loop.counters.step)
         if self.folder is not None:
@@ -221,4 +227,9 @@ def _move(best: _Trial, chosen: Chosen, folder: Path) -> None:
         best.loop.save()
     write_json(folder / _CHOSEN, asdict(chosen))
     write(folder / "recipe.yaml", best.resolved.to_yaml())
+    drop_trials(folder)
+
+
+def drop_trials(folder: Path) -> None:
+    """Remove the trials from the folder of a run that has been decided."""
     shutil.rmtree(folder / _TRIALS, ignore_errors=True)

@@ -120,6 +120,10 @@ class Recipe:
         """``to_dict`` as YAML."""
         return yaml.safe_dump(self.to_dict(), sort_keys=False)
 
+    def given_to_yaml(self) -> str:
+        """``given_to_dict`` and the name as YAML."""
+        return yaml.safe_dump({"name": self.name, **self.given_to_dict()}, sort_keys=False)
+
 
 def parse(document: Mapping[str, Any], overrides: Iterable[str] = ()) -> Recipe:
     """A recipe from nested mappings, with ``dotted.name=value`` overrides on top.

