@@ -192,7 +192,7 @@ def train(
         if resolved.recipe.is_open(cell):
             _enter(folder, None if resume else recipe.given_to_yaml(), stack)  # what a method needs is decided with it
             loop, resolved, chosen = choose(
-                recipe, task, cell, folder=folder, resume=resume, progress=progress, stop=stop
+                recipe, resolved, task, cell, folder=folder, resume=resume, progress=progress, stop=stop
             )
             finished = False
             if chosen is not None:

@@ -1,0 +1,272 @@
+"""What a recipe leaves open is decided for the data, once: given settings stay, and a second time changes nothing."""
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from torch import Tensor
+
+from nounroll.batch import Batch, Categorical
+from nounroll.data.copy import StringCopy
+from nounroll.data.keys_values import KeysValues
+from nounroll.data.modular_sum import ModularSum
+from nounroll.data.parity import Parity
+from nounroll.data.retrieval import Retrieval
+from nounroll.data.task import Lengths, SequenceTask
+from nounroll.data.text import Text
+from nounroll.methods import AUTO
+from nounroll.recipe import Recipe, parse
+from nounroll.resolve import PRESETS, look, resolve
+from own_parts import Echo, OneLength, RunningMean
+
+
+def recipe_of(*overrides: str, length: int = 64) -> Recipe:
+    return parse({"task": {"kind": "custom"}, "length": length}, overrides)
+
+
+class Images(SequenceTask):
+    """Sixty images whose label is asked for after the last pixel that is read, as a cropped image has it too."""
+
+    inputs, targets, size = Categorical(4), Categorical(3), 60
+
+    def __init__(self, cropped: bool = True) -> None:
+        self.cropped = cropped
+
+    def sample(self, batch_size: int, length: int, generator: torch.Generator) -> Batch:
+        return self.take(torch.randint(self.size, (batch_size,), generator=generator), length)
+
+    def take(self, indices: Tensor, length: int) -> Batch:
+        pixels = torch.randint(4, (self.size, 64), generator=torch.Generator().manual_seed(0))
+        x = pixels[indices, :length] if self.cropped else (pixels[indices, :length] + length // 32) % 4
+        mask = torch.zeros(len(indices), length, dtype=torch.bool)
+        mask[:, -1] = True
+        y = torch.zeros(len(indices), length, dtype=torch.int64)
+        y[:, -1] = indices % 3
+        return Batch(x, y, mask)
+
+
+def text(tmp_path: Path) -> Text:
+    (tmp_path / "book.txt").write_text("".join(f"{i} bottles hang on wall {i * i}. " for i in range(2000)))
+    return Text(path=tmp_path / "book.txt")
+
+
+TASKS: dict[str, tuple[Callable[[Path], SequenceTask], list[str], Lengths]] = {
+    "retrieval": (lambda _: Retrieval(), ["few scored", "a label at the end"], "any"),
+    "keys and values": (lambda _: KeysValues(), ["few scored"], "any"),
+    "parity": (lambda _: Parity(), ["most scored"], "any"),
+    "rarely scored parity": (lambda _: Parity(scored=0.1), ["few scored"], "any"),
+    "running mean": (lambda _: RunningMean(), ["most scored"], "any"),
+    "text": (text, ["most scored", "a stream"], "any"),
+    "images": (lambda _: Images(), ["few scored", "a label at the end", "small data"], "whole"),
+    "one length": (lambda _: OneLength(64, ValueError), ["most scored"], "whole"),
+}
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_it_sees_what_kind_of_data_it_is(name: str, tmp_path: Path) -> None:
+    make, kinds, lengths = TASKS[name]
+    facts = look(make(tmp_path), 64, seed=0)
+    assert (facts.kinds, facts.lengths) == (kinds, lengths)
+
+
+@pytest.mark.parametrize("overrides", [(), ("method=smt+dmt", "cell.kind=gru"), ("method=tbptt", "cell.kind=lstm")])
+@pytest.mark.parametrize("name", TASKS)
+def test_a_second_time_changes_nothing(name: str, overrides: tuple[str, ...], tmp_path: Path) -> None:
+    task = TASKS[name][0](tmp_path)
+    once = resolve(recipe_of(*overrides), task)
+    twice = resolve(once.recipe, task)
+    written = resolve(parse(yaml.safe_load(once.to_yaml())), task)
+    for again in (twice, written):
+        assert again.recipe == once.recipe
+        assert (again.stages, again.facts, again.reasons) == (once.stages, once.facts, {})
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_what_is_decided_has_a_reason_and_nothing_else_changes(name: str, tmp_path: Path) -> None:
+    recipe = recipe_of()
+    found = resolve(recipe, TASKS[name][0](tmp_path))
+    tree, before = found.recipe.to_dict(), recipe.to_dict()
+    changed = {
+        f"{group}.{setting}"
+        for group, values in tree.items()
+        if isinstance(values, dict)
+        for setting, value in values.items()
+        if value != before[group][setting]
+    }
+    assert changed <= found.reasons.keys()
+    assert found.recipe.cell.kind == AUTO
+    header = found.to_yaml().split("\nname:")[0].splitlines()
+    assert header[0] == f"# The data: {', '.join(found.facts.kinds)}. Decided for it:"
+    for setting, reason in found.reasons.items():
+        assert f"#   {setting}: {found.recipe.get(setting)}, {reason}" in header
+
+
+def other(value: Any) -> Any:
+    """A value that no preset has."""
+    return 0.75 if isinstance(value, float) else 13
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_what_was_given_stays(name: str, tmp_path: Path) -> None:
+    task = TASKS[name][0](tmp_path)
+    decided = {setting: value for kind in TASKS[name][1] for setting, value in PRESETS[kind].items()}
+    given = [f"{setting}={other(value)}" for setting, value in decided.items() if setting != "training.curriculum"]
+    recipe = recipe_of(*given, "training.curriculum=5", "cell.kind=gru", "cell.width=7")
+    found = resolve(recipe, task).recipe
+    assert {setting: found.get(setting) for setting in decided} == {setting: recipe.get(setting) for setting in decided}
+    assert (found.cell.kind, found.cell.width, found.training.curriculum) == ("gru", 7, 5)
+
+
+def test_control_what_is_not_given_does_not_stay() -> None:
+    recipe = recipe_of("smt.window=5")
+    assert recipe.given is not None
+    assert resolve(recipe, Parity()).recipe.smt.window == 5
+    assert resolve(replace(recipe, given=recipe.given - {"smt.window"}), Parity()).recipe.smt.window == 8
+
+
+def test_every_preset_names_settings_and_only_one_of_the_two_densities_applies() -> None:
+    recipe = recipe_of()
+    for kind, values in PRESETS.items():
+        recipe.changed(values)
+        for setting in values:
+            assert recipe.get(setting) is not None, (kind, setting)
+    assert PRESETS["few scored"].keys() == PRESETS["most scored"].keys()
+
+
+def test_sizes_that_a_cell_chooses_are_written_out() -> None:
+    cell = resolve(recipe_of("cell.kind=transformer"), Parity()).recipe.cell
+    assert (cell.width, cell.layers) == (64, 2)
+
+
+# --- lengths ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "task", [Retrieval(), KeysValues(), StringCopy(), Parity(), ModularSum(), Images(cropped=False)]
+)
+def test_a_task_that_makes_up_its_sequences_may_start_short(task: SequenceTask) -> None:
+    found = resolve(recipe_of("training.curriculum=16"), task)
+    assert found.facts.lengths == "any"
+    assert found.stages == (16, 32, 64)
+
+
+def test_the_start_of_an_image_is_no_image() -> None:
+    found = resolve(recipe_of(), Images())
+    assert found.stages == (64,)
+    assert found.reasons["training.curriculum"] == "lengths are whole"
+    assert resolve(recipe_of("training.curriculum=16"), Images()).stages == (64,)  # whatever was asked for
+
+
+class Measures(Echo):
+    """Bars of 12 steps."""
+
+    lengths = 12
+
+
+def test_a_length_that_is_no_multiple_is_refused_in_one_line() -> None:
+    said = "length is 64; Measures.lengths is 12, so it must be a multiple of that"
+    with pytest.raises(ValueError, match=f"^{re.escape(said)}$"):
+        resolve(recipe_of(), Measures())
+
+
+def test_the_curriculum_keeps_to_multiples() -> None:
+    found = resolve(recipe_of("training.curriculum=6", length=96), Measures())
+    assert found.facts.lengths == 12
+    assert found.stages == (12, 24, 48, 96)
+    assert resolve(recipe_of("training.curriculum=3", length=60), Measures()).stages == (60,)  # 30, 15 and 7 are none
+
+
+def test_what_a_task_says_of_its_lengths_is_believed() -> None:
+    class Said(Echo):
+        lengths = "whole"
+
+    assert resolve(recipe_of(), Said()).stages == (64,)
+
+
+def test_a_length_in_which_nothing_is_scored_is_left_out() -> None:
+    class Late(Parity):
+        def sample(self, batch_size: int, length: int, generator: torch.Generator) -> Batch:
+            batch = super().sample(batch_size, length, generator)
+            return Batch(batch.inputs, batch.targets, torch.arange(length).expand(batch_size, -1) >= 20)
+
+    assert resolve(recipe_of("training.curriculum=8"), Late()).stages == (32, 64)
+
+
+# --- streams ------------------------------------------------------------------------------------------
+
+
+def test_windows_that_are_carried_on_a_stream_take_small_batches_of_whole_sequences(tmp_path: Path) -> None:
+    found = resolve(recipe_of("method=tbptt", "tbptt.window=16"), text(tmp_path))
+    assert found.recipe.training.batch_size == 8  # 32 windows side by side
+    assert found.stages == (64,)
+    for overrides in (("method=tbptt", "tbptt.carry=false"), ("method=bptt",), ()):
+        assert "training.batch_size" not in resolve(recipe_of(*overrides), text(tmp_path)).reasons
+    given = resolve(recipe_of("method=tbptt", "training.batch_size=3", "training.curriculum=32"), text(tmp_path))
+    assert (given.recipe.training.batch_size, given.stages) == (3, (32, 64))
+
+
+# --- small data ---------------------------------------------------------------------------------------
+
+
+class Few(Parity):
+    """A task over a number of sequences that it does not tell."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.count = count
+
+    def sample(self, batch_size: int, length: int, generator: torch.Generator) -> Batch:
+        which = torch.randint(self.count, (batch_size,), generator=generator).tolist()
+        rows = [super(Few, self).sample(1, length, torch.Generator().manual_seed(n)) for n in which]
+        return Batch(torch.cat([row.inputs for row in rows]), torch.cat([row.targets for row in rows]))
+
+    def validation(self) -> SequenceTask:
+        return Parity()
+
+
+@pytest.mark.parametrize(("count", "small"), [(100, True), (1000, True), (100_000, False)])
+def test_few_sequences_are_seen_by_those_that_come_twice(count: int, small: bool) -> None:
+    facts = look(Few(count), 64, seed=0)
+    assert ("small data" in facts.kinds) is small
+    if count == 1000:  # where nearly all come twice the estimate is too high
+        assert facts.size == pytest.approx(count, rel=0.5)
+
+
+def test_few_possible_sequences_are_no_small_data() -> None:
+    """All 16 sequences of four bits are in the held-out part too."""
+    assert look(Parity(), 4, seed=0).size is None
+
+
+# --- what cannot be ------------------------------------------------------------------------------------
+
+
+class Silent(Echo):
+    def sample(self, batch_size: int, length: int, generator: torch.Generator) -> Batch:
+        batch = super().sample(batch_size, length, generator)
+        return Batch(batch.inputs, batch.targets, torch.zeros(batch_size, length, dtype=torch.bool))
+
+
+class Empty(Images):
+    size = 0
+
+
+class NothingToTest(Images):
+    def test(self) -> SequenceTask:
+        return Empty()
+
+
+@pytest.mark.parametrize(
+    ("task", "said"),
+    [
+        (Silent(), "Silent scores nothing at length 64; its mask must be True somewhere"),
+        (NothingToTest(), "NothingToTest has no sequences in its test part; it must have at least one"),
+    ],
+)
+def test_data_that_cannot_be_learnt_from_is_refused_in_one_line(task: SequenceTask, said: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(said)}$"):
+        resolve(recipe_of(), task)
