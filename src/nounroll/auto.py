@@ -3,9 +3,10 @@
 Successive halving (Jamieson & Talwalkar 2016, arXiv 1502.07943) in two rounds. Every candidate trains for 1.5 % of
 the budget, the better two for 3 %, and the best goes on from there to the end: what its trial has learnt is not thrown
 away. All trials together take at most 15 %. Candidates are compared by their validation loss at the curriculum's
-length of the moment; the first, which is the usual choice for the kind of data, has a head start of a twentieth of what
-there is to know, since what learns fast at first is not always what learns most. Under a budget that is no clock the choice depends on the data and the seed alone, and a run that
-was interrupted while it chose goes on to the same choice.
+length of the moment; the first, which is the usual choice for the kind of data, has a head start of a twentieth of
+what there is to know, since what learns fast at first is not always what learns most. Under a budget that is no clock
+the choice depends on the data and the seed alone, and a run that was interrupted while it chose goes on to the same
+choice.
 """
 
 import copy
