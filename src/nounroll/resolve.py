@@ -144,7 +144,8 @@ def resolve(recipe: Recipe, task: SequenceTask, facts: Facts | None = None) -> R
     for kind in facts.kinds:
         decide(PRESETS[kind], kind)
     decide({"cell.kind": AUTO}, "chosen by trials")
-    decide({"training.curriculum": 0}, f"lengths are {facts.lengths}") if facts.lengths == "whole" else None
+    if facts.lengths == "whole":
+        decide({"training.curriculum": 0}, "a shorter sequence is another task")
     links = () if recipe.method == AUTO else parse_chain(recipe.method)
     if "tbptt" in links and recipe.tbptt.carry and facts.stream:
         decide({"training.curriculum": 0}, "windows of tbptt begin anywhere in a sequence")
@@ -241,7 +242,10 @@ def _is_usable(task: SequenceTask, facts: Facts, length: int, recipe: Recipe) ->
         return False
     try:
         return bool(draw(task, _LOOKED_AT, length, recipe.training.seed, "trial").mask.any())
-    except ValueError:
-        if task.lengths is not None:
-            raise
-        return False
+    except ValueError as error:
+        if task.lengths is None:
+            return False
+        raise ValueError(
+            f"{type(task).__name__}.lengths is {task.lengths!r}, but it refuses length {length} of the curriculum:"
+            f" {error}; correct lengths, or set training.curriculum"
+        ) from error
