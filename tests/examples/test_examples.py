@@ -26,7 +26,6 @@ SMALL: dict[str, Any] = {
     "teacher.decoder_layers": 1,
     "training.batch_size": 16,
     "training.evaluations": 1,
-    "training.evaluation_sequences": 16,
     "training.learning_rate": 1e-2,
 }
 
@@ -37,7 +36,7 @@ def example(name: str) -> Callable[..., None]:
 
 def test_own_tokens(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lights = ["green", "green", "green", "yellow", "red", "red"]
-    rows = "".join(f"{i},{lights[i % 6]}\n" for i in range(900))
+    rows = "".join(f"{i},{lights[i % 6]}\n" for i in range(1800))
     (tmp_path / "lights.csv").write_text("second,state\n" + rows)
     example("own_tokens.py")(str(tmp_path / "lights.csv"), "state", steps=60, settings=SMALL)
     bits, goes_on = capsys.readouterr().out.splitlines()

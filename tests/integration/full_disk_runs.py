@@ -26,7 +26,7 @@ from nounroll.cli.main import main as nounroll
 from nounroll.recipe import parse
 from nounroll.run import train
 
-RECIPE = parse(TINY, ["training.steps=12", "training.evaluations=100", "training.curriculum=false"])
+RECIPE = parse(TINY, ["training.steps=12", "training.evaluations=100", "training.curriculum=0"])
 STOPPED = 6  # steps of the run that all trials go on with
 
 

@@ -22,13 +22,12 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from helpers import tiny_recipe
 from nounroll import checkpoint
-from nounroll.run import open_run, train
-from nounroll.training import loop
+from nounroll.run import train
+from nounroll.run_folder import open_run
+from nounroll.training import run_state
 
 SAVING = mmap.mmap(-1, 1)  # shared with the forks: 1 while a checkpoint is being written
-RECIPE = tiny_recipe(
-    "training.steps=12", "training.evaluations=100", "training.curriculum=false", "training.accumulate=2"
-)
+RECIPE = tiny_recipe("training.steps=12", "training.evaluations=100", "training.curriculum=0", "training.accumulate=2")
 
 
 def write_in_place(folder: Path, tensors: Any, documents: Any) -> None:
@@ -42,7 +41,7 @@ def write_in_place(folder: Path, tensors: Any, documents: Any) -> None:
 
 
 def forget_the_optimizer() -> None:
-    loop.load_optimizer_state = lambda *_: None
+    run_state.load_optimizer_state = lambda *_: None
 
 
 def save_in_place() -> None:

@@ -17,6 +17,7 @@ SETTINGS: dict[str, Any] = {
     **{f"teacher.{name}": value for name, value in TINY["teacher"].items()},
     **{f"smt.{name}": value for name, value in TINY["smt"].items()},
     **{f"dmt.{name}": value for name, value in TINY["dmt"].items()},
+    **{f"tbptt.{name}": value for name, value in TINY["tbptt"].items()},
     **{f"training.{name}": value for name, value in TINY["training"].items() if name not in ("steps", "seed")},
     "teacher.width": 32,
     "training.batch_size": 32,
@@ -25,7 +26,7 @@ SETTINGS: dict[str, Any] = {
 
 
 def parts() -> Iterator[Any]:
-    for method in ("bptt", "smt+dmt"):
+    for method in ("bptt", "tbptt", "smt+dmt"):
         yield pytest.param(Echo(), OwnCell, method, id=f"symbols, {method}")
         yield pytest.param(RunningMean(), OwnRealCell, method, id=f"real, {method}")
         yield pytest.param(OneLength(8, ValueError), OwnCell, method, id=f"one length, {method}")

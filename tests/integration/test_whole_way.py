@@ -10,7 +10,7 @@ from nounroll.rollout.evaluate import evaluate, validation_batches
 from nounroll.student import Student
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "retrieval.yaml"
-SMALL = ("teacher.width=64", "cell.memory_width=32", "readout_width=64", "training.evaluations=2")
+SMALL = ("method=smt+dmt", "cell.kind=mlp", "cell.memory_width=32", "readout_width=64", "training.evaluations=2")
 
 
 def accuracy(steps: int, folder: Path) -> float:
