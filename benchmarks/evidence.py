@@ -1,16 +1,15 @@
 """Measure what each method is worth, and write docs/results.md.
 
-    python benchmarks/evidence.py                 everything: about half an hour on 2 cores
+    python benchmarks/evidence.py                 everything: about a quarter of an hour on 2 cores
     python benchmarks/evidence.py retrieval text  only measurements whose name starts so; the others' files stay
 
 On every task the same cell is trained by smt+dmt, by truncated BPTT with the same windows and batches, and by BPTT,
 under the same budget: what SMT adds is the difference. How the defaults do beside plain PyTorch on everyday tasks is
 measured by benchmarks/suite.py.
 
-Every measurement is one ``nounroll compare`` in a process of one thread, or a ``nounroll train`` and what
-``nounroll analyze`` says of it; as many run side by side as there are cores. Its clock is the processor's time that it
-has used: seconds are those of a core that does nothing else. Its answer is kept in docs/results/NAME.json, and the page
-is written from these files.
+Every measurement is one ``nounroll compare`` in a process of one thread; as many run side by side as there are cores.
+Its clock is the processor's time that it has used: seconds are those of a core that does nothing else. Its answer is
+kept in docs/results/NAME.json, and the page is written from these files.
 """
 
 import argparse
@@ -30,7 +29,6 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "docs" / "results"
-_DEPARTURES = "smt.relative=false smt.power=1 smt.noise=0 smt.labels_learn=1"
 BY_PROCESSOR = (
     "import sys, time; time.perf_counter = time.process_time; from nounroll.cli.main import main; sys.exit(main())"
 )
@@ -57,16 +55,6 @@ class Measurement:
         return [f"nounroll compare {self.arguments}"]
 
 
-@dataclass(frozen=True)
-class Look(Measurement):
-    """A run, and what is found in it. ``arguments`` are those of ``nounroll train``."""
-
-    @property
-    def commands(self) -> list[str]:
-        folder = f"runs/evidence/{self.file.stem}"
-        return [f"nounroll train {self.arguments} --out {folder}", f"nounroll analyze {folder}"]
-
-
 def _methods(task: str, recipe: str, seconds: int, contenders: str, more: str = "") -> list[Measurement]:
     """Each of the contenders METHOD/CELL, by the defaults for the data."""
     found = []
@@ -83,27 +71,13 @@ def _one_step(task: str, seconds: int) -> Measurement:
     return Measurement(f"{task}/tbptt-mlp-one-step", f"{arguments} --set tbptt.window=1")
 
 
-def _ablation(task: str, seconds: int, changes: str) -> list[Measurement]:
-    """smt alone at length 128: as it is, and with each of some settings changed."""
-    start = f"recipes/{task}.yaml --seconds {seconds} --methods smt --cells mlp --set length=128"
-    return [
-        Measurement("ablation/smt-as it is", start),
-        *(Measurement(f"ablation/smt-{change}", f"{start} --set {change}") for change in changes.split()),
-    ]
-
-
 _GRU = "smt+dmt/gru tbptt/gru bptt/gru"
 _MLP = "smt+dmt/mlp tbptt/mlp bptt/mlp"
-_TAUGHT = "--method smt+dmt --cell mlp"
 MEASUREMENTS = [
     *_methods("retrieval", "retrieval", 100, f"{_MLP} bptt/gru"),
     *_methods("text", "text", 100, f"{_GRU} tbptt/lstm bptt/lstm"),
-    *_methods("keys_values", "keys_values", 100, _GRU),
     *_methods("parity", "parity", 60, _MLP, " --lengths 512"),
     _one_step("parity", 60),
-    *_ablation("retrieval", 45, _DEPARTURES),
-    Look("look inside/retrieval at T = 512", f"recipes/retrieval.yaml --seconds 150 --length 512 {_TAUGHT}"),
-    Look("look inside/parity at T = 64", f"recipes/parity.yaml --seconds 60 {_TAUGHT}"),
 ]
 
 
@@ -113,7 +87,7 @@ class Claim:
 
     task: str
     sentence: str
-    holds: Callable[[Any], tuple[str, bool]]  # its argument: Rows, or what was found by name of a ``Look``
+    holds: Callable[[Rows], tuple[str, bool]]
 
 
 def _least(rows: Rows, method: str, cell: str, metric: str, least: float) -> tuple[str, bool]:
@@ -188,42 +162,7 @@ CLAIMS = [
         "bits per byte of smt+dmt at most those of truncated BPTT, both with a GRU: what SMT adds on text",
         lambda rows: _ratio(rows, ("smt+dmt", "gru"), ("tbptt", "gru"), 1.0),
     ),
-    Claim(
-        "keys_values",
-        "bits of smt+dmt at most BPTT's, both with a GRU, at equal seconds",
-        lambda rows: _ratio(rows, ("smt+dmt", "gru"), ("bptt", "gru"), 1.0),
-    ),
-    Claim(
-        "look inside",
-        "on Retrieval at T = 512 the largest |dL/dm_t| over t is less than 10 times the smallest under SMT",
-        lambda looks: _gradients_below(looks["retrieval at T = 512"], 10),
-    ),
-    Claim(
-        "look inside",
-        "Parity, trained at T = 64: the student has accuracy at least 0.95 at T = 512, where its teacher has less",
-        lambda looks: _longer(looks["parity at T = 64"], 512, 0.95),
-    ),
 ]
-
-
-def _gradients_below(look: Any, most: float) -> tuple[str, bool]:
-    """The spread of gradients over time under SMT, with BPTT's of the same student beside it."""
-    by_smt, by_bptt = (look[kind]["gradients"]["ratio"] for kind in ("teacher", "student"))
-    return f"{_times(by_smt)}; BPTT's: {_times(by_bptt)}", by_smt is not None and by_smt < most
-
-
-def _longer(look: Any, length: int, least: float) -> tuple[str, bool]:
-    """How student and teacher do on sequences of another length."""
-    student, teacher = (_accuracies(look, kind)[length] for kind in ("student", "teacher"))
-    return f"{student:.4f}; {teacher:.4f}", student >= least > teacher
-
-
-def _accuracies(look: Any, kind: str) -> dict[int, float]:
-    return {one["length"]: one[kind]["accuracy"] for one in look["lengths"]}
-
-
-def _times(ratio: float | None) -> str:
-    return "beyond float32" if ratio is None else f"{ratio:.3g}"
 
 
 def main() -> int:
@@ -256,12 +195,6 @@ def measure(measurement: Measurement) -> bool:
             print(f"failed  {measurement.name}: {done.stderr.strip().splitlines()[-1]}", file=sys.stderr)
             return False
     found = json.loads(done.stdout)
-    if isinstance(measurement, Look):  # but for its curves
-        found = {name: found[name] for name in ("student", "teacher", "drift", "lengths")}
-        found["drift"].pop("curve")
-        for kind in ("student", "teacher"):
-            found[kind] = {name: found[kind][name] for name in ("metrics", "gradients", "variance", "rank")}
-            found[kind]["gradients"].pop("norms")
     answer = {**found, "command": "; ".join(measurement.commands), "commit": commit(), "date": str(date.today())}
     measurement.file.write_text(json.dumps({**answer, "machine": machine(), "clock": "processor"}, indent=1) + "\n")
     print(f"done    {measurement.name} after {time.monotonic() - start:.0f} s", flush=True)
@@ -288,8 +221,7 @@ def page() -> str:
     ]
     for task in dict.fromkeys(m.task for m in answers):
         mine = {m: answer for m, answer in answers.items() if m.task == task}
-        table = _looks_table if all(isinstance(m, Look) for m in mine) else _table
-        lines += [f"## {task}", "", *table(mine), "", *_claims(task, mine), "", "Commands:", ""]
+        lines += [f"## {task}", "", *_table(mine), "", *_claims(task, mine), "", "Commands:", ""]
         lines += [f"- `{a['command']}` ({_where(a)})" for a in mine.values()]
         lines += [""]
     return "\n".join(lines)
@@ -326,25 +258,8 @@ def _table(answers: dict[Measurement, Any]) -> list[str]:
     return lines
 
 
-def _looks_table(answers: dict[Measurement, Any]) -> list[str]:
-    """A row for each run and for its student and its teacher."""
-    head = ["run", "of", "bits", "accuracy", "at 2 T", "at 4 T", "at 8 T", "gradient at m_t, largest / smallest"]
-    head += ["effective rank", "variance / mean square", "drift / variance"]
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    for measurement, look in answers.items():
-        for kind, by in (("student", "BPTT"), ("teacher", "SMT")):
-            one, longer = look[kind], list(_accuracies(look, kind).values())[1:4]
-            values = [measurement.name.split("/")[1], kind, f"{one['metrics']['bits']:.4f}"]
-            values += [f"{value:.4f}" for value in (one["metrics"]["accuracy"], *longer)] + [""] * (3 - len(longer))
-            values += [f"{by}: {_times(one['gradients']['ratio'])}", f"{one['rank']:.1f}", f"{one['variance']:.3f}"]
-            values += [f"{look['drift']['level']:.3f}" if kind == "student" else ""]
-            lines.append("| " + " | ".join(values) + " |")
-    return lines
-
-
 def _claims(task: str, answers: dict[Measurement, Any]) -> list[str]:
-    looks = {m.name.split("/")[1]: answer for m, answer in answers.items() if isinstance(m, Look)}
-    rows, lines = looks or _rows(answers), []
+    rows, lines = _rows(answers), []
     for claim in (claim for claim in CLAIMS if claim.task == task):
         try:
             value, holds = claim.holds(rows)

@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from evidence import MEASUREMENTS, ROOT, Look, Measurement
+from evidence import MEASUREMENTS, ROOT, Measurement
 
 README = ROOT / "README.md"
 BEGIN, END = "<!-- table -->\n", "<!-- end of table -->\n"
@@ -33,7 +33,6 @@ AT_64_AND_512 = ("accuracy", "accuracy@512")
 BITS = ("bits",)
 LINES = [
     Line("retrieval", "Retrieval, T = 256", "accuracy (a guess: 0.125)"),
-    Line("keys_values", "Keys-Values, 8 pairs, T = 64", "accuracy (a guess: 0.125)"),
     Line("parity", "Parity, trained at T = 64", "accuracy at 64, at 512", AT_64_AND_512),
     Line("text", "Text (standard library), T = 128", "bits per byte", BITS),
 ]
@@ -52,7 +51,7 @@ def _row(cells: list[str]) -> str:
 def _cells(line: Line) -> list[str]:
     """Label, measure, and what each cell reached by each method, the best of all in bold type."""
     found: dict[str, list[tuple[float, str, str]]] = {method: [] for method in METHODS}
-    measured = [m for m in MEASUREMENTS if m.task == line.task and m.file.is_file() and not isinstance(m, Look)]
+    measured = [m for m in MEASUREMENTS if m.task == line.task and m.file.is_file()]
     budgets = {_seconds(measurement) for measurement in measured}
     shared = budgets.pop() if len(budgets) == 1 else ""
     for measurement in measured:
