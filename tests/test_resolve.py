@@ -158,7 +158,7 @@ def test_a_task_that_makes_up_its_sequences_may_start_short(task: SequenceTask) 
 def test_the_start_of_an_image_is_no_image() -> None:
     found = resolve(recipe_of(), Images())
     assert found.stages == (64,)
-    assert found.reasons["training.curriculum"] == "lengths are whole"
+    assert found.reasons["training.curriculum"] == "a shorter sequence is another task"
     assert resolve(recipe_of("training.curriculum=16"), Images()).stages == (64,)  # whatever was asked for
 
 

