@@ -153,7 +153,7 @@ def resolve(recipe: Recipe, task: SequenceTask, facts: Facts | None = None) -> R
         decide({"training.batch_size": max(1, _ROWS // windows)}, f"tbptt takes {_ROWS} windows side by side")
     settled = recipe.changed(changes)
     if settled.cell.kind != AUTO:
-        settled = replace(settled, cell=complete(settled.cell))
+        settled = replace(settled, cell=complete(settled.cell, task.inputs))
     usable = [n for n in stages(settled.training, recipe.length) if _is_usable(task, facts, n, recipe)]
     return Resolved(replace(settled, given=None), facts, tuple(usable), reasons)
 

@@ -1,13 +1,16 @@
 """Cells: how memory is updated by one input. One cell a file; ``base.py`` says what a cell is."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib import import_module
 
 from torch import nn
 
-from nounroll.batch import Space
+from nounroll.batch import Categorical, Space
 from nounroll.cells.base import CellSettings
+
+_NARROWEST = 8  # width of an embedding
 
 
 @dataclass(frozen=True)
@@ -18,33 +21,43 @@ class Kind:
         place: "module:class".
         width: (K, d) -> the inner width that the cell chooses for itself.
         layers: how many it chooses for itself; 0 for a cell that has one and takes no number.
+        embeds: the inner width is that of the input's embedding alone.
     """
 
     place: str
     width: Callable[[int, int], int]
     layers: int = 0
+    embeds: bool = False
 
 
 CELLS: dict[str, Kind] = {
     "mlp": Kind("nounroll.cells.mlp:MLPCell", lambda tokens, width: 2 * tokens * width, layers=1),
     "transformer": Kind("nounroll.cells.transformer:TransformerCell", lambda tokens, width: width, layers=2),
-    "gru": Kind("nounroll.cells.gru:GRUCell", lambda tokens, width: tokens * width),
-    "lstm": Kind("nounroll.cells.lstm:LSTMCell", lambda tokens, width: tokens * width // 2),
-    "elman": Kind("nounroll.cells.elman:ElmanCell", lambda tokens, width: tokens * width),
+    "gru": Kind("nounroll.cells.gru:GRUCell", lambda tokens, width: tokens * width, embeds=True),
+    "lstm": Kind("nounroll.cells.lstm:LSTMCell", lambda tokens, width: tokens * width // 2, embeds=True),
+    "elman": Kind("nounroll.cells.elman:ElmanCell", lambda tokens, width: tokens * width, embeds=True),
     "tape": Kind("nounroll.cells.tape:TapeCell", lambda tokens, width: 2 * tokens * width),
     "mingru": Kind("nounroll.cells.mingru:MinGRUCell", lambda tokens, width: tokens * width, layers=2),
 }
 
 
-def complete(settings: CellSettings) -> CellSettings:
+def complete(settings: CellSettings, inputs: Space | None = None) -> CellSettings:
     """The same with the sizes that the cell chooses for itself written out.
+
+    Args:
+        settings: of the cell.
+        inputs: space of x_t. With it, an embedding is no wider than the inputs need: a gated cell spends up to half of
+            its work on it, and a wide table of few symbols is learnt by heart.
 
     Raises:
         ValueError: the kind is unknown.
     """
     kind = _kind(settings)
-    width = settings.width or max(1, kind.width(*settings.memory_shape))
-    return replace(settings, width=width, layers=settings.layers or max(1, kind.layers))
+    width = max(1, kind.width(*settings.memory_shape))
+    if kind.embeds and inputs is not None:
+        needed = 4 * math.sqrt(inputs.n) if isinstance(inputs, Categorical) else 2 * inputs.d
+        width = min(width, max(_NARROWEST, round(needed)))
+    return replace(settings, width=settings.width or width, layers=settings.layers or max(1, kind.layers))
 
 
 def build_cell(settings: CellSettings, inputs: Space) -> nn.Module:
