@@ -115,7 +115,8 @@ def choose(
     pairs = candidates(opened.recipe, facts, cell)
     wasted = (len(pairs) - 2) * _FIRST + _SECOND if len(pairs) > 1 else 0.0
     total = recipe.training.budget
-    least = _LEAST.get(total.kind, 0.0)
+    tokens = float(opened.recipe.training.batch_size * recipe.length)  # of a step, at most
+    least = {**_LEAST, "tokens": _LEAST["steps"] * tokens}.get(total.kind, 0.0)
     if len(pairs) > 1 and total.amount * _FIRST < least:
         reason = f"{total.amount:g} {total.kind} are too few to try anything, at least {least / _FIRST:g} are needed"
         pairs, wasted = pairs[:1], 0.0

@@ -107,6 +107,20 @@ def footprint(recipe: Recipe, task: SequenceTask, cell: nn.Module | None = None,
     return Footprint(parameters, 4 * _FLOAT * parameters / parts, rows * step / halved, copies, data)
 
 
+def check_length(recipe: Recipe, task: SequenceTask) -> None:
+    """Refuse a length at which not even two sequences can be drawn.
+
+    Raises:
+        ValueError: they take more memory than there is.
+    """
+    needed = 2.0 * recipe.length * (_bytes(task.inputs) + _bytes(task.targets) + 1)
+    if needed > total_memory():
+        raise ValueError(
+            f"length is {recipe.length}; with it two sequences take at least {in_words(needed)} of memory,"
+            f" and there is {in_words(total_memory())}: lower it"
+        )
+
+
 def check_memory(recipe: Recipe, task: SequenceTask, cell: nn.Module | None = None, *, kept: bool = True) -> None:
     """Refuse a run that takes more memory than there is.
 

@@ -21,6 +21,7 @@ from nounroll.seeding import generator
 from nounroll.training.schedule import stages
 
 _LOOKED_AT = 32  # sequences of each part that ``look`` draws
+_MOST = 2**22  # time steps that are drawn at once
 _DRAWN = 512  # sequences among which repeated ones are looked for
 _SMALL = 5_000  # training sequences, below which they can be learnt by heart
 _ROWS = 32  # that truncated BPTT takes side by side
@@ -82,10 +83,9 @@ PRESETS: dict[str, dict[str, Any]] = {
     "a label at the end": {"training.batch_size": 32},
     # Data is plenty and budgets are short: a high rate.
     "a stream": {"training.learning_rate": 6e-3},
-    # Few sequences are learnt by heart: a lower rate, decay, many looks, and an end when validation has risen.
+    # Few sequences are learnt by heart: decay, many looks, and an end when validation has risen.
     "small data": {
         "training.batch_size": 32,
-        "training.learning_rate": 1e-3,
         "training.weight_decay": 0.1,
         "training.curriculum": 0,
         "training.evaluations": 40,
@@ -171,8 +171,9 @@ def look(task: SequenceTask, length: int, seed: int) -> Facts:
         if source.size is not None and source.size < 1:
             raise ValueError(f"{name} has no sequences in its {part} part; it must have at least one")
         draw(source, 2, length, seed, "trial")
-    batch = draw(task, _LOOKED_AT, length, seed, "trial")
-    validation = list(held_out(task.validation(), _LOOKED_AT, length, seed, "validation"))
+    rows = max(2, min(_LOOKED_AT, _MOST // length))
+    batch = draw(task, rows, length, seed, "trial")
+    validation = list(held_out(task.validation(), rows, length, seed, "validation"))
     if not any(bool(one.mask.any()) for one in (batch, *validation)):
         raise ValueError(f"{name} scores nothing at length {length}; its mask must be True somewhere")
     return Facts(
@@ -188,8 +189,11 @@ def look(task: SequenceTask, length: int, seed: int) -> Facts:
 def _population(task: SequenceTask, length: int, seed: int) -> int | None:
     """About how many different sequences a task draws from, by the birthday problem.
 
-    None where none came twice, or where held-out sequences are among them: then there are few that can be at all.
+    None where none came twice, where held-out sequences are among them (then there are few that can be at all), and
+    where sequences are too long for so many.
     """
+    if _DRAWN * length > _MOST:
+        return None
     rows = _rows(draw(task, _DRAWN, length, seed, "population"))
     held = _rows(draw(task.validation(), _LOOKED_AT, length, seed, "population"))
     twice = _DRAWN - len(rows)

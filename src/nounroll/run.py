@@ -16,7 +16,7 @@ from nounroll.assembly import build, make_loop
 from nounroll.auto import Chosen, choose, drop_trials
 from nounroll.cells.base import check_cell
 from nounroll.data.task import SequenceTask
-from nounroll.footprint import check_memory
+from nounroll.footprint import check_length, check_memory
 from nounroll.machine import launched
 from nounroll.methods import AUTO, TRANSFORMER
 from nounroll.methods.cost import COSTS
@@ -187,6 +187,7 @@ def train(
     task = task or data.build(recipe.task.kind, recipe.task.options)
     if cell is not None:
         _check_own_cell(cell, recipe, task)
+    check_length(recipe, task)
     resolved, chosen = resolve(recipe, task), None
     with ExitStack() as stack:
         if resolved.recipe.is_open(cell):

@@ -88,6 +88,7 @@ def estimate(recipe: Any) -> dict[str, Any]:
     from nounroll.resolve import resolve
 
     task = data.build(recipe.task.kind, recipe.task.options)
+    footprint.check_length(recipe, task)
     resolved = resolve(recipe, task)
     found = {"resolved": {**resolved.to_dict(), "recipe": resolved.recipe.to_dict()}}
     pairs = auto.candidates(resolved.recipe, resolved.facts, None) if resolved.recipe.is_open() else []

@@ -125,7 +125,7 @@ class Handover:
         labels = sum(int(batch.mask.sum()) for batch in self.observer.validation)
         if not self.by_errors or not labels or not math.isfinite(score):
             return 0.0
-        errors = min(max(score, 1 / labels), 0.5)
+        errors = min((score * labels + 1) / (labels + 2), 0.5)  # Laplace's estimate: no error of ten is not certainty
         return math.sqrt(errors * (1 - errors) / labels)
 
     def _keep(self) -> None:
