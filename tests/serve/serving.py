@@ -32,7 +32,7 @@ def student(seed: int = 0) -> Student:
 
 
 def task() -> ByteCorpus:
-    return ByteCorpus(tokens=np.frombuffer(b"It was a dark and stormy night. " * 40, np.uint8), name="x", first=b"\n")
+    return ByteCorpus(tokens=np.frombuffer(b"It was a dark and stormy night. " * 60, np.uint8), name="x", first=b"\n")
 
 
 def judge(length: int = 16) -> Judge:
