@@ -30,33 +30,6 @@ class SampledTask(nounroll.SequenceTask):
         return SampledTask(self.problem, "validation")
 
 
-class FiniteTask(nounroll.SequenceTask):
-    """A problem of fixed sequences, for a library that has no class for them: rows at random, padded at the end."""
-
-    def __init__(self, problem: Finite, part: str = "train") -> None:
-        self.problem, self.part, self.rows = problem, part, problem.rows(part)
-        self.inputs, self.targets = space(problem.inputs), space(problem.targets)
-        self.max_length = problem.length
-
-    def sample(self, batch_size: int, length: int, generator: torch.Generator) -> nounroll.Batch:
-        if length < self.problem.length and self.problem.labels is not None:
-            raise ValueError(f"length is {length}; the labels belong to sequences of up to {self.problem.length} steps")
-        chosen = torch.randint(len(self.rows), (batch_size,), generator=generator).tolist()
-        batch = self.problem.batch([self.rows[place] for place in chosen])
-        missing = length - batch.inputs.shape[1]
-        return _batch(Batch(*(_longer(array, missing)[:, :length] for array in batch)))
-
-    def validation(self) -> "FiniteTask":
-        return FiniteTask(self.problem, "validation")
-
-
-def _longer(array: Tensor, steps: int) -> Tensor:
-    """An array (B, T, ...) with zeros for further steps."""
-    if steps <= 0:
-        return array
-    return torch.cat([array, array.new_zeros(array.shape[0], steps, *array.shape[2:])], dim=1)
-
-
 def _batch(batch: Batch) -> nounroll.Batch:
     return nounroll.Batch(inputs=batch.inputs, targets=batch.targets, mask=batch.mask)
 
@@ -69,18 +42,15 @@ def task(problem: Problem) -> nounroll.SequenceTask:
     if isinstance(problem, Sampled):
         return SampledTask(problem)
     assert isinstance(problem, Finite)
-    sequences: Any = getattr(nounroll, "Sequences", None)
-    if sequences is None:
-        return FiniteTask(problem)
     train, validation = problem.rows("train"), problem.rows("validation")
     rows = [*train, *validation, *validation]
     split = ["train"] * len(train) + ["validation"] * len(validation) + ["test"] * len(validation)
     inputs = [problem.sequences[row] for row in rows]
     if problem.labels is not None:
-        found = sequences(inputs, labels=problem.labels[rows], split=split)
+        found = nounroll.Sequences(inputs, labels=problem.labels[rows], split=split)
     else:
         assert problem.steps is not None
-        found = sequences(inputs, targets=[problem.steps[row] for row in rows], split=split)
+        found = nounroll.Sequences(inputs, targets=[problem.steps[row] for row in rows], split=split)
     assert (found.inputs, found.targets) == (space(problem.inputs), space(problem.targets))
     return found
 

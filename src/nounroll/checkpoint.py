@@ -456,8 +456,8 @@ def newest(checkpoints: Path) -> Path | None:
     return steps[-1] if steps else None
 
 
-def prune(checkpoints: Path, keep: int, spared: Collection[Path] = ()) -> None:
-    """Remove all but the newest ``keep`` checkpoints and the spared ones, and what dead processes left behind.
+def prune(checkpoints: Path, keep: int) -> None:
+    """Remove all but the newest ``keep`` checkpoints, and what dead processes left behind.
 
     Raises:
         CheckpointError: something cannot be removed.
@@ -466,8 +466,7 @@ def prune(checkpoints: Path, keep: int, spared: Collection[Path] = ()) -> None:
         raise ValueError(f"keep is {keep}; at least 1 checkpoint must stay")
     try:
         for stale in _steps(checkpoints)[:-keep]:
-            if stale not in spared:
-                _remove(stale)
+            _remove(stale)
         for path in _folders(checkpoints):
             replaced = path.name.startswith(OLD) and path.with_name(path.name.removeprefix(OLD)).exists()
             if path.name.startswith(TEMPORARY) or replaced:

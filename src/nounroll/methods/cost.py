@@ -18,7 +18,9 @@ from nounroll.methods.base import Method, State
 from nounroll.seeding import generator
 
 COSTS = ("flops", "sequential_flops")
-_COUNTED = 2  # sequences: the cost of a further one is the same
+_COUNTED = (
+    2  # sequences: a further one costs nearly the same; SMT's spread of memories grows faster while there are few
+)
 
 
 def step_cost(

@@ -14,6 +14,8 @@ from nounroll.ranges import at_least, more_than
 from nounroll.rollout.windows import cut_rollout, staggered
 from nounroll.student import Student
 
+_ARRAYS = ("inputs", "targets", "mask")  # of a batch that is under way
+
 
 @dataclass(frozen=True, kw_only=True)
 class TBPTTSettings:
@@ -68,7 +70,7 @@ class TBPTT(Method):
         width = -(-batch.length // count)
         if not _fits(state, batch, count - 1):
             state = self._begun(batch, count, width)
-        arrays = {name: torch.cat([getattr(batch, name)[None], state[name]]) for name in ("inputs", "targets", "mask")}
+        arrays = {name: torch.cat([getattr(batch, name)[None], state[name]]) for name in _ARRAYS}
         memory = torch.cat([student.initial_memory(batch.batch_size)[None], state["memory"]])
         x, y, mask = (staggered(values, width).flatten(0, 1) for values in arrays.values())
         features, last = student.features(x, self._start(memory, generator).flatten(0, 1))
@@ -100,9 +102,6 @@ class TBPTT(Method):
 
     def _start(self, memory: Float[Tensor, "G B K d"], generator: torch.Generator) -> Float[Tensor, "G B K d"]:
         return add_noise(memory.transpose(0, 1), self.settings.noise, generator).transpose(0, 1)
-
-
-_ARRAYS = ("inputs", "targets", "mask")
 
 
 def _fits(state: State, batch: Batch, count: int) -> bool:

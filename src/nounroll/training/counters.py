@@ -19,7 +19,6 @@ class Counters:
         passed: evaluations in a row in which the teacher had nothing to teach.
         waited: evaluations in a row of this method without a better student.
         best: the best score of this method (see ``nounroll.training.handover``).
-        lowest, lowest_step: lowest validation loss of the run, and the step where it was measured.
         avoid: batches that are left out, by their number in the run.
         records: lines of metrics.jsonl.
         tokens: "method/length" -> time steps trained on.
@@ -36,8 +35,6 @@ class Counters:
     passed: int = 0
     waited: int = 0
     best: float = math.inf
-    lowest: float = math.inf
-    lowest_step: int | None = None
     avoid: list[int] = field(default_factory=list)
     records: int = 0
     tokens: dict[str, int] = field(default_factory=dict)
@@ -51,11 +48,6 @@ class Counters:
             draw += avoided <= draw
         return draw
 
-    def note_loss(self, loss: float) -> None:
-        """Note a validation loss of the run."""
-        if loss <= self.lowest:
-            self.lowest, self.lowest_step = loss, self.step
-
     def to_dict(self) -> dict[str, Any]:
         """A copy as JSON has it, which knows no infinity."""
         return {name: None if value == math.inf else value for name, value in asdict(self).items()}
@@ -64,8 +56,7 @@ class Counters:
     def from_dict(cls, document: dict[str, Any]) -> "Counters":
         """What ``to_dict`` gave."""
         given = deepcopy(document)
-        for name in ("best", "lowest"):
-            given[name] = math.inf if given.get(name) is None else given[name]
+        given["best"] = math.inf if given.get("best") is None else given["best"]
         return cls(**given)
 
     def spent(self, budget: str, method: str | None = None) -> float:

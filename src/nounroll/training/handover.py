@@ -74,7 +74,6 @@ class Handover:
     def note(self, method: Method, metrics: dict[str, float]) -> None:
         """Take in an evaluation, and keep the student if it is the best of its method so far."""
         c, score = self.counters, self.score(metrics)
-        c.note_loss(metrics["loss"])
         c.waited = c.waited + 1 if score > c.best + (2 * self._error(c.best) or _RISEN * self.knowable) else 0
         if score <= c.best and math.isfinite(score):
             c.best = score

@@ -74,7 +74,7 @@ class RunState:
         tensors, documents = self.remembered
         state = tensors, {**documents, "recipe": recipe}
         saving.write(self.engine, checkpoint.step_folder(folder, self.counters.step), self._live(), state)
-        self.engine.by_first(lambda: checkpoint.prune(folder, _KEPT, set()))
+        self.engine.by_first(lambda: checkpoint.prune(folder, _KEPT))
 
     def load(self, folder: Path | None, recipe: Mapping[str, Any]) -> bool:
         """Go back to the newest checkpoint of a folder; False when there is none.
