@@ -11,7 +11,7 @@ SHELL := /bin/bash
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help quickstart test lint types test-nightly audit pins evidence suite clean
+.PHONY: help quickstart test lint types test-nightly audit pins evidence suite text clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -55,6 +55,10 @@ evidence: $(INSTALLED) ## measure every figure that the documentation quotes
 suite: $(INSTALLED) ## everyday tasks beside ordinary networks, into docs/suite.md; many hours, and it goes on where it was
 	$(BIN)/pip install --quiet --no-deps -r benchmarks/suite_packages.txt
 	$(BIN)/python benchmarks/suite.py $(SUITE)
+
+# make text TEXT="tbptt/lstm lstm --seeds 1" runs a part.
+text: $(INSTALLED) ## methods beside plain PyTorch on text, into docs/text.md; about an hour, and it goes on where it was
+	$(BIN)/python benchmarks/text.py $(TEXT)
 
 clean: ## remove the environment, builds and caches; runs/ stays
 	rm -rf .venv dist build test-output .pytest_cache .ruff_cache .hypothesis

@@ -10,64 +10,17 @@ rival's learning rate is chosen with its first seed and kept for the others.
 """
 
 import argparse
-import json
-import os
-import subprocess
 import sys
-import time
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rival_models import RIVALS, MissingRival, build_model
+from suite_jobs import Job, chosen_words, run_all
 from suite_run import OURS, ROOT
 from suite_tasks import TASKS, MissingData
+from tuning import Budget
 
 ANSWERS, PAGE = ROOT / "docs" / "suite", ROOT / "docs" / "suite.md"
-
-
-@dataclass(frozen=True)
-class Job:
-    """One run."""
-
-    task: str
-    contender: str
-    seed: int
-    seconds: float
-    folder: Path
-
-    @property
-    def file(self) -> Path:
-        return self.folder / f"{self.task}-{self.contender}-seed{self.seed}.json"
-
-    @property
-    def first(self) -> "Job":
-        """The run that chooses the learning rate."""
-        return Job(self.task, self.contender, 0, self.seconds, self.folder)
-
-
-def run(job: Job) -> bool:
-    """Start a run and wait for it."""
-    words = [sys.executable, str(ROOT / "benchmarks" / "suite_run.py"), job.task, job.contender, str(job.seed)]
-    words += [f"{job.seconds:g}", os.path.relpath(job.file, ROOT)]
-    if job.contender != OURS and job.seed:
-        if not job.first.file.is_file():
-            print(f"left out {job.file.stem}: seed 0 has no answer, and so no learning rate", file=sys.stderr)
-            return False
-        words += ["--rate", f"{json.loads(job.first.file.read_text())['rate']:g}"]
-    start = time.monotonic()
-    print(f"starts  {job.file.stem}, {job.seconds:g} s", flush=True)
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
-    done = subprocess.run(words, cwd=ROOT, env=environment, text=True, capture_output=True, check=False)
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["no word"])[-1]
-        print(f"failed  {job.file.stem}: {last}", file=sys.stderr, flush=True)
-        return False
-    answer = json.loads(job.file.read_text())
-    scores = ", ".join(f"{name} {value:.4g}" for name, value in answer["scores"].items())
-    print(f"done    {job.file.stem} after {time.monotonic() - start:.0f} s: {scores}", flush=True)
-    return True
 
 
 def available(task: str) -> float | None:
@@ -77,18 +30,6 @@ def available(task: str) -> float | None:
     except MissingData as error:
         print(f"left out {task}: {error}", file=sys.stderr)
         return None
-
-
-def chosen_words(words: list[str], known: list[str], what: str) -> list[str]:
-    """The words, each a known one.
-
-    Raises:
-        ValueError: one is not.
-    """
-    for word in words:
-        if word not in known:
-            raise ValueError(f"{what} is {word!r}; it must be one of {', '.join(known)}")
-    return words
 
 
 def parsed() -> argparse.Namespace:
@@ -107,6 +48,8 @@ def parsed() -> argparse.Namespace:
     options.tasks = chosen_words(options.tasks, list(TASKS), "task") or list(TASKS)
     options.rivals = chosen_words([word for word in options.rivals.split(",") if word], list(RIVALS), "rival")
     scale = options.seconds_scale
+    if scale <= 0:
+        raise ValueError(f"--seconds-scale is {scale:g}; it must be more than 0")
     options.folder = options.out or (ANSWERS if scale == 1 else ROOT / "runs" / f"suite-x{scale:g}")
     for rival in options.rivals:
         build_model(rival, 2, 0, 2, 8)  # before anything is run
@@ -132,18 +75,13 @@ def main() -> int:
     budgets: dict[str, Any] = {task: available(task) for task in options.tasks}
     contenders = [*([] if options.without_ours else [OURS]), *options.rivals]
     jobs = [
-        Job(task, contender, seed, budget * options.seconds_scale, options.folder)
+        Job(task, contender, seed, Budget("seconds", budget * options.seconds_scale), options.folder)
         for task, budget in budgets.items()
         if budget is not None
         for contender in contenders
         for seed in range(options.seeds)
     ]
-    jobs = [job for job in jobs if options.again or not job.file.is_file()]
-    waiting = [job for job in jobs if job.contender != OURS and job.seed]  # for the learning rate of seed 0
-    good = True
-    with ThreadPoolExecutor(options.jobs) as pool:
-        for some in ([job for job in jobs if job not in waiting], waiting):
-            good = all(list(pool.map(run, some))) and good
+    good = run_all(jobs, options.jobs, again=options.again)
     page(options)
     return 2 if None in budgets.values() else 0 if good else 1
 

@@ -1,13 +1,20 @@
-"""The library on the everyday suite: ``nounroll.fit`` with a task, a length, a budget and a seed, and nothing else."""
+"""The library on the everyday suite: ``nounroll.fit`` with a task, a length, a budget and a seed, and nothing else.
 
+Or, where methods are to stand side by side, with a method, a cell and a learning rate besides.
+"""
+
+import time
 from dataclasses import asdict
 from typing import Any
 
 import torch
 from suite_tasks.problem import Batch, Finite, Numbers, Predict, Problem, Sampled, Space, Symbols
 from torch import Tensor
+from tuning import Budget, Result
 
 import nounroll
+
+RATES = (3e-3, 6e-3, 1.2e-2)  # of a method and a cell
 
 
 def space(of: Space) -> Any:
@@ -55,16 +62,40 @@ def task(problem: Problem) -> nounroll.SequenceTask:
     return found
 
 
-def fit(problem: Problem, seconds: float, seed: int) -> tuple[Predict, dict[str, Any]]:
+def fit(problem: Problem, budget: Budget, seed: int) -> tuple[Predict, dict[str, Any]]:
     """Train, and give a prediction and what is to be told of the run."""
-    run = nounroll.fit(task(problem), length=problem.length, seconds=seconds, seed=seed)
-    student = run.student
+    run = nounroll.fit(task(problem), length=problem.length, seed=seed, **budget.named)
+    chosen: Any = getattr(run, "chosen", None)  # a dataclass: method, cell, reason, and the trials it is had from
+    told = {"method": run.recipe.method, "cell": run.recipe.cell.kind} if chosen is None else asdict(chosen)
+    return _predict(problem, run.student), {"steps": run.metrics.get("steps"), "chosen": told, "metrics": run.metrics}
 
+
+def train(problem: Problem, contender: str, budget: Budget, seed: int, rate: float) -> Result:
+    """Train a contender METHOD/CELL.
+
+    Raises:
+        ValueError: there is no such method or cell.
+    """
+    method, cell = contender.split("/")
+    start = time.process_time()
+    run = nounroll.fit(
+        task(problem),
+        method=method,
+        cell=cell,
+        length=problem.length,
+        seed=seed,
+        settings={"training.learning_rate": rate},
+        **budget.named,
+    )
+    seconds, predict, metrics = time.process_time() - start, _predict(problem, run.student), run.metrics
+    steps, tokens = int(metrics["steps"]), int(metrics["tokens"])
+    return Result(predict, rate, problem.validate(predict), metrics["loss"], steps, tokens, seconds)
+
+
+def _predict(problem: Problem, student: nounroll.Student) -> Predict:
     def predict(inputs: Tensor) -> Tensor:
         with torch.no_grad():
             outputs = student.readout(student.rollout(inputs)[:, 1:])
         return outputs[..., : problem.targets.d] if isinstance(problem.targets, Numbers) else outputs
 
-    chosen: Any = getattr(run, "chosen", None)  # a dataclass: method, cell, reason, and the trials it is had from
-    told = {"method": run.recipe.method, "cell": run.recipe.cell.kind} if chosen is None else asdict(chosen)
-    return predict, {"steps": run.metrics.get("steps"), "chosen": told, "metrics": run.metrics}
+    return predict

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rival_models import RIVALS
 from suite_run import OURS
 from suite_tasks.measures import Measure, Verdict
 
-_NAMES = {"lstm": "nn.LSTM", "gru": "nn.GRU", "transformer": "Transformer", "mingru": "minGRU", "mamba": "Mamba"}
-_NAMES |= {"xlstm": "xLSTM", OURS: "nounroll"}
+NAMES = {"lstm": "nn.LSTM", "gru": "nn.GRU", "transformer": "Transformer", "mingru": "minGRU", "mamba": "Mamba"}
+NAMES |= {"xlstm": "xLSTM", OURS: "nounroll"}
 _COLOURS: dict[Verdict, str] = {"ahead": "#2e7d32", "level": "#607d8b", "behind": "#c62828"}
 _HEAD = """# The everyday suite
 
@@ -71,18 +72,16 @@ class Row:
         return self.measure.compare(statistics.median(self.values(OURS)), best, self.any["floor"])
 
 
-def read(folder: Path) -> list[Row]:
-    """The answers in a folder, in the order of the suite; rivals in theirs."""
-    from rival_models import RIVALS
+def read(folder: Path, contenders: tuple[str, ...] = (OURS, *RIVALS)) -> list[Row]:
+    """The answers of some contenders in a folder, in the order of the suite; contenders in theirs."""
     from suite_tasks import TASKS
 
     found: dict[str, dict[str, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
     for file in sorted(folder.glob("*-seed*.json")):
         answer = json.loads(file.read_text())
         found[answer["task"]][answer["contender"]].append(answer)
-    order = [OURS, *RIVALS]
     return [
-        Row(task, {name: sorted(found[task][name], key=_seed) for name in order if name in found[task]})
+        Row(task, {name: sorted(found[task][name], key=_seed) for name in contenders if name in found[task]})
         for task in TASKS
         if task in found
     ]
@@ -103,7 +102,7 @@ def write_page(folder: Path, page: Path) -> None:
     draw(rows, picture)
     shown = picture.relative_to(page.parent).as_posix()
     text = [_HEAD, _summary(rows), f"![Every task: each dot is a seed, each bar a median]({shown})\n"]
-    page.write_text("\n".join([*text, *_table(rows), *_longer(rows), *_chosen(rows), *_commands(rows)]) + "\n")
+    page.write_text("\n".join([*text, *_table(rows), *_longer(rows), *_chosen(rows), *commands(rows)]) + "\n")
 
 
 def _summary(rows: list[Row]) -> str:
@@ -116,21 +115,22 @@ def _summary(rows: list[Row]) -> str:
 
 def _table(rows: list[Row]) -> list[str]:
     contenders = [OURS, *dict.fromkeys(rival for row in rows for rival in row.rivals)]
-    head = ["task", "seconds", "measure", *(_NAMES[contender] for contender in contenders), "nounroll is"]
+    head = ["task", "seconds", "measure", *(NAMES[contender] for contender in contenders), "nounroll is"]
     lines = ["## Figures", "", "| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
     for row in rows:
         best = [row.measure.best([statistics.median(row.values(rival)) for rival in row.rivals])] if row.rivals else []
         cells = [f"**{row.task}**: {row.any['title']}", f"{row.any['seconds']:g}"]
         cells += [f"{row.measure.name} {'↑' if row.measure.better == 'higher' else '↓'}"]
         for contender in contenders:
-            cell = _cell(row.measure, row.values(contender))
-            is_best = contender != OURS and cell and [statistics.median(row.values(contender))] == best
-            cells.append(f"*{cell}*" if is_best else cell)
+            shown = cell(row.measure, row.values(contender))
+            is_best = contender != OURS and shown and [statistics.median(row.values(contender))] == best
+            cells.append(f"*{shown}*" if is_best else shown)
         lines.append("| " + " | ".join([*cells, f"**{row.verdict}**" if row.verdict else "open"]) + " |")
     return [*lines, "", "The best rival is in italics. ↑: higher is better, ↓: lower is better.", ""]
 
 
-def _cell(measure: Measure, values: list[float]) -> str:
+def cell(measure: Measure, values: list[float]) -> str:
+    """The median of a figure over the seeds, and the worst of them."""
     if not values:
         return ""
     median = _number(statistics.median(values))
@@ -148,7 +148,7 @@ def _longer(rows: list[Row]) -> list[str]:
     lines = []
     for row in rows:
         for name in (name for name in row.any["scores"] if name != row.measure.name):
-            cells = [f"{_NAMES[one]} {_cell(row.measure, row.values(one, name))}" for one in row.answers]
+            cells = [f"{NAMES[one]} {cell(row.measure, row.values(one, name))}" for one in row.answers]
             lines.append(f"- {row.task}, {name}: {'; '.join(cells)}")
     return ["## On longer sequences", "", *lines, ""] if lines else []
 
@@ -167,7 +167,7 @@ def _chosen(rows: list[Row]) -> list[str]:
     return [*lines, "", seconds, ""]
 
 
-def _commands(rows: list[Row]) -> list[str]:
+def commands(rows: list[Row]) -> list[str]:
     """Where every figure comes from."""
     lines = ["## Runs", ""]
     for row in rows:
@@ -216,7 +216,7 @@ def _panel(axis: Any, row: Row) -> None:
         colour = (_COLOURS[verdict] if verdict else "#1565c0") if contender == OURS else "#9e9e9e"
         axis.plot(values, [place] * len(values), "o", color=colour, markersize=4, alpha=0.55, markeredgewidth=0)
         axis.plot([statistics.median(values)], [place], "|", color=colour, markersize=12, markeredgewidth=2.5)
-    axis.set_yticks(range(len(contenders)), [_NAMES[contender] for contender in reversed(contenders)])
+    axis.set_yticks(range(len(contenders)), [NAMES[contender] for contender in reversed(contenders)])
     axis.set_ylim(-0.6, len(contenders) - 0.4)
     if row.any["floor"]:
         axis.set_xscale("log")

@@ -1,9 +1,11 @@
-"""One run of the everyday suite: a task, a contender, a seed, a budget of CPU seconds; the answer as JSON.
+"""One run of the everyday suite: a task, a contender, a seed, a budget; the answer as JSON.
 
     python benchmarks/suite_run.py digits lstm 0 100 digits-lstm-seed0.json
+    python benchmarks/suite_run.py text tbptt/gru 0 2000000 text-tbptt-gru-seed0.json --unit tokens
 
-Seconds are CPU time of this process, which has one thread. The contender ours is the library. A rival is trained with
-each of its learning rates, each with the whole budget, and chosen on the validation part; ``--rate`` gives one.
+A budget is in seconds of CPU time of this process, which has one thread, or in tokens. The contender ours is the
+library with nothing set. METHOD/CELL is the library with these two; it, or a rival, is trained with each of its
+learning rates, each with the whole budget, and chosen on the validation part. ``--rate`` gives one.
 """
 
 import argparse
@@ -14,39 +16,41 @@ import subprocess
 import sys
 import time
 from datetime import date
+from importlib import import_module
 from pathlib import Path
 from typing import Any
+
+from tuning import UNITS, Budget, best_of
 
 OURS = "ours"
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def measured(name: str, contender: str, seed: int, seconds: float, rate: float | None) -> dict[str, Any]:
+def measured(name: str, contender: str, seed: int, budget: Budget, rate: float | None) -> dict[str, Any]:
     """Train one contender on one task and score it on the test part.
 
     Raises:
         MissingData, MissingRival: a package is not installed.
+        ValueError: the library knows no such method or cell.
     """
-    if contender == OURS:
-        time.perf_counter = time.process_time  # the library's budget is of CPU time then, as the rivals' is
+    of_library = contender == OURS or "/" in contender
+    if of_library:
+        time.perf_counter = time.process_time  # the library's seconds are of CPU time then, as the rivals' are
     import torch
     from suite_tasks import TASKS
 
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     problem = TASKS[name]()
-    start, code = time.process_time(), ROOT
+    side: Any = import_module("suite_ours" if of_library else "rivals")
+    code = Path(side.nounroll.__file__).parent if of_library else ROOT
+    start = time.process_time()
     if contender == OURS:
-        import suite_ours
-
-        code = Path(suite_ours.nounroll.__file__ or "").parent
-        start = time.process_time()
-        predict, told = suite_ours.fit(problem, seconds, seed)
+        predict, told = side.fit(problem, budget, seed)
     else:
-        import rivals
-
-        result = rivals.tuned(problem, contender, seconds, seed, (rate,) if rate else rivals.RATES)
-        predict, told = result.model, {"steps": result.steps, "rate": result.rate, "tried": result.tried}
+        rates = (rate,) if rate else side.RATES
+        result = best_of(problem, lambda rate: side.train(problem, contender, budget, seed, rate), rates)
+        predict, told = result.predict, result.told()
     spent = time.process_time() - start
     measure = problem.measure
     return {
@@ -55,7 +59,7 @@ def measured(name: str, contender: str, seed: int, seconds: float, rate: float |
         "group": problem.group,
         "contender": contender,
         "seed": seed,
-        "seconds": seconds,
+        **budget.named,
         "measure": measure.name,
         "better": measure.better,
         "margin": measure.margin,
@@ -90,16 +94,18 @@ def main() -> int:
     parser.add_argument("task")
     parser.add_argument("contender")
     parser.add_argument("seed", type=int)
-    parser.add_argument("seconds", type=float)
+    parser.add_argument("budget", type=float)
     parser.add_argument("file", type=Path)
-    parser.add_argument("--rate", type=float, help="learning rate of a rival; each of three when left out")
+    parser.add_argument("--unit", choices=UNITS, default="seconds", help="of the budget")
+    parser.add_argument("--rate", type=float, help="learning rate of all but ours; each of three when left out")
     options = parser.parse_args()
     from rival_models import MissingRival
     from suite_tasks import MissingData
 
     try:
-        answer = measured(options.task, options.contender, options.seed, options.seconds, options.rate)
-    except (MissingData, MissingRival) as error:
+        budget = Budget(options.unit, options.budget)
+        answer = measured(options.task, options.contender, options.seed, budget, options.rate)
+    except (MissingData, MissingRival, ValueError) as error:
         print(f"{options.task}, {options.contender}: {error}", file=sys.stderr)
         return 2
     words = [word if " " not in word else repr(word) for word in sys.argv[1:]]

@@ -30,11 +30,9 @@ class Line:
 
 
 AT_64_AND_512 = ("accuracy", "accuracy@512")
-BITS = ("bits",)
 LINES = [
     Line("retrieval", "Retrieval, T = 256", "accuracy (a guess: 0.125)"),
     Line("parity", "Parity, trained at T = 64", "accuracy at 64, at 512", AT_64_AND_512),
-    Line("text", "Text (standard library), T = 128", "bits per byte", BITS),
 ]
 
 
@@ -62,7 +60,7 @@ def _cells(line: Line) -> list[str]:
             shown = _words(name.removeprefix(f"{row['method']}-"))
             more = [f"{row['seeds']} seeds"] * (row["seeds"] > 1) + [f"{seconds} s"] * (seconds != shared)
             values = ", ".join(f"{row['metrics'][m]:.3f}" for m in line.metrics if m in row["metrics"])
-            rank = round(row["metrics"][line.metrics[0]], 3) * (1 if line.metrics == BITS else -1)
+            rank = -round(row["metrics"][line.metrics[0]], 3)
             found[row["method"]].append((rank, f"{shown} {{}}" + (f" ({', '.join(more)})" if more else ""), values))
     best = min((rank for contenders in found.values() for rank, _, _ in contenders), default=0.0)
     columns = [

@@ -8,6 +8,7 @@ import torch
 from suite_tasks import TASKS, MissingData, Problem
 from suite_tasks.measures import ACCURACY
 from suite_tasks.problem import Finite, Numbers, Symbols
+from tuning import Budget
 
 import nounroll
 from nounroll.data.task import draw
@@ -52,14 +53,27 @@ def test_nothing_that_the_library_reads_is_of_the_test_part() -> None:
         assert low <= int(seen.min()) <= int(seen.max()) <= high, name
 
 
-def test_fit_is_called_with_a_length_a_budget_and_a_seed_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: dict[str, Any] = {}
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What ``nounroll.fit`` is called with; it trains nothing."""
+    found: dict[str, Any] = {}
 
     def fit(task: nounroll.SequenceTask, **settings: Any) -> None:
-        asked.update(settings)
+        found.update(settings)
         raise InterruptedError
 
     monkeypatch.setattr(nounroll, "fit", fit)
+    return found
+
+
+def test_fit_is_called_with_a_length_a_budget_and_a_seed_alone(asked: dict[str, Any]) -> None:
     with pytest.raises(InterruptedError):
-        suite_ours.fit(marked(), 7.0, 3)
+        suite_ours.fit(marked(), Budget("seconds", 7.0), 3)
     assert asked == {"length": 4, "seconds": 7.0, "seed": 3}
+
+
+def test_a_method_and_a_cell_add_a_learning_rate_alone(asked: dict[str, Any]) -> None:
+    with pytest.raises(InterruptedError):
+        suite_ours.train(marked(), "smt+dmt/gru", Budget("tokens", 500), 3, 6e-3)
+    rate = {"training.learning_rate": 6e-3}
+    assert asked == {"method": "smt+dmt", "cell": "gru", "length": 4, "tokens": 500, "seed": 3, "settings": rate}

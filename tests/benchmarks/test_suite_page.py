@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 import suite
+import suite_jobs
 import suite_page
 from suite_run import OURS, write
+from tuning import Budget
 
 
 def answer(task: str, contender: str, seed: int, value: float, **changes: Any) -> dict[str, Any]:
@@ -71,6 +73,7 @@ def test_a_page_of_nothing_says_so(tmp_path: Path) -> None:
     [
         (["digit"], "task is 'digit'; it must be one of adding-100"),
         (["parity", "--rivals", "lstm,rnn"], "rival is 'rnn'; it must be one of lstm, gru"),
+        (["parity", "--seconds-scale", "0"], "--seconds-scale is 0; it must be more than 0"),
     ],
 )
 def test_an_unknown_task_or_rival_is_one_line(
@@ -87,7 +90,7 @@ def test_a_missing_rival_is_one_line_before_anything_is_run(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     monkeypatch.setitem(sys.modules, "mambapy.mamba", None)
-    monkeypatch.setattr(suite, "run", lambda job: pytest.fail("something was run"))
+    monkeypatch.setattr(suite_jobs, "run", lambda job: pytest.fail("something was run"))
     monkeypatch.setattr(sys, "argv", ["suite.py", "parity", "--rivals", "lstm,mamba", "--out", str(tmp_path)])
     assert suite.main() == 2
     assert capsys.readouterr().err.count("\n") == 1
@@ -96,7 +99,7 @@ def test_a_missing_rival_is_one_line_before_anything_is_run(
 def test_what_has_an_answer_is_not_run_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     put(tmp_path, answer("parity", OURS, 0, 1.0), answer("parity", "lstm", 1, 1.0))
     run: list[str] = []
-    monkeypatch.setattr(suite, "run", lambda job: run.append(job.file.stem) or True)
+    monkeypatch.setattr(suite_jobs, "run", lambda job: run.append(job.file.stem) or True)
     words = ["suite.py", "parity", "--rivals", "lstm", "--seeds", "2", "--jobs", "1", "--out", str(tmp_path)]
     monkeypatch.setattr(sys, "argv", words)
     assert suite.main() == 0
@@ -116,10 +119,10 @@ def test_later_seeds_of_a_rival_take_the_rate_of_the_first(monkeypatch: pytest.M
         put(tmp_path, answer("parity", "lstm", 1, 1.0))
         return subprocess.CompletedProcess(words, 0, "", "")
 
-    monkeypatch.setattr(suite.subprocess, "run", start)
-    assert suite.run(suite.Job("parity", "lstm", 1, 60, tmp_path))
+    monkeypatch.setattr(suite_jobs.subprocess, "run", start)
+    assert suite_jobs.run(suite_jobs.Job("parity", "lstm", 1, Budget("seconds", 60), tmp_path))
     assert started[0][-2:] == ["--rate", "0.01"]
-    assert not suite.run(suite.Job("parity", "gru", 1, 60, tmp_path))
+    assert not suite_jobs.run(suite_jobs.Job("parity", "gru", 1, Budget("seconds", 60), tmp_path))
 
 
 @pytest.mark.parametrize("contender", [OURS, "lstm"])

@@ -10,7 +10,8 @@ import torch
 from rival_models import RIVALS, MissingRival, Model
 from suite_tasks import TASKS
 from suite_tasks.measures import ACCURACY, BITS_PER_BYTE
-from suite_tasks.problem import Batch, Sampled, Symbols
+from suite_tasks.problem import Batch, Problem, Sampled, Symbols
+from tuning import Budget, Result, best_of
 
 BENCHMARKS = Path(rivals.__file__).parent
 
@@ -29,6 +30,14 @@ def trivial(**changes: object) -> Sampled:
     return Sampled(**{**settings, **changes})  # type: ignore[arg-type]
 
 
+def seconds(amount: float) -> Budget:
+    return Budget("seconds", amount)
+
+
+def tuned(problem: Problem, rival: str, amount: float) -> Result:
+    return best_of(problem, lambda rate: rivals.train(problem, rival, seconds(amount), 0, rate), rivals.RATES)
+
+
 def built(rival: str) -> Model:
     try:
         return rivals.build(trivial(), rival, seed=0)
@@ -40,8 +49,8 @@ def built(rival: str) -> Model:
 def test_a_rival_learns_a_trivial_problem(rival: str) -> None:
     built(rival)
     problem = trivial()
-    result = rivals.train(problem, rival, 4.0 if rival in ("mamba", "xlstm") else 2.0, 0, 1e-2)
-    assert problem.score(result.model) > 0.95
+    result = rivals.train(problem, rival, seconds(4 if rival in ("mamba", "xlstm") else 2), 0, 1e-2)
+    assert problem.score(result.predict) > 0.95
 
 
 @pytest.mark.parametrize("rival", RIVALS)
@@ -63,19 +72,19 @@ def test_no_choice_of_a_rival_sees_the_test_part() -> None:
         seen.append(part)
         return previous(part, batch_size, length, generator)
 
-    rivals.tuned(trivial(draw=draw), "lstm", 0.1, 0)
+    tuned(trivial(draw=draw), "lstm", 0.1)
     assert set(seen) == {"train", "validation"}
 
 
 def test_the_best_of_three_rates_on_the_validation_part_is_kept() -> None:
-    result = rivals.tuned(trivial(), "gru", 0.4, 0)
+    result = tuned(trivial(), "gru", 0.4)
     assert set(result.tried) == {"0.001", "0.003", "0.01"}
     assert result.validation == max(value for value, _, _ in result.tried.values())
     assert result.tried[f"{result.rate:g}"][0] == result.validation
 
 
 def test_a_run_keeps_to_its_budget_with_its_evaluations() -> None:
-    result = rivals.train(trivial(), "lstm", 1.0, 0, 1e-3)
+    result = rivals.train(trivial(), "lstm", seconds(1), 0, 1e-3)
     assert 0.8 < result.seconds < 1.3
 
 
@@ -90,8 +99,8 @@ def test_a_stream_is_read_on_with_the_state_carried() -> None:
 
     spaces = {"inputs": Symbols(4), "targets": Symbols(4), "length": 64, "measure": BITS_PER_BYTE}
     problem = trivial(draw=windows, stream=stream, **spaces)
-    result = rivals.train(problem, "lstm", 3.0, 0, 1e-2)
-    assert problem.score(result.model) < 0.3
+    result = rivals.train(problem, "lstm", seconds(3), 0, 1e-2)
+    assert problem.score(result.predict) < 0.3
 
 
 def test_state_of_a_row_that_restarts_is_empty_and_has_no_past() -> None:
@@ -110,7 +119,8 @@ def imports(path: Path) -> set[str]:
 
 
 def test_rivals_and_problems_import_nothing_of_the_library() -> None:
-    for path in [BENCHMARKS / "rivals.py", BENCHMARKS / "rival_models.py", *(BENCHMARKS / "suite_tasks").glob("*.py")]:
+    scripts = [BENCHMARKS / name for name in ("rivals.py", "rival_models.py", "tuning.py")]
+    for path in [*scripts, *(BENCHMARKS / "suite_tasks").glob("*.py")]:
         assert "nounroll" not in imports(path), path
         assert "suite_ours" not in imports(path), path
     assert "nounroll" in imports(BENCHMARKS / "suite_ours.py")
