@@ -43,15 +43,18 @@ class Model(nn.Module):
 
 
 class Recurrent(nn.Module):
-    """One layer of ``nn.LSTM`` or ``nn.GRU``. An LSTM starts with a forget gate that is open: a bias of 1."""
+    """One layer of ``nn.LSTM`` or ``nn.GRU``."""
 
     def __init__(self, kind: type[nn.LSTM] | type[nn.GRU], size: int) -> None:
         super().__init__()
         self.layer = kind(size, WIDTH, batch_first=True)
-        if kind is nn.LSTM:
-            with torch.no_grad():
-                self.layer.bias_ih_l0[WIDTH : 2 * WIDTH] = 1.0  # type: ignore[index]
-                self.layer.bias_hh_l0[WIDTH : 2 * WIDTH] = 0.0  # type: ignore[index]
+
+    @torch.no_grad()
+    def open_forget_gate(self) -> None:
+        """A bias of 1 for the forget gate of an LSTM."""
+        if isinstance(self.layer, nn.LSTM):
+            self.layer.bias_ih_l0[WIDTH : 2 * WIDTH] = 1.0  # type: ignore[index]
+            self.layer.bias_hh_l0[WIDTH : 2 * WIDTH] = 0.0  # type: ignore[index]
 
     def forward(self, features: Tensor, state: State) -> tuple[Tensor, State]:
         return self.layer(features, state)

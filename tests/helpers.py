@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from nounroll.batch import Batch, Categorical, Real, Space
 from nounroll.cells import CELLS
 from nounroll.cells.base import CellSettings
-from nounroll.methods import BPTT, DMT, SMT, TBPTT, BPTTSettings, DMTSettings, SMTSettings, TBPTTSettings
+from nounroll.methods import BPTT, DMT, SMT, TBPTT, DMTSettings, SMTSettings, TBPTTSettings
 from nounroll.objectives.readout import negative_log_likelihood
 from nounroll.recipe import Recipe, parse
 from nounroll.seeding import generator
@@ -81,7 +81,7 @@ def make_tbptt(student: Student, **settings: Any) -> TBPTT:
 
 
 def make_bptt(student: Student) -> BPTT:
-    return BPTT(student, BPTTSettings())
+    return BPTT(student)
 
 
 # The plain losses of the paper, so that a twin is a few lines: tests of the terms of ours turn them on.
@@ -192,7 +192,6 @@ TINY: dict[str, Any] = {
     "smt": {**SMT_VALUES, "share": 1.0},
     "dmt": {**DMT_VALUES, "share": 1.0, "learning_rate": 1.0},
     "tbptt": {**TBPTT_VALUES, "share": 1.0},
-    "bptt": {"share": 1.0},
     "training": {
         "steps": 12,
         "batch_size": 8,

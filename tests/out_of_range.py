@@ -2,10 +2,10 @@
 
 BELOW_0 = [
     *("smt.decoding", "smt.dynamics", "smt.uniformity", "smt.step_readout", "smt.noise"),
-    *("dmt.dynamics", "dmt.decoding", "tbptt.noise", "training.weight_decay"),
+    *("dmt.dynamics", "dmt.decoding", "tbptt.noise", "cell.keep", "training.weight_decay"),
 ]
 AT_0 = [
-    *("smt.share", "dmt.share", "dmt.learning_rate", "tbptt.share", "bptt.share", "training.learning_rate"),
+    *("smt.share", "dmt.share", "dmt.learning_rate", "tbptt.share", "training.learning_rate"),
     *("training.seconds", "training.flops", "training.sequential_flops"),
 ]
 NOT_A_SHARE = ["smt.labels_learn"]

@@ -30,9 +30,9 @@ from own_parts import Echo, OwnCell
 FIRST, SECOND = auto._FIRST, auto._SECOND
 STEPS, SHARES = 40, (0.06, 0.12)  # trials of 2.4 and 4.8 steps
 LEFT = 28  # what three losers of the first round and one of the second leave
-OPEN = {name: value for name, value in TINY.items() if name not in ("method", "cell", "smt", "dmt", "tbptt", "bptt")}
+OPEN = {name: value for name, value in TINY.items() if name not in ("method", "cell", "smt", "dmt", "tbptt")}
 CELL = {name: value for name, value in TINY["cell"].items() if name != "kind"}
-CANDIDATES = ["bptt gru", "bptt lstm", "tbptt gru", "tbptt mlp", "smt+dmt transformer"]
+CANDIDATES = ["bptt lstm", "bptt gru", "tbptt gru", "tbptt mlp", "smt+dmt transformer"]
 BOOK = "It was a dark and stormy night. " * 40
 
 WHOLE = TemporaryDirectory()  # runs that were never interrupted; gone when Python ends
@@ -158,7 +158,7 @@ def test_the_usual_choice_has_a_head_start(head_start: float, wins: bool, monkey
     monkeypatch.setattr(auto, "_HEAD_START", head_start)
     chosen = start().chosen
     assert chosen is not None
-    assert ((chosen.method, chosen.cell) == ("bptt", "gru")) == wins
+    assert ((chosen.method, chosen.cell) == ("bptt", "lstm")) == wins
 
 
 @pytest.mark.parametrize(("budget", "named"), [("steps", "30 steps"), ("seconds", "0.001 seconds")])
@@ -166,9 +166,9 @@ def test_a_budget_that_is_too_short_tries_nothing_and_says_so(budget: str, named
     amount = named.partition(" ")[0]
     run = train(recipe_of().changed({"training.budget": Budget(budget, float(amount))}))
     assert run.chosen is not None
-    assert (run.chosen.method, run.chosen.cell) == ("bptt", "gru")
+    assert (run.chosen.method, run.chosen.cell) == ("bptt", "lstm")
     assert run.chosen.reason.startswith(f"{named} are too few to try anything, at least ")
-    assert run.chosen.trials == [{"method": "bptt", "cell": "gru", "losses": [], "lengths": [], "steps": []}]
+    assert run.chosen.trials == [{"method": "bptt", "cell": "lstm", "losses": [], "lengths": [], "steps": []}]
     assert run.recipe.training.budget.amount == float(amount)
 
 
@@ -177,7 +177,7 @@ def test_a_budget_that_is_too_short_tries_nothing_and_says_so(budget: str, named
 
 def test_a_method_that_is_given_stays_and_cells_are_tried() -> None:
     run = start("method=tbptt", "cell.kind=auto")
-    assert names(run) == ["tbptt gru", "tbptt lstm", "tbptt mlp", "tbptt transformer"]
+    assert names(run) == ["tbptt lstm", "tbptt gru", "tbptt mlp", "tbptt transformer"]
     assert run.recipe.method == "tbptt"
 
 

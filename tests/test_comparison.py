@@ -149,7 +149,6 @@ def test_what_is_said_to_be_read_is_all_that_changes_a_run(method: str) -> None:
         "smt": "smt.noise=0.7",
         "dmt": "dmt.window=2",
         "tbptt": "tbptt.window=2",
-        "bptt": "bptt.share=0.5",
         "training": "training.learning_rate=1e-3",
     }
 
@@ -160,7 +159,7 @@ def test_what_is_said_to_be_read_is_all_that_changes_a_run(method: str) -> None:
 
     as_it_is = losses([])
     assert losses([change for name, change in other.items() if name not in read]) == as_it_is
-    for name in read - ({"bptt"} if method == "bptt" else set()):  # the share of a method alone is all
+    for name in read:
         assert losses([other[name]]) != as_it_is, name
 
 

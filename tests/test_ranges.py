@@ -10,7 +10,7 @@ import yaml
 
 from commands import TINY
 from nounroll.cells.base import CellSettings
-from nounroll.methods import BPTTSettings, DMTSettings, SMTSettings, TBPTTSettings
+from nounroll.methods import DMTSettings, SMTSettings, TBPTTSettings
 from nounroll.ranges import at_least, more_than, within
 from nounroll.recipe import Recipe, parse
 from nounroll.teacher import TeacherSettings
@@ -24,7 +24,6 @@ GROUPS: dict[str, Any] = {
     "smt": SMTSettings,
     "dmt": DMTSettings,
     "tbptt": TBPTTSettings,
-    "bptt": BPTTSettings,
     "training": TrainingSettings,
 }
 NEEDED: dict[str, dict[str, Any]] = {"training": {"budget": Budget("steps", 1)}}  # what a group has no default for
@@ -67,7 +66,7 @@ def test_the_least_and_the_most_that_are_allowed() -> None:
     least = ["smt.decoding=0", "smt.dynamics=0", "smt.uniformity=0", "smt.step_readout=0", "smt.noise=0"]
     least += ["smt.power=1", "smt.window=1", "smt.transitions=0", "smt.chunk=0"]
     least += ["dmt.window=1", "tbptt.noise=0", "tbptt.window=1"]
-    least += ["cell.tokens=1", "cell.memory_width=1", "cell.width=0", "cell.layers=0"]
+    least += ["cell.tokens=1", "cell.memory_width=1", "cell.width=0", "cell.layers=0", "cell.keep=0"]
     least += ["teacher.width=2", "teacher.heads=1", "teacher.layers=1", "teacher.decoder_layers=0"]
     least += ["teacher.horizon=1", "length=1", "readout_width=1"]
     least += ["training.weight_decay=0", "training.steps=1", "training.batch_size=1", "training.accumulate=1"]

@@ -21,7 +21,7 @@ from nounroll.data.task import Lengths, SequenceTask
 from nounroll.data.text import Text
 from nounroll.methods import AUTO
 from nounroll.recipe import Recipe, parse
-from nounroll.resolve import PRESETS, look, resolve
+from nounroll.resolve import PRESETS, _predicts_next, look, resolve
 from own_parts import Echo, OneLength, RunningMean
 
 
@@ -55,14 +55,29 @@ def text(tmp_path: Path) -> Text:
     return Text(path=tmp_path / "book.txt")
 
 
+class Melodies(SequenceTask):
+    """Sixty melodies of 40 to 63 notes, padded; at each note the next is asked for."""
+
+    inputs, targets, size = Categorical(12), Categorical(12), 60
+
+    def sample(self, batch_size: int, length: int, generator: torch.Generator) -> Batch:
+        return self.take(torch.randint(self.size, (batch_size,), generator=generator), length)
+
+    def take(self, indices: Tensor, length: int) -> Batch:
+        notes = torch.randint(12, (self.size, 65), generator=torch.Generator().manual_seed(0))[indices]
+        mask = torch.arange(length) < (40 + indices % 24)[:, None]
+        return Batch(notes[:, :length] * mask, notes[:, 1 : length + 1] * mask, mask)
+
+
 TASKS: dict[str, tuple[Callable[[Path], SequenceTask], list[str], Lengths]] = {
     "retrieval": (lambda _: Retrieval(), ["few scored", "a label at the end"], "any"),
     "keys and values": (lambda _: KeysValues(), ["few scored"], "any"),
     "parity": (lambda _: Parity(), ["most scored"], "any"),
     "rarely scored parity": (lambda _: Parity(scored=0.1), ["few scored"], "any"),
     "running mean": (lambda _: RunningMean(), ["most scored"], "any"),
-    "text": (text, ["most scored", "a stream"], "any"),
+    "text": (text, ["most scored", "the next input", "a stream"], "any"),
     "images": (lambda _: Images(), ["few scored", "a label at the end", "small data"], "whole"),
+    "melodies": (lambda _: Melodies(), ["most scored", "the next input", "small data"], "any"),
     "one length": (lambda _: OneLength(64, ValueError), ["most scored"], "whole"),
 }
 
@@ -104,6 +119,34 @@ def test_what_is_decided_has_a_reason_and_nothing_else_changes(name: str, tmp_pa
     assert header[0] == f"# The data: {', '.join(found.facts.kinds)}. Decided for it:"
     for setting, reason in found.reasons.items():
         assert f"#   {setting}: {found.recipe.get(setting)}, {reason}" in header
+
+
+@pytest.mark.parametrize(
+    ("name", "method", "rate"),
+    [
+        ("parity", "bptt", 6e-3),
+        ("parity", "tbptt", 6e-3),
+        ("parity", "smt+dmt", 2e-3),
+        ("parity", "smt+tbptt", 2e-3),
+        ("images", "bptt", 3e-3),
+        ("text", "smt+dmt", 6e-3),
+    ],
+)
+def test_the_learning_rate_is_of_data_and_method(name: str, method: str, rate: float, tmp_path: Path) -> None:
+    found = resolve(recipe_of(f"method={method}", "cell.kind=lstm"), TASKS[name][0](tmp_path))
+    assert found.recipe.training.learning_rate == rate
+
+
+@pytest.mark.parametrize(("name", "keep"), [("retrieval", 4.0), ("images", 4.0), ("text", 0.0), ("melodies", 0.0)])
+def test_units_that_keep_are_for_data_that_asks_for_what_is_far(name: str, keep: float, tmp_path: Path) -> None:
+    assert resolve(recipe_of(), TASKS[name][0](tmp_path)).recipe.cell.keep == keep
+
+
+def test_control_what_is_not_scored_amid_a_sequence_is_no_padding(tmp_path: Path) -> None:
+    batch = Melodies().sample(4, 20, torch.Generator())
+    assert _predicts_next(batch)
+    batch.mask[0, 7] = False
+    assert not _predicts_next(batch)
 
 
 def other(value: Any) -> Any:

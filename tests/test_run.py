@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from helpers import make_student, same_state, state, tiny_recipe, tree_of
-from nounroll.batch import Batch, Categorical
+from nounroll.batch import Batch, Categorical, Real
 from nounroll.data.parity import Parity
 from nounroll.data.retrieval import Retrieval
 from nounroll.data.task import SequenceTask
@@ -272,3 +272,20 @@ def test_the_teacher_of_a_folder_is_the_one_returned(kept: Run) -> None:
     assert teacher is not None
     assert kept.teacher is not None
     assert same_state(state(teacher), state(kept.teacher))
+
+
+class LastValue(SequenceTask):
+    """A number for each sequence: that of its last step."""
+
+    inputs, targets = Real(1), Real(1)
+
+    def sample(self, batch_size: int, length: int, generator: torch.Generator) -> Batch:
+        x = torch.rand(batch_size, length, 1, generator=generator)
+        return Batch(x, x[:, -1:].expand_as(x), (torch.arange(length) == length - 1).expand(batch_size, -1))
+
+
+def test_numbers_at_the_end_of_sequences_are_learnt_below_a_loss_of_nought() -> None:
+    """Densities have no least loss: what is a share of errors for labels is none for numbers."""
+    run = fit(LastValue(), method="bptt", cell="gru", length=6, steps=400)
+    assert run.metrics["loss"] < -1
+    assert run.metrics["rmse"] < 0.1

@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from nounroll.batch import Categorical
 from nounroll.data.task import SequenceTask
 from nounroll.methods import BPTT, DMT, SMT, TBPTT, TRANSFORMER, TransformerMethod, parse_chain
 from nounroll.methods.base import Method
@@ -36,17 +37,18 @@ def links(recipe: Recipe, model: Student | CausalTransformer, teacher: Teacher |
     """The methods of a recipe's chain, over these parts; ``knowable`` is that of the task."""
     if isinstance(model, CausalTransformer):
         return [Link(TRANSFORMER, TransformerMethod(model), 1.0, 1.0)]
+    shares = {"smt": recipe.smt.share, "dmt": recipe.dmt.share, "tbptt": recipe.tbptt.share, "bptt": 1.0}
     found = []
     for name in parse_chain(recipe.method):
         method = _method(name, recipe, model, teacher, knowable)
         rate = recipe.dmt.learning_rate if name == "dmt" else 1.0
-        found.append(Link(name, method, getattr(recipe, name).share, rate))
+        found.append(Link(name, method, shares[name], rate))
     return found
 
 
 def _method(name: str, recipe: Recipe, student: Student, teacher: Teacher | None, knowable: float) -> Method:
     if name == "bptt":
-        return BPTT(student, recipe.bptt)
+        return BPTT(student)
     if name == "tbptt":
         return TBPTT(student, recipe.tbptt)
     assert teacher is not None
@@ -80,7 +82,7 @@ def make_loop(
         chain=links(recipe, model, teacher, facts.knowable),
         settings=recipe.training,
         knowable=facts.knowable,
-        by_errors=facts.at_end,
+        by_errors=facts.at_end and isinstance(task.targets, Categorical),
         folder=folder,
         recipe=recipe.to_dict(),
         progress=progress,

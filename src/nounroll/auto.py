@@ -69,7 +69,7 @@ def candidates(recipe: Recipe, facts: Facts, cell: nn.Module | None) -> list[tup
     if facts.stream:
         pairs = [("tbptt", "lstm"), ("tbptt", "gru"), ("tbptt", "mlp"), ("bptt", "lstm"), ("smt+tbptt", "transformer")]
     elif facts.scored >= 0.5:
-        pairs = [("bptt", "gru"), ("bptt", "lstm"), ("tbptt", "gru"), ("tbptt", "mlp"), ("smt+dmt", "transformer")]
+        pairs = [("bptt", "lstm"), ("bptt", "gru"), ("tbptt", "gru"), ("tbptt", "mlp"), ("smt+dmt", "transformer")]
     else:
         pairs = [("bptt", "lstm"), ("bptt", "gru"), ("smt+dmt", "gru"), ("smt+dmt", "mlp"), ("smt+dmt", "transformer")]
     if cell is not None:

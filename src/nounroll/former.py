@@ -14,7 +14,7 @@ _MOVED = {
 _GONE = (
     *("smt.readout", "smt.inputs_learn", "smt.learning_rate", "smt.decoded"),
     *("dmt.readout", "dmt.decoded", "dmt.noise", "dmt.lost", "dmt.mixing", "dmt.rollout", "dmt.tolerance"),
-    *("bptt.truncation", "bptt.learning_rate", "teacher.reader", "teacher.context", "teacher.recompute"),
+    *("teacher.reader", "teacher.context", "teacher.recompute"),
     *("training.betas", "training.clip", "training.warmup", "training.curriculum_share"),
     *("training.evaluation_sequences", "training.log_every", "training.keep", "training.keep_best"),
 )
@@ -51,4 +51,5 @@ def renewed(document: Mapping[str, Any]) -> dict[str, Any]:
     for old in _GONE:
         group, _, setting = old.partition(".")
         tree[group].pop(setting, None)
+    tree.pop("bptt", None)
     return tree

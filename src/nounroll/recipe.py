@@ -20,7 +20,7 @@ from yaml.constructor import ConstructorError
 
 from nounroll.cells.base import CellSettings
 from nounroll.former import is_former, renewed
-from nounroll.methods import AUTO, TRANSFORMER, BPTTSettings, DMTSettings, SMTSettings, TBPTTSettings, parse_chain
+from nounroll.methods import AUTO, TRANSFORMER, DMTSettings, SMTSettings, TBPTTSettings, parse_chain
 from nounroll.ranges import at_least
 from nounroll.teacher import TeacherSettings
 from nounroll.training.settings import BUDGETS, Budget, TrainingSettings
@@ -48,7 +48,7 @@ class Recipe:
         length: T, in time steps.
         method: a chain such as smt+dmt, tbptt or smt+dmt+bptt; or auto, which is chosen by short trials.
         readout_width: hidden width of the student's readout.
-        cell, teacher, smt, dmt, tbptt, bptt, training: see each.
+        cell, teacher, smt, dmt, tbptt, training: see each.
         given: dotted names of the settings that were given; what is not, ``resolve`` decides. None: all of them.
     """
 
@@ -62,7 +62,6 @@ class Recipe:
     smt: SMTSettings = field(default_factory=SMTSettings)
     dmt: DMTSettings = field(default_factory=DMTSettings)
     tbptt: TBPTTSettings = field(default_factory=TBPTTSettings)
-    bptt: BPTTSettings = field(default_factory=BPTTSettings)
     training: TrainingSettings = field(default_factory=lambda: TrainingSettings(budget=_BUDGET))
     given: frozenset[str] | None = field(default=None, compare=False)
 
@@ -178,6 +177,8 @@ def load(path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
     if not isinstance(document, dict):
         raise ValueError(f"recipe {path} holds {type(document).__name__}; it must hold names and values")
     document = renewed(document) if is_former(document) else document
+    if document.get("bptt") == {"share": 1.0}:  # a setting once; now the shares of others are relative to this one
+        del document["bptt"]
     return parse({"name": path.stem, **document}, overrides)
 
 

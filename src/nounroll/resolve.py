@@ -25,6 +25,7 @@ _MOST = 2**22  # time steps that are drawn at once
 _DRAWN = 512  # sequences among which repeated ones are looked for
 _SMALL = 5_000  # training sequences, below which they can be learnt by heart
 _ROWS = 32  # that truncated BPTT takes side by side
+_ALONE = 6e-3  # learning rate of a student without a teacher
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,8 @@ class Facts:
         lengths: see ``SequenceTask.lengths``; found from the data where the task does not say.
         size: training sequences, where they are finite: the task's own figure, or an estimate by how often a sequence
             comes twice among those drawn; None where none does.
-        stream: each target is the next input, and the sequences are without end: windows of long ones.
+        next_input: every target is the input that follows, up to a sequence's end.
+        endless: sequences are drawn without end; with ``next_input`` they are windows of a stream.
         knowable: nats per scored element between the best constant guess and all there is to know.
     """
 
@@ -45,14 +47,21 @@ class Facts:
     at_end: bool
     lengths: Lengths
     size: int | None
-    stream: bool
+    next_input: bool
+    endless: bool
     knowable: float
+
+    @property
+    def stream(self) -> bool:
+        """Windows of long sequences whose next element is the target."""
+        return self.next_input and self.endless
 
     @property
     def kinds(self) -> list[str]:
         """The names of the ``PRESETS`` that apply, the later ones on top."""
         found = ["most scored" if self.scored >= 0.5 else "few scored"]
         found += ["a label at the end"] * self.at_end
+        found += ["the next input"] * self.next_input
         found += ["a stream"] * self.stream
         found += ["small data"] * (self.size is not None and self.size < _SMALL)
         return found
@@ -81,11 +90,14 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     # All credit has to come back from the last step: windows see none of it.
     "a label at the end": {"training.batch_size": 32},
+    # What comes next hangs on what was last: units that keep are slow there.
+    "the next input": {"cell.keep": 0.0},
     # Data is plenty and budgets are short: a high rate.
     "a stream": {"training.learning_rate": 6e-3},
     # Few sequences are learnt by heart: decay, many looks, and an end when validation has risen.
     "small data": {
         "training.batch_size": 32,
+        "training.learning_rate": 3e-3,
         "training.weight_decay": 0.1,
         "training.curriculum": 0,
         "training.evaluations": 40,
@@ -141,12 +153,14 @@ def resolve(recipe: Recipe, task: SequenceTask, facts: Facts | None = None) -> R
             if recipe.given is not None and name not in recipe.given:
                 changes[name], reasons[name] = value, reason
 
+    links = () if recipe.method == AUTO else parse_chain(recipe.method)
+    if set(links) <= {"bptt", "tbptt"}:
+        decide({"training.learning_rate": _ALONE}, "the student learns alone, with no teacher to keep up with")
     for kind in facts.kinds:
         decide(PRESETS[kind], kind)
     decide({"cell.kind": AUTO}, "chosen by trials")
     if facts.lengths == "whole":
         decide({"training.curriculum": 0}, "a shorter sequence is another task")
-    links = () if recipe.method == AUTO else parse_chain(recipe.method)
     if "tbptt" in links and recipe.tbptt.carry and facts.stream:
         decide({"training.curriculum": 0}, "windows of tbptt begin anywhere in a sequence")
         windows = -(-recipe.length // min(recipe.tbptt.window, recipe.length))
@@ -181,7 +195,8 @@ def look(task: SequenceTask, length: int, seed: int) -> Facts:
         at_end=_is_at_end(batch),
         lengths=task.lengths if task.lengths is not None else _lengths(task, length, seed),
         size=task.size or _population(task, length, seed),
-        stream=task.size is None and _predicts_next(batch),
+        next_input=_predicts_next(batch),
+        endless=task.size is None,
         knowable=knowable(task.targets, [batch, *validation]),
     )
 
@@ -211,9 +226,12 @@ def _is_at_end(batch: Batch) -> bool:
 
 
 def _predicts_next(batch: Batch) -> bool:
-    """Whether every target is the input that follows."""
-    same = batch.inputs.shape == batch.targets.shape and bool(batch.mask.all())
-    return same and batch.length > 1 and torch.equal(batch.inputs[:, 1:], batch.targets[:, :-1])
+    """Whether every target is the input that follows. What is not scored is padding at the end, if anything."""
+    if batch.inputs.shape != batch.targets.shape or batch.length < 2:
+        return False
+    to_the_end = bool(batch.mask[:, 0].all()) and not bool((batch.mask[:, 1:] & ~batch.mask[:, :-1]).any())
+    scored = batch.mask[:, 1:]
+    return to_the_end and torch.equal(batch.inputs[:, 1:][scored], batch.targets[:, :-1][scored])
 
 
 def _lengths(task: SequenceTask, length: int, seed: int) -> Lengths:

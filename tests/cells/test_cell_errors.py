@@ -70,6 +70,7 @@ def test_own_cells_pass() -> None:
         ({"width": -1}, "cell.width is -1; it must be at least 0"),
         ({"layers": -1}, "cell.layers is -1; it must be at least 0"),
         ({"layers": 1001}, "cell.layers is 1001; it must be at most 1000"),
+        ({"keep": -0.5}, "cell.keep is -0.5; it must be at least 0"),
         ({"kind": "gru", "layers": 2}, "cell.layers is 2; the gru cell has one layer"),
         (
             {"kind": "mingru", "layers": 3},

@@ -11,6 +11,7 @@ import torch
 from commands import Command
 from nounroll import data
 from nounroll.batch import Categorical
+from nounroll.cells import CELLS
 from nounroll.data.task import SequenceTask
 from nounroll.recipe import Recipe, load
 from nounroll.resolve import resolve
@@ -87,7 +88,7 @@ def test_the_papers_train(nounroll: Command, path: Path) -> None:
 # -- the paper's settings -------------------------------------------------------------------------
 
 PAPERS: dict[str, dict[str, Any]] = {  # Kumar & Isola 2026, the settings of their runs; what they have not is off
-    "cell": {"kind": "transformer", "tokens": 16, "memory_width": 256, "width": 256, "layers": 8},
+    "cell": {"kind": "transformer", "tokens": 16, "memory_width": 256, "width": 256, "layers": 8, "keep": 0.0},
     "teacher": {"kind": "window", "width": 256, "layers": 8, "heads": 8, "decoder_layers": 4, "horizon": 64}
     | {"token_shift": False},
     "smt": {"decoding": 1.0, "dynamics": 0.1, "uniformity": 0.001, "transitions": 1, "window": 1, "share": 150_000}
@@ -109,7 +110,7 @@ OWN: dict[str, dict[str, object]] = {  # what a recipe is about
 }
 LEFT = {  # what may be anything: it decides no loss and no step of these runs
     *("training.evaluations", "training.device", "training.precision", "training.compile", "training.shard"),
-    *("training.seed", "tbptt.window", "tbptt.carry", "tbptt.noise", "tbptt.share", "bptt.share", "readout_width"),
+    *("training.seed", "tbptt.window", "tbptt.carry", "tbptt.noise", "tbptt.share", "readout_width"),
 }
 
 
@@ -136,6 +137,7 @@ def resolved(path: Path, folder: Path) -> Recipe:
 def differences(recipe: Recipe) -> dict[str, object]:
     """Settings that are not the paper's, by their dotted names."""
     unread = {name for name in WANTED if name.startswith("dmt.") and "dmt" not in recipe.method}
+    unread |= set() if CELLS[recipe.cell.kind].gated else {"cell.keep"}
     return {name: recipe.get(name) for name in WANTED.keys() - unread if recipe.get(name) != WANTED[name]}
 
 
@@ -156,6 +158,12 @@ def test_a_resolved_recipe_has_the_papers_settings(path: Path, tmp_path: Path) -
 def test_control_a_term_of_ours_that_is_on_is_found(term: str, value: object, tmp_path: Path) -> None:
     recipe = resolved(FOLDER / "paper" / "parity.yaml", tmp_path).changed({term: value})
     assert differences(recipe) == ON_PROBES | {term: value}
+
+
+def test_control_a_gated_cell_that_starts_by_keeping_is_found(tmp_path: Path) -> None:
+    recipe = resolved(FOLDER / "paper" / "gru.yaml", tmp_path)
+    assert recipe.cell.kind == "gru"
+    assert differences(recipe.changed({"cell.keep": 4.0})) == OWN["gru"] | {"cell.keep": 4.0}
 
 
 def test_control_a_setting_that_a_recipe_leaves_open_is_decided_for_the_data(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ def resolved(path: Path) -> dict[str, Any] | None:
         return None
     found = resolve(recipe, task)
     document = found.to_dict()
-    facts = {name: document["facts"][name] for name in ("at_end", "lengths", "stream")}
+    facts = {name: document["facts"][name] for name in ("at_end", "lengths", "next_input", "endless")}
     return {
         "kinds": found.facts.kinds,
         "facts": facts,  # but for figures, which may change with the data's version

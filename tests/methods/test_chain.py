@@ -53,10 +53,11 @@ def test_no_chain(method: str, reason: str) -> None:
 @pytest.mark.parametrize(
     ("method", "read"),
     [
-        ("bptt", {"training", "readout_width", "cell", "bptt"}),
+        ("bptt", {"training", "readout_width", "cell"}),
         ("tbptt", {"training", "readout_width", "cell", "tbptt"}),
         ("smt+tbptt", {"training", "readout_width", "cell", "smt", "tbptt", "teacher"}),
         ("smt+dmt", {"training", "readout_width", "cell", "smt", "dmt", "teacher"}),
+        ("smt+dmt+bptt", {"training", "readout_width", "cell", "smt", "dmt", "teacher"}),
         ("transformer", {"training", "teacher"}),
     ],
 )

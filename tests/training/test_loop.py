@@ -76,7 +76,7 @@ def test_a_run_neither_reads_nor_moves_the_global_generator() -> None:
 
 
 def test_steps_and_lengths_of_each_method() -> None:
-    recipe = tiny_recipe("method=smt+dmt+bptt", "training.steps=11", "dmt.share=2", "bptt.share=0.7", "length=16")
+    recipe = tiny_recipe("method=smt+dmt+bptt", "training.steps=11", "smt.share=1.4", "dmt.share=2.9", "length=16")
     run = train(recipe)
     steps = [record for record in run.history if record["event"] == "train"]
     assert run.metrics["steps"] == len(steps) == 11

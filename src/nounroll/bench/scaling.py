@@ -10,7 +10,7 @@ from nounroll.bench.memory import peak_memory
 from nounroll.bench.training import CHUNK, stepper
 from nounroll.cells.base import CellSettings
 from nounroll.data.task import SequenceTask
-from nounroll.methods import BPTT, DMT, SMT, BPTTSettings, DMTSettings, SMTSettings
+from nounroll.methods import BPTT, DMT, SMT, DMTSettings, SMTSettings
 from nounroll.methods.base import Method
 from nounroll.student import Student
 from nounroll.teacher import Teacher, TeacherSettings, build_teacher
@@ -78,4 +78,4 @@ def _methods(task: SequenceTask, cell: str, sizes: dict[str, int]) -> Iterator[t
     yield "dmt", DMT(*taught(), DMTSettings(), 1.0)
     alone = student()
     alone.cell.unroll = None
-    yield "bptt stepped", BPTT(alone, BPTTSettings())
+    yield "bptt stepped", BPTT(alone)

@@ -9,7 +9,7 @@ from nounroll.batch import Batch
 from nounroll.bench.timing import Contender, counted, seconds
 from nounroll.cells.base import CellSettings
 from nounroll.data.task import SequenceTask, draw
-from nounroll.methods import BPTT, DMT, SMT, TBPTT, BPTTSettings, DMTSettings, SMTSettings, TBPTTSettings
+from nounroll.methods import BPTT, DMT, SMT, TBPTT, DMTSettings, SMTSettings, TBPTTSettings
 from nounroll.methods.base import Method, State
 from nounroll.methods.cost import step_cost
 from nounroll.objectives.dynamics import dynamics
@@ -104,10 +104,10 @@ def methods(task: SequenceTask, cell: str, length: int) -> dict[str, Method]:
         "dmt sequential": SequentialDMT(*taught("window"), whole_contexts=False),
         "dmt": DMT(*taught("causal"), DMTSettings(), 1.0),
         "tbptt": TBPTT(student(), TBPTTSettings()),
-        "bptt stepped": BPTT(student(), BPTTSettings()),
+        "bptt stepped": BPTT(student()),
     }
     if hasattr(student().cell, "unroll"):
-        found["bptt fused"] = BPTT(student(), BPTTSettings())
+        found["bptt fused"] = BPTT(student())
     return {f"{name}, {cell}": method for name, method in found.items()}
 
 

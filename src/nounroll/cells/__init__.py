@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib import import_module
+from typing import Any
 
 from torch import nn
 
@@ -22,19 +23,21 @@ class Kind:
         width: (K, d) -> the inner width that the cell chooses for itself.
         layers: how many it chooses for itself; 0 for a cell that has one and takes no number.
         embeds: the inner width is that of the input's embedding alone.
+        gated: it has gates that can start by keeping.
     """
 
     place: str
     width: Callable[[int, int], int]
     layers: int = 0
     embeds: bool = False
+    gated: bool = False
 
 
 CELLS: dict[str, Kind] = {
     "mlp": Kind("nounroll.cells.mlp:MLPCell", lambda tokens, width: 2 * tokens * width, layers=1),
     "transformer": Kind("nounroll.cells.transformer:TransformerCell", lambda tokens, width: width, layers=2),
-    "gru": Kind("nounroll.cells.gru:GRUCell", lambda tokens, width: tokens * width, embeds=True),
-    "lstm": Kind("nounroll.cells.lstm:LSTMCell", lambda tokens, width: tokens * width // 2, embeds=True),
+    "gru": Kind("nounroll.cells.gru:GRUCell", lambda tokens, width: tokens * width, embeds=True, gated=True),
+    "lstm": Kind("nounroll.cells.lstm:LSTMCell", lambda tokens, width: tokens * width // 2, embeds=True, gated=True),
     "elman": Kind("nounroll.cells.elman:ElmanCell", lambda tokens, width: tokens * width, embeds=True),
     "tape": Kind("nounroll.cells.tape:TapeCell", lambda tokens, width: 2 * tokens * width),
     "mingru": Kind("nounroll.cells.mingru:MinGRUCell", lambda tokens, width: tokens * width, layers=2),
@@ -70,7 +73,8 @@ def build_cell(settings: CellSettings, inputs: Space) -> nn.Module:
     if not kind.layers and settings.layers > 1:
         raise ValueError(f"cell.layers is {settings.layers}; the {settings.kind} cell has one layer")
     module, name = kind.place.split(":")
-    options = {"layers": settings.layers} if kind.layers else {}
+    options: dict[str, Any] = {"layers": settings.layers} if kind.layers else {}
+    options |= {"keep": settings.keep} if kind.gated else {}
     return getattr(import_module(module), name)(inputs, settings.memory_shape, width=settings.width, **options)
 
 

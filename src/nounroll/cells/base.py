@@ -54,6 +54,9 @@ class CellSettings:
         width: the cell's inner width; 0 lets the cell choose (see ``nounroll.cells.complete``).
         layers: blocks (transformer), hidden layers (mlp) or layers (mingru), the others have one; 0 lets the cell
             choose.
+        keep: how long the units of a gated cell (gru, lstm) keep what they hold, before they have learnt anything:
+            the biases of the gate that keeps are spread evenly from 0 to this. 0 is torch's own start. Other cells
+            have no such gate, and do not read it.
     """
 
     kind: CellKind = "mlp"
@@ -61,9 +64,10 @@ class CellSettings:
     memory_width: int = 64
     width: int = 0
     layers: int = 0
+    keep: float = 4.0
 
     def __post_init__(self) -> None:
-        for name, least in {"tokens": 1, "memory_width": 1, "width": 0, "layers": 0}.items():
+        for name, least in {"tokens": 1, "memory_width": 1, "width": 0, "layers": 0, "keep": 0}.items():
             at_least(f"cell.{name}", getattr(self, name), least)
         if self.layers > MOST_LAYERS:
             raise ValueError(f"cell.layers is {self.layers}; it must be at most {MOST_LAYERS}")

@@ -5,6 +5,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from nounroll.batch import Space
+from nounroll.cells.recurrent import start_keeping
 from nounroll.nn.embedding import InputEmbedding
 from nounroll.nn.unread import unread_costs_nothing
 
@@ -19,9 +20,12 @@ class LSTMCell(nn.Module):
         inputs: space of x_t.
         memory_shape: (K, d) with K d even; the LSTM has K d / 2 units.
         width: of the input embedding; default K d / 2.
+        keep: see ``nounroll.cells.recurrent.start_keeping``; 0 is torch's own start.
     """
 
-    def __init__(self, inputs: Space, memory_shape: tuple[int, int], *, width: int | None = None) -> None:
+    def __init__(
+        self, inputs: Space, memory_shape: tuple[int, int], *, width: int | None = None, keep: float = 0.0
+    ) -> None:
         super().__init__()
         size = memory_shape[0] * memory_shape[1]
         if size % 2:
@@ -29,6 +33,8 @@ class LSTMCell(nn.Module):
         self.memory_shape = memory_shape
         self.embed = InputEmbedding(inputs, width or size // 2)
         self.core = nn.LSTM(width or size // 2, size // 2, batch_first=True)
+        if keep:
+            start_keeping(self.core, keep)
 
     def weights(self) -> list[Tensor]:
         core = self.core

@@ -8,6 +8,21 @@ from nounroll.batch import Space
 from nounroll.nn.embedding import InputEmbedding
 
 
+@torch.no_grad()
+def start_keeping(core: nn.RNNBase, most: float) -> None:
+    """Start a gated kernel with units that keep what they hold for different times.
+
+    The gate that keeps is the forget gate of an LSTM and the update gate of a GRU, whose z is what stays. Its biases
+    are spread evenly from 0 to ``most`` over the units, and all others are 0. Torch's own start has all gates half
+    open: what is held is gone after a few steps, and no gradient comes back from further. (A bias of 1: Gers et al.
+    2000, Jozefowicz et al. 2015; spread over units, by the length: Tallec & Ollivier 2018.)
+    """
+    size = core.hidden_size
+    for bias in (core.bias_ih_l0, core.bias_hh_l0):
+        bias.zero_()  # type: ignore[operator]
+    core.bias_ih_l0[size : 2 * size] = torch.linspace(0, most, size)  # type: ignore[index]
+
+
 class HiddenStateCell(nn.Module):
     """A cell whose memory *is* the hidden state of a one-layer torch recurrent module.
 
@@ -19,16 +34,21 @@ class HiddenStateCell(nn.Module):
         inputs: space of x_t.
         memory_shape: (K, d); the hidden state has K d coordinates.
         width: of the input embedding; default K d.
+        keep: see ``start_keeping``; 0 is torch's own start.
     """
 
     core: nn.RNNBase
 
-    def __init__(self, inputs: Space, memory_shape: tuple[int, int], *, width: int | None = None) -> None:
+    def __init__(
+        self, inputs: Space, memory_shape: tuple[int, int], *, width: int | None = None, keep: float = 0.0
+    ) -> None:
         super().__init__()
         self.memory_shape = memory_shape
         self.size = memory_shape[0] * memory_shape[1]
         self.embed = InputEmbedding(inputs, width or self.size)
         self.core = self.build(width or self.size)
+        if keep:
+            start_keeping(self.core, keep)
 
     def build(self, width: int) -> nn.RNNBase:
         """The torch module, batch first, from inputs of ``width`` to ``self.size``."""

@@ -1,6 +1,6 @@
 """Methods of training: SMT, DMT, truncated and whole BPTT, and chains of them such as "smt+dmt"; and a baseline."""
 
-from nounroll.methods.bptt import BPTT, BPTTSettings
+from nounroll.methods.bptt import BPTT
 from nounroll.methods.dmt import DMT, DMTSettings
 from nounroll.methods.smt import SMT, SMTSettings
 from nounroll.methods.tbptt import TBPTT, TBPTTSettings
@@ -14,7 +14,6 @@ __all__ = [
     "SMT",
     "TBPTT",
     "TRANSFORMER",
-    "BPTTSettings",
     "DMTSettings",
     "SMTSettings",
     "TBPTTSettings",
@@ -59,4 +58,4 @@ def settings_read(method: str) -> set[str]:
     links = set(parse_chain(method))
     if TRANSFORMER in links:
         return {"training", "teacher"}
-    return {"training", "readout_width", "cell", *links, *({"teacher"} if "smt" in links else ())}
+    return {"training", "readout_width", "cell", *(links - {"bptt"}), *({"teacher"} if "smt" in links else ())}

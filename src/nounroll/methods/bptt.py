@@ -1,37 +1,23 @@
 """Backpropagation through time: what SMT has to beat, and a post-training step."""
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
 from nounroll.batch import Batch
 from nounroll.methods.base import Method, State
 from nounroll.objectives.readout import readout_loss
-from nounroll.ranges import more_than
 from nounroll.student import Student
 
 
-@dataclass(frozen=True, kw_only=True)
-class BPTTSettings:
-    """BPTT goes back to the start of every sequence; ``tbptt`` is the method that cuts gradients.
+class BPTT(Method):
+    """The readout's likelihood at every scored step of a rollout from m_∅, which is learnt too.
 
-    Args:
-        share: part of the run's budget, relative to the other methods of its chain.
+    Gradients go back to the start of every sequence; ``tbptt`` is the method that cuts them. There is nothing to set.
     """
 
-    share: float = 1.0
-
-    def __post_init__(self) -> None:
-        more_than("bptt.share", self.share, 0)
-
-
-class BPTT(Method):
-    """The readout's likelihood at every scored step of a rollout from m_∅, which is learnt too."""
-
-    def __init__(self, student: Student, settings: BPTTSettings) -> None:
+    def __init__(self, student: Student) -> None:
         super().__init__()
-        self.student, self.settings = student, settings
+        self.student = student
 
     def forward(
         self, batch: Batch, state: State, generator: torch.Generator, progress: float

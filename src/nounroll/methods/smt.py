@@ -21,6 +21,7 @@ from nounroll.student import Student
 from nounroll.teacher import Teacher
 
 _SAMPLED_MEMORIES = 256  # whose statistics are taken
+_SPREAD = 64  # of them, whose spread is: every pair counts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +53,7 @@ class SMTSettings:
             cell and readout learn, and ``decoding`` and ``uniformity``, which are about labels, count for nothing.
             Its sizes, the memory's and what the cell's memories can be must be the same (ours). Empty: a teacher of
             the run's own.
-        share: part of the run's budget, relative to the other methods of its chain.
+        share: part of the run's budget, relative to the other methods of its chain; bptt's is 1.
         until_passed: end when the teacher has nothing to teach (any more), and leave the rest of the budget to the next
             method: when in two evaluations in a row the student alone predicts better than its teacher; or when, after
             half of its own share, the teacher is hardly better than the best constant guess. A student that is no
@@ -66,7 +67,7 @@ class SMTSettings:
     dynamics: float = 0.1
     uniformity: float = 0.001
     step_readout: float = 0.0
-    transitions: int = 32
+    transitions: int = 16
     window: int = 1
     relative: bool = True
     power: float = 2.0
@@ -135,7 +136,7 @@ class SMT(Method):
                 generator,
             )
         if s.uniformity and learn and len(sampled) > 1:
-            losses["uniformity"] = uniformity(sampled).mean()
+            losses["uniformity"] = uniformity(sampled[:_SPREAD]).mean()
         total = torch.stack([getattr(s, name, 1.0) * value for name, value in losses.items()]).sum()
         return {"loss": total, **losses, "explained": explained}, {}
 

@@ -29,7 +29,7 @@ class TBPTTSettings:
             m_∅ and cuts the gradient every w steps, at other times in every batch.
         noise: windows start from memories with Gaussian noise of a random size from 0 to ``noise`` times their root
             mean square. Where sequences are few it keeps the student from learning them by heart.
-        share: part of the run's budget, relative to the other methods of its chain.
+        share: part of the run's budget, relative to the other methods of its chain; bptt's is 1.
     """
 
     window: int = 32

@@ -57,13 +57,12 @@ def evaluate(
     score, drift, memories_seen = _Score(model.targets), 0.0, 0
     for batch in (b.to(next(model.parameters()).device) for b in batches):
         if isinstance(model, CausalTransformer):
-            score.add(batch, model.predict(batch.inputs))
-            continue
-        if labels is None:
-            score.add(batch, model.outputs(batch.inputs)[0])
+            score.add(batch, model.predict(batch.inputs)[batch.mask])
+        elif labels is None:
+            score.add(batch, model.head(model.features(batch.inputs)[0][batch.mask]))
         else:
             memories = model.rollout(batch.inputs)[:, 1:]
-            score.add(batch, model.readout(memories))
+            score.add(batch, model.readout(memories[batch.mask]))
             drift += float(dynamics(memories, labels(batch.inputs)[:, 1:]).double().sum())
             memories_seen += batch.batch_size * batch.length
     metrics = score.metrics()
@@ -86,7 +85,7 @@ def evaluate_teacher(student: Student, batches: list[Batch], labels: Callable[[T
     """
     score = _Score(student.targets)
     for batch in (b.to(student.empty_memory.device) for b in batches):
-        score.add(batch, student.readout(labels(batch.inputs)[:, 1:]))
+        score.add(batch, student.readout(labels(batch.inputs)[:, 1:][batch.mask]))
     return score.metrics()
 
 
@@ -127,11 +126,12 @@ class _Score:
         self.targets = targets
         self.loss, self.hits, self.scored = 0.0, 0.0, 0
 
-    def add(self, batch: Batch, outputs: Float[Tensor, "B T V"]) -> None:
-        losses = negative_log_likelihood(self.targets, outputs, batch.targets)
-        self.loss += float(losses[batch.mask].double().sum())
-        self.hits += float(hits(self.targets, outputs, batch.targets)[batch.mask].double().sum())
-        self.scored += int(batch.mask.sum())
+    def add(self, batch: Batch, outputs: Float[Tensor, "n V"]) -> None:
+        """Take in the outputs for the n scored elements of a batch."""
+        targets = batch.targets[batch.mask]
+        self.loss += float(negative_log_likelihood(self.targets, outputs, targets).double().sum())
+        self.hits += float(hits(self.targets, outputs, targets).double().sum())
+        self.scored += len(targets)
 
     def metrics(self) -> dict[str, float]:
         scored = max(self.scored, 1)
