@@ -19,7 +19,7 @@ from suite_run import ROOT
 from text_page import write_page
 from tuning import Budget
 
-TASK, SECONDS, TOKENS, SEEDS = "text", 60.0, 2_000_000, 3
+TASK, SECONDS, TOKENS, SEEDS = "text", 30.0, 1_000_000, 3
 LIBRARY = tuple(f"{method}/{cell}" for method in ("smt+dmt", "tbptt", "bptt") for cell in ("gru", "lstm"))
 CONTENDERS = (*LIBRARY, "gru", "lstm")
 ANSWERS, PAGE = ROOT / "docs" / "text", ROOT / "docs" / "text.md"

@@ -90,7 +90,8 @@ def test_eight_contenders_run_under_both_budgets_first_seeds_first(
     put(tmp_path, answer("tbptt/lstm", 0, 1.8))
     started: list[suite_jobs.Job] = []
     monkeypatch.setattr(suite_jobs, "run", lambda job: started.append(job) or True)
-    monkeypatch.setattr(sys, "argv", ["text.py", "--seeds", "2", "--jobs", "1", "--out", str(tmp_path)])
+    words = "text.py --seeds 2 --jobs 1 --seconds 60 --tokens 2000000 --out"
+    monkeypatch.setattr(sys, "argv", [*words.split(), str(tmp_path)])
     assert text.main() == 0
     assert len({job.contender for job in started}) == 8
     assert len({job.file for job in started}) == len(started) == 8 * 2 * 2 - 1

@@ -10,7 +10,7 @@ from nounroll.training.settings import TrainingSettings
 _WARMUP = 0.03  # share of a method's budget in which the learning rate rises
 _FLOOR = 0.02  # the cosine ends at this share of the peak
 _FIRST = 1e-3  # progress of the very first step, so that its learning rate is not 0
-_SHORTER = 0.6  # share of a method's budget that the shorter lengths of the curriculum take together
+_SHORTER = 0.4  # share of a method's budget that the shorter lengths of the curriculum take together
 
 
 def learning_rate(settings: TrainingSettings, progress: float) -> float:
