@@ -47,7 +47,7 @@ audit: $(INSTALLED) ## ask a service for known weaknesses of the pinned packages
 pins: $(BIN)/pip ## write the hashes of the packages that this kind of machine takes
 	$(BIN)/python pins/pins.py write
 
-evidence: $(INSTALLED) ## measure every figure that the documentation quotes
+evidence: $(INSTALLED) ## measure again what each method is worth
 	$(BIN)/python benchmarks/evidence.py
 	$(BIN)/python benchmarks/summary.py
 

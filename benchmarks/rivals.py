@@ -6,7 +6,7 @@ batches of 32. Finite data are read in epochs without replacement. About 20 time
 validation part, and the best one is kept. Numbers are learnt by their squared error. On a stream the recurrent rivals
 are trained by truncated backpropagation through time with the state carried on: 32 rows, windows of 32 steps, rows
 restarted now and then; the others read random windows. An LSTM starts with a forget gate that is open, which helps it
-to remember far back; on a stream with torch's own start, which is the better one there.
+to remember far back; where the next input is the target with torch's own start, which is the better one there.
 """
 
 import copy
@@ -39,7 +39,7 @@ def build(problem: Problem, rival: str, seed: int) -> Model:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = build_model(rival, symbols, numbers, problem.targets.outputs, longest)
-    if isinstance(model.body, Recurrent) and getattr(problem, "stream", None) is None:
+    if isinstance(model.body, Recurrent) and not problem.next_input:
         model.body.open_forget_gate()
     return model
 

@@ -15,6 +15,7 @@ from suite_tasks.measures import Measure, Verdict
 NAMES = {"lstm": "nn.LSTM", "gru": "nn.GRU", "transformer": "Transformer", "mingru": "minGRU", "mamba": "Mamba"}
 NAMES |= {"xlstm": "xLSTM", OURS: "nounroll"}
 _COLOURS: dict[Verdict, str] = {"ahead": "#2e7d32", "level": "#607d8b", "behind": "#c62828"}
+_PICTURE = "at-a-glance.png"
 _HEAD = """# The everyday suite
 
 Everyday sequence tasks, each with `nounroll.fit(task, length=..., seconds=..., seed=...)` and *nothing else set*,
@@ -24,7 +25,8 @@ budget of CPU seconds, evaluations included. Written by `make suite` from the fi
 - **Rivals** are `nn.LSTM` and `nn.GRU` with 128 units, and others of width 128 where they stand, trained by Adam with
   clipped gradients and a cosine decay, in batches of 32. Their learning rate is the best of 1e-3, 3e-3 and 1e-2 on the
   validation part: seed 0 has the whole budget *three times*, once for each; the other seeds keep its rate. The best
-  checkpoint on the validation part is kept.
+  checkpoint on the validation part is kept. An LSTM's forget gate starts with a bias of 1, but with torch's own start
+  where the next input is the target, which is better there.
 - **Ours** has its budget once.
 - **Parts**: both sides choose by the same validation part. No choice of either side sees the test part.
 - **Figures** are medians over the seeds, with the worst seed in brackets.
@@ -93,16 +95,20 @@ def _seed(answer: dict[str, Any]) -> int:
 
 def write_page(folder: Path, page: Path) -> None:
     """Write the page, and its picture into the folder of the answers."""
-    rows = read(folder)
     page.parent.mkdir(parents=True, exist_ok=True)
+    page.write_text(page_text(folder, page))
+    if rows := read(folder):
+        draw(rows, folder / _PICTURE)
+
+
+def page_text(folder: Path, page: Path) -> str:
+    """What the page says of the answers in a folder."""
+    rows = read(folder)
     if not rows:
-        page.write_text(f"{_HEAD}Nothing has been measured yet.\n")
-        return
-    picture = folder / "at-a-glance.png"
-    draw(rows, picture)
-    shown = picture.relative_to(page.parent).as_posix()
+        return f"{_HEAD}Nothing has been measured yet.\n"
+    shown = (folder / _PICTURE).relative_to(page.parent).as_posix()
     text = [_HEAD, _summary(rows), f"![Every task: each dot is a seed, each bar a median]({shown})\n"]
-    page.write_text("\n".join([*text, *_table(rows), *_longer(rows), *_chosen(rows), *commands(rows)]) + "\n")
+    return "\n".join([*text, *_table(rows), *_longer(rows), *_chosen(rows), *commands(rows)]) + "\n"
 
 
 def _summary(rows: list[Row]) -> str:

@@ -75,6 +75,14 @@ def test_it_equals_fit_with_the_same_settings() -> None:
     assert row.spread is None
 
 
+def test_without_rates_each_method_has_its_own() -> None:
+    sizes = {**SIZES, "settings": {k: v for k, v in SIZES["settings"].items() if k != "training.learning_rate"}}
+    rows = compare(Parity(), methods=["smt+dmt", "bptt"], cells=["mlp"], **sizes).rows
+    assert [row.learning_rate for row in rows if row.method != "teacher"] == [2e-3, 6e-3]
+    rows = compare(Parity(), methods=["smt+dmt", "bptt"], cells=["mlp"], **SIZES).rows
+    assert {row.learning_rate for row in rows} == {1e-3}
+
+
 def test_the_best_learning_rate_by_validation_loss_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     trained = outcomes(
         monkeypatch, lambda rate, seed: {0.1: [3.0, 1.0], 0.01: [1.4, 1.5], 0.5: [None, 0.1]}[rate][seed]

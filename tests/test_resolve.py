@@ -129,6 +129,9 @@ def test_what_is_decided_has_a_reason_and_nothing_else_changes(name: str, tmp_pa
         ("parity", "smt+dmt", 2e-3),
         ("parity", "smt+tbptt", 2e-3),
         ("images", "bptt", 3e-3),
+        ("images", "smt+dmt", 2e-3),
+        ("images", "transformer", 2e-3),
+        ("parity", "auto", 2e-3),
         ("text", "smt+dmt", 6e-3),
     ],
 )

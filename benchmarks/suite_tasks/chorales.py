@@ -33,6 +33,7 @@ def chorales() -> Problem:
         length=longest(inputs, split),
         seconds=100,
         measure=BITS_PER_NOTE,
+        next_input=True,
         sequences=inputs,
         steps=[row[1:] for row in rows],
         split=split,

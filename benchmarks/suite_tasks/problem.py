@@ -72,6 +72,7 @@ class Problem(ABC):
         measure: of the test part.
         choice: measure of the validation part, where it is another.
         unit: factor from the scale of the targets to that of the measure, where the measure has one.
+        next_input: every target is the input that follows.
         acting: steps of the longest sequence that a score by acting makes.
         floor: errors below it count as equally good; 0 where there is no such limit.
         group: heading in tables and pictures.
@@ -86,6 +87,7 @@ class Problem(ABC):
     measure: Measure
     choice: Measure | None = None
     unit: float = 1.0
+    next_input: bool = False
     acting: int = 0
     floor: float = 0.0
     group: str = ""

@@ -46,6 +46,7 @@ def standard_library() -> Problem:
         length=128,
         seconds=150,
         measure=BITS_PER_BYTE,
+        next_input=True,
         draw=windows,
         validation_sequences=128,
         test_sequences=512,

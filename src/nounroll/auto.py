@@ -33,6 +33,7 @@ from nounroll.run_folder import write, write_json
 from nounroll.training.guard import TrainingError
 from nounroll.training.loop import Loop
 from nounroll.training.schedule import length_at
+from nounroll.training.settings import Budget
 
 _FIRST, _SECOND = 0.015, 0.03  # shares of the budget: of each trial, and of the two that go on
 _HEAD_START = 0.05  # share of what there is to know, by which another must be better than the first candidate
@@ -111,17 +112,11 @@ def choose(
     """
     if launched()[1] > 1:
         raise ValueError("method or cell.kind is 'auto'; several processes need both named, such as tbptt and lstm")
-    facts = opened.facts
+    facts, total = opened.facts, recipe.training.budget
     pairs = candidates(opened.recipe, facts, cell)
+    reason = _too_short(total, opened.recipe) if len(pairs) > 1 else ""
+    pairs = pairs[:1] if reason else pairs
     wasted = (len(pairs) - 2) * _FIRST + _SECOND if len(pairs) > 1 else 0.0
-    total = recipe.training.budget
-    tokens = float(opened.recipe.training.batch_size * recipe.length)  # of a step, at most
-    least = {**_LEAST, "tokens": _LEAST["steps"] * tokens}.get(total.kind, 0.0)
-    if len(pairs) > 1 and total.amount * _FIRST < least:
-        reason = f"{total.amount:g} {total.kind} are too few to try anything, at least {least / _FIRST:g} are needed"
-        pairs, wasted = pairs[:1], 0.0
-    else:
-        reason = ""
     trials = [
         _Trial(recipe, task, cell, facts, pair, 1 - wasted, folder / _TRIALS if folder else None) for pair in pairs
     ]
@@ -129,15 +124,10 @@ def choose(
     if resume:
         for trial in trials:
             trial.load()
-    running = trials
-    for number, share in enumerate((_FIRST, _SECOND) if len(trials) > 1 else (), start=1):
-        for trial in running:
-            if progress:
-                print(f"auto: trying {trial.name}", file=sys.stderr, flush=True)
-            if not trial.run(number, share / (1 - wasted), stop):
-                return trial.loop, trial.resolved, None
-        running = sorted(running, key=lambda trial: trial.rank)[:2]
-    best = running[0]
+    rounds = [share / (1 - wasted) for share in (_FIRST, _SECOND)] if len(pairs) > 1 else []
+    best = _tried(trials, rounds, stop, progress)
+    if len(best.losses) < len(rounds):
+        return best.loop, best.resolved, None
     chosen = Chosen(*best.pair, reason or _reason(best, trials), [trial.to_dict() for trial in trials])
     if progress:
         print(f"auto: {chosen.reason}", file=sys.stderr, flush=True)
@@ -145,6 +135,28 @@ def choose(
     if folder is not None:
         _move(best, chosen, folder)
     return best.loop, best.resolved, chosen
+
+
+def _too_short(budget: Budget, recipe: Recipe) -> str:
+    """Why a budget is too short to try anything; nothing where it is not."""
+    tokens = float(recipe.training.batch_size * recipe.length)  # of a step, at most
+    least = {**_LEAST, "tokens": _LEAST["steps"] * tokens}.get(budget.kind, 0.0)
+    if budget.amount * _FIRST >= least:
+        return ""
+    return f"{budget.amount:g} {budget.kind} are too few to try anything, at least {least / _FIRST:g} are needed"
+
+
+def _tried(trials: list["_Trial"], rounds: list[float], stop: Callable[[], bool], progress: bool) -> "_Trial":
+    """The best of the trials after all rounds; or the one at work when ``stop`` ended them."""
+    running = trials
+    for number, until in enumerate(rounds, start=1):
+        for trial in running:
+            if progress:
+                print(f"auto: trying {trial.name}", file=sys.stderr, flush=True)
+            if not trial.run(number, until, stop):
+                return trial
+        running = sorted(running, key=lambda trial: trial.rank)[:2]
+    return running[0]
 
 
 class _Trial:

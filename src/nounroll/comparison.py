@@ -6,8 +6,9 @@ Beside the methods stand two rivals that are no recurrent networks: the teacher 
 import json
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from itertools import product
 from pathlib import Path
 from statistics import fmean, stdev
@@ -25,7 +26,7 @@ from nounroll.methods.cost import COSTS
 from nounroll.recipe import Recipe, parse
 from nounroll.report.curves import draw_curves
 from nounroll.report.numbers import deviation, figure
-from nounroll.resolve import resolve
+from nounroll.resolve import Resolved, look, resolve
 from nounroll.rollout.evaluate import evaluate, validation_batches
 from nounroll.run import Run, copy_cell, plan, train
 from nounroll.training.guard import TrainingError
@@ -152,7 +153,8 @@ def compare(
         steps, tokens, flops, sequential_flops: a budget of another kind in its place (see
             ``nounroll.training.settings``).
         seeds: how many (0, 1, ...), or which.
-        learning_rates: every method and cell is run with all of them; the best by validation loss is kept.
+        learning_rates: every method and cell is run with all of them; the best by validation loss is kept. When left
+            out, each has the one of ``settings``, or that which suits it and the data (``nounroll.resolve``).
         grid: other settings to choose from in the same way, by their dotted names: every method and cell is run with
             each combination of their values and of the learning rates. What suits one method need not suit another;
             combinations that differ in settings a method does not read are run once.
@@ -200,19 +202,21 @@ def compare_recipe(
     if not isinstance(task, SequenceTask):
         raise ValueError(f"task is a {type(task).__name__}; it must be a nounroll.SequenceTask")
     numbers = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
-    choices = _choices(list(learning_rates or [recipe.training.learning_rate]), grid or {})
+    choices = _choices(list(learning_rates or [None]), grid or {})
     for name, values in (("methods", methods), ("cells", cells), ("seeds", numbers)):
         if not values or isinstance(values, str):
             raise ValueError(f"{name} is {values!r}; it must be a list of at least one")
+    facts = look(task, recipe.length, recipe.training.seed)
+    settle = partial(resolve, task=task, facts=facts)
     entries = [
-        _entry(recipe, method, cell, name, choices, numbers)
+        _entry(recipe, settle, method, cell, name, choices, numbers)
         for method in methods
         for cell, name in ([(None, _NO_CELL)] if method == TRANSFORMER else zip(cells, _names(cells), strict=True))
     ]
     for entry in entries:  # find what cannot be used before the first run
         own = check_cell(entry.cell, task.inputs, task.inputs.zeros(2)) if isinstance(entry.cell, nn.Module) else None
         for _, recipes in entry.choices:
-            check_memory(resolve(recipes[0], task).recipe, task, own, kept=False)
+            check_memory(settle(recipes[0]).recipe, task, own, kept=False)
     for length in lengths:
         draw(task.validation(), 1, length, recipe.training.seed, "trial")  # a length that it has not ends it here
     rows, done, total = [], 0, sum(len(entry.choices) for entry in entries) * len(numbers)
@@ -229,8 +233,8 @@ def compare_recipe(
     return Comparison(rows)
 
 
-def _choices(rates: Sequence[float], grid: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
-    """Every combination of the values of each setting, the learning rate first.
+def _choices(rates: Sequence[float | None], grid: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+    """Every combination of the values of each setting, the learning rate first: None for the one that suits.
 
     Raises:
         ValueError: a setting has no values, or is one that all runs of a comparison have in common.
@@ -267,6 +271,7 @@ class _Entry:
 
 def _entry(
     recipe: Recipe,
+    settle: Callable[[Recipe], Resolved],
     method: str,
     cell: str | nn.Module | None,
     name: str,
@@ -281,6 +286,10 @@ def _entry(
     read = settings_read(method) - ({"cell"} if isinstance(cell, nn.Module) else set())
     once: dict[str, tuple[dict[str, Any], list[Recipe]]] = {}
     for choice in choices:
+        if choice[_RATE] is None:
+            others = {name: value for name, value in choice.items() if name != _RATE}
+            suited = settle(_variant(recipe, method, cell, others, seeds[0])).recipe
+            choice = {**choice, _RATE: suited.training.learning_rate}
         kept = {setting: value for setting, value in choice.items() if setting.split(".")[0] in read}
         once[_label(kept)] = kept, [_variant(recipe, method, cell, choice, seed) for seed in seeds]
     return _Entry(method, cell, name, list(once.values()))

@@ -2,7 +2,7 @@
 
 ``look`` draws a few batches and measures what kind of data it is; ``PRESETS`` says what suits each kind;
 ``resolve`` puts the two and the recipe together. After it every setting has a value, and no other file asks what
-the data is like. docs/method.md has the figures behind the presets.
+the data is like. docs/lab-notes.md has the figures behind the presets.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ _MOST = 2**22  # time steps that are drawn at once
 _DRAWN = 512  # sequences among which repeated ones are looked for
 _SMALL = 5_000  # training sequences, below which they can be learnt by heart
 _ROWS = 32  # that truncated BPTT takes side by side
-_ALONE = 6e-3  # learning rate of a student without a teacher
+_ALONE, _ALONE_SMALL = 6e-3, 3e-3  # learning rate of a student without a teacher; where data is small
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,11 @@ class Facts:
     knowable: float
 
     @property
+    def small(self) -> bool:
+        """Few enough sequences to be learnt by heart."""
+        return self.size is not None and self.size < _SMALL
+
+    @property
     def stream(self) -> bool:
         """Windows of long sequences whose next element is the target."""
         return self.next_input and self.endless
@@ -63,7 +68,7 @@ class Facts:
         found += ["a label at the end"] * self.at_end
         found += ["the next input"] * self.next_input
         found += ["a stream"] * self.stream
-        found += ["small data"] * (self.size is not None and self.size < _SMALL)
+        found += ["small data"] * self.small
         return found
 
 
@@ -92,12 +97,11 @@ PRESETS: dict[str, dict[str, Any]] = {
     "a label at the end": {"training.batch_size": 32},
     # What comes next hangs on what was last: units that keep are slow there.
     "the next input": {"cell.keep": 0.0},
-    # Data is plenty and budgets are short: a high rate.
+    # Data is plenty and budgets are short: a high rate, with a teacher too.
     "a stream": {"training.learning_rate": 6e-3},
     # Few sequences are learnt by heart: decay, many looks, and an end when validation has risen.
     "small data": {
         "training.batch_size": 32,
-        "training.learning_rate": 3e-3,
         "training.weight_decay": 0.1,
         "training.curriculum": 0,
         "training.evaluations": 40,
@@ -154,10 +158,11 @@ def resolve(recipe: Recipe, task: SequenceTask, facts: Facts | None = None) -> R
                 changes[name], reasons[name] = value, reason
 
     links = () if recipe.method == AUTO else parse_chain(recipe.method)
-    if set(links) <= {"bptt", "tbptt"}:
-        decide({"training.learning_rate": _ALONE}, "the student learns alone, with no teacher to keep up with")
     for kind in facts.kinds:
         decide(PRESETS[kind], kind)
+    if links and set(links) <= {"bptt", "tbptt"}:
+        rate, where = (_ALONE_SMALL, " from small data") if facts.small else (_ALONE, "")
+        decide({"training.learning_rate": rate}, f"the student learns alone{where}, with no teacher to keep up with")
     decide({"cell.kind": AUTO}, "chosen by trials")
     if facts.lengths == "whole":
         decide({"training.curriculum": 0}, "a shorter sequence is another task")

@@ -138,3 +138,7 @@ def test_a_run_answers_with_a_score_and_where_it_was_had(contender: str, tmp_pat
     assert found["command"].startswith("python benchmarks/suite_run.py parity")
     assert found["commit"]
     assert found["chosen" if contender == OURS else "rate"]
+
+
+def test_the_page_is_that_of_its_files() -> None:
+    assert suite.PAGE.read_text() == suite_page.page_text(suite.ANSWERS, suite.PAGE)

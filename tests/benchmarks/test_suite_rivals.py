@@ -53,6 +53,15 @@ def test_a_rival_learns_a_trivial_problem(rival: str) -> None:
     assert problem.score(result.predict) > 0.95
 
 
+@pytest.mark.parametrize(("next_input", "bias"), [(False, 1.0), (True, None)])
+def test_the_forget_gate_starts_open_where_the_target_is_not_the_next_input(
+    next_input: bool, bias: float | None
+) -> None:
+    layer = rivals.build(trivial(next_input=next_input), "lstm", seed=0).body.layer
+    sums = (layer.bias_ih_l0 + layer.bias_hh_l0)[layer.hidden_size : 2 * layer.hidden_size]
+    assert bool((sums == 1.0).all()) is (bias == 1.0)
+
+
 @pytest.mark.parametrize("rival", RIVALS)
 def test_no_output_of_a_rival_depends_on_later_inputs(rival: str) -> None:
     model = built(rival)

@@ -23,7 +23,7 @@ class Kind:
         width: (K, d) -> the inner width that the cell chooses for itself.
         layers: how many it chooses for itself; 0 for a cell that has one and takes no number.
         embeds: the inner width is that of the input's embedding alone.
-        gated: it has gates that can start by keeping.
+        gated: it reads ``CellSettings.keep``.
     """
 
     place: str

@@ -54,9 +54,8 @@ class CellSettings:
         width: the cell's inner width; 0 lets the cell choose (see ``nounroll.cells.complete``).
         layers: blocks (transformer), hidden layers (mlp) or layers (mingru), the others have one; 0 lets the cell
             choose.
-        keep: how long the units of a gated cell (gru, lstm) keep what they hold, before they have learnt anything:
-            the biases of the gate that keeps are spread evenly from 0 to this. 0 is torch's own start. Other cells
-            have no such gate, and do not read it.
+        keep: the largest bias, at the start, of the gate that keeps what is held; the units' biases are spread evenly
+            from 0 to it, so that they keep for different times. 0 is torch's own start. Read by gru and lstm alone.
     """
 
     kind: CellKind = "mlp"

@@ -4,11 +4,24 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from nounroll.cells.recurrent import HiddenStateCell
+from nounroll.batch import Space
+from nounroll.cells.recurrent import HiddenStateCell, start_keeping
 
 
 class GRUCell(HiddenStateCell):
-    """h' = (1 - z) n + z h. The memory is h, K d coordinates in (-1, 1)."""
+    """h' = (1 - z) n + z h. The memory is h, K d coordinates in (-1, 1).
+
+    Args:
+        inputs, memory_shape, width: those of ``HiddenStateCell``.
+        keep: see ``start_keeping``; 0 is torch's own start.
+    """
+
+    def __init__(
+        self, inputs: Space, memory_shape: tuple[int, int], *, width: int | None = None, keep: float = 0.0
+    ) -> None:
+        super().__init__(inputs, memory_shape, width=width)
+        if keep:
+            start_keeping(self.core, keep)
 
     def build(self, width: int) -> nn.RNNBase:
         return nn.GRU(width, self.size, batch_first=True)

@@ -34,21 +34,16 @@ class HiddenStateCell(nn.Module):
         inputs: space of x_t.
         memory_shape: (K, d); the hidden state has K d coordinates.
         width: of the input embedding; default K d.
-        keep: see ``start_keeping``; 0 is torch's own start.
     """
 
     core: nn.RNNBase
 
-    def __init__(
-        self, inputs: Space, memory_shape: tuple[int, int], *, width: int | None = None, keep: float = 0.0
-    ) -> None:
+    def __init__(self, inputs: Space, memory_shape: tuple[int, int], *, width: int | None = None) -> None:
         super().__init__()
         self.memory_shape = memory_shape
         self.size = memory_shape[0] * memory_shape[1]
         self.embed = InputEmbedding(inputs, width or self.size)
         self.core = self.build(width or self.size)
-        if keep:
-            start_keeping(self.core, keep)
 
     def build(self, width: int) -> nn.RNNBase:
         """The torch module, batch first, from inputs of ``width`` to ``self.size``."""

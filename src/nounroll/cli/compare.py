@@ -43,6 +43,7 @@ def compare(
         sequential_flops: budget of each run in FLOPs on the longest chain of dependent operations.
         seeds: runs of each, by the seeds 0, 1, ...
         learning_rates: with commas between them; each is tried for every method and cell, and the best kept.
+            When left out, each has the recipe's, or the one that suits it and the data.
         grid: another setting to choose from in the same way, such as training.batch_size=8,16; may be given several
             times, and then every combination is tried.
         lengths: other T at which each trained network is measured too, with commas between them.

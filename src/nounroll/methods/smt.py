@@ -21,7 +21,7 @@ from nounroll.student import Student
 from nounroll.teacher import Teacher
 
 _SAMPLED_MEMORIES = 256  # whose statistics are taken
-_SPREAD = 64  # of them, whose spread is: every pair counts
+_SPREAD = 64  # of these, for the uniformity, whose cost is quadratic
 
 
 @dataclass(frozen=True, kw_only=True)
