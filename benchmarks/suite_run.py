@@ -76,9 +76,14 @@ def measured(name: str, contender: str, seed: int, budget: Budget, rate: float |
 
 
 def commit(folder: Path) -> str:
-    """The commit of the sources in a folder, with a + where they were changed since."""
-    words = ["git", "-C", str(folder), "describe", "--always", "--abbrev=9", "--dirty=+", "--exclude=*"]
-    return subprocess.run(words, text=True, capture_output=True, check=False).stdout.strip() or "unknown"
+    """The commit that a folder is at, with a + where the code was changed since. Renewed answers are no code."""
+    git = ["git", "-C", str(folder)]
+    words = [*git, "rev-parse", "--short=9", "HEAD"]
+    name = subprocess.run(words, text=True, capture_output=True, check=False).stdout.strip()
+    if not name:
+        return "unknown"
+    changed = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", ":/src", ":/benchmarks"], check=False).returncode
+    return f"{name}+" if changed else name
 
 
 def write(answer: dict[str, Any], file: Path) -> None:
