@@ -107,11 +107,12 @@ def page_text(folder: Path, page: Path) -> str:
     if not rows:
         return f"{_HEAD}Nothing has been measured yet.\n"
     shown = (folder / _PICTURE).relative_to(page.parent).as_posix()
-    text = [_HEAD, _summary(rows), f"![Every task: each dot is a seed, each bar a median]({shown})\n"]
+    text = [_HEAD, summary(rows), f"![Every task: each dot is a seed, each bar a median]({shown})\n"]
     return "\n".join([*text, *_table(rows), *_longer(rows), *_chosen(rows), *commands(rows)]) + "\n"
 
 
-def _summary(rows: list[Row]) -> str:
+def summary(rows: list[Row]) -> str:
+    """How many tasks are won, level and lost."""
     verdicts = [row.verdict for row in rows]
     counts = [f"**{verdicts.count(verdict)} {verdict}**" for verdict in ("ahead", "level", "behind")]
     missing = verdicts.count(None)
@@ -139,11 +140,12 @@ def cell(measure: Measure, values: list[float]) -> str:
     """The median of a figure over the seeds, and the worst of them."""
     if not values:
         return ""
-    median = _number(statistics.median(values))
-    return f"{median} [{_number(measure.worst(values))}]" if len(values) > 1 else f"{median} (1 seed)"
+    median = number(statistics.median(values))
+    return f"{median} [{number(measure.worst(values))}]" if len(values) > 1 else f"{median} (1 seed)"
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """A figure in as many digits as it is worth."""
     if abs(value) >= 100:
         return f"{value:.0f}"
     return f"{value:.1e}" if 0 < abs(value) < 0.01 else f"{value:.3f}"

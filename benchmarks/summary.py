@@ -1,14 +1,17 @@
-"""Write the table of README.md from the files in docs/results/: python benchmarks/summary.py"""
+"""Write the tables of README.md from the files in docs/suite/ and docs/results/: python benchmarks/summary.py"""
 
 import json
 import re
+import statistics
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import suite_page
 from evidence import MEASUREMENTS, ROOT, Measurement
+from suite_run import OURS
 
-README = ROOT / "README.md"
-BEGIN, END = "<!-- table -->\n", "<!-- end of table -->\n"
+README, ANSWERS = ROOT / "README.md", ROOT / "docs" / "suite"
 METHODS = ("smt+dmt", "tbptt", "bptt")
 
 
@@ -36,8 +39,25 @@ LINES = [
 ]
 
 
+def everyday() -> list[str]:
+    """The lines of the suite's table: what was chosen, what it reached, and the best rival."""
+    rows = suite_page.read(ANSWERS)
+    head = ["task", "measure", "chosen", "nounroll", "best rival", "nounroll is"]
+    lines = [suite_page.summary(rows), _row(head), _row(["---"] * len(head))]
+    for row in rows:
+        measure, rivals = row.measure, {name: statistics.median(row.values(name)) for name in row.rivals}
+        best = measure.best(list(rivals.values())) if rivals else None
+        named = [suite_page.NAMES[name] for name, value in rivals.items() if value == best]
+        chosen = dict.fromkeys(f"{a['chosen']['method']} {a['chosen']['cell']}" for a in row.answers.get(OURS, []))
+        shown_best = f"{named[0]} {suite_page.number(best)}" if best is not None else ""
+        cells = [row.task, f"{measure.name}, {measure.better} is better", ", ".join(chosen)]
+        cells += [suite_page.cell(measure, row.values(OURS)), shown_best]
+        lines.append(_row([*cells, row.verdict or "open"]))
+    return lines
+
+
 def table() -> list[str]:
-    """The lines of the table."""
+    """The lines of the table of methods."""
     head = ["task", "measure", *(f"`{method}`" for method in METHODS)]
     return [_row(head), _row(["---"] * len(head)), *(_row(_cells(line)) for line in LINES)]
 
@@ -86,9 +106,21 @@ def _words(cell: str) -> str:
     return f"{kind}, {' '.join(change)}," if change else kind
 
 
+TABLES: dict[str, Callable[[], list[str]]] = {"suite": everyday, "methods": table}
+
+
+def shown(name: str, text: str) -> list[str]:
+    """The lines that a page has between the marks of a table."""
+    return text.split(f"<!-- {name} -->\n")[1].split(f"<!-- end of {name} -->\n")[0].splitlines()
+
+
 def main() -> None:
-    before, rest = README.read_text().split(BEGIN)
-    README.write_text(before + BEGIN + "\n".join(table()) + "\n" + END + rest.split(END)[1])
+    text = README.read_text()
+    for name, lines in TABLES.items():
+        begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->\n"
+        before, rest = text.split(begin)
+        text = before + begin + "\n".join(lines()) + "\n" + end + rest.split(end)[1]
+    README.write_text(text)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The table of README.md is that of the files in docs/results/, and every claim of the page has its files."""
+"""The tables of README.md are those of the files in docs/, and every claim of the page of results has its files."""
 
 import runpy
 from pathlib import Path
@@ -8,11 +8,13 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def test_the_readme_says_what_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["suite", "methods"])
+def test_the_readme_says_what_was_measured(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     summary = runpy.run_path(str(ROOT / "benchmarks" / "summary.py"))
-    shown = (ROOT / "README.md").read_text().split(summary["BEGIN"])[1].split(summary["END"])[0]
-    assert shown.splitlines() == summary["table"]()
+    lines = summary["TABLES"][name]()
+    assert len(lines) > 3
+    assert summary["shown"](name, (ROOT / "README.md").read_text()) == "\n".join(lines).splitlines()
 
 
 def test_the_page_of_results_is_that_of_its_files(monkeypatch: pytest.MonkeyPatch) -> None:
