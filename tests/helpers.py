@@ -25,6 +25,8 @@ SHAPE = (2, 8)  # K, d
 TEACHERS: dict[str, dict[str, Any]] = {
     "causal": {},
     "causal, no token shift": {"token_shift": False},
+    "slots": {"kind": "slots"},
+    "slots, no token shift": {"kind": "slots", "token_shift": False},
     "window": {"kind": "window"},
     "short window": {"kind": "window", "context": 3},  # of the encoder, which takes 256 in a run
 }

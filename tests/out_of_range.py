@@ -11,11 +11,12 @@ AT_0 = [
 NOT_A_SHARE = ["smt.labels_learn"]
 LESS_THAN_ONE = [
     *("length", "readout_width", "cell.tokens", "cell.memory_width"),
-    *("teacher.layers", "teacher.heads", "teacher.horizon"),
+    *("teacher.layers", "teacher.heads"),
     *("smt.window", "dmt.window", "tbptt.window", "training.evaluations"),
 ]
 LESS_THAN_ZERO = [  # 0 turns the setting off, or leaves it to the cell
-    *("cell.width", "cell.layers", "teacher.decoder_layers", "smt.transitions", "smt.chunk"),
+    *("cell.width", "cell.layers", "teacher.decoder_layers", "teacher.horizon", "smt.transitions"),
+    "smt.chunk",
     *("training.curriculum", "training.patience"),
 ]
 NO_NUMBER_OF = ["training.steps", "training.tokens", "training.batch_size", "training.accumulate"]

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from helpers import CELL_KINDS, SHAPE, SYMBOLS, draw_values, make_student
 from nounroll.batch import Real
 from nounroll.cells.gru import GRUCell
+from nounroll.nn.scan import affine_scan
 from nounroll.rollout import parallel
-from nounroll.rollout.parallel import Solver, affine_scan, diagonal, jacobian, parallel_rollout
+from nounroll.rollout.parallel import Solver, diagonal, jacobian, parallel_rollout
 from own_parts import OwnCell, OwnRealCell
 
 SOLVERS: tuple[Any, ...] = get_args(Solver)

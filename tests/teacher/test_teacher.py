@@ -143,12 +143,12 @@ def test_no_decoder() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"kind": "lstm"}, "teacher.kind is 'lstm'; it must be one of causal, window"),
+        ({"kind": "lstm"}, "teacher.kind is 'lstm'; it must be one of causal, slots, window"),
         ({"width": 1}, "teacher.width is 1; it must be at least 2"),
         ({"layers": 0}, "teacher.layers is 0; it must be at least 1"),
         ({"heads": 0}, "teacher.heads is 0; it must be at least 1"),
         ({"decoder_layers": -1}, "teacher.decoder_layers is -1; it must be at least 0"),
-        ({"horizon": 0}, "teacher.horizon is 0; it must be at least 1"),
+        ({"horizon": -1}, "teacher.horizon is -1; it must be at least 0"),
         ({"decoder_layers": 1001}, "teacher.decoder_layers is 1001; it must be at most 1000"),
         ({"width": 16, "heads": 3}, "teacher.heads is 3; it must divide teacher.width 16 into even head widths"),
         ({"width": 12, "heads": 4}, "teacher.heads is 4; it must divide teacher.width 12 into even head widths"),

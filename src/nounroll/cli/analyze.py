@@ -47,7 +47,7 @@ def measured(run: Path, length: int | None, sequences: int) -> dict[str, Any]:
         task,
         length=length or recipe.length,
         sequences=sequences,
-        horizon=recipe.teacher.horizon if decodes else None,
+        horizon=recipe.teacher.horizon or recipe.length if decodes else None,
         seed=recipe.training.seed,
     )
     symbols = _symbols(found.geometry.targets) if isinstance(task, ByteCorpus) else {}

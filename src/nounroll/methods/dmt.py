@@ -1,5 +1,6 @@
 """DAgger Memory Training: correct the student on the memories it makes itself, towards its teacher."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +11,7 @@ from nounroll.batch import Batch
 from nounroll.cells.base import observe
 from nounroll.methods.base import Method, State
 from nounroll.methods.decoding import decoding
+from nounroll.nn.frozen import frozen
 from nounroll.objectives.dynamics import dynamics
 from nounroll.objectives.readout import masked_mean, negative_log_likelihood, readout_loss
 from nounroll.processes import mean, variance
@@ -30,7 +32,8 @@ class DMTSettings:
     Args:
         dynamics: weight of the regression to the teacher's memories; 0 leaves its labels out.
         decoding: weight of the decoder's prediction of the next targets from memories of the student's, with gradients
-            through the window and to the decoder. It tells a window what the far future needs of its memories (ours).
+            through the window, and to a decoder that shares no weights with the encoder. It tells a window what the far
+            future needs of its memories (ours).
         only_ahead: heed the labels only where the teacher is ahead (ours). The regression is multiplied by how far its
             memories read out better than the student's on this batch (cf. the Q-filter of Nair et al. 2018, arXiv
             1709.10089): a teacher that is behind would hold the student back. And a window starts at the teacher's
@@ -65,7 +68,7 @@ class DMT(Method):
 
     A rollout without gradients gives the student's own memories. Windows start from them and unroll side by side:
     B T / w rows, sequential depth w. The readout's likelihood, the teacher's labels and its decoder say what is wrong.
-    The labels are frozen; the decoder goes on learning where it is used.
+    The labels are frozen; the decoder goes on learning where it is used, unless labels hang on its weights.
 
     Args:
         student, teacher: as SMT left them.
@@ -78,7 +81,8 @@ class DMT(Method):
         super().__init__()
         self.student, self.settings, self.knowable = student, settings, knowable
         self._teacher = (teacher,)  # in a tuple: its labels are not trained here
-        self.decoder = teacher.decoder if settings.decoding else None
+        self._decoder = (teacher.decoder if settings.decoding else None,)
+        self.decoder = None if teacher.shares_decoder else self._decoder[0]  # that is trained
 
     def forward(
         self, batch: Batch, state: State, generator: torch.Generator, progress: float
@@ -111,12 +115,13 @@ class DMT(Method):
         if label is not None:
             losses["dynamics"] = masked_mean(dynamics(predicted, label), counts)
             total = total + (figures["ahead"] if s.only_ahead else 1.0) * s.dynamics * losses["dynamics"]
-        if self.decoder is not None:
+        if (decoder := self._decoder[0]) is not None:
             times = (starts[..., None] + torch.arange(width, device=starts.device)).flatten(1)
             memories = predicted.flatten(0, 1).unflatten(0, times.shape)
-            losses["decoding"] = decoding(
-                self.decoder, student.targets, batch, times, lambda picks: at_times(memories, picks), generator
-            )
+            with nullcontext() if self.decoder is not None else frozen(self._teacher[0]):
+                losses["decoding"] = decoding(
+                    decoder, student.targets, batch, times, lambda picks: at_times(memories, picks), generator
+                )
             total = total + s.decoding * losses["decoding"]
         return {"loss": total, **losses, **figures}, {}
 

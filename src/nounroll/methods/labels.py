@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from jaxtyping import Float, Int, Shaped
@@ -22,10 +22,12 @@ class Labels:
     Attributes:
         at: positions (B, S), where t + 1 is m_t -> labels (B, S, K, d).
         single: rows (R,) and positions (R,) -> labels (R, K, d).
+        look_back: the teacher's own predictions, with all of the past before it; None where it makes none.
     """
 
     at: Label
     single: Callable[[Tensor, Tensor], Tensor]
+    look_back: Float[Tensor, "B T V"] | None = None
 
 
 def labels(
@@ -40,14 +42,14 @@ def labels(
             the labels of any positions on demand.
         learn: with gradients to the teacher.
     """
-    ask: Callable[[Callable[..., Tensor]], Callable[..., Tensor]] = (lambda it: it) if learn else torch.no_grad()
+    ask: Any = (lambda it: it) if learn else torch.no_grad()
     if needed is None:
         read, labels_by = ask(teacher.read)(inputs), ask(teacher.labels)
 
         def at(positions: Int[Tensor, "B S"]) -> Float[Tensor, "B S K d"]:
             return labels_by(read, positions)
 
-        return Labels(at, lambda row, position: scattered(at, len(inputs), row, position))
+        return Labels(at, lambda row, position: scattered(at, len(inputs), row, position), ask(teacher.look_back)(read))
     rows, positions = len(inputs), inputs.shape[1] + 1
     if needed.shape[1] > positions:  # some are asked for twice
         needed = torch.arange(positions, device=needed.device).expand(rows, -1)

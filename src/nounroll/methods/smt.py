@@ -116,6 +116,9 @@ class SMT(Method):
         losses: dict[str, Tensor] = {}
 
         times = some_places(batch.mask, sampled_times.shape[1], generator) if every else sampled_times
+        if learn and found.look_back is not None:
+            surprise = negative_log_likelihood(student.targets, found.look_back, batch.targets)
+            losses["look_back"] = masked_mean(surprise, batch.mask)
         losses["readout"] = masked_mean(self._surprises(label, times, batch), at_times(batch.mask, times))
         errors, surprises = self._transitions(label, starts, width, batch, generator)
         losses["dynamics"] = power_mean(errors, s.power)

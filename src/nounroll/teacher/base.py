@@ -7,7 +7,6 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
-from nounroll.batch import Space
 from nounroll.cells.base import MOST_LAYERS, constrain
 from nounroll.ranges import at_least
 from nounroll.teacher.decoder import Decoder
@@ -18,17 +17,19 @@ class TeacherSettings:
     """The teacher's form and size.
 
     Args:
-        kind: "causal" labels all prefixes in one pass; "window" is the paper's bidirectional encoder, one
-            pass a prefix.
+        kind: "causal" labels all prefixes in one pass; "slots" does, by memories that it writes one step at a time
+            and its own trunk decodes (``nounroll.teacher.slots``; ours); "window" is the paper's bidirectional encoder,
+            one pass a prefix.
         width: of the encoder and the decoder.
         layers: blocks of the encoder.
         heads: attention heads of both.
         token_shift: mix each input with the one before it, ahead of the first block (causal encoder, decoder).
-        decoder_layers: blocks of the decoder; 0 leaves the decoder out and the dense readout alone remains.
-        horizon: T_f, targets that the decoder predicts from one memory of each sequence.
+        decoder_layers: blocks of the decoder; 0 leaves the decoder out and the dense readout alone remains. That of
+            "slots" is its trunk, of ``layers`` blocks, unless this is 0.
+        horizon: T_f, targets that the decoder predicts from one memory of each sequence; 0 is all that follow.
     """
 
-    kind: Literal["causal", "window"] = "causal"
+    kind: Literal["causal", "slots", "window"] = "causal"
     width: int = 64
     layers: int = 2
     heads: int = 4
@@ -37,9 +38,9 @@ class TeacherSettings:
     horizon: int = 16
 
     def __post_init__(self) -> None:
-        if self.kind not in ("causal", "window"):
-            raise ValueError(f"teacher.kind is {self.kind!r}; it must be one of causal, window")
-        least = {"width": 2, "layers": 1, "heads": 1, "decoder_layers": 0, "horizon": 1}
+        if self.kind not in ("causal", "slots", "window"):
+            raise ValueError(f"teacher.kind is {self.kind!r}; it must be one of causal, slots, window")
+        least = {"width": 2, "layers": 1, "heads": 1, "decoder_layers": 0, "horizon": 0}
         for name, value in least.items():
             at_least(f"teacher.{name}", getattr(self, name), value)
         for name in ("layers", "decoder_layers"):
@@ -52,7 +53,9 @@ class TeacherSettings:
 
 
 class Encoder(Protocol):
-    """Prefixes -> hidden states, in two parts: what all positions share, and what is computed at the chosen ones.
+    """Prefixes -> numbers, in two parts: what all positions share, and what is computed at the chosen ones.
+
+    The numbers are hidden states, or those of a memory where the encoder makes these itself.
 
     ``positions`` index memories: 0 is the empty prefix, t + 1 is x_0 .. x_t; None is all of them. ``all_at_once`` says
     that positions share what was read, so that a further one costs next to nothing.
@@ -62,28 +65,32 @@ class Encoder(Protocol):
 
     def read(self, inputs: Shaped[Tensor, "B T *x"]) -> Shaped[Tensor, "B n *y"]: ...
 
-    def at(
-        self, read: Shaped[Tensor, "B n *y"], positions: Int[Tensor, "B S"] | None
-    ) -> Float[Tensor, "B S width"]: ...
+    def at(self, read: Shaped[Tensor, "B n *y"], positions: Int[Tensor, "B S"] | None) -> Float[Tensor, "B S n"]: ...
 
 
 class Teacher(nn.Module):
     """E, the memory head and D.
 
-    The memory head is a linear map to K d numbers, passed through the cell's ``constrain``, so that
-    every label is a memory that the cell can hold.
+    The memory head is a linear map to K d numbers, or none where the encoder makes these. They are passed through the
+    cell's ``constrain``, so that every label is a memory that the cell can hold.
+
+    Args:
+        settings: of all.
+        cell: whose memories are labelled.
+        encoder: an ``Encoder``.
+        head: its numbers -> K d numbers.
+        decoder: None where there is none.
     """
 
     def __init__(
-        self, settings: TeacherSettings, inputs: Space, targets: Space, cell: object, encoder: nn.Module
+        self, settings: TeacherSettings, cell: object, encoder: nn.Module, head: nn.Module, decoder: Decoder | None
     ) -> None:
         super().__init__()
         self.settings = settings
-        self.encoder: Any = encoder  # an Encoder
+        self.encoder: Any = encoder
         self._cell: tuple[Any] = (cell,)  # in a tuple: the cell's weights are the student's, not the teacher's
         self.memory_shape: tuple[int, int] = tuple(cell.memory_shape)  # type: ignore[attr-defined]
-        self.head = nn.Linear(settings.width, self.memory_shape[0] * self.memory_shape[1])
-        self.decoder = Decoder(settings, inputs, targets, self.memory_shape) if settings.decoder_layers else None
+        self.head, self.decoder = head, decoder
 
     def memories(
         self, inputs: Shaped[Tensor, "B T *x"], positions: Int[Tensor, "B S"] | None = None
@@ -101,6 +108,15 @@ class Teacher(nn.Module):
         """``memories`` of the inputs that were ``read``."""
         raw = self.head(self.encoder.at(read, positions)).unflatten(-1, self.memory_shape)
         return constrain(self._cell[0], raw)
+
+    def look_back(self, read: Shaped[Tensor, "B n *y"]) -> Float[Tensor, "B T V"] | None:
+        """What an encoder that answers for itself predicts of y_t, with x_0 .. x_t before it; None of another."""
+        return self.encoder.look_back(read) if hasattr(self.encoder, "look_back") else None
+
+    @property
+    def shares_decoder(self) -> bool:
+        """Whether the decoder has weights of the encoder's, so that to train it moves the labels."""
+        return self.settings.kind == "slots"
 
     def empty_memory(self, inputs: Shaped[Tensor, "B T *x"]) -> Float[Tensor, "K d"]:
         """m_∅: the label of the empty prefix. ``inputs`` lend their form only; no value of theirs is read."""

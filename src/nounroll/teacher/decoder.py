@@ -1,5 +1,6 @@
 """The predictive-state decoder: a memory must suffice to predict the future."""
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,24 +16,36 @@ if TYPE_CHECKING:
     from nounroll.teacher.base import TeacherSettings
 
 
-class Decoder(nn.Module):
-    """D, a causal Transformer over [m_t, x_{t+1}, x_{t+2}, ...] (arXiv 2606.06479, Eq. 2).
-
-    ::
-
-        sees       m^1 .. m^K  x_{t+1}  x_{t+2}
-        predicts         y_t   y_{t+1}  y_{t+2}
+class Decoder(nn.Module, ABC):
+    """D: a memory and the inputs after it -> predictions (arXiv 2606.06479, Eq. 2).
 
     Attributes:
         horizon: T_f, targets that it predicts from one memory.
     """
 
-    def __init__(
-        self, settings: "TeacherSettings", inputs: Space, targets: Space, memory_shape: tuple[int, int]
-    ) -> None:
+    def __init__(self, horizon: int) -> None:
         super().__init__()
+        self.horizon = horizon
+
+    @abstractmethod
+    def forward(self, memory: Float[Tensor, "N K d"], future: Shaped[Tensor, "N F *x"]) -> Float[Tensor, "N F1 V"]:
+        """Predictions of y_t .. y_{t+F} from m_t and the F inputs after x_t: (N, F + 1, V)."""
+
+
+class TransformerDecoder(Decoder):
+    """A causal Transformer of its own over [m_t, x_{t+1}, x_{t+2}, ...].
+
+    ::
+
+        sees       m^1 .. m^K  x_{t+1}  x_{t+2}
+        predicts         y_t   y_{t+1}  y_{t+2}
+    """
+
+    def __init__(
+        self, settings: "TeacherSettings", inputs: Space, targets: Space, memory_shape: tuple[int, int], horizon: int
+    ) -> None:
+        super().__init__(horizon)
         width = settings.width
-        self.horizon = settings.horizon
         self.embed = InputEmbedding(inputs, width, width**-0.5)
         self.enter = nn.Linear(memory_shape[1], width)
         self.place = nn.Parameter(torch.randn(memory_shape[0], width) * width**-0.5)
@@ -41,7 +54,6 @@ class Decoder(nn.Module):
         self.out = nn.Linear(width, targets.readout_size)
 
     def forward(self, memory: Float[Tensor, "N K d"], future: Shaped[Tensor, "N F *x"]) -> Float[Tensor, "N F1 V"]:
-        """Predictions of y_t .. y_{t+F} from m_t and the F inputs after x_t: (N, F + 1, V)."""
         tokens = self.enter(memory) + self.place
         states = self.trunk(self.shift(torch.cat([tokens, self.embed(future)], dim=1)))
         return self.out(states[:, memory.shape[1] - 1 :])

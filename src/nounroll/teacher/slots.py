@@ -1,0 +1,126 @@
+"""The teacher that packs: slots of memory that a gated linear recurrence writes, read by the trunk that decodes.
+
+A causal Transformer answers by looking back, and nothing makes a linear map of its states hold what is asked for
+later. Here the memory is written apart from it, by what the student will see too: the last two inputs. So a label is
+what one step makes of the label before it, and it is the same trunk, with the same weights, that must answer later
+targets from the slots alone, in place of the past.
+"""
+
+import torch
+from jaxtyping import Float, Int, Shaped
+from torch import Tensor, nn
+
+from nounroll.batch import Space
+from nounroll.nn.block import Transformer
+from nounroll.nn.embedding import InputEmbedding
+from nounroll.nn.norm import rms_normalise
+from nounroll.nn.scan import affine_scan
+from nounroll.nn.shift import TokenShift
+from nounroll.teacher.base import TeacherSettings
+from nounroll.teacher.decoder import Decoder
+
+_SIZE = 16  # numbers of a slot, where the memory has enough
+_SMALLEST = 4  # slots of a small memory
+_SHARPNESS = 3.0  # of addresses at the start: far enough from even that slots come to hold different things
+
+
+class SlotEncoder(nn.Module):
+    """Labels of S slots, and a causal trunk that looks back and has no part in writing them.
+
+    ::
+
+        e_t = embed(x_t) + W embed(x_{t-1})                 token shift: all that a write sees
+        a_t = σ(gate(e_t)) softmax(address(e_t))            how much of each slot is written anew
+        s_t = (1 - a_t) s_{t-1} + a_t write(e_t)            S - 2 slots, by a parallel scan
+        m_t = [answer(h_t), s_t, last(embed(x_t))]          h_t, the trunk's state, is in one slot, which is not kept
+
+    The last slot has what the next write needs of x_t, and the first one what the trunk would answer now. So (m_{t-1},
+    x_t) decides m_t but for the answer, and that too as far as the slots hold what the trunk looks back at.
+    """
+
+    all_at_once = True
+
+    def __init__(
+        self,
+        settings: TeacherSettings,
+        inputs: Space,
+        targets: Space,
+        memory_shape: tuple[int, int],
+        *,
+        recompute: bool = False,
+    ) -> None:
+        super().__init__()
+        width, numbers = settings.width, memory_shape[0] * memory_shape[1]
+        self.count = slots_of(numbers)
+        self.size = numbers // self.count
+        self.embed = InputEmbedding(inputs, width, width**-0.5)
+        self.start = nn.Parameter(torch.randn(width) * width**-0.5)
+        self.shift = TokenShift(width) if settings.token_shift else nn.Identity()
+        self.trunk = Transformer(width, settings.layers, settings.heads, causal=True, rotary=True, recompute=recompute)
+        self.out = nn.Linear(width, targets.readout_size)
+        self.gate = nn.Linear(width, 1)
+        self.address = nn.Linear(width, self.count - 2)
+        self.write = nn.Linear(width, self.size)
+        self.last = nn.Linear(width, self.size)
+        self.answer = nn.Linear(width, self.size)
+        nn.init.normal_(self.address.weight, std=_SHARPNESS * width**-0.5)
+
+    def enter(self, inputs: Shaped[Tensor, "B T *x"]) -> Float[Tensor, "B T1 width"]:
+        """The start, and the inputs, each by itself."""
+        return torch.cat([self.start.expand(len(inputs), 1, -1), self.embed(inputs)], dim=1)
+
+    def read(self, inputs: Shaped[Tensor, "B T *x"]) -> Float[Tensor, "B T1 n"]:
+        """Memories after nothing and after each input, K d numbers, and the trunk's states, ``width`` numbers."""
+        alone = self.enter(inputs)
+        pairs = self.shift(alone)
+        states = self.trunk(pairs)
+        slots = self._written(rms_normalise(pairs))
+        answer, last = self.answer(states), rms_normalise(self.last(rms_normalise(alone)))
+        return torch.cat([answer, slots.flatten(2), last, states], dim=-1)
+
+    def _written(self, pairs: Float[Tensor, "B T1 width"]) -> Float[Tensor, "B T1 S size"]:
+        anew = (self.gate(pairs).sigmoid() * self.address(pairs).softmax(dim=-1))[..., None]
+        new = anew * rms_normalise(self.write(pairs))[:, :, None]
+        return affine_scan((1 - anew).expand_as(new).flatten(2), new.flatten(2)).view_as(new)
+
+    def at(self, read: Float[Tensor, "B T1 n"], positions: Int[Tensor, "B S"] | None) -> Float[Tensor, "B S Kd"]:
+        memories = read[..., : self.count * self.size]
+        if positions is None:
+            return memories
+        return memories.gather(1, positions[..., None].expand(-1, -1, memories.shape[-1]))
+
+    def look_back(self, read: Float[Tensor, "B T1 n"]) -> Float[Tensor, "B T V"]:
+        """What the trunk predicts of y_t from x_0 .. x_t."""
+        return self.out(read[:, 1:, self.count * self.size :])
+
+
+class SlotDecoder(Decoder):
+    """The encoder's own trunk over [m_t, x_{t+1}, x_{t+2}, ...]: what it knows of looking back serves it here."""
+
+    def __init__(self, encoder: SlotEncoder, width: int, horizon: int) -> None:
+        super().__init__(horizon)
+        self._encoder = (encoder,)  # in a tuple: its weights are saved as the encoder's
+        self.enter = nn.Linear(encoder.size, width)
+        self.place = nn.Parameter(torch.randn(encoder.count, width) * width**-0.5)
+
+    def forward(self, memory: Float[Tensor, "N K d"], future: Shaped[Tensor, "N F *x"]) -> Float[Tensor, "N F1 V"]:
+        encoder = self._encoder[0]
+        slots = self.enter(memory.flatten(1).unflatten(1, (encoder.count, encoder.size))) + self.place
+        states = encoder.trunk(encoder.shift(torch.cat([slots, encoder.embed(future)], dim=1)))
+        return encoder.out(states[:, encoder.count - 1 :])
+
+
+def slots_of(numbers: int) -> int:
+    """Slots of equal size that a memory of so many numbers is cut into: as many as have 16 numbers each, or four.
+
+    Raises:
+        ValueError: there would be fewer than three.
+    """
+    most = max(numbers // _SIZE, _SMALLEST)
+    count = max(n for n in range(1, min(most, numbers) + 1) if numbers % n == 0)
+    if count < 3:
+        raise ValueError(
+            f"teacher.kind is 'slots', and a memory has {numbers} numbers (cell.tokens * cell.memory_width); they"
+            f" cannot be cut into 3 to {most} slots of equal size: take another cell.memory_width"
+        )
+    return count

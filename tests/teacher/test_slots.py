@@ -1,0 +1,153 @@
+"""The teacher of slots: what it writes, that one step follows from the one before, and its shared decoder."""
+
+import re
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from helpers import SYMBOLS, draw_values, gradients, make_dmt, make_smt, make_student, make_teacher
+from nounroll.batch import Batch
+from nounroll.nn.frozen import frozen
+from nounroll.nn.norm import rms_normalise
+from nounroll.seeding import generator
+from nounroll.teacher import Teacher
+from nounroll.teacher.slots import slots_of
+
+T, SLOTS = 7, 4
+
+
+def slots(**settings: Any) -> Teacher:
+    return make_teacher(make_student(), kind="slots", **settings)
+
+
+def numbers(teacher: Teacher, inputs: Tensor) -> Tensor:
+    """What the encoder writes, (B, T + 1, S, size), before the cell's ``constrain``."""
+    encoder = teacher.encoder
+    return encoder.at(encoder.read(inputs), None).unflatten(-1, (encoder.count, encoder.size))
+
+
+def written_step_by_step(teacher: Teacher, inputs: Tensor) -> Tensor:
+    """The naive twin of the slots that are kept: one step after another, from the two last inputs alone."""
+    encoder, before, kept, found = teacher.encoder, None, None, []
+    for e in encoder.enter(inputs).unbind(1):
+        pair = e if before is None else e + encoder.shift.previous(before)
+        pair = rms_normalise(pair)
+        anew = encoder.gate(pair).sigmoid() * encoder.address(pair).softmax(-1)
+        new = rms_normalise(encoder.write(pair))
+        kept = torch.zeros(len(inputs), SLOTS - 2, encoder.size, dtype=e.dtype) if kept is None else kept
+        kept = (1 - anew)[..., None] * kept + anew[..., None] * new[:, None]
+        before = e
+        found.append(kept)
+    return torch.stack(found, dim=1)
+
+
+def test_slots_equal_their_naive_twin_with_gradients() -> None:
+    teacher, inputs = slots(), draw_values(SYMBOLS, 3, T)
+    fast, slow = numbers(teacher, inputs)[:, :, 1:-1], written_step_by_step(teacher, inputs)
+    torch.testing.assert_close(fast, slow, rtol=0, atol=1e-12)
+    expected = gradients(slow.sin().sum(), teacher)
+    for name, value in gradients(fast.sin().sum(), teacher).items():
+        torch.testing.assert_close(value, expected[name], rtol=1e-9, atol=1e-12, msg=name)
+
+
+@torch.no_grad()
+def test_kept_slots_follow_from_the_step_before() -> None:
+    """(m_{t-1}, x_t) decide them: sequences that agree in both go on alike, whatever was before."""
+    teacher, inputs = slots(), draw_values(SYMBOLS, 1, T).expand(2, -1).clone()
+    inputs[1, 0] = (inputs[1, 0] + 1) % SYMBOLS.n
+    kept = numbers(teacher, inputs)[:, :, 1:-1]
+    difference = (kept[0] - kept[1]).abs().flatten(1).amax(1)
+    encoder = teacher.encoder
+    pairs = rms_normalise(encoder.shift(encoder.enter(inputs)))
+    keeps = 1 - encoder.gate(pairs).sigmoid() * encoder.address(pairs).softmax(-1)
+    for t in range(3, T + 1):  # both inputs of these steps agree
+        ratio = (kept[0, t] - kept[1, t]) / (kept[0, t - 1] - kept[1, t - 1])
+        torch.testing.assert_close(ratio, keeps[0, t][:, None].expand_as(ratio), rtol=1e-6, atol=1e-9)
+    assert difference[2] > 1e-6
+
+
+@torch.no_grad()
+def test_the_answer_sees_all_of_the_past_and_the_last_slot_one_input() -> None:
+    teacher, inputs = slots(), draw_values(SYMBOLS, 1, T).expand(2, -1).clone()
+    inputs[1, 0] = (inputs[1, 0] + 1) % SYMBOLS.n
+    found = numbers(teacher, inputs)
+    moved = (found[0] - found[1]).abs().amax(-1) > 1e-9
+    assert moved[1:, 0].all()  # the answer
+    assert moved[1:, -1].tolist() == [True] + [False] * (T - 1)
+
+
+@torch.no_grad()
+def test_the_look_back_predicts_each_target_from_its_past() -> None:
+    teacher, inputs = slots(), draw_values(SYMBOLS, 2, T)
+    whole = teacher.look_back(teacher.read(inputs))
+    assert whole is not None
+    assert whole.shape == (2, T, SYMBOLS.n)
+    for t in range(1, T):
+        part = teacher.look_back(teacher.read(inputs[:, :t]))
+        torch.testing.assert_close(part, whole[:, :t], rtol=0, atol=1e-6)  # rotary angles are float32
+
+
+def test_other_teachers_have_no_look_back() -> None:
+    teacher = make_teacher(make_student())
+    assert teacher.look_back(teacher.read(draw_values(SYMBOLS, 2, T))) is None
+
+
+def test_the_decoder_is_the_trunk_and_is_saved_once() -> None:
+    teacher = slots()
+    names = {name.split(".")[1] for name in teacher.state_dict() if name.startswith("decoder.")}
+    assert names == {"enter", "place"}
+    assert teacher.decoder is not None
+    outputs = teacher.decoder(teacher.memories(draw_values(SYMBOLS, 2, T))[:, 3], draw_values(SYMBOLS, 2, 2))
+    found = gradients(outputs.sin().sum(), teacher)
+    assert all(found[f"0.encoder.{name}.weight"].abs().sum() > 0 for name in ("out", "embed.map", "address", "write"))
+
+
+def batch() -> Batch:
+    return Batch(draw_values(SYMBOLS, 4, T), draw_values(SYMBOLS, 4, T, seed=1), torch.ones(4, T, dtype=torch.bool))
+
+
+def test_smt_learns_to_look_back_too() -> None:
+    student = make_student()
+    teacher = make_teacher(student, kind="slots")
+    losses, _ = make_smt(student, teacher)(batch(), {}, generator(0, "training"), 0.0)
+    assert losses["look_back"] > 0
+    causal, _ = make_smt(student, make_teacher(student))(batch(), {}, generator(0, "training"), 0.0)
+    assert "look_back" not in causal
+
+
+def test_dmt_asks_the_shared_decoder_and_does_not_move_the_labels() -> None:
+    student = make_student()
+    teacher = make_teacher(student, kind="slots")
+    method = make_dmt(student, teacher, decoding=1.0)
+    losses, _ = method(batch(), {}, generator(0, "training"), 0.0)
+    losses["decoding"].backward()
+    assert all(p.grad is None for p in teacher.parameters())
+    assert all(p.requires_grad for p in teacher.parameters())
+    assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in student.parameters())
+    assert not list(dict(method.named_parameters()).keys() & {f"decoder.{n}" for n, _ in teacher.named_parameters()})
+
+
+def test_frozen_weights_learn_again_after_an_error() -> None:
+    teacher = slots()
+
+    def failing() -> None:
+        with frozen(teacher):
+            assert not any(p.requires_grad for p in teacher.parameters())
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        failing()
+    assert all(p.requires_grad for p in teacher.parameters())
+
+
+@pytest.mark.parametrize(("numbers", "count"), [(256, 16), (512, 32), (264, 12), (48, 4), (16, 4), (12, 4), (9, 3)])
+def test_a_memory_is_cut_into_equal_slots(numbers: int, count: int) -> None:
+    assert slots_of(numbers) == count
+
+
+def test_a_memory_that_cannot_be_cut_is_refused() -> None:
+    message = "teacher.kind is 'slots', and a memory has 34 numbers (cell.tokens * cell.memory_width); they cannot be"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        slots_of(34)
