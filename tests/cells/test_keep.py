@@ -28,7 +28,16 @@ def biases(core: nn.RNNBase) -> torch.Tensor:
 
 
 def test_which_cells_have_a_gate_that_keeps() -> None:
-    assert {kind for kind in CELL_KINDS if CELLS[kind].gated} == set(UNITS)
+    assert {kind for kind in CELL_KINDS if CELLS[kind].gated} == {*UNITS, "mlp"}
+
+
+def test_the_mlps_gate_is_spread_over_its_coordinates() -> None:
+    plain, keeping = (dict(built("mlp", keep).named_parameters()) for keep in (0.0, 4.0))
+    others = {name for name, value in plain.items() if not torch.equal(value, keeping[name])}
+    assert others == {"write.bias"}
+    gate, new = keeping["write.bias"].chunk(2)
+    assert torch.equal(gate, torch.linspace(0, 4, SHAPE[0] * SHAPE[1]))
+    assert torch.equal(new, plain["write.bias"].chunk(2)[1])
 
 
 @pytest.mark.parametrize("keep", [0.5, 4.0])
@@ -76,7 +85,7 @@ def test_units_keep_for_longer_the_larger_their_bias_is(kind: str) -> None:
     torch.testing.assert_close(kept, torch.linspace(0, 4, UNITS[kind]).sigmoid(), rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in CELL_KINDS if kind not in UNITS])
+@pytest.mark.parametrize("kind", [kind for kind in CELL_KINDS if not CELLS[kind].gated])
 def test_a_cell_without_such_a_gate_is_the_same_whatever_it_is(kind: str) -> None:
     one, other = (built(kind, keep).state_dict() for keep in (0.0, 7.5))
     assert one.keys() == other.keys()

@@ -18,10 +18,17 @@ class MLPCell(nn.Module):
         memory_shape: (K, d).
         width: of the hidden layers; default 2 K d.
         layers: hidden layers; default 1.
+        keep: the largest bias of a at the start; biases are spread evenly from 0 to it, as those of a gated kernel.
     """
 
     def __init__(
-        self, inputs: Space, memory_shape: tuple[int, int], *, width: int | None = None, layers: int | None = None
+        self,
+        inputs: Space,
+        memory_shape: tuple[int, int],
+        *,
+        width: int | None = None,
+        layers: int | None = None,
+        keep: float = 0.0,
     ) -> None:
         super().__init__()
         self.memory_shape = memory_shape
@@ -31,6 +38,9 @@ class MLPCell(nn.Module):
         self.read = nn.Linear(size, width)
         self.hidden = nn.ModuleList(nn.Linear(width, width) for _ in range((layers or 1) - 1))
         self.write = nn.Linear(width, 2 * size)
+        if keep:
+            with torch.no_grad():
+                self.write.bias[:size] = torch.linspace(0, keep, size)
 
     def step(self, inputs: Shaped[Tensor, "N *x"], memory: Float[Tensor, "N K d"]) -> Float[Tensor, "N K d"]:
         flat = memory.flatten(1)
