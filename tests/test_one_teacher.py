@@ -127,7 +127,7 @@ def test_of_a_cell_of_ones_own_it_is_not_taken(tmp_path: Path) -> None:
 def test_a_second_cell_learns_to_recall_from_the_first_ones_teacher(tmp_path: Path) -> None:
     """Retrieval at T = 32. What it costs beside the first is in docs/lab-notes.md."""
     settings = {"training.batch_size": 32, "training.evaluations": 2, "teacher.width": 64, "cell.memory_width": 32}
-    fit(Retrieval(), method="smt", length=32, steps=300, settings=settings, out=tmp_path / "first")
+    fit(Retrieval(), method="smt", cell="mlp", length=32, steps=300, settings=settings, out=tmp_path / "first")
     second = {**settings, "smt.teacher": str(tmp_path / "first")}
     run = fit(Retrieval(), method="smt+dmt", cell="tape", length=32, steps=300, settings=second)
     assert run.metrics["accuracy"] >= 0.99

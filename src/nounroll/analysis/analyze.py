@@ -19,10 +19,12 @@ from nounroll.analysis.trajectories import trajectories
 from nounroll.data.task import SequenceTask
 from nounroll.rollout.collapse import guard, spectrum, spread
 from nounroll.rollout.evaluate import constant_guess, evaluate, evaluate_teacher, validation_batches
+from nounroll.rollout.packing import Packing, packing
 from nounroll.student import Student
 from nounroll.teacher import Teacher
 
 _GRADIENT_ROWS = 16  # sequences whose gradients are measured
+_CUTS = 8  # times at which a memory is asked for all that follows
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,8 @@ class Analysis:
         refitted: metrics of the teacher's memories by a readout that was fitted to them (see ``refit``).
         drift: None without a teacher, like ``explained`` and ``leak``.
         explained: share of the variance of the teacher's memories that one step of the cell explains.
+        packing: what the teacher's decoder reads of later targets, by when the sequence is cut (see
+            ``nounroll.rollout.packing``); empty without a trained one.
         leak: how much the teacher's memories depend on the future; 0, or a rounding error.
         geometry: memories in two dimensions.
         heatmap: the memory of one sequence, number by number.
@@ -75,6 +79,7 @@ class Analysis:
     refitted: dict[str, float] | None
     drift: Drift | None
     explained: float | None
+    packing: list[Packing]
     leak: float | None
     geometry: Geometry
     heatmap: HeatMap
@@ -142,6 +147,7 @@ def analyze(
         refitted=refitted,
         drift=None if seen.labels is None else drift(seen.own, seen.labels),
         explained=None if teacher is None else guard(student, teacher, seen.batch)["explained"],
+        packing=packing(student, teacher, seen.batch, cuts=_CUTS) if teacher is not None and horizon else [],
         leak=None if teacher is None else leak(teacher.memories, some),
         geometry=geometry(student, seen),
         heatmap=heatmap(seen),

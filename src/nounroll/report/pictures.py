@@ -15,7 +15,7 @@ _NAT = 1 / math.log(2)  # bits
 def pictures(analysis: dict[str, Any]) -> list[Picture]:
     """All that the analysis has data for."""
     with styled():
-        drawn = (_lengths, _positions, _drift, heatmap, geometry, _spectrum, _gradients, _ahead)
+        drawn = (_lengths, _positions, _drift, heatmap, geometry, _spectrum, _gradients, _ahead, _packing)
         made = [draw(analysis) for draw in drawn]
     return [one for one in made if one is not None]
 
@@ -138,6 +138,30 @@ def _ahead(a: dict[str, Any]) -> Picture | None:
         " before."
     )
     return Picture("ahead", "Looking ahead from a memory", caption, figure)
+
+
+def _packing(a: dict[str, Any]) -> Picture | None:
+    found = a.get("packing") or []
+    if len(found) < 2:
+        return None
+    figure, ax = panels()
+    cuts = [one["cut"] for one in found]
+    lines = (
+        ("teacher", "the teacher, which looks back", {**LINES["teacher"], "ls": ":"}),
+        ("packed", "from the teacher's memory alone", LINES["teacher"]),
+        ("student_packed", "from the student's memory alone", LINES["student"]),
+    )
+    for name, label, style in lines:
+        ax.plot(cuts, [one[name] * _NAT for one in found], marker="o", label=label, **style)
+    _guess(ax, a, "bits")
+    ax.set(xlabel="time step of the cut", title="bits per scored element after the cut")
+    _from_zero(ax, "bits")
+    ax.legend()
+    caption = (
+        "What the memory at a cut holds of all that is asked for later: the teacher's decoder sees it and the inputs"
+        " after the cut. Where the teacher itself does better, it looks back at what its memory has lost."
+    )
+    return Picture("packing", "What a memory holds", caption, figure)
 
 
 def _guess(ax: Any, a: dict[str, Any], name: str) -> None:

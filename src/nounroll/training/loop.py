@@ -8,6 +8,7 @@ import torch
 
 from nounroll.batch import Batch
 from nounroll.data.task import SequenceTask
+from nounroll.methods import SMT
 from nounroll.methods.cost import COSTS
 from nounroll.seeding import generator
 from nounroll.student import Student
@@ -184,10 +185,11 @@ class Loop:
 
     def _evaluate(self, link: Link, progress: float) -> dict[str, float]:
         metrics = self.look(link)
-        learning = {}
-        if link.name == "smt":
+        learning = self.observer.collapse()
+        if isinstance(link.method, SMT):
             learning["teacher_loss"] = self.observer.measure_teacher(self.observer.validation)["loss"]
-        self._log("evaluation", link, progress, **metrics, **learning, **self.observer.collapse())
+            learning |= self.observer.packing() if link.method.settings.decoding else {}
+        self._log("evaluation", link, progress, **metrics, **learning)
         self.handover.note(link.method, metrics)
         return metrics
 

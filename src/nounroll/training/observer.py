@@ -5,7 +5,8 @@ from typing import Any
 from nounroll.batch import Batch
 from nounroll.data.task import SequenceTask
 from nounroll.rollout import collapse
-from nounroll.rollout.evaluate import constant_guess, evaluate, evaluate_teacher, validation_batches
+from nounroll.rollout import packing as packs
+from nounroll.rollout.evaluate import constant_guess, evaluate, evaluate_teacher, knowable, validation_batches
 from nounroll.student import Student
 from nounroll.teacher import Teacher
 from nounroll.training.engine import Engine
@@ -75,3 +76,14 @@ class Observer:
         found = self.engine.gathered(lambda: collapse.guard(student, teacher, self.validation[0]))
         self.warning = collapse.warning(found)
         return {**found, **({"warning": self.warning} if self.warning else {})}
+
+    def packing(self) -> dict[str, Any]:
+        """What is read of later targets from memories alone, and a warning where the teacher only looks back."""
+        student, teacher = self.student, self.teacher
+        if teacher is None or not isinstance(student, Student):
+            return {}
+        found = self.engine.gathered(lambda: packs.packing(student, teacher, self.validation[0]))
+        targets, batches = self.task.targets, self.validation
+        guess = constant_guess(targets, batches).get("loss", 0.0)
+        self.warning = self.warning or packs.warning(found, guess, knowable(targets, batches))
+        return {**packs.mean_packing(found), **({"warning": self.warning} if self.warning else {})}

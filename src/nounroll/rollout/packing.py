@@ -1,0 +1,102 @@
+"""What a memory holds of what is asked for later: the decoder answers from it and the later inputs alone.
+
+A teacher may answer every query by looking back, and its memory be empty: its loss does not show that. Here the
+sequence is cut, and the targets after the cut are predicted three times: by the teacher as it is, which may look back
+past the cut; by its decoder from the teacher's memory at the cut; and by its decoder from the student's own memory.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from nounroll.batch import Batch
+from nounroll.objectives.readout import negative_log_likelihood
+from nounroll.student import Student
+from nounroll.teacher import Teacher
+
+_ROWS = 32  # sequences that are looked at
+_KNOWN, _PACKED = 0.5, 0.5  # shares of what there is to know, and of what the teacher knows
+
+
+@dataclass(frozen=True)
+class Packing:
+    """Mean losses, in nats a scored target, after one cut.
+
+    Attributes:
+        cut: time steps before it.
+        teacher: the teacher's own, with all of the past.
+        packed: the decoder's, from the teacher's memory.
+        student_packed: the decoder's, from the student's memory after a rollout.
+    """
+
+    cut: int
+    teacher: float
+    packed: float
+    student_packed: float
+
+
+@torch.no_grad()
+def packing(student: Student, teacher: Teacher, batch: Batch, *, cuts: int = 4) -> list[Packing]:
+    """Measure at ``cuts`` times, spread evenly over the steps before the last scored one.
+
+    A decoder with a horizon answers for so many targets after the cut. Cuts after which it has none are left out.
+
+    Args:
+        student: whose memories and readout they are.
+        teacher: with a decoder that was trained.
+        batch: held-out sequences, of which up to 32 are taken.
+        cuts: how many.
+    """
+    decoder = teacher.decoder
+    if decoder is None or not batch.mask.any():
+        return []
+    batch = batch.rows(0, _ROWS).to(student.empty_memory.device)
+    read = teacher.read(batch.inputs)
+    labels, own, known = teacher.labels(read), student.rollout(batch.inputs), teacher.look_back(read)
+    answers = student.readout(labels[:, 1:]) if known is None else known
+    last = int(batch.mask.any(0).nonzero().max())
+    found = []
+    for cut in sorted({round(last * (i + 1) / cuts) for i in range(cuts)} - {0}):
+        end = min(cut + decoder.horizon - 1, batch.length) if decoder.horizon < batch.length else batch.length
+        span = slice(cut, end)
+        scored = batch.mask[:, span]
+        if not scored.any():
+            continue
+
+        def loss(outputs: Float[Tensor, "B F V"], span: slice = span, scored: Tensor = scored) -> float:
+            surprise = negative_log_likelihood(student.targets, outputs, batch.targets[:, span])
+            return float(surprise[scored].double().mean())
+
+        packed, by_student = (decoder(m[:, cut], batch.inputs[:, span])[:, 1:] for m in (labels, own))
+        found.append(Packing(cut, loss(answers[:, span]), loss(packed), loss(by_student)))
+    return found
+
+
+def mean_packing(found: list[Packing]) -> dict[str, float]:
+    """ "packed" and "student_packed", means over the cuts; empty where there was none."""
+    if not found:
+        return {}
+    return {name: sum(getattr(one, name) for one in found) / len(found) for name in ("packed", "student_packed")}
+
+
+def warning(found: list[Packing], guess: float, knowable: float) -> str:
+    """One line where the teacher answers and its memory does not; nothing otherwise.
+
+    Args:
+        found: by cuts.
+        guess: loss of the best constant guess.
+        knowable: nats per scored element that there are to know.
+    """
+    if not found:
+        return ""
+    teacher, packed = (sum(getattr(one, name) for one in found) / len(found) for name in ("teacher", "packed"))
+    knows, holds = guess - teacher, guess - packed
+    if not math.isfinite(packed) or knows < _KNOWN * knowable or holds >= _PACKED * knows:
+        return ""
+    return (
+        f"the teacher answers and its memory does not: {packed:.3g} nats are left of {guess:.3g} where only the memory"
+        f" can tell, {teacher:.3g} where it may look back; try teacher.kind=slots, or more numbers in the memory"
+    )
