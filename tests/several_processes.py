@@ -40,6 +40,7 @@ RUNS: dict[str, tuple[str, ...]] = {
     "accumulated": ("training.accumulate=2",),
     "sharded": ("training.shard=true", "smt.uniformity=0.1", "cell.kind=transformer", "cell.layers=1"),
     "sharded, sparing": ("training.shard=true", "training.accumulate=2", "smt.chunk=2"),
+    "sharded, slots": ("training.shard=true", "teacher.kind=slots", "method=smt+dmt"),
     "sharded transformer": ("training.shard=true", "method=transformer", "training.steps=3"),
     "sharded, poisoned": ("training.shard=true", "method=smt", "training.steps=12", "training.evaluations=4"),
     "by chunks": ("smt.chunk=2", "method=smt"),

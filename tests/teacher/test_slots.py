@@ -142,12 +142,29 @@ def test_frozen_weights_learn_again_after_an_error() -> None:
     assert all(p.requires_grad for p in teacher.parameters())
 
 
-@pytest.mark.parametrize(("numbers", "count"), [(256, 16), (512, 32), (264, 12), (48, 4), (16, 4), (12, 4), (9, 3)])
-def test_a_memory_is_cut_into_equal_slots(numbers: int, count: int) -> None:
-    assert slots_of(numbers) == count
+@pytest.mark.parametrize(
+    ("numbers", "count", "size"),
+    [(256, 16, 16), (512, 32, 16), (264, 16, 16), (48, 4, 12), (16, 4, 4), (7, 4, 1), (3, 3, 1)],
+)
+def test_a_memory_is_cut_into_equal_slots(numbers: int, count: int, size: int) -> None:
+    assert slots_of(numbers) == (count, size)
 
 
-def test_a_memory_that_cannot_be_cut_is_refused() -> None:
-    message = "teacher.kind is 'slots', and a memory has 34 numbers (cell.tokens * cell.memory_width); they cannot be"
+@torch.no_grad()
+def test_numbers_that_no_slot_takes_are_zero_and_are_not_read() -> None:
+    teacher = make_teacher(make_student(), kind="slots")
+    teacher.encoder.numbers += 3
+    read = teacher.encoder.read(draw_values(SYMBOLS, 2, T))
+    found = teacher.encoder.at(read, None)
+    assert not found[..., -3:].any()
+    assert found[..., :-3].all()
+    assert teacher.decoder is not None
+    outputs = teacher.decoder(found[:, 3, None], draw_values(SYMBOLS, 2, 2))
+    found[..., -3:] = 5
+    assert torch.equal(teacher.decoder(found[:, 3, None], draw_values(SYMBOLS, 2, 2)), outputs)
+
+
+def test_a_memory_of_two_numbers_is_refused() -> None:
+    message = "teacher.kind is 'slots', and a memory has 2 numbers (cell.tokens * cell.memory_width); it needs 3 or"
     with pytest.raises(ValueError, match=re.escape(message)):
-        slots_of(34)
+        slots_of(2)

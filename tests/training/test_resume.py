@@ -99,6 +99,13 @@ def test_stopped_with_sequences_under_way(tmp_path: Path, stop_at: int) -> None:
     assert_same_run(start(tmp_path / "run", *CARRIED, resume=True), tmp_path / "run", *CARRIED)
 
 
+@pytest.mark.parametrize("stop_at", [2, 4])
+def test_stopped_with_a_decoder_that_shares_weights(tmp_path: Path, stop_at: int) -> None:
+    overrides = ("method=smt+dmt", "teacher.kind=slots", "smt.decoding=1", "dmt.decoding=1")
+    start(tmp_path / "run", *overrides, stop_at=stop_at)
+    assert_same_run(start(tmp_path / "run", *overrides, resume=True), tmp_path / "run", *overrides)
+
+
 def test_control_without_what_was_under_way_it_differs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     start(tmp_path / "run", *CARRIED, stop_at=5)
     read = checkpoint.read

@@ -7,6 +7,7 @@ targets from the slots alone, in place of the past.
 """
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
@@ -19,6 +20,7 @@ from nounroll.nn.shift import TokenShift
 from nounroll.teacher.base import TeacherSettings
 from nounroll.teacher.decoder import Decoder
 
+FEWEST = 3  # numbers of a memory
 _SIZE = 16  # numbers of a slot, where the memory has enough
 _SMALLEST = 4  # slots of a small memory
 _SHARPNESS = 3.0  # of addresses at the start: far enough from even that slots come to hold different things
@@ -51,8 +53,8 @@ class SlotEncoder(nn.Module):
     ) -> None:
         super().__init__()
         width, numbers = settings.width, memory_shape[0] * memory_shape[1]
-        self.count = slots_of(numbers)
-        self.size = numbers // self.count
+        self.count, self.size = slots_of(numbers)
+        self.numbers = numbers
         self.embed = InputEmbedding(inputs, width, width**-0.5)
         self.start = nn.Parameter(torch.randn(width) * width**-0.5)
         self.shift = TokenShift(width) if settings.token_shift else nn.Identity()
@@ -76,7 +78,9 @@ class SlotEncoder(nn.Module):
         states = self.trunk(pairs)
         slots = self._written(rms_normalise(pairs))
         answer, last = self.answer(states), rms_normalise(self.last(rms_normalise(alone)))
-        return torch.cat([answer, slots.flatten(2), last, states], dim=-1)
+        memories = torch.cat([answer, slots.flatten(2), last], dim=-1)
+        unused = self.numbers - memories.shape[-1]  # where the numbers cannot be cut into equal slots
+        return torch.cat([F.pad(memories, (0, unused)), states], dim=-1)
 
     def _written(self, pairs: Float[Tensor, "B T1 width"]) -> Float[Tensor, "B T1 S size"]:
         anew = (self.gate(pairs).sigmoid() * self.address(pairs).softmax(dim=-1))[..., None]
@@ -84,14 +88,14 @@ class SlotEncoder(nn.Module):
         return affine_scan((1 - anew).expand_as(new).flatten(2), new.flatten(2)).view_as(new)
 
     def at(self, read: Float[Tensor, "B T1 n"], positions: Int[Tensor, "B S"] | None) -> Float[Tensor, "B S Kd"]:
-        memories = read[..., : self.count * self.size]
+        memories = read[..., : self.numbers]
         if positions is None:
             return memories
         return memories.gather(1, positions[..., None].expand(-1, -1, memories.shape[-1]))
 
     def look_back(self, read: Float[Tensor, "B T1 n"]) -> Float[Tensor, "B T V"]:
         """What the trunk predicts of y_t from x_0 .. x_t."""
-        return self.out(read[:, 1:, self.count * self.size :])
+        return self.out(read[:, 1:, self.numbers :])
 
 
 class SlotDecoder(Decoder):
@@ -105,22 +109,22 @@ class SlotDecoder(Decoder):
 
     def forward(self, memory: Float[Tensor, "N K d"], future: Shaped[Tensor, "N F *x"]) -> Float[Tensor, "N F1 V"]:
         encoder = self._encoder[0]
-        slots = self.enter(memory.flatten(1).unflatten(1, (encoder.count, encoder.size))) + self.place
+        used = memory.flatten(1)[:, : encoder.count * encoder.size]
+        slots = self.enter(used.unflatten(1, (encoder.count, encoder.size))) + self.place
         states = encoder.trunk(encoder.shift(torch.cat([slots, encoder.embed(future)], dim=1)))
         return encoder.out(states[:, encoder.count - 1 :])
 
 
-def slots_of(numbers: int) -> int:
-    """Slots of equal size that a memory of so many numbers is cut into: as many as have 16 numbers each, or four.
+def slots_of(numbers: int) -> tuple[int, int]:
+    """How many slots a memory of so many numbers has, and the numbers of each: 16 where it has enough.
 
     Raises:
-        ValueError: there would be fewer than three.
+        ValueError: there are not three numbers, one for each kind of slot.
     """
-    most = max(numbers // _SIZE, _SMALLEST)
-    count = max(n for n in range(1, min(most, numbers) + 1) if numbers % n == 0)
-    if count < 3:
+    if numbers < FEWEST:
         raise ValueError(
-            f"teacher.kind is 'slots', and a memory has {numbers} numbers (cell.tokens * cell.memory_width); they"
-            f" cannot be cut into 3 to {most} slots of equal size: take another cell.memory_width"
+            f"teacher.kind is 'slots', and a memory has {numbers} numbers (cell.tokens * cell.memory_width); it needs"
+            f" {FEWEST} or more: take more, or teacher.kind=causal"
         )
-    return count
+    count = min(max(numbers // _SIZE, _SMALLEST), numbers)
+    return count, numbers // count

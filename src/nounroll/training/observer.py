@@ -1,5 +1,6 @@
 """What is seen of a run from outside: student and teacher on held-out sequences, and the state of their memories."""
 
+from dataclasses import asdict
 from typing import Any
 
 from nounroll.batch import Batch
@@ -82,7 +83,11 @@ class Observer:
         student, teacher = self.student, self.teacher
         if teacher is None or not isinstance(student, Student):
             return {}
-        found = self.engine.gathered(lambda: packs.packing(student, teacher, self.validation[0]))
+        # Plain values: Fabric looks into what comes out of a module, and refuses frozen dataclasses.
+        seen = self.engine.gathered(
+            lambda: [asdict(one) for one in packs.packing(student, teacher, self.validation[0])]
+        )
+        found = [packs.Packing(**one) for one in seen]
         targets, batches = self.task.targets, self.validation
         guess = constant_guess(targets, batches).get("loss", 0.0)
         self.warning = self.warning or packs.warning(found, guess, knowable(targets, batches))
