@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytest
 import torch
@@ -21,7 +21,8 @@ from nounroll.data.task import Lengths, SequenceTask
 from nounroll.data.text import Text
 from nounroll.methods import AUTO
 from nounroll.recipe import Recipe, parse
-from nounroll.resolve import PRESETS, _predicts_next, look, resolve
+from nounroll.resolve import FEW_SCORED, PRESETS, _predicts_next, look, resolve
+from nounroll.teacher import TeacherSettings
 from own_parts import Echo, OneLength, RunningMean
 
 
@@ -154,6 +155,8 @@ def test_control_what_is_not_scored_amid_a_sequence_is_no_padding(tmp_path: Path
 
 def other(value: Any) -> Any:
     """A value that no preset has."""
+    if isinstance(value, str | bool):
+        return "window" if isinstance(value, str) else not value
     return 0.75 if isinstance(value, float) else 13
 
 
@@ -181,7 +184,24 @@ def test_every_preset_names_settings_and_only_one_of_the_two_densities_applies()
         recipe.changed(values)
         for setting in values:
             assert recipe.get(setting) is not None, (kind, setting)
-    assert PRESETS["few scored"].keys() == PRESETS["most scored"].keys()
+    for values in FEW_SCORED.values():
+        recipe.changed(values)
+    few = PRESETS["few scored"].keys() | FEW_SCORED["causal"].keys()
+    assert few == PRESETS["most scored"].keys()
+    assert FEW_SCORED.keys() == set(get_args(get_type_hints(TeacherSettings)["kind"]))
+
+
+@pytest.mark.parametrize(("kind", "noise"), [("slots", 0.2), ("causal", 1.0), ("window", 1.0)])
+def test_where_few_are_scored_settings_suit_the_teacher_that_was_given(kind: str, noise: float) -> None:
+    found = resolve(recipe_of(f"teacher.kind={kind}"), Retrieval())
+    assert (found.recipe.teacher.kind, found.recipe.smt.noise) == (kind, noise)
+    assert found.reasons["smt.noise"] == f"few scored, teacher.kind {kind}"
+
+
+def test_a_memory_that_cannot_be_cut_has_a_causal_teacher() -> None:
+    found = resolve(recipe_of("cell.tokens=1", "cell.memory_width=2"), Retrieval())
+    assert (found.recipe.teacher.kind, found.recipe.smt.noise) == ("causal", 1.0)
+    assert found.reasons["teacher.kind"] == "a memory of so few numbers cannot be cut into slots"
 
 
 def test_sizes_that_a_cell_chooses_are_written_out() -> None:

@@ -55,7 +55,7 @@ def test_settings_left_open_are_filled_in_for_the_data_and_written(
     tmp_path: Path, task: SequenceTask, window: int, decoding: float
 ) -> None:
     run = fit(task, method="smt+dmt", cell="mlp", length=8, steps=2, out=tmp_path / "run", settings=SMALL)
-    assert (run.recipe.smt.window, run.recipe.dmt.decoding) == (window, decoding)
+    assert (run.recipe.smt.window, run.recipe.smt.decoding) == (window, decoding)
     assert open_run(tmp_path / "run")[0] == run.recipe
     text = (tmp_path / "run" / "recipe.yaml").read_text()
     kind = "most scored" if window == 8 else "few scored"

@@ -18,6 +18,7 @@ from nounroll.methods import AUTO, parse_chain
 from nounroll.recipe import Recipe
 from nounroll.rollout.evaluate import knowable
 from nounroll.seeding import generator
+from nounroll.teacher.slots import FEWEST
 from nounroll.training.schedule import stages
 
 _LOOKED_AT = 32  # sequences of each part that ``look`` draws
@@ -73,18 +74,18 @@ class Facts:
 
 
 PRESETS: dict[str, dict[str, Any]] = {
-    # A decoder looks far ahead from few memories, and the cell learns single steps, from memories with much noise.
+    # A memory has to hold what is asked for much later, so the teacher must pack; the cell learns single steps.
     "few scored": {
+        "teacher.kind": "slots",
         "smt.decoding": 1.0,
         "smt.step_readout": 0.0,
         "smt.window": 1,
-        "smt.noise": 1.0,
         "smt.labels_learn": 0.3,
         "smt.share": 1.0,
-        "dmt.decoding": 1.0,
     },
     # A few steps from each label show the cell what matters, and its readout takes the decoder's place.
     "most scored": {
+        "teacher.kind": "causal",
         "smt.decoding": 0.0,
         "smt.step_readout": 1.0,
         "smt.window": 8,
@@ -107,6 +108,22 @@ PRESETS: dict[str, dict[str, Any]] = {
         "training.evaluations": 40,
         "training.patience": 5,
     },
+}
+
+FEW_SCORED: dict[str, dict[str, Any]] = {  # what suits a teacher's kind where few targets are scored
+    # Its labels can be followed: the cell learns them well, and is pulled to them to the end.
+    "slots": {
+        "teacher.width": 128,
+        "teacher.horizon": 0,
+        "smt.dynamics": 1.0,
+        "smt.noise": 0.2,
+        "dmt.dynamics": 3.0,
+        "dmt.decoding": 0.0,
+        "dmt.only_ahead": False,
+    },
+    # The cell learns to pull errors back in, by much noise, and the decoder tells windows what labels do not hold.
+    "causal": {"smt.noise": 1.0, "dmt.decoding": 1.0},
+    "window": {"smt.noise": 1.0, "dmt.decoding": 1.0},
 }
 
 
@@ -160,6 +177,11 @@ def resolve(recipe: Recipe, task: SequenceTask, facts: Facts | None = None) -> R
     links = () if recipe.method == AUTO else parse_chain(recipe.method)
     for kind in facts.kinds:
         decide(PRESETS[kind], kind)
+    if recipe.cell.tokens * recipe.cell.memory_width < FEWEST:
+        decide({"teacher.kind": "causal"}, "a memory of so few numbers cannot be cut into slots")
+    if "few scored" in facts.kinds:
+        teacher = changes.get("teacher.kind", recipe.teacher.kind)
+        decide(FEW_SCORED[teacher], f"few scored, teacher.kind {teacher}")
     if links and set(links) <= {"bptt", "tbptt"}:
         rate, where = (_ALONE_SMALL, " from small data") if facts.small else (_ALONE, "")
         decide({"training.learning_rate": rate}, f"the student learns alone{where}, with no teacher to keep up with")
