@@ -33,7 +33,8 @@ TEACHERS: dict[str, dict[str, Any]] = {
 
 
 def cell_settings(kind: str = "mlp") -> CellSettings:
-    return CellSettings(kind=kind, tokens=SHAPE[0], memory_width=SHAPE[1], width=16)  # type: ignore[arg-type]
+    """A small cell. Gates start half open, as tests want memories that differ after few steps."""
+    return CellSettings(kind=kind, tokens=SHAPE[0], memory_width=SHAPE[1], width=16, keep=0)  # type: ignore[arg-type]
 
 
 def make_student(
