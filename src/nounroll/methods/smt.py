@@ -59,8 +59,9 @@ class SMTSettings:
             half of its own share, the teacher is hardly better than the best constant guess. A student that is no
             better either then is again what it was before smt (ours; ``nounroll.training.handover`` has the measures).
         chunk: time steps whose labels and losses are made together, and again for their gradients; 0 makes those of
-            the whole sequence at once. With it a step's memory grows with M + T in place of M T: the encoder's layers
-            are computed again too. Losses and gradients are the same, but for noise, whose draws are others.
+            the whole sequence at once. With it a step's memory grows with M + T in place of M T (but for the labels of
+            slots, which one scan writes): the encoder's layers are computed again too. Losses and gradients are the
+            same, but for noise, whose draws are others.
     """
 
     decoding: float = 1.0
