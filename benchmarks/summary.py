@@ -35,6 +35,7 @@ class Line:
 AT_64_AND_512 = ("accuracy", "accuracy@512")
 LINES = [
     Line("retrieval", "Retrieval, T = 256", "accuracy (a guess: 0.125)"),
+    Line("keys_values", "Keys-Values, 8 pairs, T = 64", "accuracy (a guess: 0.125)"),
     Line("parity", "Parity, trained at T = 64", "accuracy at 64, at 512", AT_64_AND_512),
 ]
 
