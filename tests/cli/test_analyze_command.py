@@ -9,7 +9,7 @@ import pytest
 
 from commands import Command, one_line
 
-PICTURES = {"lengths", "positions", "drift", "heatmap", "geometry", "spectrum", "gradients", "ahead"}
+PICTURES = {"lengths", "positions", "drift", "heatmap", "geometry", "spectrum", "gradients", "ahead", "packing"}
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +52,7 @@ def test_a_run_of_bptt_alone(nounroll: Command) -> None:
     ended = nounroll("analyze", "runs/tiny", "--sequences", 6)
     assert ended.status == 0, ended
     assert "teacher" not in ended.out
-    assert {path.stem for path in Path("runs/tiny/figures").iterdir()} == PICTURES - {"drift", "ahead"}
+    assert {path.stem for path in Path("runs/tiny/figures").iterdir()} == PICTURES - {"drift", "ahead", "packing"}
 
 
 def test_a_folder_whose_checkpoints_were_removed(nounroll: Command, run: Path) -> None:

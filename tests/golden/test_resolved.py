@@ -29,7 +29,7 @@ def test_the_file_has_recipes_of_each_kind_of_data() -> None:
 
 
 @pytest.mark.parametrize(
-    ("preset", "setting", "value"), [("few scored", "smt.noise", 0.25), ("most scored", "smt.window", 4)]
+    ("preset", "setting", "value"), [("few scored", "smt.labels_learn", 0.25), ("most scored", "smt.window", 4)]
 )
 def test_control_another_preset_is_seen(
     preset: str, setting: str, value: float, monkeypatch: pytest.MonkeyPatch
