@@ -74,7 +74,7 @@ class Facts:
 
 
 PRESETS: dict[str, dict[str, Any]] = {
-    # A memory has to hold what is asked for much later, so the teacher must pack; the cell learns single steps.
+    # The memory must hold what a later target needs: the teacher packs it, and the cell learns single steps.
     "few scored": {
         "teacher.kind": "slots",
         "smt.decoding": 1.0,

@@ -18,7 +18,7 @@ class MLPCell(nn.Module):
         memory_shape: (K, d).
         width: of the hidden layers; default 2 K d.
         layers: hidden layers; default 1.
-        keep: the largest bias of a at the start; biases are spread evenly from 0 to it, as those of a gated kernel.
+        keep: the largest bias of the gate a at the start. The coordinates' biases are spread evenly from 0 to ``keep``.
     """
 
     def __init__(

@@ -8,7 +8,7 @@ from torch import nn
 
 @contextmanager
 def frozen(module: nn.Module) -> Iterator[None]:
-    """What is computed inside has no gradients for the module's weights; they go through it to its inputs."""
+    """Inside this context the module's weights get no gradient; its inputs still do."""
     held = [p for p in module.parameters() if p.requires_grad]
     for parameter in held:
         parameter.requires_grad_(False)

@@ -1,8 +1,8 @@
-"""What a memory holds of what is asked for later: the decoder answers from it and the later inputs alone.
+"""How much a memory holds of the targets that come later.
 
-A teacher may answer every query by looking back, and its memory be empty: its loss does not show that. Here the
-sequence is cut, and the targets after the cut are predicted three times: by the teacher as it is, which may look back
-past the cut; by its decoder from the teacher's memory at the cut; and by its decoder from the student's own memory.
+The loss of a teacher that looks back does not show whether its memory holds anything. Here a sequence is cut, and the
+targets after the cut are predicted three times: by the teacher as it is, which may look back past the cut; by its
+decoder from the teacher's memory at the cut; and by its decoder from the student's own memory.
 """
 
 import math
@@ -18,7 +18,8 @@ from nounroll.student import Student
 from nounroll.teacher import Teacher
 
 _ROWS = 32  # sequences that are looked at
-_KNOWN, _PACKED = 0.5, 0.5  # shares of what there is to know, and of what the teacher knows
+_KNOWN = 0.5  # share of what there is to know, from which a teacher counts as one that answers
+_PACKED = 0.5  # share of what the teacher knows, below which its memory counts as empty
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def packing(student: Student, teacher: Teacher, batch: Batch, *, cuts: int = 4) 
     last = int(batch.mask.any(0).nonzero().max())
     found = []
     for cut in sorted({round(last * (i + 1) / cuts) for i in range(cuts)} - {0}):
-        end = min(cut + decoder.horizon - 1, batch.length) if decoder.horizon < batch.length else batch.length
+        end = min(cut + decoder.horizon - 1, batch.length)
         span = slice(cut, end)
         scored = batch.mask[:, span]
         if not scored.any():
@@ -79,11 +80,11 @@ def mean_packing(found: list[Packing]) -> dict[str, float]:
     """ "packed" and "student_packed", means over the cuts; empty where there was none."""
     if not found:
         return {}
-    return {name: sum(getattr(one, name) for one in found) / len(found) for name in ("packed", "student_packed")}
+    return {name: _mean(found, name) for name in ("packed", "student_packed")}
 
 
 def warning(found: list[Packing], guess: float, knowable: float) -> str:
-    """One line where the teacher answers and its memory does not; nothing otherwise.
+    """One line where the teacher predicts well and its memory alone does not suffice to; nothing otherwise.
 
     Args:
         found: by cuts.
@@ -92,7 +93,7 @@ def warning(found: list[Packing], guess: float, knowable: float) -> str:
     """
     if not found:
         return ""
-    teacher, packed = (sum(getattr(one, name) for one in found) / len(found) for name in ("teacher", "packed"))
+    teacher, packed = _mean(found, "teacher"), _mean(found, "packed")
     knows, holds = guess - teacher, guess - packed
     if not math.isfinite(packed) or knows < _KNOWN * knowable or holds >= _PACKED * knows:
         return ""
@@ -100,3 +101,7 @@ def warning(found: list[Packing], guess: float, knowable: float) -> str:
         f"the teacher answers and its memory does not: {packed:.3g} nats are left of {guess:.3g} where only the memory"
         f" can tell, {teacher:.3g} where it may look back; try teacher.kind=slots, or more numbers in the memory"
     )
+
+
+def _mean(found: list[Packing], name: str) -> float:
+    return sum(getattr(one, name) for one in found) / len(found)
