@@ -11,7 +11,7 @@ SHELL := /bin/bash
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help quickstart test lint types test-nightly audit pins evidence suite text clean
+.PHONY: help quickstart test lint types test-nightly audit pins evidence probes suite text clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -49,7 +49,12 @@ pins: $(BIN)/pip ## write the hashes of the packages that this kind of machine t
 
 evidence: $(INSTALLED) ## measure again what each method is worth
 	$(BIN)/python benchmarks/evidence.py
+	$(BIN)/python benchmarks/probes.py --page
 	$(BIN)/python benchmarks/summary.py
+
+# make probes PROBES="retrieval stack --cells mlp --seeds 1 --rates default" runs a part.
+probes: $(INSTALLED) ## the paper's five probes by method and cell, into docs/probes.md; about a day, and it goes on where it was
+	$(BIN)/python benchmarks/probes.py $(PROBES)
 
 # Data and rivals of the suite, without what they would bring along. make suite SUITE="digits text --seeds 1" runs a part.
 suite: $(INSTALLED) ## everyday tasks beside ordinary networks, into docs/suite.md; many hours, and it goes on where it was

@@ -1,10 +1,11 @@
-"""Runs of a measurement, each a process of ``suite_run.py`` with one thread; what has an answer is not run again."""
+"""Runs of a measurement, each a process with one thread; a run that has an answer is not run again."""
 
 import json
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -37,8 +38,15 @@ class Job:
         """Whether its learning rate is that of the first seed."""
         return self.contender != OURS and self.seed > 0
 
+    @property
+    def words(self) -> list[str]:
+        """The script and its arguments, but for a learning rate."""
+        amount, options = self.budget.words
+        script = str(ROOT / "benchmarks" / "suite_run.py")
+        return [script, self.task, self.contender, str(self.seed), amount, os.path.relpath(self.file, ROOT), *options]
 
-def run_all(jobs: list[Job], side_by_side: int, *, again: bool) -> bool:
+
+def run_all(jobs: Sequence[Job], side_by_side: int, *, again: bool) -> bool:
     """Run the jobs that have no answer, or all of them, first seeds first; whether all went well."""
     left = [job for job in jobs if again or not job.file.is_file()]
     good = True
@@ -50,9 +58,7 @@ def run_all(jobs: list[Job], side_by_side: int, *, again: bool) -> bool:
 
 def run(job: Job) -> bool:
     """Start a run and wait for it."""
-    amount, options = job.budget.words
-    words = [sys.executable, str(ROOT / "benchmarks" / "suite_run.py"), job.task, job.contender, str(job.seed)]
-    words += [amount, os.path.relpath(job.file, ROOT), *options]
+    words = [sys.executable, *job.words]
     if job.waits:
         if not job.first.file.is_file():
             print(f"left out {job.file.stem}: seed 0 has no answer, and so no learning rate", file=sys.stderr)
