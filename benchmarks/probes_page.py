@@ -14,7 +14,7 @@ from probes_run import SPENT
 AXES = {"seconds": "CPU seconds", "tokens": "tokens", "sequential_flops": "sequential FLOPs"}
 _LEVEL = 0.01  # accuracies that are no further apart are level
 _COLOURS = {"smt+dmt": "#2e7d32", "tbptt": "#1565c0", "bptt": "#c62828"}
-_LINES = {"mlp": "-", "transformer": "--", "gru": ":"}
+_LINES: dict[str, Any] = {"mlp": "-", "transformer": "--", "gru": ":"}
 _HEAD = """# Five probes, by method and by cell
 
 The probes of arXiv 2606.06479, each at three lengths, each with a cell that is trained by SMT and DMT, by truncated
