@@ -1,6 +1,7 @@
 """The teacher of slots: what it writes, that one step follows from the one before, and its shared decoder."""
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,10 +10,12 @@ from torch import Tensor
 
 from helpers import SYMBOLS, draw_values, gradients, make_dmt, make_smt, make_student, make_teacher
 from nounroll.batch import Batch
+from nounroll.cells.mlp import MLPCell
 from nounroll.nn.frozen import frozen
 from nounroll.nn.norm import rms_normalise
 from nounroll.seeding import generator
 from nounroll.teacher import Teacher
+from nounroll.teacher.phases import Phases
 from nounroll.teacher.slots import slots_of
 
 T, SLOTS = 7, 4
@@ -22,6 +25,13 @@ def slots(**settings: Any) -> Teacher:
     return make_teacher(make_student(), kind="slots", **settings)
 
 
+def slots_with_phases() -> Teacher:
+    return make_teacher(make_student(MLPCell(SYMBOLS, (8, 16), width=8)), kind="slots")
+
+
+BOTH = pytest.mark.parametrize("make", [slots, slots_with_phases])
+
+
 def numbers(teacher: Teacher, inputs: Tensor) -> Tensor:
     """What the encoder writes, (B, T + 1, S, size), before the cell's ``constrain``."""
     encoder = teacher.encoder
@@ -29,23 +39,40 @@ def numbers(teacher: Teacher, inputs: Tensor) -> Tensor:
 
 
 def written_step_by_step(teacher: Teacher, inputs: Tensor) -> Tensor:
-    """The naive twin of the slots that are kept: one step after another, from the two last inputs alone."""
-    encoder, before, kept, found = teacher.encoder, None, None, []
+    """The naive twin of the slots that are kept: one step after another, from the last two inputs and the phases."""
+    encoder, before, kept, phases, found = teacher.encoder, None, None, None, []
     for e in encoder.enter(inputs).unbind(1):
         pair = e if before is None else e + encoder.shift.previous(before)
+        if encoder.phases is not None:
+            phases = turned(encoder.phases, pair, phases)
+            pair = pair + 2**0.5 * encoder.phases.enter(torch.cat([phases.real, phases.imag], dim=-1))
         pair = rms_normalise(pair)
         anew = encoder.gate(pair).sigmoid() * encoder.address(pair).softmax(-1)
         new = rms_normalise(encoder.write(pair))
-        kept = torch.zeros(len(inputs), SLOTS - 2, encoder.size, dtype=e.dtype) if kept is None else kept
+        kept = torch.zeros(len(inputs), anew.shape[-1], encoder.size, dtype=e.dtype) if kept is None else kept
         kept = (1 - anew)[..., None] * kept + anew[..., None] * new[:, None]
         before = e
         found.append(kept)
     return torch.stack(found, dim=1)
 
 
-def test_slots_equal_their_naive_twin_with_gradients() -> None:
-    teacher, inputs = slots(), draw_values(SYMBOLS, 3, T)
-    fast, slow = numbers(teacher, inputs)[:, :, 1:-1], written_step_by_step(teacher, inputs)
+def turned(phases: Phases, e: Tensor, before: Tensor | None) -> Tensor:
+    """One step of the phases, from 1 where there is none before."""
+    seen = rms_normalise(e)
+    keep, turn = phases.keep(seen).sigmoid(), phases.turn(seen)
+    before = torch.ones_like(torch.complex(keep, keep)) if before is None else before
+    return keep * torch.exp(1j * turn) * before + (1 - keep)
+
+
+def kept_slots(teacher: Teacher, inputs: Tensor) -> Tensor:
+    """The slots that the gated recurrence writes."""
+    return numbers(teacher, inputs)[:, :, 1 : -1 if teacher.encoder.phases is None else -2]
+
+
+@BOTH
+def test_slots_equal_their_naive_twin_with_gradients(make: Callable[[], Teacher]) -> None:
+    teacher, inputs = make(), draw_values(SYMBOLS, 3, T)
+    fast, slow = kept_slots(teacher, inputs), written_step_by_step(teacher, inputs)
     torch.testing.assert_close(fast, slow, rtol=0, atol=1e-12)
     expected = gradients(slow.sin().sum(), teacher)
     for name, value in gradients(fast.sin().sum(), teacher).items():
@@ -53,7 +80,7 @@ def test_slots_equal_their_naive_twin_with_gradients() -> None:
 
 
 @torch.no_grad()
-def test_kept_slots_follow_from_the_step_before() -> None:
+def test_kept_slots_follow_from_the_step_before_them() -> None:
     """(m_{t-1}, x_t) decide them: sequences that agree in both go on alike, whatever was before."""
     teacher, inputs = slots(), draw_values(SYMBOLS, 1, T).expand(2, -1).clone()
     inputs[1, 0] = (inputs[1, 0] + 1) % SYMBOLS.n
@@ -66,6 +93,17 @@ def test_kept_slots_follow_from_the_step_before() -> None:
         ratio = (kept[0, t] - kept[1, t]) / (kept[0, t - 1] - kept[1, t - 1])
         torch.testing.assert_close(ratio, keeps[0, t][:, None].expand_as(ratio), rtol=1e-6, atol=1e-9)
     assert difference[2] > 1e-6
+
+
+@torch.no_grad()
+def test_a_write_goes_by_place_with_phases_alone() -> None:
+    """One input repeated: without phases all writes are alike, with phases each goes elsewhere."""
+    inputs = torch.zeros(1, T, dtype=torch.int64)
+    for make, alike in ((slots, True), (slots_with_phases, False)):
+        encoder = make().encoder
+        pairs = encoder.shift(encoder.enter(inputs))
+        addresses = encoder.address(rms_normalise(encoder.located(pairs)[1]))[0, 2:]
+        assert bool((addresses - addresses[0]).abs().amax() < 1e-9) == alike
 
 
 @torch.no_grad()

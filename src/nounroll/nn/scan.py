@@ -1,18 +1,18 @@
 """Linear recurrences, parallel over time."""
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Inexact
 from torch import Tensor
 
 
-def affine_scan(slope: Tensor, offset: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
+def affine_scan(slope: Tensor, offset: Inexact[Tensor, "B T D"]) -> Inexact[Tensor, "B T D"]:
     """δ_t = A_t δ_{t-1} + b_t for all t, from δ_{-1} = 0, in 2 log2 T dependent steps.
 
     Neighbouring maps are joined in pairs, the half as long recurrence gives every other δ, and one step from each the
     rest (the scheme of Ladner & Fischer 1980): T products of matrices in all.
 
     Args:
-        slope: A, (B, T, D, D) matrices or (B, T, D) diagonals.
+        slope: A, (B, T, D, D) matrices or (B, T, D) diagonals; complex as ``offset`` may be.
         offset: b.
     """
     length = offset.shape[1]
@@ -28,5 +28,5 @@ def affine_scan(slope: Tensor, offset: Float[Tensor, "B T D"]) -> Float[Tensor, 
     return whole
 
 
-def _apply(slope: Tensor, vectors: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
+def _apply(slope: Tensor, vectors: Inexact[Tensor, "B T D"]) -> Inexact[Tensor, "B T D"]:
     return (slope @ vectors[..., None])[..., 0] if slope.dim() == 4 else slope * vectors

@@ -19,10 +19,12 @@ from nounroll.nn.scan import affine_scan
 from nounroll.nn.shift import TokenShift
 from nounroll.teacher.base import TeacherSettings
 from nounroll.teacher.decoder import Decoder
+from nounroll.teacher.phases import Phases
 
 FEWEST = 3  # numbers of a memory
 _SIZE = 16  # numbers of a slot, where the memory has enough
 _SMALLEST = 4  # slots of a small memory
+_WITH_PHASES = 8  # slots, from which on one is spent on phases
 _SHARPNESS = 3.0  # of addresses at the start: far enough from even that slots come to hold different things
 
 
@@ -31,13 +33,17 @@ class SlotEncoder(nn.Module):
 
     ::
 
-        e_t = embed(x_t) + W embed(x_{t-1})                 token shift: all that a write sees
-        a_t = σ(gate(e_t)) softmax(address(e_t))            how much of each slot is written anew
-        s_t = (1 - a_t) s_{t-1} + a_t write(e_t)            S - 2 slots, by a parallel scan
-        m_t = [answer(h_t), s_t, last(embed(x_t))]          h_t, the trunk's state, is in one slot, which is not kept
+        e_t = embed(x_t) + W embed(x_{t-1})                 token shift
+        z_t = phases(z_{t-1}, e_t)                          a position; see ``Phases``
+        w_t = e_t + enter(z_t)                              all that a write sees, and what enters the trunk
+        a_t = σ(gate(w_t)) softmax(address(w_t))            how much of each slot is written anew
+        s_t = (1 - a_t) s_{t-1} + a_t write(w_t)            S - 3 slots, by a parallel scan
+        m_t = [answer(h_t), s_t, z_t, last(embed(x_t))]     h_t, the trunk's state, is in one slot, which is not kept
 
     The last slot has what the next write needs of x_t, and the first one what the trunk would answer now. So (m_{t-1},
-    x_t) decides m_t but for the answer, and that too as far as the slots hold what the trunk looks back at.
+    x_t) decides m_t but for the answer, and that too as far as the slots hold what the trunk looks back at. With the
+    phases a write can go by place, which the last two inputs alone do not tell: the n-th of a string, the height of a
+    stack. A memory of few slots has none.
     """
 
     all_at_once = True
@@ -55,13 +61,14 @@ class SlotEncoder(nn.Module):
         width, numbers = settings.width, memory_shape[0] * memory_shape[1]
         self.count, self.size = slots_of(numbers)
         self.numbers = numbers
+        self.phases = Phases(width, self.size) if self.count >= _WITH_PHASES else None
         self.embed = InputEmbedding(inputs, width, width**-0.5)
         self.start = nn.Parameter(torch.randn(width) * width**-0.5)
         self.shift = TokenShift(width) if settings.token_shift else nn.Identity()
         self.trunk = Transformer(width, settings.layers, settings.heads, causal=True, rotary=True, recompute=recompute)
         self.out = nn.Linear(width, targets.readout_size)
         self.gate = nn.Linear(width, 1)
-        self.address = nn.Linear(width, self.count - 2)
+        self.address = nn.Linear(width, self.count - (3 if self.phases else 2))
         self.write = nn.Linear(width, self.size)
         self.last = nn.Linear(width, self.size)
         self.answer = nn.Linear(width, self.size)
@@ -74,17 +81,26 @@ class SlotEncoder(nn.Module):
     def read(self, inputs: Shaped[Tensor, "B T *x"]) -> Float[Tensor, "B T1 n"]:
         """Memories after nothing and after each input, K d numbers, and the trunk's states, ``width`` numbers."""
         alone = self.enter(inputs)
-        pairs = self.shift(alone)
-        states = self.trunk(pairs)
-        slots = self._written(rms_normalise(pairs))
+        numbers, seen = self.located(self.shift(alone))
+        states = self.trunk(seen)
+        slots = self._written(rms_normalise(seen))
         answer, last = self.answer(states), rms_normalise(self.last(rms_normalise(alone)))
-        memories = torch.cat([answer, slots.flatten(2), last], dim=-1)
+        memories = torch.cat([answer, slots.flatten(2), numbers, last], dim=-1)
         unused = self.numbers - memories.shape[-1]  # where the numbers cannot be cut into equal slots
         return torch.cat([F.pad(memories, (0, unused)), states], dim=-1)
 
-    def _written(self, pairs: Float[Tensor, "B T1 width"]) -> Float[Tensor, "B T1 S size"]:
-        anew = (self.gate(pairs).sigmoid() * self.address(pairs).softmax(dim=-1))[..., None]
-        new = anew * rms_normalise(self.write(pairs))[:, :, None]
+    def located(
+        self, pairs: Float[Tensor, "B T1 width"], before: Float[Tensor, "B size"] | None = None
+    ) -> tuple[Float[Tensor, "B T1 z"], Float[Tensor, "B T1 width"]]:
+        """The phases' numbers, z = 0 where there are none, and inputs that know their place."""
+        if self.phases is None:
+            return pairs[..., :0], pairs
+        numbers, place = self.phases(pairs, before)
+        return numbers, pairs + place
+
+    def _written(self, seen: Float[Tensor, "B T1 width"]) -> Float[Tensor, "B T1 S size"]:
+        anew = (self.gate(seen).sigmoid() * self.address(seen).softmax(dim=-1))[..., None]
+        new = anew * rms_normalise(self.write(seen))[:, :, None]
         return affine_scan((1 - anew).expand_as(new).flatten(2), new.flatten(2)).view_as(new)
 
     def at(self, read: Float[Tensor, "B T1 n"], positions: Int[Tensor, "B S"] | None) -> Float[Tensor, "B S Kd"]:
@@ -108,11 +124,11 @@ class SlotDecoder(Decoder):
         self.place = nn.Parameter(torch.randn(encoder.count, width) * width**-0.5)
 
     def forward(self, memory: Float[Tensor, "N K d"], future: Shaped[Tensor, "N F *x"]) -> Float[Tensor, "N F1 V"]:
-        encoder = self._encoder[0]
-        used = memory.flatten(1)[:, : encoder.count * encoder.size]
-        slots = self.enter(used.unflatten(1, (encoder.count, encoder.size))) + self.place
-        states = encoder.trunk(encoder.shift(torch.cat([slots, encoder.embed(future)], dim=1)))
-        return encoder.out(states[:, encoder.count - 1 :])
+        encoder, count = self._encoder[0], self._encoder[0].count
+        used = memory.flatten(1)[:, : count * encoder.size].unflatten(1, (count, encoder.size))
+        pairs = encoder.shift(torch.cat([self.enter(used) + self.place, encoder.embed(future)], dim=1))
+        _, seen = encoder.located(pairs[:, count:], used[:, -2])
+        return encoder.out(encoder.trunk(torch.cat([pairs[:, :count], seen], dim=1))[:, count - 1 :])
 
 
 def slots_of(numbers: int) -> tuple[int, int]:

@@ -1,0 +1,74 @@
+"""Phases that inputs turn: a position in the sequence that a cell can keep from step to step."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from nounroll.nn.norm import rms_normalise
+from nounroll.nn.scan import affine_scan
+
+_PERIODS = (2.0, 128.0)  # steps, the shortest and the longest at the start
+_KEPT = 5.0  # the bias, at the start, of the gate that keeps a phase
+_TOLD = 0.3  # how much less of the phases than of an input enters at the start
+_NOWHERE = 1e-3  # the length of a phase that has no direction
+
+
+class Phases(nn.Module):
+    """A complex linear recurrence, gated and turned by the inputs (cf. Orvieto et al. 2023, arXiv 2303.06349).
+
+    ::
+
+        z_t = k_t exp(i θ_t) z_{t-1} + (1 - k_t)       k_t in (0, 1) and θ_t read from e_t; z_{-1} = 1
+
+    At the start every input turns a phase alike, each phase at a period of its own: a clock. Inputs can learn to turn
+    otherwise, and then phases count: a push forward and a pop back, or a delimiter that starts anew.
+
+    Args:
+        width: of e_t.
+        size: numbers that hold the phases, real parts first; two for each.
+    """
+
+    def __init__(self, width: int, size: int) -> None:
+        super().__init__()
+        self.size, self.count = size, size // 2
+        self.turn = nn.Linear(width, self.count)
+        self.keep = nn.Linear(width, self.count)
+        self.enter = nn.Linear(2 * self.count, width, bias=False)
+        with torch.no_grad():
+            shortest, longest = map(math.log2, _PERIODS)
+            nn.init.normal_(self.turn.weight, std=0.02 * width**-0.5)
+            nn.init.normal_(self.keep.weight, std=0.1 * width**-0.5)
+            self.turn.bias.copy_(2 * math.pi / 2 ** torch.linspace(shortest, longest, self.count))
+            self.keep.bias.fill_(_KEPT)
+            self.enter.weight.mul_(_TOLD)
+
+    def forward(
+        self, inputs: Float[Tensor, "B T width"], before: Float[Tensor, "B size"] | None = None
+    ) -> tuple[Float[Tensor, "B T size"], Float[Tensor, "B T width"]]:
+        """The numbers of the phases after each input, and what they add to it.
+
+        Args:
+            inputs: e_t.
+            before: numbers of a memory to go on from; None starts at 1.
+        """
+        if not inputs.shape[1]:
+            return inputs.new_zeros(len(inputs), 0, self.size), inputs
+        seen = rms_normalise(inputs)
+        precision = torch.promote_types(seen.dtype, torch.float32)  # there are no complex numbers of 16 bits
+        keep, turn = self.keep(seen).sigmoid().to(precision), self.turn(seen).to(precision)
+        slope, offset = torch.polar(keep, turn), torch.complex(1 - keep, torch.zeros_like(keep))
+        entered = offset[:, :1] + slope[:, :1] * self._first(slope, before)[:, None]
+        phases = affine_scan(slope, torch.cat([entered, offset[:, 1:]], dim=1))
+        numbers = torch.cat([phases.real, phases.imag], dim=-1).to(inputs.dtype)
+        return F.pad(numbers, (0, self.size - 2 * self.count)), math.sqrt(2) * self.enter(numbers)
+
+    def _first(self, slope: Tensor, before: Float[Tensor, "B size"] | None) -> Tensor:
+        """z before the first input. Memories are scaled, so that only the direction of a phase is kept."""
+        if before is None:
+            return torch.ones_like(slope[:, 0])
+        real, imaginary = before[:, : 2 * self.count].to(slope.real.dtype).chunk(2, dim=-1)
+        phases = torch.complex(real, imaginary)
+        return phases / phases.abs().clamp(min=_NOWHERE)
