@@ -142,6 +142,41 @@ def test_the_decoder_is_the_trunk_and_is_saved_once() -> None:
     assert all(found[f"0.encoder.{name}.weight"].abs().sum() > 0 for name in ("out", "embed.map", "address", "write"))
 
 
+@BOTH
+@torch.no_grad()
+def test_what_is_kept_equals_the_memories_but_for_the_answer(make: Callable[[], Teacher]) -> None:
+    teacher, inputs = make(), draw_values(SYMBOLS, 3, T)
+    memories, (some, kept) = teacher.memories(inputs), teacher.kept(inputs)
+    assert kept is not None
+    assert int((~kept).sum()) == teacher.encoder.size
+    torch.testing.assert_close(some[..., kept], memories[..., kept], rtol=0, atol=1e-4)  # a mean square of 1 nearly
+    assert (some[..., ~kept] - memories[..., ~kept]).abs().mean() > 0.1
+
+
+@torch.no_grad()
+def test_of_another_teacher_all_is_kept() -> None:
+    teacher, inputs = make_teacher(make_student()), draw_values(SYMBOLS, 3, T)
+    some, kept = teacher.kept(inputs)
+    assert kept is None
+    assert torch.equal(some, teacher.memories(inputs))
+
+
+@pytest.mark.parametrize("only_ahead", [False, True])
+def test_dmt_follows_the_answer_only_where_readouts_are_compared(only_ahead: bool) -> None:
+    """With the answer's map moved, nothing that is learnt changes, but where labels are read out."""
+    student = make_student()
+    teacher = make_teacher(student, kind="slots")
+    method = make_dmt(student, teacher, only_ahead=only_ahead, knowable=0.1)
+
+    def learnt() -> Tensor:
+        return method(batch(), {}, generator(0, "training"), 0.0)[0]["dynamics"]
+
+    before = learnt()
+    with torch.no_grad():
+        teacher.encoder.answer.weight.neg_()
+    assert torch.equal(learnt(), before) != only_ahead
+
+
 def batch() -> Batch:
     return Batch(draw_values(SYMBOLS, 4, T), draw_values(SYMBOLS, 4, T, seed=1), torch.ones(4, T, dtype=torch.bool))
 

@@ -30,7 +30,9 @@ class DMTSettings:
     """Weights and sizes of the DMT loss (arXiv 2606.06479, Eq. 6; windows and the decoder's part are ours).
 
     Args:
-        dynamics: weight of the regression to the teacher's memories; 0 leaves its labels out.
+        dynamics: weight of the regression to the teacher's memories; 0 leaves its labels out. Where a part of them is
+            for one step alone, as the answer of ``teacher.kind: slots`` is, the others are followed; with
+            ``only_ahead`` all are.
         decoding: weight of the decoder's prediction of the next targets from memories of the student's, with gradients
             through the window, and to a decoder that shares no weights with the encoder. It tells a window what the far
             future needs of its memories (ours).
@@ -95,26 +97,25 @@ class DMT(Method):
         figures: dict[str, Tensor] = {}
         with torch.no_grad():
             own = self._own_memories(batch, width)
-            labels = self._teacher[0].memories(batch.inputs) if s.dynamics else None
-            start, label = at_times(own, starts).flatten(0, 1), None
-            if labels is not None:
-                expert = at_times(labels, starts).flatten(0, 1)
-                label, mine = (cut(memories[:, 1:], starts, width) for memories in (labels, own))
-                behind = self._surprise(mine, y) - self._surprise(label, y)
-                lost = self._lost(start, expert, behind, mask)
-                start = torch.where(lost[:, None, None], expert, start)
-                figures = {
-                    "drift": mean(dynamics(own[:, 1:], labels[:, 1:]).mean()),
-                    "ahead": (masked_mean(behind, mask & counts) / (_FULL_PULL * self.knowable)).clamp(0, 1),
-                    "lost": mean(lost.float().mean()),
-                }
+            start, label, kept = at_times(own, starts).flatten(0, 1), None, None
+            if s.dynamics:
+                labels, kept = self._labels(batch)
+                label = cut(labels[:, 1:], starts, width)
+                figures["drift"] = mean(dynamics(own[:, 1:], labels[:, 1:], kept).mean())
+                if s.only_ahead:
+                    expert = at_times(labels, starts).flatten(0, 1)
+                    behind = self._surprise(cut(own[:, 1:], starts, width), y) - self._surprise(label, y)
+                    lost = self._lost(start, expert, behind, mask)
+                    start = torch.where(lost[:, None, None], expert, start)
+                    ahead = masked_mean(behind, mask & counts) / (_FULL_PULL * self.knowable)
+                    figures |= {"ahead": ahead.clamp(0, 1), "lost": mean(lost.float().mean())}
         predicted = unroll_windows(student, x, start)
         features = observe(student.cell, predicted)
         losses = {"readout": readout_loss(student.head, student.targets, features, y, mask & counts)}
         total = losses["readout"]
         if label is not None:
-            losses["dynamics"] = masked_mean(dynamics(predicted, label), counts)
-            total = total + (figures["ahead"] if s.only_ahead else 1.0) * s.dynamics * losses["dynamics"]
+            losses["dynamics"] = masked_mean(dynamics(predicted, label, kept), counts)
+            total = total + figures.get("ahead", 1.0) * s.dynamics * losses["dynamics"]
         if (decoder := self._decoder[0]) is not None:
             times = (starts[..., None] + torch.arange(width, device=starts.device)).flatten(1)
             memories = predicted.flatten(0, 1).unflatten(0, times.shape)
@@ -127,6 +128,11 @@ class DMT(Method):
 
     def sequential_flops(self, per_token: float, cell_step: float, length: int) -> float:
         return cell_step * length + (per_token - cell_step) * min(self.settings.window, length)
+
+    def _labels(self, batch: Batch) -> tuple[Float[Tensor, "B T1 K d"], Bool[Tensor, "K d"] | None]:
+        """All labels, and which of their numbers are followed; None is all, and all are made to compare readouts."""
+        teacher = self._teacher[0]
+        return (teacher.memories(batch.inputs), None) if self.settings.only_ahead else teacher.kept(batch.inputs)
 
     def _own_memories(self, batch: Batch, width: int) -> Float[Tensor, "B T1 K d"]:
         """The student's own rollout; m_∅ alone where one window holds all and no label is asked for."""
@@ -143,8 +149,6 @@ class DMT(Method):
         mask: Bool[Tensor, "BW width"],
     ) -> Bool[Tensor, "BW"]:
         """Windows from whose start the student can learn nothing. See ``DMTSettings.only_ahead``."""
-        if not self.settings.only_ahead:
-            return torch.zeros(len(start), dtype=torch.bool, device=start.device)
         far = dynamics(start, expert) > _LOST * variance(expert)
         worse = torch.where(mask, behind, 0.0).sum(1) / mask.sum(1).clamp(min=1) > _CLEARLY_WORSE * self.knowable
         return far & (worse | ~mask.any(1))

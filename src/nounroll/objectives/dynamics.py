@@ -1,6 +1,6 @@
 """The dynamics loss: how far one step of the cell lands from the next memory label."""
 
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from nounroll import processes
@@ -9,12 +9,16 @@ VARIANCE_FLOOR = 1e-4  # keeps errors relative to the labels' variance finite wh
 _SMALLEST = 1e-8  # keeps the gradient of a power finite at an error of 0
 
 
-def dynamics(predicted: Float[Tensor, "*n K d"], label: Float[Tensor, "*n K d"]) -> Float[Tensor, "*n"]:
+def dynamics(
+    predicted: Float[Tensor, "*n K d"], label: Float[Tensor, "*n K d"], kept: Bool[Tensor, "K d"] | None = None
+) -> Float[Tensor, "*n"]:
     """mean over the K d coordinates of (f(m_{t-1}, x_t) - m_t)^2, for each transition.
 
-    arXiv 2606.06479, Eq. 3. It takes no decision on gradients: detach the label, or not, at the call.
+    arXiv 2606.06479, Eq. 3. With ``kept`` the mean is over these coordinates. It takes no decision on gradients: detach
+    the label, or not, at the call.
     """
-    return (predicted - label).square().mean(dim=(-2, -1))
+    errors = (predicted - label).square()
+    return errors.mean(dim=(-2, -1)) if kept is None else errors.flatten(-2)[..., kept.flatten()].mean(dim=-1)
 
 
 def power_mean(errors: Float[Tensor, "..."], power: float) -> Float[Tensor, ""]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 import torch
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
 from nounroll.cells.base import MOST_LAYERS, constrain
@@ -106,8 +106,20 @@ class Teacher(nn.Module):
         self, read: Shaped[Tensor, "B n *y"], positions: Int[Tensor, "B S"] | None = None
     ) -> Float[Tensor, "B S K d"]:
         """``memories`` of the inputs that were ``read``."""
-        raw = self.head(self.encoder.at(read, positions)).unflatten(-1, self.memory_shape)
-        return constrain(self._cell[0], raw)
+        return self._constrained(self.encoder.at(read, positions))
+
+    def kept(self, inputs: Shaped[Tensor, "B T *x"]) -> tuple[Float[Tensor, "B T1 K d"], Bool[Tensor, "K d"] | None]:
+        """All labels, and which of their numbers are there for later steps; None is all.
+
+        The others are for their own step alone. They are not computed, and some constant stands in their place.
+        """
+        if not hasattr(self.encoder, "kept"):
+            return self.memories(inputs), None
+        numbers, kept = self.encoder.kept(inputs)
+        return self._constrained(numbers), kept.view(self.memory_shape)
+
+    def _constrained(self, numbers: Float[Tensor, "B S n"]) -> Float[Tensor, "B S K d"]:
+        return constrain(self._cell[0], self.head(numbers).unflatten(-1, self.memory_shape))
 
     def look_back(self, read: Shaped[Tensor, "B n *y"]) -> Float[Tensor, "B T V"] | None:
         """What an encoder that answers for itself predicts of y_t, with x_0 .. x_t before it; None of another."""

@@ -8,7 +8,7 @@ targets from the slots alone, in place of the past.
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
 from nounroll.batch import Space
@@ -80,14 +80,24 @@ class SlotEncoder(nn.Module):
 
     def read(self, inputs: Shaped[Tensor, "B T *x"]) -> Float[Tensor, "B T1 n"]:
         """Memories after nothing and after each input, K d numbers, and the trunk's states, ``width`` numbers."""
-        alone = self.enter(inputs)
-        numbers, seen = self.located(self.shift(alone))
+        rest, seen = self._rest(inputs)
         states = self.trunk(seen)
-        slots = self._written(rms_normalise(seen))
-        answer, last = self.answer(states), rms_normalise(self.last(rms_normalise(alone)))
-        memories = torch.cat([answer, slots.flatten(2), numbers, last], dim=-1)
-        unused = self.numbers - memories.shape[-1]  # where the numbers cannot be cut into equal slots
-        return torch.cat([F.pad(memories, (0, unused)), states], dim=-1)
+        return torch.cat([rms_normalise(self.answer(states)), rest, states], dim=-1)
+
+    def kept(self, inputs: Shaped[Tensor, "B T *x"]) -> tuple[Float[Tensor, "B T1 n"], Bool[Tensor, "n"]]:
+        """Memories with 1 in place of the answer, so without the trunk; and which of their numbers are kept."""
+        rest, _ = self._rest(inputs)
+        answer = rest.new_ones(*rest.shape[:2], self.size)  # as large as an answer: a cell may scale them together
+        return torch.cat([answer, rest], dim=-1), torch.arange(self.numbers, device=rest.device) >= self.size
+
+    def _rest(self, inputs: Shaped[Tensor, "B T *x"]) -> tuple[Float[Tensor, "B T1 n"], Float[Tensor, "B T1 width"]]:
+        """All numbers of the memories behind the answer, and what enters the trunk."""
+        alone = self.enter(inputs)
+        phases, seen = self.located(self.shift(alone))
+        slots, last = self._written(rms_normalise(seen)), rms_normalise(self.last(rms_normalise(alone)))
+        rest = torch.cat([slots.flatten(2), phases, last], dim=-1)
+        unused = self.numbers - self.size - rest.shape[-1]  # where the numbers cannot be cut into equal slots
+        return F.pad(rest, (0, unused)), seen
 
     def located(
         self, pairs: Float[Tensor, "B T1 width"], before: Float[Tensor, "B size"] | None = None
