@@ -143,6 +143,21 @@ def test_the_decoder_is_the_trunk_and_is_saved_once() -> None:
 
 
 @BOTH
+def test_slots_by_parts_equal_those_at_once_with_gradients(
+    make: Callable[[], Teacher], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    teacher, inputs = make(), draw_values(SYMBOLS, 3, T)
+    whole = kept_slots(teacher, inputs)
+    monkeypatch.setattr("nounroll.teacher.slots._PART", 3)
+    teacher.encoder.recompute = True
+    parts = kept_slots(teacher, inputs)
+    torch.testing.assert_close(parts, whole, rtol=0, atol=1e-12)
+    expected = gradients(whole.sin().sum(), teacher)
+    for name, value in gradients(parts.sin().sum(), teacher).items():
+        torch.testing.assert_close(value, expected[name], rtol=1e-9, atol=1e-12, msg=name)
+
+
+@BOTH
 @torch.no_grad()
 def test_what_is_kept_equals_the_memories_but_for_the_answer(make: Callable[[], Teacher]) -> None:
     teacher, inputs = make(), draw_values(SYMBOLS, 3, T)

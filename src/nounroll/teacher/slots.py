@@ -15,6 +15,7 @@ from nounroll.batch import Space
 from nounroll.nn.block import Transformer
 from nounroll.nn.embedding import InputEmbedding
 from nounroll.nn.norm import rms_normalise
+from nounroll.nn.recompute import again
 from nounroll.nn.scan import affine_scan
 from nounroll.nn.shift import TokenShift
 from nounroll.teacher.base import TeacherSettings
@@ -25,6 +26,7 @@ FEWEST = 3  # numbers of a memory
 _SIZE = 16  # numbers of a slot, where the memory has enough
 _SMALLEST = 4  # slots of a small memory
 _WITH_PHASES = 8  # slots, from which on one is spent on phases
+_PART = 512  # time steps that are written together where they are computed again for their gradients
 _SHARPNESS = 3.0  # of addresses at the start: far enough from even that slots come to hold different things
 
 
@@ -60,7 +62,7 @@ class SlotEncoder(nn.Module):
         super().__init__()
         width, numbers = settings.width, memory_shape[0] * memory_shape[1]
         self.count, self.size = slots_of(numbers)
-        self.numbers = numbers
+        self.numbers, self.recompute = numbers, recompute
         self.phases = Phases(width, self.size) if self.count >= _WITH_PHASES else None
         self.embed = InputEmbedding(inputs, width, width**-0.5)
         self.start = nn.Parameter(torch.randn(width) * width**-0.5)
@@ -95,7 +97,7 @@ class SlotEncoder(nn.Module):
         alone = self.enter(inputs)
         phases, seen = self.located(self.shift(alone))
         slots, last = self._written(rms_normalise(seen)), rms_normalise(self.last(rms_normalise(alone)))
-        rest = torch.cat([slots.flatten(2), phases, last], dim=-1)
+        rest = torch.cat([slots, phases, last], dim=-1)
         unused = self.numbers - self.size - rest.shape[-1]  # where the numbers cannot be cut into equal slots
         return F.pad(rest, (0, unused)), seen
 
@@ -108,10 +110,24 @@ class SlotEncoder(nn.Module):
         numbers, place = self.phases(pairs, before)
         return numbers, pairs + place
 
-    def _written(self, seen: Float[Tensor, "B T1 width"]) -> Float[Tensor, "B T1 S size"]:
+    def _written(self, seen: Float[Tensor, "B T1 width"]) -> Float[Tensor, "B T1 n"]:
+        """The slots after each step, whole, or one part of the steps after another and again for their gradients."""
+        if not self.recompute:
+            return self._go_on(seen)
+        parts: list[Tensor] = []
+        for part in seen.split(_PART, dim=1):
+            parts.append(again(self._go_on, part, parts[-1][:, -1] if parts else None))
+        return torch.cat(parts, dim=1)
+
+    def _go_on(
+        self, seen: Float[Tensor, "B t width"], before: Float[Tensor, "B n"] | None = None
+    ) -> Float[Tensor, "B t n"]:
         anew = (self.gate(seen).sigmoid() * self.address(seen).softmax(dim=-1))[..., None]
         new = anew * rms_normalise(self.write(seen))[:, :, None]
-        return affine_scan((1 - anew).expand_as(new).flatten(2), new.flatten(2)).view_as(new)
+        kept, new = (1 - anew).expand_as(new).flatten(2), new.flatten(2)
+        if before is not None:
+            new = torch.cat([new[:, :1] + kept[:, :1] * before[:, None], new[:, 1:]], dim=1)
+        return affine_scan(kept, new)
 
     def at(self, read: Float[Tensor, "B T1 n"], positions: Int[Tensor, "B S"] | None) -> Float[Tensor, "B S Kd"]:
         memories = read[..., : self.numbers]
