@@ -3,15 +3,20 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from nounroll.batch import Categorical
+from nounroll.cells import CellSettings, build_cell
+from nounroll.cells.mlp import MLPCell
 from nounroll.checkpoint import CheckpointError
 from nounroll.former import is_former, renewed
 from nounroll.recipe import Recipe, load, parse
 from nounroll.rollout.evaluate import evaluate, validation_batches
 from nounroll.run import train
 from nounroll.run_folder import open_run, open_student, open_teacher
+from nounroll.student import Student, cell_settings
 
 RUN = Path(__file__).parent / "fixtures" / "run-0.1"
 
@@ -36,6 +41,20 @@ def test_a_student_and_a_teacher_of_0_1_work(folder: Path) -> None:
     teacher = open_teacher(folder, student)
     assert teacher is not None
     assert teacher.memories(batches[0].inputs).shape == (16, 9, 1, 4)
+
+
+def test_an_mlp_whose_sizes_0_1_left_open_has_those_of_0_1() -> None:
+    former: dict[str, Any] = {"kind": "mlp", "tokens": 2, "memory_width": 8, "width": None, "layers": None}
+    cell = build_cell(cell_settings(former), Categorical(3))
+    assert isinstance(cell, MLPCell)
+    assert (cell.read.out_features, len(cell.hidden)) == (32, 0)
+    assert (cell_settings({**former, "kind": "gru"}).width, cell_settings({**former, "width": 5}).width) == (0, 5)
+
+
+def test_a_student_says_the_sizes_that_its_cell_has_chosen() -> None:
+    """So that a later version whose cells choose otherwise opens it."""
+    config = Student(Categorical(3), Categorical(3), CellSettings(kind="mlp", tokens=2, memory_width=8)).to_config()
+    assert (config["cell"]["width"], config["cell"]["layers"]) == (16, 2)
 
 
 def test_an_interrupted_run_of_0_1_says_that_it_cannot_go_on(folder: Path) -> None:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from nounroll import checkpoint
 from nounroll.batch import Categorical, Real, Space
-from nounroll.cells import build_cell
+from nounroll.cells import build_cell, complete
 from nounroll.cells.base import CellSettings, constrain, observe
 from nounroll.generation import Generation, Sampling
 
@@ -165,7 +165,9 @@ class Student(nn.Module):
             "inputs": space_to_json(self.inputs),
             "targets": space_to_json(self.targets),
             "readout_width": self.readout_width,
-            "cell": vars(self.settings) if self.settings else {"kind": "custom", "class": type(self.cell).__name__},
+            "cell": vars(complete(self.settings))
+            if self.settings
+            else {"kind": "custom", "class": type(self.cell).__name__},
         }
 
     @classmethod
@@ -208,8 +210,11 @@ class Student(nn.Module):
 
 
 def cell_settings(document: dict[str, Any]) -> CellSettings:
-    """The settings in a configuration, in which version 0.1 wrote null for a size that the cell chooses."""
-    sizes: Any = {name: 0 if value is None else value for name, value in document.items()}
+    """The settings in a configuration, in which version 0.1 wrote null for a size that the cell chose."""
+    chosen = {"width": 0, "layers": 0}
+    if document.get("kind") == "mlp" and None in (document.get("width", 0), document.get("layers", 0)):
+        chosen = {"width": 2 * document["tokens"] * document["memory_width"], "layers": 1}  # as it chose then
+    sizes: Any = {name: chosen.get(name, 0) if value is None else value for name, value in document.items()}
     return CellSettings(**sizes)
 
 

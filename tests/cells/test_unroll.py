@@ -161,7 +161,7 @@ def test_layers(kind: str) -> None:
     assert cell.step(draw_values(SYMBOLS, 2), memory).shape == memory.shape
 
 
-CHOSEN = {"mlp": (32, 1), "transformer": (8, 2), "gru": (16, 1), "lstm": (8, 1)}
+CHOSEN = {"mlp": (16, 2), "transformer": (8, 2), "gru": (16, 1), "lstm": (8, 1)}
 CHOSEN |= {"elman": (16, 1), "tape": (32, 1), "mingru": (16, 2)}
 
 

@@ -34,7 +34,7 @@ class Kind:
 
 
 CELLS: dict[str, Kind] = {
-    "mlp": Kind("nounroll.cells.mlp:MLPCell", lambda tokens, width: 2 * tokens * width, layers=1, gated=True),
+    "mlp": Kind("nounroll.cells.mlp:MLPCell", lambda tokens, width: tokens * width, layers=2, gated=True),
     "transformer": Kind("nounroll.cells.transformer:TransformerCell", lambda tokens, width: width, layers=2),
     "gru": Kind("nounroll.cells.gru:GRUCell", lambda tokens, width: tokens * width, embeds=True, gated=True),
     "lstm": Kind("nounroll.cells.lstm:LSTMCell", lambda tokens, width: tokens * width // 2, embeds=True, gated=True),

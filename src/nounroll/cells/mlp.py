@@ -16,8 +16,8 @@ class MLPCell(nn.Module):
     Args:
         inputs: space of x_t.
         memory_shape: (K, d).
-        width: of the hidden layers; default 2 K d.
-        layers: hidden layers; default 1.
+        width: of the hidden layers; default K d.
+        layers: hidden layers; default 2. The first can select what the input asks for, and the second read it.
         keep: the largest bias of the gate a at the start. The coordinates' biases are spread evenly from 0 to ``keep``.
     """
 
@@ -33,10 +33,10 @@ class MLPCell(nn.Module):
         super().__init__()
         self.memory_shape = memory_shape
         size = memory_shape[0] * memory_shape[1]
-        width = width or 2 * size
+        width = width or size
         self.embed = InputEmbedding(inputs, width)
         self.read = nn.Linear(size, width)
-        self.hidden = nn.ModuleList(nn.Linear(width, width) for _ in range((layers or 1) - 1))
+        self.hidden = nn.ModuleList(nn.Linear(width, width) for _ in range((layers or 2) - 1))
         self.write = nn.Linear(width, 2 * size)
         if keep:
             with torch.no_grad():
