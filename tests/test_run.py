@@ -4,6 +4,7 @@ import inspect
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -150,7 +151,7 @@ def test_two_processes_do_not_share_a_folder(tmp_path: Path) -> None:
 
 
 def test_control_without_the_lock_a_second_process_is_let_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fcntl.flock", lambda *_: None)
+    monkeypatch.setattr("nounroll.run_folder.Lock", lambda _: SimpleNamespace(close=lambda: None))
     with pytest.raises(BaseException, match="DID NOT RAISE"):
         test_two_processes_do_not_share_a_folder(tmp_path)
 

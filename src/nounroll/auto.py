@@ -22,7 +22,9 @@ from typing import Any
 from torch import nn
 
 from nounroll.assembly import make_loop
+from nounroll.checkpoint import one_line
 from nounroll.data.task import SequenceTask
+from nounroll.files import LOG_LIMIT, read_bytes
 from nounroll.footprint import check_memory
 from nounroll.machine import launched
 from nounroll.methods import AUTO
@@ -60,9 +62,18 @@ class Chosen:
 
     @classmethod
     def read(cls, folder: Path | None) -> "Chosen | None":
-        """What a run's folder says; None where nothing was chosen."""
+        """What a run's folder says; None where nothing was chosen.
+
+        Raises:
+            ValueError: its file is damaged.
+        """
         path = folder / _CHOSEN if folder else None
-        return cls(**json.loads(path.read_text())) if path is not None and path.is_file() else None
+        if path is None or not path.is_file():
+            return None
+        try:
+            return cls(**json.loads(read_bytes(path)))
+        except (OSError, ValueError, TypeError, RecursionError) as error:
+            raise ValueError(f"{path} cannot be read: {one_line(error)}; remove it, it only tells") from error
 
 
 def candidates(recipe: Recipe, facts: Facts, cell: nn.Module | None) -> list[tuple[str, str]]:
@@ -205,8 +216,10 @@ class _Trial:
         """Go back to where an interrupted run left it."""
         path = self.folder / "rounds.json" if self.folder else None
         if path is not None and path.is_file():
-            for name, values in json.loads(path.read_text()).items():
-                setattr(self, name, values)
+            try:
+                self.losses, self.lengths, self.steps = _parse_rounds(json.loads(read_bytes(path)))
+            except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+                raise ValueError(f"{path} cannot be read: {one_line(error)}; remove it to try again") from error
         self.loop.load()
 
     def run(self, round_number: int, until: float, stop: Callable[[], bool]) -> bool:
@@ -236,6 +249,19 @@ class _Trial:
         return True
 
 
+def _parse_rounds(document: Any) -> tuple[list[float], list[int], list[int]]:
+    """What ``_Trial.run`` wrote after each round.
+
+    Raises:
+        ValueError, TypeError, KeyError: it is something else.
+    """
+    losses = [float(loss) for loss in document["losses"]]
+    lengths, steps = ([int(number) for number in document[name]] for name in ("lengths", "steps"))
+    if not len(losses) == len(lengths) == len(steps):
+        raise ValueError("its lists are not of one length")
+    return losses, lengths, steps
+
+
 def _reason(best: _Trial, trials: list[_Trial]) -> str:
     """One line: what was chosen, and the figures of all."""
     figures = ", ".join(f"{trial.name} {trial.losses[-1]:.4g}" for trial in trials if trial is not best)
@@ -246,7 +272,7 @@ def _reason(best: _Trial, trials: list[_Trial]) -> str:
 def _move(best: _Trial, chosen: Chosen, folder: Path) -> None:
     """Make the run's folder that of the best trial. Its recipe comes last: until then a resume chooses again."""
     if best.folder is not None and (best.folder / "metrics.jsonl").is_file():
-        write(folder / "metrics.jsonl", (best.folder / "metrics.jsonl").read_text())
+        write(folder / "metrics.jsonl", read_bytes(best.folder / "metrics.jsonl", LOG_LIMIT).decode())
     best.loop.folder = folder
     if best.losses:
         best.loop.save()

@@ -42,6 +42,8 @@ import torch
 from torch import Tensor
 
 from nounroll import parts
+from nounroll.files import read_bytes
+from nounroll.files import sync_folder as _sync_folder
 from nounroll.machine import total_memory
 
 MANIFEST = "manifest.json"
@@ -208,16 +210,6 @@ def _write_file(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _sync_folder(folder: Path) -> None:
-    if os.name != "posix":  # elsewhere a folder cannot be opened
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def remove(folder: Path) -> None:
     """Remove a checkpoint, wherever it is; whole or not at all.
 
@@ -330,8 +322,6 @@ def read_files(folder: Path, *names: str) -> list[bytes]:
     found = []
     for name in names:
         path = folder / name
-        if not path.is_file():
-            raise CheckpointError(f"{path} is not a file")
         if files is None:
             found.append(_read_file(path))
         elif name in files:
@@ -385,13 +375,11 @@ def _verified(folder: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
 def _read_manifest(folder: Path) -> dict[str, dict[str, Any]]:
     path = folder / MANIFEST
     try:
-        if path.stat().st_size > MANIFEST_LIMIT:
-            raise ValueError(f"it is larger than {MANIFEST_LIMIT} bytes")
-        data = path.read_bytes()
-        files = parse_document(data)["files"]
-        if data != _manifest(files):
+        data = read_bytes(path, MANIFEST_LIMIT)
+        listed = parse_document(data)["files"]
+        if data != _manifest(listed):
             raise ValueError("it does not match its own SHA-256")
-        for name, fingerprint in files.items():
+        for name, fingerprint in listed.items():
             if not FILE_NAME.fullmatch(name) or name == MANIFEST:
                 raise ValueError(f"it names the file {name!r}")
             if {key: type(value) for key, value in fingerprint.items()} != {"size": int, "sha256": str}:
@@ -400,7 +388,7 @@ def _read_manifest(folder: Path) -> dict[str, dict[str, Any]]:
         raise CheckpointError(f"{path} cannot be read: {one_line(fault)}") from fault
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as fault:
         raise CheckpointError(f"{path} is damaged: {one_line(fault)}") from fault
-    return files
+    return listed
 
 
 def _read_file(path: Path, size: int | None = None, sha256: str | None = None) -> bytes:
@@ -411,7 +399,7 @@ def _read_file(path: Path, size: int | None = None, sha256: str | None = None) -
         limit = DOCUMENT_LIMIT if path.suffix == ".json" else total_memory()
         if actual > limit:
             raise CheckpointError(f"{path} cannot be read: it holds {actual} bytes; at most {limit} are read")
-        data = path.read_bytes()
+        data = read_bytes(path, limit)
     except (OSError, MemoryError) as fault:
         raise CheckpointError(f"{path} cannot be read: {one_line(fault)}") from fault
     if sha256 not in (None, hashlib.sha256(data).hexdigest()):
@@ -486,4 +474,5 @@ def _steps(checkpoints: Path) -> list[Path]:
 
 
 def _folders(checkpoints: Path) -> list[Path]:
-    return [path for path in checkpoints.iterdir() if path.is_dir()] if checkpoints.exists() else []
+    entries = os.scandir(checkpoints) if checkpoints.exists() else ()
+    return [Path(entry) for entry in entries if entry.is_dir(follow_symlinks=False)]

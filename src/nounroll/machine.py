@@ -1,6 +1,7 @@
 """What this machine has."""
 
 import os
+import sys
 from pathlib import Path
 
 _CGROUP = Path("/sys/fs/cgroup/memory.max")  # of the container that this process is in
@@ -20,6 +21,8 @@ def speaks() -> bool:
 
 def total_memory() -> int:
     """Bytes of main memory that this process can ever get: the machine's, or its container's if that is less."""
+    if not hasattr(os, "sysconf"):  # Windows, say: what it has is not known here
+        return sys.maxsize
     total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     try:
         return min(total, int(_CGROUP.read_text()))

@@ -19,11 +19,13 @@ from yaml.composer import ComposerError
 from yaml.constructor import ConstructorError
 
 from nounroll.cells.base import CellSettings
+from nounroll.files import opened
 from nounroll.former import is_former, renewed
 from nounroll.methods import AUTO, TRANSFORMER, DMTSettings, SMTSettings, TBPTTSettings, parse_chain
 from nounroll.ranges import at_least
 from nounroll.teacher import TeacherSettings
 from nounroll.training.settings import BUDGETS, Budget, TrainingSettings
+from nounroll.trust import is_trusted
 
 _BUDGET = Budget("seconds", 300.0)  # of a recipe that says nothing about it
 _LONGEST = 1 << 18  # characters of a recipe's file; ours have some thousand
@@ -38,6 +40,23 @@ class TaskSettings:
     options: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Origin:
+    """Where a recipe was read from.
+
+    Attributes:
+        folder: of its file.
+        typed: dotted names that the user set in the command.
+    """
+
+    folder: Path
+    typed: frozenset[str]
+
+    def is_typed(self, name: str) -> bool:
+        """Whether the user set this name, or a group that it is in."""
+        return any(name == one or name.startswith(f"{one}.") for one in self.typed)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """All that decides a run.
@@ -50,6 +69,7 @@ class Recipe:
         readout_width: hidden width of the student's readout.
         cell, teacher, smt, dmt, tbptt, training: see each.
         given: dotted names of the settings that were given; what is not, ``resolve`` decides. None: all of them.
+        origin: the file it was read from; None where it was made in Python (see ``nounroll.consent``).
     """
 
     name: str = "run"
@@ -64,6 +84,7 @@ class Recipe:
     tbptt: TBPTTSettings = field(default_factory=TBPTTSettings)
     training: TrainingSettings = field(default_factory=lambda: TrainingSettings(budget=_BUDGET))
     given: frozenset[str] | None = field(default=None, compare=False)
+    origin: Origin | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         if self.method != AUTO:
@@ -101,8 +122,8 @@ class Recipe:
 
     def to_dict(self) -> dict[str, Any]:
         """The whole recipe as plain values, defaults written out: what ``parse`` takes."""
-        tree = dataclasses.asdict(dataclasses.replace(self, given=None))
-        del tree["given"]
+        tree = dataclasses.asdict(dataclasses.replace(self, given=None, origin=None))
+        del tree["given"], tree["origin"]
         return _plain({**tree, "training": self.training.to_dict()})
 
     def given_to_dict(self) -> dict[str, Any]:
@@ -164,8 +185,8 @@ def load(path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
     """
     path = Path(path)
     try:
-        with open(path, encoding="utf-8") as file:
-            text = file.read(_LONGEST + 1)
+        with opened(path, follow=is_trusted()) as file:
+            text = file.read(4 * _LONGEST + 4).decode()
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"recipe {path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
     if len(text) > _LONGEST:
@@ -179,7 +200,10 @@ def load(path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
     document = renewed(document) if is_former(document) else document
     if document.get("bptt") == {"share": 1.0}:  # a setting once; now the shares of others are relative to this one
         del document["bptt"]
-    return parse({"name": path.stem, **document}, overrides)
+    overrides = list(overrides)
+    typed = frozenset(override.partition("=")[0].strip() for override in overrides)
+    recipe = parse({"name": path.stem, **document}, overrides)
+    return dataclasses.replace(recipe, origin=Origin(path.absolute().parent, typed))
 
 
 class _Loader(yaml.SafeLoader):
@@ -211,7 +235,7 @@ def _build(kind: type, tree: Any, path: str) -> Any:
     """An instance of a settings dataclass. Names are checked here, types by jsonargparse, ranges by the class."""
     if not isinstance(tree, dict):
         raise ValueError(f"{path or 'recipe'} is {tree!r}; it must be a group of settings")
-    fields = {f.name: f for f in dataclasses.fields(kind) if f.name not in ("given", "budget")}
+    fields = {f.name: f for f in dataclasses.fields(kind) if f.name not in ("given", "origin", "budget")}
     budgets: dict[str, Any] = dict.fromkeys(BUDGETS if kind is TrainingSettings else ())
     for name in tree:
         if name not in fields and name not in budgets:

@@ -15,6 +15,8 @@ from nounroll import data
 from nounroll.assembly import build, make_loop
 from nounroll.auto import Chosen, choose, drop_trials
 from nounroll.cells.base import check_cell
+from nounroll.consent import check as check_consent
+from nounroll.consent import remember
 from nounroll.data.task import SequenceTask
 from nounroll.footprint import check_length, check_memory
 from nounroll.machine import launched
@@ -184,6 +186,7 @@ def train(
     """
     if launched()[0]:
         folder = None  # the first process writes for all
+    check_consent(recipe)
     task = task or data.build(recipe.task.kind, recipe.task.options)
     if cell is not None:
         _check_own_cell(cell, recipe, task)
@@ -191,7 +194,9 @@ def train(
     resolved, chosen = resolve(recipe, task), None
     with ExitStack() as stack:
         if resolved.recipe.is_open(cell):
-            _enter(folder, None if resume else recipe.given_to_yaml(), stack)  # what a method needs is decided with it
+            _enter(
+                folder, recipe, None if resume else recipe.given_to_yaml(), stack
+            )  # what a method needs is decided with it
             loop, resolved, chosen = choose(
                 recipe, resolved, task, cell, folder=folder, resume=resume, progress=progress, stop=stop
             )
@@ -202,7 +207,7 @@ def train(
             check_memory(resolved.recipe, task, cell, kept=folder is not None)
             loop = make_loop(resolved, task, cell, folder=folder, progress=progress)  # it refuses a missing device
             text = None if resume else resolved.to_yaml()
-            loop.engine.by_first(lambda: _enter(folder, text, stack))
+            loop.engine.by_first(lambda: _enter(folder, recipe, text, stack))
             if resume:
                 loop.load()
                 chosen = Chosen.read(folder)
@@ -263,12 +268,13 @@ def _figures(record: Mapping[str, Any]) -> dict[str, float]:
     return {"steps" if name == "step" else name: value for name, value in found.items()}
 
 
-def _enter(folder: Path | None, recipe: str | None, stack: ExitStack) -> None:
-    """Hold a run's folder until ``stack`` is left, and start it when there is a recipe."""
+def _enter(folder: Path | None, recipe: Recipe, text: str | None, stack: ExitStack) -> None:
+    """Hold a run's folder until ``stack`` is left, and start it when there is a text of its recipe."""
     if folder is not None:
         stack.enter_context(held(folder))
-        if recipe is not None:
-            claim(folder, recipe)
+        if text is not None:
+            claim(folder, text)
+        remember(recipe, folder)
 
 
 def copy_cell(cell: str | nn.Module) -> str | nn.Module:

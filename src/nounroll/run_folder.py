@@ -5,13 +5,12 @@ metrics.jsonl    one record per line
 checkpoints/     see nounroll.checkpoint
 trials/          the runs that are compared while method or cell are chosen; gone once they are
 chosen.json      what was chosen, and by which figures
+consent.json     that the user consented to the data's path (see nounroll.consent)
 student/         model.safetensors and config.json: all that is deployed
 metrics.json     the last figures
 """
 
-import fcntl
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,8 +18,10 @@ from typing import Any
 
 import torch
 
-from nounroll import checkpoint, data
+from nounroll import checkpoint, files
+from nounroll.consent import build_task
 from nounroll.data.task import SequenceTask
+from nounroll.locks import Held, Lock
 from nounroll.methods import TRANSFORMER, parse_chain
 from nounroll.recipe import Recipe, load
 from nounroll.student import Student
@@ -33,11 +34,12 @@ def open_run(folder: str | Path) -> tuple[Recipe, Path]:
     """The recipe of a run's folder.
 
     Raises:
-        ValueError: the folder holds no run.
+        ValueError: the folder holds no run, or links, pipes or devices.
     """
     folder = Path(folder)
     if not (folder / "recipe.yaml").is_file():
         raise ValueError(f"{folder} holds no run; there is no recipe.yaml in it")
+    files.check_plain(folder)
     return load(folder / "recipe.yaml"), folder
 
 
@@ -55,7 +57,7 @@ def open_student(folder: str | Path) -> tuple[Recipe, SequenceTask, Student]:
         raise ValueError(f"{folder} holds a Transformer and no student; its figures are in {folder}/metrics.json")
     if not (folder / "student" / "config.json").is_file():
         raise ValueError(f"{folder} holds no trained student yet; go on with: nounroll resume {folder}")
-    return recipe, data.build(recipe.task.kind, recipe.task.options), Student.from_pretrained(folder / "student")
+    return recipe, build_task(recipe), Student.from_pretrained(folder / "student")
 
 
 def open_teacher(folder: str | Path, student: Student) -> Teacher | None:
@@ -97,13 +99,8 @@ def write_json(path: Path, document: Any) -> None:
 
 
 def write(path: Path, text: str) -> None:
-    """Write a small file whole or not at all, whenever the process dies."""
-    beside = path.with_name(f".{path.name}")
-    try:
-        beside.write_text(text)
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
+    """Write a small file whole or not at all, whenever the process or the machine dies."""
+    files.write_bytes(path, text.encode())
 
 
 @contextmanager
@@ -111,22 +108,20 @@ def held(folder: Path) -> Iterator[None]:
     """Keep a second process out of a run's folder.
 
     Raises:
-        ValueError: one is in it, or the folder cannot be written.
+        ValueError: one is in it, or the folder cannot be written or holds links, pipes or devices.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT)
+        files.check_plain(folder)
+        lock = Lock(folder)
+    except Held as error:
+        raise ValueError(f"{error}; wait for it or choose another folder") from None
     except OSError as error:
         raise ValueError(f"run folder {folder} cannot be written: {error.strerror}") from error
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        raise ValueError(f"{folder} is in use by another process; wait for it or choose another folder") from None
-    else:
-        try:
-            yield
-        except OSError as error:  # a full disk, say: a failed write does not know its file
-            error.filename = error.filename or str(folder)
-            raise
+        yield
+    except OSError as error:  # a full disk, say: a failed write does not know its file
+        error.filename = error.filename or str(folder)
+        raise
     finally:
-        os.close(descriptor)
+        lock.close()

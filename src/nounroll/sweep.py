@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nounroll import data
+from nounroll.consent import build_task
 from nounroll.data.task import SequenceTask
 from nounroll.footprint import check_memory
 from nounroll.recipe import Recipe, parse
@@ -48,7 +48,7 @@ def sweep(
     if not values:
         raise ValueError("values is empty; a sweep needs at least one")
     recipes = [parse(recipe.given_to_dict(), [f"{setting}={json.dumps(value)}"]) for value in values]
-    task = task or data.build(recipe.task.kind, recipe.task.options)
+    task = task or build_task(recipe)
     for settled in (resolve(one, task).recipe for one in recipes):
         if not settled.is_open():
             check_memory(settled, task, kept=False)

@@ -9,6 +9,7 @@ import torch
 from nounroll import checkpoint
 from nounroll.cells import build_cell
 from nounroll.cells.base import constrain
+from nounroll.files import read_bytes
 from nounroll.recipe import Recipe
 from nounroll.run_folder import open_run
 from nounroll.student import Student
@@ -43,7 +44,7 @@ def take_teacher(recipe: Recipe, model: Student | CausalTransformer, teacher: Te
         reason = " ".join(str(error).split("\n")[1:2]).strip()
         raise ValueError(f"{asked}; its teacher is of another task or memory: {reason}") from error
     config = folder / "student" / "config.json"
-    if config.is_file() and json.loads(config.read_bytes())["cell"]["kind"] == "custom":
+    if config.is_file() and json.loads(read_bytes(config))["cell"]["kind"] == "custom":
         raise ValueError(f"{asked}, of a cell of your own: what its memories can be is not known")
     with torch.random.fork_rng(devices=[]):
         cell = build_cell(theirs.cell, model.inputs)

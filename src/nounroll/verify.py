@@ -2,12 +2,15 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from nounroll import checkpoint
+from nounroll import checkpoint, files
 from nounroll.methods import TRANSFORMER
 from nounroll.run_folder import open_run
+
+_MOST = 20  # things that are named which have no place in a run's folder
 
 
 @dataclass
@@ -35,11 +38,14 @@ def verify(folder: str | Path) -> Verified:
     folder, found = Path(folder), Verified()
     if not (folder / "recipe.yaml").is_file():
         raise ValueError(f"{folder} holds no run; there is no recipe.yaml in it")
+    found.faults += islice(files.strange(folder), _MOST)
+    if found.faults:  # a link, a pipe, a device: nothing is opened
+        return found
     recipe = _look(found, lambda: open_run(folder)[0], folder / "recipe.yaml")
     records = _look(found, lambda: list(_records(folder / "metrics.jsonl")), folder / "metrics.jsonl") or []
     figures = folder / "metrics.json"
     if figures.exists():  # the run came to an end
-        _look(found, lambda: checkpoint.parse_document(figures.read_bytes()), figures)
+        _look(found, lambda: checkpoint.parse_document(files.read_bytes(figures)), figures)
         model = folder / (TRANSFORMER if recipe and recipe.method == TRANSFORMER else "student")
         _look(found, lambda: checkpoint.read(model), *_files(model))
     for step in checkpoint.every(folder / "checkpoints"):
@@ -66,12 +72,13 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _records(path: Path) -> Iterator[dict[str, Any]]:
-    for number, line in enumerate(path.read_bytes().split(b"\n")[:-1] if path.exists() else [], start=1):
+    data = files.read_bytes(path, files.LOG_LIMIT) if path.exists() else b""
+    for number, line in enumerate(data.split(b"\n")[:-1], start=1):
         try:
             yield dict(checkpoint.parse_document(line))
         except (ValueError, TypeError, RecursionError) as fault:
             raise ValueError(f"{path}, line {number} cannot be read: {checkpoint.one_line(fault)}") from None
-    if path.exists() and path.read_bytes()[-1:] not in (b"", b"\n"):
+    if data[-1:] not in (b"", b"\n"):
         raise ValueError(f"{path} ends within a line, as after a kill; it goes with: nounroll resume {path.parent}")
 
 

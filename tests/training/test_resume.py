@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import warnings
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,8 +15,9 @@ from torch import Tensor
 from helpers import FREE, same_state, state, tiny_recipe, tree_of
 from nounroll import checkpoint
 from nounroll.checkpoint import CheckpointError
+from nounroll.notices import Notice
 from nounroll.run import Run, train
-from nounroll.training.log import MetricsFile
+from nounroll.training.log import MetricsFile, read_records
 
 STEPS = 12  # three of each method: smt 1-3, dmt 4-6, tbptt 7-9, bptt 10-12
 
@@ -243,20 +245,47 @@ def test_records_after_the_checkpoint_are_dropped(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     file = MetricsFile(path)
     for step in range(4):
-        file.write({"step": step, "loss": 0.1 + 0.2})
+        file.write({"event": "train", "step": step, "loss": 0.1 + 0.2})
     path.write_text(path.read_text()[:-5])  # the process died in its last line
     file = MetricsFile(path, keep=2)
-    assert file.kept == [{"step": 0, "loss": 0.1 + 0.2}, {"step": 1, "loss": 0.1 + 0.2}]
-    file.write({"step": 9})
+    assert file.kept == [{"event": "train", "step": step, "loss": 0.1 + 0.2} for step in range(2)]
+    file.write({"event": "train", "step": 9})
     assert [json.loads(line)["step"] for line in path.read_text().splitlines()] == [0, 1, 9]
     assert MetricsFile(path).kept == []
     assert path.read_text() == ""
 
 
-def test_a_broken_line_ends_what_is_kept(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("text", "steps"),
+    [
+        ('{"event": "train", "step": 1}\n', [1, None, None]),
+        ('{"event": "train", "step": 1}\n{"event"\n{"event": "train", "step": 3}\n', [1, None, 3]),
+        ("", [None, None, None]),
+        ("[1]\n{}\n" + "[" * 5000, [None, None, None]),
+    ],
+    ids=["too short", "a broken line", "empty", "no records"],
+)
+def test_a_log_that_has_lost_records_is_mended_and_it_is_said(
+    tmp_path: Path, text: str, steps: list[int | None]
+) -> None:
     path = tmp_path / "metrics.jsonl"
-    path.write_text('{"step": 1}\n{"step"\n{"step": 3}\n')
-    assert MetricsFile(path, keep=3).kept == [{"step": 1}]
+    path.write_text(text)
+    lost = steps.count(None)
+    with pytest.warns(Notice, match=f"metrics.jsonl has lost {lost} of the 3 records that the checkpoint counts on"):
+        file = MetricsFile(path, keep=3)
+    assert [record.get("step") for record in file.kept] == steps
+    assert [record["event"] for record in file.kept].count("lost") == lost
+    file.write({"event": "train", "step": 4})
+    assert read_records(path) == [*file.kept, {"event": "train", "step": 4}]
+
+
+def test_a_log_that_is_long_enough_is_no_news(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"event": "train", "step": 1}\n{"event": "tr')
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert MetricsFile(path, keep=1).kept == [{"event": "train", "step": 1}]
+    assert path.read_text().count("\n") == 1
 
 
 def test_nothing_is_written_without_a_folder() -> None:

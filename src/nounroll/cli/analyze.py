@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from nounroll.cli.terminal import note
+from nounroll.files import write_bytes
 from nounroll.report.numbers import figure
 
 
@@ -52,7 +53,7 @@ def measured(run: Path, length: int | None, sequences: int) -> dict[str, Any]:
     )
     symbols = _symbols(found.geometry.targets) if isinstance(task, ByteCorpus) else {}
     result = {"run": str(run), **found.to_dict(), "symbols": symbols}
-    (run / "analysis.json").write_text(json.dumps(result) + "\n")
+    write_bytes(run / "analysis.json", (json.dumps(result) + "\n").encode())
     return result
 
 

@@ -50,8 +50,8 @@ def compare(
         figure: PNG, SVG or PDF file to draw the learning curves to, against seconds, tokens and FLOPs.
         set: any other setting, such as teacher.width=256; may be given several times.
     """
-    from nounroll import data
     from nounroll.comparison import compare_recipe
+    from nounroll.consent import build_task
     from nounroll.recipe import load
     from nounroll.report.curves import check_path
 
@@ -68,7 +68,7 @@ def compare(
     settings = load(recipe, [*overrides, *set])
     comparison = compare_recipe(
         settings,
-        data.build(settings.task.kind, settings.task.options),
+        build_task(settings),
         methods=words(methods),
         cells=words(cells),
         seeds=seeds,

@@ -7,6 +7,8 @@ from typing import Any
 
 from rich.console import Console
 
+from nounroll.files import read_bytes
+
 
 def export(run: Path, *, to: str = "onnx", out: Path | None = None, push: str | None = None) -> dict[str, Any]:
     """Write a trained network for other programs: one step, (inputs, memory) -> (memory, logits).
@@ -62,4 +64,4 @@ def show(result: dict[str, Any], console: Console) -> None:
 
 def _metrics(run: Path) -> dict[str, float]:
     path = run / "metrics.json"
-    return json.loads(path.read_text()) if path.is_file() else {}
+    return json.loads(read_bytes(path)) if path.is_file() else {}

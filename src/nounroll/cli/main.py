@@ -10,6 +10,7 @@ import re
 import signal
 import sys
 import traceback
+import warnings
 from argparse import RawDescriptionHelpFormatter
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
@@ -18,8 +19,10 @@ import docstring_parser
 from jsonargparse import ArgumentParser
 from rich.console import Console
 
-from nounroll.cli.terminal import printable
+from nounroll.cli.terminal import note, printable
 from nounroll.machine import launched, speaks
+from nounroll.notices import Notice
+from nounroll.trust import trusting
 
 COMMANDS = (
     *("quickstart", "train", "resume", "evaluate", "generate"),
@@ -77,8 +80,9 @@ def _dispatch(name: str, words: list[str]) -> int:
 def _run(module: Any, name: str, words: list[str]) -> int:
     command = getattr(module, name)
     parsed = _parser(command).parse_args(words).as_dict()
-    as_json = parsed.pop("json")
-    result = command(**{key: tuple(value) if isinstance(value, list) else value for key, value in parsed.items()})
+    as_json, trust = parsed.pop("json"), parsed.pop("trust", False)
+    with trusting(trust), _noted():
+        result = command(**{key: tuple(value) if isinstance(value, list) else value for key, value in parsed.items()})
     if launched()[0]:
         pass  # the first of several processes speaks for all
     elif as_json:
@@ -109,6 +113,11 @@ def _parser(command: Callable[..., Any]) -> Parser:
             parser.add_argument(f"--{one.name}", action="append", default=[], metavar="NAME=VALUE", **named)
         else:
             parser.add_argument(f"--{_dashed(one.name)}", type=one.annotation, default=one.default, **named)
+    if {"run", "recipe"} & inspect.signature(command).parameters.keys():
+        about_trust = (
+            "follow links and read data outside the folder of the recipe or run, which a stranger may have made"
+        )
+        parser.add_argument("--trust", action="store_true", help=about_trust)
     parser.add_argument("--json", action="store_true", help="print one JSON object on stdout and nothing else there")
     return parser
 
@@ -164,6 +173,23 @@ def _verdict(error: BaseException) -> tuple[int, str]:
 def _is_failed_write(error: ValueError) -> bool:
     """Whether a checkpoint met a full disk, say: no mistake of the user's."""
     return type(error).__name__ == "CheckpointError" and isinstance(error.__cause__, OSError)
+
+
+@contextlib.contextmanager
+def _noted() -> Iterator[None]:
+    """Notices are printed as they come, in one line each; other warnings as ever."""
+    with warnings.catch_warnings():
+        former = warnings.showwarning
+        warnings.simplefilter("always", Notice)
+
+        def show(message: Warning | str, category: type[Warning], *where: Any, **named: Any) -> None:
+            if issubclass(category, Notice):
+                note(f"nounroll: {printable(' '.join(str(message).split()))}")
+            else:
+                former(message, category, *where, **named)
+
+        warnings.showwarning = show
+        yield
 
 
 @contextlib.contextmanager

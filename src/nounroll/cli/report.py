@@ -7,6 +7,7 @@ from rich.console import Console
 
 from nounroll.cli.analyze import measured
 from nounroll.cli.terminal import last_warning
+from nounroll.files import write_bytes
 from nounroll.report.numbers import figure, is_past, measure
 
 _METHODS = {
@@ -67,7 +68,8 @@ def report(run: Path, *, length: int | None = None, sequences: int = 128, out: P
         "version": version("nounroll"),
     }
     path = out or run / "report.html"
-    path.write_text(page(values, dict(zip(save(drawn, run / "figures"), drawn, strict=True))), encoding="utf-8")
+    text = page(values, dict(zip(save(drawn, run / "figures"), drawn, strict=True)))
+    write_bytes(path, text.encode())
     return {"run": str(run), "report": str(path), "pictures": [one.name for one in drawn]}
 
 

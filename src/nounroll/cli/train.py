@@ -84,10 +84,11 @@ def run_in(folder: Path, recipe: Any, resume: bool = False) -> dict[str, Any]:
 
 def estimate(recipe: Any) -> dict[str, Any]:
     """What a ``Recipe`` leaves open and how it is decided, the least memory that the run takes, and what there is."""
-    from nounroll import auto, data, footprint
+    from nounroll import auto, footprint
+    from nounroll.consent import build_task
     from nounroll.resolve import resolve
 
-    task = data.build(recipe.task.kind, recipe.task.options)
+    task = build_task(recipe)
     footprint.check_length(recipe, task)
     resolved = resolve(recipe, task)
     found = {"resolved": {**resolved.to_dict(), "recipe": resolved.recipe.to_dict()}}

@@ -1,11 +1,10 @@
 """Sessions on disk: a folder of snapshots, from which a server that died goes on."""
 
-import fcntl
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from nounroll import checkpoint
+from nounroll.locks import Held, Lock
 from nounroll.snapshot import Snapshot
 from nounroll.student import Student
 
@@ -26,18 +25,15 @@ class Store:
         self.folder, self._student, self._network = folder, student, network
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._lock = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT)
+            self._lock = Lock(folder)
+        except Held as error:
+            raise ValueError(f"sessions folder {error}; choose another") from None
         except OSError as error:
             raise ValueError(f"sessions folder {folder} cannot be written: {error.strerror}") from error
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(self._lock)
-            raise ValueError(f"sessions folder {folder} is in use by another process; choose another") from None
 
     def close(self) -> None:
         """Let another process have the folder."""
-        os.close(self._lock)
+        self._lock.close()
 
     def save(self, id: str, snapshot: Snapshot) -> None:
         snapshot.write(self.folder / id, self._network)

@@ -1,13 +1,19 @@
 """What a run tells: metrics.jsonl for programs, a progress bar for people."""
 
 import json
+import os
 import sys
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, BinaryIO
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from nounroll.files import LOG_LIMIT, opened, read_bytes, sync_folder, write_bytes
+from nounroll.notices import notice
+
+_LOST = {"event": "lost"}  # stands for a record that a loss of power, say, has taken
 
 
 class MetricsFile:
@@ -15,7 +21,8 @@ class MetricsFile:
 
     On resume, the records that came after the checkpoint are dropped, so that the file reads as if the run
     had never stopped. A step does not tell which they are: a method's first evaluation has the step of the
-    checkpoint before it.
+    checkpoint before it. A record that is missing among those to be kept, or cannot be read, is written as
+    ``{"event": "lost"}``, and said: the file has as many lines as the checkpoint counts on.
 
     Args:
         path: of the file.
@@ -27,25 +34,57 @@ class MetricsFile:
         self.kept: list[dict[str, Any]] = []
         if path is None:
             return
-        self.kept = read_records(path)[:keep]
-        with path.open("ab") as file:  # cut where it is: that needs no room on a full disk, and a kill loses nothing
-            file.truncate(sum(map(len, path.read_bytes().splitlines(keepends=True)[: len(self.kept)])))
+        data = _read(path)
+        lines = data.splitlines()[:keep]
+        self.kept = [_parsed(line) or _LOST for line in lines] + [_LOST] * (keep - len(lines))
+        if lost := sum(record is _LOST for record in self.kept):
+            notice(f"{path} has lost {lost} of the {keep} records that the checkpoint counts on; each is marked there")
+            lines = [json.dumps(record).encode() for record in self.kept]
+        whole = b"".join(line + b"\n" for line in lines)
+        if data.startswith(whole):  # cut where it is: that needs no room on a full disk, and a kill loses nothing
+            with self._appended() as file:
+                file.truncate(len(whole))
+        else:
+            write_bytes(path, whole)
 
     def write(self, record: dict[str, Any]) -> None:
         if self.path is not None:
-            with self.path.open("a") as file:
-                file.write(json.dumps(record) + "\n")
+            with self._appended() as file:
+                file.write((json.dumps(record) + "\n").encode())
+
+    def sync(self) -> None:
+        """Make what was written outlive a loss of power: before a checkpoint that counts on it."""
+        if self.path is not None and self.path.exists():
+            with self._appended() as file:
+                os.fsync(file.fileno())
+            sync_folder(self.path.parent)
+
+    def _appended(self) -> BinaryIO:
+        assert self.path is not None
+        return opened(self.path, flags=os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
 
 def read_records(path: Path) -> list[dict[str, Any]]:
     """The records of metrics.jsonl, as far as they are whole; none where there is no such file."""
     records = []
-    for line in path.read_bytes().splitlines() if path.is_file() else []:
-        try:
-            records.append(json.loads(line))
-        except ValueError:  # the line that the machine died in
+    for line in _read(path).splitlines():
+        if (record := _parsed(line)) is None:
             break
+        records.append(record)
     return records
+
+
+def _read(path: Path) -> bytes:
+    return read_bytes(path, LOG_LIMIT) if path.exists() else b""
+
+
+def _parsed(line: bytes) -> dict[str, Any] | None:
+    """None where it is no record, as the line that the machine died in."""
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return record if isinstance(record, dict) and "event" in record else None
 
 
 class Bar:

@@ -218,6 +218,7 @@ class Loop:
     def save(self) -> None:
         """Remember the state to go back to, and write a checkpoint where there is a folder."""
         self._guard.saved()
+        self._file.sync()
         self.state.remember()
         if (folder := self.engine.agreed(self.folder)) is not None:
             self.state.save(folder / "checkpoints", self.recipe)
