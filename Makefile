@@ -11,7 +11,7 @@ SHELL := /bin/bash
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help quickstart test lint types test-nightly audit pins evidence probes suite text clean
+.PHONY: help quickstart test lint types test-nightly audit sbom pins evidence probes suite text clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -43,6 +43,12 @@ types: $(INSTALLED) ## static types
 audit: $(INSTALLED) ## ask a service for known weaknesses of the pinned packages
 	$(BIN)/pip install --quiet -c constraints.txt pip-audit
 	$(BIN)/pip-audit --strict --disable-pip --no-deps --requirement constraints.txt
+
+# In an environment of its own, so that the list is not of the tool. No part of the gate: it is fetched.
+sbom: $(INSTALLED) ## write what .venv holds as a bill of materials (CycloneDX), build/sbom.json
+	$(BIN)/python -m venv build/sbom
+	build/sbom/bin/pip install --quiet cyclonedx-bom
+	build/sbom/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --output-file build/sbom.json $(BIN)/python
 
 pins: $(BIN)/pip ## write the hashes of the packages that this kind of machine takes
 	$(BIN)/python pins/pins.py write

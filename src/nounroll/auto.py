@@ -101,6 +101,7 @@ def choose(
     *,
     folder: Path | None,
     resume: bool,
+    force: bool,
     progress: bool,
     stop: Callable[[], bool],
 ) -> tuple[Loop, Resolved, Chosen | None]:
@@ -112,6 +113,7 @@ def choose(
         task, cell: of the run; the cell is copied for every candidate.
         folder: of the run; the trials are kept in it until something is chosen.
         resume: go on with trials that are there.
+        force: see ``nounroll.run.train``.
         progress: say on stderr how it goes.
         stop: see ``Loop.run``.
 
@@ -134,7 +136,7 @@ def choose(
     trials[0].head_start = _HEAD_START * facts.knowable
     if resume:
         for trial in trials:
-            trial.load()
+            trial.load(force)
     rounds = [share / (1 - wasted) for share in (_FIRST, _SECOND)] if len(pairs) > 1 else []
     best = _tried(trials, rounds, stop, progress)
     if len(best.losses) < len(rounds):
@@ -212,7 +214,7 @@ class _Trial:
         found = {"losses": losses, "lengths": self.lengths, "steps": self.steps}
         return {"method": self.pair[0], "cell": self.pair[1], **found}
 
-    def load(self) -> None:
+    def load(self, force: bool) -> None:
         """Go back to where an interrupted run left it."""
         path = self.folder / "rounds.json" if self.folder else None
         if path is not None and path.is_file():
@@ -220,7 +222,7 @@ class _Trial:
                 self.losses, self.lengths, self.steps = _parse_rounds(json.loads(read_bytes(path)))
             except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
                 raise ValueError(f"{path} cannot be read: {one_line(error)}; remove it to try again") from error
-        self.loop.load()
+        self.loop.load(force)
 
     def run(self, round_number: int, until: float, stop: Callable[[], bool]) -> bool:
         """Train until a share of its budget is spent, and measure; False when ``stop`` ended it.

@@ -30,21 +30,22 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import safetensors.torch
 import torch
 from torch import Tensor
 
 from nounroll import parts
-from nounroll.files import read_bytes
+from nounroll.files import opened, read_bytes
 from nounroll.files import sync_folder as _sync_folder
 from nounroll.machine import total_memory
+from nounroll.notices import notice
 
 MANIFEST = "manifest.json"
 MANIFEST_LIMIT = 1 << 22  # bytes; a manifest is a few hundred for each process that wrote a part
@@ -54,6 +55,7 @@ TEMPORARY, OLD = ".tmp-", ".old-"
 FILE_NAME = re.compile(r"[A-Za-z0-9_-]+\.(safetensors|json)")
 STEP_NAME = re.compile(r"step-(\d{8,})")
 
+T = TypeVar("T")
 Tensors = Mapping[str, Mapping[str, Tensor]]  # by group and name
 Fingerprints = dict[str, dict[str, Any]]  # size and SHA-256 of files by name
 Rows = Callable[[str, str, parts.Shape], tuple[int, int] | None]  # of a group's tensor: from, to; None for all
@@ -399,12 +401,23 @@ def _read_file(path: Path, size: int | None = None, sha256: str | None = None) -
         limit = DOCUMENT_LIMIT if path.suffix == ".json" else total_memory()
         if actual > limit:
             raise CheckpointError(f"{path} cannot be read: it holds {actual} bytes; at most {limit} are read")
+        if path.suffix == ".safetensors":
+            _check_header(path, actual)
         data = read_bytes(path, limit)
     except (OSError, MemoryError) as fault:
         raise CheckpointError(f"{path} cannot be read: {one_line(fault)}") from fault
     if sha256 not in (None, hashlib.sha256(data).hexdigest()):
         raise CheckpointError(f"{path} is damaged: its SHA-256 is not the manifest's")
     return data
+
+
+def _check_header(path: Path, size: int) -> None:
+    """Refuse a file whose first bytes are no header, before all of it is read."""
+    with opened(path) as file:
+        header = int.from_bytes(file.read(8), "little")
+    if not 2 <= header <= min(HEADER_LIMIT, size - 8):
+        allowed = f"at most {HEADER_LIMIT}, and no more than the file holds"
+        raise CheckpointError(f"{path} is damaged: its header has {header} bytes; it may have {allowed}")
 
 
 def one_line(fault: BaseException) -> str:
@@ -442,6 +455,49 @@ def newest(checkpoints: Path) -> Path | None:
     """The complete checkpoint of the highest step, or None. Damage to it is for ``read`` to find."""
     steps = _steps(checkpoints)
     return steps[-1] if steps else None
+
+
+def newest_first(checkpoints: Path) -> list[Path]:
+    """Every folder of a checkpoint, damaged or not, from the highest step down; of one step the replacement first."""
+    found = [(int(path.name.rpartition("-")[2]), path.name, path) for path in every(checkpoints)]
+    return [path for *_, path in sorted(found, reverse=True)]
+
+
+def read_newest(folders: Iterable[Path], read: Callable[[Path], T]) -> tuple[Path, T] | None:
+    """The first of some checkpoints that is not damaged, and what ``read`` gives of it; None where there is none.
+
+    A notice names each damaged one before it.
+
+    Raises:
+        CheckpointError: all are damaged, or one may not be read.
+    """
+    faults: list[CheckpointError] = []
+    for folder in folders:
+        try:
+            found = read(folder)
+        except CheckpointError as fault:
+            if isinstance(fault.__cause__, PermissionError | MemoryError):
+                raise
+            faults.append(fault)
+            continue
+        for fault in faults:
+            notice(f"{fault}; {folder} is taken in its place")
+        return folder, found
+    if faults:
+        raise faults[0]
+    return None
+
+
+def set_aside(folder: Path) -> None:
+    """Rename a damaged checkpoint, so that it counts as none and can still be looked at.
+
+    Raises:
+        CheckpointError: it cannot be renamed.
+    """
+    try:
+        os.rename(folder, folder.with_name(f"damaged-{folder.name.removeprefix(OLD)}-{secrets.token_hex(4)}"))
+    except OSError as fault:
+        raise CheckpointError(f"{folder} was not set aside: {one_line(fault)}") from fault
 
 
 def prune(checkpoints: Path, keep: int) -> None:

@@ -1,9 +1,11 @@
 """What this machine has."""
 
 import os
+import platform
 import sys
 from pathlib import Path
 
+_CPUINFO = Path("/proc/cpuinfo")
 _CGROUP = Path("/sys/fs/cgroup/memory.max")  # of the container that this process is in
 
 
@@ -17,6 +19,17 @@ def launched() -> tuple[int, int]:
 def speaks() -> bool:
     """Whether this process is the first one on its machine: what all would say alike, it says alone."""
     return launched()[0] == 0 or os.environ["LOCAL_RANK"] == "0"
+
+
+def processor() -> str:
+    """The name of the processor, as far as the system tells."""
+    try:
+        for line in _CPUINFO.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:  # no Linux
+        pass
+    return platform.processor() or "processor unknown"
 
 
 def total_memory() -> int:

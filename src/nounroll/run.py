@@ -166,6 +166,7 @@ def train(
     *,
     folder: Path | None = None,
     resume: bool = False,
+    force: bool = False,
     progress: bool = False,
     stop: Callable[[], bool] = lambda: False,
 ) -> Run:
@@ -177,6 +178,7 @@ def train(
         cell: in place of the recipe's, for the user's own module.
         folder: where the run is kept; None keeps nothing. Of several processes (``torchrun``) the first keeps it.
         resume: go on from the newest checkpoint in ``folder``; from the start when it died before the first.
+        force: resume although the recipe or the data has changed.
         progress: show a bar on stderr.
         stop: asked after each step; True ends the run with a checkpoint.
 
@@ -194,11 +196,18 @@ def train(
     resolved, chosen = resolve(recipe, task), None
     with ExitStack() as stack:
         if resolved.recipe.is_open(cell):
-            _enter(
-                folder, recipe, None if resume else recipe.given_to_yaml(), stack
-            )  # what a method needs is decided with it
+            text = None if resume else recipe.given_to_yaml()  # what a method needs is decided with it
+            _enter(folder, recipe, text, stack)
             loop, resolved, chosen = choose(
-                recipe, resolved, task, cell, folder=folder, resume=resume, progress=progress, stop=stop
+                recipe,
+                resolved,
+                task,
+                cell,
+                folder=folder,
+                resume=resume,
+                force=force,
+                progress=progress,
+                stop=stop,
             )
             finished = False
             if chosen is not None:
@@ -209,7 +218,7 @@ def train(
             text = None if resume else resolved.to_yaml()
             loop.engine.by_first(lambda: _enter(folder, recipe, text, stack))
             if resume:
-                loop.load()
+                loop.load(force)
                 chosen = Chosen.read(folder)
                 if folder is not None:
                     drop_trials(folder)

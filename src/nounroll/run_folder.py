@@ -66,16 +66,19 @@ def open_teacher(folder: str | Path, student: Student) -> Teacher | None:
     A run without smt has no teacher, and a folder whose checkpoints were removed keeps none.
 
     Raises:
-        ValueError: the folder holds no run, or its newest checkpoint is damaged or not of its recipe.
+        ValueError: the folder holds no run, or its checkpoints are damaged or not of its recipe.
     """
     recipe, folder = open_run(folder)
-    newest = checkpoint.newest(folder / "checkpoints")
-    if newest is None or "smt" not in parse_chain(recipe.method):
+    if "smt" not in parse_chain(recipe.method):
         return None
+    found = checkpoint.read_newest(checkpoint.newest_first(folder / "checkpoints"), checkpoint.read)
+    if found is None:
+        return None
+    newest, (tensors, _) = found
     with torch.random.fork_rng(devices=[]):
         teacher = build_teacher(recipe.teacher, student.inputs, student.targets, student.cell)
     try:
-        teacher.load_state_dict(checkpoint.read(newest)[0]["teacher"])
+        teacher.load_state_dict(tensors["teacher"])
     except (KeyError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise checkpoint.CheckpointError(f"{newest} does not fit the run's recipe: {reason}") from error

@@ -26,8 +26,8 @@ def take_teacher(recipe: Recipe, model: Student | CausalTransformer, teacher: Te
     asked = f"smt.teacher is {recipe.smt.teacher}"
     try:
         theirs, folder = open_run(recipe.smt.teacher)
-        newest = checkpoint.newest(folder / "checkpoints")
-        weights = checkpoint.read(newest)[0].get("teacher") if newest else None
+        found = checkpoint.read_newest(checkpoint.newest_first(folder / "checkpoints"), checkpoint.read)
+        weights = found[1][0].get("teacher") if found else None
     except ValueError as error:
         raise ValueError(f"{asked}; {error}") from error
     if weights is None:

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import pytest
 import yaml
@@ -9,6 +10,7 @@ import yaml
 from bad_data import BadData, bad_data, good_data
 from bad_recipes import Bad, bad_recipes
 from commands import TINY, Command, Ended
+from nounroll import files
 from nounroll.recipe import parse
 
 EACH = 1 if os.environ.get("NOUNROLL_NIGHTLY") else 4  # a quarter of them
@@ -75,12 +77,16 @@ def test_every_bad_data_file_is_answered_in_one_line(
 def test_a_file_that_may_not_be_read(nounroll: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever runs the tests may be allowed to read everything, so the system's answer is given for it."""
 
-    def refuse(path: Path, *_: object, **__: object) -> bytes:
-        raise PermissionError(13, "Permission denied", str(path))
+    real = files.opened
+
+    def refuse(path: Path, **named: Any) -> BinaryIO:
+        if path.suffix == ".csv":
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path, **named)
 
     Path("a.csv").write_text("a\n1\n")
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "read_bytes", refuse)
+        patch.setattr(files, "opened", refuse)
         assert wrong(train_on(nounroll, "series", {"path": "a.csv"}), "'a.csv'; it cannot be read (Permission") is None
 
 

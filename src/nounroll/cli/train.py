@@ -66,12 +66,12 @@ def train(
     return run_in(out or Path("runs") / settings.name, settings)
 
 
-def run_in(folder: Path, recipe: Any, resume: bool = False) -> dict[str, Any]:
+def run_in(folder: Path, recipe: Any, resume: bool = False, force: bool = False) -> dict[str, Any]:
     """Train by a ``Recipe`` in a folder until the budget is spent or a signal comes."""
     from nounroll import run
 
     with stop_on_signal() as stop:
-        done = run.train(recipe, folder=folder, resume=resume, progress=watched(), stop=stop)
+        done = run.train(recipe, folder=folder, resume=resume, force=force, progress=watched(), stop=stop)
     if not done.finished:
         note(f"nounroll: stopped after {done.metrics['steps']:,} steps; go on with: nounroll resume {folder}")
     elif early := [record for record in done.history if record["event"] == "exhausted"]:

@@ -1,22 +1,30 @@
 """Where data comes from: local files, optional packages, the hub. Every fault is a one-line ValueError."""
 
-import gzip
 import importlib
 import importlib.metadata
 import os
 import re
+import stat
 import zlib
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from nounroll import files
+from nounroll.machine import total_memory
+
+_UNPACKED = 64 << 20  # bytes that any gzip may unpack to
+
 
 def existing(setting: str, path: object) -> Path:
-    """The path, or a ValueError when there is nothing."""
+    """The path, or a ValueError when there is nothing, or a pipe, a device or a socket, which might never end."""
     if not isinstance(path, str | os.PathLike):
         raise ValueError(f"{setting} is {path!r}; it must be the path of a file or folder")
     try:
         if Path(path).exists():
+            mode = os.stat(path).st_mode
+            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+                raise ValueError(f"{setting} is '{path}'; it must be a regular file or a folder")
             return Path(path)
     except OSError as error:
         raise unreadable(setting, path, error) from None
@@ -24,10 +32,10 @@ def existing(setting: str, path: object) -> Path:
 
 
 def read_bytes(setting: str, path: str | Path) -> bytes:
-    """A file's bytes, unpacked if it is a gzip."""
+    """A file's bytes, unpacked if it is a gzip, which may hold ``64 MiB`` and 50 times its own size."""
     try:
-        data = existing(setting, path).read_bytes()
-        return gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
+        data = files.read_bytes(existing(setting, path), total_memory(), follow=True)
+        return files.gunzipped(data, _UNPACKED + 50 * len(data)) if data[:2] == b"\x1f\x8b" else data
     except (OSError, EOFError, zlib.error) as error:
         raise unreadable(setting, path, error) from None
 
@@ -57,10 +65,10 @@ def optional(module: str, task: str, extra: str) -> Any:
 def packaged(package: str, pattern: str, task: str, extra: str) -> list[Path]:
     """The data files that an installed package ships, by name; the package itself is not imported."""
     try:
-        files = importlib.metadata.files(package) or []
+        listed = importlib.metadata.files(package) or []
     except importlib.metadata.PackageNotFoundError:
         raise ValueError(f"task {task} needs the package {package}; pip install nounroll[{extra}]") from None
-    found = sorted(Path(str(file.locate())) for file in files if fnmatchcase(file.name, pattern))
+    found = sorted(Path(str(file.locate())) for file in listed if fnmatchcase(file.name, pattern))
     if not found:
         raise ValueError(f"task {task} needs {pattern} of the package {package}; this version of it has none")
     return found
@@ -88,12 +96,12 @@ def tables(task: str, path: Path, columns: tuple[str, ...]) -> dict[str, Any]:
     ("validation-00000-of-00001.parquet", say). Without one there is no "validation".
     """
     setting = f"{task}.path"
-    files = sorted(path.rglob("*")) if path.is_dir() else [path]
-    kind = next((kind for suffix, kind in _FORMATS.items() if any(p.suffix == suffix for p in files)), None)
+    found = sorted(path.rglob("*")) if path.is_dir() else [path]
+    kind = next((kind for suffix, kind in _FORMATS.items() if any(p.suffix == suffix for p in found)), None)
     if kind is None:
         raise ValueError(f"{setting} is '{path}'; it must be, or hold, files of the kind {', '.join(_FORMATS)}")
     parts: dict[str, list[str]] = {"train": [], "validation": []}
-    for file in (p for p in files if _FORMATS.get(p.suffix) == kind):
+    for file in (existing(setting, p) for p in found if _FORMATS.get(p.suffix) == kind):
         held_out = _HELD_OUT.search(str(file.relative_to(path))) if path.is_dir() else None
         parts["validation" if held_out else "train"].append(str(file))
     if not parts["train"]:

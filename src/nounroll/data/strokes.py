@@ -42,7 +42,7 @@ class Strokes(PixelImages):
             files = packaged("kanjivg", "*.svg", "strokes", "data")
             files = [file for file in files if "-" not in file.stem]  # a variant resembles its main form
         else:
-            files = sorted(existing("strokes.path", path).rglob("*.svg"))
+            files = [existing("strokes.path", file) for file in sorted(existing("strokes.path", path).rglob("*.svg"))]
             if not files:
                 raise ValueError(f"strokes.path is '{path}'; it must be a folder that holds .svg files")
         images = np.stack([_raster(file, side) for file in files])

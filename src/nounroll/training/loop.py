@@ -1,6 +1,7 @@
 """The only training loop: it walks a chain of methods over one student."""
 
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,6 +14,7 @@ from nounroll.methods.cost import COSTS
 from nounroll.seeding import generator
 from nounroll.student import Student
 from nounroll.teacher import Teacher
+from nounroll.training.conditions import conditions
 from nounroll.training.counters import Counters
 from nounroll.training.engine import Engine
 from nounroll.training.guard import Guard
@@ -221,11 +223,16 @@ class Loop:
         self._file.sync()
         self.state.remember()
         if (folder := self.engine.agreed(self.folder)) is not None:
-            self.state.save(folder / "checkpoints", self.recipe)
+            self.state.save(folder / "checkpoints", self.recipe, self._conditions)
 
-    def load(self) -> bool:
+    def load(self, force: bool = False) -> bool:
         """Go back to the newest checkpoint of the folder; False when there is none (see ``RunState.load``)."""
-        return self.state.load(self.folder / "checkpoints" if self.folder else None, self.recipe)
+        folder = self.folder / "checkpoints" if self.folder else None
+        return self.state.load(folder, self.recipe, self._conditions, force=force)
+
+    @cached_property
+    def _conditions(self) -> dict[str, Any]:
+        return conditions(self.task, self.engine.device, self.engine.processes)
 
     def _roll_back(self, link: Link) -> None:
         """Go back to the last checkpoint, all but the clock and the log; the batches of the bad steps are avoided.

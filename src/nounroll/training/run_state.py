@@ -17,6 +17,7 @@ from nounroll.methods.base import State as MethodState
 from nounroll.student import Student
 from nounroll.teacher import Teacher
 from nounroll.training import saving
+from nounroll.training.conditions import compare
 from nounroll.training.counters import Counters
 from nounroll.training.engine import Engine
 from nounroll.training.handover import Handover
@@ -69,32 +70,44 @@ class RunState:
         document = optimizer_state(self.engine.optimizer)[1]
         self.remembered = copies, {"counters": self.counters.to_dict(), "optimizer": document}
 
-    def save(self, folder: Path, recipe: Mapping[str, Any]) -> None:
+    def save(self, folder: Path, recipe: Mapping[str, Any], conditions: Mapping[str, Any]) -> None:
         """Write what ``remember`` copied as the checkpoint of this step, and remove all but the newest two."""
         tensors, documents = self.remembered
-        state = tensors, {**documents, "recipe": recipe}
+        state = tensors, {**documents, "recipe": recipe, "conditions": conditions}
         saving.write(self.engine, checkpoint.step_folder(folder, self.counters.step), self._live(), state)
         self.engine.by_first(lambda: checkpoint.prune(folder, _KEPT))
 
-    def load(self, folder: Path | None, recipe: Mapping[str, Any]) -> bool:
-        """Go back to the newest checkpoint of a folder; False when there is none.
+    def load(
+        self, folder: Path | None, recipe: Mapping[str, Any], conditions: Mapping[str, Any], *, force: bool = False
+    ) -> bool:
+        """Go back to the newest checkpoint of a folder that is not damaged; False when there is none.
+
+        Damaged ones that are newer are set aside. That, and other conditions, are said by notices.
+
+        Args:
+            folder: of the checkpoints.
+            recipe: the run's own.
+            conditions: of this process (see ``nounroll.training.conditions``).
+            force: go on with another recipe or other data than the checkpoint's.
 
         Raises:
-            CheckpointError: it is damaged or belongs to another recipe.
+            CheckpointError: all are damaged, or it belongs to another recipe or other data.
         """
-        newest = self.engine.by_first(lambda: checkpoint.newest(folder) if folder else None)
-        if newest is None:
+        every = self.engine.by_first(lambda: checkpoint.newest_first(folder) if folder else [])
+        found = checkpoint.read_newest(every, lambda one: saving.read(self.engine, one, self._likes()))
+        if found is None:
             return False
-        tensors, documents = saving.read(self.engine, newest, self._likes())
-        for name, kept, now in _changes(documents.get("recipe"), recipe):
-            raise checkpoint.CheckpointError(
-                f"{name} is {now!r}, and {newest} was trained with {kept!r}; set it back, or train a new run"
-            )
+        newest, (tensors, documents) = found
+        for name, kept, now in () if force else _changes(documents.get("recipe"), recipe):
+            what = f"{name} is {now!r}, and {newest} was trained with {kept!r}"
+            raise checkpoint.CheckpointError(f"{what}; set it back, train a new run, or go on with --force")
+        compare(documents.get("conditions"), conditions, newest, force)
         try:
             self._restore(tensors, documents)
         except (KeyError, TypeError, ValueError, RuntimeError, IndexError) as error:
             reason = " ".join(str(error).split())[:200]
             raise checkpoint.CheckpointError(f"{newest} does not fit this recipe: {reason}") from error
+        self.engine.by_first(lambda: [checkpoint.set_aside(one) for one in every[: every.index(newest)]])
         return True
 
     def go_back(self) -> None:

@@ -1,0 +1,70 @@
+"""The conditions of a run: what must stay the same for a resumed run to be, bit for bit, the one that never stopped.
+
+Every checkpoint records them. Other data is refused, as another recipe is; another torch, number of threads or
+processes, or machine only changes the rounding, and is said.
+"""
+
+import hashlib
+import platform
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from nounroll.checkpoint import CheckpointError
+from nounroll.data.task import SequenceTask
+from nounroll.machine import processor
+from nounroll.notices import notice
+from nounroll.seeding import generator
+
+_ROWS, _STEPS = 8, 16  # that are drawn of each part of the data
+_ROUNDING = ("torch", "threads", "processes", "machine")
+
+
+def conditions(task: SequenceTask, device: torch.device, processes: int) -> dict[str, Any]:
+    """The conditions of this process, as a JSON document."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else torch.backends.cpu.get_cpu_capability()
+    return {
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "processes": processes,
+        "machine": f"{platform.system()} {platform.machine()}, {processor()}, {device.type} {name}",
+        "data": fingerprint(task),
+    }
+
+
+def compare(kept: Any, now: Mapping[str, Any], checkpoint: object, force: bool) -> None:
+    """Give a notice for each condition that differs from those of a checkpoint.
+
+    Args:
+        kept: the checkpoint's; one of an earlier version has none, and nothing is compared.
+        now: of this process.
+        checkpoint: how errors name it.
+        force: go on with other data.
+
+    Raises:
+        CheckpointError: the data has changed.
+    """
+    kept = kept if isinstance(kept, Mapping) else {}
+    for name in _ROUNDING:
+        if kept.get(name, now[name]) != now[name]:
+            what = f"{name} is {now[name]}, and {checkpoint} was trained with {kept[name]}"
+            notice(f"{what}: from here on the run is not bit for bit the one that never stopped")
+    if kept.get("data", now["data"]) != now["data"]:
+        what = f"the data has changed since {checkpoint} (fingerprint {kept['data']!s:.8}, now {now['data']:.8})"
+        if not force:
+            raise CheckpointError(f"{what}; put it back, train a new run, or go on with --force")
+        notice(f"{what}; the run goes on with what is there now")
+
+
+def fingerprint(task: SequenceTask) -> str:
+    """SHA-256 of a few sequences of each part of the data, in hexadecimal. Real numbers count by two digits."""
+    digest = hashlib.sha256(f"{task.inputs} {task.targets} {task.size}".encode())
+    length = task.max_length or _STEPS
+    for part in (task, task.validation(), task.test()):
+        longest = part.max_length or length
+        batch = part.sample(_ROWS, longest if part.lengths == "whole" else min(longest, _STEPS), generator(0, "data"))
+        for values in (batch.inputs, batch.targets):
+            words = (f"{one:.1e}" if isinstance(one, float) else str(one) for one in values.flatten().tolist())
+            digest.update(" ".join(words).encode())
+    return digest.hexdigest()
