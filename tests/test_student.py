@@ -319,3 +319,20 @@ def test_control_the_same_file_unchanged_is_read(tmp_path: Path) -> None:
     make_student().save_pretrained(tmp_path)
     (tmp_path / "manifest.json").unlink()
     assert Student.from_pretrained(tmp_path).readout_width == 16
+
+
+def test_a_folder_of_links_as_the_hub_keeps_it_is_read(tmp_path: Path) -> None:
+    make_student(dtype=torch.float32).save_pretrained(tmp_path / "blobs")
+    (tmp_path / "snapshot").mkdir()
+    for path in (tmp_path / "blobs").iterdir():
+        (tmp_path / "snapshot" / path.name).symlink_to(path)
+    assert Student.from_pretrained(tmp_path / "snapshot").inputs == Categorical(5)
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+def test_a_link_to_a_device_is_refused_at_once(tmp_path: Path, name: str) -> None:
+    make_student(dtype=torch.float32).save_pretrained(tmp_path)
+    (tmp_path / name).unlink()
+    (tmp_path / name).symlink_to("/dev/zero")
+    with pytest.raises(ValueError, match=r"it needs config.json and model.safetensors"):
+        Student.from_pretrained(tmp_path)

@@ -315,19 +315,20 @@ def _reading(file: Path) -> Iterator[None]:
 def read_files(folder: Path, *names: str) -> list[bytes]:
     """The bytes of some files of a folder, checked against its manifest where it has one.
 
-    What comes from elsewhere may have none, and may have other files beside these.
+    What comes from elsewhere may have none, and may have other files beside these. They may be links to regular files,
+    as they are where the Hub keeps what it fetched.
 
     Raises:
         CheckpointError: a file is missing, damaged, too large, or not in the manifest.
     """
-    files = _read_manifest(folder) if (folder / MANIFEST).exists() else None
+    files = _read_manifest(folder, follow=True) if (folder / MANIFEST).exists() else None
     found = []
     for name in names:
         path = folder / name
         if files is None:
-            found.append(_read_file(path))
+            found.append(_read_file(path, follow=True))
         elif name in files:
-            found.append(_read_file(path, **files[name]))
+            found.append(_read_file(path, **files[name], follow=True))
         else:
             raise CheckpointError(f"{path} is not in the manifest")
     return found
@@ -374,10 +375,10 @@ def _verified(folder: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
         yield name, partial(_read_file, folder / name, **files[name])
 
 
-def _read_manifest(folder: Path) -> dict[str, dict[str, Any]]:
+def _read_manifest(folder: Path, follow: bool = False) -> dict[str, dict[str, Any]]:
     path = folder / MANIFEST
     try:
-        data = read_bytes(path, MANIFEST_LIMIT)
+        data = read_bytes(path, MANIFEST_LIMIT, follow=follow)
         listed = parse_document(data)["files"]
         if data != _manifest(listed):
             raise ValueError("it does not match its own SHA-256")
@@ -393,7 +394,7 @@ def _read_manifest(folder: Path) -> dict[str, dict[str, Any]]:
     return listed
 
 
-def _read_file(path: Path, size: int | None = None, sha256: str | None = None) -> bytes:
+def _read_file(path: Path, size: int | None = None, sha256: str | None = None, follow: bool = False) -> bytes:
     try:
         actual = path.stat().st_size
         if size not in (None, actual):
@@ -402,8 +403,8 @@ def _read_file(path: Path, size: int | None = None, sha256: str | None = None) -
         if actual > limit:
             raise CheckpointError(f"{path} cannot be read: it holds {actual} bytes; at most {limit} are read")
         if path.suffix == ".safetensors":
-            _check_header(path, actual)
-        data = read_bytes(path, limit)
+            _check_header(path, actual, follow)
+        data = read_bytes(path, limit, follow=follow)
     except (OSError, MemoryError) as fault:
         raise CheckpointError(f"{path} cannot be read: {one_line(fault)}") from fault
     if sha256 not in (None, hashlib.sha256(data).hexdigest()):
@@ -411,9 +412,9 @@ def _read_file(path: Path, size: int | None = None, sha256: str | None = None) -
     return data
 
 
-def _check_header(path: Path, size: int) -> None:
+def _check_header(path: Path, size: int, follow: bool) -> None:
     """Refuse a file whose first bytes are no header, before all of it is read."""
-    with opened(path) as file:
+    with opened(path, follow=follow) as file:
         header = int.from_bytes(file.read(8), "little")
     if not 2 <= header <= min(HEADER_LIMIT, size - 8):
         allowed = f"at most {HEADER_LIMIT}, and no more than the file holds"
