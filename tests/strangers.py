@@ -90,7 +90,7 @@ def _bombs() -> Iterator[Stranger]:
         "a memory of a billion": wide + b"task: {kind: parity}\nlength: 8\nmethod: bptt\n",
         "a Python object": b"!!python/object/apply:os.system ['true']\n",
     }.items():
-        commands = ("resume", "evaluate") if content.startswith(b"cell") else ALL
+        commands = ("resume",) if content.startswith(b"cell") else ALL  # the others build the student alone
         yield Stranger(f"{fault} in the recipe", _put("recipe.yaml", content), commands, "")
     for content in (deep, b"{}", b'{"method": 1}'):
         said = "chosen.json cannot be read"

@@ -13,7 +13,6 @@ import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from nounroll import data, files
 from nounroll.data.task import SequenceTask
@@ -101,19 +100,19 @@ def _signature(key: bytes, name: str, path: Path) -> str:
     ).hexdigest()
 
 
-def _is_signed(signatures: dict[str, Any], name: str, path: Path) -> bool:
-    kept = signatures.get(name)
-    key = _key(make=False) if isinstance(kept, str) and kept.isascii() else None
-    return key is not None and hmac.compare_digest(kept, _signature(key, name, path))
+def _is_signed(signatures: dict[str, str], name: str, path: Path) -> bool:
+    key = _key(make=False) if name in signatures else None
+    return key is not None and hmac.compare_digest(signatures[name], _signature(key, name, path))
 
 
-def _read_signatures(folder: Path) -> dict[str, Any]:
+def _read_signatures(folder: Path) -> dict[str, str]:
     """Those of a run's folder; none where it holds none that can be read."""
     try:
         document = json.loads(files.read_bytes(folder / CONSENT))
     except (OSError, ValueError, RecursionError):
         return {}
-    return document if isinstance(document, dict) else {}
+    found = document.items() if isinstance(document, dict) else ()
+    return {name: value for name, value in found if isinstance(value, str) and value.isascii()}
 
 
 def _key(*, make: bool) -> bytes | None:

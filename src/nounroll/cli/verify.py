@@ -5,6 +5,8 @@ from typing import Any
 
 from rich.console import Console
 
+from nounroll.cli.terminal import printable
+
 
 def verify(run: Path) -> dict[str, Any]:
     """Check that nothing in a run's folder is damaged or missing.
@@ -30,7 +32,7 @@ def verify(run: Path) -> dict[str, Any]:
 
 def show(result: dict[str, Any], console: Console) -> None:
     for fault in result["faults"]:
-        print(fault)
+        print(printable(" ".join(fault.split())))  # it may name a file that a stranger has named
     if not result["faults"]:
         checked = f"{result['folders']} checkpoints and models, {result['files']} files, {result['bytes']:,} bytes"
         console.print(f"{result['run']} is whole: {checked}")
