@@ -229,14 +229,14 @@ def _data_that_never_ends() -> Iterator[Stranger]:
         path = of_files.partition("/")[0]
         for fault, lay in (("a pipe", _piped(of_files)), ("a socket", _bound(of_files))):
             wanted = _both(_recipe(kind, {"path": path}), lay)
-            yield Stranger(f"{kind}: {fault}", wanted, ("train",), "it must be a regular file or a folder")
+            yield Stranger(f"{kind}: {fault}", wanted, ("train",), "it is a pipe or a device")
         for fault, other in {"an address": "https://example.com/a", "a zero": "a\0b", "long": "x/" * 4000}.items():
             yield Stranger(f"{kind}: {fault}", _recipe(kind, {"path": other}), ("train",), "")
     for kind in ("series", "mnist", "fashion_mnist"):
         wanted = _both(_recipe(kind, {"path": "a.csv"}), _put("a.csv", packed))
-        yield Stranger(f"{kind}: a gzip of a gigabyte", wanted, ("train",), "unpacks to more than")
+        yield Stranger(f"{kind}: a gzip of a gigabyte", wanted, ("train",), "more than")
         wanted = _both(_recipe(kind, {"path": "a.csv"}), _hollow("a.csv"))
-        yield Stranger(f"{kind}: a terabyte", wanted, ("train",), "at most")
+        yield Stranger(f"{kind}: a terabyte", wanted, ("train",), "more than")
 
 
 def _teachers_outside() -> Iterator[Stranger]:

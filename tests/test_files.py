@@ -62,11 +62,11 @@ def test_a_file_that_turns_into_a_link_after_the_look_is_not_followed(monkeypatc
 
 def test_what_is_read_is_bounded() -> None:
     assert files.read_bytes(Path("whole"), 5) == b"whole"
-    with pytest.raises(OSError, match="it holds 5 bytes; at most 4 are read"):
+    with pytest.raises(OSError, match="it holds more than the 4 bytes that are read"):
         files.read_bytes(Path("whole"), 4)
     with open("hollow", "wb") as file:
         file.truncate(1 << 40)
-    with pytest.raises(OSError, match="it holds 1,099,511,627,776 bytes"):
+    with pytest.raises(OSError, match="it holds more than the 16,777,216 bytes"):
         files.read_bytes(Path("hollow"))
 
 

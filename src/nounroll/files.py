@@ -74,7 +74,7 @@ def read_bytes(path: Path, limit: int = TEXT_LIMIT, *, follow: bool = False) -> 
         size = os.fstat(file.fileno()).st_size
         data = b"" if size > limit else file.read(size + 1)  # of no more: room for all of it is taken first
     if max(size, len(data)) > limit:
-        raise OSError(errno.EFBIG, f"it holds {max(size, len(data)):,} bytes; at most {limit:,} are read", str(path))
+        raise OSError(errno.EFBIG, f"it holds more than the {limit:,} bytes that are read", str(path))
     return data
 
 

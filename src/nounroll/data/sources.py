@@ -24,7 +24,7 @@ def existing(setting: str, path: object) -> Path:
         if Path(path).exists():
             mode = os.stat(path).st_mode
             if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-                raise ValueError(f"{setting} is '{path}'; it must be a regular file or a folder")
+                raise ValueError(f"{setting} is '{path}'; it is a pipe or a device, give a file")
             return Path(path)
     except OSError as error:
         raise unreadable(setting, path, error) from None
