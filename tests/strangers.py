@@ -258,7 +258,7 @@ def _recipe_files() -> Iterator[Stranger]:
         ("a link to itself", _linked("recipe.yaml", "recipe.yaml"), "it is a link"),
         ("a pipe", _piped("recipe.yaml"), "it is a pipe"),
         ("a socket", _bound("recipe.yaml"), "it is a socket"),
-        ("a folder", _made("recipe.yaml"), "it is a folder"),
+        ("a folder", _made("recipe.yaml"), "Is a directory"),
         ("a terabyte", _hollow("recipe.yaml"), "characters"),
         ("a zero byte", _put("recipe.yaml", b"task: {kind: parity}\0"), "recipe.yaml"),
         ("a gzip", _put("recipe.yaml", gzip.compress(b"task: {kind: parity}")), "recipe.yaml"),

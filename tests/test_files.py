@@ -22,7 +22,6 @@ STRANGE: dict[str, Callable[[Path], object]] = {
     "a link": lambda path: path.symlink_to("whole"),
     "a pipe": os.mkfifo,
     "a socket": _bind,
-    "a folder": Path.mkdir,
 }
 
 
@@ -41,6 +40,11 @@ def test_only_regular_files_are_opened(kind: str) -> None:
             files.opened(path, flags=flags)
     assert time.monotonic() - began < 2
     assert Path("whole").read_bytes() == b"whole"
+
+
+def test_a_folder_is_no_file() -> None:
+    with pytest.raises(IsADirectoryError):
+        files.opened(Path())
 
 
 def test_a_device_is_refused_also_where_links_are_followed() -> None:

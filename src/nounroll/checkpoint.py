@@ -149,7 +149,10 @@ class Draft:
     def _saving(self) -> Iterator[None]:
         try:
             yield
-        except OSError as fault:
+        except (OSError, CheckpointError) as error:
+            fault = error.__cause__ if isinstance(error, CheckpointError) else error
+            if not isinstance(fault, OSError):  # of what is there, and no disk's
+                raise
             raise CheckpointError(f"{self.folder} was not saved: {one_line(fault)}") from fault
 
 
@@ -418,7 +421,7 @@ def _check_header(path: Path, size: int, follow: bool) -> None:
         header = int.from_bytes(file.read(8), "little")
     if not 2 <= header <= min(HEADER_LIMIT, size - 8):
         allowed = f"at most {HEADER_LIMIT}, and no more than the file holds"
-        raise CheckpointError(f"{path} is damaged: its header has {header} bytes; it may have {allowed}")
+        raise CheckpointError(f"{path} cannot be read: its header has {header} bytes; it may have {allowed}")
 
 
 def one_line(fault: BaseException) -> str:
