@@ -82,7 +82,7 @@ class Loop:
             patience=settings.patience,
         )
         self.state = RunState(self.engine, student, teacher, self.counters, self.handover)
-        self._guard = Guard()
+        self._guard, self._file = Guard(), MetricsFile(None)
 
     # -- the loop ---------------------------------------------------------------------------------
 
