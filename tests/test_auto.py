@@ -360,7 +360,7 @@ def test_no_step_is_taken_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_control_a_trials_checkpoint_that_is_ignored_is_noticed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Loop, "load", lambda _: False)
+    monkeypatch.setattr(Loop, "load", lambda *_: False)
     assert steps_after_a_stop(tmp_path, monkeypatch) > 14 + LEFT - 17
 
 

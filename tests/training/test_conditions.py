@@ -89,7 +89,7 @@ def test_data_that_has_changed_is_refused(tmp_path: Path, book: Path) -> None:
 def test_control_without_the_fingerprint_changed_data_passes(
     tmp_path: Path, book: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(conditions, "fingerprint", lambda task: "")
+    monkeypatch.setattr(conditions, "fingerprint", lambda *_: "")
     with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
         test_data_that_has_changed_is_refused(tmp_path, book)
 

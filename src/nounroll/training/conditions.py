@@ -17,19 +17,26 @@ from nounroll.machine import processor
 from nounroll.notices import notice
 from nounroll.seeding import generator
 
-_ROWS, _STEPS = 8, 16  # that are drawn of each part of the data
+_ROWS = 8  # that are drawn of each part of the data
 _ROUNDING = ("torch", "threads", "processes", "machine")
 
 
-def conditions(task: SequenceTask, device: torch.device, processes: int) -> dict[str, Any]:
-    """The conditions of this process, as a JSON document."""
+def conditions(task: SequenceTask, length: int, device: torch.device, processes: int) -> dict[str, Any]:
+    """The conditions of this process, as a JSON document.
+
+    Args:
+        task: of the run.
+        length: T that the task can be drawn at.
+        device: where the run trains.
+        processes: that share it.
+    """
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else torch.backends.cpu.get_cpu_capability()
     return {
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
         "processes": processes,
         "machine": f"{platform.system()} {platform.machine()}, {processor()}, {device.type} {name}",
-        "data": fingerprint(task),
+        "data": fingerprint(task, length),
     }
 
 
@@ -57,13 +64,11 @@ def compare(kept: Any, now: Mapping[str, Any], checkpoint: object, force: bool) 
         notice(f"{what}; the run goes on with what is there now")
 
 
-def fingerprint(task: SequenceTask) -> str:
+def fingerprint(task: SequenceTask, length: int) -> str:
     """SHA-256 of a few sequences of each part of the data, in hexadecimal. Real numbers count by two digits."""
     digest = hashlib.sha256(f"{task.inputs} {task.targets} {task.size}".encode())
-    length = task.max_length or _STEPS
     for part in (task, task.validation(), task.test()):
-        longest = part.max_length or length
-        batch = part.sample(_ROWS, longest if part.lengths == "whole" else min(longest, _STEPS), generator(0, "data"))
+        batch = part.sample(_ROWS, min(length, part.max_length or length), generator(0, "data"))
         for values in (batch.inputs, batch.targets):
             words = (f"{one:.1e}" if isinstance(one, float) else str(one) for one in values.flatten().tolist())
             digest.update(" ".join(words).encode())

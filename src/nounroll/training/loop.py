@@ -232,7 +232,7 @@ class Loop:
 
     @cached_property
     def _conditions(self) -> dict[str, Any]:
-        return conditions(self.task, self.engine.device, self.engine.processes)
+        return conditions(self.task, self.stages[0], self.engine.device, self.engine.processes)
 
     def _roll_back(self, link: Link) -> None:
         """Go back to the last checkpoint, all but the clock and the log; the batches of the bad steps are avoided.
