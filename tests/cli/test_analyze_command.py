@@ -108,7 +108,11 @@ def test_mistakes(nounroll: Command, run: Path, command: str) -> None:
     assert "at most 64" in one_line(nounroll(command, "runs/digits", "--length", 65), 2)
 
 
-def test_a_damaged_teacher_is_no_teacher(nounroll: Command, run: Path) -> None:
-    (newest,) = sorted(run.glob("checkpoints/step-*/teacher.safetensors"))[-1:]
+def test_in_place_of_a_damaged_teacher_the_one_before_is_taken_and_it_is_said(nounroll: Command, run: Path) -> None:
+    before, newest = sorted(run.glob("checkpoints/step-*/teacher.safetensors"))
     newest.write_bytes(newest.read_bytes()[:-1] + b"\0\0")
+    said = nounroll("analyze", run).error.splitlines()[0]
+    assert said.startswith(f"nounroll: {newest} is damaged: ")
+    assert said.endswith(f"; {before.parent} is taken in its place")
+    before.write_bytes(b"")
     assert "teacher.safetensors is damaged" in one_line(nounroll("analyze", run), 2)

@@ -168,13 +168,14 @@ def test_resume_allows_what_does_not_change_the_result(nounroll: Command) -> Non
     assert nounroll("resume", "runs/tiny").status == 0
 
 
-def test_a_damaged_checkpoint_is_refused(nounroll: Command) -> None:
+def test_a_run_whose_checkpoints_are_all_damaged_is_refused(nounroll: Command) -> None:
     assert nounroll("train", "tiny.yaml").status == 0
-    weights_file = Path("runs/tiny/checkpoints/step-00000004/student.safetensors")
-    data = bytearray(weights_file.read_bytes())
-    data[-1] ^= 1
-    weights_file.write_bytes(data)
-    assert f"{weights_file} is damaged" in one_line(nounroll("resume", "runs/tiny"), 2)
+    for folder in Path("runs/tiny/checkpoints").iterdir():
+        data = bytearray((folder / "student.safetensors").read_bytes())
+        data[-1] ^= 1
+        (folder / "student.safetensors").write_bytes(data)
+    newest = "runs/tiny/checkpoints/step-00000004/student.safetensors"
+    assert f"{newest} is damaged" in one_line(nounroll("resume", "runs/tiny"), 2)
 
 
 def test_a_process_is_terminated_and_another_goes_on(nounroll: Command) -> None:
