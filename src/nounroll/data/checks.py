@@ -58,8 +58,10 @@ def within_space(name: str, tokens: np.ndarray | OnDisk, symbols: int, padding: 
     if bounds.min >= 0 and bounds.max < symbols:
         return
     for start, block in _blocks(tokens):
-        bad = (block < 0) | (block >= symbols)
-        if bad.any() and (bad := bad & ~np.isin(block, padding)).any():
+        if block.min() >= 0 and block.max() < symbols:
+            continue
+        bad = ((block < 0) | (block >= symbols)) & ~np.isin(block, padding)
+        if bad.any():
             first = tuple(int(i) for i in np.argwhere(bad)[0])
             where = (start + first[0], *first[1:])
             place = f"position {where[0]}" if len(where) == 1 else f"position {where}"
@@ -74,8 +76,10 @@ def row_ends(name: str, rows: np.ndarray, padding: tuple[int, ...]) -> Int[np.nd
     """
     if rows.dtype.kind != "i":
         return None
-    ends = np.empty(len(rows), np.int64)
+    ends = np.full(len(rows), rows.shape[1])
     for start, block in _blocks(rows):
+        if block.min() >= 0:
+            continue
         padded = np.isin(block, padding)
         found = np.where(padded.any(1), padded.argmax(1), block.shape[1])
         wrong = ~padded & (np.arange(block.shape[1]) >= found[:, None])

@@ -115,7 +115,7 @@ def _read_csv(kind: str, path: Path) -> UInt8[np.ndarray, "N 28 28"]:
     header = [] if is_number(header[0]) else header
     try:
         lines = io.StringIO(text.lstrip())
-        table = np.loadtxt(lines, delimiter=",", dtype=np.float32, ndmin=2, comments=None, skiprows=bool(header))
+        table = np.loadtxt(lines, delimiter=",", dtype=np.float32, ndmin=2, comments=None, skiprows=int(bool(header)))
     except ValueError as error:  # NumPy names the row
         raise ValueError(f"{name}; {str(error).splitlines()[0]}") from None
     if table.shape[1] != _SIDE * _SIDE + 1:
@@ -126,7 +126,7 @@ def _read_csv(kind: str, path: Path) -> UInt8[np.ndarray, "N 28 28"]:
     if bad.any():
         row, column = (int(i) for i in np.argwhere(bad)[0])
         where = f"row {row + 1}, column {column + 1}"
-        raise ValueError(f"{name} with {table[row, column]} at {where}; pixels are whole numbers of 0..255")
+        raise ValueError(f"{name} with {table[row, column]} at {where}; pixels are 0..255, and whole")
     return np.delete(table, label, 1).astype(np.uint8).reshape(-1, _SIDE, _SIDE)
 
 
