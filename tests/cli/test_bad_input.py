@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -75,12 +76,14 @@ def test_every_bad_data_file_is_answered_in_one_line(
 def test_a_file_that_may_not_be_read(nounroll: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever runs the tests may be allowed to read everything, so the system's answer is given for it."""
 
-    def refuse(path: Path, *_: object, **__: object) -> bytes:
-        raise PermissionError(13, "Permission denied", str(path))
+    def refuse(path: Path, *given: Any, **named: Any) -> Any:
+        if path.suffix == ".csv":
+            raise PermissionError(13, "Permission denied", str(path))
+        return open(path, *given, **named)
 
     Path("a.csv").write_text("a\n1\n")
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "read_bytes", refuse)
+        patch.setattr(Path, "open", refuse)
         assert wrong(train_on(nounroll, "series", {"path": "a.csv"}), "'a.csv'; it cannot be read (Permission") is None
 
 
@@ -99,7 +102,7 @@ def test_control_a_reader_that_lets_its_error_out_is_seen(
     """One reader of many, which takes every cell for a number: its faults are seen, and those of another are none."""
     cells = [bad for bad in FILES if bad.kind == "series" and " in row " in bad.fault]
     others = [bad for bad in FILES if bad.kind == "array"][:3]
-    monkeypatch.setattr("nounroll.data.csv_series._is_number", lambda cell: True)
+    monkeypatch.setattr("nounroll.data.csv_table.is_number", lambda cell: True)
     faults = answers_to_data(nounroll, tmp_path, monkeypatch, [*cells, *others])
     assert len(cells) // 2 < len(faults) <= len(cells)
     assert all(fault.startswith("series: ") for fault in faults)

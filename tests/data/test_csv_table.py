@@ -77,6 +77,8 @@ def test_a_first_row_of_numbers_is_data(tmp_path: Path) -> None:
     ("header", "rows", "columns", "said"),
     [
         ("1990,1991", ROWS, None, "begins with 1990, 1991, which may be names or numbers; write a first row of words"),
+        ("1990,1991", ["5,7", "6,8"] * 9, None, "begins with 1990, 1991, which may be names or numbers"),
+        ("0,1", ["5,7.5", "6,8"] * 9, None, "begins with 0, 1, which may be names or numbers"),
         ("0", ["0.5", "1.5"] * 9, None, "begins with 0, which may be names or numbers"),
         ("5,1", ROWS, ["1"], "has these in its first row, and columns of these numbers as well"),
         ("load,load", ROWS, ["load"], r"series\.columns is 'load'; series\.path '.*' has load\.0, load\.1"),

@@ -89,14 +89,14 @@ class Series(Windows):
 
 def _filled(name: str, values: Float64[np.ndarray, "N d"]) -> tuple[Float64[np.ndarray, "M d"], Bool[np.ndarray, "M"]]:
     """Each missing value as the one before it, and where they are. Those before the first value are left out."""
-    missing = np.isnan(values).any(1)
+    missing = np.asarray(np.isnan(values).any(1))
     if not missing.any() or missing.all():
         return values, missing
     notice(
         f"{name}: {missing.sum()} of {len(values)} values are missing, the first in row {missing.argmax() + 1}; each is"
         " read as the value before it, and not scored"
     )
-    first = int((~missing).argmax())
+    first = int(np.argmin(missing))
     values, missing = values[first:], missing[first:]
     return values[np.maximum.accumulate(np.where(missing, 0, np.arange(len(values))))], missing
 

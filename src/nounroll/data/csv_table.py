@@ -22,6 +22,7 @@ Row = tuple[int, list[str]]  # line number, cells
 NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _MISSING = re.compile(r"|na|n/a|#n/a|nan|null|none|nil|missing|[-?.*]+", re.IGNORECASE)
 _WHOLE = re.compile(r"\d+", re.ASCII)
+_YEARS = (1500, 2200)
 _DATE = re.compile(r"(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])", re.ASCII)
 
 
@@ -114,12 +115,14 @@ def _unique(name: str, header: list[str], columns: Sequence[str] | None) -> list
 
 
 def _may_be_names(first: list[str], second: list[str]) -> bool:
-    """Whether numbers may be names: whole ones that count up by one (years, say), above numbers that are not whole."""
-    if not all(_WHOLE.fullmatch(cell) for cell in first) or len(first) != len(second):
+    """Whether numbers may be names: whole ones that count up by one, above others that are not whole, or years."""
+    if not all(_WHOLE.fullmatch(cell) for cell in first) or not all(map(is_number, second)):
         return False
-    counts_up = all(int(b) == int(a) + 1 for a, b in pairwise(first))
-    others = all(map(is_number, second)) and not any(_WHOLE.fullmatch(cell) for cell in second)
-    return others and (counts_up if len(first) > 1 else first == ["0"])
+    not_whole = any(not _WHOLE.fullmatch(cell) for cell in second)
+    if len(first) == 1:
+        return first == ["0"] and not_whole
+    years = _YEARS[0] <= int(first[0]) <= _YEARS[1]
+    return all(int(b) == int(a) + 1 for a, b in pairwise(first)) and (not_whole or years)
 
 
 def _is_header(first: list[str], second: list[str]) -> bool:

@@ -11,6 +11,7 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 MOST = 2**28  # bytes of a file that are held in memory, unpacked: 256 MiB
 PIECE = 2**20
@@ -96,7 +97,7 @@ def _single_member(setting: str, path: object, file: io.BufferedReader) -> io.Bu
     members = [m for m in archive.infolist() if not m.is_dir() and not m.filename.startswith("__MACOSX/")]
     if len(members) != 1:
         raise NotText(setting, path, f"a zip archive of {len(members)} files")
-    return archive.open(members[0])
+    return cast(io.BufferedIOBase, archive.open(members[0]))
 
 
 _PACKED: dict[bytes, Callable[[str, object, io.BufferedReader], io.BufferedIOBase]] = {

@@ -109,6 +109,8 @@ def _split(texts: Texts) -> tuple[Texts, Texts]:
             if texts[name].count <= missing:
                 held.add(name)
                 missing -= texts[name].count
+    if len(held) == len(texts):
+        return texts, {}  # a few bytes in all
     train, kept = ({name: texts[name] for name in texts if (name in held) == part} for part in (False, True))
     largest = max(train, key=lambda name: train[name].count)
     if missing > aim / 2 and train[largest].count > missing:  # all that are left are large
