@@ -166,6 +166,8 @@ def test_prompt_encode_decode() -> None:
     assert task.decode(task.encode("naïve ∅")) == "naïve ∅"
     assert task.decode(torch.tensor([104, 0xFF])) == "h�"
     assert task.encode("").dtype == torch.int64
+    with pytest.raises(ValueError, match=r"^prompt is 'a\\udcff'; it is not text in UTF-8 \(surrogates not allowed\)$"):
+        task.encode("a\udcff")
 
 
 def test_errors_name_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -143,5 +143,6 @@ def _label_column(name: str, header: list[str], table: np.ndarray) -> int:
 
 
 def _may_be_label(column: np.ndarray) -> bool:
+    """Whether a column holds small whole numbers, several of them and each more than once."""
     whole = (column >= 0) & (column < _CLASSES) & (column == np.rint(column))
-    return bool(whole.all()) and len(np.unique(column)) > 1
+    return bool(whole.all()) and 1 < len(np.unique(column)) <= len(column) // 2
