@@ -259,7 +259,7 @@ def _predicts_next(batch: Batch, said: bool = False) -> bool:
     """
     if batch.inputs.shape != batch.targets.shape or batch.length < 2:
         return False
-    to_the_end = said or bool(batch.mask[:, 0].all()) and not bool((batch.mask[:, 1:] & ~batch.mask[:, :-1]).any())
+    to_the_end = said or (bool(batch.mask[:, 0].all()) and not bool((batch.mask[:, 1:] & ~batch.mask[:, :-1]).any()))
     scored = batch.mask[:, 1:]
     return to_the_end and torch.equal(batch.inputs[:, 1:][scored], batch.targets[:, :-1][scored])
 

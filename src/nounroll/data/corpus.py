@@ -136,7 +136,7 @@ class ByteCorpus(TokenCorpus):
         try:
             return torch.tensor(list(text.encode()), dtype=torch.int64)
         except UnicodeEncodeError as error:  # bytes of a command line that are no UTF-8
-            raise ValueError(f"prompt is {ascii(text)}; it is not text in UTF-8 ({error.reason})") from None
+            raise ValueError(f"prompt is {text!a}; it is not text in UTF-8 ({error.reason})") from None
 
     def decode(self, values: Tensor) -> str:
         return bytes(values.tolist()).decode(errors="replace")
