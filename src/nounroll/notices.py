@@ -1,4 +1,4 @@
-"""Notices: what a user has to know although the work goes on. Python warns of them; the command prints each."""
+"""Notices: warnings about a run that goes on all the same. The command prints each in one line."""
 
 import warnings
 
