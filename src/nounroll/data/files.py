@@ -7,6 +7,7 @@ import io
 import lzma
 import os
 import re
+import stat
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -36,24 +37,32 @@ class NotText(ValueError):
 
 def existing(setting: str, path: object) -> Path:
     """The path, or a ValueError when there is nothing."""
-    if not isinstance(path, str | os.PathLike):
-        raise ValueError(f"{setting} is {path!r}; it must be the path of a file or folder")
-    try:
-        if Path(path).exists():
-            return Path(path)
-    except (OSError, ValueError) as error:  # a name that is too long, or holds a zero byte
-        raise unreadable(setting, path, error) from None
-    raise ValueError(f"{setting} is '{path}'; there is no such file or folder")
+    _mode(setting, path)
+    return Path(path)  # type: ignore[arg-type]  # it has been looked at
 
 
 def regular(setting: str, path: object) -> Path:
     """The path of a regular file: a pipe or a device is refused before it is opened, since that may never return."""
-    found = existing(setting, path)
-    if found.is_dir():
+    mode = _mode(setting, path)
+    if stat.S_ISDIR(mode):
         raise unreadable(setting, path, IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)))
-    if not found.is_file():
+    if not stat.S_ISREG(mode):
         raise ValueError(f"{setting} is '{path}'; it is a pipe or a device, give a file")
-    return found
+    return Path(path)  # type: ignore[arg-type]  # it has been looked at
+
+
+def _mode(setting: str, path: object) -> int:
+    """What there is at a path: the mode of the file, in which links end."""
+    if not isinstance(path, str | os.PathLike):
+        raise ValueError(f"{setting} is {path!r}; it must be the path of a file or folder")
+    try:
+        return os.stat(path).st_mode
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            raise ValueError(f"{setting} is '{path}'; there is no such file or folder") from None
+        raise unreadable(setting, path, error) from None
+    except ValueError as error:  # a zero byte in the name
+        raise unreadable(setting, path, error) from None
 
 
 def opened(setting: str, path: object) -> io.BufferedReader:
