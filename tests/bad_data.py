@@ -1,7 +1,9 @@
 """Data files with one fault each: what is wrong, task and options, files to lay down, what the message has to hold."""
 
+import bz2
 import gzip
 import io
+import lzma
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -74,11 +76,10 @@ def _paths() -> Iterator[BadData]:
             yield BadData(
                 f"{kind}: {fault}", kind, {"path": path}, lay, f"{kind}.path" if isinstance(path, str) else "path"
             )
-        if kind != "text":  # any bytes are text
-            for fault, content in {"noise": NOISE, "a gzip cut short": gzip.compress(NOISE)[:900]}.items():
-                name = "folder/a.svg" if kind == "strokes" else "noise.csv"
-                path = name.partition("/")[0]
-                yield BadData(f"{kind}: {fault}", kind, {"path": path}, _put(name, content), path)
+        for fault, content in {"noise": NOISE, "a gzip cut short": gzip.compress(NOISE)[:900]}.items():
+            name = "folder/a.svg" if kind == "strokes" else "noise.csv"
+            path = name.partition("/")[0]
+            yield BadData(f"{kind}: {fault}", kind, {"path": path}, _put(name, content), path)
 
 
 # -- array ----------------------------------------------------------------------------------------
@@ -166,7 +167,15 @@ def _series() -> Iterator[BadData]:
         "five rows": _csv(_table(5)),
         "a constant column": b"a,b\n" + b"1,2\n2,2\n" * 40,
         "a number too large to square": b"a\n" + b"1e308\n-1e308\n" * 40,
-        "UTF-16": whole.decode().encode("utf-16"),
+        "UTF-16 without a mark": whole.decode().encode("utf-16-le"),
+        "two numbers for a header": b"1990,1991\n" + whole[4:],
+        "a date with underscores": b"a,b\n2020_01_15,2\n" + whole[4:],
+        "dates of eight digits": b"a,b\n" + b"".join(b"202001%02d,%d\n" % (i % 28 + 1, i) for i in range(40)),
+        "thousands": b'a,b\n"1,234",2\n' + whole[4:],
+        "a decimal comma": b'a,b\n"1,5",2\n' + whole[4:],
+        "an empty line in the middle": b"a,b\n0.5,1\n\n" + whole[4:],
+        "a quote in a cell": b'a,b\n"1"2,3\n' + whole[4:],
+        "a missing value for a name": b"a,NA\n" + whole[4:],
         "Latin-1": b"a,\xe9\n" + whole[4:],
         "zero bytes": whole[:100] + b"\0" * 9 + whole[100:],
         "semicolons": whole.replace(b",", b";"),
@@ -237,6 +246,23 @@ def _idx_files() -> Iterator[BadData]:
 
 
 def _texts() -> Iterator[BadData]:
+    text = "It was a dark and stormy night; é. " * 9
+    for fault, content in {
+        "gzip": gzip.compress(text.encode()),
+        "bzip2": bz2.compress(text.encode()),
+        "xz": lzma.compress(text.encode()),
+        "UTF-16": text.encode("utf-16"),
+        "UTF-16 without a mark": text.encode("utf-16-le"),
+        "UTF-32": text.encode("utf-32"),
+        "Latin-1": text.encode("latin-1"),
+        "a character cut short": text.encode() + "é".encode()[:1],
+        "a picture": b"\x89PNG\r\n\x1a\n" + NOISE,
+        "a document": b"%PDF-1.4\n" + text.encode(),
+        "a table": b"PAR1" + NOISE,
+        "a pointer": b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12345\n",
+        "a zero byte": text.encode() + b"\0",
+    }.items():
+        yield BadData(f"text: {fault}", "text", {"path": "a.txt"}, _put("a.txt", content), "a.txt")
     for size in (1, 2, 5):
         yield BadData(f"text: {size} bytes", "text", {"path": "a.txt"}, _put("a.txt", b"abcde"[:size]), "a.txt")
     for size in (6, 8, 12, 60):

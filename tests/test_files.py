@@ -1,10 +1,8 @@
 """The one opener and the one writer: regular files alone, bounded, whole or not at all."""
 
-import gzip
 import os
 import socket
 import time
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -72,20 +70,6 @@ def test_what_is_read_is_bounded() -> None:
         file.truncate(1 << 40)
     with pytest.raises(OSError, match="it holds more than the 16,777,216 bytes"):
         files.read_bytes(Path("hollow"))
-
-
-def test_what_is_unpacked_is_bounded() -> None:
-    data = os.urandom(100_000)
-    assert files.gunzipped(gzip.compress(data) + gzip.compress(b"more") + b"\0" * 9, 200_000) == data + b"more"
-    assert files.gunzipped(gzip.compress(data), len(data)) == data
-    with pytest.raises(OSError, match="it unpacks to more than 99,999 bytes"):
-        files.gunzipped(gzip.compress(data), 99_999)
-    with pytest.raises(OSError, match="it unpacks to more than"):
-        files.gunzipped(gzip.compress(b"\0" * 600) * 1000, 99_999)
-    with pytest.raises(EOFError):
-        files.gunzipped(gzip.compress(data)[:-9], 1 << 20)
-    with pytest.raises(zlib.error):
-        files.gunzipped(gzip.compress(data) + b"noise", 1 << 20)
 
 
 def test_a_file_is_written_whole_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:

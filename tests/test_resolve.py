@@ -1,6 +1,7 @@
 """What a recipe leaves open is decided for the data, once: given settings stay, and a second time changes nothing."""
 
 import re
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from nounroll.batch import Batch, Categorical
 from nounroll.data.copy import StringCopy
+from nounroll.data.csv_series import Series
 from nounroll.data.keys_values import KeysValues
 from nounroll.data.modular_sum import ModularSum
 from nounroll.data.parity import Parity
@@ -151,6 +153,31 @@ def test_control_what_is_not_scored_amid_a_sequence_is_no_padding(tmp_path: Path
     assert _predicts_next(batch)
     batch.mask[0, 7] = False
     assert not _predicts_next(batch)
+
+
+def test_a_series_with_missing_values_is_a_stream_like_others(tmp_path: Path) -> None:
+    whole = [str(i % 7) for i in range(400)]
+    for name, values in {"whole": whole, "gappy": ["" if i % 9 == 5 else v for i, v in enumerate(whole)]}.items():
+        (tmp_path / f"{name}.csv").write_text("\n".join(["y", *values]))
+    with warnings.catch_warnings(action="ignore"):
+        found = [resolve(recipe_of(length=16), Series(path=tmp_path / f"{name}.csv")) for name in ("whole", "gappy")]
+    assert [one.facts.next_input for one in found] == [True, True]
+    assert found[0].recipe == found[1].recipe
+
+
+class BurnIn(Echo):
+    """The first 24 steps are not scored."""
+
+    def sample(self, batch_size: int, length: int, generator: torch.Generator) -> Batch:
+        batch = super().sample(batch_size, length, generator)
+        return Batch(batch.inputs, batch.targets, (torch.arange(length) >= 24).expand(batch_size, length))
+
+
+def test_the_curriculum_has_no_length_at_which_nothing_is_scored(monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = recipe_of("training.curriculum=8", length=64)
+    assert resolve(recipe, BurnIn()).stages == (32, 64)
+    monkeypatch.setattr("nounroll.resolve._is_usable", lambda *_: True)
+    assert resolve(recipe, BurnIn()).stages == (8, 16, 32, 64)  # the control
 
 
 def other(value: Any) -> Any:

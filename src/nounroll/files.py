@@ -1,8 +1,8 @@
 """The one opener and the one writer of files in a folder that may come from a stranger.
 
 Only regular files are opened: a link is not followed, a pipe, device or socket is refused before it can block. What is
-read or unpacked is bounded. A file is written beside its place under a new name, fsynced and renamed, so that it is
-there whole or not at all, and no link at its place is followed.
+read is bounded. A file is written beside its place under a new name, fsynced and renamed, so that it is there whole or
+not at all, and no link at its place is followed.
 
 A file that is refused is an ``OSError`` whose ``strerror`` says why, as one that the system refuses.
 """
@@ -11,7 +11,6 @@ import errno
 import os
 import secrets
 import stat
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -77,26 +76,6 @@ def read_bytes(path: Path, limit: int = TEXT_LIMIT, *, follow: bool = False) -> 
     if max(size, len(data)) > limit:
         raise OSError(errno.EFBIG, f"it holds more than the {limit:,} bytes that are read", str(path))
     return data
-
-
-def gunzipped(data: bytes, limit: int) -> bytes:
-    """What a gzip holds, of one member or several.
-
-    Raises:
-        OSError: it would unpack to more than ``limit`` bytes.
-        EOFError, zlib.error: it is cut short or damaged.
-    """
-    found, size = [], 0
-    while data.strip(b"\0"):  # zero bytes may fill the end, as gzip allows
-        member = zlib.decompressobj(wbits=31)
-        found.append(member.decompress(data, limit - size + 1))
-        size += len(found[-1])
-        if size > limit:
-            raise OSError(errno.EFBIG, f"it unpacks to more than {limit:,} bytes")
-        if not member.eof:
-            raise EOFError("the compressed file is cut short")
-        data = member.unused_data
-    return b"".join(found)
 
 
 def write_bytes(path: Path, data: bytes, *, mode: int = 0o666) -> None:

@@ -222,7 +222,7 @@ def look(task: SequenceTask, length: int, seed: int) -> Facts:
         at_end=_is_at_end(batch),
         lengths=task.lengths if task.lengths is not None else _lengths(task, length, seed),
         size=task.size or _population(task, length, seed),
-        next_input=_predicts_next(batch),
+        next_input=_predicts_next(batch, task.autoregressive),
         endless=task.size is None,
         knowable=knowable(task.targets, [batch, *validation]),
     )
@@ -252,11 +252,14 @@ def _is_at_end(batch: Batch) -> bool:
     return batch.length > 1 and bool((batch.mask.sum(1) == 1).all())
 
 
-def _predicts_next(batch: Batch) -> bool:
-    """Whether every target is the input that follows. What is not scored is padding at the end, if anything."""
+def _predicts_next(batch: Batch, said: bool = False) -> bool:
+    """Whether every target is the input that follows. What is not scored is padding at the end, if anything.
+
+    Where the task itself has ``said`` so, targets in between may be missing.
+    """
     if batch.inputs.shape != batch.targets.shape or batch.length < 2:
         return False
-    to_the_end = bool(batch.mask[:, 0].all()) and not bool((batch.mask[:, 1:] & ~batch.mask[:, :-1]).any())
+    to_the_end = said or (bool(batch.mask[:, 0].all()) and not bool((batch.mask[:, 1:] & ~batch.mask[:, :-1]).any()))
     scored = batch.mask[:, 1:]
     return to_the_end and torch.equal(batch.inputs[:, 1:][scored], batch.targets[:, :-1][scored])
 

@@ -105,7 +105,7 @@ def test_control_a_reader_that_lets_its_error_out_is_seen(
     """One reader of many, which takes every cell for a number: its faults are seen, and those of another are none."""
     cells = [bad for bad in FILES if bad.kind == "series" and " in row " in bad.fault]
     others = [bad for bad in FILES if bad.kind == "array"][:3]
-    monkeypatch.setattr("nounroll.data.csv_series._is_number", lambda cell: True)
+    monkeypatch.setattr("nounroll.data.csv_table.is_number", lambda cell: True)
     faults = answers_to_data(nounroll, tmp_path, monkeypatch, [*cells, *others])
     assert len(cells) // 2 < len(faults) <= len(cells)
     assert all(fault.startswith("series: ") for fault in faults)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nounroll.data import checks
-from nounroll.data.sources import existing
+from nounroll.data.files import existing
 
 
 @settings(max_examples=50, deadline=None)

@@ -73,6 +73,54 @@ def test_csv_with_the_label_last(tmp_path: Path, name: str) -> None:
     check_parts(task, set(range(50)))
 
 
+def digits(rows: int) -> np.ndarray:
+    """Images whose corners are 0, as those of MNIST, and whose second pixel says which image it is."""
+    images = np.zeros((rows, 784), dtype=int)
+    images[:, 1] = np.arange(rows) + 100
+    return images
+
+
+def saved(path: Path, table: np.ndarray, header: str = "", fmt: str = "%d") -> Path:
+    np.savetxt(path, table, fmt=fmt, delimiter=",", header=header, comments="")
+    return path
+
+
+PIXELS = ",".join(f"1x{i}" for i in range(784))
+
+
+@pytest.mark.parametrize(
+    ("place", "header"),
+    [(0, ""), (784, ""), (0, f"label,{PIXELS}"), (784, f"{PIXELS},Label"), (0, f'"label",{PIXELS}')],
+)
+def test_the_label_is_found_where_it_stands(tmp_path: Path, place: int, header: str) -> None:
+    labels = np.arange(40) % 10
+    path = saved(tmp_path / "m.csv", np.insert(digits(40), place, labels, axis=1), header)
+    task = MNIST(path=path, levels=256)
+    assert set(draw(task, 400, 2, 0, "t").targets[:, 0].tolist()) == {0}
+    check = {
+        int(v) for part in (task, task.validation(), task.test()) for v in draw(part, 400, 2, 0, "t").targets[:, 1]
+    }
+    assert check == set(range(100, 140))
+
+
+def test_control_a_label_taken_for_the_last_column_shifts_the_pixels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nounroll.data.grey_images._label_column", lambda name, header, table: 784)
+    path = saved(tmp_path / "m.csv", np.insert(digits(40), 0, np.arange(40) % 10, axis=1))
+    assert draw(MNIST(path=path, levels=256), 400, 2, 0, "t").targets[:, 0].max() > 0
+
+
+def test_a_table_that_may_be_misread_is_refused(tmp_path: Path) -> None:
+    table = np.insert(digits(40), 784, np.arange(40) % 10, axis=1)
+    with pytest.raises(ValueError, match=r"m\.csv'; its label may be the first column or the last, write a header"):
+        MNIST(path=saved(tmp_path / "m.csv", np.insert(table[:, 1:], 0, np.arange(40) % 3, axis=1)))
+    with pytest.raises(ValueError, match="with a header that names no column label"):
+        MNIST(path=saved(tmp_path / "m.csv", table, f"{PIXELS},digit"))
+    with pytest.raises(ValueError, match=r"with 0\.39.* at row 1, column 2; pixels are 0\.\.255, and whole"):
+        MNIST(path=saved(tmp_path / "m.csv", np.hstack([table[:, :-1] / 256, table[:, -1:]]), fmt="%.5f"))
+
+
 def test_tables_of_the_hub(tmp_path: Path, datasets: ModuleType) -> None:
     image = pytest.importorskip("PIL.Image")
     folder = tmp_path / "data"

@@ -19,7 +19,7 @@ import nounroll
 from helpers import make_student
 from nounroll.batch import Batch, Categorical, Real
 from nounroll.data.parts import PARTS
-from nounroll.data.sequences import Sequences
+from nounroll.data.sequences import Score, Sequences
 from nounroll.data.task import draw, held_out, training_batch
 from nounroll.objectives.readout import negative_log_likelihood
 
@@ -278,6 +278,19 @@ def test_held_out_parts_are_measured_whole() -> None:
         assert len(numbers(part)) == len(set(numbers(part))) == 100
 
 
+@pytest.mark.parametrize("real", [False, True])
+@pytest.mark.parametrize("score", ["all", "last"])
+def test_steps_without_a_target_are_not_scored(real: bool, score: Score) -> None:
+    none, dtype = (np.nan, float) if real else (-100, int)
+    targets = np.tile(np.array([none, 1, 2, none, 3, none], dtype=dtype), (20, 1))
+    task = Sequences(np.zeros((20, 6), dtype=int), targets=targets, score=score)
+    assert task.targets == (Real(1) if real else Categorical(4))
+    batch = draw(task, 3, 6, 0, "t")
+    wanted = [False, True, True, False, True, False] if score == "all" else [False] * 4 + [True, False]
+    assert batch.mask.tolist() == [wanted] * 3
+    assert batch.targets.reshape(3, 6).tolist() == [[0, 1, 2, 0, 3, 0]] * 3
+
+
 # -- bad input ------------------------------------------------------------------------------------
 
 X, Y = ragged(), [0, 1] * 5
@@ -320,6 +333,9 @@ BAD: list[tuple[Any, dict[str, Any], str]] = [
     ([*REAL, np.array([[1, 2], [3, np.nan]])], {"labels": Y}, f"inputs[9][1, 1] is nan; {FINITE}"),
     (X, {"targets": at(0, [0.5, -np.inf])}, f"targets[0][1] is -inf; {FINITE}"),
     ([*REAL, np.full((3, 2), 1e300)], {"labels": Y}, f"inputs[9][0, 0] is 1e+300; {FINITE}"),
+    (REAL, {"targets": at(8, np.array([[1, 2], [3, np.nan], [5, 6]]), REAL)}, f"targets[8][1, 1] is nan; {FINITE}"),
+    (X, {"targets": at(1, [0, -1, 2])}, f"targets[1][1] is -1; {SYMBOLS}"),
+    (X, {"labels": [*Y[:9], -100]}, f"labels[9] is -100; {SYMBOLS}"),
     (X, {"labels": [*[0.5] * 9, float("nan")]}, f"labels[9] is nan; {FINITE}"),
     (at(1, [0, -1]), {"labels": Y}, f"inputs[1][1] is -1; {SYMBOLS}"),
     (X, {"labels": [*Y[:9], -1]}, f"labels[9] is -1; {SYMBOLS}"),

@@ -71,6 +71,8 @@ def test_every_task_describes_itself() -> None:
     assert [tuple(o) for o in describe("array")[1]] == [
         ("path", "str | Path", None, True),
         ("symbols", "int | None", None, False),
+        ("dtype", "str | None", None, False),
+        ("held_out", "str | Path | None", None, False),
     ]
     assert describe("digits")[1] == []
 

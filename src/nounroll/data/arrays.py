@@ -1,4 +1,4 @@
-"""Tokens prepared elsewhere, in a .npy file."""
+"""Tokens prepared elsewhere, in a .npy file or as bare numbers."""
 
 from pathlib import Path
 
@@ -10,16 +10,16 @@ from torch import Tensor
 from nounroll.batch import Batch
 from nounroll.data.checks import largest_symbol, whole_number
 from nounroll.data.corpus import TokenCorpus
-from nounroll.data.on_disk import OnDisk, Section
+from nounroll.data.on_disk import OnDisk
 from nounroll.data.rows import TokenRows, held_out_rows
-from nounroll.data.sources import existing, unreadable
 from nounroll.data.task import SequenceTask
+from nounroll.data.token_file import load_tokens
 
 _MOST_INFERRED = 1_000_000
 
 
 class TokenArray(SequenceTask):
-    """The integers of a .npy file, left on disk: one long sequence (1-D) or one sequence a row (2-D).
+    """The whole numbers of a file, left on disk: one long sequence (1-D) or one sequence a row (2-D).
 
     ::
 
@@ -28,28 +28,43 @@ class TokenArray(SequenceTask):
         targets   d_{s+1}  d_{s+2}      targets   r_0    r_1  r_2
 
     Of one long sequence the last 10 % are held out, of rows a fixed random tenth, half of it for validation and half
-    for the test. START = symbols.
+    for the test. START = symbols. Rows may end in padding, -1 or -100, which is never scored.
 
     Args:
-        path: the .npy file. Nothing is unpickled.
+        path: a .npy file, of which nothing is unpickled; or a .bin file of numbers alone, as nanoGPT writes it, or with
+            the header of llm.c: one long sequence.
         symbols: the tokens are 0 .. symbols - 1; one more than the largest token when None.
+        dtype: of the numbers of a .bin file: uint8, uint16, uint32, int16, int32 or int64. When None what its header
+            says, or uint16, with a notice.
+        held_out: another such file, all of which is held out in place of a part of ``path``.
     """
 
     autoregressive = True
 
-    def __init__(self, *, path: str | Path, symbols: int | None = None) -> None:
-        tokens, name = _load(path), f"array.path '{path}'"
+    def __init__(
+        self,
+        *,
+        path: str | Path,
+        symbols: int | None = None,
+        dtype: str | None = None,
+        held_out: str | Path | None = None,
+    ) -> None:
+        tokens, name = load_tokens("array.path", path, dtype), f"array.path '{path}'"
+        kept = None if held_out is None else load_tokens("array.held_out", held_out, dtype)
+        kept_name = f"array.held_out '{held_out}'"
+        if kept is not None and tokens.shape[1:] != kept.shape[1:]:
+            raise ValueError(f"{kept_name} has the shape {kept.shape}, and {name} {tokens.shape}; they must fit")
         if symbols is None:
-            symbols = largest_symbol(tokens) + 1
-            if symbols > _MOST_INFERRED:
-                raise ValueError(f"{name} holds {symbols - 1}; if that is a token, set array.symbols")
+            symbols = _symbols(name, tokens)
+            symbols = symbols if kept is None else max(symbols, _symbols(kept_name, kept))
         whole_number("array.symbols", symbols, 1)
         self._source: TokenCorpus | TokenRows
         if isinstance(tokens, OnDisk):
-            self._source = TokenCorpus(tokens=tokens, symbols=symbols, name=name)
+            self._source = TokenCorpus(tokens=tokens, held_out=kept, symbols=symbols, name=name)
         else:
-            rows = held_out_rows(name, len(tokens))
-            self._source = TokenRows(tokens=tokens, held_out=rows, symbols=symbols, name=name)
+            rows = held_out_rows(name, len(tokens)) if kept is None else np.arange(len(kept))
+            held = kept if isinstance(kept, np.ndarray) else None
+            self._source = TokenRows(tokens=tokens, held_out=rows, held_tokens=held, symbols=symbols, name=name)
         self.inputs, self.targets = self._source.inputs, self._source.targets
         self._take_after(self._source)
 
@@ -72,20 +87,17 @@ class TokenArray(SequenceTask):
     def prompt(self) -> Tensor:
         return self._source.prompt()
 
+    def encode(self, text: str) -> Tensor:
+        return self._source.encode(text)
 
-def _load(path: str | Path) -> np.ndarray | OnDisk:
-    found = existing("array.path", path)
-    try:
-        tokens = np.load(found, mmap_mode="r", allow_pickle=False)
-    except Exception as error:  # a broken header can raise nearly anything
-        raise unreadable("array.path", path, error) from None
-    if not isinstance(tokens, np.ndarray):
-        raise ValueError(f"array.path is '{path}'; it is an archive of arrays, give one .npy file")
-    if tokens.dtype.kind not in "iu" or tokens.ndim not in (1, 2) or tokens.size == 0:
-        raise ValueError(
-            f"array.path is '{path}', {tokens.dtype} of shape {tokens.shape};"
-            " it must be a 1-D or 2-D array of integers that is not empty"
-        )
-    if tokens.ndim == 1 and isinstance(tokens, np.memmap):
-        return OnDisk("array.path", [Section(found, tokens.offset, len(tokens))], tokens.dtype)
-    return tokens
+    def decode(self, values: Tensor) -> str:
+        return self._source.decode(values)
+
+
+def _symbols(name: str, tokens: np.ndarray | OnDisk) -> int:
+    """One more than the largest token, where that is believable."""
+    largest, dtype = largest_symbol(tokens), tokens.dtype
+    if largest >= _MOST_INFERRED or (dtype.kind == "u" and dtype.itemsize > 1 and largest == np.iinfo(dtype).max):
+        minus = f", -1 as {dtype}" if dtype.kind == "u" and largest == np.iinfo(dtype).max else ""
+        raise ValueError(f"{name} holds {largest}{minus}; if that is a token, set array.symbols")
+    return largest + 1

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import numpy as np
+from jaxtyping import Int
 
 from nounroll.data.on_disk import OnDisk
 from nounroll.ranges import within
@@ -48,17 +49,48 @@ def largest_symbol(tokens: np.ndarray | OnDisk) -> int:
     return max(int(block.max()) for _, block in _blocks(tokens))
 
 
-def within_space(name: str, tokens: np.ndarray | OnDisk, symbols: int) -> None:
-    """Raise ValueError, naming the first bad position and its value, unless all tokens are ``0 .. symbols - 1``."""
+def within_space(name: str, tokens: np.ndarray | OnDisk, symbols: int, padding: tuple[int, ...] = ()) -> None:
+    """Raise ValueError, naming the first bad position and its value, unless all tokens are ``0 .. symbols - 1``.
+
+    Values of ``padding`` pass as well.
+    """
     bounds = np.iinfo(tokens.dtype)
     if bounds.min >= 0 and bounds.max < symbols:
         return
     for start, block in _blocks(tokens):
-        if block.min() < 0 or block.max() >= symbols:
-            first = tuple(int(i) for i in np.argwhere((block < 0) | (block >= symbols))[0])
+        if block.min() >= 0 and block.max() < symbols:
+            continue
+        bad = ((block < 0) | (block >= symbols)) & ~np.isin(block, padding)
+        if bad.any():
+            first = tuple(int(i) for i in np.argwhere(bad)[0])
             where = (start + first[0], *first[1:])
             place = f"position {where[0]}" if len(where) == 1 else f"position {where}"
             raise ValueError(f"{name} holds {int(block[first])} at {place}; the tokens must be 0..{symbols - 1}")
+
+
+def row_ends(name: str, rows: np.ndarray, padding: tuple[int, ...]) -> Int[np.ndarray, "N"] | None:
+    """How many elements of each row come before its padding; None where no row has any.
+
+    Raises:
+        ValueError: a row is nothing but padding, or goes on after it.
+    """
+    if rows.dtype.kind != "i":
+        return None
+    ends = np.full(len(rows), rows.shape[1])
+    for start, block in _blocks(rows):
+        if block.min() >= 0:
+            continue
+        padded = np.isin(block, padding)
+        found = np.where(padded.any(1), padded.argmax(1), block.shape[1])
+        wrong = ~padded & (np.arange(block.shape[1]) >= found[:, None])
+        if wrong.any() or not found.all():
+            row = int(np.argmax(wrong.any(1) | (found == 0)))
+            raise ValueError(
+                f"{name} holds {int(block[row, found[row]])} at position {(start + row, int(found[row]))}, which is"
+                " padding; it must be at the end of a row, after one token at least"
+            )
+        ends[start : start + len(block)] = found
+    return None if (ends == rows.shape[1]).all() else ends
 
 
 def _blocks(tokens: np.ndarray | OnDisk) -> Iterator[tuple[int, np.ndarray]]:

@@ -1,10 +1,12 @@
 """Random windows of one long array, in which every element predicts the next."""
 
 import copy
+from dataclasses import replace
 from typing import TypeAlias, TypeVar
 
 import numpy as np
 import torch
+from jaxtyping import Bool
 from torch import Tensor
 
 from nounroll.batch import Batch, Categorical, Real, Space
@@ -32,14 +34,23 @@ class Windows(SequenceTask):
         train: (N,) or (N, d), in memory or on disk.
         held_out: the same, other data.
         space: of one element.
+        missing: (N,) bool for each of the two, True at elements that are filled in and not scored; None for none.
     """
 
     lengths = "any"
     autoregressive = True
 
-    def __init__(self, *, train: Elements, held_out: Elements, space: Space) -> None:
+    def __init__(
+        self,
+        *,
+        train: Elements,
+        held_out: Elements,
+        space: Space,
+        missing: tuple[Bool[np.ndarray, "N"], Bool[np.ndarray, "M"]] | None = None,
+    ) -> None:
         self.inputs = self.targets = space
         self._data, self._held_out = train, held_out
+        self._missing, self._held_out_missing = missing or (None, None)
         self.max_length = len(train) - 1
 
     def sample(self, batch_size: int, length: int, generator: torch.Generator) -> Batch:
@@ -52,17 +63,24 @@ class Windows(SequenceTask):
         starts = torch.randint(places, (batch_size, 1), generator=generator)[:, 0].tolist()
         windows = np.stack([np.asarray(self._data[start : start + length + 1]) for start in starts])
         dtype = np.float32 if isinstance(self.inputs, Real) else np.int64
-        return Batch.next_step(torch.from_numpy(windows.astype(dtype)))
+        batch = Batch.next_step(torch.from_numpy(windows.astype(dtype)))
+        if self._missing is None:
+            return batch
+        missing = np.stack([self._missing[start + 1 : start + length + 1] for start in starts])
+        return replace(batch, mask=torch.from_numpy(~missing))
 
     def validation(self) -> "Windows":
-        return self._over(self._held_out[: len(self._held_out) // 2])
+        return self._over(slice(len(self._held_out) // 2))
 
     def test(self) -> "Windows":
-        return self._over(self._held_out[len(self._held_out) // 2 :])
+        return self._over(slice(len(self._held_out) // 2, None))
 
-    def _over(self, data: Elements) -> "Windows":
+    def _over(self, part: slice) -> "Windows":
+        """The same task over a part of what is held out."""
         sibling = copy.copy(self)
-        sibling._data, sibling.max_length = data, len(data) - 1
+        sibling._data = self._held_out[part]
+        sibling._missing = None if self._held_out_missing is None else self._held_out_missing[part]
+        sibling.max_length = len(sibling._data) - 1
         return sibling
 
 
@@ -115,7 +133,10 @@ class ByteCorpus(TokenCorpus):
         return torch.tensor(list(self._first))
 
     def encode(self, text: str) -> Tensor:
-        return torch.tensor(list(text.encode()), dtype=torch.int64)
+        try:
+            return torch.tensor(list(text.encode()), dtype=torch.int64)
+        except UnicodeEncodeError as error:  # bytes of a command line that are no UTF-8
+            raise ValueError(f"prompt is {text!a}; it is not text in UTF-8 ({error.reason})") from None
 
     def decode(self, values: Tensor) -> str:
         return bytes(values.tolist()).decode(errors="replace")

@@ -1,20 +1,16 @@
 """Series: the columns of a CSV file as one real-valued sequence."""
 
-import csv
-import io
-import math
 from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Float64
+from jaxtyping import Bool, Float, Float32, Float64
 from torch import Tensor
 
 from nounroll.batch import Real
 from nounroll.data.corpus import Windows, split_tail
-from nounroll.data.sources import read_bytes
-
-_Rows = list[tuple[int, list[str]]]  # (line number, cells)
+from nounroll.data.csv_table import read_columns, to_number
+from nounroll.notices import notice
 
 
 class Series(Windows):
@@ -30,82 +26,84 @@ class Series(Windows):
     the mean and the standard deviation of the training part; ``encode`` and ``decode`` speak the units of the file.
 
     Args:
-        path: the file, gzipped or not, comma-separated. Its first row is a header when none of its cells is a number
-            or when it holds all of ``columns``.
+        path: the file, comma-separated, in UTF-8 or with a mark of UTF-16 or UTF-32; gzip, bzip2, xz and a zip archive
+            of one file are unpacked. Its first row is a header when none of its cells is a number, when a word stands
+            above a number, or when it holds all of ``columns``; a row that may be either is refused.
         columns: the names of the columns to read, all when None. Without a header the names are "0", "1", ...
+        held_out: another such file with these columns, all of which is held out in place of a part of ``path``.
 
     Attributes:
         columns: the names of the columns read.
         mean, std: (d,) float64, of the training part.
     """
 
-    def __init__(self, *, path: str | Path, columns: list[str] | None = None) -> None:
+    def __init__(
+        self, *, path: str | Path, columns: list[str] | None = None, held_out: str | Path | None = None
+    ) -> None:
         name = f"series.path '{path}'"
-        names, rows = _read(name, path, columns)
-        self.columns = names if columns is None else list(columns)
-        unknown = [c for c in self.columns if c not in names]
-        if unknown or not self.columns:
-            found = unknown[0] if unknown else self.columns
-            raise ValueError(f"series.columns is {found!r}; {name} has {', '.join(names)}")
-        values = _numbers(name, names, rows, [names.index(c) for c in self.columns])
-        train, held_out = split_tail(name, values, 0.2)
+        self.columns, values = read_columns("series.path", path, columns)
+        values, missing = _filled(name, values)
+        if held_out is None:
+            (train, kept), (gaps, kept_gaps) = (split_tail(name, array, 0.2) for array in (values, missing))
+        else:
+            train, gaps = values, missing
+            kept_name = f"series.held_out '{held_out}'"
+            kept, kept_gaps = _filled(kept_name, read_columns("series.held_out", held_out, self.columns)[1])
+        _check_gaps(name, gaps, kept_gaps)
         with np.errstate(all="ignore"):
-            self.mean, self.std = train.mean(0), train.std(0)
-            scaled, scaled_held_out = self._scaled(train), self._scaled(held_out)
+            self.mean, self.std = train[~gaps].mean(0), train[~gaps].std(0)
+            scaled, scaled_held_out = self._scaled(train), self._scaled(kept)
         usable = (self.std > 0) & np.isfinite(self.std) & np.isfinite(scaled_held_out).all(0)
         for j, column in enumerate(self.columns):
             if (train[:, j] == train[0, j]).all():
                 raise ValueError(f"{name}, column {column!r} is {train[0, j]} throughout; leave it out")
             if not usable[j]:
                 raise ValueError(f"{name}, column {column!r} is too large or too small to be standardised")
-        super().__init__(train=scaled, held_out=scaled_held_out, space=Real(len(self.columns)))
+        super().__init__(
+            train=scaled,
+            held_out=scaled_held_out,
+            space=Real(len(self.columns)),
+            missing=(gaps, kept_gaps) if gaps.any() or kept_gaps.any() else None,
+        )
 
     def _scaled(self, values: Float[np.ndarray, "N d"]) -> Float32[np.ndarray, "N d"]:
         return ((values - self.mean) / self.std).astype(np.float32)
 
     def encode(self, text: str) -> Tensor:
-        values = torch.from_numpy(self._scaled(super().encode(text).numpy()))
+        """Numbers in the units of the file, scaled in double precision as those of the file are."""
+        words = text.replace(",", " ").split()
+        try:
+            numbers = np.array([to_number(word) for word in words]).reshape(-1, len(self.columns))
+        except ValueError:
+            raise ValueError(f"prompt is {text!r}; this task reads numbers between spaces") from None
+        values = torch.from_numpy(self._scaled(numbers))
         self.inputs.check("prompt", values)
         return values
 
     def decode(self, values: Tensor) -> str:
+        """Numbers in the units of the file, to a thousandth of a standard deviation or better."""
         rows = values.double().cpu().numpy() * self.std + self.mean
-        return " ".join(",".join(f"{v:.6g}" for v in row) for row in rows)
+        digits = np.maximum(6, np.ceil(np.log10(np.abs(self.mean) / self.std + 1)) + 4).astype(int)
+        return " ".join(",".join(f"{v:.{n}g}" for v, n in zip(row, digits, strict=True)) for row in rows)
 
 
-def _read(name: str, path: str | Path, columns: list[str] | None) -> tuple[list[str], _Rows]:
-    """The columns' names and the rows below the header."""
-    try:
-        reader = csv.reader(io.StringIO(read_bytes("series.path", path).decode("utf-8-sig"), newline=""))
-        rows = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader if cells]
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise ValueError(f"{name} is not a CSV file in UTF-8 ({error})") from None
-    if not rows:
-        raise ValueError(f"{name} is empty; it must hold rows of numbers")
-    first = rows[0][1]
-    if not any(map(_is_number, first)) or (columns and set(columns) <= set(first)):
-        return first, rows[1:]
-    return [str(i) for i in range(len(first))], rows
+def _filled(name: str, values: Float64[np.ndarray, "N d"]) -> tuple[Float64[np.ndarray, "M d"], Bool[np.ndarray, "M"]]:
+    """Each missing value as the one before it, and where they are. Those before the first value are left out."""
+    missing = np.asarray(np.isnan(values).any(1))
+    if not missing.any() or missing.all():
+        return values, missing
+    notice(
+        f"{name}: {missing.sum()} of {len(values)} values are missing, the first in row {missing.argmax() + 1}; each is"
+        " read as the value before it, and not scored"
+    )
+    first = int(np.argmin(missing))
+    values, missing = values[first:], missing[first:]
+    return values[np.maximum.accumulate(np.where(missing, 0, np.arange(len(values))))], missing
 
 
-def _numbers(name: str, names: list[str], rows: _Rows, chosen: list[int]) -> Float64[np.ndarray, "N d"]:
-    """(N, d) float64, every one of them finite."""
-    values = np.empty((len(rows), len(chosen)))
-    for i, (line, cells) in enumerate(rows):
-        if len(cells) != len(names):
-            raise ValueError(f"{name}, line {line} has {len(cells)} cells; the first row has {len(names)}")
-        for j, column in enumerate(chosen):
-            if not (_is_number(cells[column]) and math.isfinite(float(cells[column]))):
-                raise ValueError(
-                    f"{name}, line {line}, column {names[column]!r} is {cells[column]!r}; it must be a finite number"
-                )
-            values[i, j] = float(cells[column])
-    return values
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
+def _check_gaps(name: str, train: Bool[np.ndarray, "N"], kept: Bool[np.ndarray, "M"]) -> None:
+    """Raise ValueError when there is a part in which all values are missing."""
+    parts = {"training": train, "validation": kept[: len(kept) // 2], "test": kept[len(kept) // 2 :]}
+    for part, gaps in parts.items():
+        if gaps.all() and len(gaps):
+            raise ValueError(f"{name} has no value in its {part} part; fill in what is missing, or leave it out")

@@ -9,12 +9,17 @@ import numpy as np
 from jaxtyping import Int, UInt8
 
 from nounroll.data.checks import whole_number
+from nounroll.data.csv_table import is_number
+from nounroll.data.encoding import read_text
+from nounroll.data.files import existing, read_bytes
 from nounroll.data.images import PixelImages, average_pool, quantise
 from nounroll.data.rows import held_out_rows
-from nounroll.data.sources import existing, hub, optional, read_bytes, tables
+from nounroll.data.sources import hub, optional, tables
 
 _SIDE = 28
 _SIDES = (28, 14, 7)
+_CLASSES = 100  # labels are below; 10 classes is the rule
+_HEADER = 1 << 16  # characters of a first line that are looked at
 _IDX_HEADER = b"\0\0\x08\x03"  # unsigned bytes, three dimensions
 
 Parts: TypeAlias = tuple[UInt8[np.ndarray, "N 28 28"], Int[np.ndarray, "M"]]  # all images, numbers of those held out
@@ -56,8 +61,8 @@ def from_path(path: str | Path, kind: str) -> Parts:
 
     Args:
         path: a folder with the IDX files ``train-images-idx3-ubyte`` and ``t10k-images-idx3-ubyte`` (``.gz`` or not),
-            a .csv or .csv.gz file of 784 pixels and the label a line, a .parquet or .arrow file of the hub's form
-            (column "image"), or a folder of those.
+            a .csv or .csv.gz file of 784 pixels and the label a line, which is first, last or named in a header; a
+            .parquet or .arrow file of the hub's form (column "image"), or a folder of those.
         kind: the task, for errors.
     """
     found = existing(f"{kind}.path", path)
@@ -103,19 +108,41 @@ def _read_idx(kind: str, path: Path) -> UInt8[np.ndarray, "N 28 28"]:
 
 
 def _read_csv(kind: str, path: Path) -> UInt8[np.ndarray, "N 28 28"]:
-    text = read_bytes(f"{kind}.path", path)
+    name, text = f"{kind}.path is '{path}'", read_text(f"{kind}.path", path)
     if not text.strip():
-        raise ValueError(f"{kind}.path is '{path}'; the file is empty")
+        raise ValueError(f"{name}; the file is empty")
+    header = text.lstrip()[:_HEADER].partition("\n")[0].lower().replace('"', "").strip().split(",")
+    header = [] if is_number(header[0]) else header
     try:
-        table = np.loadtxt(io.BytesIO(text), delimiter=",", dtype=np.float32, ndmin=2)
+        lines = io.StringIO(text.lstrip())
+        table = np.loadtxt(lines, delimiter=",", dtype=np.float32, ndmin=2, comments=None, skiprows=int(bool(header)))
     except ValueError as error:  # NumPy names the row
-        raise ValueError(f"{kind}.path is '{path}'; {str(error).splitlines()[0]}") from None
+        raise ValueError(f"{name}; {str(error).splitlines()[0]}") from None
     if table.shape[1] != _SIDE * _SIDE + 1:
-        raise ValueError(f"{kind}.path is '{path}' with {table.shape[1]} columns; 784 pixels and the label are needed")
-    pixels = table[:, :-1]
-    bad = np.argwhere(~((pixels >= 0) & (pixels <= 255)))
-    if len(bad):
-        row, column = (int(i) for i in bad[0])
+        raise ValueError(f"{name} with {table.shape[1]} columns; 784 pixels and the label are needed")
+    label = _label_column(name, header, table)
+    bad = ~((table >= 0) & (table <= 255) & (table == np.rint(table)))
+    bad[:, label] = False
+    if bad.any():
+        row, column = (int(i) for i in np.argwhere(bad)[0])
         where = f"row {row + 1}, column {column + 1}"
-        raise ValueError(f"{kind}.path is '{path}' with {pixels[row, column]} at {where}; pixels are 0..255")
-    return pixels.astype(np.uint8).reshape(-1, _SIDE, _SIDE)
+        raise ValueError(f"{name} with {table[row, column]} at {where}; pixels are 0..255, and whole")
+    return np.delete(table, label, 1).astype(np.uint8).reshape(-1, _SIDE, _SIDE)
+
+
+def _label_column(name: str, header: list[str], table: np.ndarray) -> int:
+    """Where the label stands: as the header says; else first or last, where small numbers vary as no corner does."""
+    if header:
+        if header.count("label") != 1:
+            raise ValueError(f"{name} with a header that names no column label; name one so, or leave the header out")
+        return header.index("label")
+    first, last = (_may_be_label(table[:, column]) for column in (0, -1))
+    if first and last:
+        raise ValueError(f"{name}; its label may be the first column or the last, write a header that says label")
+    return 0 if first else table.shape[1] - 1
+
+
+def _may_be_label(column: np.ndarray) -> bool:
+    """Whether a column holds small whole numbers, several of them and each more than once."""
+    whole = (column >= 0) & (column < _CLASSES) & (column == np.rint(column))
+    return bool(whole.all()) and 1 < len(np.unique(column)) <= len(column) // 2

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from nounroll.data.sources import unreadable
+from nounroll.data.files import opened, unreadable
 
 
 @dataclass(frozen=True)
@@ -75,9 +75,10 @@ class OnDisk:
         """Numbers of one section, from the ``place`` in the whole array on."""
         section = self._sections[index]
         skipped = place - (int(self._ends[index]) - section.count)
+        start = section.offset + skipped * self.dtype.itemsize
         try:
-            with section.path.open("rb", buffering=0) as file:
-                found = np.fromfile(file, self.dtype, count, offset=section.offset + skipped * self.dtype.itemsize)
+            with opened(self._setting, section.path) as file:
+                found = np.fromfile(file, self.dtype, count, offset=start)
         except OSError as error:
             raise unreadable(self._setting, section.path, error) from None
         if len(found) < count:

@@ -8,8 +8,10 @@ from jaxtyping import Int, Integer
 from torch import Tensor
 
 from nounroll.batch import Batch, Categorical
-from nounroll.data.checks import within_space
+from nounroll.data.checks import row_ends, within_space
 from nounroll.data.task import SequenceTask
+
+_PADDING = (-1, -100)  # what others write after the end of a sequence
 
 
 class TokenRows(SequenceTask):
@@ -21,12 +23,13 @@ class TokenRows(SequenceTask):
         inputs    START  p_0  p_1  ...  p_{T-2}
         targets   p_0    p_1  p_2  ...  p_{T-1}        y_t = x_{t+1}, every step is scored
 
-    A length T < L reads the first T of every row.
+    A length T < L reads the first T of every row. Rows may end in padding, -1 or -100, which is never scored.
 
     Args:
         tokens: (N, L) integers, in memory or memory-mapped.
         held_out: the numbers of the rows that are kept, the first half for validation, the second for the test; of
             a single one both.
+        held_tokens: (M, L), the array whose rows are kept in place of those of ``tokens``, all of which then train.
         symbols: the tokens are 0 .. symbols - 1, and START is ``symbols``.
         name: what errors call the data (a file, say).
     """
@@ -35,17 +38,29 @@ class TokenRows(SequenceTask):
     autoregressive = True
 
     def __init__(
-        self, *, tokens: Integer[np.ndarray, "N L"], held_out: Int[np.ndarray, "M"], symbols: int, name: str = "tokens"
+        self,
+        *,
+        tokens: Integer[np.ndarray, "N L"],
+        held_out: Int[np.ndarray, "M"],
+        held_tokens: Integer[np.ndarray, "M L"] | None = None,
+        symbols: int,
+        name: str = "tokens",
     ) -> None:
-        within_space(name, tokens, symbols)
-        self.start = symbols
-        self.inputs, self.targets = Categorical(symbols + 1), Categorical(symbols)
-        self.max_length = tokens.shape[1]
-        self._tokens, self._held_out = tokens, held_out
-        rows = np.setdiff1d(np.arange(len(tokens)), held_out)
+        rows = np.arange(len(tokens))
+        if held_tokens is None:
+            held_tokens, rows = tokens, np.setdiff1d(rows, held_out)
         for part, numbers in (("train on", rows), ("hold out", held_out)):
             if not len(numbers):
                 raise ValueError(f"{name} has no sequence to {part}; it must have at least one")
+        parts = [tokens] if held_tokens is tokens else [tokens, held_tokens]
+        for part in parts:
+            within_space(name, part, symbols, _PADDING)
+        ends = [row_ends(name, part, _PADDING) for part in parts]
+        self.start = symbols
+        self.inputs, self.targets = Categorical(symbols + 1), Categorical(symbols)
+        self.max_length = tokens.shape[1] if ends[0] is None else int(ends[0].max())
+        self._tokens, self._held_tokens, self._held_out = tokens, held_tokens, held_out
+        self._ends, self._held_ends = ends[0], ends[-1]
         self._choose(rows)
 
     def sample(self, batch_size: int, length: int, generator: torch.Generator) -> Batch:
@@ -56,8 +71,12 @@ class TokenRows(SequenceTask):
             raise ValueError(f"length is {length}; the stored sequences have {self._tokens.shape[1]} elements")
         chosen = self._rows[indices.numpy()]
         targets = torch.from_numpy(self._tokens[chosen, :length].astype(np.int64))
+        mask = torch.ones_like(targets, dtype=torch.bool)
+        if self._ends is not None:
+            mask = torch.arange(length) < torch.from_numpy(self._ends[chosen])[:, None]
+            targets = targets.where(mask, 0)
         start = targets.new_full((len(chosen), 1), self.start)
-        return Batch(inputs=torch.cat([start, targets[:, :-1]], 1), targets=targets)
+        return Batch(inputs=torch.cat([start, targets[:, :-1]], 1), targets=targets, mask=mask)
 
     def validation(self) -> "TokenRows":
         return self._over(self._held_out[: max(1, len(self._held_out) // 2)])
@@ -67,6 +86,7 @@ class TokenRows(SequenceTask):
 
     def _over(self, rows: Int[np.ndarray, "M"]) -> "TokenRows":
         sibling = copy.copy(self)
+        sibling._tokens, sibling._ends = self._held_tokens, self._held_ends
         sibling._choose(rows)
         return sibling
 
@@ -78,7 +98,9 @@ class TokenRows(SequenceTask):
 
     def encode(self, text: str) -> Tensor:
         """Symbols between spaces -> START and then the symbols."""
-        return torch.cat([self.prompt(), super().encode(text)])
+        typed = super().encode(text)
+        self.targets.check("prompt", typed)  # START stands at the beginning alone
+        return torch.cat([self.prompt(), typed])
 
 
 def held_out_rows(name: str, count: int, held: int | None = None) -> Int[np.ndarray, "M"]:

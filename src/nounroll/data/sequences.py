@@ -6,14 +6,16 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from torch import Tensor
 
 from nounroll.batch import Batch, Categorical, Real, Space
+from nounroll.data.padding import without_padding
 from nounroll.data.parts import PARTS, split_parts
 from nounroll.data.task import SequenceTask
 
 _MOST_SYMBOLS = 1_000_000
+_NONE = -100  # what PyTorch's losses ignore
 Score = Literal["all", "last"]
 
 
@@ -32,7 +34,8 @@ class Sequences(SequenceTask):
 
     Args:
         inputs: N arrays or tensors, (T_i,) whole numbers or (T_i, d) real ones; or one array (N, T) or (N, T, d).
-        targets: the same form, a target for each step.
+        targets: the same form, a target for each step; -100 among whole numbers, and nan in all of a real vector, stand
+            where there is none, and are not scored.
         labels: N targets, whole numbers or (N, d) real ones. Exactly one of the two is given.
         score: of ``targets``, all steps or the last one of each sequence.
         split: shares of the train, validation and test parts, drawn by ``seed``; or the name of the part of each
@@ -95,10 +98,12 @@ class Sequences(SequenceTask):
             x[row, :steps] = self._inputs[i][:steps]
             if self._at_end:
                 y[row, steps - 1] = self._targets[i][0]
+                mask[row, steps - 1] = True
             else:
                 y[row, :steps] = self._targets[i][:steps]
-            mask[row, 0 if self._score == "all" else steps - 1 : steps] = True
-        return Batch(x, y, mask)
+                known = _known(self._targets[i][:steps])
+                mask[row, :steps] = known if self._score == "all" else known & (known.cumsum(0) == known.sum())
+        return without_padding(Batch(x, y, mask), self.inputs, self.targets)
 
     def validation(self) -> "Sequences":
         return self._over("validation")
@@ -124,7 +129,7 @@ def _arrays(name: str, values: Any) -> list[Tensor]:
         )
     if not len(values):
         raise ValueError(f"{name} is empty; it must hold at least one sequence for each part")
-    arrays = [_array(f"{name}[{i}]", one, "T") for i, one in enumerate(values)]
+    arrays = [_array(f"{name}[{i}]", one, "T", gaps=name == "targets") for i, one in enumerate(values)]
     for i, one in enumerate(arrays):
         if _kind(one) != _kind(arrays[0]):
             raise ValueError(
@@ -137,8 +142,13 @@ def _kind(array: Tensor) -> str:
     return f"real vectors of width {array.shape[1]}" if array.is_floating_point() else "whole numbers"
 
 
-def _array(name: str, values: Any, axis: str) -> Tensor:
-    """A copy of the values: (T,) int64 or (T, d) float32.
+def _known(targets: Tensor) -> Bool[Tensor, "T"]:
+    """Where there is a target."""
+    return ~targets.isnan().all(1) if targets.is_floating_point() else targets != _NONE
+
+
+def _array(name: str, values: Any, axis: str, gaps: bool = False) -> Tensor:
+    """A copy of the values: (T,) int64 or (T, d) float32. With ``gaps`` there may be steps without one.
 
     Raises:
         ValueError: they have another form, or a value is not finite or no symbol; ``axis`` is what T is called.
@@ -162,10 +172,13 @@ def _array(name: str, values: Any, axis: str) -> Tensor:
     if found.dtype.kind == "f":
         with np.errstate(over="ignore"):
             vectors = np.array(found.reshape(len(found), -1), dtype=np.float32)
-        _refuse(name, found, ~np.isfinite(vectors).reshape(found.shape), "real numbers must be finite as float32")
+        bad = ~np.isfinite(vectors)
+        bad[np.isnan(vectors).all(1) & gaps] = False
+        _refuse(name, found, bad.reshape(found.shape), "real numbers must be finite as float32")
         return torch.from_numpy(vectors)
     allowed = f"whole numbers are symbols 0 to {_MOST_SYMBOLS - 1:,} (floats are real numbers)"
-    _refuse(name, found, (found < 0) | (found >= _MOST_SYMBOLS), allowed)
+    bad = (found < 0) | (found >= _MOST_SYMBOLS)
+    _refuse(name, found, bad & (found != _NONE) if gaps else bad, allowed)
     return torch.from_numpy(np.array(found, dtype=np.int64))
 
 
@@ -189,4 +202,4 @@ def _space(arrays: list[Tensor]) -> Space:
     """The smallest space that holds them."""
     if arrays[0].is_floating_point():
         return Real(arrays[0].shape[1])
-    return Categorical(1 + max(int(one.max()) for one in arrays))
+    return Categorical(max(1, 1 + max(int(one.max()) for one in arrays)))

@@ -10,9 +10,11 @@ from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw
 
 from nounroll.data.checks import whole_number
+from nounroll.data.files import existing, files_below, first_names, read_bytes, unreadable
 from nounroll.data.images import PixelImages
 from nounroll.data.rows import held_out_rows
-from nounroll.data.sources import existing, packaged, unreadable
+from nounroll.data.sources import packaged
+from nounroll.notices import notice
 
 _PIECES = 4  # straight ones, for each curve
 _BERNSTEIN = [
@@ -42,7 +44,7 @@ class Strokes(PixelImages):
             files = packaged("kanjivg", "*.svg", "strokes", "data")
             files = [file for file in files if "-" not in file.stem]  # a variant resembles its main form
         else:
-            files = [existing("strokes.path", file) for file in sorted(existing("strokes.path", path).rglob("*.svg"))]
+            files = [file for file in _files(path) if file.suffix == ".svg"]
             if not files:
                 raise ValueError(f"strokes.path is '{path}'; it must be a folder that holds .svg files")
         images = np.stack([_raster(file, side) for file in files])
@@ -50,10 +52,18 @@ class Strokes(PixelImages):
         super().__init__(images=images, held_out=held_out, levels=2, name="strokes")
 
 
+def _files(path: str | Path) -> list[Path]:
+    """The files below a folder. Links out of it are not followed, and a notice names them."""
+    files, links = files_below("strokes.path", existing("strokes.path", path))
+    if links:
+        notice(f"strokes.path is '{path}'; left out of it: {first_names(links)}")
+    return files
+
+
 def _raster(file: Path, side: int) -> UInt8[np.ndarray, "side side"]:
     """The drawing in a square of ``side`` pixels: 1 where a line runs."""
     try:
-        drawing, lines = SVGPath(str(file)), _Lines()
+        drawing, lines = SVGPath.fromstring(read_bytes("strokes.path", file)), _Lines()
         _check_groups(drawing.root)
         drawing.draw(lines)
         corner, size = _frame(drawing.root)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from nounroll.batch import Batch, Categorical, Real, Space
 from nounroll.data.checks import whole_number
+from nounroll.data.padding import without_padding
 from nounroll.seeding import generator
 
 _ROWS = 64  # sequences of a held-out batch
@@ -42,7 +43,11 @@ class SequenceTask(ABC):
 
     @abstractmethod
     def sample(self, batch_size: int, length: int, generator: torch.Generator) -> Batch:
-        """A batch drawn with ``generator`` alone: the same generator state, the same batch."""
+        """A batch drawn with ``generator`` alone: the same generator state, the same batch.
+
+        Where nothing is scored, targets may hold padding: nan, -100 and the like. So may inputs after the last scored
+        step of a sequence.
+        """
 
     def take(self, indices: Int[Tensor, "B"], length: int) -> Batch:
         """The sequences of these numbers, 0 .. size - 1, where they are finite: a function of its arguments alone."""
@@ -150,5 +155,6 @@ def _checked(task: SequenceTask, method: str, batch: object, batch_size: int, le
     name = type(task).__name__
     if not isinstance(batch, Batch):
         raise ValueError(f"{name}.{method} returned {type(batch).__name__}; it must return a nounroll.Batch")
+    batch = without_padding(batch, task.inputs, task.targets)
     batch.check(name, task.inputs, task.targets, batch_size, length)
     return batch

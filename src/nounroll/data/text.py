@@ -3,18 +3,23 @@
 import hashlib
 import os
 import sysconfig
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from nounroll.data.corpus import ByteCorpus
+from nounroll.data.encoding import text_section
+from nounroll.data.files import NotText, existing, files_below, first_names
 from nounroll.data.on_disk import OnDisk, Section
-from nounroll.data.sources import existing, unreadable
+from nounroll.notices import notice
 
-_FIRST = 8192  # bytes of a file that tell whether it is text
-_HELD_OUT = 0.05  # share of a folder's files
+_HELD_OUT = 0.05  # share of a folder
 _NOT_SOURCE = {
     *("site-packages", "dist-packages", "test", "tests", "idlelib", "encodings", "__pycache__"),
     "pydoc_data",  # 0.75 MB of manual in one file, whose hash is low: it would be most of what is held out
 }
+
+Texts = Mapping[str, Section]  # by relative name
 
 
 class Text(ByteCorpus):
@@ -25,69 +30,95 @@ class Text(ByteCorpus):
         inputs    d  e  f     f  (  x        bytes, 0..255
         targets   e  f     f  (  x  )        y_t = x_{t+1}
 
-    Of one file the last 10 % are held out. Of several files about 5 % are held out whole, at least one and never
-    all, chosen by a hash of their names: the same files on any machine. The first half of what is held out is for
-    validation, the second for the test. All of it stays on disk, whatever its size.
+    All of it must be text in UTF-8, and stays on disk, whatever its size; a mark at its start is left out. A file that
+    is packed, in another encoding or no text is refused. In a folder it is left out, as links out of the folder are,
+    and a notice names them.
+
+    Of one file the last 10 % are held out. Of several files about 5 % of the bytes are: whole files, chosen by a hash
+    of their names, and a part of the largest where no small ones are enough. The first half of what is held out is for
+    validation, the second for the test.
 
     Args:
-        path: a file, or a folder: its text files (no zero byte in the first 8 kB, not hidden), in the order of
-            their relative names. When None, the .py files of Python's standard library without its tests: about
-            9 MB that every machine has, though each version of Python has its own.
+        path: a file, or a folder: its text files that are not hidden, in the order of their relative names. When None,
+            the .py files of Python's standard library without its tests: about 9 MB that every machine has, though
+            each version of Python has its own.
+        held_out: another file or folder, all of which is held out in place of a part of ``path``.
     """
 
-    def __init__(self, *, path: str | Path | None = None) -> None:
-        if path is None:
-            folder = Path(sysconfig.get_paths()["stdlib"])
-            train, held_out = _files(folder, ".py", _NOT_SOURCE)
-        elif existing("text.path", path).is_dir():
-            train, held_out = _files(Path(path), "", set())
+    def __init__(self, *, path: str | Path | None = None, held_out: str | Path | None = None) -> None:
+        texts = _texts("text.path", path)
+        if held_out is not None:
+            train, kept = texts, _texts("text.held_out", held_out)
         else:
-            train, held_out = _file(Path(path)), None
-        super().__init__(tokens=train, held_out=held_out, name=f"text.path '{path}'", first=b"\n")
+            train, kept = (texts, {}) if len(texts) == 1 else _split(texts)
+        super().__init__(
+            tokens=_joined("text.path", train),
+            held_out=_joined("text.held_out", kept) if kept else None,
+            name=f"text.path '{path}'",
+            first=b"\n",
+        )
 
 
-def _file(path: Path) -> OnDisk:
-    if _first_bytes(path) == b"":
-        raise ValueError(f"text.path is '{path}'; the file is empty, give one that holds text")
-    return _text([path])
+def _texts(setting: str, path: str | Path | None) -> Texts:
+    """The texts of a file or a folder."""
+    if path is None:
+        return _folder(setting, Path(sysconfig.get_paths()["stdlib"]), ".py", _NOT_SOURCE)
+    if existing(setting, path).is_dir():
+        return _folder(setting, Path(path), "", set())
+    found = text_section(setting, Path(path))
+    if not found.count:
+        raise ValueError(f"{setting} is '{path}'; the file is empty, give one that holds text")
+    return {Path(path).name: found}
 
 
-def _files(folder: Path, suffix: str, without: set[str]) -> tuple[OnDisk, OnDisk | None]:
-    """The text below a folder: training part and held-out files (None when there is a single file)."""
-    texts: dict[str, Path] = {}
-
-    def fail(error: OSError) -> None:
-        raise unreadable("text.path", error.filename, error) from None
-
-    for parent, folders, names in os.walk(folder, onerror=fail):
-        folders[:] = [f for f in folders if f not in without and not f.startswith(".")]
-        for path in (Path(parent, n) for n in names if n.endswith(suffix) and not n.startswith(".")):
-            start = _first_bytes(path) if path.is_file() else b""
-            if start and b"\0" not in start:
-                texts[path.relative_to(folder).as_posix()] = path
+def _folder(setting: str, folder: Path, suffix: str, without: set[str]) -> Texts:
+    """The texts below a folder, in the order of their names; what is left out is warned of."""
+    files, left_out = files_below(setting, folder, without)
+    texts = dict[str, Section]()
+    for path in files:
+        name = path.relative_to(folder).as_posix()
+        if not name.endswith(suffix):
+            continue
+        try:
+            found = text_section(setting, path)
+        except NotText as error:
+            left_out.append(f"{name} ({error.found})")
+            continue
+        if found.count:
+            texts[name] = found
+    if left_out:
+        notice(f"{setting} is '{folder}'; left out of it: {first_names(left_out)}")
     if not texts:
-        raise ValueError(f"text.path is '{folder}'; the folder holds no text files, give one that does")
-    if len(texts) == 1:
-        return _text(list(texts.values())), None
-    held = _held_out(list(texts))
-    train, held_out = (_text([texts[n] for n in sorted(texts) if (n in held) == part]) for part in (False, True))
-    return train, held_out
+        raise ValueError(f"{setting} is '{folder}'; the folder holds no text files, give one that does")
+    return dict(sorted(texts.items()))
 
 
-def _text(paths: list[Path]) -> OnDisk:
-    return OnDisk("text.path", [Section(path, 0, path.stat().st_size) for path in paths], "uint8")
+def _joined(setting: str, texts: Texts) -> OnDisk:
+    return OnDisk(setting, list(texts.values()), "uint8")
 
 
-def _first_bytes(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(_FIRST)
-    except OSError as error:
-        raise unreadable("text.path", path, error) from None
+def _split(texts: Texts) -> tuple[Texts, Texts]:
+    """Training part and what is held out: about 5 % of the bytes, in whole files where that can be."""
+    share = {name: int.from_bytes(hashlib.sha256(os.fsencode(name)).digest()[:8]) / 2**64 for name in texts}
+    aim = max(4, round(_HELD_OUT * sum(text.count for text in texts.values())))
+    held = {name for name in texts if share[name] < _HELD_OUT}
+    missing = aim - sum(texts[name].count for name in held)
+    if abs(missing) > aim / 2:  # these are too few bytes or too many: take the files that fit in
+        held, missing = set[str](), aim
+        for name in sorted(texts, key=share.__getitem__):
+            if texts[name].count <= missing:
+                held.add(name)
+                missing -= texts[name].count
+    if len(held) == len(texts):
+        return texts, {}  # a few bytes in all
+    train, kept = ({name: texts[name] for name in texts if (name in held) == part} for part in (False, True))
+    largest = max(train, key=lambda name: train[name].count)
+    if missing > aim / 2 and train[largest].count > missing:  # all that are left are large
+        train[largest], kept[largest] = _cut(train[largest], missing)
+    return train, kept
 
 
-def _held_out(names: list[str]) -> set[str]:
-    """The names whose hash is in the lowest 5 % of hashes: one at least, never all."""
-    share = {name: int.from_bytes(hashlib.sha256(os.fsencode(name)).digest()[:8]) / 2**64 for name in names}
-    count = sum(s < _HELD_OUT for s in share.values())
-    return set(sorted(names, key=share.__getitem__)[: min(max(1, count), len(names) - 1)])
+def _cut(text: Section, tail: int) -> tuple[Section, Section]:
+    """A text without its tail, and the tail."""
+    head = text.count - tail
+    return replace(text, count=head), replace(text, offset=text.offset + head, count=tail)

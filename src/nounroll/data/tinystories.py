@@ -8,7 +8,8 @@ from torch import Tensor
 
 from nounroll.data.checks import whole_number
 from nounroll.data.corpus import ByteCorpus
-from nounroll.data.sources import existing, hub, tables
+from nounroll.data.files import existing
+from nounroll.data.sources import hub, tables
 
 
 class TinyStories(ByteCorpus):
@@ -25,20 +26,30 @@ class TinyStories(ByteCorpus):
         path: a .parquet, .json or .jsonl file with a column "text", or a folder of such files, those with "valid" or
             "test" in their names held out; None: "roneneldan/TinyStories" from the hub.
         stories: read at most this many of each split; None: all.
+        held_out: another such file or folder, all of which is held out, in place of any part of ``path``.
     """
 
-    def __init__(self, *, path: str | Path | None = None, stories: int | None = 100_000) -> None:
+    def __init__(
+        self,
+        *,
+        path: str | Path | None = None,
+        stories: int | None = 100_000,
+        held_out: str | Path | None = None,
+    ) -> None:
         if stories is not None:
             whole_number("tinystories.stories", stories, 1)
         if path is None:
             cut = "" if stories is None else f"[:{stories}]"
             parts = {p: hub("tinystories", "roneneldan/TinyStories", p + cut) for p in ("train", "validation")}
         else:
-            parts = tables("tinystories", existing("tinystories.path", path), ("text",))
+            parts = tables("tinystories", existing("tinystories.path", path), ("text",), split=held_out is None)
+        if held_out is not None:
+            kept = existing("tinystories.held_out", held_out)
+            parts["validation"] = tables("tinystories", kept, ("text",), option="held_out", split=False)["train"]
         name = "tinystories" if path is None else f"tinystories.path '{path}'"
-        train, held_out = (_joined(name, parts[p], stories) if p in parts else None for p in ("train", "validation"))
+        train, validation = (_joined(name, parts[p], stories) if p in parts else None for p in ("train", "validation"))
         assert train is not None
-        super().__init__(tokens=train, held_out=held_out, name=name, first=b"\0")
+        super().__init__(tokens=train, held_out=validation, name=name, first=b"\0")
 
     def decode(self, values: Tensor) -> str:
         return super().decode(values).replace("\0", "\n\n")

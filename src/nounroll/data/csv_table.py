@@ -1,0 +1,206 @@
+"""Columns of numbers in a CSV file: every cell is read as it stands, or refused with its line, column and a remedy."""
+
+import csv
+import io
+import math
+import re
+from array import array
+from collections.abc import Iterator, Sequence
+from itertools import chain, pairwise
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float64
+
+from nounroll.data.encoding import read_text
+from nounroll.data.files import first_names
+from nounroll.notices import notice
+
+_COLUMNS = "series.columns"
+Row = tuple[int, list[str]]  # line number, cells
+
+NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_MISSING = re.compile(r"|na|n/a|#n/a|nan|null|none|nil|missing|[-?.*]+", re.IGNORECASE)
+_WHOLE = re.compile(r"\d+", re.ASCII)
+_YEARS = (1500, 2200)
+_DATE = re.compile(r"(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])", re.ASCII)
+
+
+def read_columns(
+    setting: str, path: str | Path, columns: Sequence[str] | None
+) -> tuple[list[str], Float64[np.ndarray, "N d"]]:
+    """The columns' names and their numbers: finite, but for nan where a file of one column has an empty line.
+
+    Args:
+        setting: whose value the path is, for errors.
+        path: the file, comma-separated; packed or not, in UTF-8, or in UTF-16 or UTF-32 with a mark.
+        columns: the names of the columns to read, all when None.
+    """
+    name = f"{setting} '{path}'"
+    rows = _rows(name, read_text(setting, path))
+    first = next(rows, None)
+    if first is None:
+        raise ValueError(f"{name} is empty; it must hold rows of numbers")
+    second = next(rows, None)
+    names, has_header = _header(name, first[1], second[1] if second else [], columns)
+    chosen = _places(name, names, columns)
+    values = array("d")
+    for row in chain([] if has_header else [first], [second] if second else [], rows):
+        values.extend(_numbers(name, row, names, chosen))
+    table = np.array(values, dtype=np.float64).reshape(-1, len(chosen))
+    picked = [names[place] for place in chosen]
+    if columns is None:
+        _refuse_dates(name, picked, table)
+    return picked, table
+
+
+def _rows(name: str, text: str) -> Iterator[Row]:
+    """The rows, from the first that is not empty to the last.
+
+    An empty line between two rows is a missing value where there is one column, and an error where there are several.
+    Below the first row of several columns there may be empty lines.
+    """
+    reader = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True, strict=True)
+    count, width, empty = 0, 0, list[int]()
+    try:
+        for cells in reader:
+            if not cells:
+                empty.append(reader.line_num)
+                continue
+            if count and width == 1:
+                yield from ((line, [""]) for line in empty)
+            elif count > 1 and empty:
+                raise ValueError(f"{name}, line {empty[0]} is empty; fill in the missing values, or remove the line")
+            count, width, empty = count + 1, width or len(cells), []
+            yield reader.line_num, [cell.strip() for cell in cells]
+    except csv.Error as error:
+        raise ValueError(f"{name}, line {reader.line_num} is no row of a CSV file ({error}); mend its quotes") from None
+
+
+def _header(name: str, first: list[str], second: list[str], columns: Sequence[str] | None) -> tuple[list[str], bool]:
+    """The columns' names, and whether the first row holds them. What could be either is refused."""
+    numbered = [str(i) for i in range(len(first))]
+    if columns and set(columns) <= set(first):
+        if all(map(is_number, first)) and set(columns) <= set(numbered) and first != numbered:
+            raise ValueError(
+                f"{_COLUMNS} is {list(columns)}; {name} has these in its first row, and columns of these"
+                " numbers as well; write a first row of words"
+            )
+        return _unique(name, first, columns), True
+    if all(map(is_number, first)):
+        if _may_be_names(first, second):
+            raise ValueError(
+                f"{name} begins with {', '.join(first[:3])}, which may be names or numbers; write a first row of words"
+                f", or name the columns by {_COLUMNS}"
+            )
+        return numbered, False
+    return (_unique(name, first, columns), True) if _is_header(first, second) else (numbered, False)
+
+
+def _unique(name: str, header: list[str], columns: Sequence[str] | None) -> list[str]:
+    """The names of a header; those that are missing or come twice get the number of their column.
+
+    Where all columns are read a notice says so.
+    """
+    names = [
+        (f"{cell}.{place}" if cell else str(place)) if not cell or header.count(cell) > 1 else cell
+        for place, cell in enumerate(header)
+    ]
+    changed = [f"{cell or 'no name'} is {new}" for cell, new in zip(header, names, strict=True) if cell != new]
+    if len(set(names)) < len(names):
+        raise ValueError(f"{name} has columns of the same name, {first_names(changed)}; name them apart")
+    if changed and columns is None:
+        notice(f"{name} has columns of one name or of none, which are told apart by number: {first_names(changed)}")
+    return names
+
+
+def _may_be_names(first: list[str], second: list[str]) -> bool:
+    """Whether numbers may be names: whole ones that count up by one, above others that are not whole, or years."""
+    if not all(_WHOLE.fullmatch(cell) for cell in first) or not all(map(is_number, second)):
+        return False
+    not_whole = any(not _WHOLE.fullmatch(cell) for cell in second)
+    if len(first) == 1:
+        return first == ["0"] and not_whole
+    years = _YEARS[0] <= int(first[0]) <= _YEARS[1]
+    return all(int(b) == int(a) + 1 for a, b in pairwise(first)) and (not_whole or years)
+
+
+def _is_header(first: list[str], second: list[str]) -> bool:
+    """Whether a row that is not all numbers holds names: none is a number, or one is a word above a figure."""
+    if not any(map(is_number, first)):
+        return True
+    return any(
+        not is_number(above) and (is_number(below) or (not re.search(r"\d", above) and re.search(r"\d", below)))
+        for above, below in zip(first, second, strict=False)
+    )
+
+
+def _places(name: str, names: list[str], columns: Sequence[str] | None) -> list[int]:
+    """Which columns are read. Each must have a name of its own."""
+    wanted = names if columns is None else list(columns)
+    unknown = [column for column in wanted if column not in names]
+    if unknown or not wanted:
+        raise ValueError(f"{_COLUMNS} is {unknown[0] if unknown else wanted!r}; {name} has {', '.join(names)}")
+    for column in wanted:
+        if wanted.count(column) > 1:
+            raise ValueError(f"{_COLUMNS} is {wanted}; it names {column!r} twice, name it once")
+        if _MISSING.fullmatch(column.rpartition(".")[0] or column):
+            raise ValueError(f"{name} has {column!r} for the name of a column; write a first row of names")
+    return [names.index(column) for column in wanted]
+
+
+def _numbers(name: str, row: Row, names: list[str], chosen: list[int]) -> list[float]:
+    line, cells = row
+    if len(cells) != len(names):
+        raise ValueError(
+            f"{name}, line {line} has {len(cells)} cells; the first row has {len(names)}. Cells are separated by"
+            " commas, and decimals by a point"
+        )
+    values = []
+    for place in chosen:
+        cell = cells[place]
+        value = float(cell) if is_number(cell) else math.nan
+        if not math.isfinite(value) and (cell or len(names) > 1):
+            where = f"{name}, line {line}, column {names[place]!r} is {cell[:80]!r}"
+            raise ValueError(f"{where}; it must be a finite number{_remedy(cell)}")
+        values.append(value)
+    return values
+
+
+def _remedy(cell: str) -> str:
+    """What to do about a cell that is no number, where that can be told."""
+    if _MISSING.fullmatch(cell):
+        return ": fill it in, or remove the row"
+    if re.fullmatch(r"[^;\t]*\d[^;\t]*([;\t][^;\t]*)+", cell):
+        return ": cells are separated by commas"
+    if re.fullmatch(r"[+-]?\d{1,3}([ ,'_.\u00a0\u202f]\d{3})+([.,]\d+)?", cell):
+        return ", without separators of thousands"
+    if re.fullmatch(r"[+-]?\d+,\d*", cell):
+        return ", with a point for its decimals"
+    return ": leave the column out, if it holds dates or words" if re.search(r"\w", cell) else ""
+
+
+def _refuse_dates(name: str, names: list[str], table: Float64[np.ndarray, "N d"]) -> None:
+    """Dates such as 20200115 are numbers to look at, and no measurements."""
+    for column, values in zip(names, table.T, strict=True):
+        if len(values) > 1 and all(_DATE.fullmatch(f"{value:.17g}") for value in values):
+            raise ValueError(
+                f"{name}, column {column!r} holds dates such as {values[0]:.0f}; pick the columns to read by {_COLUMNS}"
+            )
+
+
+def is_number(cell: str) -> bool:
+    """Whether a cell is a decimal number in ASCII: float() also takes 2020_01_15, and digits of other scripts."""
+    return NUMBER.fullmatch(cell) is not None
+
+
+def to_number(word: str) -> float:
+    """The number that a person typed, nan and inf among them.
+
+    Raises:
+        ValueError: it is none, or one in a form that a file may not have.
+    """
+    value = float(word)
+    if math.isfinite(value) and not is_number(word):
+        raise ValueError(f"{word!r} is no decimal number")
+    return value

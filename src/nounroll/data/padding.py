@@ -1,0 +1,34 @@
+"""Padding: what stands in a batch where nothing is scored, and need be no value of its space."""
+
+from dataclasses import replace
+
+import torch
+from jaxtyping import Bool, Shaped
+from torch import Tensor
+
+from nounroll.batch import Batch, Real, Space
+
+
+def without_padding(batch: Batch, inputs: Space, targets: Space) -> Batch:
+    """The batch with 0 in place of nan, -100 and the like, where no score depends on them.
+
+    These are targets that are not scored, and inputs after the last scored step of their row. A nan before it is left,
+    and refused by ``Batch.check``: the memory would read it. Values of the space are left everywhere.
+    """
+    if batch.mask.dtype != torch.bool or batch.mask.dim() != 2 or batch.mask.all():
+        return batch
+    unread = ~batch.mask.flip(1).cummax(1).values.flip(1)
+    return replace(
+        batch,
+        inputs=_cleared(inputs, batch.inputs, unread),
+        targets=_cleared(targets, batch.targets, ~batch.mask),
+    )
+
+
+def _cleared(space: Space, values: Shaped[Tensor, "B T *x"], where: Bool[Tensor, "B T"]) -> Shaped[Tensor, "B T *x"]:
+    """The values with 0 at these steps, where they are none of the space's. ``Batch.check`` looks at their shape."""
+    if tuple(values.shape) != (*where.shape, *space.event_shape):
+        return values
+    bad = ~torch.isfinite(values) if isinstance(space, Real) else (values < 0) | (values >= space.n)
+    bad &= where[..., None] if isinstance(space, Real) else where
+    return values.masked_fill(bad, 0) if bad.any() else values
