@@ -1,7 +1,8 @@
 """Random windows of one long array, in which every element predicts the next."""
 
 import copy
-from typing import TypeAlias, TypeVar
+from collections.abc import Mapping
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -53,6 +54,9 @@ class Windows(SequenceTask):
         windows = np.stack([np.asarray(self._data[start : start + length + 1]) for start in starts])
         dtype = np.float32 if isinstance(self.inputs, Real) else np.int64
         return Batch.next_step(torch.from_numpy(windows.astype(dtype)))
+
+    def stored(self) -> tuple[Elements, Elements]:
+        return self._data, self._held_out
 
     def validation(self) -> "Windows":
         return self._over(self._held_out[: len(self._held_out) // 2])
@@ -110,6 +114,12 @@ class ByteCorpus(TokenCorpus):
     def __init__(self, *, tokens: Elements, held_out: Elements | None = None, name: str, first: bytes) -> None:
         super().__init__(tokens=tokens, symbols=256, held_out=held_out, name=name)
         self._first = first
+
+    def speech(self) -> dict[str, Any]:
+        return {"first": list(self._first)}
+
+    def speak(self, kept: Mapping[str, Any]) -> None:
+        self._first = bytes(kept["first"])
 
     def prompt(self) -> Tensor:
         return torch.tensor(list(self._first))

@@ -3,17 +3,21 @@
 import csv
 import io
 import math
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Float64
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from nounroll.batch import Real
 from nounroll.data.corpus import Windows, split_tail
 from nounroll.data.sources import read_bytes
 
+_SMALLEST, _LARGEST = 1e-18, 1e18  # whose squares single precision holds
+_FINEST = 1e-5  # a spread of so much of the values is 100 times the rounding
 _Rows = list[tuple[int, list[str]]]  # (line number, cells)
 
 
@@ -26,8 +30,8 @@ class Series(Windows):
                   39.4,5.1     targets   (-0.9, 0.1)  (-0.5, 0.0)  ...      y_t = x_{t+1}
                   40.1,4.6
 
-    The last 20 % of the rows are held out, half for validation and half for the test. Each column is standardised by
-    the mean and the standard deviation of the training part; ``encode`` and ``decode`` speak the units of the file.
+    The last 20 % of the rows are held out, half for validation and half for the test. Everything is in the units of
+    the file: networks standardise each column by the mean and the standard deviation of the training part.
 
     Args:
         path: the file, gzipped or not, comma-separated. Its first row is a header when none of its cells is a number
@@ -51,26 +55,41 @@ class Series(Windows):
         train, held_out = split_tail(name, values, 0.2)
         with np.errstate(all="ignore"):
             self.mean, self.std = train.mean(0), train.std(0)
-            scaled, scaled_held_out = self._scaled(train), self._scaled(held_out)
-        usable = (self.std > 0) & np.isfinite(self.std) & np.isfinite(scaled_held_out).all(0)
         for j, column in enumerate(self.columns):
-            if (train[:, j] == train[0, j]).all():
-                raise ValueError(f"{name}, column {column!r} is {train[0, j]} throughout; leave it out")
-            if not usable[j]:
-                raise ValueError(f"{name}, column {column!r} is too large or too small to be standardised")
-        super().__init__(train=scaled, held_out=scaled_held_out, space=Real(len(self.columns)))
+            self._check(f"{name}, column {column!r}", j, train, held_out)
+        space = Real(len(self.columns), tuple(self.mean.tolist()), tuple(self.std.tolist()))
+        super().__init__(train=train.astype(np.float32), held_out=held_out.astype(np.float32), space=space)
 
-    def _scaled(self, values: Float[np.ndarray, "N d"]) -> Float32[np.ndarray, "N d"]:
-        return ((values - self.mean) / self.std).astype(np.float32)
+    def _check(self, name: str, j: int, train: Float[np.ndarray, "N d"], held_out: Float[np.ndarray, "M d"]) -> None:
+        """Raise ValueError unless single precision tells the values of column ``j`` apart."""
+        if (train[:, j] == train[0, j]).all():
+            raise ValueError(f"{name} is {train[0, j]} throughout; leave it out")
+        largest = max(np.abs(train[:, j]).max(), np.abs(held_out[:, j]).max())
+        if not (self.std[j] >= _SMALLEST and largest <= _LARGEST):
+            raise ValueError(f"{name} is too large or too small to be standardised")
+        if self.std[j] < _FINEST * np.abs(train[:, j]).max():
+            raise ValueError(
+                f"{name} is near {self.mean[j]:.6g} and varies by {self.std[j]:.2g}, which single precision does not"
+                " tell apart; subtract a constant from it"
+            )
+
+    def speech(self) -> dict[str, Any]:
+        return {"columns": self.columns}
+
+    def speak(self, kept: Mapping[str, Any]) -> None:
+        self.columns = list(map(str, kept["columns"]))
+
+    def prompt(self) -> Tensor:
+        """The mean of each column."""
+        return torch.tensor([self.inputs.shift]) if isinstance(self.inputs, Real) else super().prompt()
 
     def encode(self, text: str) -> Tensor:
-        values = torch.from_numpy(self._scaled(super().encode(text).numpy()))
+        values = super().encode(text)
         self.inputs.check("prompt", values)
         return values
 
     def decode(self, values: Tensor) -> str:
-        rows = values.double().cpu().numpy() * self.std + self.mean
-        return " ".join(",".join(f"{v:.6g}" for v in row) for row in rows)
+        return " ".join(",".join(f"{v:.6g}" for v in row) for row in values.tolist())
 
 
 def _read(name: str, path: str | Path, columns: list[str] | None) -> tuple[list[str], _Rows]:

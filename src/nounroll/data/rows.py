@@ -1,6 +1,8 @@
 """Stored sequences of one length, each read from its first element on."""
 
 import copy
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -59,6 +61,9 @@ class TokenRows(SequenceTask):
         start = targets.new_full((len(chosen), 1), self.start)
         return Batch(inputs=torch.cat([start, targets[:, :-1]], 1), targets=targets)
 
+    def stored(self) -> tuple[np.ndarray, np.ndarray]:
+        return self._tokens, self._held_out
+
     def validation(self) -> "TokenRows":
         return self._over(self._held_out[: max(1, len(self._held_out) // 2)])
 
@@ -72,6 +77,12 @@ class TokenRows(SequenceTask):
 
     def _choose(self, rows: Int[np.ndarray, "M"]) -> None:
         self._rows, self.size = rows, len(rows)
+
+    def speech(self) -> dict[str, Any]:
+        return {"start": self.start}
+
+    def speak(self, kept: Mapping[str, Any]) -> None:
+        self.start = int(kept["start"])
 
     def prompt(self) -> Tensor:
         return torch.tensor([self.start])

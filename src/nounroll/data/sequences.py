@@ -100,6 +100,9 @@ class Sequences(SequenceTask):
             mask[row, 0 if self._score == "all" else steps - 1 : steps] = True
         return Batch(x, y, mask)
 
+    def stored(self) -> list[np.ndarray]:
+        return [one.numpy() for one in (*self._parts.values(), *self._inputs, *self._targets)]
+
     def validation(self) -> "Sequences":
         return self._over("validation")
 
