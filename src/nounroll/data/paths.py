@@ -11,10 +11,14 @@ PATHS = ("path", "held_out")  # options of tasks that name files or folders
 def seen_from_here(options: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """Options of a recipe in ``folder``, with paths as they are found from the working folder.
 
-    A path that leads to nothing from the recipe's folder is left as it is: it may be meant from the working folder.
+    A path that leads to nothing from the recipe's folder is left as it is: it may be meant from the working folder. Not
+    so one that leads upwards to nothing from there either: a run wrote it, whose data is gone.
     """
     there = ((name, folder / path) for name, path in _paths(options))
-    return {**options, **{name: _relative(path, Path()) for name, path in there if _exists(path)}}
+    return {
+        **options,
+        **{name: _relative(path, Path()) for name, path in there if _exists(path) or _is_gone(options[name])},
+    }
 
 
 def seen_from(options: Mapping[str, Any], folder: Path) -> dict[str, Any]:
@@ -36,6 +40,10 @@ def _relative(path: Path, folder: Path) -> str:
         return Path(os.path.relpath(there, os.path.realpath(folder))).as_posix()
     except ValueError:  # on another drive
         return str(there)
+
+
+def _is_gone(path: str | Path) -> bool:
+    return Path(path).parts[0] == ".." and not _exists(Path(path))
 
 
 def _exists(path: Path) -> bool:
