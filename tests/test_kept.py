@@ -136,7 +136,8 @@ def test_paths_of_the_working_folder_still_lead_there(tmp_path: Path, monkeypatc
     _text(tmp_path, 0)
     Path("recipes").mkdir()
     Path("recipes/r.yaml").write_text("task: {kind: text, options: {path: t.txt}}\n" + SETTINGS)
-    train(load("recipes/r.yaml"), folder=Path("runs/a"))
+    with trusting():
+        train(load("recipes/r.yaml"), folder=Path("runs/a"))
     assert "path: ../../t.txt" in Path("runs/a/recipe.yaml").read_text()
     assert open_student("runs/a")[0].task.options["path"] == "t.txt"
     absolute = load("recipes/r.yaml", [f"task.options.path={tmp_path / 't.txt'}"])

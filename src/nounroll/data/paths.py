@@ -14,11 +14,8 @@ def seen_from_here(options: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     A path that leads to nothing from the recipe's folder is left as it is: it may be meant from the working folder. Not
     so one that leads upwards to nothing from there either: a run wrote it, whose data is gone.
     """
-    there = ((name, folder / path) for name, path in _paths(options))
-    return {
-        **options,
-        **{name: _relative(path, Path()) for name, path in there if _exists(path) or _is_gone(options[name])},
-    }
+    found = {name: folder / path for name, path in _paths(options) if _exists(folder / path) or _is_gone(path)}
+    return {**options, **{name: _relative(path, Path()) for name, path in found.items()}}
 
 
 def seen_from(options: Mapping[str, Any], folder: Path) -> dict[str, Any]:
@@ -42,8 +39,8 @@ def _relative(path: Path, folder: Path) -> str:
         return str(there)
 
 
-def _is_gone(path: str | Path) -> bool:
-    return Path(path).parts[0] == ".." and not _exists(Path(path))
+def _is_gone(path: str) -> bool:
+    return Path(path).parts[:1] == ("..",) and not _exists(Path(path))
 
 
 def _exists(path: Path) -> bool:
