@@ -7,8 +7,11 @@ import pytest
 import torch
 
 from helpers import SMT_VALUES, gradients, make_batch, make_student, make_teacher, tiny_recipe
+from nounroll.batch import Batch, Real
 from nounroll.data.parity import Parity
 from nounroll.data.retrieval import Retrieval
+from nounroll.data.scale import measured
+from nounroll.data.task import SequenceTask
 from nounroll.methods import SMT, SMTSettings
 from nounroll.run import Run, fit, train
 from nounroll.run_folder import open_teacher
@@ -131,3 +134,22 @@ def test_a_second_cell_learns_to_recall_from_the_first_ones_teacher(tmp_path: Pa
     second = {**settings, "smt.teacher": str(tmp_path / "first")}
     run = fit(Retrieval(), method="smt+dmt", cell="tape", length=32, steps=300, settings=second)
     assert run.metrics["accuracy"] >= 0.99
+
+
+def test_its_labels_are_of_inputs_of_its_scale(tmp_path: Path) -> None:
+    """At another length the scale that is measured is another one."""
+    settings = {"teacher.width": 8, "teacher.layers": 1, "cell.memory_width": 8, "cell.tokens": 1, "readout_width": 8}
+    how = {"method": "smt", "cell": "gru", "steps": 2}
+    one = fit(Climbing(), length=8, out=tmp_path / "one", settings=settings, **how)  # type: ignore[arg-type]
+    settings |= {"smt.teacher": str(tmp_path / "one")}
+    other = fit(Climbing(), length=16, settings=settings, **how)  # type: ignore[arg-type]
+    scales = [measured(Climbing(), length)[0].scale for length in (8, 16)]  # type: ignore[union-attr]
+    assert one.student.inputs.scale == other.student.inputs.scale == scales[0] != scales[1]  # type: ignore[union-attr]
+
+
+class Climbing(SequenceTask):
+    inputs = targets = Real(1)
+
+    def sample(self, batch_size: int, length: int, generator: torch.Generator) -> Batch:
+        walks = torch.randn(batch_size, length, 1, generator=generator).cumsum(1)
+        return Batch(10 * walks, 10 * walks)

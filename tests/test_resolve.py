@@ -356,10 +356,14 @@ class NothingToTest(Images):
 @pytest.mark.parametrize(
     ("task", "said"),
     [
-        (Silent(), "Silent scores nothing at length 64; its mask must be True somewhere"),
         (NothingToTest(), "NothingToTest has no sequences in its test part; it must have at least one"),
     ],
 )
 def test_data_that_cannot_be_learnt_from_is_refused_in_one_line(task: SequenceTask, said: str) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(said)}$"):
         resolve(recipe_of(), task)
+
+
+def test_a_task_that_scores_nothing_is_named() -> None:
+    with pytest.warns(UserWarning, match="^Silent scores nothing at length 64; its mask must be True somewhere$"):
+        assert resolve(recipe_of(), Silent()).facts.scored == 0

@@ -118,7 +118,7 @@ def test_a_folder_is_readable_without_the_program(kept: Run) -> None:
     folder = folder_of(kept)
     files = [name for name in tree_of(folder) if not name.startswith(("checkpoints", ".lock"))]
     assert files == [
-        "metrics.json", "metrics.jsonl", "recipe.yaml",
+        "data.json", "metrics.json", "metrics.jsonl", "recipe.yaml",
         "student/config.json", "student/manifest.json", "student/model.safetensors",
     ]  # fmt: skip
     assert json.loads((folder / "metrics.json").read_text()) == kept.metrics

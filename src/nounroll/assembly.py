@@ -1,11 +1,12 @@
 """What a recipe is made of: the network, its teacher, the methods that train them, and the loop that walks these."""
 
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import nn
 
-from nounroll.batch import Categorical
+from nounroll.batch import Categorical, Space
 from nounroll.data.task import SequenceTask
 from nounroll.methods import BPTT, DMT, SMT, TBPTT, TRANSFORMER, TransformerMethod, parse_chain
 from nounroll.methods.base import Method
@@ -19,17 +20,27 @@ from nounroll.training.pace import Link
 from nounroll.transformer import CausalTransformer
 
 
-def build(
-    recipe: Recipe, task: SequenceTask, cell: nn.Module | None
-) -> tuple[Student | CausalTransformer, Teacher | None]:
+@runtime_checkable
+class Spaces(Protocol):
+    """A task, or what was found of one."""
+
+    @property
+    def inputs(self) -> Space: ...
+    @property
+    def targets(self) -> Space: ...
+
+
+def build(recipe: Recipe, spaces: Spaces, cell: nn.Module | None) -> tuple[Student | CausalTransformer, Teacher | None]:
     """What is to be trained, and the teacher where the method has one."""
     chain = parse_chain(recipe.method)
     if TRANSFORMER in chain:
-        return CausalTransformer(task.inputs, task.targets, recipe.teacher), None
-    student = Student(task.inputs, task.targets, cell or recipe.cell, readout_width=recipe.readout_width)
+        return CausalTransformer(spaces.inputs, spaces.targets, recipe.teacher), None
+    student = Student(spaces.inputs, spaces.targets, cell or recipe.cell, readout_width=recipe.readout_width)
     if "smt" not in chain:
         return student, None
-    teacher = build_teacher(recipe.teacher, task.inputs, task.targets, student.cell, recompute=bool(recipe.smt.chunk))
+    teacher = build_teacher(
+        recipe.teacher, spaces.inputs, spaces.targets, student.cell, recompute=bool(recipe.smt.chunk)
+    )
     return student, teacher
 
 
@@ -71,7 +82,7 @@ def make_loop(
     recipe, facts = resolved.recipe, resolved.facts
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.training.seed)
-        model, teacher = build(recipe, task, cell)
+        model, teacher = build(recipe, facts, cell)
     if recipe.smt.teacher and teacher is not None:
         take_teacher(recipe, model, teacher)
     return Loop(

@@ -279,7 +279,7 @@ def _move(best: _Trial, chosen: Chosen, folder: Path) -> None:
     if best.losses:
         best.loop.save()
     write_json(folder / _CHOSEN, asdict(chosen))
-    write(folder / "recipe.yaml", best.resolved.to_yaml())
+    write(folder / "recipe.yaml", best.resolved.to_yaml(folder))
     drop_trials(folder)
 
 

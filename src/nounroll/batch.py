@@ -18,12 +18,13 @@ size), S sampled positions, N any flat number of rows. ``*x`` is nothing for a c
 one axis for a real one.
 """
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 import torch
-from jaxtyping import Bool, Shaped
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 
@@ -63,16 +64,47 @@ class Categorical:
 
 @dataclass(frozen=True)
 class Real:
-    """Vectors of ``d`` real numbers, held as float32 arrays of shape (B, T, d).
+    """Vectors of ``d`` real numbers of any unit, held as float32 arrays of shape (B, T, d).
 
     Targets of this space are scored by a Gaussian likelihood with a learnt scale per coordinate.
+
+    Args:
+        d: coordinates.
+        shift, scale: of each coordinate. Networks compute with (x - shift) / scale; what goes into them and what
+            comes out of them is in the unit of the data. None is 0 and 1: before training they are then measured
+            (``nounroll.data.scale``). Spaces of one ``d`` are equal, whatever these are.
     """
 
     d: int
+    shift: Sequence[float] | None = field(default=None, compare=False, repr=False)
+    scale: Sequence[float] | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.d, int) or self.d < 1:
             raise ValueError(f"Real.d is {self.d!r}; it must be a whole number of at least 1")
+        if (self.shift is None) != (self.scale is None):
+            raise ValueError("Real.shift and Real.scale go together; give both or neither")
+        for name, least in (("shift", -math.inf), ("scale", 0.0)):
+            given = getattr(self, name)
+            if given is None:
+                continue
+            values = tuple(map(float, given))
+            if len(values) != self.d or not all(least < value < math.inf for value in values):
+                positive = " above 0" if name == "scale" else ""
+                raise ValueError(f"Real.{name} is {given!r}; it must be {self.d} finite numbers{positive}")
+            object.__setattr__(self, name, values)
+
+    def standardise(self, values: Float[Tensor, "*n d"]) -> Float[Tensor, "*n d"]:
+        """(x - shift) / scale, in the dtype of the values."""
+        if self.shift is None or self.scale is None:
+            return values
+        shift, scale = self.moments(values)
+        return (values - shift) / scale
+
+    def moments(self, like: Tensor) -> tuple[Float[Tensor, "d"], Float[Tensor, "d"]]:
+        """Shift and scale of a space that has them, as tensors of the dtype and on the device of another."""
+        shift, scale = (torch.tensor(v, dtype=like.dtype, device=like.device) for v in (self.shift, self.scale))
+        return shift, scale
 
     @property
     def event_shape(self) -> tuple[int, ...]:
@@ -84,7 +116,7 @@ class Real:
 
     @property
     def readout_size(self) -> int:
-        """V: a mean and a log scale per coordinate."""
+        """V: a mean and a log standard deviation per coordinate."""
         return 2 * self.d
 
     def check(self, name: str, values: Tensor) -> None:

@@ -383,7 +383,7 @@ def _row(
     tried: dict[str, float | None],
     curves: list[list[dict[str, float]]],
 ) -> Row:
-    losses = [metrics["loss"] for metrics in runs]
+    losses = [metrics["loss"] for metrics in runs if "loss" in metrics]
     return Row(
         method=method,
         cell=cell,

@@ -19,6 +19,7 @@ from yaml.composer import ComposerError
 from yaml.constructor import ConstructorError
 
 from nounroll.cells.base import CellSettings
+from nounroll.data.paths import seen_from, seen_from_here
 from nounroll.files import opened
 from nounroll.former import is_former, renewed
 from nounroll.methods import AUTO, TRANSFORMER, DMTSettings, SMTSettings, TBPTTSettings, parse_chain
@@ -115,6 +116,11 @@ class Recipe:
             own[group] = dataclasses.replace(own.get(group, getattr(self, group)), **values)
         return dataclasses.replace(self, **own)
 
+    def kept_in(self, folder: Path) -> "Recipe":
+        """The same for a file in another folder: paths of data lead from there."""
+        task = dataclasses.replace(self.task, options=seen_from(self.task.options, folder))
+        return dataclasses.replace(self, task=task)
+
     def with_given(self, changes: Mapping[str, Any]) -> "Recipe":
         """``changed``, where the changes count as given."""
         given = None if self.given is None else self.given | frozenset(changes)
@@ -178,7 +184,7 @@ def _names(tree: Mapping[str, Any]) -> Iterator[str]:
 
 
 def load(path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
-    """The recipe in a YAML file.
+    """The recipe in a YAML file. A path of data in it is relative to the file's folder, or else to the working folder.
 
     Raises:
         ValueError: the file is missing, is no YAML, or holds no good recipe.
@@ -200,6 +206,9 @@ def load(path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
     document = renewed(document) if is_former(document) else document
     if document.get("bptt") == {"share": 1.0}:  # a setting once; now the shares of others are relative to this one
         del document["bptt"]
+    task = document.get("task")
+    if isinstance(task, dict) and isinstance(task.get("options"), dict):
+        document["task"] = {**task, "options": seen_from_here(task["options"], path.parent)}
     overrides = list(overrides)
     typed = frozenset(override.partition("=")[0].strip() for override in overrides)
     recipe = parse({"name": path.stem, **document}, overrides)

@@ -7,12 +7,15 @@ the data is like. docs/lab-notes.md has the figures behind the presets.
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
+from warnings import warn
 
 import torch
 
-from nounroll.batch import Batch
+from nounroll.batch import Batch, Space
 from nounroll.cells import complete
+from nounroll.data.scale import measured
 from nounroll.data.task import Lengths, SequenceTask, draw, held_out
 from nounroll.methods import AUTO, parse_chain
 from nounroll.recipe import Recipe
@@ -42,6 +45,7 @@ class Facts:
         next_input: every target is the input that follows, up to a sequence's end.
         endless: sequences are drawn without end; with ``next_input`` they are windows of a stream.
         knowable: nats per scored element between the best constant guess and all there is to know.
+        inputs, targets: the task's spaces, with the scale of real ones (``nounroll.data.scale``).
     """
 
     scored: float
@@ -51,6 +55,8 @@ class Facts:
     next_input: bool
     endless: bool
     knowable: float
+    inputs: Space
+    targets: Space
 
     @property
     def small(self) -> bool:
@@ -143,11 +149,11 @@ class Resolved:
     stages: tuple[int, ...]
     reasons: dict[str, str]
 
-    def to_yaml(self) -> str:
-        """The recipe as YAML, below what was found of the data and why settings are as they are."""
+    def to_yaml(self, folder: Path = Path()) -> str:
+        """The recipe as YAML for a file in ``folder``, below what was found of the data and why settings are so."""
         about = [f"# The data: {', '.join(self.facts.kinds)}. Decided for it:"]
         about += [f"#   {name}: {self.recipe.get(name)}, {reason}" for name, reason in self.reasons.items()]
-        return "\n".join([*about, self.recipe.to_yaml()])
+        return "\n".join([*about, self.recipe.kept_in(folder).to_yaml()])
 
     def to_dict(self) -> dict[str, Any]:
         """Facts and reasons as plain values."""
@@ -203,7 +209,8 @@ def look(task: SequenceTask, length: int, seed: int) -> Facts:
     """Draw from every part of a task and say what kind of data it is.
 
     Raises:
-        ValueError: a batch is not what the task promises, a part is empty, or nothing at all is scored.
+        ValueError: a batch is not what the task promises, or a part is empty. Where nothing at all is scored there is a
+            warning: such a task trains nothing.
     """
     name = type(task).__name__
     if isinstance(task.lengths, int) and length % task.lengths:
@@ -216,7 +223,8 @@ def look(task: SequenceTask, length: int, seed: int) -> Facts:
     batch = draw(task, rows, length, seed, "trial")
     validation = list(held_out(task.validation(), rows, length, seed, "validation"))
     if not any(bool(one.mask.any()) for one in (batch, *validation)):
-        raise ValueError(f"{name} scores nothing at length {length}; its mask must be True somewhere")
+        warn(f"{name} scores nothing at length {length}; its mask must be True somewhere", stacklevel=2)
+    inputs, targets = measured(task, length)
     return Facts(
         scored=float(batch.mask.float().mean()),
         at_end=_is_at_end(batch),
@@ -225,6 +233,8 @@ def look(task: SequenceTask, length: int, seed: int) -> Facts:
         next_input=_predicts_next(batch, task.autoregressive),
         endless=task.size is None,
         knowable=knowable(task.targets, [batch, *validation]),
+        inputs=inputs,
+        targets=targets,
     )
 
 

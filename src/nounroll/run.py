@@ -5,7 +5,7 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +14,20 @@ from torch import nn
 from nounroll import data
 from nounroll.assembly import build, make_loop
 from nounroll.auto import Chosen, choose, drop_trials
+from nounroll.batch import Space
 from nounroll.cells.base import check_cell
 from nounroll.consent import check as check_consent
 from nounroll.consent import remember
+from nounroll.data.kept import keep
 from nounroll.data.task import SequenceTask
 from nounroll.footprint import check_length, check_memory
 from nounroll.machine import launched
 from nounroll.methods import AUTO, TRANSFORMER
 from nounroll.methods.cost import COSTS
 from nounroll.recipe import Recipe, parse
-from nounroll.resolve import resolve
+from nounroll.resolve import Facts, Resolved, look, resolve
 from nounroll.rollout.evaluate import evaluate
-from nounroll.run_folder import CUSTOM, claim, held, write_json
+from nounroll.run_folder import CUSTOM, claim, held, read_kept, write_json, write_kept
 from nounroll.student import Student
 from nounroll.teacher import Teacher
 from nounroll.training.loop import Loop
@@ -186,6 +188,7 @@ def train(
         ValueError: the data, the cell or the folder is not usable, or the run needs more memory than there is.
         TrainingError: the losses stopped being finite.
     """
+    before = read_kept(folder) if resume and folder is not None else None
     if launched()[0]:
         folder = None  # the first process writes for all
     check_consent(recipe)
@@ -193,11 +196,28 @@ def train(
     if cell is not None:
         _check_own_cell(cell, recipe, task)
     check_length(recipe, task)
-    resolved, chosen = resolve(recipe, task), None
+    facts = look(task, recipe.length, recipe.training.seed)
+    kept = before[0] if before else keep(task, recipe.task.kind)
+    if scale := before or _scale_of_teacher(recipe):  # of the data as it was; of the labels
+        same = before is not None and before[0].get("kind") == recipe.task.kind  # its checkpoint refuses another kind
+        facts = _with_scale(facts, *scale[1:], must_fit=same)
+    resolved, chosen = resolve(recipe, task, facts), None
+
+    def enter(stack: ExitStack) -> None:
+        """Hold the run's folder until ``stack`` is left, and start it where it is a new one."""
+        if folder is None:
+            return
+        is_open = resolved.recipe.is_open(cell)  # what a method needs is decided with it
+        text = recipe.kept_in(folder).given_to_yaml() if is_open else resolved.to_yaml(folder)
+        stack.enter_context(held(folder))
+        if not resume:
+            claim(folder, text)
+            write_kept(folder, kept, facts.inputs, facts.targets)
+        remember(recipe, folder)
+
     with ExitStack() as stack:
         if resolved.recipe.is_open(cell):
-            text = None if resume else recipe.given_to_yaml()  # what a method needs is decided with it
-            _enter(folder, recipe, text, stack)
+            enter(stack)
             loop, resolved, chosen = choose(
                 recipe,
                 resolved,
@@ -215,30 +235,51 @@ def train(
         else:
             check_memory(resolved.recipe, task, cell, kept=folder is not None)
             loop = make_loop(resolved, task, cell, folder=folder, progress=progress)  # it refuses a missing device
-            text = None if resume else resolved.to_yaml()
-            loop.engine.by_first(lambda: _enter(folder, recipe, text, stack))
+            loop.engine.by_first(lambda: enter(stack))
             if resume:
                 loop.load(force)
                 chosen = Chosen.read(folder)
                 if folder is not None:
                     drop_trials(folder)
             finished = loop.run(stop) == "finished"
-        return _handed_over(loop, resolved.recipe, cell, task, chosen, folder, finished)
+        return _handed_over(loop, resolved, cell, task, chosen, folder, finished, kept)
+
+
+def _scale_of_teacher(recipe: Recipe) -> tuple[dict[str, Any], Space, Space] | None:
+    """What the run keeps whose teacher is taken: its labels are of inputs of its scale."""
+    return read_kept(Path(recipe.smt.teacher)) if recipe.smt.teacher else None
+
+
+def _with_scale(facts: Facts, inputs: Space, targets: Space, *, must_fit: bool) -> Facts:
+    """Facts with the scale of other data of the same kind; as they are where it is of another kind.
+
+    Raises:
+        ValueError: it ``must_fit`` and is of another kind.
+    """
+    if (facts.inputs, facts.targets) == (inputs, targets):
+        return replace(facts, inputs=inputs, targets=targets)
+    if must_fit:
+        raise ValueError(
+            f"the data differs: the run began with inputs {inputs} and targets {targets}, and now they are"
+            f" {facts.inputs} and {facts.targets}; put back what it was trained with, or train a new run"
+        )
+    return facts
 
 
 def _handed_over(
     loop: Loop,
-    recipe: Recipe,
+    resolved: Resolved,
     cell: nn.Module | None,
     task: SequenceTask,
     chosen: Chosen | None,
     folder: Path | None,
     finished: bool,
+    kept: dict[str, Any],
 ) -> Run:
     """The run, measured and written, with whole models on the CPU in evaluation mode."""
     model, teacher = loop.student, loop.teacher
     if loop.engine.sharded:
-        model, teacher = build(recipe, task, None)
+        model, teacher = build(resolved.recipe, resolved.facts, None)
         loop.state.hand_over(model, teacher)
     for part in (model, teacher):
         if part is not None:
@@ -246,11 +287,13 @@ def _handed_over(
     if cell is not None and isinstance(model, Student) and model.cell is not cell:  # trials are made with copies
         cell.load_state_dict(model.cell.state_dict())
         model.cell = cell.eval()
+    if isinstance(model, Student):
+        model.trained_on = kept
     metrics = _final_metrics(loop, model, teacher)
     if folder is not None:
         model.save_pretrained(folder / ("student" if isinstance(model, Student) else TRANSFORMER))
         write_json(folder / "metrics.json", metrics)
-    return Run(recipe, model, metrics, loop.history, teacher, task, chosen, folder, finished)
+    return Run(resolved.recipe, model, metrics, loop.history, teacher, task, chosen, folder, finished)
 
 
 def _check_own_cell(cell: nn.Module, recipe: Recipe, task: SequenceTask) -> None:
@@ -275,15 +318,6 @@ def _figures(record: Mapping[str, Any]) -> dict[str, float]:
     names = ("loss", "bits", "accuracy", "rmse", "step", "tokens", *COSTS, "seconds")
     found = {name: record[name] for name in names if name in record and math.isfinite(record[name])}
     return {"steps" if name == "step" else name: value for name, value in found.items()}
-
-
-def _enter(folder: Path | None, recipe: Recipe, text: str | None, stack: ExitStack) -> None:
-    """Hold a run's folder until ``stack`` is left, and start it when there is a text of its recipe."""
-    if folder is not None:
-        stack.enter_context(held(folder))
-        if text is not None:
-            claim(folder, text)
-        remember(recipe, folder)
 
 
 def copy_cell(cell: str | nn.Module) -> str | nn.Module:

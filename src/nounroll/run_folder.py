@@ -1,6 +1,7 @@
 """The folder of a run, which is readable without this program::
 
 recipe.yaml      all settings, those that were decided for the data written out
+data.json        the scale of the data, what it is known by, and what prompts and texts need of it
 metrics.jsonl    one record per line
 checkpoints/     see nounroll.checkpoint
 trials/          the runs that are compared while method or cell are chosen; gone once they are
@@ -11,7 +12,7 @@ metrics.json     the last figures
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,14 +20,18 @@ from typing import Any
 import torch
 
 from nounroll import checkpoint, files
+from nounroll.batch import Space
 from nounroll.consent import build_task
+from nounroll.data.fingerprint import fingerprint
+from nounroll.data.kept import without_data
 from nounroll.data.task import SequenceTask
 from nounroll.locks import Held, Lock
 from nounroll.methods import TRANSFORMER, parse_chain
 from nounroll.recipe import Recipe, load
-from nounroll.student import Student
+from nounroll.student import Student, space_from_json, space_to_json
 from nounroll.teacher import Teacher, build_teacher
 
+DATA = "data.json"
 CUSTOM = "custom"  # the kind of a task that is an object of the user's
 
 
@@ -43,12 +48,17 @@ def open_run(folder: str | Path) -> tuple[Recipe, Path]:
     return load(folder / "recipe.yaml"), folder
 
 
-def open_student(folder: str | Path) -> tuple[Recipe, SequenceTask, Student]:
+def open_student(folder: str | Path, *, with_data: bool = True) -> tuple[Recipe, SequenceTask, Student]:
     """Recipe, task and trained student of a run's folder.
 
+    Args:
+        folder: of the run.
+        with_data: False opens no training data: the task then encodes and decodes, by what the student has kept, and
+            gives no sequences. A student of an earlier version has kept nothing, so that its data is opened.
+
     Raises:
-        ValueError: the folder holds no run, its task is the user's own, its method was transformer, or nothing was
-            trained yet.
+        ValueError: the folder holds no run, its task is the user's own, its method was transformer, nothing was
+            trained yet, or the data is not there or of another kind.
     """
     recipe, folder = open_run(folder)
     if recipe.task.kind == CUSTOM:
@@ -57,7 +67,54 @@ def open_student(folder: str | Path) -> tuple[Recipe, SequenceTask, Student]:
         raise ValueError(f"{folder} holds a Transformer and no student; its figures are in {folder}/metrics.json")
     if not (folder / "student" / "config.json").is_file():
         raise ValueError(f"{folder} holds no trained student yet; go on with: nounroll resume {folder}")
-    return recipe, build_task(recipe), Student.from_pretrained(folder / "student")
+    student = Student.from_pretrained(folder / "student")
+    if student.trained_on and not with_data:
+        return recipe, without_data(student.trained_on, student.inputs, student.targets), student
+    task = build_task(recipe)
+    for name, now, then in (("inputs", task.inputs, student.inputs), ("targets", task.targets, student.targets)):
+        if now != then:
+            raise ValueError(
+                f"{folder} was trained on data whose {name} are {then}, and now they are {now}: the data differs; put"
+                " back what it was trained with, or train a new run"
+            )
+    if not student.trained_on:  # an earlier version standardised series by the file, outside of the student
+        student.rescale(task.inputs, task.targets)
+    return recipe, task, student
+
+
+def difference(folder: Path, task: SequenceTask, kept: Mapping[str, Any]) -> str:
+    """One line where a task's data is not what a run was trained with; nothing where it is, or where none is known.
+
+    Args:
+        folder: of the run.
+        task: with its data.
+        kept: ``Student.trained_on``, or what ``read_kept`` gives.
+    """
+    if kept.get("fingerprint") in (None, fingerprint(task)):
+        return ""
+    return f"{folder}: the data differs from what the network was trained with; figures are of the data as it is now"
+
+
+def write_kept(folder: Path, kept: Mapping[str, Any], inputs: Space, targets: Space) -> None:
+    """Write ``data.json``."""
+    spaces = {"inputs": space_to_json(inputs), "targets": space_to_json(targets)}
+    write_json(folder / DATA, {"format": 1, **spaces, "trained_on": kept})
+
+
+def read_kept(folder: Path) -> tuple[dict[str, Any], Space, Space] | None:
+    """What a run keeps of its task, and its spaces; None in a run of an earlier version.
+
+    Raises:
+        ValueError: ``data.json`` cannot be read.
+    """
+    if not (folder / DATA).is_file():
+        return None
+    try:
+        document = checkpoint.parse_document(files.read_bytes(folder / DATA))
+        spaces = [space_from_json(document[name]) for name in ("inputs", "targets")]
+        return dict(document["trained_on"]), spaces[0], spaces[1]
+    except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"{folder / DATA} cannot be read: {checkpoint.one_line(error)}") from error
 
 
 def open_teacher(folder: str | Path, student: Student) -> Teacher | None:

@@ -19,6 +19,7 @@ from nounroll.batch import Categorical, Real, Space
 from nounroll.cells import build_cell, complete
 from nounroll.cells.base import CellSettings, constrain, observe
 from nounroll.generation import Generation, Sampling
+from nounroll.nn.outputs import Outputs
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 M = TypeVar("M", bound=nn.Module)
@@ -27,10 +28,10 @@ M = TypeVar("M", bound=nn.Module)
 class Readout(nn.Module):
     """g: what the cell lets be seen of a memory -> V logits (or Gaussian parameters). One hidden layer."""
 
-    def __init__(self, features: int, size: int, width: int) -> None:
+    def __init__(self, features: int, targets: Space, width: int) -> None:
         super().__init__()
         self.hidden = nn.Linear(features, width)
-        self.out = nn.Linear(width, size)
+        self.out = Outputs(width, targets)
 
     def forward(self, features: Float[Tensor, "... F"]) -> Float[Tensor, "... V"]:
         return self.out(F.gelu(self.hidden(features)))
@@ -44,6 +45,9 @@ class Student(nn.Module):
         targets: space of y_t.
         cell: a CellSettings, or the user's own cell module (see ``nounroll.cells.base``).
         readout_width: hidden width of the readout, 256 by default.
+
+    Attributes:
+        trained_on: what is kept of the task (``nounroll.data.kept``), as plain values; empty before training.
     """
 
     def __init__(
@@ -53,11 +57,20 @@ class Student(nn.Module):
         self.inputs, self.targets = inputs, targets
         self.settings = CellSettings() if cell is None else cell if isinstance(cell, CellSettings) else None
         self.readout_width = readout_width
-        self.cell: Any = cell if isinstance(cell, nn.Module) else build_cell(self.settings or CellSettings(), inputs)
+        self.trained_on: dict[str, Any] = {}
+        self.cell: Any = (
+            cell if isinstance(cell, nn.Module) else build_cell(self.settings or CellSettings(), _standard(inputs))
+        )
         self.memory_shape: tuple[int, int] = tuple(int(n) for n in self.cell.memory_shape)  # type: ignore[assignment]
         self.empty_memory = nn.Parameter(constrain(self.cell, 0.1 * torch.randn(self.memory_shape)).detach())
         features = observe(self.cell, self.empty_memory).shape[-1]
-        self.head = Readout(features, targets.readout_size, readout_width)
+        self.head = Readout(features, targets, readout_width)
+
+    def rescale(self, inputs: Space, targets: Space) -> None:
+        """Give the spaces another shift and scale: the network computes as before, and speaks another unit."""
+        if (inputs, targets) != (self.inputs, self.targets):
+            raise ValueError(f"spaces are {inputs} and {targets}; the student has {self.inputs} and {self.targets}")
+        self.inputs, self.targets, self.head.out.targets = inputs, targets, targets
 
     # -- one step ---------------------------------------------------------------------------------
 
@@ -67,10 +80,16 @@ class Student(nn.Module):
 
     def step(self, inputs: Shaped[Tensor, "B *x"], memory: Float[Tensor, "B K d"]) -> Float[Tensor, "B K d"]:
         """m_t from x_t and m_{t-1}."""
-        return self.cell.step(inputs, memory)
+        return self.cell.step(self._enter(inputs), memory)
+
+    def _enter(self, inputs: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:
+        """Inputs as the cell takes them: real ones standardised, and of its dtype."""
+        if not isinstance(self.inputs, Real):
+            return inputs
+        return self.inputs.standardise(inputs).to(self.empty_memory.dtype)
 
     def readout(self, memory: Float[Tensor, "... K d"]) -> Float[Tensor, "... V"]:
-        """Logits of y_t (Categorical), or its mean and log scale (Real), from m_t."""
+        """Logits of y_t (Categorical), or its mean and log standard deviation in the data's unit (Real), from m_t."""
         return self.head(observe(self.cell, memory))
 
     # -- over time --------------------------------------------------------------------------------
@@ -85,13 +104,14 @@ class Student(nn.Module):
         start = self.initial_memory(inputs.shape[0]) if memory is None else memory
         if getattr(self.cell, "unroll", None) is None:
             return self.stepped_rollout(inputs, start)
-        return torch.cat([start[:, None], self.cell.unroll(inputs, start)], dim=1)
+        return torch.cat([start[:, None], self.cell.unroll(self._enter(inputs), start)], dim=1)
 
     def stepped_rollout(
         self, inputs: Shaped[Tensor, "B T *x"], memory: Float[Tensor, "B K d"] | None = None
     ) -> Float[Tensor, "B T1 K d"]:
         """``rollout``, one step after another."""
         memories = [self.initial_memory(inputs.shape[0]) if memory is None else memory]
+        inputs = self._enter(inputs)
         for t in range(inputs.shape[1]):
             memories.append(self.cell.step(inputs[:, t], memories[-1]))
         return torch.stack(memories, dim=1)
@@ -108,7 +128,7 @@ class Student(nn.Module):
         if getattr(self.cell, "unroll_observed", None) is None:
             memories = self.rollout(inputs, start)
             return observe(self.cell, memories[:, 1:]), memories[:, -1]
-        return self.cell.unroll_observed(inputs, start)
+        return self.cell.unroll_observed(self._enter(inputs), start)
 
     def outputs(
         self, inputs: Shaped[Tensor, "B T *x"], memory: Float[Tensor, "B K d"] | None = None
@@ -168,6 +188,7 @@ class Student(nn.Module):
             "cell": vars(complete(self.settings))
             if self.settings
             else {"kind": "custom", "class": type(self.cell).__name__},
+            **({"trained_on": self.trained_on} if self.trained_on else {}),
         }
 
     @classmethod
@@ -206,7 +227,10 @@ class Student(nn.Module):
                     )
             return cls(inputs, targets, own or cell_settings(config["cell"]), readout_width=width)
 
-        return load_model(build, weights, folder, "student", trial=own is None).eval()
+        student = load_model(build, weights, folder, "student", trial=own is None).eval()
+        kept = config.get("trained_on")
+        student.trained_on = kept if isinstance(kept, dict) else {}
+        return student
 
 
 def cell_settings(document: dict[str, Any]) -> CellSettings:
@@ -270,9 +294,19 @@ def _form(shape: torch.Size | None) -> str:
 
 def space_to_json(space: Space) -> dict[str, Any]:
     """What ``space_from_json`` takes."""
-    return {"kind": "categorical", "n": space.n} if isinstance(space, Categorical) else {"kind": "real", "d": space.d}
+    if isinstance(space, Categorical):
+        return {"kind": "categorical", "n": space.n}
+    measured = {} if space.shift is None else {"shift": space.shift, "scale": space.scale}
+    return {"kind": "real", "d": space.d, **measured}
 
 
 def space_from_json(document: dict[str, Any]) -> Space:
     """The space that ``space_to_json`` wrote."""
-    return Categorical(document["n"]) if document["kind"] == "categorical" else Real(document["d"])
+    if document["kind"] == "categorical":
+        return Categorical(document["n"])
+    return Real(document["d"], document.get("shift"), document.get("scale"))
+
+
+def _standard(space: Space) -> Space:
+    """The space of what a cell takes: real inputs come to it standardised."""
+    return Real(space.d) if isinstance(space, Real) else space

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from nounroll.batch import Space
 from nounroll.generation import Sampling, can_feed
+from nounroll.nn.outputs import Outputs
 from nounroll.ranges import at_least
 from nounroll.student import load_model, read_model, space_from_json, space_to_json, write_model
 from nounroll.teacher import TeacherSettings
@@ -32,7 +33,7 @@ class CausalTransformer(nn.Module):
         super().__init__()
         self.inputs, self.targets, self.settings = inputs, targets, settings
         self.encoder = CausalEncoder(settings, inputs)
-        self.out = nn.Linear(settings.width, targets.readout_size)
+        self.out = Outputs(settings.width, targets)
 
     def predict(self, inputs: Shaped[Tensor, "B T *x"]) -> Float[Tensor, "B T V"]:
         """Logits of y_t (Categorical), or its mean and log scale (Real), for every t."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from nounroll import checkpoint, files
 from nounroll.methods import TRANSFORMER
-from nounroll.run_folder import open_run
+from nounroll.run_folder import DATA, open_run, read_kept
 
 _MOST = 20  # things that are named which have no place in a run's folder
 
@@ -43,6 +43,8 @@ def verify(folder: str | Path) -> Verified:
         return found
     recipe = _look(found, lambda: open_run(folder)[0], folder / "recipe.yaml")
     records = _look(found, lambda: list(_records(folder / "metrics.jsonl")), folder / "metrics.jsonl") or []
+    if (folder / DATA).exists():
+        _look(found, lambda: read_kept(folder), folder / DATA)
     figures = folder / "metrics.json"
     if figures.exists():  # the run came to an end
         _look(found, lambda: checkpoint.parse_document(files.read_bytes(figures)), figures)

@@ -30,6 +30,9 @@ def test_standardised_by_the_training_part(tmp_path: Path) -> None:
     assert task.std == pytest.approx([3 * np.arange(80).std(), np.arange(80).std()])
     batch = draw(task, 1, task.max_length or 0, 0, "train")
     whole = torch.cat([batch.inputs, batch.targets[:, -1:]], 1)[0]
+    assert whole[3].tolist() == [-9, 3]  # the file's own numbers
+    whole = Real(2, tuple(task.mean), tuple(task.std)).standardise(whole)
+    assert (task.inputs.shift, task.inputs.scale) == (tuple(task.mean), tuple(task.std))  # type: ignore[union-attr]
     assert whole.shape == (80, 2)
     assert whole.mean(0).tolist() == pytest.approx([0, 0], abs=1e-5)
     assert whole.std(0, correction=0).tolist() == pytest.approx([1, 1], abs=1e-5)
@@ -39,7 +42,7 @@ def test_standardised_by_the_training_part(tmp_path: Path) -> None:
 def test_parts_are_disjoint(tmp_path: Path) -> None:
     task = Series(path=weather(tmp_path / "w.csv"), columns=["up"])
     hours = [
-        {round(float(h)) for b in (batch.inputs, batch.targets) for h in b.flatten() * task.std[0] + task.mean[0]}
+        {round(float(h)) for b in (batch.inputs, batch.targets) for h in b.flatten()}
         for batch in (draw(part, 300, 5, 0, "any") for part in (task, task.validation(), task.test()))
     ]
     assert hours == [set(range(80)), set(range(80, 90)), set(range(90, 100))]
@@ -49,7 +52,7 @@ def test_a_person_sees_the_units_of_the_file(tmp_path: Path) -> None:
     task = Series(path=weather(tmp_path / "w.csv"), columns=["up", "down"])
     values = task.encode("7,-21 8,-24.5")
     assert values.dtype == torch.float32
-    assert values[0, 0] == pytest.approx((7 - 39.5) / task.std[0])
+    assert values[0, 0] == 7
     assert task.decode(values) == "7,-21 8,-24.5"
     assert task.decode(task.prompt()) == "39.5,-118.5"
     with pytest.raises(ValueError, match="prompt is '1 2 3'; this task reads numbers"):
@@ -63,7 +66,7 @@ def test_a_person_sees_the_units_of_the_file(tmp_path: Path) -> None:
 def test_numbers_survive_the_way_there_and_back(tmp_path_factory: pytest.TempPathFactory, values: list[float]) -> None:
     task = Series(path=written(tmp_path_factory.mktemp("s") / "s.csv", "\n".join(map(str, values))))
     batch = draw(task, 1, task.max_length or 0, 0, "train")
-    back = batch.inputs[0, :, 0].double().numpy() * task.std[0] + task.mean[0]
+    back = batch.inputs[0, :, 0].double().numpy()
     assert back == pytest.approx(values[: len(back)], abs=1e-5 * max(map(abs, values)))
 
 
@@ -97,6 +100,7 @@ def test_forms_of_the_file(tmp_path: Path) -> None:
         ("a\n" + "1\n2\n" * 9 + "1e300\n", None, r"column 'a' is too large or too small to be standardised"),
         ('a\n"1\n2\n', None, r"line 3 is no row of a CSV file \(unexpected end of data\); mend its quotes"),
         ("a\n1\x002\n", None, r"not text in UTF-8 \(a zero byte, .* at position 3, line 2\)"),
+        ("a\n" + "1e9\n1000000100\n" * 9, None, r"column 'a' is near 1e\+09 and varies by 50, which single precision"),
     ],
 )
 def test_bad_files(tmp_path: Path, text: str, columns: list[str] | None, message: str) -> None:

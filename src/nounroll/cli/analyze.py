@@ -7,9 +7,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from nounroll.cli.terminal import note
+from nounroll.cli.terminal import note, say_if_it_differs
 from nounroll.files import write_bytes
-from nounroll.report.numbers import figure
+from nounroll.report.numbers import figure, label
 
 
 def analyze(run: Path, *, length: int | None = None, sequences: int = 128) -> dict[str, Any]:
@@ -41,6 +41,7 @@ def measured(run: Path, length: int | None, sequences: int) -> dict[str, Any]:
         if value is not None and value < 1:
             raise ValueError(f"--{name} is {value}; it must be at least 1")
     recipe, task, student = open_student(run)
+    say_if_it_differs(run, task, student)
     decodes = recipe.smt.decoding or recipe.dmt.decoding
     found = analyze(
         student,
@@ -81,9 +82,9 @@ def _beside(result: dict[str, Any]) -> Table:
         values = [figure(name, column["metrics"][name]) for column in columns.values()]
         if result["refitted"] is not None:
             values[1] += f" (refitted {figure(name, result['refitted'][name])})"
-        table.add_row(name, *values, figure(name, result["guess"].get(name)))
-    for name, label in (("rank", "effective rank of memories"), ("variance", "their variance / mean square")):
-        table.add_row(label, *(figure(name, column[name]) for column in columns.values()), "")
+        table.add_row(label(name, result["student"]["metrics"]), *values, figure(name, result["guess"].get(name)))
+    for name, said in (("rank", "effective rank of memories"), ("variance", "their variance / mean square")):
+        table.add_row(said, *(figure(name, column[name]) for column in columns.values()), "")
     ratios = [column["gradients"]["ratio"] for column in columns.values()]
     names = ("BPTT: ", "SMT: ")
     shown = [f"{name}{_ratio(value)}" for name, value in zip(names, ratios, strict=False)]

@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.console import Console
 
-from nounroll.cli.terminal import metrics_table
+from nounroll.cli.terminal import metrics_table, say_if_it_differs
 
 
 def evaluate(run: Path, *, sequences: int = 256) -> dict[str, Any]:
@@ -25,6 +25,7 @@ def evaluate(run: Path, *, sequences: int = 256) -> dict[str, Any]:
     if sequences < 1:
         raise ValueError(f"--sequences is {sequences}; it must be at least 1")
     recipe, task, student = open_student(run)
+    say_if_it_differs(run, task, student)
     batches = rollout.validation_batches(task, sequences, recipe.length, recipe.training.seed, stream="test")
     teacher = open_teacher(run, student)
     beside = None if teacher is None else rollout.evaluate_teacher(student, batches, teacher.memories)

@@ -30,7 +30,7 @@ def export(run: Path, *, to: str = "onnx", out: Path | None = None, push: str | 
         raise ValueError(f"--to is {to!r}; it must be one of {', '.join(kinds)}")
     if push is not None and to != "transformers":
         raise ValueError(f"--push is {push!r}; it goes with --to transformers")
-    recipe, task, student = open_student(run)
+    recipe, task, student = open_student(run, with_data=False)
     folder = out or run / "export"
     if to != "transformers":
         return {"run": str(run), **write(student, to, folder), "address": None}

@@ -42,7 +42,7 @@ def generate(
     from nounroll.run_folder import open_student
     from nounroll.seeding import generator
 
-    recipe, task, student = open_student(run)
+    recipe, task, student = open_student(run, with_data=False)
     if not task.autoregressive:
         raise ValueError(
             f"{run} was trained on {recipe.task.kind}; its targets are not the next inputs, so it cannot go on"

@@ -49,9 +49,7 @@ def foretold(student: Student, task: SequenceTask, length: int, seed: int) -> Pi
     again = batch.inputs[:, : start + 1].expand(_CONTINUED, -1, -1)
     drawn = student.generate(again, length - start, generator=generator(seed, "generate"))
     names = getattr(task, "columns", [str(column) for column in range(task.targets.d)])
-    centre, unit = (torch.as_tensor(getattr(task, name, value)) for name, value in (("mean", 0.0), ("std", 1.0)))
-    truth, mean, drawn = (values * unit + centre for values in (batch.targets[0], mean, drawn))
-    return series_picture(names, truth.numpy(), mean.numpy(), (log_scale.exp() * unit).numpy(), drawn.numpy())
+    return series_picture(names, batch.targets[0].numpy(), mean.numpy(), log_scale.exp().numpy(), drawn.numpy())
 
 
 def _section(title: str, caption: str, **what: Any) -> dict[str, Any]:

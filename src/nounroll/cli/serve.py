@@ -56,11 +56,11 @@ def serve(
         raise ValueError(f"--port is {port}; it must be between 0 and 65535")
     limits = {"slots": slots, "queue": queue, "prompt": prompt, "tokens": tokens, "body": body}
     settings = ServeSettings(token=os.environ.get("NOUNROLL_TOKEN"), **limits)
-    recipe, task, student = open_student(run)
+    recipe, task, student = open_student(run, with_data=False)
     judge = None
     if teacher := open_teacher(run, student):
         try:
-            judge = Judge.of(teacher, student, task, recipe.length)
+            judge = Judge.of(teacher, student, open_student(run)[1], recipe.length)
         except ValueError as error:
             note(f"no drift is shown: {error}")
     app = create_app(student, task, run.resolve().name, settings, folder=sessions, judge=judge)

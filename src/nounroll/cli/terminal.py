@@ -4,12 +4,13 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
 from nounroll.machine import launched
-from nounroll.report.numbers import figure
+from nounroll.report.numbers import figure, label
 
 
 def note(text: str) -> None:
@@ -28,20 +29,28 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() or c in "\n\t" else "�" for c in text)
 
 
+def say_if_it_differs(run: Path, task: Any, student: Any) -> None:
+    """Say so where a task's data is not what the student of a run was trained with."""
+    from nounroll.run_folder import difference
+
+    if said := difference(run, task, student.trained_on):
+        note(f"nounroll: {said}")
+
+
 def metrics_table(metrics: Mapping[str, Any]) -> Table:
     """Names and figures, one pair a line."""
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column()
     table.add_column(justify="right")
     for name, value in metrics.items():
-        table.add_row(name, figure(name, value))
+        table.add_row(label(name, metrics), figure(name, value))
     return table
 
 
 def last_warning(history: Sequence[Mapping[str, Any]]) -> str:
-    """What the last evaluation of a run found wrong; nothing when it was well."""
-    last = next((record for record in reversed(history) if record["event"] == "evaluation"), {})
-    return last.get("warning", "")
+    """What the last evaluation of a run found wrong, or that nothing was scored; nothing when it was well."""
+    looks = (record for record in reversed(history) if record["event"] in ("evaluation", "unscored"))
+    return next(looks, {}).get("warning", "")
 
 
 @contextmanager

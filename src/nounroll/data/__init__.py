@@ -48,7 +48,7 @@ def build(kind: str, options: dict[str, Any] | None = None) -> "SequenceTask":
     Raises:
         ValueError: in one line, naming the setting, its value and what is allowed.
     """
-    task, options = _load(kind), options or {}
+    task, options = load(kind), options or {}
     known = describe(kind)[1]
     for name in options:
         if name not in [o.name for o in known]:
@@ -63,7 +63,7 @@ def build(kind: str, options: dict[str, Any] | None = None) -> "SequenceTask":
 
 def describe(kind: str) -> tuple[str, list[Option]]:
     """One line on what the task is, and its options in order."""
-    task = _load(kind)
+    task = load(kind)
     types = typing.get_type_hints(task.__init__)
     parameters = list(inspect.signature(task.__init__).parameters.values())[1:]
     options = [
@@ -75,10 +75,15 @@ def describe(kind: str) -> tuple[str, list[Option]]:
 
 def document(kind: str) -> str:
     """All that is said about the task: its picture, its optimum where there is one, what its options mean."""
-    return inspect.getdoc(_load(kind)) or ""
+    return inspect.getdoc(load(kind)) or ""
 
 
-def _load(kind: str) -> type["SequenceTask"]:
+def load(kind: str) -> type["SequenceTask"]:
+    """The class of a kind.
+
+    Raises:
+        ValueError: there is no such kind.
+    """
     if kind not in TASKS:
         raise ValueError(f"task.kind is {kind!r}; it must be one of {', '.join(TASKS)}")
     module, _, name = TASKS[kind].partition(":")

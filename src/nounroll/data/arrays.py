@@ -1,6 +1,8 @@
 """Tokens prepared elsewhere, in a .npy file or as bare numbers."""
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -8,6 +10,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from nounroll.batch import Batch
+from nounroll.data.bare import bare
 from nounroll.data.checks import largest_symbol, whole_number
 from nounroll.data.corpus import TokenCorpus
 from nounroll.data.on_disk import OnDisk
@@ -74,6 +77,9 @@ class TokenArray(SequenceTask):
     def take(self, indices: Int[Tensor, "B"], length: int) -> Batch:
         return self._source.take(indices, length)
 
+    def stored(self) -> Iterable[Any]:
+        return self._source.stored()
+
     def validation(self) -> SequenceTask:
         return self._source.validation()
 
@@ -83,6 +89,14 @@ class TokenArray(SequenceTask):
     def _take_after(self, source: SequenceTask) -> None:
         self.max_length, self.lengths = source.max_length, source.lengths
         self.size = source.size
+
+    def speech(self) -> dict[str, Any]:
+        return {"rows": self._source.speech()} if isinstance(self._source, TokenRows) else {}
+
+    def speak(self, kept: Mapping[str, Any]) -> None:
+        source: Any = bare(TokenRows if "rows" in kept else TokenCorpus, self.inputs, self.targets)
+        source.speak(kept.get("rows", {}))
+        self._source = source
 
     def prompt(self) -> Tensor:
         return self._source.prompt()

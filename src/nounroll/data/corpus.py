@@ -1,8 +1,9 @@
 """Random windows of one long array, in which every element predicts the next."""
 
 import copy
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -69,6 +70,10 @@ class Windows(SequenceTask):
         missing = np.stack([self._missing[start + 1 : start + length + 1] for start in starts])
         return replace(batch, mask=torch.from_numpy(~missing))
 
+    def stored(self) -> tuple[Any, ...]:
+        gaps = (self._missing, self._held_out_missing)
+        return (self._data, self._held_out, *(one for one in gaps if one is not None))
+
     def validation(self) -> "Windows":
         return self._over(slice(len(self._held_out) // 2))
 
@@ -128,6 +133,12 @@ class ByteCorpus(TokenCorpus):
     def __init__(self, *, tokens: Elements, held_out: Elements | None = None, name: str, first: bytes) -> None:
         super().__init__(tokens=tokens, symbols=256, held_out=held_out, name=name)
         self._first = first
+
+    def speech(self) -> dict[str, Any]:
+        return {"first": list(self._first)}
+
+    def speak(self, kept: Mapping[str, Any]) -> None:
+        self._first = bytes(kept["first"])
 
     def prompt(self) -> Tensor:
         return torch.tensor(list(self._first))

@@ -1,16 +1,21 @@
 """Series: the columns of a CSV file as one real-valued sequence."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float32, Float64
+from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
 from nounroll.batch import Real
 from nounroll.data.corpus import Windows, split_tail
 from nounroll.data.csv_table import read_columns, to_number
 from nounroll.notices import notice
+
+_SMALLEST, _LARGEST = 1e-18, 1e18  # whose squares single precision holds
+_FINEST = 1e-5  # a spread of so much of the values is 100 times the rounding
 
 
 class Series(Windows):
@@ -22,8 +27,8 @@ class Series(Windows):
                   39.4,5.1     targets   (-0.9, 0.1)  (-0.5, 0.0)  ...      y_t = x_{t+1}
                   40.1,4.6
 
-    The last 20 % of the rows are held out, half for validation and half for the test. Each column is standardised by
-    the mean and the standard deviation of the training part; ``encode`` and ``decode`` speak the units of the file.
+    The last 20 % of the rows are held out, half for validation and half for the test. Everything is in the units of
+    the file: networks standardise each column by the mean and the standard deviation of the training part.
 
     Args:
         path: the file, comma-separated, in UTF-8 or with a mark of UTF-16 or UTF-32; gzip, bzip2, xz and a zip archive
@@ -52,39 +57,50 @@ class Series(Windows):
         _check_gaps(name, gaps, kept_gaps)
         with np.errstate(all="ignore"):
             self.mean, self.std = train[~gaps].mean(0), train[~gaps].std(0)
-            scaled, scaled_held_out = self._scaled(train), self._scaled(kept)
-        usable = (self.std > 0) & np.isfinite(self.std) & np.isfinite(scaled_held_out).all(0)
         for j, column in enumerate(self.columns):
-            if (train[:, j] == train[0, j]).all():
-                raise ValueError(f"{name}, column {column!r} is {train[0, j]} throughout; leave it out")
-            if not usable[j]:
-                raise ValueError(f"{name}, column {column!r} is too large or too small to be standardised")
+            self._check(f"{name}, column {column!r}", j, train, kept)
         super().__init__(
-            train=scaled,
-            held_out=scaled_held_out,
-            space=Real(len(self.columns)),
+            train=train.astype(np.float32),
+            held_out=kept.astype(np.float32),
+            space=Real(len(self.columns), tuple(self.mean.tolist()), tuple(self.std.tolist())),
             missing=(gaps, kept_gaps) if gaps.any() or kept_gaps.any() else None,
         )
 
-    def _scaled(self, values: Float[np.ndarray, "N d"]) -> Float32[np.ndarray, "N d"]:
-        return ((values - self.mean) / self.std).astype(np.float32)
+    def _check(self, name: str, j: int, train: Float[np.ndarray, "N d"], held_out: Float[np.ndarray, "M d"]) -> None:
+        """Raise ValueError unless single precision tells the values of column ``j`` apart."""
+        if (train[:, j] == train[0, j]).all():
+            raise ValueError(f"{name} is {train[0, j]} throughout; leave it out")
+        largest = max(np.abs(train[:, j]).max(), np.abs(held_out[:, j]).max())
+        if not (self.std[j] >= _SMALLEST and largest <= _LARGEST):
+            raise ValueError(f"{name} is too large or too small to be standardised")
+        if self.std[j] < _FINEST * np.abs(train[:, j]).max():
+            raise ValueError(
+                f"{name} is near {self.mean[j]:.6g} and varies by {self.std[j]:.2g}, which single precision does not"
+                " tell apart; subtract a constant from it"
+            )
+
+    def speech(self) -> dict[str, Any]:
+        return {"columns": self.columns}
+
+    def speak(self, kept: Mapping[str, Any]) -> None:
+        self.columns = list(map(str, kept["columns"]))
+
+    def prompt(self) -> Tensor:
+        """The mean of each column."""
+        return torch.tensor([self.inputs.shift]) if isinstance(self.inputs, Real) else super().prompt()
 
     def encode(self, text: str) -> Tensor:
-        """Numbers in the units of the file, scaled in double precision as those of the file are."""
         words = text.replace(",", " ").split()
         try:
             numbers = np.array([to_number(word) for word in words]).reshape(-1, len(self.columns))
         except ValueError:
             raise ValueError(f"prompt is {text!r}; this task reads numbers between spaces") from None
-        values = torch.from_numpy(self._scaled(numbers))
+        values = torch.from_numpy(numbers.astype(np.float32))
         self.inputs.check("prompt", values)
         return values
 
     def decode(self, values: Tensor) -> str:
-        """Numbers in the units of the file, to a thousandth of a standard deviation or better."""
-        rows = values.double().cpu().numpy() * self.std + self.mean
-        digits = np.maximum(6, np.ceil(np.log10(np.abs(self.mean) / self.std + 1)) + 4).astype(int)
-        return " ".join(",".join(f"{v:.{n}g}" for v, n in zip(row, digits, strict=True)) for row in rows)
+        return " ".join(",".join(f"{v:.6g}" for v in row) for row in values.tolist())
 
 
 def _filled(name: str, values: Float64[np.ndarray, "N d"]) -> tuple[Float64[np.ndarray, "M d"], Bool[np.ndarray, "M"]]:

@@ -1,5 +1,8 @@
 """Images as sequences of pixels, row by row."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from jaxtyping import Int, UInt8
 from torch import Tensor
@@ -36,6 +39,14 @@ class PixelImages(TokenRows):
         super().__init__(tokens=images.reshape(len(images), -1), held_out=held_out, symbols=levels, name=name)
         self.image_shape: tuple[int, int] = (images.shape[1], images.shape[2])
         self.levels = levels
+
+    def speech(self) -> dict[str, Any]:
+        return {**super().speech(), "image_shape": self.image_shape, "levels": self.levels}
+
+    def speak(self, kept: Mapping[str, Any]) -> None:
+        super().speak(kept)
+        height, width = map(int, kept["image_shape"])
+        self.image_shape, self.levels = (height, width), int(kept["levels"])
 
     def decode(self, values: Tensor) -> str:
         """The pixels as a picture of characters, one line a row; START is left out."""

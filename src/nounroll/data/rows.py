@@ -1,6 +1,8 @@
 """Stored sequences of one length, each read from its first element on."""
 
 import copy
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -78,6 +80,10 @@ class TokenRows(SequenceTask):
         start = targets.new_full((len(chosen), 1), self.start)
         return Batch(inputs=torch.cat([start, targets[:, :-1]], 1), targets=targets, mask=mask)
 
+    def stored(self) -> tuple[np.ndarray, ...]:
+        held = () if self._held_tokens is self._tokens else (self._held_tokens,)
+        return (self._tokens, *held, self._held_out)
+
     def validation(self) -> "TokenRows":
         return self._over(self._held_out[: max(1, len(self._held_out) // 2)])
 
@@ -92,6 +98,12 @@ class TokenRows(SequenceTask):
 
     def _choose(self, rows: Int[np.ndarray, "M"]) -> None:
         self._rows, self.size = rows, len(rows)
+
+    def speech(self) -> dict[str, Any]:
+        return {"start": self.start}
+
+    def speak(self, kept: Mapping[str, Any]) -> None:
+        self.start = int(kept["start"])
 
     def prompt(self) -> Tensor:
         return torch.tensor([self.start])

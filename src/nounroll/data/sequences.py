@@ -105,6 +105,9 @@ class Sequences(SequenceTask):
                 mask[row, :steps] = known if self._score == "all" else known & (known.cumsum(0) == known.sum())
         return without_padding(Batch(x, y, mask), self.inputs, self.targets)
 
+    def stored(self) -> list[np.ndarray]:
+        return [one.numpy() for one in (*self._parts.values(), *self._inputs, *self._targets)]
+
     def validation(self) -> "Sequences":
         return self._over("validation")
 

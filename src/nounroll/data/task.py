@@ -1,9 +1,9 @@
 """What a task is: a source of batches. The user's own data enters the library here."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import torch
 from jaxtyping import Int
@@ -66,6 +66,18 @@ class SequenceTask(ABC):
         That of ``validation`` when left out; where it is made up, the sequences are others.
         """
         return self.validation()
+
+    def stored(self) -> Iterable[Any]:
+        """The arrays that hold the data, of NumPy or ``OnDisk``, by which it is known; none where it is made up."""
+        return ()
+
+    def speech(self) -> dict[str, Any]:
+        """What ``prompt``, ``encode`` and ``decode`` need of the data, as plain values that a run keeps."""
+        return {}
+
+    def speak(self, kept: Mapping[str, Any]) -> None:
+        """Take back what ``speech`` gave, in a task that has no data."""
+        assert not kept
 
     def prompt(self) -> Tensor:
         """The inputs (P,) or (P, d) that generation starts from when the user gives none."""

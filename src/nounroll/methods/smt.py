@@ -55,9 +55,10 @@ class SMTSettings:
             the run's own.
         share: part of the run's budget, relative to the other methods of its chain; bptt's is 1.
         until_passed: end when the teacher has nothing to teach (any more), and leave the rest of the budget to the next
-            method: when in two evaluations in a row the student alone predicts better than its teacher; or when, after
-            half of its own share, the teacher is hardly better than the best constant guess. A student that is no
-            better either then is again what it was before smt (ours; ``nounroll.training.handover`` has the measures).
+            method: when in two evaluations in a row the student alone predicts better than its teacher and a constant
+            guess; or when, after half of its own share, the teacher is hardly better than the best constant guess. A
+            student that is no better either then is again what it was before smt (ours;
+            ``nounroll.training.handover`` has the measures).
         chunk: time steps whose labels and losses are made together, and again for their gradients; 0 makes those of
             the whole sequence at once. With it a step's memory grows with M + T in place of M T (but for the labels of
             slots, which one scan writes): the encoder's layers are computed again too. Losses and gradients are the

@@ -3,11 +3,11 @@
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from nounroll.batch import Categorical, Space
+from nounroll.batch import Categorical, Real, Space
 
 
 class InputEmbedding(nn.Module):
-    """A learnt table for Categorical inputs, a linear map for Real ones.
+    """A learnt table for Categorical inputs, a linear map for Real ones, which it standardises.
 
     Args:
         space: of the inputs.
@@ -18,6 +18,7 @@ class InputEmbedding(nn.Module):
 
     def __init__(self, space: Space, width: int, scale: float = 1.0) -> None:
         super().__init__()
+        self.space = space
         if isinstance(space, Categorical):
             self.map = nn.Embedding(space.n, width)
             nn.init.normal_(self.map.weight, std=scale)
@@ -25,4 +26,4 @@ class InputEmbedding(nn.Module):
             self.map = nn.Linear(space.d, width)
 
     def forward(self, inputs: Shaped[Tensor, "..."]) -> Float[Tensor, "... width"]:
-        return self.map(inputs)
+        return self.map(self.space.standardise(inputs) if isinstance(self.space, Real) else inputs)

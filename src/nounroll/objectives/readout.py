@@ -11,16 +11,14 @@ from torch import Tensor
 from nounroll import processes
 from nounroll.batch import Categorical, Space
 
-_LOG_SCALE_LIMIT = 7.0  # a Gaussian's log standard deviation is held within ±7: neither 0 nor inf
-
 
 def negative_log_likelihood(
     space: Space, outputs: Float[Tensor, "*n V"], targets: Shaped[Tensor, "..."]
 ) -> Float[Tensor, "*n"]:
     """-log p(y) in nats, for each element.
 
-    Categorical: cross-entropy of the logits. Real: outputs are (mean, log scale) and the loss is that
-    of a diagonal Gaussian, summed over coordinates.
+    Categorical: cross-entropy of the logits. Real: outputs are (mean, log standard deviation) and the loss is that
+    of a diagonal Gaussian, summed over coordinates, as a density in the unit of the targets.
     """
     if isinstance(space, Categorical):
         flat = F.cross_entropy(outputs.flatten(0, -2).float(), targets.flatten(), reduction="none")
@@ -31,9 +29,9 @@ def negative_log_likelihood(
 
 
 def gaussian(outputs: Float[Tensor, "*n V"]) -> tuple[Float[Tensor, "*n d"], Float[Tensor, "*n d"]]:
-    """Readout of a Real target -> mean and log standard deviation per coordinate."""
+    """Outputs for a Real target (``nounroll.nn.outputs``) -> mean and log standard deviation per coordinate."""
     mean, log_scale = outputs.chunk(2, dim=-1)
-    return mean, _LOG_SCALE_LIMIT * torch.tanh(log_scale / _LOG_SCALE_LIMIT)
+    return mean, log_scale
 
 
 def masked_mean(values: Float[Tensor, "*n"], mask: Bool[Tensor, "*n"]) -> Float[Tensor, ""]:

@@ -1,6 +1,6 @@
 """Figures as people read them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 _FORMATS = {
@@ -14,11 +14,23 @@ _FORMATS = {
     "leak": ".2g",
     "drift": ".2g",
 }
+_UNITS = {
+    "loss": "loss, nats, as a density in the data's unit",
+    "bits": "bits, as a density in the data's unit",
+    "rmse": "rmse, in the data's unit",
+    "rmse_standardised": "rmse, in standard deviations",
+    "loss_standardised": "loss, nats, of standardised values",
+}
 
 
 def figure(name: str, value: float | None) -> str:
     """A metric as text: figure("accuracy", 0.5) is "50.0%", and so is that of "accuracy@512"."""
     return "-" if value is None else format(value, _FORMATS.get(name.partition("@")[0], ",.4g"))
+
+
+def label(name: str, metrics: Mapping[str, Any]) -> str:
+    """A metric's name with its unit where the data has one: "rmse" is "rmse, in the data's unit"."""
+    return _UNITS.get(name, name) if "rmse_standardised" in metrics else name
 
 
 def measure(metrics: Iterable[str]) -> str:

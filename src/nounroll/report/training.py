@@ -15,6 +15,7 @@ def training_picture(history: list[dict[str, Any]]) -> Picture | None:
 
     steps = [record for record in history if record["event"] == "train"]
     looks = [record for record in history if record["event"] == "evaluation"]
+    looks = [record for record in looks if measure(record) in record]  # others measured nothing
     if not steps or not looks:
         return None
     name = measure(looks[0])

@@ -7,15 +7,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nounroll.batch import Batch, Categorical, Space
+from nounroll.batch import Batch, Categorical, Real, Space
 from nounroll.data.task import SequenceTask, held_out
 from nounroll.objectives.dynamics import dynamics
-from nounroll.objectives.readout import hits, negative_log_likelihood
+from nounroll.objectives.readout import gaussian, hits, negative_log_likelihood
 from nounroll.student import Student
 from nounroll.transformer import CausalTransformer
 
 _STEPS, _FEWEST, _MOST = 2**13, 8, 64  # time steps that are drawn for an evaluation, and bounds on its sequences
 _WHOLE = 2**18  # time steps of a finite part that are looked at
+_SMALLEST = 1e-18  # value whose guess is told from 0
 _TESTED = 8  # times as many for the last figures
 
 
@@ -50,8 +51,10 @@ def evaluate(
         labels: a teacher's ``memories``; with it, drift is measured too.
 
     Returns:
-        loss: nats per scored element; bits: the same in bits; accuracy (Categorical): share of scored
-        elements whose most likely symbol is right; rmse (Real): root mean squared error of the mean;
+        loss: nats per scored element; bits: the same in bits; accuracy (Categorical): share of scored elements whose
+        most likely symbol is right; rmse (Real): root mean squared error of the mean. Loss, bits and rmse are in the
+        unit of the data; rmse_standardised and loss_standardised, where the targets have a scale, are without unit.
+        All of these are nan where nothing is scored.
         drift: mean square distance of the student's memories to the teacher's (with ``labels``).
     """
     score, drift, memories_seen = _Score(model.targets), 0.0, 0
@@ -104,7 +107,8 @@ def constant_guess(targets: Space, batches: list[Batch]) -> dict[str, float]:
         loss = float(torch.special.entr(shares).sum())
         return {"loss": loss, "bits": loss / math.log(2), "accuracy": float(shares.max())}
     deviations = scored.double().std(dim=0, correction=0)
-    loss = float((deviations.clamp(min=1e-7).log() + 0.5 * math.log(2 * math.pi * math.e)).sum())
+    smallest = 1e-7 * scored.double().abs().amax(0).clamp(min=_SMALLEST)
+    loss = float((deviations.maximum(smallest).log() + 0.5 * math.log(2 * math.pi * math.e)).sum())
     return {"loss": loss, "bits": loss / math.log(2), "rmse": float(deviations.square().mean().sqrt())}
 
 
@@ -125,6 +129,7 @@ class _Score:
     def __init__(self, targets: Space) -> None:
         self.targets = targets
         self.loss, self.hits, self.scored = 0.0, 0.0, 0
+        self.squares = 0.0  # of standardised errors
 
     def add(self, batch: Batch, outputs: Float[Tensor, "n V"]) -> None:
         """Take in the outputs for the n scored elements of a batch."""
@@ -132,10 +137,17 @@ class _Score:
         self.loss += float(negative_log_likelihood(self.targets, outputs, targets).double().sum())
         self.hits += float(hits(self.targets, outputs, targets).double().sum())
         self.scored += len(targets)
+        if isinstance(self.targets, Real) and self.targets.scale is not None:
+            relative = (gaussian(outputs)[0] - targets) / self.targets.moments(targets)[1]
+            self.squares += float(relative.square().double().sum())
 
     def metrics(self) -> dict[str, float]:
-        scored = max(self.scored, 1)
+        scored = self.scored or math.nan  # where nothing is scored there is no figure, and 0 would be a perfect one
         metrics = {"loss": self.loss / scored, "bits": self.loss / scored / math.log(2)}
         if isinstance(self.targets, Categorical):
             return {**metrics, "accuracy": self.hits / scored}
-        return {**metrics, "rmse": math.sqrt(max(-self.hits, 0.0) / scored / self.targets.d)}
+        metrics["rmse"] = math.sqrt(max(-self.hits, 0.0) / scored / self.targets.d)
+        if self.targets.scale is not None:
+            metrics["rmse_standardised"] = math.sqrt(self.squares / scored / self.targets.d)
+            metrics["loss_standardised"] = metrics["loss"] - sum(map(math.log, self.targets.scale))
+        return metrics

@@ -52,9 +52,9 @@ def packing(student: Student, teacher: Teacher, batch: Batch, *, cuts: int = 4) 
         cuts: how many.
     """
     decoder = teacher.decoder
+    batch = batch.rows(0, _ROWS).to(student.empty_memory.device)
     if decoder is None or not batch.mask.any():
         return []
-    batch = batch.rows(0, _ROWS).to(student.empty_memory.device)
     read = teacher.read(batch.inputs)
     labels, own, known = teacher.labels(read), student.rollout(batch.inputs), teacher.look_back(read)
     answers = student.readout(labels[:, 1:]) if known is None else known

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from nounroll.batch import Space
 from nounroll.nn.block import Transformer
 from nounroll.nn.embedding import InputEmbedding
+from nounroll.nn.outputs import Outputs
 from nounroll.nn.shift import TokenShift
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class TransformerDecoder(Decoder):
         self.place = nn.Parameter(torch.randn(memory_shape[0], width) * width**-0.5)
         self.shift = TokenShift(width) if settings.token_shift else nn.Identity()
         self.trunk = Transformer(width, settings.decoder_layers, settings.heads, causal=True, rotary=True)
-        self.out = nn.Linear(width, targets.readout_size)
+        self.out = Outputs(width, targets)
 
     def forward(self, memory: Float[Tensor, "N K d"], future: Shaped[Tensor, "N F *x"]) -> Float[Tensor, "N F1 V"]:
         tokens = self.enter(memory) + self.place

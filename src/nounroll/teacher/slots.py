@@ -15,6 +15,7 @@ from nounroll.batch import Space
 from nounroll.nn.block import Transformer
 from nounroll.nn.embedding import InputEmbedding
 from nounroll.nn.norm import rms_normalise
+from nounroll.nn.outputs import Outputs
 from nounroll.nn.recompute import again
 from nounroll.nn.scan import affine_scan
 from nounroll.nn.shift import TokenShift
@@ -68,7 +69,7 @@ class SlotEncoder(nn.Module):
         self.start = nn.Parameter(torch.randn(width) * width**-0.5)
         self.shift = TokenShift(width) if settings.token_shift else nn.Identity()
         self.trunk = Transformer(width, settings.layers, settings.heads, causal=True, rotary=True, recompute=recompute)
-        self.out = nn.Linear(width, targets.readout_size)
+        self.out = Outputs(width, targets)
         self.gate = nn.Linear(width, 1)
         self.address = nn.Linear(width, self.count - (3 if self.phases else 2))
         self.write = nn.Linear(width, self.size)

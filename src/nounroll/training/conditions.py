@@ -4,7 +4,6 @@ Every checkpoint records them. Other data is refused, as another recipe is; anot
 processes, or machine only changes the rounding, and is said.
 """
 
-import hashlib
 import platform
 from collections.abc import Mapping
 from typing import Any
@@ -12,21 +11,19 @@ from typing import Any
 import torch
 
 from nounroll.checkpoint import CheckpointError
+from nounroll.data.fingerprint import fingerprint
 from nounroll.data.task import SequenceTask
 from nounroll.machine import processor
 from nounroll.notices import notice
-from nounroll.seeding import generator
 
-_ROWS = 8  # that are drawn of each part of the data
 _ROUNDING = ("torch", "threads", "processes", "machine")
 
 
-def conditions(task: SequenceTask, length: int, device: torch.device, processes: int) -> dict[str, Any]:
+def conditions(task: SequenceTask, device: torch.device, processes: int) -> dict[str, Any]:
     """The conditions of this process, as a JSON document.
 
     Args:
         task: of the run.
-        length: T that the task can be drawn at.
         device: where the run trains.
         processes: that share it.
     """
@@ -36,7 +33,7 @@ def conditions(task: SequenceTask, length: int, device: torch.device, processes:
         "threads": torch.get_num_threads(),
         "processes": processes,
         "machine": f"{platform.system()} {platform.machine()}, {processor()}, {device.type} {name}",
-        "data": fingerprint(task, length),
+        "data": fingerprint(task),
     }
 
 
@@ -62,14 +59,3 @@ def compare(kept: Any, now: Mapping[str, Any], checkpoint: object, force: bool) 
         if not force:
             raise CheckpointError(f"{what}; put it back, train a new run, or go on with --force")
         notice(f"{what}; the run goes on with what is there now")
-
-
-def fingerprint(task: SequenceTask, length: int) -> str:
-    """SHA-256 of a few sequences of each part of the data, in hexadecimal. Real numbers count by two digits."""
-    digest = hashlib.sha256(f"{task.inputs} {task.targets} {task.size}".encode())
-    for part in (task, task.validation(), task.test()):
-        batch = part.sample(_ROWS, min(length, part.max_length or length), generator(0, "data"))
-        for values in (batch.inputs, batch.targets):
-            words = (f"{one:.1e}" if isinstance(one, float) else str(one) for one in values.flatten().tolist())
-            digest.update(" ".join(words).encode())
-    return digest.hexdigest()

@@ -132,10 +132,14 @@ class Handover:
         self.best = {name: t.detach().clone() for name, t in weights.items()}
 
     def _is_passed(self, length: int, progress: float) -> bool:
-        """Whether the student alone predicts better; or, from half of the way on, a constant guess nearly as well."""
+        """Whether the student alone predicts better than its teacher and than a constant guess.
+
+        From half of the way on also whether a constant guess is nearly as good as the teacher. Before, neither may know
+        anything yet, and which of the two is less wrong is chance.
+        """
         student, teacher, guess = self.observer.losses(length)
         behind = progress >= 0.5 and guess < teacher + _KNOWS * self.knowable
-        return student < teacher - _AHEAD * self.knowable or behind
+        return student < min(teacher - _AHEAD * self.knowable, guess) or behind
 
     def _knows_nothing(self, length: int) -> bool:
         """Whether a constant guess is nearly as good as the teacher, and as the student alone."""

@@ -1,5 +1,6 @@
 """The only training loop: it walks a chain of methods over one student."""
 
+import math
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -28,6 +29,8 @@ from nounroll.training.settings import TrainingSettings
 from nounroll.transformer import CausalTransformer
 
 _LOGGED = 10  # steps between records of metrics.jsonl
+_BLIND = 100  # batches in a row without a scored target, after which a method ends
+_UNSCORED = "nothing was scored in {} batches in a row, so {} ended; the task's mask must be True somewhere"
 End = Literal["finished", "stopped", "paused"]
 
 
@@ -110,6 +113,7 @@ class Loop:
         is_last = link is self.chain[-1]
         bar.start(link.name)
         self.pace.start()
+        blind = 0  # batches in a row in which nothing was scored
         if c.link_step == 0:
             self.handover.begin(method, is_last)
             if c.step and method.improves_only:
@@ -121,6 +125,14 @@ class Loop:
                 return "paused"
             batch = scored_batch(self.task, s.batch_size, self.stages, now, s.seed, c.draw)
             self.pace.prepare(link, batch.length)
+            if not batch.mask.any():  # nothing can be learnt from it
+                self.pace.stepped(link, batch.length)
+                blind += 1
+                if blind >= _BLIND:
+                    self._log("unscored", link, now, length=batch.length, warning=_UNSCORED.format(blind, link.name))
+                    break
+                continue
+            blind = 0
             losses = self._step(link, forward, batch, now)
             if self._guard.stepped(c.draw, losses is not None):
                 self._roll_back(link)
@@ -189,9 +201,13 @@ class Loop:
         metrics = self.look(link)
         learning = self.observer.collapse()
         if isinstance(link.method, SMT):
-            learning["teacher_loss"] = self.observer.measure_teacher(self.observer.validation)["loss"]
+            teacher_loss = self.observer.measure_teacher(self.observer.validation)["loss"]
+            learning |= {"teacher_loss": teacher_loss} if math.isfinite(teacher_loss) else {}
             learning |= self.observer.packing() if link.method.settings.decoding else {}
-        self._log("evaluation", link, progress, **metrics, **learning)
+        if said := self.observer.unscored():
+            learning["warning"] = said
+        finite = {name: value for name, value in metrics.items() if math.isfinite(value)}
+        self._log("evaluation", link, progress, **finite, **learning)
         self.handover.note(link.method, metrics)
         return metrics
 
@@ -232,7 +248,7 @@ class Loop:
 
     @cached_property
     def _conditions(self) -> dict[str, Any]:
-        return conditions(self.task, self.stages[0], self.engine.device, self.engine.processes)
+        return conditions(self.task, self.engine.device, self.engine.processes)
 
     def _roll_back(self, link: Link) -> None:
         """Go back to the last checkpoint, all but the clock and the log; the batches of the bad steps are avoided.

@@ -1,5 +1,6 @@
 """What is seen of a run from outside: student and teacher on held-out sequences, and the state of their memories."""
 
+import math
 from dataclasses import asdict
 from typing import Any
 
@@ -66,8 +67,15 @@ class Observer:
         batches = self.validation
         if length != self.length:
             batches = validation_batches(self.task, 0, length, self.seed)
-        guess = constant_guess(self.task.targets, batches).get("loss", 0.0)
+        guess = constant_guess(self.task.targets, batches).get("loss", math.nan)
         return self.measure(batches)["loss"], self.measure_teacher(batches)["loss"], guess
+
+    def unscored(self) -> str:
+        """A warning where nothing in the validation part is scored, by which no student can be chosen."""
+        if any(bool(batch.mask.any()) for batch in self.validation):
+            return ""
+        name, steps = type(self.task).__name__, len(self.validation) * self.validation[0].mask.numel()
+        return f"{name} scores nothing in {steps:,} time steps of its validation part; its mask must be True somewhere"
 
     def collapse(self) -> dict[str, Any]:
         """Figures of the teacher's memories, and a warning where they have collapsed: the bar shows it too."""
@@ -89,6 +97,6 @@ class Observer:
         )
         found = [packs.Packing(**one) for one in seen]
         targets, batches = self.task.targets, self.validation
-        guess = constant_guess(targets, batches).get("loss", 0.0)
+        guess = constant_guess(targets, batches).get("loss", math.nan)
         self.warning = self.warning or packs.warning(found, guess, knowable(targets, batches))
         return {**packs.mean_packing(found), **({"warning": self.warning} if self.warning else {})}

@@ -28,7 +28,8 @@ from nounroll.transformer import CausalTransformer
 
 _KEPT = 2  # checkpoints, the newest
 _MAY_BE_EMPTY = ("best", "average", "method")
-_MAY_CHANGE = {"training.device", "training.shard"}  # before a resume
+# Before a resume; the data itself is known by its fingerprint, wherever it is.
+_MAY_CHANGE = {"training.device", "training.shard", "task.options.path", "task.options.held_out"}
 
 
 class RunState:

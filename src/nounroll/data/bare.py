@@ -1,0 +1,18 @@
+"""A task of a class, without data."""
+
+from typing import Any, NoReturn
+
+from nounroll.batch import Space
+from nounroll.data.task import SequenceTask
+
+
+def bare(kind: type[SequenceTask], inputs: Space, targets: Space) -> SequenceTask:
+    """A task of a class, without anything that its constructor makes."""
+
+    def refuse(self: SequenceTask, *_: Any) -> NoReturn:
+        raise ValueError(f"{kind.__name__} was opened without its data; this needs sequences of it")
+
+    methods: Any = dict.fromkeys(("sample", "take", "validation", "test", "stored"), refuse)
+    task: SequenceTask = object.__new__(type(kind.__name__, (kind,), {**methods, "__doc__": kind.__doc__}))
+    task.inputs, task.targets = inputs, targets
+    return task

@@ -1,0 +1,48 @@
+"""What a run keeps of its task, so that a trained network reads and writes without the data it was trained with."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from nounroll import data
+from nounroll.batch import Space
+from nounroll.data.bare import bare
+from nounroll.data.fingerprint import fingerprint
+from nounroll.data.task import SequenceTask
+
+
+def keep(task: SequenceTask, kind: str) -> dict[str, Any]:
+    """What is kept of a task, as plain values.
+
+    Args:
+        task: that is trained on.
+        kind: as recipes name it.
+    """
+    return {
+        "kind": kind,
+        "fingerprint": fingerprint(task),
+        "autoregressive": task.autoregressive,
+        "max_length": task.max_length,
+        "speech": task.speech(),
+    }
+
+
+def without_data(document: Mapping[str, Any], inputs: Space, targets: Space) -> SequenceTask:
+    """The task that was kept, without its data: it encodes prompts and decodes what is drawn, and gives no sequences.
+
+    Args:
+        document: of ``keep``; it may come from anywhere.
+        inputs, targets: of the network.
+
+    Raises:
+        ValueError: it is no such document.
+    """
+    try:
+        task = bare(data.load(document["kind"]), inputs, targets)
+        task.autoregressive, task.max_length = bool(document["autoregressive"]), document["max_length"]
+        if not isinstance(task.max_length, int | None):
+            raise TypeError(f"max_length is {task.max_length!r}")
+        task.speak(document["speech"])
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        fault = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        raise ValueError(f"what the network keeps of its task cannot be read ({fault})") from error
+    return task
