@@ -1,35 +1,44 @@
-"""The open sessions of a server: what they read, what they write, and how they are kept."""
+"""The open sessions of a server: who may work on one, when it ends, and how it is kept."""
 
 import asyncio
+import logging
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+import time
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nounroll.batch import Categorical
 from nounroll.checkpoint import CheckpointError
 from nounroll.data.task import SequenceTask
-from nounroll.generation import Sampling
 from nounroll.serve.archive import packed, unpacked
 from nounroll.serve.batcher import Batcher
-from nounroll.serve.pool import Pool
-from nounroll.serve.session import Session
+from nounroll.serve.pool import Full, Pool
+from nounroll.serve.session import Mark, Session
+from nounroll.serve.settings import ServeSettings
 from nounroll.serve.store import Store
+from nounroll.serve.text import Decoder
 from nounroll.snapshot import Snapshot, fingerprint
 from nounroll.student import Student
+
+_LOG = logging.getLogger(__name__)
+_SWEEPS = 10  # looks for idle sessions within their idle time
+_MOST_SECONDS = 30.0  # from one look to the next
 
 
 class InUse(Exception):
     """Another request is at work on the session."""
 
 
+class TooMany(Full):
+    """Sessions have all the slots that completions leave to them."""
+
+
 class Sessions:
-    """Opens, steps, keeps and closes sessions.
+    """Opens, keeps and closes sessions.
 
     A request that has been answered is on disk, where there is a folder. One under way when the server dies has
     happened, or it has not.
@@ -38,11 +47,13 @@ class Sessions:
         student, task: what is served.
         pool: of the memories.
         batcher: steps them.
+        settings: of the server.
         folder: where sessions are kept, or None.
         remembered: inputs that a session holds for its teacher's judgement.
 
     Attributes:
         open: by id; the sessions of completions are not among them.
+        set_aside: one line for each damaged session that the folder held.
     """
 
     def __init__(
@@ -51,13 +62,16 @@ class Sessions:
         task: SequenceTask,
         pool: Pool,
         batcher: Batcher,
+        settings: ServeSettings,
         folder: Path | None = None,
         remembered: int = 0,
     ) -> None:
-        self.student, self.task, self.pool, self.batcher = student, task, pool, batcher
+        self.student, self.task, self.pool, self.batcher, self.settings = student, task, pool, batcher, settings
         self.open: dict[str, Session] = {}
+        self._opening = 0
         self._network, self._remembered = fingerprint(student), remembered
         self._ending: set[asyncio.Task[None]] = set()
+        self.set_aside: list[str] = []
         self._store = None if folder is None else Store(folder, student, self._network)
         if self._store:
             try:
@@ -67,11 +81,11 @@ class Sessions:
                 raise
 
     def _reopen(self, store: Store) -> None:
-        """The sessions that were kept."""
-        kept = list(store.load())
+        """Open the sessions that were kept; those that are damaged are set aside."""
+        kept, self.set_aside = store.load()
         if len(kept) > len(self.pool.memories):
             raise ValueError(f"slots is {len(self.pool.memories)}; {store.folder} holds {len(kept)} sessions")
-        for id, snapshot in kept:
+        for id, snapshot in kept.items():
             session = self._restored(snapshot)
             session.id = id
             self.open[id] = session
@@ -86,24 +100,90 @@ class Sessions:
     # -- opening and closing ------------------------------------------------------------------------
 
     async def create(self) -> Session:
-        """Raises pool.Full when no slot is free."""
-        return await self._kept(self._new())
+        """A session that has read nothing.
+
+        Raises:
+            Full: there is no slot for it.
+        """
+        async with self._place():
+            return await self._kept(self._new())
 
     async def fork(self, session: Session) -> Session:
         """A second session that goes on from the same memory."""
-        other = self._new(self.pool.memories[session.slot].clone())
-        other.read, other.inputs = session.read, session.inputs
-        return await self._kept(other)
+        async with self._place():
+            return await self._kept(self._from(self.mark(session)))
+
+    async def restore(self, body: bytes) -> Session:
+        """A session that goes on where the snapshot was taken.
+
+        Raises:
+            ValueError: it is no snapshot, of another model, or holds NaN.
+            Full: there is no slot for it.
+        """
+        async with self._place():
+            snapshot = await asyncio.to_thread(unpacked, body, self.student, self._network)
+            return await self._kept(self._restored(snapshot))
 
     async def close(self, session: Session) -> None:
+        """Remove it from disk, then from memory.
+
+        Raises:
+            InUse: another request is at work on it.
+            CheckpointError: it could not be removed, and is still open.
+        """
+        if session.in_use:
+            raise InUse
+        session.in_use = True
+        await self._unhurried(self._remove(session))
+
+    async def _remove(self, session: Session) -> None:
+        try:
+            if self._store:
+                await asyncio.to_thread(self._store.remove, session.id)
+        except CheckpointError:
+            session.in_use = False
+            raise
         del self.open[session.id]
         self.pool.release(session.slot)
-        if self._store:
-            await asyncio.to_thread(self._store.remove, session.id)
+
+    async def expire(self) -> None:
+        """Close sessions that nobody uses, for ever; cancel it to stop."""
+        idle = self.settings.idle_seconds
+        while True:
+            await asyncio.sleep(min(idle / _SWEEPS, _MOST_SECONDS))
+            late = time.monotonic() - idle
+            for session in [one for one in self.open.values() if one.used < late and not one.in_use]:
+                try:
+                    await self.close(session)
+                except CheckpointError as error:
+                    _LOG.warning("an idle session is still there: %s", error)
+                except InUse:
+                    pass
+
+    @asynccontextmanager
+    async def _place(self) -> AsyncIterator[None]:
+        """A place among the sessions, also while one is still on its way to disk.
+
+        Raises:
+            TooMany: completions keep the slots that are left.
+        """
+        if len(self.open) + self._opening >= self.settings.most_sessions:
+            raise TooMany
+        self._opening += 1
+        try:
+            yield
+        finally:
+            self._opening -= 1
 
     def _new(self, memory: Float[Tensor, "K d"] | None = None) -> Session:
         inputs = [] if self._remembered and memory is None else None
-        return Session(secrets.token_urlsafe(12), self.pool.claim(memory), inputs=inputs, limit=self._remembered)
+        slot = self.pool.claim(memory)
+        return Session(secrets.token_urlsafe(12), slot, Decoder(self.task), inputs=inputs, limit=self._remembered)
+
+    def _from(self, mark: Mark) -> Session:
+        session = self._new(mark.memory)
+        session.read, session.inputs, session.decoder = mark.read, mark.inputs, Decoder(self.task, mark.tail)
+        return session
 
     async def _kept(self, session: Session) -> Session:
         """The session, once it is on disk."""
@@ -129,30 +209,37 @@ class Sessions:
             raise InUse
         self.batcher.enter()
         session.in_use = True
-        before = self.pool.memories[session.slot].clone(), session.read, session.inputs
+        before = self.mark(session)
         try:
             yield session
         finally:
-            await self._unhurried(self._finish(session, *before))
+            await self._unhurried(self._finish(session, before))
 
     @asynccontextmanager
-    async def passing(self) -> AsyncIterator[Session]:
-        """A session for one completion.
+    async def passing(self, count: int) -> AsyncIterator[list[Session]]:
+        """Sessions for the answers of one completion, all or none.
 
         Raises:
             Full, Busy: not now.
         """
-        self.batcher.enter()
+        self.batcher.enter(count)
+        sessions: list[Session] = []
         try:
-            session = self._new()
-        except BaseException:
-            self.batcher.leave()
-            raise
-        try:
-            yield session
+            sessions.extend(self._new() for _ in range(count))
+            yield sessions
         finally:
-            self.pool.release(session.slot)
-            self.batcher.leave()
+            for session in sessions:
+                self.pool.release(session.slot)
+            self.batcher.leave(count)
+
+    def mark(self, session: Session) -> Mark:
+        """The session as it is now."""
+        return Mark(self.pool.memories[session.slot].clone(), session.read, session.inputs, session.decoder.tail)
+
+    def go_back(self, session: Session, mark: Mark) -> None:
+        """Let a session be as it was."""
+        self.pool.memories[session.slot] = mark.memory
+        session.read, session.inputs, session.decoder = mark.read, mark.inputs, Decoder(self.task, mark.tail)
 
     async def _unhurried(self, ending: Coroutine[Any, Any, None]) -> None:
         """Let it end, also when the request that waits for it is cancelled."""
@@ -161,40 +248,16 @@ class Sessions:
         task.add_done_callback(self._ending.discard)
         await asyncio.shield(task)
 
-    async def _finish(self, session: Session, memory: Tensor, read: int, inputs: list[Tensor] | None) -> None:
-        """Keep it; or else the memory and what was read are those given here."""
+    async def _finish(self, session: Session, before: Mark) -> None:
+        """Keep the session; where that fails, it goes back."""
         try:
             await self._save(session)
         except CheckpointError:
-            self.pool.memories[session.slot] = memory
-            session.read, session.inputs = read, inputs
+            self.go_back(session, before)
             raise
         finally:
-            session.in_use = False
+            session.in_use, session.used = False, time.monotonic()
             self.batcher.leave()
-
-    async def feed(self, session: Session, values: Tensor) -> list[float] | None:
-        """Read (P,) or (P, d) inputs. The surprise of each in bits, where the targets are the next inputs."""
-        measured = self.task.autoregressive and isinstance(self.task.targets, Categorical)
-        outputs = self.pool.readout(session.slot)
-        surprise = []
-        for value in values:
-            if measured and session.read:
-                symbol = int(value)
-                known = symbol < len(outputs)
-                surprise.append(float(-outputs.log_softmax(-1)[symbol] / torch.tensor(2.0).log()) if known else 0.0)
-            outputs = await self.batcher.read(session, value)
-        return surprise if measured else None
-
-    async def write(
-        self, session: Session, count: int, sampling: Sampling, source: torch.Generator
-    ) -> AsyncGenerator[Tensor]:
-        """Draw ``count`` elements, each read back in."""
-        outputs = self.pool.readout(session.slot)
-        for _ in range(count):
-            element = sampling.draw(self.task.targets, outputs[None], source)[0]
-            outputs = await self.batcher.read(session, element)
-            yield element
 
     # -- keeping ------------------------------------------------------------------------------------
 
@@ -204,28 +267,18 @@ class Sessions:
         Raises:
             CheckpointError: its memory is not finite.
         """
+        session.used = time.monotonic()
         return await asyncio.to_thread(packed, self._taken(session), self._network)
-
-    async def restore(self, body: bytes) -> Session:
-        """A session that goes on where the snapshot was taken.
-
-        Raises:
-            ValueError: it is no snapshot, of another model, or holds NaN.
-            Full: there is no free slot.
-        """
-        snapshot = await asyncio.to_thread(unpacked, body, self.student, self._network)
-        return await self._kept(self._restored(snapshot))
 
     async def _save(self, session: Session) -> None:
         if self._store:
             await asyncio.to_thread(self._store.save, session.id, self._taken(session))
 
     def _taken(self, session: Session) -> Snapshot:
-        return Snapshot(memory=self.pool.memories[session.slot][None].clone(), length=session.read)
+        mark = self.mark(session)
+        return Snapshot(memory=mark.memory[None], length=mark.read, tail=mark.tail)
 
     def _restored(self, snapshot: Snapshot) -> Session:
         if len(snapshot.memory) != 1 or snapshot.pending is not None:
             raise ValueError("the snapshot is of a generation in Python; a session has one row, and nothing pending")
-        session = self._new(snapshot.memory[0])
-        session.read = snapshot.length
-        return session
+        return self._from(Mark(snapshot.memory[0], snapshot.length, None, snapshot.tail))
