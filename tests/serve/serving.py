@@ -1,5 +1,6 @@
 """A tiny server, and what its tests ask of it."""
 
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -9,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import uvicorn
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
@@ -19,6 +19,7 @@ from nounroll.data.corpus import ByteCorpus
 from nounroll.seeding import generator
 from nounroll.serve.app import create_app
 from nounroll.serve.judge import Judge
+from nounroll.serve.server import Server
 from nounroll.serve.service import Service
 from nounroll.serve.settings import ServeSettings
 from nounroll.student import Student
@@ -55,18 +56,18 @@ def service(client: TestClient) -> Service:
 @contextmanager
 def listening(served: FastAPI, port: int = 0) -> Iterator[str]:
     """A real server in a thread; its address."""
-    config = uvicorn.Config(served, port=port, log_level="critical", timeout_graceful_shutdown=1)
-    running = uvicorn.Server(config)
-    thread = Thread(target=running.run)
-    thread.start()
-    try:
-        while not running.started:
-            thread.join(0.01)
-            assert thread.is_alive(), "the server did not start"
-        yield f"http://127.0.0.1:{running.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        running.should_exit = True
-        thread.join()
+    with socket.create_server(("127.0.0.1", port)) as own:
+        running = Server(served, served.state.service)
+        thread = Thread(target=running.run, kwargs={"sockets": [own]})
+        thread.start()
+        try:
+            while not running.started:
+                thread.join(0.01)
+                assert thread.is_alive(), "the server did not start"
+            yield f"http://127.0.0.1:{own.getsockname()[1]}"
+        finally:
+            running.should_exit = True
+            thread.join()
 
 
 # -- requests and what they should say ----------------------------------------------------------------

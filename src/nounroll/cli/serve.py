@@ -65,7 +65,7 @@ def serve(
     token, made = _token(host, public)
     settings = ServeSettings(
         token=token,
-        hosts=_LOOPBACK_NAMES if _is_loopback(host) else (),
+        hosts=(*_LOOPBACK_NAMES, host) if _is_loopback(host) else (),
         origins=tuple(origin.strip() for origin in origins.split(",") if origin.strip()),
         slots=slots,
         queue=queue,

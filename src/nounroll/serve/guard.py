@@ -85,8 +85,8 @@ class Guard:
 
     def _in_turn(self, app: ASGIApp) -> ASGIApp:
         async def later(scope: Scope, receive: Receive, send: Send) -> None:
-            await self.turns.wait()
-            await app(scope, receive, send)
+            async with self.turns.turn():
+                await app(scope, receive, send)
 
         return later
 
