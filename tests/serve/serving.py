@@ -1,5 +1,6 @@
 """A tiny server, and what its tests ask of it."""
 
+import json
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -75,6 +76,18 @@ def listening(served: FastAPI, port: int = 0) -> Iterator[str]:
 
 def body(**more: Any) -> dict[str, Any]:
     return {"model": "tiny", "prompt": "It was", "max_tokens": 12, **more}
+
+
+def request(path: str, sent: dict[str, Any], length: int | None = None) -> bytes:
+    """A request as bytes; ``length`` of its body when it is not as it says."""
+    data = json.dumps(sent).encode()
+    size = len(data) if length is None else length
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {size}\r\n\r\n"
+    return head.encode() + data
+
+
+def connected(address: str) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", int(address.rsplit(":", 1)[1])), 20)
 
 
 def offline(seed: int, steps: int, **how: Any) -> list[int]:

@@ -1,6 +1,5 @@
 """Clients over real sockets that leave early, do not read, or send what is no request."""
 
-import json
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -11,19 +10,9 @@ pytest.importorskip("fastapi")
 
 import httpx
 from fastapi import FastAPI
-from serving import app, body, listening, offline
+from serving import app, body, connected, listening, offline, request
 
 from nounroll.serve.service import Service
-
-
-def request(path: str, sent: dict[str, object]) -> bytes:
-    data = json.dumps(sent).encode()
-    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n"
-    return head.encode() + data
-
-
-def connected(address: str) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", int(address.rsplit(":", 1)[1])), 20)
 
 
 def within(seconds: float, true: Callable[[], bool]) -> bool:

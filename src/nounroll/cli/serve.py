@@ -72,7 +72,7 @@ def serve(
         prompt=prompt,
         tokens=tokens,
         body=body,
-        idle_seconds=idle,
+        idle=idle,
     )
     recipe, task, student = open_student(run)
     judge = None

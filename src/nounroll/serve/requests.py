@@ -47,7 +47,7 @@ class Writing(Body):
         return Sampling(temperature=self.temperature, top_k=self.top_k, top_p=self.top_p)
 
     def draws(self, answer: int = 0) -> torch.Generator:
-        """The source of an answer's draws: of the seed and the answer's number, or one of its own where none is given."""
+        """The source of an answer's draws: the seed's and the answer's number's, or one of its own without a seed."""
         return generator(secrets.randbits(48) if self.seed is None else self.seed, "generate", answer)
 
     @property

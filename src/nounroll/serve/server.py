@@ -11,7 +11,7 @@ from nounroll.serve.log import CONFIG
 from nounroll.serve.service import Service
 
 _PENDING = 1024  # connections that the system holds until they are accepted
-_GRACE_SECONDS = 2.0  # for answers to be sent when the server ends
+_GRACE_SECONDS = 1.0  # for answers to be sent when the server ends
 
 
 class Server(uvicorn.Server):

@@ -148,7 +148,7 @@ class Sessions:
 
     async def expire(self) -> None:
         """Close sessions that nobody uses, for ever; cancel it to stop."""
-        idle = self.settings.idle_seconds
+        idle = self.settings.idle
         while True:
             await asyncio.sleep(min(idle / _SWEEPS, _MOST_SECONDS))
             late = time.monotonic() - idle

@@ -20,7 +20,7 @@ class ServeSettings:
         prompt: elements in one prompt or feed.
         tokens: elements drawn for one answer.
         body: bytes of a request's body.
-        idle_seconds: after which a session that nobody uses is closed.
+        idle: seconds after which a session that nobody uses is closed.
         body_seconds: for a request's body to arrive, in seconds.
         send_seconds: for a client to take the next part of an answer, in seconds.
     """
@@ -33,7 +33,7 @@ class ServeSettings:
     prompt: int = 8192
     tokens: int = 4096
     body: int = 1 << 20
-    idle_seconds: float = 3600.0
+    idle: float = 3600.0
     body_seconds: float = 30.0
     send_seconds: float = 30.0
 
@@ -45,7 +45,11 @@ class ServeSettings:
             raise ValueError("token is empty or not ASCII; give it characters, or leave it out")
         for origin in self.origins:
             parts = urlsplit(origin)
-            if parts.scheme not in ("http", "https") or not parts.netloc or origin != f"{parts.scheme}://{parts.netloc}":
+            if (
+                parts.scheme not in ("http", "https")
+                or not parts.netloc
+                or origin != f"{parts.scheme}://{parts.netloc}"
+            ):
                 raise ValueError(f"origins holds {origin!r}; write each as https://example.com, without a path")
 
     @property

@@ -2,7 +2,7 @@
 
 
 class Stops:
-    """Looks for stops character by character (Knuth, Morris & Pratt 1977): the same work for each, however long they are.
+    """Looks for stops character by character (Knuth, Morris & Pratt 1977), at the same cost for each.
 
     Args:
         texts: none of them empty.
@@ -27,7 +27,9 @@ class Stops:
             self._length += 1
             for i, (stop, fallbacks) in enumerate(self._texts):
                 self._matched[i] = _step(stop, fallbacks, self._matched[i], character)
-            ended = [matched for (stop, _), matched in zip(self._texts, self._matched, strict=True) if matched == len(stop)]
+            ended = [
+                matched for (stop, _), matched in zip(self._texts, self._matched, strict=True) if matched == len(stop)
+            ]
             if ended:
                 self.found = self._length - max(ended)
         self.held = max(self._matched, default=0)

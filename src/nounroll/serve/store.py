@@ -44,6 +44,7 @@ class Store:
 
     def save(self, id: str, snapshot: Snapshot) -> None:
         snapshot.write(self.folder / id, self._network)
+        (self.folder / id).chmod(0o700)  # the folder around it has kept others out meanwhile
 
     def remove(self, id: str) -> None:
         checkpoint.remove(self.folder / id)

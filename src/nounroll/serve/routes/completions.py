@@ -112,7 +112,9 @@ def _check(service: Service, body: Completion) -> None:
     _check_model(service, body.model)
     service.check_may_write(body, len(body.prompts) * body.n)
     if body.best_of not in (None, body.n):
-        raise ValueError(f"best_of is {body.best_of}; this server gives all that it writes, so it must be n or left out")
+        raise ValueError(
+            f"best_of is {body.best_of}; this server gives all that it writes, so it must be n or left out"
+        )
     if body.logprobs is not None and not isinstance(service.task.targets, Categorical):
         raise ValueError(f"logprobs is {body.logprobs}; this model's targets are {service.task.targets}, not symbols")
 
