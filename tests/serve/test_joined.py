@@ -12,7 +12,7 @@ from fastapi.testclient import TestClient
 from serving import fed, offline, sampled, server, service
 
 from nounroll.generation import Sampling
-from nounroll.serve.sessions import Sessions
+from nounroll.serve.memories import Memories
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def test_the_memory_is_that_of_the_text(
 def test_control_a_session_that_does_not_go_back_is_seen(
     client: TestClient, scripted: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Sessions, "go_back", lambda sessions, session, mark: None)
+    monkeypatch.setattr(Memories, "go_back", lambda memories, session, mark: None)
     with pytest.raises(AssertionError):
         test_the_memory_is_that_of_the_text(client, scripted, *STOPPED[0], False)
 

@@ -78,6 +78,8 @@ def test_work_for_clients_that_have_gone_stops(path: str) -> None:
         took = after_abandoned_prompts(server, count, path)
         steps = metric(server, "steps_total")
         assert metric(server, "steps_total") == steps, "something steps still"
+        sessions = httpx.get(f"{server.address}/v1/sessions", timeout=20).json()["data"]
+        assert {one["read"] for one in sessions} <= {0}, "a prompt is read whole or not at all"
     print(f"the next request after {count} abandoned prompts at {path}: {took:.2f} s")
     assert took < 2
 

@@ -13,6 +13,7 @@ from nounroll.serve.batcher import Batcher
 from nounroll.serve.errors import add_errors
 from nounroll.serve.guard import Guard
 from nounroll.serve.judge import Judge
+from nounroll.serve.memories import Memories
 from nounroll.serve.metrics import Metrics
 from nounroll.serve.pool import Pool
 from nounroll.serve.routes import completions, operation, page, sessions
@@ -83,6 +84,7 @@ def _service(
     pool = Pool(student, settings.slots)
     metrics = Metrics(pool)
     batcher = Batcher(pool, settings.queue, metrics)
-    kept = Sessions(student, task, pool, batcher, settings, folder, remembered=judge.length if judge else 0)
+    memories = Memories(task, pool, remembered=judge.length if judge else 0)
+    kept = Sessions(student, memories, batcher, settings, folder)
     turns = Turns(lambda: batcher.at_work)
     return Service(name, student, task, settings, metrics, pool, batcher, kept, judge, turns)

@@ -2,26 +2,21 @@
 
 import asyncio
 import logging
-import secrets
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from jaxtyping import Float
-from torch import Tensor
-
 from nounroll.checkpoint import CheckpointError
-from nounroll.data.task import SequenceTask
 from nounroll.serve.archive import packed, unpacked
 from nounroll.serve.batcher import Batcher
-from nounroll.serve.pool import Full, Pool
+from nounroll.serve.memories import Memories
+from nounroll.serve.pool import Full
 from nounroll.serve.session import Mark, Session
 from nounroll.serve.settings import ServeSettings
 from nounroll.serve.store import Store
-from nounroll.serve.text import Decoder
-from nounroll.snapshot import Snapshot, fingerprint
+from nounroll.snapshot import fingerprint
 from nounroll.student import Student
 
 _LOG = logging.getLogger(__name__)
@@ -44,12 +39,11 @@ class Sessions:
     happened, or it has not.
 
     Args:
-        student, task: what is served.
-        pool: of the memories.
+        student: what is served.
+        memories: of its sessions.
         batcher: steps them.
         settings: of the server.
         folder: where sessions are kept, or None.
-        remembered: inputs that a session holds for its teacher's judgement.
 
     Attributes:
         open: by id; the sessions of completions are not among them.
@@ -59,17 +53,15 @@ class Sessions:
     def __init__(
         self,
         student: Student,
-        task: SequenceTask,
-        pool: Pool,
+        memories: Memories,
         batcher: Batcher,
         settings: ServeSettings,
         folder: Path | None = None,
-        remembered: int = 0,
     ) -> None:
-        self.student, self.task, self.pool, self.batcher, self.settings = student, task, pool, batcher, settings
+        self.student, self.memories, self.batcher, self.settings = student, memories, batcher, settings
         self.open: dict[str, Session] = {}
         self._opening = 0
-        self._network, self._remembered = fingerprint(student), remembered
+        self._network = fingerprint(student)
         self._ending: set[asyncio.Task[None]] = set()
         self.set_aside: list[str] = []
         self._store = None if folder is None else Store(folder, student, self._network)
@@ -83,10 +75,10 @@ class Sessions:
     def _reopen(self, store: Store) -> None:
         """Open the sessions that were kept; those that are damaged are set aside."""
         kept, self.set_aside = store.load()
-        if len(kept) > len(self.pool.memories):
-            raise ValueError(f"slots is {len(self.pool.memories)}; {store.folder} holds {len(kept)} sessions")
+        if len(kept) > len(self.memories.pool.memories):
+            raise ValueError(f"slots is {len(self.memories.pool.memories)}; {store.folder} holds {len(kept)} sessions")
         for id, snapshot in kept.items():
-            session = self._restored(snapshot)
+            session = self.memories.restored(snapshot)
             session.id = id
             self.open[id] = session
 
@@ -105,13 +97,11 @@ class Sessions:
         Raises:
             Full: there is no slot for it.
         """
-        async with self._place():
-            return await self._kept(self._new())
+        return await self._opened(self.memories.new)
 
     async def fork(self, session: Session) -> Session:
         """A second session that goes on from the same memory."""
-        async with self._place():
-            return await self._kept(self._from(self.mark(session)))
+        return await self._opened(lambda: self.memories.new(self.memories.mark(session)))
 
     async def restore(self, body: bytes) -> Session:
         """A session that goes on where the snapshot was taken.
@@ -120,9 +110,8 @@ class Sessions:
             ValueError: it is no snapshot, of another model, or holds NaN.
             Full: there is no slot for it.
         """
-        async with self._place():
-            snapshot = await asyncio.to_thread(unpacked, body, self.student, self._network)
-            return await self._kept(self._restored(snapshot))
+        snapshot = await asyncio.to_thread(unpacked, body, self.student, self._network)
+        return await self._opened(lambda: self.memories.restored(snapshot))
 
     async def close(self, session: Session) -> None:
         """Remove it from disk, then from memory.
@@ -144,7 +133,7 @@ class Sessions:
             session.in_use = False
             raise
         del self.open[session.id]
-        self.pool.release(session.slot)
+        self.memories.pool.release(session.slot)
 
     async def expire(self) -> None:
         """Close sessions that nobody uses, for ever; cancel it to stop."""
@@ -160,46 +149,39 @@ class Sessions:
                 except InUse:
                     pass
 
-    @asynccontextmanager
-    async def _place(self) -> AsyncIterator[None]:
-        """A place among the sessions, also while one is still on its way to disk.
+    async def _opened(self, make: Callable[[], Session]) -> Session:
+        """The session that ``make`` makes, once it is on disk; it opens also when the client has gone meanwhile.
 
         Raises:
             TooMany: completions keep the slots that are left.
         """
         if len(self.open) + self._opening >= self.settings.most_sessions:
             raise TooMany
+        session = make()
         self._opening += 1
-        try:
-            yield
-        finally:
-            self._opening -= 1
-
-    def _new(self, memory: Float[Tensor, "K d"] | None = None) -> Session:
-        inputs = [] if self._remembered and memory is None else None
-        slot = self.pool.claim(memory)
-        return Session(secrets.token_urlsafe(12), slot, Decoder(self.task), inputs=inputs, limit=self._remembered)
-
-    def _from(self, mark: Mark) -> Session:
-        session = self._new(mark.memory)
-        session.read, session.inputs, session.decoder = mark.read, mark.inputs, Decoder(self.task, mark.tail)
+        await self._unhurried(self._open(session))
         return session
 
-    async def _kept(self, session: Session) -> Session:
-        """The session, once it is on disk."""
+    async def _open(self, session: Session) -> None:
         try:
             await self._save(session)
         except BaseException:
-            self.pool.release(session.slot)
+            self.memories.pool.release(session.slot)
             raise
-        self.open[session.id] = session
-        return session
+        else:
+            self.open[session.id] = session
+        finally:
+            self._opening -= 1
 
     # -- working ------------------------------------------------------------------------------------
 
     @asynccontextmanager
-    async def working(self, session: Session) -> AsyncIterator[Session]:
+    async def working(self, session: Session, *, whole: bool) -> AsyncIterator[Session]:
         """Keep other requests off a session, and take a place in the queue; keep what became of it.
+
+        Args:
+            session: to work on.
+            whole: the work is done whole or not at all: when it fails or its client goes, the session goes back.
 
         Raises:
             InUse, Busy: not now.
@@ -209,9 +191,13 @@ class Sessions:
             raise InUse
         self.batcher.enter()
         session.in_use = True
-        before = self.mark(session)
+        before = self.memories.mark(session)
         try:
             yield session
+        except BaseException:
+            if whole:
+                self.memories.go_back(session, before)
+            raise
         finally:
             await self._unhurried(self._finish(session, before))
 
@@ -225,21 +211,12 @@ class Sessions:
         self.batcher.enter(count)
         sessions: list[Session] = []
         try:
-            sessions.extend(self._new() for _ in range(count))
+            sessions.extend(self.memories.new() for _ in range(count))
             yield sessions
         finally:
             for session in sessions:
-                self.pool.release(session.slot)
+                self.memories.pool.release(session.slot)
             self.batcher.leave(count)
-
-    def mark(self, session: Session) -> Mark:
-        """The session as it is now."""
-        return Mark(self.pool.memories[session.slot].clone(), session.read, session.inputs, session.decoder.tail)
-
-    def go_back(self, session: Session, mark: Mark) -> None:
-        """Let a session be as it was."""
-        self.pool.memories[session.slot] = mark.memory
-        session.read, session.inputs, session.decoder = mark.read, mark.inputs, Decoder(self.task, mark.tail)
 
     async def _unhurried(self, ending: Coroutine[Any, Any, None]) -> None:
         """Let it end, also when the request that waits for it is cancelled."""
@@ -253,7 +230,7 @@ class Sessions:
         try:
             await self._save(session)
         except CheckpointError:
-            self.go_back(session, before)
+            self.memories.go_back(session, before)
             raise
         finally:
             session.in_use, session.used = False, time.monotonic()
@@ -268,17 +245,8 @@ class Sessions:
             CheckpointError: its memory is not finite.
         """
         session.used = time.monotonic()
-        return await asyncio.to_thread(packed, self._taken(session), self._network)
+        return await asyncio.to_thread(packed, self.memories.snapshot(session), self._network)
 
     async def _save(self, session: Session) -> None:
         if self._store:
-            await asyncio.to_thread(self._store.save, session.id, self._taken(session))
-
-    def _taken(self, session: Session) -> Snapshot:
-        mark = self.mark(session)
-        return Snapshot(memory=mark.memory[None], length=mark.read, tail=mark.tail)
-
-    def _restored(self, snapshot: Snapshot) -> Session:
-        if len(snapshot.memory) != 1 or snapshot.pending is not None:
-            raise ValueError("the snapshot is of a generation in Python; a session has one row, and nothing pending")
-        return self._from(Mark(snapshot.memory[0], snapshot.length, None, snapshot.tail))
+            await asyncio.to_thread(self._store.save, session.id, self.memories.snapshot(session))

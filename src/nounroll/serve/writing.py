@@ -77,9 +77,10 @@ async def pieces(
         note: what is said of each element, of what was expected before it and of itself.
         start: characters of the text before the first.
     """
+    memories = service.sessions.memories
     decoder, stops, held = Decoder(service.task, session.decoder.tail), Stops(body.stops), list[_Held]()
     text, base, drawn = "", 0, 0  # not said yet; how much was; elements
-    before = service.sessions.mark(session) if body.stops else None
+    before = memories.mark(session) if body.stops else None
     async with aclosing(draw(service, session, body.max_tokens, body.sampling, source)) as elements:
         async for value, outputs in elements:
             drawn += 1
@@ -87,12 +88,12 @@ async def pieces(
             added = decoder.add(value)
             text += added
             held.append(_Held(element, base + len(text), not decoder.tail, before))
-            before = service.sessions.mark(session) if body.stops else None
+            before = memories.mark(session) if body.stops else None
             stops.add(added)
             if stops.found is not None:
                 kept = _before(held, stops.found, base)
                 if (mark := held[kept].before) is not None:
-                    service.sessions.go_back(session, mark)
+                    memories.go_back(session, mark)
                 yield Piece(text[: stops.found - base], [one.element for one in held[:kept]], drawn, "stop")
                 return
             sure = _sure(held, base + len(text) - stops.held) if body.stops else len(held)

@@ -60,7 +60,7 @@ async def feed(service: Served, id: str, body: Feed) -> dict[str, Any]:
         raise ValueError("give either text or inputs")
     given = service.read(body.text or "" if body.inputs is None else body.inputs)
     measured = service.task.autoregressive and isinstance(service.task.targets, Categorical)
-    async with service.sessions.working(session):
+    async with service.sessions.working(session, whole=True):
         bits, outputs = await read(service, session, given, surprise if measured else None)
         known = [one for one in bits if one is not None] if measured else None
         result: dict[str, Any] = {"surprise": known, "logits": outputs.tolist()}
@@ -83,7 +83,7 @@ async def sample(service: Served, id: str, body: Sample) -> Response:
         raise ValueError("the session has read nothing yet; feed it first")
 
     async def written() -> AsyncGenerator[Piece]:
-        async with service.sessions.working(session):
+        async with service.sessions.working(session, whole=not body.stream):
             async for piece in pieces(service, session, body, body.draws()):
                 piece.seen = about(service, session) | (await seen(service, session) if body.watch else {})
                 yield piece
