@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -222,3 +223,35 @@ def test_sessions_that_nobody_uses_are_closed(tmp_path: Path) -> None:
         assert sampled(client, used, seed=1) == offline(1, 12)
         assert service(client).pool.taken == 1
         assert [path.name for path in (tmp_path / "sessions").glob("[!.]*")] == [used.rsplit("/", 1)[1]]
+
+
+@pytest.mark.parametrize("work", ["feed", "sample"])
+def test_what_the_end_of_a_server_cuts_off_has_not_happened(tmp_path: Path, work: str) -> None:
+    """A client that is told 503 may send it again."""
+    sent = {"feed": {"text": "x" * 8192}, "sample": {"max_tokens": 4096}}
+    with server(folder=tmp_path / "sessions") as client:
+        session = fed(client)
+        before = client.get(session).json()["memory"]
+        with ThreadPoolExecutor(1) as threads:
+            asked = threads.submit(client.post, f"{session}/{work}", json=sent[work])
+            while not service(client).sessions.open[session.rsplit("/", 1)[1]].read > 20:
+                time.sleep(0.001)
+            assert client.portal is not None
+            client.portal.call(service(client).batcher.close)
+            assert asked.result(20).status_code == 503
+    with server(folder=tmp_path / "sessions") as client:
+        assert client.get(session).json()["memory"] == before
+        assert client.get(session).json()["read"] == 6
+
+
+def test_a_stream_that_the_end_of_a_server_cuts_off_says_so(tmp_path: Path) -> None:
+    with server(folder=tmp_path / "sessions") as client:
+        session = fed(client)
+        with client.stream("POST", f"{session}/sample", json={"max_tokens": 4096, "stream": True}) as answer:
+            lines = answer.iter_lines()
+            next(lines)
+            assert client.portal is not None
+            client.portal.call(service(client).batcher.close)
+            said = [json.loads(line[6:]) for line in lines if line and "[DONE]" not in line]
+        assert said[-1]["error"]["code"] == 503
+        assert all("error" not in one for one in said[:-1])

@@ -13,7 +13,7 @@ _NEWEST = 0.2  # weight of the last request in the mean of what they take
 
 
 class Turns:
-    """A queue in front of light requests, in order of arrival. It is open while nothing is written or read.
+    """A queue in front of light requests, in order of arrival. It moves at once while nothing is at work.
 
     What a request takes is measured in seconds of the processor, since the machine may be busy with other things too.
 
@@ -30,6 +30,7 @@ class Turns:
         """Return when the next turn begins."""
         loop = asyncio.get_running_loop()
         async with self._first:
+            await asyncio.sleep(0)  # one at a time also without work, so that whoever brings some waits for few
             while self._at_work() and (ahead := self._next - time.process_time()) > 0 and loop.time() < self._latest:
                 await asyncio.sleep(ahead)
             self._next, self._latest = time.process_time() + _SHARE * self._cost, loop.time() + _LONGEST
