@@ -87,15 +87,15 @@ class Snapshot:
                 student.inputs.check("its pending element", pending)
         except (KeyError, TypeError, ValueError, RuntimeError) as fault:
             raise CheckpointError(f"{folder} is no snapshot: {one_line(fault)}") from fault
-        if of_network != network:
-            raise OtherNetwork(f"{folder} is of another network")
         if memory.shape[1:] != student.memory_shape:
             held = tuple(memory.shape[1:])
-            raise CheckpointError(f"{folder} holds memories of shape {held}; this network has {student.memory_shape}")
+            raise OtherNetwork(f"{folder} holds memories of shape {held}; this network has {student.memory_shape}")
         if memory.dtype != student.empty_memory.dtype:
             raise CheckpointError(f"{folder} holds memories in {memory.dtype}, not {student.empty_memory.dtype}")
         if pending is not None and pending.shape != (len(memory), *student.inputs.event_shape):
             raise CheckpointError(f"{folder} holds pending elements of shape {tuple(pending.shape)}")
+        if of_network != network:
+            raise OtherNetwork(f"{folder} is of another network")
         if not memory.isfinite().all():
             raise CheckpointError(f"{folder} holds a memory that is not finite")
         return cls(memory=memory, length=length, pending=pending, sampling=sampling, draws=draws, tail=tail)

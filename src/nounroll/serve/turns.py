@@ -5,10 +5,9 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-_SHARE = (
-    32  # times what a request takes lie between two turns; as much again is spent around it, by uvicorn and the system
-)
-_LONGEST = 0.1  # seconds from one turn to the next, also where the network waits for something itself
+# Times what a request takes lie between two turns. About as much again is spent around it, by uvicorn and the system.
+_SHARE = 12
+_LONGEST = 0.05  # seconds from one turn to the next, also where the network waits for something itself
 _NEWEST = 0.2  # weight of the last request in the mean of what they take
 
 
