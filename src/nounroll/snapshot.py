@@ -14,6 +14,10 @@ from nounroll.generation import Generation, Sampling
 from nounroll.student import Student
 
 
+class OtherNetwork(CheckpointError):
+    """A snapshot is whole, but of another network."""
+
+
 def fingerprint(student: Student) -> str:
     """SHA-256 of all weights: a snapshot is good for this network alone."""
     digest = hashlib.sha256()
@@ -32,6 +36,7 @@ class Snapshot:
         pending: (B, ...) elements that were drawn and not yet read, or None.
         sampling: how elements are drawn, or None.
         draws: the state of the draws, or None.
+        tail: bytes at the end of what was read that begin a character of text.
     """
 
     memory: Float[Tensor, "B K d"]
@@ -39,6 +44,7 @@ class Snapshot:
     pending: Shaped[Tensor, "B *x"] | None = None
     sampling: Sampling | None = None
     draws: UInt8[Tensor, "S"] | None = None
+    tail: bytes = b""
 
     def write(self, folder: Path, network: str) -> None:
         """Write it whole or not at all, in place of the one before.
@@ -57,6 +63,7 @@ class Snapshot:
             "length": self.length,
             "sampling": None if self.sampling is None else vars(self.sampling),
             "draws": None if self.draws is None else base64.b64encode(bytes(self.draws.tolist())).decode(),
+            "tail": list(self.tail),
         }
         write(folder, {"snapshot": tensors}, {"snapshot": document})
 
@@ -73,7 +80,7 @@ class Snapshot:
             memory, pending, length = found["memory"], found.get("pending"), document["length"]
             sampling = None if document["sampling"] is None else Sampling(**document["sampling"])
             draws = None if document["draws"] is None else _draws(document["draws"])
-            of_network = document["network"]
+            of_network, tail = document["network"], _tail(document.get("tail", []))
             if type(length) is not int or length < 0:
                 raise TypeError(f"its length is {length!r}")
             if pending is not None:
@@ -82,16 +89,16 @@ class Snapshot:
             raise CheckpointError(f"{folder} is no snapshot: {one_line(fault)}") from fault
         if memory.shape[1:] != student.memory_shape:
             held = tuple(memory.shape[1:])
-            raise CheckpointError(f"{folder} holds memories of shape {held}; this network has {student.memory_shape}")
+            raise OtherNetwork(f"{folder} holds memories of shape {held}; this network has {student.memory_shape}")
         if memory.dtype != student.empty_memory.dtype:
             raise CheckpointError(f"{folder} holds memories in {memory.dtype}, not {student.empty_memory.dtype}")
         if pending is not None and pending.shape != (len(memory), *student.inputs.event_shape):
             raise CheckpointError(f"{folder} holds pending elements of shape {tuple(pending.shape)}")
         if of_network != network:
-            raise CheckpointError(f"{folder} is of another network")
+            raise OtherNetwork(f"{folder} is of another network")
         if not memory.isfinite().all():
             raise CheckpointError(f"{folder} holds a memory that is not finite")
-        return cls(memory=memory, length=length, pending=pending, sampling=sampling, draws=draws)
+        return cls(memory=memory, length=length, pending=pending, sampling=sampling, draws=draws, tail=tail)
 
 
 def save_snapshot(generation: Generation, folder: Path) -> None:
@@ -140,3 +147,10 @@ def _draws(text: str) -> Tensor:
     state = torch.tensor(list(base64.b64decode(text)), dtype=torch.uint8)
     torch.Generator().set_state(state)  # raises where it is none
     return state
+
+
+def _tail(given: object) -> bytes:
+    """Bytes of a character of UTF-8 that has at most four."""
+    if not isinstance(given, list) or len(given) > 3:
+        raise TypeError(f"its tail is {given!r}")
+    return bytes(given)

@@ -1,6 +1,7 @@
 """A server in a process of its own: what it takes can be weighed, and it can be killed."""
 
 import os
+import resource
 import socket
 import sys
 import time
@@ -9,18 +10,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import forkserver, get_context
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection as Pipe
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from threading import Thread
 from typing import Any
 from unittest.mock import patch
 
-import uvicorn
 from serving import app
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from nounroll.serve import guard
+from nounroll.serve.connection import Connection
 from nounroll.serve.pool import Pool
+from nounroll.serve.server import Server as Served
+from nounroll.serve.settings import ServeSettings
+from nounroll.serve.turns import Turns
 
 _CONTEXT = get_context("forkserver")  # torch is imported once, so that a server starts at once
 _CONTEXT.set_forkserver_preload(["serving"])
@@ -30,7 +35,7 @@ _CONTEXT.set_forkserver_preload(["serving"])
 class Server:
     address: str
     process: BaseProcess
-    pipe: Connection
+    pipe: Pipe
 
     @property
     def resident(self) -> int:
@@ -47,7 +52,12 @@ class Server:
 
 @contextmanager
 def process(**how: Any) -> Iterator[Server]:
-    """Settings and ``folder`` of the server; ``careless``: with a pool that does not clear its slots."""
+    """Run a server.
+
+    Args:
+        how: settings and ``folder`` of the server; ``descriptors``: that it may open; ``log``: a file for its stderr;
+            ``planted``: a fault of ``_FAULTS``.
+    """
     with patch.dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path)):
         forkserver.ensure_running()
     ours, theirs = _CONTEXT.Pipe()
@@ -74,10 +84,44 @@ class Timed:
             self.took.extend((start, time.monotonic() - start))
 
 
-def _serve(pipe: Connection, how: dict[str, Any]) -> None:
-    if how.pop("careless", False):
-        Pool._clear = lambda pool, slot: None
-    served = Timed(app(**how))
+async def _regardless(app: ASGIApp, scope: Scope, body: bytes, receive: Receive, send: Send) -> None:
+    """Run an app without looking whether its client is still there."""
+    sent = False
+
+    async def replay() -> dict[str, Any]:
+        nonlocal sent
+        if sent:
+            return await receive()
+        sent = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    await app(scope, replay, send)
+
+
+async def _at_once(turns: Turns) -> None:
+    pass
+
+
+# What each test must catch, by name.
+_FAULTS: dict[str, list[tuple[Any, str, Any]]] = {
+    "slots are not cleared": [(Pool, "_clear", lambda pool, slot: None)],
+    "work goes on without its client": [(guard, "while_present", _regardless)],
+    "connections are not bounded": [(Connection, "_make_room", lambda connection: None)],
+    "requests take no turns": [(Turns, "wait", _at_once)],
+    "sessions may take all slots": [(ServeSettings, "most_sessions", property(lambda settings: settings.slots))],
+}
+
+
+def _serve(pipe: Pipe, how: dict[str, Any]) -> None:
+    for place, name, fault in _FAULTS[how.pop("planted")] if "planted" in how else []:
+        setattr(place, name, fault)
+    if "descriptors" in how:
+        limit = how.pop("descriptors")
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+    if "log" in how:
+        os.dup2(os.open(how.pop("log"), os.O_WRONLY | os.O_CREAT, 0o600), 2)
+    inner = app(**how)
+    served = Timed(inner)
 
     def tell() -> None:
         while True:
@@ -87,4 +131,4 @@ def _serve(pipe: Connection, how: dict[str, Any]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         pipe.send(listening.getsockname()[1])
         Thread(target=tell, daemon=True).start()
-        uvicorn.Server(uvicorn.Config(served, log_level="critical")).run(sockets=[listening])
+        Served(served, inner.state.service).run(sockets=[listening])

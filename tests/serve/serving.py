@@ -1,5 +1,7 @@
 """A tiny server, and what its tests ask of it."""
 
+import json
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -9,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import uvicorn
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
@@ -19,6 +20,7 @@ from nounroll.data.corpus import ByteCorpus
 from nounroll.seeding import generator
 from nounroll.serve.app import create_app
 from nounroll.serve.judge import Judge
+from nounroll.serve.server import Server
 from nounroll.serve.service import Service
 from nounroll.serve.settings import ServeSettings
 from nounroll.student import Student
@@ -55,18 +57,18 @@ def service(client: TestClient) -> Service:
 @contextmanager
 def listening(served: FastAPI, port: int = 0) -> Iterator[str]:
     """A real server in a thread; its address."""
-    config = uvicorn.Config(served, port=port, log_level="critical", timeout_graceful_shutdown=1)
-    running = uvicorn.Server(config)
-    thread = Thread(target=running.run)
-    thread.start()
-    try:
-        while not running.started:
-            thread.join(0.01)
-            assert thread.is_alive(), "the server did not start"
-        yield f"http://127.0.0.1:{running.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        running.should_exit = True
-        thread.join()
+    with socket.create_server(("127.0.0.1", port)) as own:
+        running = Server(served, served.state.service)
+        thread = Thread(target=running.run, kwargs={"sockets": [own]})
+        thread.start()
+        try:
+            while not running.started:
+                thread.join(0.01)
+                assert thread.is_alive(), "the server did not start"
+            yield f"http://127.0.0.1:{own.getsockname()[1]}"
+        finally:
+            running.should_exit = True
+            thread.join()
 
 
 # -- requests and what they should say ----------------------------------------------------------------
@@ -74,6 +76,18 @@ def listening(served: FastAPI, port: int = 0) -> Iterator[str]:
 
 def body(**more: Any) -> dict[str, Any]:
     return {"model": "tiny", "prompt": "It was", "max_tokens": 12, **more}
+
+
+def request(path: str, sent: dict[str, Any], length: int | None = None) -> bytes:
+    """A request as bytes; ``length`` of its body when it is not as it says."""
+    data = json.dumps(sent).encode()
+    size = len(data) if length is None else length
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {size}\r\n\r\n"
+    return head.encode() + data
+
+
+def connected(address: str) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", int(address.rsplit(":", 1)[1])), 20)
 
 
 def offline(seed: int, steps: int, **how: Any) -> list[int]:

@@ -1,6 +1,5 @@
 """Clients over real sockets that leave early, do not read, or send what is no request."""
 
-import json
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -11,19 +10,10 @@ pytest.importorskip("fastapi")
 
 import httpx
 from fastapi import FastAPI
-from serving import app, body, listening, offline
+from serving import app, body, connected, listening, offline, request
 
+from nounroll.serve import connection
 from nounroll.serve.service import Service
-
-
-def request(path: str, sent: dict[str, object]) -> bytes:
-    data = json.dumps(sent).encode()
-    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n"
-    return head.encode() + data
-
-
-def connected(address: str) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", int(address.rsplit(":", 1)[1])), 20)
 
 
 def within(seconds: float, true: Callable[[], bool]) -> bool:
@@ -111,3 +101,41 @@ def test_a_body_without_an_end_is_refused() -> None:
             status = 413  # the answer was lost with the connection that it closed
         assert status == 413
         assert is_right(address)
+
+
+HEAD = b"GET /health HTTP/1.1\r\nHost: x\r\n"
+
+
+@pytest.mark.parametrize("before", [b"", HEAD + b"\r\n"], ids=["the first", "a later one"])
+@pytest.mark.parametrize("sent", [b"", HEAD], ids=["nothing", "half"])
+def test_a_head_that_does_not_come_is_not_waited_for(
+    before: bytes, sent: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when it comes byte by byte; uvicorn's own deadline is for those that send nothing after an answer."""
+    monkeypatch.setattr(connection, "HEAD_SECONDS", 0.5)
+    with listening(app()) as address, connected(address) as client:
+        if before:
+            client.sendall(before)
+            assert client.recv(1000).startswith(b"HTTP/1.1 200")
+        client.sendall(sent)
+        client.settimeout(0.05)
+        start = time.monotonic()
+        while time.monotonic() < start + 20:
+            try:
+                if sent:
+                    client.sendall(b"a")
+                if client.recv(1000) == b"":
+                    break
+            except TimeoutError:
+                pass
+            except (BrokenPipeError, ConnectionResetError):
+                break
+        assert time.monotonic() - start < 15
+        assert is_right(address)
+
+
+def test_an_answer_may_take_longer_than_a_head(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "HEAD_SECONDS", 0.05)
+    with listening(app()) as address:
+        answer = httpx.post(f"{address}/v1/completions", json=body(max_tokens=1000), timeout=60)
+        assert answer.json()["usage"]["completion_tokens"] == 1000

@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -11,8 +13,9 @@ pytest.importorskip("fastapi")
 
 from serving import fed, offline, sampled, server, service, student
 
+from nounroll.checkpoint import CheckpointError
 from nounroll.serve.store import Store
-from nounroll.snapshot import fingerprint, load_snapshot
+from nounroll.snapshot import Snapshot, fingerprint, load_snapshot
 
 
 def after_a_death(folder: Path, name: str = "copy") -> Path:
@@ -113,12 +116,14 @@ def test_folders_that_are_refused(tmp_path: Path) -> None:
             server(folder=tmp_path / "sessions")
     with pytest.raises(ValueError, match=r"^slots is 1; .* holds 2 sessions$"):
         server(folder=tmp_path / "sessions", slots=1)
-    kept = tmp_path / "sessions" / one.rsplit("/", 1)[1] / "snapshot.json"
-    document = json.loads(kept.read_text())
-    assert document["network"] == fingerprint(student())
-    kept.write_text(json.dumps(document | {"length": 7}))
-    with pytest.raises(ValueError, match="is damaged"):
+    kept = json.loads((tmp_path / "sessions" / one.rsplit("/", 1)[1] / "snapshot.json").read_text())
+    assert kept["network"] == fingerprint(student())
+    Snapshot(memory=student().initial_memory(1).detach(), length=0).write(tmp_path / "sessions" / "x", "another")
+    with pytest.raises(ValueError, match="is of another network"):
         server(folder=tmp_path / "sessions")
+    (tmp_path / "pictures" / "summer").mkdir(parents=True)
+    with pytest.raises(ValueError, match=r"holds other files; choose an empty one$"):
+        server(folder=tmp_path / "pictures")
     (tmp_path / "file").write_text("")
     with pytest.raises(ValueError, match="cannot be written"):
         server(folder=tmp_path / "file")
@@ -140,3 +145,113 @@ def test_a_full_disk_is_503_and_nothing_has_happened(tmp_path: Path, monkeypatch
         assert service(client).pool.taken == 1
         assert client.get(session).json()["read"] == 6
         assert sampled(client, session, seed=1) == offline(1, 12)
+
+
+def test_a_damaged_session_is_set_aside(tmp_path: Path) -> None:
+    """The others go on, and one line says what was done; nothing is deleted."""
+    folder = tmp_path / "sessions"
+    with server(folder=folder) as client:
+        sound, flipped, cut = fed(client), fed(client), fed(client)
+    names = [session.rsplit("/", 1)[1] for session in (flipped, cut)]
+    memory = folder / names[0] / "snapshot.safetensors"
+    memory.write_bytes(memory.read_bytes()[:-1] + b"\1")
+    (folder / names[1] / "manifest.json").unlink()
+    with server(folder=folder) as client:
+        said = service(client).sessions.set_aside
+        assert len(said) == 2
+        for name in names:
+            (line,) = [line for line in said if name in line]
+            assert line.endswith(f"-{name}")
+            assert "\n" not in line
+        assert client.get(flipped).status_code == client.get(cut).status_code == 404
+        assert sampled(client, sound, seed=1) == offline(1, 12)
+    assert sorted(path.name[-16:] for path in folder.glob(".damaged-*")) == sorted(names)
+    with server(folder=folder) as client:
+        assert service(client).sessions.set_aside == []
+        assert client.get(sound).status_code == 200
+
+
+def test_control_a_store_that_reads_damage_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with server(folder=tmp_path / "sessions") as client:
+        name = fed(client).rsplit("/", 1)[1]
+    (tmp_path / "sessions" / name / "manifest.json").unlink()
+    monkeypatch.setattr("nounroll.serve.store.CheckpointError", ZeroDivisionError)
+    with pytest.raises(CheckpointError):
+        server(folder=tmp_path / "sessions")
+
+
+def test_a_session_that_cannot_be_removed_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Removed from disk first: what was answered with 204 does not come back, and what was not is still there."""
+    with server(folder=tmp_path / "sessions") as client:
+        session = fed(client)
+
+        def fail(path: object) -> None:
+            raise OSError(5, "Input/output error")
+
+        with monkeypatch.context() as patched:
+            patched.setattr("nounroll.checkpoint._remove", fail)
+            answer = client.delete(session)
+            assert answer.status_code == 503
+            assert answer.json()["error"]["message"].endswith("Input/output error")
+        assert sampled(client, session, seed=1) == offline(1, 12)
+        assert client.delete(session).status_code == 204
+        assert client.get(session).status_code == 404
+    with server(folder=tmp_path / "sessions") as client:
+        assert client.get(session).status_code == 404
+
+
+def test_folders_of_sessions_are_their_owners_alone(tmp_path: Path) -> None:
+    (tmp_path / "sessions").mkdir(mode=0o755)
+    with server(folder=tmp_path / "sessions") as client:
+        fed(client)
+    with server(folder=tmp_path / "new" / "sessions"):
+        pass
+    for folder in (tmp_path / "sessions", tmp_path / "new" / "sessions", *(tmp_path / "sessions").glob("[!.]*")):
+        assert folder.stat().st_mode & 0o777 == 0o700, folder
+
+
+def test_sessions_that_nobody_uses_are_closed(tmp_path: Path) -> None:
+    """Also on disk; one that is used stays."""
+    with server(folder=tmp_path / "sessions", idle=1.0) as client:
+        used, left = fed(client), fed(client)
+        end = time.monotonic() + 30
+        while client.get("/v1/sessions").json()["data"][-1]["id"] == left.rsplit("/", 1)[1]:
+            assert client.get(used).status_code == 200
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        assert client.get(left).status_code == 404
+        assert sampled(client, used, seed=1) == offline(1, 12)
+        assert service(client).pool.taken == 1
+        assert [path.name for path in (tmp_path / "sessions").glob("[!.]*")] == [used.rsplit("/", 1)[1]]
+
+
+@pytest.mark.parametrize("work", ["feed", "sample"])
+def test_what_the_end_of_a_server_cuts_off_has_not_happened(tmp_path: Path, work: str) -> None:
+    """A client that is told 503 may send it again."""
+    sent = {"feed": {"text": "x" * 8192}, "sample": {"max_tokens": 4096}}
+    with server(folder=tmp_path / "sessions") as client:
+        session = fed(client)
+        before = client.get(session).json()["memory"]
+        with ThreadPoolExecutor(1) as threads:
+            asked = threads.submit(client.post, f"{session}/{work}", json=sent[work])
+            while not service(client).sessions.open[session.rsplit("/", 1)[1]].read > 20:
+                time.sleep(0.001)
+            assert client.portal is not None
+            client.portal.call(service(client).batcher.close)
+            assert asked.result(20).status_code == 503
+    with server(folder=tmp_path / "sessions") as client:
+        assert client.get(session).json()["memory"] == before
+        assert client.get(session).json()["read"] == 6
+
+
+def test_a_stream_that_the_end_of_a_server_cuts_off_says_so(tmp_path: Path) -> None:
+    with server(folder=tmp_path / "sessions") as client:
+        session = fed(client)
+        with client.stream("POST", f"{session}/sample", json={"max_tokens": 4096, "stream": True}) as answer:
+            lines = answer.iter_lines()
+            next(lines)
+            assert client.portal is not None
+            client.portal.call(service(client).batcher.close)
+            said = [json.loads(line[6:]) for line in lines if line and "[DONE]" not in line]
+        assert said[-1]["error"]["code"] == 503
+        assert all("error" not in one for one in said[:-1])

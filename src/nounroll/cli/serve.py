@@ -1,9 +1,12 @@
 """``nounroll serve``"""
 
 import contextlib
+import gc
 import os
+import secrets
 import socket
 from importlib.util import find_spec
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,7 @@ from rich.console import Console
 
 from nounroll.cli.terminal import note
 
-_OWN = ("127.0.0.1", "localhost")
+_LOOPBACK_NAMES = ("127.0.0.1", "::1", "localhost")
 _NEEDED = ("fastapi", "uvicorn", "prometheus_client")
 
 
@@ -20,42 +23,58 @@ def serve(
     *,
     host: str = "127.0.0.1",
     port: int = 8000,
+    public: bool = False,
+    origins: str = "",
     slots: int = 256,
     queue: int = 128,
     prompt: int = 8192,
     tokens: int = 4096,
     body: int = 1 << 20,
+    idle: float = 3600.0,
     sessions: Path | None = None,
 ) -> dict[str, Any]:
     """Serve a trained network over HTTP: OpenAI's completions, sessions that keep a memory, and a page to see it.
 
-    When the environment has NOUNROLL_TOKEN, every request must carry it as a bearer token.
+    When the environment has NOUNROLL_TOKEN, every request must carry it as a bearer token. When it does not, and the
+    server can be reached from other machines, a token is made and printed.
 
     Args:
         run: the run's folder.
         host: address to listen on; this machine alone when left out.
         port: to listen on; 0 takes a free one.
-        slots: memories held at once, of sessions and completions.
-        queue: requests that may step at once, the waiting ones included.
+        public: let everyone in who reaches the server, without a token.
+        origins: web addresses whose pages may use the server beside its own, as https://example.com, with commas.
+        slots: memories held at once, of sessions and completions; sessions leave a quarter of them free.
+        queue: answers that may be written at once, the waiting ones included.
         prompt: elements in one prompt or feed, at most.
-        tokens: elements drawn by one request, at most.
+        tokens: elements drawn for one answer, at most.
         body: bytes of a request's body, at most.
+        idle: seconds after which a session that nobody uses is closed.
         sessions: folder to keep sessions in, so that they survive the server; they end with it when left out.
     """
     for package in _NEEDED:
         if find_spec(package) is None:
             raise ValueError(f"serve needs the package {package}; pip install 'nounroll[serve]'")
-    import uvicorn
-
     from nounroll.run_folder import open_student, open_teacher
     from nounroll.serve.app import create_app
     from nounroll.serve.judge import Judge
+    from nounroll.serve.server import Server
     from nounroll.serve.settings import ServeSettings
 
     if not 0 <= port <= 65535:
         raise ValueError(f"--port is {port}; it must be between 0 and 65535")
-    limits = {"slots": slots, "queue": queue, "prompt": prompt, "tokens": tokens, "body": body}
-    settings = ServeSettings(token=os.environ.get("NOUNROLL_TOKEN"), **limits)
+    token, made = _token(host, public)
+    settings = ServeSettings(
+        token=token,
+        hosts=(*_LOOPBACK_NAMES, host) if _is_loopback(host) else (),
+        origins=tuple(origin.strip() for origin in origins.split(",") if origin.strip()),
+        slots=slots,
+        queue=queue,
+        prompt=prompt,
+        tokens=tokens,
+        body=body,
+        idle=idle,
+    )
     recipe, task, student = open_student(run, with_data=False)
     judge = None
     if teacher := open_teacher(run, student):
@@ -64,14 +83,16 @@ def serve(
         except ValueError as error:
             note(f"no drift is shown: {error}")
     app = create_app(student, task, run.resolve().name, settings, folder=sessions, judge=judge)
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=5))
+    for line in app.state.service.sessions.set_aside:
+        note(f"a session is damaged: {line}")
     with _listen(host, port) as listening:
-        address = f"http://{host}:{listening.getsockname()[1]}"
+        address = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
         note(f"serving {run} at {address}; Ctrl-C ends it")
-        if settings.token is None and host not in _OWN:
-            note(f"whoever reaches {host} may use it; NOUNROLL_TOKEN in the environment asks for a token")
+        if made:
+            note(f"its token is {token}; NOUNROLL_TOKEN in the environment sets another, --public asks for none")
+        gc.freeze()  # all that is loaded stays until the end, which takes a second less for it
         with contextlib.suppress(KeyboardInterrupt):  # the server ends in good order, then passes the signal on
-            server.run(sockets=[listening])
+            Server(app, app.state.service).run(sockets=[listening])
     return {"run": str(run), "address": address}
 
 
@@ -79,8 +100,25 @@ def show(result: dict[str, Any], console: Console) -> None:
     console.print(f"{result['address']} is closed")
 
 
+def _token(host: str, public: bool) -> tuple[str | None, bool]:
+    """The token that requests must carry, and whether it was made here."""
+    given = os.environ.get("NOUNROLL_TOKEN")
+    if public and given is not None:
+        raise ValueError("--public lets everyone in, and NOUNROLL_TOKEN asks for a token; leave one of them out")
+    if given is not None or public or _is_loopback(host):
+        return given, False
+    return secrets.token_urlsafe(24), True
+
+
+def _is_loopback(host: str) -> bool:
+    """Whether this machine alone reaches an address."""
+    with contextlib.suppress(ValueError):
+        return ip_address(host).is_loopback
+    return host == "localhost"
+
+
 def _listen(host: str, port: int) -> socket.socket:
     try:
-        return socket.create_server((host, port))
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
         raise ValueError(f"--host {host} --port {port} cannot be listened on: {error.strerror or error}") from error

@@ -6,18 +6,21 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
 
 from nounroll.data.task import SequenceTask
 from nounroll.serve.batcher import Batcher
 from nounroll.serve.errors import add_errors
 from nounroll.serve.guard import Guard
 from nounroll.serve.judge import Judge
+from nounroll.serve.memories import Memories
 from nounroll.serve.metrics import Metrics
 from nounroll.serve.pool import Pool
 from nounroll.serve.routes import completions, operation, page, sessions
 from nounroll.serve.service import Service
 from nounroll.serve.sessions import Sessions
 from nounroll.serve.settings import ServeSettings
+from nounroll.serve.turns import Turns
 from nounroll.student import Student
 
 
@@ -47,15 +50,23 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        stepping = asyncio.create_task(service.batcher.run())
+        tasks = [asyncio.create_task(work) for work in (service.batcher.run(), service.sessions.expire())]
         yield
-        stepping.cancel()
-        await asyncio.wait([stepping])
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
         await service.sessions.end()
 
     app = FastAPI(title="nounroll", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.state.service = service
-    app.add_middleware(Guard, settings=service.settings, metrics=service.metrics, open_to_all=frozenset(page.FILES))
+    open_to_all = frozenset((*page.FILES, operation.HEALTH))
+    app.add_middleware(
+        Guard, settings=service.settings, metrics=service.metrics, turns=service.turns, open_to_all=open_to_all
+    )
+    if origins := service.settings.origins:  # outermost: a browser asks without a token first
+        app.add_middleware(
+            CORSMiddleware, allow_origins=origins, allow_methods=["GET", "POST", "DELETE"], allow_headers=["*"]
+        )
     add_errors(app)
     for part in (page, completions, sessions, operation):
         app.include_router(part.router)
@@ -73,5 +84,7 @@ def _service(
     pool = Pool(student, settings.slots)
     metrics = Metrics(pool)
     batcher = Batcher(pool, settings.queue, metrics)
-    kept = Sessions(student, task, pool, batcher, folder, remembered=judge.length if judge else 0)
-    return Service(name, student, task, settings, metrics, pool, batcher, kept, judge)
+    memories = Memories(task, pool, remembered=judge.length if judge else 0)
+    kept = Sessions(student, memories, batcher, settings, folder)
+    turns = Turns(lambda: batcher.at_work)
+    return Service(name, student, task, settings, metrics, pool, batcher, kept, judge, turns)

@@ -2,8 +2,10 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -11,6 +13,8 @@ from torch import Tensor
 from nounroll.serve.metrics import Metrics
 from nounroll.serve.pool import Pool
 from nounroll.serve.session import Session
+
+R = TypeVar("R")
 
 
 class Busy(Exception):
@@ -32,7 +36,7 @@ class Batcher:
 
     Args:
         pool: the memories.
-        queue: requests under way at once.
+        queue: answers under way at once.
         metrics: what is counted.
     """
 
@@ -45,18 +49,23 @@ class Batcher:
         self._under_way = 0
         self._closed = False
 
-    def enter(self) -> None:
-        """Take a place in the queue.
+    @property
+    def at_work(self) -> bool:
+        """Whether any answer is under way."""
+        return self._under_way > 0
+
+    def enter(self, places: int = 1) -> None:
+        """Take places in the queue, all or none.
 
         Raises:
-            Busy: there is none.
+            Busy: there are not as many.
         """
-        if self._closed or self._under_way >= self.queue:
+        if self._closed or self._under_way + places > self.queue:
             raise Busy
-        self._under_way += 1
+        self._under_way += places
 
-    def leave(self) -> None:
-        self._under_way -= 1
+    def leave(self, places: int = 1) -> None:
+        self._under_way -= places
 
     async def read(self, session: Session, value: Tensor) -> Tensor:
         """Let a session's memory read one input; its readout, (V,)."""
@@ -67,8 +76,14 @@ class Batcher:
         self._wake.set()
         return await request.result
 
+    async def compute(self, function: Callable[[Tensor], R], memory: Tensor) -> R:
+        """What a function makes of a memory, between two steps."""
+        if self._closed:
+            raise Busy
+        return await asyncio.get_running_loop().run_in_executor(self.thread, function, memory)
+
     async def run(self) -> None:
-        """Step for ever; cancel it to stop. Whoever waits then gets Busy."""
+        """Step for ever; cancel it to stop."""
         try:
             while True:
                 await self._wake.wait()
@@ -79,11 +94,15 @@ class Batcher:
                 if self._stepping:
                     await self._step(self._stepping)
         finally:
-            self._closed = True
-            self.thread.shutdown(wait=False)
-            for one in [*self._stepping, *self._waiting]:
-                if not one.result.done():
-                    one.result.set_exception(Busy())
+            self.close()
+            self.thread.shutdown(wait=False, cancel_futures=True)
+
+    def close(self) -> None:
+        """Step nothing any more: whoever waits, and whoever comes, gets Busy."""
+        self._closed = True
+        for one in [*self._stepping, *self._waiting]:
+            if not one.result.done():
+                one.result.set_exception(Busy())
 
     async def _step(self, batch: list[_Request]) -> None:
         inputs = torch.stack([one.value for one in batch])

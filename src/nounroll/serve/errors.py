@@ -11,11 +11,13 @@ from starlette.exceptions import HTTPException
 from nounroll.checkpoint import CheckpointError
 from nounroll.serve.batcher import Busy
 from nounroll.serve.pool import Full
-from nounroll.serve.sessions import InUse
+from nounroll.serve.requests import NESTED
+from nounroll.serve.sessions import InUse, TooMany
 
 _MOST = 60  # characters of what was sent, in an error
 _REFUSALS: dict[type[Exception], tuple[int, str]] = {
     InUse: (409, "the session is at work on another request; wait for it"),
+    TooMany: (429, "sessions have all the memories that are theirs; close some of GET /v1/sessions or come back later"),
     Full: (429, "all memories are in use; close a session or come back later"),
     Busy: (503, "the queue is full; come back later"),
 }
@@ -27,17 +29,32 @@ def error_body(status: int, message: str) -> dict[str, Any]:
     return {"error": {"message": message, "type": kind, "param": None, "code": status}}
 
 
+def error_response(status: int, message: str, *, closes: bool = False) -> JSONResponse:
+    """The answer to a request that is refused or failed; ``closes``: the connection ends with it."""
+    headers = {"Connection": "close"} if closes else {}
+    if status in (429, 503):
+        headers["Retry-After"] = "1"
+    if status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    return JSONResponse(error_body(status, " ".join(message.split())), status, headers)
+
+
+def refusal(error: Exception) -> tuple[int, str]:
+    """The status and the message for what a route may raise."""
+    if type(error) in _REFUSALS:
+        return _REFUSALS[type(error)]
+    failed_write = isinstance(error, CheckpointError) and isinstance(error.__cause__, OSError)
+    return 503 if failed_write else 400, str(error)
+
+
 def add_errors(app: FastAPI) -> None:
     """Let an app answer what its routes raise."""
-
-    def reply(status: int, message: str) -> JSONResponse:
-        later = {"Retry-After": "1"} if status in (429, 503) else None
-        return JSONResponse(error_body(status, " ".join(message.split())), status, later)
+    reply = error_response
 
     async def refused(request: Request, error: Exception) -> JSONResponse:
-        return reply(*_REFUSALS[type(error)])
+        return reply(*refusal(error))
 
-    for kind in _REFUSALS:
+    for kind in (*_REFUSALS, ValueError):
         app.add_exception_handler(kind, refused)
 
     @app.exception_handler(HTTPException)
@@ -45,11 +62,6 @@ def add_errors(app: FastAPI) -> None:
         if error.detail != HTTPStatus(error.status_code).phrase:
             return reply(error.status_code, error.detail)
         return reply(error.status_code, f"{request.method} {_short(request.url.path)} is no route of this server")
-
-    @app.exception_handler(ValueError)
-    async def mistaken(request: Request, error: ValueError) -> JSONResponse:
-        failed_write = isinstance(error, CheckpointError) and isinstance(error.__cause__, OSError)
-        return reply(503 if failed_write else 400, str(error))
 
     @app.exception_handler(Exception)
     async def faulty(request: Request, error: Exception) -> JSONResponse:
@@ -65,11 +77,14 @@ def _said(fault: dict[str, Any]) -> str:
     place, kind = fault["loc"][1:2], fault["type"]
     if not place or not isinstance(place[0], str):
         return "the body is no JSON object; send one, with Content-Type: application/json"
+    name = place[0]
+    if kind in ("missing", "extra_forbidden") or name in NESTED:  # elsewhere, what follows is not a setting's name
+        name = ".".join(map(str, fault["loc"][1:]))
     if kind == "missing":
-        return f"{place[0]} is missing"
+        return f"{name} is missing"
     if kind == "extra_forbidden":
-        return f"{place[0]} is nothing that this server knows; leave it out"
-    return f"{place[0]} is {_short(repr(fault['input']))}; {fault['msg'].replace('Input should', 'it must')}"
+        return f"{name} is nothing that this server knows; leave it out"
+    return f"{name} is {_short(repr(fault['input']))}; {fault['msg'].replace('Input should', 'it must')}"
 
 
 def _short(text: str) -> str:

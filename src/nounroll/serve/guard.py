@@ -1,110 +1,137 @@
-"""What every request passes before any route: the token, the size of its body, the time that body and answer take."""
+"""What every request passes before any route: who asks, the form and size of the body, and the time that it takes."""
 
 import asyncio
 import hmac
-import json
-from collections.abc import Mapping
+from urllib.parse import urlsplit
 
+from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from nounroll.serve.errors import error_body
+from nounroll.serve.errors import error_response
 from nounroll.serve.metrics import Metrics
+from nounroll.serve.presence import sending_within, while_present
 from nounroll.serve.settings import ServeSettings
+from nounroll.serve.turns import Turns
+
+_STEPPING = ("/completions", "/feed", "/sample")  # ends of the routes that the queue bounds
+_NOT_JSON = "/restore"
+
+
+class Refused(Exception):
+    """A status and a message that answer a request before any route."""
 
 
 class Guard:
-    """ASGI middleware: 401 without the token, 413 for a large body, 408 for a slow one; it counts the answers.
+    """ASGI middleware: refuses what no route should see, cancels work for clients that have gone, counts answers.
 
-    A client that does not take its answer is cut off; one that leaves before its body is whole has asked nothing.
+    It answers 403 to a web page of another origin or under another host's name, 401 without the token, 408 and 413 to a
+    body that is slow or large, 415 to one that is not JSON. Requests that step nothing, and refusals, wait for their
+    turn while the network steps.
 
     Args:
         app: what comes after.
         settings, metrics: of the server.
+        turns: the queue of light requests.
         open_to_all: paths that need no token.
     """
 
-    def __init__(self, app: ASGIApp, settings: ServeSettings, metrics: Metrics, open_to_all: frozenset[str]) -> None:
-        self.app, self.settings, self.metrics, self.open_to_all = app, settings, metrics, open_to_all
+    def __init__(
+        self, app: ASGIApp, settings: ServeSettings, metrics: Metrics, turns: Turns, open_to_all: frozenset[str]
+    ) -> None:
+        self.app, self.settings, self.metrics, self.turns = app, settings, metrics, turns
+        self.open_to_all = open_to_all
+        self.hosts = {*settings.hosts, *(urlsplit(origin).hostname for origin in settings.origins)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        answered = False
+        started, light = False, not (scope["method"] == "POST" and scope["path"].endswith(_STEPPING))
+        limited = sending_within(self.settings.send_seconds, send)
 
         async def counted(message: Message) -> None:
-            nonlocal answered
+            nonlocal started
             if message["type"] == "http.response.start":
-                answered = True
+                if message["status"] >= 400 and not light:
+                    await self.turns.wait()
+                started = True
                 self.metrics.requests.labels(str(message["status"])).inc()
-            try:
-                await asyncio.wait_for(send(message), self.settings.send_seconds)
-            except TimeoutError as error:
-                raise _SlowReader from error
+            await limited(message)
 
         with self.metrics.seconds.time():
             try:
-                await self._guarded(scope, receive, counted)
-            except (_SlowReader, ClientDisconnect):
+                app, body = await self._admitted(scope, receive)
+                await while_present(self._in_turn(app) if light else app, scope, body, receive, counted)
+            except ClientDisconnect:
                 pass  # the server closes what has no end
             except Exception:  # a fault of ours, which is answered further out
-                if not answered:
+                if not started:
                     self.metrics.requests.labels("500").inc()
                 raise
 
-    async def _guarded(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """What may pass goes on to the routes, with its body."""
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        if not self._allowed(headers) and scope["path"] not in self.open_to_all:
-            await _refuse(send, 401, "the request carries no valid token; send Authorization: Bearer TOKEN")
-            return
+    async def _admitted(self, scope: Scope, receive: Receive) -> tuple[ASGIApp, bytes]:
+        """Whoever answers the request, the routes or a refusal, and its body."""
+        headers = Headers(scope=scope)
         try:
-            body = await asyncio.wait_for(self._body(receive), self.settings.body_seconds)
-        except TimeoutError:
-            await _refuse(send, 408, f"the body did not arrive within {self.settings.body_seconds:g} seconds")
+            self._check_page(headers)
+            if scope["path"] not in self.open_to_all:
+                self._check_token(headers)
+            body = await self._body(receive)
+            self._check_form(scope, headers, body)
+        except Refused as refused:
+            return error_response(*refused.args, closes=True), b""
+        return self.app, body
+
+    def _in_turn(self, app: ASGIApp) -> ASGIApp:
+        async def later(scope: Scope, receive: Receive, send: Send) -> None:
+            async with self.turns.turn():
+                await app(scope, receive, send)
+
+        return later
+
+    def _check_page(self, headers: Headers) -> None:
+        """Refuse what a web page of somebody else sends from the user's browser."""
+        host, origin = headers.get("host", ""), headers.get("origin")
+        try:
+            name = urlsplit(f"//{host}").hostname
+        except ValueError:
+            name = None
+        if self.settings.hosts and name not in self.hosts:
+            allowed = ", ".join(sorted(self.hosts))
+            raise Refused(403, f"the host is {host[:60]!r}; this server answers to {allowed}; --origins adds others")
+        if origin is None or origin in self.settings.origins or origin in (f"http://{host}", f"https://{host}"):
             return
-        if body is None:
-            await _refuse(send, 413, f"the body is larger than {self.settings.body} bytes")
-            return
-        sent = False
+        raise Refused(403, f"the origin is {origin[:60]!r}; web pages of others are let in by --origins")
 
-        async def replay() -> Message:
-            nonlocal sent
-            if sent:
-                return await receive()  # a client that goes away
-            sent = True
-            return {"type": "http.request", "body": body, "more_body": False}
-
-        await self.app(scope, replay, send)
-
-    def _allowed(self, headers: Mapping[str, str]) -> bool:
+    def _check_token(self, headers: Headers) -> None:
         if self.settings.token is None:
-            return True
+            return
         kind, _, given = headers.get("authorization", "").partition(" ")
-        return kind.lower() == "bearer" and hmac.compare_digest(given.encode(), self.settings.token.encode())
+        if kind.lower() != "bearer" or not hmac.compare_digest(given.encode(), self.settings.token.encode()):
+            raise Refused(401, "the request carries no valid token; send Authorization: Bearer TOKEN")
 
-    async def _body(self, receive: Receive) -> bytes | None:
-        """The whole body; None when it is too large."""
-        body = bytearray()
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise ClientDisconnect
-            body += message.get("body", b"")
-            if len(body) > self.settings.body:
-                return None
-            if not message.get("more_body"):
-                return bytes(body)
+    async def _body(self, receive: Receive) -> bytes:
+        """The whole body, if it is small enough and comes in time."""
+        body, seconds = bytearray(), self.settings.body_seconds
+        try:
+            async with asyncio.timeout(seconds):
+                while True:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        raise ClientDisconnect
+                    body += message.get("body", b"")
+                    if len(body) > self.settings.body:
+                        raise Refused(413, f"the body is larger than {self.settings.body} bytes")
+                    if not message.get("more_body"):
+                        return bytes(body)
+        except TimeoutError as error:
+            raise Refused(408, f"the body did not arrive within {seconds:g} seconds") from error
 
-
-class _SlowReader(OSError):
-    """A client does not take its answer: to the routes, one that went away."""
-
-
-async def _refuse(send: Send, status: int, message: str) -> None:
-    headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
-    if status == 401:
-        headers.append((b"www-authenticate", b"Bearer"))
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": json.dumps(error_body(status, message)).encode()})
+    def _check_form(self, scope: Scope, headers: Headers, body: bytes) -> None:
+        """Refuse a body of another type than JSON: a web page may send those without asking the browser."""
+        given = headers.get("content-type", "")
+        if not body or scope["path"].endswith(_NOT_JSON):
+            return
+        if given.partition(";")[0].strip().lower() != "application/json":
+            raise Refused(415, f"Content-Type is {given[:60]!r}; send JSON, with Content-Type: application/json")

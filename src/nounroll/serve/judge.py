@@ -1,6 +1,8 @@
 """The teacher as a judge: what it would remember of the same inputs, and how far a memory is from that."""
 
-from dataclasses import dataclass
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float, Shaped
@@ -34,11 +36,13 @@ class Judge:
     teacher: of the student that is served.
     length: time steps it was trained on; it says nothing about longer sessions.
     variance: Var(m) of its memories.
+    thread: in which it judges, so that no step waits for it.
     """
 
     teacher: Teacher
     length: int
     variance: float
+    thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "judge"), repr=False)
 
     @classmethod
     def of(cls, teacher: Teacher, student: Student, task: SequenceTask, length: int) -> "Judge":
@@ -61,3 +65,7 @@ class Judge:
         last = torch.tensor([[len(inputs)]])
         label = self.teacher.memories(inputs[None], last)[0, 0]
         return Verdict(label, float(dynamics(memory, label)) / self.variance)
+
+    async def ask(self, memory: Float[Tensor, "K d"], inputs: Shaped[Tensor, "T *x"]) -> Verdict:
+        """``verdict``, in its thread."""
+        return await asyncio.get_running_loop().run_in_executor(self.thread, self.verdict, memory, inputs)

@@ -64,6 +64,6 @@ class Pool:
         return after[:count], self.student.readout(after)[:count]
 
     @torch.inference_mode()
-    def readout(self, slot: int) -> Float[Tensor, "V"]:
-        """Of the memory in a slot."""
-        return self.student.readout(self.memories[slot])
+    def readout(self, memory: Float[Tensor, "K d"]) -> Float[Tensor, "V"]:
+        """What the network expects after a memory."""
+        return self.student.readout(memory)

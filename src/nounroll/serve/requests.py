@@ -1,7 +1,7 @@
 """The bodies of requests."""
 
 import secrets
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -9,31 +9,46 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from nounroll.generation import Sampling
 from nounroll.seeding import generator
 
+# The first error of a list is enough: to describe a million of them takes the server half a minute.
+Tokens: TypeAlias = Annotated[list[int], Field(fail_fast=True)]
+Texts: TypeAlias = Annotated[list[str], Field(fail_fast=True)]
+Vectors: TypeAlias = Annotated[list[Annotated[list[float], Field(fail_fast=True)]], Field(fail_fast=True)]
+
 
 class Body(BaseModel):
     """What is not known is refused: a setting that were ignored would mislead."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _plain(cls, given: Any) -> Any:
+        """Leave out what is null, and all unknown names but the first."""
+        if not isinstance(given, dict):
+            return given
+        said = {name: value for name, value in given.items() if value is not None}
+        unknown = next((name for name in said if name not in cls.model_fields), None)
+        return {name: value for name, value in said.items() if name in cls.model_fields or name == unknown}
+
 
 class Writing(Body):
     """How much to draw, and how."""
 
-    max_tokens: int = Field(16, ge=1)
+    max_tokens: int = Field(16, ge=0)
     temperature: float = Field(1.0, ge=0, allow_inf_nan=False)
     top_k: int | None = Field(None, ge=1)
     top_p: float | None = Field(None, gt=0, le=1)
     seed: int | None = Field(None, ge=0)
-    stop: str | list[str] | None = None
+    stop: str | Texts | None = None
     stream: bool = False
 
     @property
     def sampling(self) -> Sampling:
         return Sampling(temperature=self.temperature, top_k=self.top_k, top_p=self.top_p)
 
-    def draws(self) -> torch.Generator:
-        """The source of its draws: the seed's, or one of its own where there is none."""
-        return generator(secrets.randbits(48) if self.seed is None else self.seed, "generate")
+    def draws(self, answer: int = 0) -> torch.Generator:
+        """The source of an answer's draws: the seed's and the answer's number's, or one of its own without a seed."""
+        return generator(secrets.randbits(48) if self.seed is None else self.seed, "generate", answer)
 
     @property
     def stops(self) -> list[str]:
@@ -46,32 +61,33 @@ class StreamOptions(Body):
     """``include_usage``: how much was read and written, in an event of its own at the end."""
 
     include_usage: bool = False
+    include_obfuscation: Literal[False] = False
 
 
 class Completion(Writing):
     """As OpenAI's clients send it. Of what the server does not do, the value that asks for nothing is taken."""
 
     model: str
-    prompt: str | list[int]
+    prompt: str | Tokens | Texts | Annotated[list[Tokens], Field(fail_fast=True)]
     stream_options: StreamOptions = StreamOptions()
-    n: Literal[1] = 1
-    best_of: Literal[1] = 1
-    echo: Literal[False] = False
+    n: int = Field(1, ge=1)
+    echo: bool = False
+    logprobs: int | None = Field(None, ge=0, le=5)
+    best_of: int | None = None
     frequency_penalty: Literal[0] = 0
     presence_penalty: Literal[0] = 0
-    logit_bias: dict[str, float] = Field({}, max_length=0)
+    logit_bias: dict[str, Any] = Field({}, max_length=0)
     user: str = ""
 
-    @model_validator(mode="before")
-    @classmethod
-    def _plain(cls, given: Any) -> Any:
-        """What is null is left out; a list of one prompt is that prompt."""
-        if not isinstance(given, dict):
-            return given
-        given = {name: value for name, value in given.items() if value is not None}
-        prompt = given.get("prompt")
-        alone = isinstance(prompt, list) and len(prompt) == 1 and isinstance(prompt[0], str | list)
-        return given | {"prompt": prompt[0]} if alone else given
+    @property
+    def prompts(self) -> list[str] | list[list[int]]:
+        """One prompt or more; an empty list is one empty prompt."""
+        given = self.prompt
+        if isinstance(given, str):
+            return [given]
+        if given and isinstance(given[0], str | list):
+            return given  # type: ignore[return-value]  # a list has one kind
+        return [given]  # type: ignore[return-value]
 
 
 class Sample(Writing):
@@ -84,5 +100,8 @@ class Feed(Body):
     """Text as the task reads it, or inputs: symbols, or vectors. ``watch``: the memory after it."""
 
     text: str | None = None
-    inputs: list[int] | list[list[float]] | None = None
+    inputs: Tokens | Vectors | None = None
     watch: bool = False
+
+
+NESTED: dict[str, type[Body]] = {"stream_options": StreamOptions}

@@ -15,7 +15,8 @@ from nounroll.serve.metrics import Metrics
 from nounroll.serve.pool import Pool
 from nounroll.serve.requests import Writing
 from nounroll.serve.sessions import Sessions
-from nounroll.serve.settings import ServeSettings
+from nounroll.serve.settings import STOP_BYTES, STOPS, ServeSettings
+from nounroll.serve.turns import Turns
 from nounroll.student import Student
 
 
@@ -37,6 +38,7 @@ class Service:
     batcher: Batcher
     sessions: Sessions
     judge: Judge | None
+    turns: Turns
 
     def read(self, given: str | list[int] | list[list[float]]) -> Tensor:
         """A prompt as inputs of the task's space, (P,) or (P, d).
@@ -61,12 +63,21 @@ class Service:
         inputs.check("prompt", result)
         return result
 
-    def check_may_write(self, body: Writing) -> None:
-        """Raise ValueError where the model cannot write, or not so much."""
+    def check_may_write(self, body: Writing, answers: int = 1) -> None:
+        """Raise ValueError where the model cannot write, not so much, or not so many answers."""
         if not self.task.autoregressive:
             raise ValueError("this model's targets are not its next inputs, so it cannot write; feed its sessions")
         if body.max_tokens > self.settings.tokens:
             raise ValueError(f"max_tokens is {body.max_tokens}; this server draws at most {self.settings.tokens}")
+        if len(body.stops) > STOPS or any(len(stop.encode()) > STOP_BYTES for stop in body.stops):
+            longest = max(len(stop.encode()) for stop in body.stops)
+            raise ValueError(
+                f"stop holds {len(body.stops)} texts, the longest of {longest} bytes;"
+                f" this server takes at most {STOPS} of at most {STOP_BYTES}"
+            )
+        most = min(self.settings.queue, self.settings.slots)
+        if answers > most:
+            raise ValueError(f"n and prompt ask for {answers} answers; this server writes at most {most} at once")
 
 
 async def _of(request: Request) -> Service:

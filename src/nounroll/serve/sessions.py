@@ -1,63 +1,69 @@
-"""The open sessions of a server: what they read, what they write, and how they are kept."""
+"""The open sessions of a server: who may work on one, when it ends, and how it is kept."""
 
 import asyncio
-import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
-from jaxtyping import Float
-from torch import Tensor
-
-from nounroll.batch import Categorical
 from nounroll.checkpoint import CheckpointError
-from nounroll.data.task import SequenceTask
-from nounroll.generation import Sampling
 from nounroll.serve.archive import packed, unpacked
 from nounroll.serve.batcher import Batcher
-from nounroll.serve.pool import Pool
-from nounroll.serve.session import Session
+from nounroll.serve.memories import Memories
+from nounroll.serve.pool import Full
+from nounroll.serve.session import Mark, Session
+from nounroll.serve.settings import ServeSettings
 from nounroll.serve.store import Store
-from nounroll.snapshot import Snapshot, fingerprint
+from nounroll.snapshot import fingerprint
 from nounroll.student import Student
+
+_LOG = logging.getLogger(__name__)
+_SWEEPS = 10  # looks for idle sessions within their idle time
+_MOST_SECONDS = 30.0  # from one look to the next
 
 
 class InUse(Exception):
     """Another request is at work on the session."""
 
 
+class TooMany(Full):
+    """Sessions have all the slots that completions leave to them."""
+
+
 class Sessions:
-    """Opens, steps, keeps and closes sessions.
+    """Opens, keeps and closes sessions.
 
     A request that has been answered is on disk, where there is a folder. One under way when the server dies has
     happened, or it has not.
 
     Args:
-        student, task: what is served.
-        pool: of the memories.
+        student: what is served.
+        memories: of its sessions.
         batcher: steps them.
+        settings: of the server.
         folder: where sessions are kept, or None.
-        remembered: inputs that a session holds for its teacher's judgement.
 
     Attributes:
         open: by id; the sessions of completions are not among them.
+        set_aside: one line for each damaged session that the folder held.
     """
 
     def __init__(
         self,
         student: Student,
-        task: SequenceTask,
-        pool: Pool,
+        memories: Memories,
         batcher: Batcher,
+        settings: ServeSettings,
         folder: Path | None = None,
-        remembered: int = 0,
     ) -> None:
-        self.student, self.task, self.pool, self.batcher = student, task, pool, batcher
+        self.student, self.memories, self.batcher, self.settings = student, memories, batcher, settings
         self.open: dict[str, Session] = {}
-        self._network, self._remembered = fingerprint(student), remembered
+        self._opening = 0
+        self._network = fingerprint(student)
         self._ending: set[asyncio.Task[None]] = set()
+        self.set_aside: list[str] = []
         self._store = None if folder is None else Store(folder, student, self._network)
         if self._store:
             try:
@@ -67,12 +73,12 @@ class Sessions:
                 raise
 
     def _reopen(self, store: Store) -> None:
-        """The sessions that were kept."""
-        kept = list(store.load())
-        if len(kept) > len(self.pool.memories):
-            raise ValueError(f"slots is {len(self.pool.memories)}; {store.folder} holds {len(kept)} sessions")
-        for id, snapshot in kept:
-            session = self._restored(snapshot)
+        """Open the sessions that were kept; those that are damaged are set aside."""
+        kept, self.set_aside = store.load()
+        if len(kept) > len(self.memories.pool.memories):
+            raise ValueError(f"slots is {len(self.memories.pool.memories)}; {store.folder} holds {len(kept)} sessions")
+        for id, snapshot in kept.items():
+            session = self.memories.restored(snapshot)
             session.id = id
             self.open[id] = session
 
@@ -86,40 +92,96 @@ class Sessions:
     # -- opening and closing ------------------------------------------------------------------------
 
     async def create(self) -> Session:
-        """Raises pool.Full when no slot is free."""
-        return await self._kept(self._new())
+        """A session that has read nothing.
+
+        Raises:
+            Full: there is no slot for it.
+        """
+        return await self._opened(self.memories.new)
 
     async def fork(self, session: Session) -> Session:
         """A second session that goes on from the same memory."""
-        other = self._new(self.pool.memories[session.slot].clone())
-        other.read, other.inputs = session.read, session.inputs
-        return await self._kept(other)
+        return await self._opened(lambda: self.memories.new(self.memories.mark(session)))
+
+    async def restore(self, body: bytes) -> Session:
+        """A session that goes on where the snapshot was taken.
+
+        Raises:
+            ValueError: it is no snapshot, of another model, or holds NaN.
+            Full: there is no slot for it.
+        """
+        snapshot = await asyncio.to_thread(unpacked, body, self.student, self._network)
+        return await self._opened(lambda: self.memories.restored(snapshot))
 
     async def close(self, session: Session) -> None:
+        """Remove it from disk, then from memory.
+
+        Raises:
+            InUse: another request is at work on it.
+            CheckpointError: it could not be removed, and is still open.
+        """
+        if session.in_use:
+            raise InUse
+        session.in_use = True
+        await self._unhurried(self._remove(session))
+
+    async def _remove(self, session: Session) -> None:
+        try:
+            if self._store:
+                await asyncio.to_thread(self._store.remove, session.id)
+        except CheckpointError:
+            session.in_use = False
+            raise
         del self.open[session.id]
-        self.pool.release(session.slot)
-        if self._store:
-            await asyncio.to_thread(self._store.remove, session.id)
+        self.memories.pool.release(session.slot)
 
-    def _new(self, memory: Float[Tensor, "K d"] | None = None) -> Session:
-        inputs = [] if self._remembered and memory is None else None
-        return Session(secrets.token_urlsafe(12), self.pool.claim(memory), inputs=inputs, limit=self._remembered)
+    async def expire(self) -> None:
+        """Close sessions that nobody uses, for ever; cancel it to stop."""
+        idle = self.settings.idle
+        while True:
+            await asyncio.sleep(min(idle / _SWEEPS, _MOST_SECONDS))
+            late = time.monotonic() - idle
+            for session in [one for one in self.open.values() if one.used < late and not one.in_use]:
+                try:
+                    await self.close(session)
+                except CheckpointError as error:
+                    _LOG.warning("an idle session is still there: %s", error)
+                except InUse:
+                    pass
 
-    async def _kept(self, session: Session) -> Session:
-        """The session, once it is on disk."""
+    async def _opened(self, make: Callable[[], Session]) -> Session:
+        """The session that ``make`` makes, once it is on disk; it opens also when the client has gone meanwhile.
+
+        Raises:
+            TooMany: completions keep the slots that are left.
+        """
+        if len(self.open) + self._opening >= self.settings.most_sessions:
+            raise TooMany
+        session = make()
+        self._opening += 1
+        await self._unhurried(self._open(session))
+        return session
+
+    async def _open(self, session: Session) -> None:
         try:
             await self._save(session)
         except BaseException:
-            self.pool.release(session.slot)
+            self.memories.pool.release(session.slot)
             raise
-        self.open[session.id] = session
-        return session
+        else:
+            self.open[session.id] = session
+        finally:
+            self._opening -= 1
 
     # -- working ------------------------------------------------------------------------------------
 
     @asynccontextmanager
-    async def working(self, session: Session) -> AsyncIterator[Session]:
+    async def working(self, session: Session, *, whole: bool) -> AsyncIterator[Session]:
         """Keep other requests off a session, and take a place in the queue; keep what became of it.
+
+        Args:
+            session: to work on.
+            whole: the work is done whole or not at all: when it fails or its client goes, the session goes back.
 
         Raises:
             InUse, Busy: not now.
@@ -129,30 +191,32 @@ class Sessions:
             raise InUse
         self.batcher.enter()
         session.in_use = True
-        before = self.pool.memories[session.slot].clone(), session.read, session.inputs
+        before = self.memories.mark(session)
         try:
             yield session
+        except BaseException:
+            if whole:
+                self.memories.go_back(session, before)
+            raise
         finally:
-            await self._unhurried(self._finish(session, *before))
+            await self._unhurried(self._finish(session, before))
 
     @asynccontextmanager
-    async def passing(self) -> AsyncIterator[Session]:
-        """A session for one completion.
+    async def passing(self, count: int) -> AsyncIterator[list[Session]]:
+        """Sessions for the answers of one completion, all or none.
 
         Raises:
             Full, Busy: not now.
         """
-        self.batcher.enter()
+        self.batcher.enter(count)
+        sessions: list[Session] = []
         try:
-            session = self._new()
-        except BaseException:
-            self.batcher.leave()
-            raise
-        try:
-            yield session
+            sessions.extend(self.memories.new() for _ in range(count))
+            yield sessions
         finally:
-            self.pool.release(session.slot)
-            self.batcher.leave()
+            for session in sessions:
+                self.memories.pool.release(session.slot)
+            self.batcher.leave(count)
 
     async def _unhurried(self, ending: Coroutine[Any, Any, None]) -> None:
         """Let it end, also when the request that waits for it is cancelled."""
@@ -161,40 +225,16 @@ class Sessions:
         task.add_done_callback(self._ending.discard)
         await asyncio.shield(task)
 
-    async def _finish(self, session: Session, memory: Tensor, read: int, inputs: list[Tensor] | None) -> None:
-        """Keep it; or else the memory and what was read are those given here."""
+    async def _finish(self, session: Session, before: Mark) -> None:
+        """Keep the session; where that fails, it goes back."""
         try:
             await self._save(session)
         except CheckpointError:
-            self.pool.memories[session.slot] = memory
-            session.read, session.inputs = read, inputs
+            self.memories.go_back(session, before)
             raise
         finally:
-            session.in_use = False
+            session.in_use, session.used = False, time.monotonic()
             self.batcher.leave()
-
-    async def feed(self, session: Session, values: Tensor) -> list[float] | None:
-        """Read (P,) or (P, d) inputs. The surprise of each in bits, where the targets are the next inputs."""
-        measured = self.task.autoregressive and isinstance(self.task.targets, Categorical)
-        outputs = self.pool.readout(session.slot)
-        surprise = []
-        for value in values:
-            if measured and session.read:
-                symbol = int(value)
-                known = symbol < len(outputs)
-                surprise.append(float(-outputs.log_softmax(-1)[symbol] / torch.tensor(2.0).log()) if known else 0.0)
-            outputs = await self.batcher.read(session, value)
-        return surprise if measured else None
-
-    async def write(
-        self, session: Session, count: int, sampling: Sampling, source: torch.Generator
-    ) -> AsyncGenerator[Tensor]:
-        """Draw ``count`` elements, each read back in."""
-        outputs = self.pool.readout(session.slot)
-        for _ in range(count):
-            element = sampling.draw(self.task.targets, outputs[None], source)[0]
-            outputs = await self.batcher.read(session, element)
-            yield element
 
     # -- keeping ------------------------------------------------------------------------------------
 
@@ -204,28 +244,9 @@ class Sessions:
         Raises:
             CheckpointError: its memory is not finite.
         """
-        return await asyncio.to_thread(packed, self._taken(session), self._network)
-
-    async def restore(self, body: bytes) -> Session:
-        """A session that goes on where the snapshot was taken.
-
-        Raises:
-            ValueError: it is no snapshot, of another model, or holds NaN.
-            Full: there is no free slot.
-        """
-        snapshot = await asyncio.to_thread(unpacked, body, self.student, self._network)
-        return await self._kept(self._restored(snapshot))
+        session.used = time.monotonic()
+        return await asyncio.to_thread(packed, self.memories.snapshot(session), self._network)
 
     async def _save(self, session: Session) -> None:
         if self._store:
-            await asyncio.to_thread(self._store.save, session.id, self._taken(session))
-
-    def _taken(self, session: Session) -> Snapshot:
-        return Snapshot(memory=self.pool.memories[session.slot][None].clone(), length=session.read)
-
-    def _restored(self, snapshot: Snapshot) -> Session:
-        if len(snapshot.memory) != 1 or snapshot.pending is not None:
-            raise ValueError("the snapshot is of a generation in Python; a session has one row, and nothing pending")
-        session = self._new(snapshot.memory[0])
-        session.read = snapshot.length
-        return session
+            await asyncio.to_thread(self._store.save, session.id, self.memories.snapshot(session))

@@ -1,6 +1,9 @@
 """The limits of a server."""
 
 from dataclasses import dataclass, fields
+from urllib.parse import urlsplit
+
+STOPS, STOP_BYTES = 4, 1024  # texts that may end an answer, and how long each may be in UTF-8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -8,29 +11,48 @@ class ServeSettings:
     """What a server allows.
 
     Args:
-        token: every request must carry it as ``Authorization: Bearer TOKEN``, but for the files of the page, which
-            hold nothing of the model; None lets everyone in.
-        slots: memories held at once: open sessions and running completions.
-        queue: requests that may step at once, the waiting ones included.
+        token: every request must carry it as ``Authorization: Bearer TOKEN``, but for ``/health`` and the files of the
+            page, which hold nothing of the model; None lets everyone in.
+        hosts: names under which clients may address the server; under any where there are none.
+        origins: web addresses, beside the server's own, whose pages may use it.
+        slots: memories held at once: open sessions and running completions. Sessions leave a quarter of them free.
+        queue: answers that may step at once, the waiting ones included.
         prompt: elements in one prompt or feed.
-        tokens: elements drawn by one request.
+        tokens: elements drawn for one answer.
         body: bytes of a request's body.
+        idle: seconds after which a session that nobody uses is closed.
         body_seconds: for a request's body to arrive, in seconds.
         send_seconds: for a client to take the next part of an answer, in seconds.
     """
 
     token: str | None = None
+    hosts: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
     slots: int = 256
     queue: int = 128
     prompt: int = 8192
     tokens: int = 4096
     body: int = 1 << 20
+    idle: float = 3600.0
     body_seconds: float = 30.0
     send_seconds: float = 30.0
 
     def __post_init__(self) -> None:
-        for name in (field.name for field in fields(self) if field.name != "token"):
+        for name in (field.name for field in fields(self) if field.name not in ("token", "hosts", "origins")):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be more than 0")
         if self.token is not None and not (self.token.isascii() and self.token.strip()):
             raise ValueError("token is empty or not ASCII; give it characters, or leave it out")
+        for origin in self.origins:
+            parts = urlsplit(origin)
+            if (
+                parts.scheme not in ("http", "https")
+                or not parts.netloc
+                or origin != f"{parts.scheme}://{parts.netloc}"
+            ):
+                raise ValueError(f"origins holds {origin!r}; write each as https://example.com, without a path")
+
+    @property
+    def most_sessions(self) -> int:
+        """How many sessions may be opened."""
+        return self.slots - self.slots // 4

@@ -1,4 +1,4 @@
-"""How drawn elements become text."""
+"""How elements become text."""
 
 import codecs
 
@@ -9,11 +9,23 @@ from nounroll.data.task import SequenceTask
 
 
 class Decoder:
-    """Elements to text, one at a time: a character of several bytes comes with its last."""
+    """Elements to text, one at a time: a character of several bytes comes with its last.
 
-    def __init__(self, task: SequenceTask) -> None:
+    Args:
+        task: whose elements they are.
+        tail: bytes before the first element that begin a character.
+    """
+
+    def __init__(self, task: SequenceTask, tail: bytes = b"") -> None:
         self._task = task
         self._bytes = codecs.getincrementaldecoder("utf-8")("replace") if isinstance(task, ByteCorpus) else None
+        if self._bytes is not None:
+            self._bytes.decode(tail)
+
+    @property
+    def tail(self) -> bytes:
+        """Bytes at the end that begin a character."""
+        return b"" if self._bytes is None else self._bytes.getstate()[0]
 
     def add(self, element: Tensor) -> str:
         if self._bytes is None:

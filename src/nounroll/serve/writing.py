@@ -1,20 +1,34 @@
-"""How drawn elements become an answer: piece by piece, until a stop or the length ends it."""
+"""What a session writes, piece by piece, until a stop or the length ends it."""
 
-import json
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from fastapi import Request, Response
-from fastapi.responses import JSONResponse, StreamingResponse
-from starlette.requests import ClientDisconnect
-from starlette.types import Receive, Scope, Send
+import torch
+from torch import Tensor
 
+from nounroll.serve.elements import draw
 from nounroll.serve.requests import Writing
 from nounroll.serve.service import Service
-from nounroll.serve.session import Session
+from nounroll.serve.session import Mark, Session
+from nounroll.serve.stops import Stops
 from nounroll.serve.text import Decoder
+
+
+@dataclass
+class Element:
+    """An element of what is written.
+
+    Attributes:
+        value: itself, as JSON.
+        start: characters of the text before it.
+        note: what else is said of it.
+    """
+
+    value: Any
+    start: int
+    note: Any = None
 
 
 @dataclass
@@ -22,89 +36,81 @@ class Piece:
     """A part of what is written.
 
     Attributes:
-        text: what is known of it; characters that a stop may begin with come later.
-        element: that was drawn; None at the end.
+        text: that is known; characters that may begin a stop come later, with their elements.
+        elements: that wrote it.
+        drawn: how many elements were, up to here; those of a stop included.
         finish_reason: why it ends here, or None.
-        drawn: how many elements were, up to here.
         seen: what else an answer says of this instant.
     """
 
     text: str
-    element: Any
+    elements: list[Element]
     drawn: int
     finish_reason: Literal["stop", "length"] | None = None
     seen: dict[str, Any] = field(default_factory=dict)
 
 
-async def pieces(service: Service, session: Session, body: Writing) -> AsyncGenerator[Piece]:
-    """What a session writes on."""
-    stops, decoder, pending = body.stops, Decoder(service.task), ""
-    hold, drawn = max((len(stop) for stop in stops), default=1) - 1, 0
-    async with aclosing(service.sessions.write(session, body.max_tokens, body.sampling, body.draws())) as elements:
-        async for element in elements:
-            drawn += 1
-            pending += decoder.add(element)
-            found = [place for place in map(pending.find, stops) if place >= 0]
-            if found:
-                yield Piece(pending[: min(found)], element.tolist(), drawn, "stop")
-                return
-            ready = max(len(pending) - hold, 0)
-            yield Piece(pending[:ready], element.tolist(), drawn)
-            pending = pending[ready:]
-    yield Piece(pending + decoder.end(), None, drawn, "length")
+@dataclass
+class _Held:
+    """An element that a stop may leave out: where its text ends, whether a character does, and what was before it."""
+
+    element: Element
+    end: int
+    whole: bool
+    before: Mark | None
 
 
-async def answer(
-    request: Request,
-    source: AsyncGenerator[Piece],
-    frame: Callable[[list[Piece]], dict[str, Any]],
+async def pieces(
+    service: Service,
+    session: Session,
+    body: Writing,
+    source: torch.Generator,
     *,
-    stream: bool,
-    closing: Callable[[Piece], dict[str, Any]] | None = None,
-) -> Response:
-    """All pieces in one JSON object, or each in an event. What goes wrong before the first has a status of its own.
+    note: Callable[[Tensor, Tensor], Any] | None = None,
+    start: int = 0,
+) -> AsyncGenerator[Piece]:
+    """Let a session write. Afterwards its memory has read what it wrote, without the stop and what came after it.
 
     Args:
-        request: that is answered.
-        source: of the pieces.
-        frame: what is said of some of them.
-        stream: each by itself.
-        closing: what a stream says after the last piece, of it.
-
-    Raises:
-        ClientDisconnect: nobody waits for the answer any more.
+        service, session, body: who writes, how much and how.
+        source: of the draws.
+        note: what is said of each element, of what was expected before it and of itself.
+        start: characters of the text before the first.
     """
-    first = await anext(source)
-    if not stream:
-        written = [first]
-        async with aclosing(source):
-            async for piece in source:
-                if await request.is_disconnected():
-                    raise ClientDisconnect
-                written.append(piece)
-        return JSONResponse(frame(written))
+    memories = service.sessions.memories
+    decoder, stops, held = Decoder(service.task, session.decoder.tail), Stops(body.stops), list[_Held]()
+    text, base, drawn = "", 0, 0  # not said yet; how much was; elements
+    before = memories.mark(session) if body.stops else None
+    async with aclosing(draw(service, session, body.max_tokens, body.sampling, source)) as elements:
+        async for value, outputs in elements:
+            drawn += 1
+            element = Element(value.tolist(), start + base + len(text), note(outputs, value) if note else None)
+            added = decoder.add(value)
+            text += added
+            held.append(_Held(element, base + len(text), not decoder.tail, before))
+            before = memories.mark(session) if body.stops else None
+            stops.add(added)
+            if stops.found is not None:
+                kept = _before(held, stops.found, base)
+                if (mark := held[kept].before) is not None:
+                    memories.go_back(session, mark)
+                yield Piece(text[: stops.found - base], [one.element for one in held[:kept]], drawn, "stop")
+                return
+            sure = _sure(held, base + len(text) - stops.held) if body.stops else len(held)
+            said = held[sure - 1].end - base if sure else 0
+            yield Piece(text[:said], [one.element for one in held[:sure]], drawn)
+            text, base, held = text[said:], base + said, held[sure:]
+    yield Piece(text, [one.element for one in held], drawn, "length")
 
-    async def events() -> AsyncIterator[str]:
-        piece = first
-        yield f"data: {json.dumps(frame([piece]))}\n\n"
-        async for piece in source:
-            yield f"data: {json.dumps(frame([piece]))}\n\n"
-        if closing:
-            yield f"data: {json.dumps(closing(piece))}\n\n"
-        yield "data: [DONE]\n\n"
 
-    return _Stream(events(), source.aclose)
+def _before(held: list[_Held], place: int, base: int) -> int:
+    """How many elements have a text that ends at a place, or before it where none ends there."""
+    if place == base:
+        return 0
+    first = next(i for i, one in enumerate(held) if one.end >= place)
+    return first + (held[first].end == place)
 
 
-class _Stream(StreamingResponse):
-    """Events, and what has to be done when they end, also when the client left before the first."""
-
-    def __init__(self, events: AsyncIterator[str], end: Callable[[], Awaitable[None]]) -> None:
-        super().__init__(events, media_type="text/event-stream")
-        self._end = end
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            await self._end()
+def _sure(held: list[_Held], place: int) -> int:
+    """How many elements have whole characters that end before a place where a stop may begin."""
+    return max((i + 1 for i, one in enumerate(held) if one.whole and one.end <= place), default=0)

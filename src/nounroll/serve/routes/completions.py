@@ -2,14 +2,22 @@
 
 import time
 from collections.abc import AsyncGenerator
+from dataclasses import dataclass
 from secrets import token_urlsafe
 from typing import Any
 
-from fastapi import APIRouter, HTTPException, Request, Response
+from fastapi import APIRouter, HTTPException, Response
+from torch import Tensor
 
+from nounroll.batch import Categorical
+from nounroll.serve import logprobs
+from nounroll.serve.answer import answer, merged
+from nounroll.serve.elements import read
 from nounroll.serve.requests import Completion
 from nounroll.serve.service import Served, Service
-from nounroll.serve.writing import Piece, answer, pieces
+from nounroll.serve.session import Session
+from nounroll.serve.text import Decoder
+from nounroll.serve.writing import Element, Piece, pieces
 
 router = APIRouter()
 
@@ -26,33 +34,89 @@ async def model(service: Served, id: str) -> dict[str, Any]:
 
 
 @router.post("/v1/completions")
-async def completions(service: Served, request: Request, body: Completion) -> Response:
-    _check_model(service, body.model)
-    service.check_may_write(body)
-    prompt = service.read(body.prompt)
+async def completions(service: Served, body: Completion) -> Response:
+    _check(service, body)
+    prompts = [service.read(prompt) for prompt in body.prompts]
+    choices = [_Choice(service, body, prompt, number) for prompt in prompts for number in range(body.n)]
     head = {"id": f"cmpl-{token_urlsafe(12)}", "object": "text_completion", "created": int(time.time())}
     head["model"] = service.name
+    drawn = [0] * len(choices)
 
-    async def written() -> AsyncGenerator[Piece]:
-        async with service.sessions.passing() as session:
-            await service.sessions.feed(session, prompt)
-            async for piece in pieces(service, session, body):
-                yield piece
+    async def written() -> AsyncGenerator[tuple[int, Piece]]:
+        async with service.sessions.passing(len(choices)) as sessions:
+            sources = [choice.written(session) for choice, session in zip(choices, sessions, strict=True)]
+            async for index, piece in merged(sources):
+                drawn[index] = piece.drawn
+                yield index, piece
 
-    def frame(written: list[Piece]) -> dict[str, Any]:
-        text = "".join(piece.text for piece in written)
-        choice = {"index": 0, "text": text, "logprobs": None, "finish_reason": written[-1].finish_reason}
-        return {**head, "choices": [choice], **({} if body.stream else {"usage": usage(written[-1])})}
+    def frame(written: list[tuple[int, Piece]]) -> dict[str, Any]:
+        said: dict[int, list[Piece]] = {}
+        for index, piece in written:
+            said.setdefault(index, []).append(piece)
+        choices = [_choice(index, said[index], body) for index in sorted(said)]
+        return {**head, "choices": choices, **({} if body.stream else {"usage": usage()})}
 
-    def usage(last: Piece) -> dict[str, int]:
-        read = len(prompt)
-        return {"prompt_tokens": read, "completion_tokens": last.drawn, "total_tokens": read + last.drawn}
+    def usage() -> dict[str, int]:
+        read, wrote = sum(map(len, prompts)), sum(drawn)
+        return {"prompt_tokens": read, "completion_tokens": wrote, "total_tokens": read + wrote}
 
-    def closing(last: Piece) -> dict[str, Any]:
-        return {**head, "choices": [], "usage": usage(last)}
+    def closing() -> dict[str, Any]:
+        return {**head, "choices": [], "usage": usage()}
 
     closed = closing if body.stream_options.include_usage else None
-    return await answer(request, written(), frame, stream=body.stream, closing=closed)
+    return await answer(written(), frame, stream=body.stream, closing=closed)
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """One answer of a completion: its prompt, and its number among the answers to it."""
+
+    service: Service
+    body: Completion
+    prompt: Tensor
+    number: int
+
+    async def written(self, session: Session) -> AsyncGenerator[Piece]:
+        """The prompt, where it is echoed, and what is written after it."""
+        task, body = self.service.task, self.body
+        note = None if body.logprobs is None else logprobs.told(task, body.logprobs)
+        notes, _ = await read(self.service, session, self.prompt, note if body.echo else None)
+        text = ""
+        if body.echo:
+            decoder, elements = Decoder(task), list[Element]()
+            for i, value in enumerate(self.prompt):
+                first = {"token": logprobs.token(task, value), "logprob": None, "top": None}
+                elements.append(Element(value.tolist(), len(text), (notes[i] or first) if note else None))
+                text += decoder.add(value)
+            yield Piece(text, elements, 0)
+        source = body.draws(self.number)
+        async for piece in pieces(self.service, session, body, source, note=note, start=len(text)):
+            if piece.finish_reason == "length":
+                piece.text += session.decoder.end()
+            yield piece
+
+
+def _choice(index: int, pieces: list[Piece], body: Completion) -> dict[str, Any]:
+    """What is said of some pieces of one answer."""
+    elements = [element for piece in pieces for element in piece.elements]
+    return {
+        "index": index,
+        "text": "".join(piece.text for piece in pieces),
+        "logprobs": None if body.logprobs is None else logprobs.listed(elements),
+        "finish_reason": pieces[-1].finish_reason,
+    }
+
+
+def _check(service: Service, body: Completion) -> None:
+    """Refuse what the model does not do."""
+    _check_model(service, body.model)
+    service.check_may_write(body, len(body.prompts) * body.n)
+    if body.best_of not in (None, body.n):
+        raise ValueError(
+            f"best_of is {body.best_of}; this server gives all that it writes, so it must be n or left out"
+        )
+    if body.logprobs is not None and not isinstance(service.task.targets, Categorical):
+        raise ValueError(f"logprobs is {body.logprobs}; this model's targets are {service.task.targets}, not symbols")
 
 
 def _check_model(service: Service, name: str) -> None:

@@ -6,8 +6,10 @@ from nounroll.serve.service import Served
 
 router = APIRouter()
 
+HEALTH = "/health"  # needs no token
 
-@router.get("/health")
+
+@router.get(HEALTH)
 async def health() -> dict[str, str]:
     return {"status": "ok"}
 

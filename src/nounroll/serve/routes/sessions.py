@@ -1,19 +1,31 @@
-"""Sessions: open, feed, sample, fork, snapshot, restore, look, close."""
+"""Sessions: list, open, feed, sample, fork, snapshot, restore, look, close."""
 
-import asyncio
+import time
 from collections.abc import AsyncGenerator
 from typing import Any
 
 import torch
 from fastapi import APIRouter, HTTPException, Request, Response
+from torch import Tensor
 
+from nounroll.batch import Categorical
+from nounroll.serve.answer import answer
+from nounroll.serve.elements import read
 from nounroll.serve.requests import Feed, Sample
 from nounroll.serve.service import Served, Service
 from nounroll.serve.session import Session
 from nounroll.serve.sessions import InUse
-from nounroll.serve.writing import Piece, answer, pieces
+from nounroll.serve.writing import Piece, pieces
 
 router = APIRouter(prefix="/v1/sessions")
+
+
+@router.get("")
+async def all_of_them(service: Served) -> dict[str, Any]:
+    """Every open session, and how many there may be."""
+    now = time.monotonic()
+    listed = [about(service, one) | {"idle_seconds": now - one.used} for one in service.sessions.open.values()]
+    return {"object": "list", "data": listed, "most": service.settings.most_sessions}
 
 
 @router.post("", status_code=201)
@@ -29,12 +41,16 @@ async def restore(service: Served, request: Request) -> dict[str, Any]:
 @router.get("/{id}")
 async def look(service: Served, id: str) -> dict[str, Any]:
     session = find(service, id)
-    return about(service, session) | await seen(service, session)
+    service.batcher.enter()
+    try:
+        return about(service, session) | await seen(service, session)
+    finally:
+        service.batcher.leave()
 
 
 @router.delete("/{id}", status_code=204)
 async def close(service: Served, id: str) -> None:
-    await service.sessions.close(idle(service, id))
+    await service.sessions.close(find(service, id))
 
 
 @router.post("/{id}/feed")
@@ -43,33 +59,41 @@ async def feed(service: Served, id: str, body: Feed) -> dict[str, Any]:
     if (body.text is None) == (body.inputs is None):
         raise ValueError("give either text or inputs")
     given = service.read(body.text or "" if body.inputs is None else body.inputs)
-    async with service.sessions.working(session):
-        surprise = await service.sessions.feed(session, given)
-        result = {"surprise": surprise, "logits": service.pool.readout(session.slot).tolist()}
+    measured = service.task.autoregressive and isinstance(service.task.targets, Categorical)
+    async with service.sessions.working(session, whole=True):
+        bits, outputs = await read(service, session, given, surprise if measured else None)
+        known = [one for one in bits if one is not None] if measured else None
+        result: dict[str, Any] = {"surprise": known, "logits": outputs.tolist()}
         if body.watch:
             result |= await seen(service, session)
     return about(service, session) | result
 
 
+def surprise(outputs: Tensor, value: Tensor) -> float:
+    """In bits; 0 of a symbol that is no target."""
+    symbol = int(value)
+    return float(-outputs.log_softmax(-1)[symbol] / torch.tensor(2.0).log()) if symbol < len(outputs) else 0.0
+
+
 @router.post("/{id}/sample")
-async def sample(service: Served, request: Request, id: str, body: Sample) -> Response:
+async def sample(service: Served, id: str, body: Sample) -> Response:
     session = idle(service, id)
     service.check_may_write(body)
     if not session.read:
         raise ValueError("the session has read nothing yet; feed it first")
 
     async def written() -> AsyncGenerator[Piece]:
-        async with service.sessions.working(session):
-            async for piece in pieces(service, session, body):
+        async with service.sessions.working(session, whole=not body.stream):
+            async for piece in pieces(service, session, body, body.draws()):
                 piece.seen = about(service, session) | (await seen(service, session) if body.watch else {})
                 yield piece
 
     def frame(written: list[Piece]) -> dict[str, Any]:
-        elements = [piece.element for piece in written if piece.element is not None]
+        elements = [element.value for piece in written for element in piece.elements]
         text = "".join(piece.text for piece in written)
         return {**written[-1].seen, "text": text, "elements": elements, "finish_reason": written[-1].finish_reason}
 
-    return await answer(request, written(), frame, stream=body.stream)
+    return await answer(written(), frame, stream=body.stream)
 
 
 @router.post("/{id}/fork", status_code=201)
@@ -85,7 +109,9 @@ async def snapshot(service: Served, id: str) -> Response:
 def find(service: Service, id: str) -> Session:
     if id not in service.sessions.open:
         raise HTTPException(404, "there is no such session; create one: POST /v1/sessions")
-    return service.sessions.open[id]
+    session = service.sessions.open[id]
+    session.used = time.monotonic()
+    return session
 
 
 def idle(service: Service, id: str) -> Session:
@@ -96,7 +122,7 @@ def idle(service: Service, id: str) -> Session:
 
 
 def about(service: Service, session: Session) -> dict[str, Any]:
-    size = service.pool.memories[session.slot].nbytes
+    size = service.student.empty_memory.nbytes
     return {"id": session.id, "read": session.read, "memory_bytes": size, "step_seconds": session.step_seconds}
 
 
@@ -105,7 +131,6 @@ async def seen(service: Service, session: Session) -> dict[str, Any]:
     memory = service.pool.memories[session.slot].clone()
     result: dict[str, Any] = {"memory": memory.tolist(), "teacher": None, "drift": None}
     if service.judge and session.inputs:
-        judging = service.judge.verdict, memory, torch.stack(session.inputs)
-        verdict = await asyncio.get_running_loop().run_in_executor(service.batcher.thread, *judging)
+        verdict = await service.judge.ask(memory, torch.stack(session.inputs))
         result |= {"teacher": verdict.label.tolist(), "drift": verdict.drift}
     return result

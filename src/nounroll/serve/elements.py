@@ -1,0 +1,54 @@
+"""Reading and drawing of elements: each is one step of a session's memory."""
+
+from collections.abc import AsyncGenerator, Callable
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from nounroll.generation import Sampling
+from nounroll.serve.service import Service
+from nounroll.serve.session import Session
+
+N = TypeVar("N")
+
+
+async def expected(service: Service, session: Session) -> Tensor:
+    """What the network expects after all that a session has read, (V,)."""
+    return await service.batcher.compute(service.pool.readout, service.pool.memories[session.slot].clone())
+
+
+async def read(
+    service: Service, session: Session, values: Tensor, note: Callable[[Tensor, Tensor], N] | None = None
+) -> tuple[list[N | None], Tensor]:
+    """Let a session read inputs.
+
+    Args:
+        service, session: who reads.
+        values: (P,) or (P, d), at least one.
+        note: what is said of each input, of what was expected before it, (V,), and of itself.
+
+    Returns:
+        What ``note`` says of each, None of the first input of all, before which nothing was read; and what is expected
+        after the last.
+    """
+    outputs = await expected(service, session) if note and session.read else None
+    notes: list[N | None] = []
+    for value in values:
+        if note:
+            notes.append(None if outputs is None else note(outputs, value))
+        outputs = await service.batcher.read(session, value)
+    assert outputs is not None
+    return notes, outputs
+
+
+async def draw(
+    service: Service, session: Session, count: int, sampling: Sampling, source: torch.Generator
+) -> AsyncGenerator[tuple[Tensor, Tensor]]:
+    """Draw elements, each read back in, with what was expected before each."""
+    outputs = await expected(service, session) if count else torch.empty(0)
+    for _ in range(count):
+        element = sampling.draw(service.task.targets, outputs[None], source)[0]
+        after = await service.batcher.read(session, element)
+        yield element, outputs
+        outputs = after
