@@ -13,7 +13,7 @@ import nounroll
 
 # A layer is one line; its members do not import one another. The top-level __init__ sees everything.
 ORDER = (
-    ("batch", "files", "former", "locks", "machine", "notices", "parts", "processes", "ranges", "seeding", "trust"),
+    ("batch", "files", "former", "locks", "machine", "modes", "notices", "parts", "processes", "ranges", "seeding", "trust"),
     ("checkpoint",),
     ("data",),
     ("nn",),

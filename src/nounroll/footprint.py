@@ -24,6 +24,7 @@ from nounroll.assembly import build
 from nounroll.batch import Categorical, Space
 from nounroll.data.task import SequenceTask
 from nounroll.machine import launched, total_memory
+from nounroll.modes import on_meta
 from nounroll.recipe import Recipe
 from nounroll.student import Student
 from nounroll.teacher import Teacher
@@ -94,7 +95,7 @@ def footprint(recipe: Recipe, task: SequenceTask, cell: nn.Module | None = None,
     steps = recipe.training.batch_size * recipe.length + max(_HELD_OUT, 72 * recipe.length)
     data = float(steps * (_bytes(task.inputs) + _bytes(task.targets) + 1))
     try:
-        with torch.device("meta"):
+        with on_meta():
             model, teacher = build(recipe, task, None if cell is None else _Shape(cell))
     except (RuntimeError, OverflowError, TypeError):  # torch's ways to say that a size is more than 64 bits hold
         return Footprint(math.inf, math.inf, math.inf, math.inf, data)

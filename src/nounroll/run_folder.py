@@ -23,6 +23,7 @@ from nounroll.consent import build_task
 from nounroll.data.task import SequenceTask
 from nounroll.locks import Held, Lock
 from nounroll.methods import TRANSFORMER, parse_chain
+from nounroll.modes import drawing_from
 from nounroll.recipe import Recipe, load
 from nounroll.student import Student
 from nounroll.teacher import Teacher, build_teacher
@@ -75,7 +76,7 @@ def open_teacher(folder: str | Path, student: Student) -> Teacher | None:
     if found is None:
         return None
     newest, (tensors, _) = found
-    with torch.random.fork_rng(devices=[]):
+    with drawing_from(torch.Generator()):
         teacher = build_teacher(recipe.teacher, student.inputs, student.targets, student.cell)
     try:
         teacher.load_state_dict(tensors["teacher"])

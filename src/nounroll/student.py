@@ -19,6 +19,7 @@ from nounroll.batch import Categorical, Real, Space
 from nounroll.cells import build_cell, complete
 from nounroll.cells.base import CellSettings, constrain, observe
 from nounroll.generation import Generation, Sampling
+from nounroll.modes import drawing_from, on_meta
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 M = TypeVar("M", bound=nn.Module)
@@ -251,13 +252,14 @@ def load_model(build: Callable[[], M], weights: dict[str, Tensor], folder: Path,
     """
     try:
         if trial:
-            with torch.device("meta"):  # shapes without memory
+            with on_meta():  # shapes without memory
                 sizes = {name: tensor.shape for name, tensor in build().state_dict().items()}
             for name in sorted(sizes.keys() | weights.keys()):
                 asked, there = sizes.get(name), weights[name].shape if name in weights else None
                 if asked != there:
                     raise ValueError(f"by {CONFIG} {name} is {_form(asked)}, in {WEIGHTS} it is {_form(there)}")
-        model = build()
+        with drawing_from(torch.Generator()):
+            model = build()
         model.load_state_dict(weights)
     except Exception as error:  # a configuration from elsewhere can be wrong in any way
         raise ValueError(f"{folder} holds no readable {what}: {checkpoint.one_line(error)}") from error
