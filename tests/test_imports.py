@@ -13,13 +13,18 @@ import nounroll
 
 # A layer is one line; its members do not import one another. The top-level __init__ sees everything.
 ORDER = (
-    ("batch", "files", "former", "locks", "machine", "modes", "notices", "parts", "processes", "ranges", "seeding", "trust"),
+    ("plain",),
+    (
+        *("batch", "files", "former", "locks", "machine", "modes", "notices", "parts", "processes", "ranges"),
+        *("seeding", "trust"),
+    ),
     ("checkpoint",),
     ("data",),
     ("nn",),
     ("cells",),
     ("teacher",),
     ("objectives",),
+    ("stops",),
     ("generation",),
     ("student",),
     ("transformer",),

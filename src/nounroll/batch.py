@@ -22,9 +22,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Shaped
 from torch import Tensor
+
+from nounroll.plain import count
 
 
 @dataclass(frozen=True)
@@ -34,8 +37,7 @@ class Categorical:
     n: int
 
     def __post_init__(self) -> None:
-        if not isinstance(self.n, int) or self.n < 1:
-            raise ValueError(f"Categorical.n is {self.n!r}; it must be a whole number of at least 1")
+        object.__setattr__(self, "n", count("Categorical.n", self.n))
 
     @property
     def event_shape(self) -> tuple[int, ...]:
@@ -71,8 +73,7 @@ class Real:
     d: int
 
     def __post_init__(self) -> None:
-        if not isinstance(self.d, int) or self.d < 1:
-            raise ValueError(f"Real.d is {self.d!r}; it must be a whole number of at least 1")
+        object.__setattr__(self, "d", count("Real.d", self.d))
 
     @property
     def event_shape(self) -> tuple[int, ...]:
@@ -99,6 +100,13 @@ class Real:
 Space: TypeAlias = Categorical | Real
 
 
+def _in_space(space: Space, values: Tensor) -> Tensor:
+    """Values of another precision converted; those of another kind are left for ``check`` to refuse."""
+    if isinstance(space, Real):
+        return values.float() if values.is_floating_point() else values
+    return values if values.is_floating_point() or values.is_complex() else values.long()
+
+
 @dataclass(frozen=True)
 class Batch:
     """A batch of sequences: each ``y_t`` depends on ``x_0 .. x_t`` only.
@@ -107,6 +115,8 @@ class Batch:
         inputs: ``x``, (B, T) int64 or (B, T, d) float.
         targets: ``y``, (B, T) int64 or (B, T, d) float.
         mask: (B, T) bool, True where ``y_t`` is scored; all of them when left out.
+
+    NumPy arrays become tensors. A task's arrays in other precisions become int64 and float32 (``in_spaces``).
     """
 
     inputs: Shaped[Tensor, "B T *x"]
@@ -114,6 +124,10 @@ class Batch:
     mask: Bool[Tensor, "B T"] = None  # type: ignore[assignment]  # filled in below
 
     def __post_init__(self) -> None:
+        for name in ("inputs", "targets", "mask"):
+            value: object = getattr(self, name)
+            if isinstance(value, np.ndarray):
+                object.__setattr__(self, name, torch.from_numpy(np.ascontiguousarray(value)))
         if self.mask is None:
             full = torch.ones(self.targets.shape[:2], dtype=torch.bool, device=self.targets.device)
             object.__setattr__(self, "mask", full)
@@ -139,6 +153,10 @@ class Batch:
 
     def to(self, device: torch.device | str) -> "Batch":
         return replace(self, inputs=self.inputs.to(device), targets=self.targets.to(device), mask=self.mask.to(device))
+
+    def in_spaces(self, inputs: Space, targets: Space) -> "Batch":
+        """The same in the precision of its spaces: symbols in int64, real numbers in float32."""
+        return replace(self, inputs=_in_space(inputs, self.inputs), targets=_in_space(targets, self.targets))
 
     def rows(self, start: int, stop: int) -> "Batch":
         """The sequences ``start .. stop - 1`` of the batch (to accumulate gradients over parts)."""

@@ -1,7 +1,6 @@
 """A run: from a recipe to a trained student, in memory or in a folder (see ``nounroll.run_folder``)."""
 
 import copy
-import json
 import math
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -26,7 +25,7 @@ from nounroll.recipe import Recipe, parse
 from nounroll.resolve import resolve
 from nounroll.rollout.evaluate import evaluate
 from nounroll.run_folder import CUSTOM, claim, held, write_json
-from nounroll.student import Student
+from nounroll.student import Student, check_no_student
 from nounroll.teacher import Teacher
 from nounroll.training.loop import Loop
 from nounroll.training.settings import BUDGETS
@@ -156,7 +155,7 @@ def plan(
     if cell is not None:
         tree["cell"] = {"kind": cell}
     tree["training"] |= {name: value for name, value in budget.items() if value is not None} or {"seconds": 120.0}
-    return parse(tree, [f"{name}={json.dumps(value)}" for name, value in (settings or {}).items()])
+    return parse(tree, settings or {})
 
 
 def train(
@@ -254,6 +253,7 @@ def _handed_over(
 
 
 def _check_own_cell(cell: nn.Module, recipe: Recipe, task: SequenceTask) -> None:
+    check_no_student(cell)
     if recipe.training.shard:
         raise ValueError("training.shard is True; it needs a cell that can be built again, give its kind")
     if recipe.method == TRANSFORMER:

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, replace
 
-
 from nounroll.data.task import SequenceTask
 from nounroll.methods import DMT, SMT
 from nounroll.methods.cost import step_cost

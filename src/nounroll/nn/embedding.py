@@ -25,4 +25,4 @@ class InputEmbedding(nn.Module):
             self.map = nn.Linear(space.d, width)
 
     def forward(self, inputs: Shaped[Tensor, "..."]) -> Float[Tensor, "... width"]:
-        return self.map(inputs)
+        return self.map(inputs.to(self.map.weight.dtype) if inputs.is_floating_point() else inputs)
