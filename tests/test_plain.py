@@ -128,7 +128,7 @@ SYMBOLS = np.arange(10).reshape(2, 5) % 3
 def test_real_samples_of_any_precision_become_float32(values: Any) -> None:
     batch = draw(Sampled(Real(2), values), 2, 4, 0, "train")
     assert (batch.inputs.dtype, batch.targets.dtype) == (torch.float32, torch.float32)
-    torch.testing.assert_close(batch.inputs, torch.as_tensor(np.array(values)).float()[:, :-1])
+    torch.testing.assert_close(batch.inputs, torch.tensor(values.tolist()).float()[:, :-1])
 
 
 @pytest.mark.parametrize("kind", [np.int8, np.uint8, np.uint16, np.int32, np.int64])

@@ -20,7 +20,7 @@ one axis for a real one.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -100,6 +100,11 @@ class Real:
 Space: TypeAlias = Categorical | Real
 
 
+def _tensor(values: Any) -> Any:
+    """An array as a tensor of its own precision; anything else as it is."""
+    return torch.from_numpy(np.ascontiguousarray(values)) if isinstance(values, np.ndarray) else values
+
+
 def _in_space(space: Space, values: Tensor) -> Tensor:
     """Values of another precision converted; those of another kind are left for ``check`` to refuse."""
     if isinstance(space, Real):
@@ -125,16 +130,15 @@ class Batch:
 
     def __post_init__(self) -> None:
         for name in ("inputs", "targets", "mask"):
-            value: object = getattr(self, name)
-            if isinstance(value, np.ndarray):
-                object.__setattr__(self, name, torch.from_numpy(np.ascontiguousarray(value)))
+            object.__setattr__(self, name, _tensor(getattr(self, name)))
         if self.mask is None:
             full = torch.ones(self.targets.shape[:2], dtype=torch.bool, device=self.targets.device)
             object.__setattr__(self, "mask", full)
 
     @staticmethod
-    def next_step(sequences: Shaped[Tensor, "B T1 *x"]) -> "Batch":
+    def next_step(sequences: Shaped[Tensor, "B T1 *x"] | Shaped[np.ndarray, "B T1 *x"]) -> "Batch":
         """Predict the next element: ``y_t = x_{t+1}``, from sequences one longer than the batch."""
+        sequences = _tensor(sequences)
         return Batch(inputs=sequences[:, :-1], targets=sequences[:, 1:])
 
     @staticmethod

@@ -62,7 +62,9 @@ def generate(
     stops = [task.encode(text).tolist() for text in stop]
     sampling: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
     drawn = student.generate(prompts, steps, generator=source, stop=stops, **sampling)
-    values = torch.cat([prompts, drawn[:, : drawn.shape[1] - end_of(drawn[0].tolist(), stops)]], dim=1)
+    if stops:
+        drawn = drawn[:, : drawn.shape[1] - end_of(drawn[0].tolist(), stops)]
+    values = torch.cat([prompts, drawn], dim=1)
     if image is not None:
         write_grid(image, pixels(values, task), columns=GRID)
     return {"run": str(run), "prompt": prompt, "text": task.decode(values[0]), "image": str(image) if image else None}
