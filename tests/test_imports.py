@@ -15,8 +15,8 @@ import nounroll
 ORDER = (
     ("plain",),
     (
-        *("batch", "files", "former", "locks", "machine", "modes", "notices", "parts", "processes", "ranges"),
-        *("seeding", "trust"),
+        *("batch", "files", "former", "interrupts", "locks", "machine", "modes", "notices", "parts", "processes"),
+        *("ranges", "seeding", "trust"),
     ),
     ("checkpoint",),
     ("data",),
@@ -42,6 +42,7 @@ ORDER = (
     ("assembly",),
     ("footprint",),
     ("auto",),
+    ("resumption",),
     ("run",),
     ("comparison", "sweep", "verify", "bench", "sizing"),
     ("cli",),

@@ -53,11 +53,14 @@ def open_student(folder: str | Path) -> tuple[Recipe, SequenceTask, Student]:
     """
     recipe, folder = open_run(folder)
     if recipe.task.kind == CUSTOM:
-        raise ValueError(f"{folder} was trained on a task of your own; open it in Python, with that task")
+        raise ValueError(
+            f"{folder} was trained on a task of your own; its network opens in Python:"
+            f" nounroll.Student.from_pretrained({str(folder / 'student')!r})"
+        )
     if recipe.method == TRANSFORMER:
         raise ValueError(f"{folder} holds a Transformer and no student; its figures are in {folder}/metrics.json")
     if not (folder / "student" / "config.json").is_file():
-        raise ValueError(f"{folder} holds no trained student yet; go on with: nounroll resume {folder}")
+        raise ValueError(f"{folder} holds no trained student yet; go on with: {way_on(folder)}")
     return recipe, build_task(recipe), Student.from_pretrained(folder / "student")
 
 
@@ -86,6 +89,15 @@ def open_teacher(folder: str | Path, student: Student) -> Teacher | None:
     return teacher.eval()
 
 
+def way_on(folder: Path) -> str:
+    """What to call to go on with the run in a folder, its task perhaps an object of the user's."""
+    try:
+        own = open_run(folder)[0].task.kind == CUSTOM
+    except ValueError:
+        own = False
+    return f"nounroll.fit(task, out={str(folder)!r}, resume=True)" if own else f"nounroll resume {folder}"
+
+
 def claim(folder: Path, recipe: str) -> None:
     """Start a run's folder with a recipe in YAML.
 
@@ -93,7 +105,7 @@ def claim(folder: Path, recipe: str) -> None:
         ValueError: another run is in it.
     """
     if (folder / "recipe.yaml").exists() or (folder / "checkpoints").exists():
-        raise ValueError(f"{folder} already holds a run; choose another folder, or: nounroll resume {folder}")
+        raise ValueError(f"{folder} already holds a run; choose another folder, or: {way_on(folder)}")
     write(folder / "recipe.yaml", recipe)
 
 

@@ -25,7 +25,7 @@ def test_text_ends_at_the_first_stop_which_is_left_out(nounroll: Command) -> Non
     words = ["generate", "runs/text", "--prompt", "It was", "--length", "60", "--json"]
     whole = json.loads(nounroll(*words).out)["text"]
     written = whole[len("It was") :]
-    stops = [written[9:11], written[20:23]]
+    stops = [character for character in written if character.isascii()][3:7:3]
     ended = json.loads(nounroll(*words, "--stop", stops[1], "--stop", stops[0]).out)["text"]
     end = min(place for place in map(written.find, stops) if place >= 0)
     assert ended == "It was" + written[:end]
