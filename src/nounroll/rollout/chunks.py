@@ -9,7 +9,7 @@ from torch import Tensor
 from nounroll.batch import Batch, Space
 from nounroll.objectives.readout import hits, negative_log_likelihood
 
-NUMBERS = 2**24  # of one array, 64 MiB in float32; a single element may have more
+NUMBERS = 2**22  # of one array, 16 MiB in float32, which are allocated fast; a single element may have more
 
 
 def at_once(numbers: int) -> int:
