@@ -138,8 +138,8 @@ class Batch:
     @staticmethod
     def next_step(sequences: Shaped[Tensor, "B T1 *x"] | Shaped[np.ndarray, "B T1 *x"]) -> "Batch":
         """Predict the next element: ``y_t = x_{t+1}``, from sequences one longer than the batch."""
-        sequences = _tensor(sequences)
-        return Batch(inputs=sequences[:, :-1], targets=sequences[:, 1:])
+        whole: Tensor = _tensor(sequences)
+        return Batch(inputs=whole[:, :-1], targets=whole[:, 1:])
 
     @staticmethod
     def arrays(batches: Sequence["Batch"]) -> dict[str, list[Tensor]]:

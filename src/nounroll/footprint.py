@@ -102,7 +102,7 @@ def footprint(recipe: Recipe, task: SequenceTask, cell: nn.Module | None = None,
         with on_meta():
             model, teacher = build(recipe, task, None if cell is None else _Shape(cell))
     except (RuntimeError, OverflowError, TypeError):  # torch's ways to say that a size is more than 64 bits hold
-        return Footprint(*[math.inf] * 5, data)
+        return Footprint(math.inf, math.inf, math.inf, math.inf, math.inf, data)
     parameters = sum(p.numel() for part in (model, teacher, cell) if part is not None for p in part.parameters())
     step = _step(recipe, model, teacher, cell)
     rows = max(1, recipe.training.batch_size // (recipe.training.accumulate * launched()[1]))

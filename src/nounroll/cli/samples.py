@@ -17,6 +17,7 @@ from nounroll.report.page import embedded_grid
 from nounroll.report.series import series_picture
 from nounroll.report.style import Picture
 from nounroll.report.surprise import coloured
+from nounroll.rollout.chunks import scores
 from nounroll.seeding import generator
 from nounroll.student import Student
 

@@ -140,7 +140,7 @@ class NounrollForCausalLM(PreTrainedModel, GenerationMixin):
         """What ``forward`` reads; tokenizers, which ``generate`` hands on to it, are for the criteria that stop it."""
         for name in ("tokenizer", "assistant_tokenizer"):
             kwargs.pop(name, None)
-        return super().prepare_inputs_for_generation(*args, **kwargs)
+        return super().prepare_inputs_for_generation(*args, **kwargs)  # type: ignore[attr-defined]
 
     def get_input_embeddings(self) -> torch.nn.Module:
         return self.student.cell.embed.map
