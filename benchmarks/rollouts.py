@@ -21,11 +21,11 @@ from evidence import RESULTS, ROOT, commit, machine
 
 from nounroll import fit
 from nounroll.analysis.contraction import contraction
-from nounroll.bench.timing import counted
 from nounroll.cells.base import CellSettings
 from nounroll.data.retrieval import Retrieval
 from nounroll.data.task import SequenceTask, draw
 from nounroll.data.text import Text
+from nounroll.methods.flops import count_flops
 from nounroll.report.style import panels, styled
 from nounroll.rollout.parallel import Solver, parallel_rollout
 from nounroll.seeding import generator
@@ -80,7 +80,7 @@ def rolled_out(
         alone = student.stepped_rollout(inputs)
         stepped = time.process_time() - start
         exponent = contraction(student, inputs, generator(0, "rollouts"))
-        one_by_one = counted(lambda inputs=inputs: student.stepped_rollout(inputs))
+        one_by_one = count_flops(lambda inputs=inputs: student.stepped_rollout(inputs))[0]
         guesses = dict.fromkeys(get_args(Solver))
         guesses |= {} if labels is None else {"newton from labels": labels(inputs)[:, 1:]}
         for solver, guess in guesses.items():
@@ -96,7 +96,7 @@ def rolled_out(
                 warnings.simplefilter("ignore")  # what did not converge is told by "stepped"
                 found = solve()
                 taken = time.process_time() - start
-                flops = counted(solve)
+                flops = count_flops(solve)[0]
             rows.append(
                 {
                     "length": length,

@@ -17,6 +17,7 @@ from nounroll.data.parity import Parity
 from nounroll.footprint import check_memory, footprint, in_words
 from nounroll.recipe import load, parse
 from nounroll.resolve import resolve
+from nounroll.rollout import chunks
 from nounroll.run import fit, train
 from nounroll.student import Student
 from nounroll.sweep import sweep
@@ -165,6 +166,16 @@ def test_weights_and_sequences_are_counted_exactly(method: str) -> None:
     assert found.state == 4 * weights
     assert found.copies == 6 * weights
     assert found.data == sum(t.nbytes for t in (batch.inputs, batch.targets, batch.mask)) * (1 + 9 * 2**13 // (8 * 8))
+
+
+def test_an_evaluation_that_holds_more_than_a_step_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With one sequence a step, eight held-out ones are more: their memories, and what is read out of them."""
+    few = changed("method=bptt", "cell.kind=mlp", "training.batch_size=1", "training.accumulate=1")
+    found, numbers = footprint(few, Parity()), few.cell.tokens * few.cell.memory_width
+    assert found.evaluation == 4 * 8 * few.length * (numbers + 2 * 2)
+    assert found.device == found.state + max(found.step, found.evaluation)
+    monkeypatch.setattr(chunks, "NUMBERS", 2 * few.length * numbers)
+    assert footprint(few, Parity()).evaluation == 4 * 2 * few.length * (numbers + 2 * 2)
 
 
 MEASURED = """

@@ -13,13 +13,18 @@ import nounroll
 
 # A layer is one line; its members do not import one another. The top-level __init__ sees everything.
 ORDER = (
-    ("batch", "files", "former", "locks", "machine", "notices", "parts", "processes", "ranges", "seeding", "trust"),
+    ("plain",),
+    (
+        *("batch", "files", "former", "interrupts", "locks", "machine", "modes", "notices", "parts", "processes"),
+        *("ranges", "seeding", "trust"),
+    ),
     ("checkpoint",),
     ("data",),
     ("nn",),
     ("cells",),
     ("teacher",),
     ("objectives",),
+    ("stops",),
     ("generation",),
     ("student",),
     ("transformer",),
@@ -37,6 +42,7 @@ ORDER = (
     ("assembly",),
     ("footprint",),
     ("auto",),
+    ("resumption",),
     ("run",),
     ("comparison", "sweep", "verify", "bench", "sizing"),
     ("cli",),

@@ -174,7 +174,8 @@ def test_a_run_on_an_own_task_opens_in_python(tmp_path: Path) -> None:
     run = fit(Echo(), method="bptt", cell="gru", length=6, steps=1, settings=SMALL, out=tmp_path / "run")
     assert run.recipe.task.kind == CUSTOM
     assert open_run(tmp_path / "run")[0] == run.recipe
-    with fails(f"{tmp_path / 'run'} was trained on a task of your own; open it in Python, with that task"):
+    where = f"nounroll.Student.from_pretrained({str(tmp_path / 'run' / 'student')!r})"
+    with fails(f"{tmp_path / 'run'} was trained on a task of your own; its network opens in Python: {where}"):
         open_student(tmp_path / "run")
     again = train(run.recipe, Echo(), folder=tmp_path / "run", resume=True)
     assert same_state(state(again.student), state(run.student))

@@ -10,6 +10,7 @@ from nounroll.batch import Categorical, Space
 from nounroll.data.task import SequenceTask
 from nounroll.methods import BPTT, DMT, SMT, TBPTT, TRANSFORMER, TransformerMethod, parse_chain
 from nounroll.methods.base import Method
+from nounroll.modes import drawing_from
 from nounroll.recipe import Recipe
 from nounroll.resolve import Resolved
 from nounroll.student import Student
@@ -80,8 +81,7 @@ def make_loop(
         ValueError: the device is not there, or ``smt.teacher`` cannot be taken.
     """
     recipe, facts = resolved.recipe, resolved.facts
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(recipe.training.seed)
+    with drawing_from(torch.Generator().manual_seed(recipe.training.seed)):
         model, teacher = build(recipe, facts, cell)
     if recipe.smt.teacher and teacher is not None:
         take_teacher(recipe, model, teacher)

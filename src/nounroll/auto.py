@@ -40,7 +40,8 @@ from nounroll.training.settings import Budget
 _FIRST, _SECOND = 0.015, 0.03  # shares of the budget: of each trial, and of the two that go on
 _HEAD_START = 0.05  # share of what there is to know, by which another must be better than the first candidate
 _LEAST = {"seconds": 0.4, "steps": 10.0}  # of a trial in the first round; a shorter one says nothing
-_CHOSEN, _TRIALS = "chosen.json", "trials"
+TRIALS = "trials"  # their folder
+_CHOSEN = "chosen.json"
 
 
 @dataclass(frozen=True)
@@ -129,15 +130,13 @@ def choose(
     pairs = candidates(opened.recipe, facts, cell)
     reason = _too_short(total, opened.recipe) if len(pairs) > 1 else ""
     pairs = pairs[:1] if reason else pairs
-    wasted = (len(pairs) - 2) * _FIRST + _SECOND if len(pairs) > 1 else 0.0
-    trials = [
-        _Trial(recipe, task, cell, facts, pair, 1 - wasted, folder / _TRIALS if folder else None) for pair in pairs
-    ]
+    left = share_left(len(pairs))
+    trials = [_Trial(recipe, task, cell, facts, pair, left, folder / TRIALS if folder else None) for pair in pairs]
     trials[0].head_start = _HEAD_START * facts.knowable
     if resume:
         for trial in trials:
             trial.load(force)
-    rounds = [share / (1 - wasted) for share in (_FIRST, _SECOND)] if len(pairs) > 1 else []
+    rounds = [share / left for share in (_FIRST, _SECOND)] if len(pairs) > 1 else []
     best = _tried(trials, rounds, stop, progress)
     if len(best.losses) < len(rounds):
         return best.loop, best.resolved, None
@@ -148,6 +147,11 @@ def choose(
     if folder is not None:
         _move(best, chosen, folder)
     return best.loop, best.resolved, chosen
+
+
+def share_left(candidates: int) -> float:
+    """Share of the budget that the trials of those that were not chosen leave."""
+    return 1 - ((candidates - 2) * _FIRST + _SECOND) if candidates > 1 else 1.0
 
 
 def _too_short(budget: Budget, recipe: Recipe) -> str:
@@ -285,4 +289,4 @@ def _move(best: _Trial, chosen: Chosen, folder: Path) -> None:
 
 def drop_trials(folder: Path) -> None:
     """Remove the trials from the folder of a run that has been decided."""
-    shutil.rmtree(folder / _TRIALS, ignore_errors=True)
+    shutil.rmtree(folder / TRIALS, ignore_errors=True)

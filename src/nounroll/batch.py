@@ -21,11 +21,14 @@ one axis for a real one.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
+
+from nounroll.plain import count
 
 
 @dataclass(frozen=True)
@@ -35,8 +38,7 @@ class Categorical:
     n: int
 
     def __post_init__(self) -> None:
-        if not isinstance(self.n, int) or self.n < 1:
-            raise ValueError(f"Categorical.n is {self.n!r}; it must be a whole number of at least 1")
+        object.__setattr__(self, "n", count("Categorical.n", self.n))
 
     @property
     def event_shape(self) -> tuple[int, ...]:
@@ -80,8 +82,7 @@ class Real:
     scale: Sequence[float] | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.d, int) or self.d < 1:
-            raise ValueError(f"Real.d is {self.d!r}; it must be a whole number of at least 1")
+        object.__setattr__(self, "d", count("Real.d", self.d))
         if (self.shift is None) != (self.scale is None):
             raise ValueError("Real.shift and Real.scale go together; give both or neither")
         for name, least in (("shift", -math.inf), ("scale", 0.0)):
@@ -131,6 +132,18 @@ class Real:
 Space: TypeAlias = Categorical | Real
 
 
+def _tensor(values: Any) -> Any:
+    """An array as a tensor of its own precision; anything else as it is."""
+    return torch.from_numpy(np.ascontiguousarray(values)) if isinstance(values, np.ndarray) else values
+
+
+def _in_space(space: Space, values: Tensor) -> Tensor:
+    """Values of another precision converted; those of another kind are left for ``check`` to refuse."""
+    if isinstance(space, Real):
+        return values.float() if values.is_floating_point() else values
+    return values if values.is_floating_point() or values.is_complex() else values.long()
+
+
 @dataclass(frozen=True)
 class Batch:
     """A batch of sequences: each ``y_t`` depends on ``x_0 .. x_t`` only.
@@ -139,6 +152,8 @@ class Batch:
         inputs: ``x``, (B, T) int64 or (B, T, d) float.
         targets: ``y``, (B, T) int64 or (B, T, d) float.
         mask: (B, T) bool, True where ``y_t`` is scored; all of them when left out.
+
+    NumPy arrays become tensors. A task's arrays in other precisions become int64 and float32 (``in_spaces``).
     """
 
     inputs: Shaped[Tensor, "B T *x"]
@@ -146,14 +161,17 @@ class Batch:
     mask: Bool[Tensor, "B T"] = None  # type: ignore[assignment]  # filled in below
 
     def __post_init__(self) -> None:
+        for name in ("inputs", "targets", "mask"):
+            object.__setattr__(self, name, _tensor(getattr(self, name)))
         if self.mask is None:
             full = torch.ones(self.targets.shape[:2], dtype=torch.bool, device=self.targets.device)
             object.__setattr__(self, "mask", full)
 
     @staticmethod
-    def next_step(sequences: Shaped[Tensor, "B T1 *x"]) -> "Batch":
+    def next_step(sequences: Shaped[Tensor, "B T1 *x"] | Shaped[np.ndarray, "B T1 *x"]) -> "Batch":
         """Predict the next element: ``y_t = x_{t+1}``, from sequences one longer than the batch."""
-        return Batch(inputs=sequences[:, :-1], targets=sequences[:, 1:])
+        whole: Tensor = _tensor(sequences)
+        return Batch(inputs=whole[:, :-1], targets=whole[:, 1:])
 
     @staticmethod
     def arrays(batches: Sequence["Batch"]) -> dict[str, list[Tensor]]:
@@ -171,6 +189,10 @@ class Batch:
 
     def to(self, device: torch.device | str) -> "Batch":
         return replace(self, inputs=self.inputs.to(device), targets=self.targets.to(device), mask=self.mask.to(device))
+
+    def in_spaces(self, inputs: Space, targets: Space) -> "Batch":
+        """The same in the precision of its spaces: symbols in int64, real numbers in float32."""
+        return replace(self, inputs=_in_space(inputs, self.inputs), targets=_in_space(targets, self.targets))
 
     def rows(self, start: int, stop: int) -> "Batch":
         """The sequences ``start .. stop - 1`` of the batch (to accumulate gradients over parts)."""

@@ -23,6 +23,7 @@ from nounroll.data.task import SequenceTask, draw
 from nounroll.footprint import check_memory
 from nounroll.methods import TRANSFORMER, settings_read
 from nounroll.methods.cost import COSTS
+from nounroll.plain import plain
 from nounroll.recipe import Recipe, parse
 from nounroll.report.curves import draw_curves
 from nounroll.report.numbers import deviation, figure
@@ -201,8 +202,9 @@ def compare_recipe(
     """``compare``, with all that the runs have in common in a recipe."""
     if not isinstance(task, SequenceTask):
         raise ValueError(f"task is a {type(task).__name__}; it must be a nounroll.SequenceTask")
+    seeds, methods, cells, lengths = (plain(given) for given in (seeds, methods, cells, lengths))
     numbers = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
-    choices = _choices(list(learning_rates or [None]), grid or {})
+    choices = _choices(list(plain(learning_rates) or [None]), plain(grid or {}))
     for name, values in (("methods", methods), ("cells", cells), ("seeds", numbers)):
         if not values or isinstance(values, str):
             raise ValueError(f"{name} is {values!r}; it must be a list of at least one")
@@ -317,7 +319,7 @@ def _variant(recipe: Recipe, method: str, cell: str | nn.Module | None, choice: 
     changes: dict[str, Any] = {"method": method, "training.seed": seed, **choice}
     if isinstance(cell, str):
         changes["cell.kind"] = cell
-    return parse(recipe.given_to_dict(), [f"{name}={json.dumps(value)}" for name, value in changes.items()])
+    return parse(recipe.given_to_dict(), changes)
 
 
 def _outcome(

@@ -6,6 +6,7 @@ Counted is what must be there at one time, whatever torch does beside it:
   while a checkpoint is written;
 - what a training step keeps for its gradients, counted on one time step of one sequence and taken as often as the
   method goes over one;
+- what an evaluation holds at once (see ``nounroll.rollout.chunks``), if that is more than a step keeps;
 - the sequences of a step, and the held-out ones.
 
 The program itself, attention's own needs, the decoder and temporary results are not counted.
@@ -24,7 +25,9 @@ from nounroll.assembly import build
 from nounroll.batch import Categorical, Space
 from nounroll.data.task import SequenceTask
 from nounroll.machine import launched, total_memory
+from nounroll.modes import on_meta
 from nounroll.recipe import Recipe
+from nounroll.rollout.evaluate import held_at_once
 from nounroll.student import Student
 from nounroll.teacher import Teacher
 from nounroll.teacher.window import CONTEXT
@@ -56,6 +59,7 @@ class Footprint:
         parameters: how many numbers are trained (no bytes).
         state: weights, gradients and moments, on the device.
         step: what a training step keeps, on the device.
+        evaluation: what an evaluation holds at once, on the device.
         copies: of weights and moments, in main memory.
         data: sequences, in main memory.
     """
@@ -63,13 +67,14 @@ class Footprint:
     parameters: float
     state: float
     step: float
+    evaluation: float
     copies: float
     data: float
 
     @property
     def device(self) -> float:
         """On a device with memory of its own."""
-        return self.state + self.step
+        return self.state + max(self.step, self.evaluation)
 
     @property
     def main(self) -> float:
@@ -94,17 +99,18 @@ def footprint(recipe: Recipe, task: SequenceTask, cell: nn.Module | None = None,
     steps = recipe.training.batch_size * recipe.length + max(_HELD_OUT, 72 * recipe.length)
     data = float(steps * (_bytes(task.inputs) + _bytes(task.targets) + 1))
     try:
-        with torch.device("meta"):
+        with on_meta():
             model, teacher = build(recipe, task, None if cell is None else _Shape(cell))
     except (RuntimeError, OverflowError, TypeError):  # torch's ways to say that a size is more than 64 bits hold
-        return Footprint(math.inf, math.inf, math.inf, math.inf, data)
+        return Footprint(math.inf, math.inf, math.inf, math.inf, math.inf, data)
     parameters = sum(p.numel() for part in (model, teacher, cell) if part is not None for p in part.parameters())
     step = _step(recipe, model, teacher, cell)
     rows = max(1, recipe.training.batch_size // (recipe.training.accumulate * launched()[1]))
     halved = 1 if _device(recipe) == "cpu" and recipe.training.precision != "bf16-mixed" else 2
     parts = launched()[1] if recipe.training.shard else 1
     copies = max((6 if kept else 3) / parts, 1) * _FLOAT * parameters  # it is built whole
-    return Footprint(parameters, 4 * _FLOAT * parameters / parts, rows * step / halved, copies, data)
+    state = 4 * _FLOAT * parameters / parts
+    return Footprint(parameters, state, rows * step / halved, _FLOAT * held_at_once(model, recipe.length), copies, data)
 
 
 def check_length(recipe: Recipe, task: SequenceTask) -> None:
@@ -131,7 +137,8 @@ def check_memory(recipe: Recipe, task: SequenceTask, cell: nn.Module | None = No
     for name, part, there in pools(recipe):
         if getattr(found, part) > there:
             setting, value = _cause(recipe, task, cell, part, there)
-            more = " or raise training.accumulate" if part != "main" and found.step > found.state else ""
+            step = found.step > max(found.state, found.evaluation)
+            more = " or raise training.accumulate" if part != "main" and step else ""
             raise ValueError(
                 f"{setting} is {value}; with it the run takes at least {in_words(getattr(found, part))} of {name},"
                 f" and there is {in_words(there)}: lower it{more}"

@@ -4,16 +4,19 @@ A ``Generation`` holds all that writing on depends on (memory, the element that 
 the draws), and can therefore be stopped anywhere and continued exactly.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from nounroll.batch import Categorical, Real, Space
 from nounroll.objectives.readout import gaussian
+from nounroll.plain import plain
 from nounroll.ranges import at_least
+from nounroll.stops import Stops
 
 _CHUNK = 1024  # elements of a prompt that are read at a time
 _AT_ONCE = 8  # elements written by one compiled call
@@ -37,6 +40,7 @@ class Sampling:
     top_p: float | None = None
 
     def __post_init__(self) -> None:
+        vars(self).update(plain(vars(self)))
         at_least("temperature", self.temperature, 0)
         if self.top_k is not None:
             at_least("top_k", self.top_k, 1)
@@ -66,6 +70,8 @@ class Sampling:
 
         The symbol V, which there is not, stands for outputs that are not finite.
         """
+        # Sums of many small probabilities are too coarse in 16 bits.
+        outputs = outputs.to(torch.promote_types(outputs.dtype, torch.float32))
         if isinstance(space, Real):
             mean, log_scale = gaussian(outputs)
             return mean + self.temperature * log_scale.exp() * noise.to(mean)
@@ -151,12 +157,19 @@ class Generation:
         return self
 
     @torch.no_grad()
-    def write(self, steps: int) -> Shaped[Tensor, "B steps *y"]:
+    def write(self, steps: int, stop: Sequence[Any] = ()) -> Shaped[Tensor, "B n *y"]:
         """The next ``steps`` elements, each of which is the next one's input.
 
+        Args:
+            steps: n, or the most elements where there are stops.
+            stop: symbols, or sequences of symbols. A row ends with the first that it writes, and holds -1 from there
+                on; its memory stays as it is. n is the length of the longest row. Such steps are never compiled.
+
         Raises:
-            ValueError: the network's outputs are not finite.
+            ValueError: the network's outputs are not finite, or a stop is no sequence of symbols.
         """
+        if stop:
+            return self._write_until(steps, Stops(stop, self.student.targets, len(self.memory)))
         at_least("steps", steps, 1)
         targets, rows, parts, left = self.student.targets, len(self.memory), [], steps
         if self.pending is None:
@@ -174,6 +187,17 @@ class Generation:
             left -= count
             self.length += count
         return torch.cat(parts, dim=1)
+
+    def _write_until(self, steps: int, stops: Stops) -> Int[Tensor, "B n"]:
+        parts: list[Tensor] = []
+        while len(parts) < steps and not stops.ended.all():
+            ended, memory, pending = stops.ended.to(self.memory.device), self.memory, self.pending
+            drawn = self.write(1)[:, 0]
+            if pending is not None:  # before the first element nothing has ended
+                self.memory = torch.where(ended[:, None, None], memory, self.memory)
+                self.pending = torch.where(ended, pending, drawn)
+            parts.append(stops.add(drawn))
+        return torch.stack(parts, dim=1)
 
     def _go_on(
         self, inputs: Shaped[Tensor, "B *x"], memory: Float[Tensor, "B K d"], noise: Float[Tensor, "N B ..."]

@@ -23,6 +23,7 @@ from nounroll.data.paths import seen_from, seen_from_here
 from nounroll.files import opened
 from nounroll.former import is_former, renewed
 from nounroll.methods import AUTO, TRANSFORMER, DMTSettings, SMTSettings, TBPTTSettings, parse_chain
+from nounroll.plain import plain
 from nounroll.ranges import at_least
 from nounroll.teacher import TeacherSettings
 from nounroll.training.settings import BUDGETS, Budget, TrainingSettings
@@ -130,7 +131,7 @@ class Recipe:
         """The whole recipe as plain values, defaults written out: what ``parse`` takes."""
         tree = dataclasses.asdict(dataclasses.replace(self, given=None, origin=None))
         del tree["given"], tree["origin"]
-        return _plain({**tree, "training": self.training.to_dict()})
+        return plain({**tree, "training": self.training.to_dict()})
 
     def given_to_dict(self) -> dict[str, Any]:
         """The settings that were given alone, as plain values: what ``parse`` takes."""
@@ -151,27 +152,33 @@ class Recipe:
         return yaml.safe_dump({"name": self.name, **self.given_to_dict()}, sort_keys=False)
 
 
-def parse(document: Mapping[str, Any], overrides: Iterable[str] = ()) -> Recipe:
-    """A recipe from nested mappings, with ``dotted.name=value`` overrides on top.
+def parse(document: Mapping[str, Any], overrides: Iterable[str] | Mapping[str, Any] = ()) -> Recipe:
+    """A recipe from nested mappings, with overrides on top: ``dotted.name=value`` as text, or values by such names.
 
     Raises:
         ValueError: an unknown name, a value of the wrong type or out of range; the message names it.
     """
-    tree, overrides = _plain(document), list(overrides)
-    for override in overrides:
-        name, equals, text = override.partition("=")
-        if not equals or not all(name.strip().split(".")):
-            raise ValueError(f"--set got {override!r}; it takes NAME=VALUE, such as teacher.width=128")
-        *path, last = name.strip().split(".")
+    tree = plain(document)
+    given = overrides if isinstance(overrides, Mapping) else dict(map(_named, overrides))
+    for name, value in given.items():
+        *path, last = name.split(".")
         branch = tree
         for part in path:
             branch = branch.setdefault(part, {})
             if not isinstance(branch, dict):
                 raise ValueError(f"{name} cannot be set: {part} is not a group of settings")
-        branch[last] = _value(text)
+        branch[last] = plain(value)
     if isinstance(tree.get("training"), dict):
-        _one_budget(tree["training"], overrides)
+        _one_budget(tree["training"], given)
     return dataclasses.replace(_build(Recipe, tree, ""), given=frozenset(_names(tree)))
+
+
+def _named(override: str) -> tuple[str, Any]:
+    """The name and the value of ``dotted.name=value``."""
+    name, equals, text = override.partition("=")
+    if not equals or not all(name.strip().split(".")):
+        raise ValueError(f"--set got {override!r}; it takes NAME=VALUE, such as teacher.width=128")
+    return name.strip(), _value(text)
 
 
 def _names(tree: Mapping[str, Any]) -> Iterator[str]:
@@ -231,9 +238,9 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _one_budget(training: dict[str, Any], overrides: Iterable[str]) -> None:
+def _one_budget(training: dict[str, Any], given: Iterable[str]) -> None:
     """An override of one budget takes the place of the others."""
-    given = {override.partition("=")[0].strip() for override in overrides}
+    given = set(given)
     chosen = [name for name in BUDGETS if f"training.{name}" in given]
     for name in BUDGETS if chosen else ():
         if name not in chosen:
@@ -312,10 +319,3 @@ def _value(text: str) -> Any:
 
 def _join(path: str, name: object) -> str:
     return f"{path}.{name}" if path else str(name)
-
-
-def _plain(value: Any) -> Any:
-    """Mappings as dicts and tuples as lists, so that YAML can hold it."""
-    if isinstance(value, Mapping):
-        return {key: _plain(one) for key, one in value.items()}
-    return [_plain(one) for one in value] if isinstance(value, tuple | list) else value

@@ -1,8 +1,8 @@
 """A run: from a recipe to a trained student, in memory or in a folder (see ``nounroll.run_folder``)."""
 
 import copy
-import json
 import math
+import sys
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -21,14 +21,16 @@ from nounroll.consent import remember
 from nounroll.data.kept import keep
 from nounroll.data.task import SequenceTask
 from nounroll.footprint import check_length, check_memory
-from nounroll.machine import launched
+from nounroll.interrupts import stop_on_interrupt
+from nounroll.machine import launched, speaks
 from nounroll.methods import AUTO, TRANSFORMER
 from nounroll.methods.cost import COSTS
 from nounroll.recipe import Recipe, parse
 from nounroll.resolve import Facts, Resolved, look, resolve
+from nounroll.resumption import resumed
 from nounroll.rollout.evaluate import evaluate
-from nounroll.run_folder import CUSTOM, claim, held, read_kept, write_json, write_kept
-from nounroll.student import Student
+from nounroll.run_folder import CUSTOM, claim, held, read_kept, way_on, write_json, write_kept
+from nounroll.student import Student, check_no_student
 from nounroll.teacher import Teacher
 from nounroll.training.loop import Loop
 from nounroll.training.settings import BUDGETS
@@ -96,8 +98,9 @@ def fit(
     tokens: int | None = None,
     flops: float | None = None,
     sequential_flops: float | None = None,
-    seed: int = 0,
+    seed: int | None = None,
     out: str | Path | None = None,
+    resume: bool = False,
     settings: Mapping[str, Any] | None = None,
     progress: bool = False,
 ) -> Run:
@@ -113,11 +116,17 @@ def fit(
         seconds: wall-clock budget; 120 when the four others are left out too.
         steps, tokens, flops, sequential_flops: a budget of another kind in its place (see
             ``nounroll.training.settings``).
-        seed: of data, weights and all random choices.
+        seed: of data, weights and all random choices; 0 when left out.
         out: folder to keep the run in; nothing is written without it.
+        resume: go on with the run in ``out``, by its own recipe; train a new one where there is none (for several
+            processes there must be one). Settings that are given again must be as they were, and a cell of the user's
+            own must be given.
         settings: any other setting of a recipe, by its dotted name: ``{"teacher.width": 256}``. What is left out is
             decided for the task's data: see ``nounroll.resolve``.
         progress: show a bar on stderr, and what was chosen.
+
+    Ctrl-C ends the run early: it is returned as it stands, with a checkpoint in ``out``. A second Ctrl-C raises
+    KeyboardInterrupt.
 
     Raises:
         ValueError: a setting, the task's data or the cell is not usable; the message says which and why.
@@ -128,9 +137,31 @@ def fit(
         raise ValueError(f"cell is a {type(cell).__name__}; it must be a kind such as 'mlp', or a torch.nn.Module")
     kind, own_cell = (cell, None) if isinstance(cell, str) else (None, cell)
     budget: dict[str, float | None] = dict(zip(BUDGETS, (seconds, steps, tokens, flops, sequential_flops), strict=True))
-    length = _usual_length(task) if length is None else length
-    recipe = plan(method, kind, length=length, budget=budget, seed=seed, settings=settings)
-    return train(recipe, task, own_cell, folder=Path(out) if out else None, progress=progress)
+    folder = Path(out) if out else None
+    if resume and folder is None:
+        raise ValueError("resume is True and out is not set; give the folder of the run to go on with")
+    usual = _usual_length(task) if length is None else length
+    recipe = plan(method, kind, length=usual, budget=budget, seed=seed or 0, settings=settings)
+    if folder is not None and launched()[1] == 1:  # of several processes, one would see what another has begun
+        resume = resume and (folder / "recipe.yaml").exists()
+    if folder is not None and resume:
+        left_out = {"task", *(("length",) if length is None else ()), *(("training.seed",) if seed is None else ())}
+        if not any(value is not None for value in budget.values()):
+            left_out.add("training.seconds")
+        names = set(recipe.given or ()) - left_out | set(settings or {})
+        recipe = resumed(recipe, names, folder, own_cell)
+    with stop_on_interrupt() as stop:
+        run = train(recipe, task, own_cell, folder=folder, resume=resume, progress=progress, stop=stop)
+        if not run.finished:
+            _say_stopped(run)
+    return run
+
+
+def _say_stopped(run: Run) -> None:
+    """Tell on stderr that Ctrl-C was heard, and how to go on."""
+    way = "nothing of it is kept, as out is not set" if run.folder is None else f"go on with: {way_on(run.folder)}"
+    if speaks():
+        print(f"nounroll: stopped after {run.metrics['steps']:,} steps; {way}", file=sys.stderr, flush=True)
 
 
 def _usual_length(task: SequenceTask) -> int:
@@ -158,7 +189,7 @@ def plan(
     if cell is not None:
         tree["cell"] = {"kind": cell}
     tree["training"] |= {name: value for name, value in budget.items() if value is not None} or {"seconds": 120.0}
-    return parse(tree, [f"{name}={json.dumps(value)}" for name, value in (settings or {}).items()])
+    return parse(tree, settings or {})
 
 
 def train(
@@ -191,6 +222,9 @@ def train(
     before = read_kept(folder) if resume and folder is not None else None
     if launched()[0]:
         folder = None  # the first process writes for all
+    if task is None and recipe.task.kind == CUSTOM:
+        way = way_on(folder) if resume and folder is not None else "nounroll.fit(task)"
+        raise ValueError(f"task.kind is {CUSTOM}, a task of your own, which is not in the recipe; in Python: {way}")
     check_consent(recipe)
     task = task or data.build(recipe.task.kind, recipe.task.options)
     if cell is not None:
@@ -297,6 +331,7 @@ def _handed_over(
 
 
 def _check_own_cell(cell: nn.Module, recipe: Recipe, task: SequenceTask) -> None:
+    check_no_student(cell)
     if recipe.training.shard:
         raise ValueError("training.shard is True; it needs a cell that can be built again, give its kind")
     if recipe.method == TRANSFORMER:

@@ -27,6 +27,7 @@ from nounroll.data.kept import without_data
 from nounroll.data.task import SequenceTask
 from nounroll.locks import Held, Lock
 from nounroll.methods import TRANSFORMER, parse_chain
+from nounroll.modes import drawing_from
 from nounroll.recipe import Recipe, load
 from nounroll.student import Student, space_from_json, space_to_json
 from nounroll.teacher import Teacher, build_teacher
@@ -62,11 +63,14 @@ def open_student(folder: str | Path, *, with_data: bool = True) -> tuple[Recipe,
     """
     recipe, folder = open_run(folder)
     if recipe.task.kind == CUSTOM:
-        raise ValueError(f"{folder} was trained on a task of your own; open it in Python, with that task")
+        raise ValueError(
+            f"{folder} was trained on a task of your own; its network opens in Python:"
+            f" nounroll.Student.from_pretrained({str(folder / 'student')!r})"
+        )
     if recipe.method == TRANSFORMER:
         raise ValueError(f"{folder} holds a Transformer and no student; its figures are in {folder}/metrics.json")
     if not (folder / "student" / "config.json").is_file():
-        raise ValueError(f"{folder} holds no trained student yet; go on with: nounroll resume {folder}")
+        raise ValueError(f"{folder} holds no trained student yet; go on with: {way_on(folder)}")
     student = Student.from_pretrained(folder / "student")
     if student.trained_on and not with_data:
         return recipe, without_data(student.trained_on, student.inputs, student.targets), student
@@ -132,7 +136,7 @@ def open_teacher(folder: str | Path, student: Student) -> Teacher | None:
     if found is None:
         return None
     newest, (tensors, _) = found
-    with torch.random.fork_rng(devices=[]):
+    with drawing_from(torch.Generator()):
         teacher = build_teacher(recipe.teacher, student.inputs, student.targets, student.cell)
     try:
         teacher.load_state_dict(tensors["teacher"])
@@ -142,6 +146,15 @@ def open_teacher(folder: str | Path, student: Student) -> Teacher | None:
     return teacher.eval()
 
 
+def way_on(folder: Path) -> str:
+    """What to call to go on with the run in a folder, its task perhaps an object of the user's."""
+    try:
+        own = open_run(folder)[0].task.kind == CUSTOM
+    except ValueError:
+        own = False
+    return f"nounroll.fit(task, out={str(folder)!r}, resume=True)" if own else f"nounroll resume {folder}"
+
+
 def claim(folder: Path, recipe: str) -> None:
     """Start a run's folder with a recipe in YAML.
 
@@ -149,7 +162,7 @@ def claim(folder: Path, recipe: str) -> None:
         ValueError: another run is in it.
     """
     if (folder / "recipe.yaml").exists() or (folder / "checkpoints").exists():
-        raise ValueError(f"{folder} already holds a run; choose another folder, or: nounroll resume {folder}")
+        raise ValueError(f"{folder} already holds a run; choose another folder, or: {way_on(folder)}")
     write(folder / "recipe.yaml", recipe)
 
 

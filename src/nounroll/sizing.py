@@ -2,11 +2,10 @@
 
 from dataclasses import dataclass, replace
 
-import torch
-
 from nounroll.data.task import SequenceTask
 from nounroll.methods import DMT, SMT
 from nounroll.methods.cost import step_cost
+from nounroll.modes import on_meta
 from nounroll.ranges import more_than
 from nounroll.recipe import Recipe
 from nounroll.resolve import resolve
@@ -70,7 +69,7 @@ def size(recipe: Recipe, task: SequenceTask) -> Size:
     """
     settled = resolve(recipe, task)
     recipe, facts = settled.recipe, settled.facts
-    with torch.device("meta"):
+    with on_meta():
         student = Student(task.inputs, task.targets, recipe.cell, readout_width=recipe.readout_width)
         teacher = build_teacher(recipe.teacher, task.inputs, task.targets, student.cell)
     teacher.encoder.all_at_once = False  # labels on demand depend on values, and here are shapes alone

@@ -5,10 +5,11 @@
 This module imports no teacher, no method and no training code.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Shaped
@@ -19,7 +20,9 @@ from nounroll.batch import Categorical, Real, Space
 from nounroll.cells import build_cell, complete
 from nounroll.cells.base import CellSettings, constrain, observe
 from nounroll.generation import Generation, Sampling
+from nounroll.modes import drawing_from, on_meta
 from nounroll.nn.outputs import Outputs
+from nounroll.plain import plain
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 M = TypeVar("M", bound=nn.Module)
@@ -54,6 +57,7 @@ class Student(nn.Module):
         self, inputs: Space, targets: Space, cell: CellSettings | nn.Module | None = None, *, readout_width: int = 256
     ) -> None:
         super().__init__()
+        check_no_student(cell)
         self.inputs, self.targets = inputs, targets
         self.settings = CellSettings() if cell is None else cell if isinstance(cell, CellSettings) else None
         self.readout_width = readout_width
@@ -75,8 +79,8 @@ class Student(nn.Module):
     # -- one step ---------------------------------------------------------------------------------
 
     def initial_memory(self, batch_size: int) -> Float[Tensor, "B K d"]:
-        """m_∅ for each row."""
-        return self.empty_memory.expand(batch_size, *self.memory_shape)
+        """m_∅ for each row, in memory of its own."""
+        return self.empty_memory.expand(batch_size, *self.memory_shape).clone()
 
     def step(self, inputs: Shaped[Tensor, "B *x"], memory: Float[Tensor, "B K d"]) -> Float[Tensor, "B K d"]:
         """m_t from x_t and m_{t-1}."""
@@ -137,6 +141,34 @@ class Student(nn.Module):
         features, last = self.features(inputs, memory)
         return self.head(features), last
 
+    def forward(
+        self,
+        inputs: Shaped[Tensor, "B T *x"],
+        memory: Float[Tensor, "B K d"] | None = None,
+        lengths: Shaped[Tensor, "..."] | np.ndarray | Sequence[int] | None = None,
+    ) -> tuple[Float[Tensor, "B T V"], Float[Tensor, "B K d"]]:
+        """The readout after each of ``inputs``, and the memory after the last, as ``nn.LSTM`` gives them.
+
+        Args:
+            inputs: padded, where rows have different lengths.
+            memory: to start from; m_∅ when left out.
+            lengths: how many inputs of each row to read, 0 to T; all when left out. Outputs after them are 0, whatever
+                the padding holds.
+
+        Raises:
+            ValueError: lengths are not B whole numbers of 0 to T.
+        """
+        if lengths is None:
+            return self.outputs(inputs, memory)
+        rows, time = inputs.shape[:2]
+        counts = torch.as_tensor(lengths, device=inputs.device)
+        if counts.shape != (rows,) or counts.is_floating_point() or bool(((counts < 0) | (counts > time)).any()):
+            raise ValueError(f"lengths are {counts.tolist()}; they must be {rows} whole numbers between 0 and {time}")
+        unread = torch.arange(time, device=inputs.device) >= counts[:, None]
+        memories = self.rollout(inputs.masked_fill(unread.view(rows, time, *[1] * (inputs.dim() - 2)), 0), memory)
+        outputs = self.readout(memories[:, 1:]).masked_fill(unread[..., None], 0)
+        return outputs, memories[torch.arange(rows, device=inputs.device), counts.long()]
+
     def generate(
         self,
         prompt: Shaped[Tensor, "B P *x"],
@@ -147,7 +179,8 @@ class Student(nn.Module):
         top_p: float | None = None,
         generator: torch.Generator | None = None,
         compiled: bool = False,
-    ) -> Shaped[Tensor, "B steps *y"]:
+        stop: Sequence[Any] = (),
+    ) -> Shaped[Tensor, "B n *y"]:
         """Continue a prompt: each y_t drawn from the readout is the next input.
 
         ``nounroll.generation.Generation`` does the same in parts, and can be saved between them.
@@ -158,13 +191,14 @@ class Student(nn.Module):
             temperature, top_k, top_p: see ``nounroll.generation.Sampling``.
             generator: source of the draws; the same state, the same result.
             compiled: eight elements a compiled call; it pays for long texts only.
+            stop: symbols, or sequences of symbols, with which a row ends; see ``nounroll.generation.Generation.write``.
 
         Raises:
             ValueError: targets cannot be inputs, the prompt is empty or outside the space, or a setting is out
                 of range.
         """
         sampling = Sampling(temperature=temperature, top_k=top_k, top_p=top_p)
-        return Generation(self, len(prompt), sampling, generator, compiled=compiled).read(prompt).write(steps)
+        return Generation(self, len(prompt), sampling, generator, compiled=compiled).read(prompt).write(steps, stop)
 
     # -- files ------------------------------------------------------------------------------------
 
@@ -184,12 +218,15 @@ class Student(nn.Module):
             "format": 1,
             "inputs": space_to_json(self.inputs),
             "targets": space_to_json(self.targets),
-            "readout_width": self.readout_width,
-            "cell": vars(complete(self.settings))
-            if self.settings
-            else {"kind": "custom", "class": type(self.cell).__name__},
+            "readout_width": plain(self.readout_width),
+            "cell": self._cell_to_config(),
             **({"trained_on": self.trained_on} if self.trained_on else {}),
         }
+
+    def _cell_to_config(self) -> dict[str, Any]:
+        if self.settings is None:
+            return {"kind": "custom", "class": type(self.cell).__name__}
+        return vars(complete(self.settings))
 
     @classmethod
     def from_pretrained(cls, folder: str | Path, cell: nn.Module | None = None) -> "Student":
@@ -231,6 +268,19 @@ class Student(nn.Module):
         kept = config.get("trained_on")
         student.trained_on = kept if isinstance(kept, dict) else {}
         return student
+
+
+def check_no_student(cell: object) -> None:
+    """Refuse a student in place of a cell, which would be trained as a cell of the user's own.
+
+    Raises:
+        ValueError: it is a student.
+    """
+    if isinstance(cell, Student):
+        raise ValueError(
+            f"cell is a {type(cell).__name__}, a whole network; give its cell alone: cell=student.cell,"
+            " which is trained in place, or cell=copy.deepcopy(student.cell)"
+        )
 
 
 def cell_settings(document: dict[str, Any]) -> CellSettings:
@@ -275,13 +325,14 @@ def load_model(build: Callable[[], M], weights: dict[str, Tensor], folder: Path,
     """
     try:
         if trial:
-            with torch.device("meta"):  # shapes without memory
+            with on_meta():  # shapes without memory
                 sizes = {name: tensor.shape for name, tensor in build().state_dict().items()}
             for name in sorted(sizes.keys() | weights.keys()):
                 asked, there = sizes.get(name), weights[name].shape if name in weights else None
                 if asked != there:
                     raise ValueError(f"by {CONFIG} {name} is {_form(asked)}, in {WEIGHTS} it is {_form(there)}")
-        model = build()
+        with drawing_from(torch.Generator()):
+            model = build()
         model.load_state_dict(weights)
     except Exception as error:  # a configuration from elsewhere can be wrong in any way
         raise ValueError(f"{folder} holds no readable {what}: {checkpoint.one_line(error)}") from error

@@ -1,6 +1,5 @@
 """One recipe, many values of one setting, each under the same budget: what does a larger memory buy, say."""
 
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from typing import Any
 from nounroll.consent import build_task
 from nounroll.data.task import SequenceTask
 from nounroll.footprint import check_memory
+from nounroll.plain import plain
 from nounroll.recipe import Recipe, parse
 from nounroll.resolve import resolve
 from nounroll.run import train
@@ -45,9 +45,10 @@ def sweep(
     Raises:
         ValueError: a value is not usable; nothing has run then.
     """
+    values = plain(values)
     if not values:
         raise ValueError("values is empty; a sweep needs at least one")
-    recipes = [parse(recipe.given_to_dict(), [f"{setting}={json.dumps(value)}"]) for value in values]
+    recipes = [parse(recipe.given_to_dict(), {setting: value}) for value in values]
     task = task or build_task(recipe)
     for settled in (resolve(one, task).recipe for one in recipes):
         if not settled.is_open():

@@ -10,6 +10,7 @@ from nounroll import checkpoint
 from nounroll.cells import build_cell
 from nounroll.cells.base import constrain
 from nounroll.files import read_bytes
+from nounroll.modes import drawing_from
 from nounroll.recipe import Recipe
 from nounroll.run_folder import open_run
 from nounroll.student import Student
@@ -46,7 +47,7 @@ def take_teacher(recipe: Recipe, model: Student | CausalTransformer, teacher: Te
     config = folder / "student" / "config.json"
     if config.is_file() and json.loads(read_bytes(config))["cell"]["kind"] == "custom":
         raise ValueError(f"{asked}, of a cell of your own: what its memories can be is not known")
-    with torch.random.fork_rng(devices=[]):
+    with drawing_from(torch.Generator()):
         cell = build_cell(theirs.cell, model.inputs)
     raw = torch.linspace(-3, 3, math.prod(teacher.memory_shape)).view(1, *teacher.memory_shape)
     if not torch.equal(constrain(cell, raw), constrain(model.cell, raw)):  # type: ignore[union-attr]

@@ -37,7 +37,11 @@ class CausalTransformer(nn.Module):
 
     def predict(self, inputs: Shaped[Tensor, "B T *x"]) -> Float[Tensor, "B T V"]:
         """Logits of y_t (Categorical), or its mean and log scale (Real), for every t."""
-        return self.out(self.encoder(inputs, None)[:, 1:])
+        return self.out(self.states(inputs))
+
+    def states(self, inputs: Shaped[Tensor, "B T *x"]) -> Float[Tensor, "B T width"]:
+        """What ``out`` reads after each input."""
+        return self.encoder(inputs, None)[:, 1:]
 
     def extend(self, inputs: Shaped[Tensor, "B T *x"], read: Read) -> Float[Tensor, "B T V"]:
         """``predict`` for the inputs that follow those in ``read``, to which they are added.

@@ -8,7 +8,7 @@ from typing import Any
 
 from nounroll import checkpoint, files
 from nounroll.methods import TRANSFORMER
-from nounroll.run_folder import DATA, open_run, read_kept
+from nounroll.run_folder import DATA, open_run, read_kept, way_on
 
 _MOST = 20  # things that are named which have no place in a run's folder
 
@@ -81,7 +81,7 @@ def _records(path: Path) -> Iterator[dict[str, Any]]:
         except (ValueError, TypeError, RecursionError) as fault:
             raise ValueError(f"{path}, line {number} cannot be read: {checkpoint.one_line(fault)}") from None
     if data[-1:] not in (b"", b"\n"):
-        raise ValueError(f"{path} ends within a line, as after a kill; it goes with: nounroll resume {path.parent}")
+        raise ValueError(f"{path} ends within a line, as after a kill; it goes with: {way_on(path.parent)}")
 
 
 def _check_step(folder: Path, records: int) -> None:

@@ -20,6 +20,18 @@ def test_text_goes_on_from_its_prompt_and_is_the_same_for_the_same_seed(nounroll
     assert likeliest[0] == likeliest[1]
 
 
+def test_text_ends_at_the_first_stop_which_is_left_out(nounroll: Command) -> None:
+    assert nounroll("train", "text.yaml").status == 0
+    words = ["generate", "runs/text", "--prompt", "It was", "--length", "60", "--json"]
+    whole = json.loads(nounroll(*words).out)["text"]
+    written = whole[len("It was") :]
+    stops = [character for character in written if character.isascii()][3:7:3]
+    ended = json.loads(nounroll(*words, "--stop", stops[1], "--stop", stops[0]).out)["text"]
+    end = min(place for place in map(written.find, stops) if place >= 0)
+    assert ended == "It was" + written[:end]
+    assert json.loads(nounroll(*words, "--stop", "never is this written").out)["text"] == whole
+
+
 def test_without_a_prompt_it_starts_at_the_tasks_beginning(nounroll: Command) -> None:
     assert nounroll("train", "text.yaml").status == 0
     result = json.loads(nounroll("generate", "runs/text", "--json").out)
@@ -55,6 +67,9 @@ def test_images_are_drawn_as_characters_and_as_a_grid(nounroll: Command) -> None
     ("recipe", "words", "said"),
     [
         ("text", ["--prompt", ""], "prompt is empty"),
+        ("text", ["--stop", ""], "--stop is empty"),
+        ("series", ["--stop", "1,2"], "only symbols can end a text"),
+        ("digits", ["--image", "a.png", "--stop", "1"], "an image has no text to end"),
         ("text", ["--length", 0], "--length is 0; it must be at least 1"),
         ("text", ["--top-k", 0], "top_k is 0; it must be at least 1"),
         ("text", ["--temperature", -1], "temperature is -1.0; it must be at least 0"),

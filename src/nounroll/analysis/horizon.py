@@ -7,7 +7,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from nounroll.batch import Batch
-from nounroll.objectives.readout import hits, negative_log_likelihood
+from nounroll.cells.base import observe
+from nounroll.rollout.chunks import scores
+from nounroll.rollout.packing import foretold
 from nounroll.student import Student
 from nounroll.teacher.decoder import Decoder
 
@@ -30,9 +32,8 @@ class Positions:
 @torch.no_grad()
 def by_position(student: Student, memories: Float[Tensor, "N T1 K d"], batch: Batch) -> Positions:
     """Loss of y_t read from m_t by the student's readout, for each t, of its own memories or its teacher's."""
-    outputs = student.readout(memories[:, 1:])
-    losses = negative_log_likelihood(student.targets, outputs, batch.targets)
-    return Positions(_means(losses, batch.mask), _means(hits(student.targets, outputs, batch.targets), batch.mask))
+    losses, right = scores(student.head, student.targets, observe(student.cell, memories[:, 1:]), batch.targets)
+    return Positions(_means(losses, batch.mask), _means(right, batch.mask))
 
 
 @torch.no_grad()
@@ -52,8 +53,7 @@ def by_steps_ahead(
     total, count = torch.zeros(horizon, dtype=torch.float64), torch.zeros(horizon, dtype=torch.int64)
     for t in torch.linspace(0, length - 1, min(_WINDOWS, length)).long().tolist():
         end = min(t + horizon, length)
-        outputs = decoder(memories[:, t + 1], batch.inputs[:, t + 1 : end])
-        losses = negative_log_likelihood(student.targets, outputs, batch.targets[:, t:end])
+        losses = foretold(decoder, student.targets, memories[:, t + 1], batch, slice(t, end))
         mask = batch.mask[:, t:end]
         total[: end - t] += torch.where(mask, losses, 0.0).double().sum(0)
         count[: end - t] += mask.sum(0)

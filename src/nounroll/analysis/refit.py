@@ -10,6 +10,7 @@ import torch
 
 from nounroll.data.task import SequenceTask, draw
 from nounroll.objectives.readout import negative_log_likelihood
+from nounroll.rollout.chunks import at_once
 from nounroll.seeding import generator
 from nounroll.student import Student
 from nounroll.teacher import Teacher
@@ -31,8 +32,9 @@ def refit(student: Student, teacher: Teacher, task: SequenceTask, length: int, s
     if not len(seen):
         return reader
     optimizer = torch.optim.Adam(reader.head.parameters(), lr=_RATE)
+    count = min(_MINIBATCH, at_once(student.targets.readout_size), len(seen))
     for _ in range(_STEPS):
-        rows = torch.randint(len(seen), (min(_MINIBATCH, len(seen)),), generator=source)
+        rows = torch.randint(len(seen), (count,), generator=source)
         outputs = reader.readout(seen[rows])
         loss = negative_log_likelihood(student.targets, outputs, wanted[rows]).mean()
         optimizer.zero_grad()

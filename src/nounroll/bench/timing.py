@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
 
 _SIZE = 512  # of the matrices whose product is the peak
 
@@ -69,13 +67,6 @@ def matmul() -> Contender:
     """A product of square matrices: the peak that shares are of."""
     a = torch.ones(_SIZE, _SIZE)
     return Contender(lambda index: [seconds(lambda: a @ a) for _ in range(5)], 1, "products", "", flops=2 * _SIZE**3)
-
-
-def counted(run: Callable[[], Any]) -> float:
-    """FLOPs of a call, attention as the matrix products that it is."""
-    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-        run()
-    return float(counter.get_total_flops())
 
 
 def seconds(run: Callable[[], Any]) -> float:

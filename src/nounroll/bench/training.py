@@ -6,12 +6,13 @@ import torch
 from torch import Tensor
 
 from nounroll.batch import Batch
-from nounroll.bench.timing import Contender, counted, seconds
+from nounroll.bench.timing import Contender, seconds
 from nounroll.cells.base import CellSettings
 from nounroll.data.task import SequenceTask, draw
 from nounroll.methods import BPTT, DMT, SMT, TBPTT, DMTSettings, SMTSettings, TBPTTSettings
 from nounroll.methods.base import Method, State
 from nounroll.methods.cost import step_cost
+from nounroll.methods.flops import count_flops
 from nounroll.objectives.dynamics import dynamics
 from nounroll.objectives.readout import masked_mean, negative_log_likelihood
 from nounroll.seeding import generator
@@ -138,5 +139,5 @@ def _trunk(task: SequenceTask, length: int, batch: int) -> dict[str, Contender]:
     def run() -> None:
         encoder(inputs, None).square().mean().backward()
 
-    flops = counted(run) / (batch * length)
+    flops = count_flops(run)[0] / (batch * length)
     return {name: Contender(lambda index: [seconds(run)], batch * length, "tokens", name, flops)}

@@ -28,6 +28,7 @@ from torch import Tensor, nn
 
 from nounroll.batch import Space
 from nounroll.nn.norm import rms_normalise
+from nounroll.plain import plain
 from nounroll.ranges import at_least
 
 MOST_LAYERS = 1000  # more are a slip of the hand, or an attack: each is built before its size can be known
@@ -66,6 +67,7 @@ class CellSettings:
     keep: float = 4.0
 
     def __post_init__(self) -> None:
+        vars(self).update(plain(vars(self)))  # sizes may be NumPy's
         for name, least in {"tokens": 1, "memory_width": 1, "width": 0, "layers": 0, "keep": 0}.items():
             at_least(f"cell.{name}", getattr(self, name), least)
         if self.layers > MOST_LAYERS:

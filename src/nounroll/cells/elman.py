@@ -1,10 +1,10 @@
 """The simple recurrent cell (Elman 1990), over torch's fused nn.RNN."""
 
-import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from nounroll.cells.recurrent import HiddenStateCell
+from nounroll.nn.transforms import rnn_tanh_cell
 
 
 class ElmanCell(HiddenStateCell):
@@ -14,4 +14,4 @@ class ElmanCell(HiddenStateCell):
         return nn.RNN(width, self.size, nonlinearity="tanh", batch_first=True)
 
     def step(self, inputs: Shaped[Tensor, "N *x"], memory: Float[Tensor, "N K d"]) -> Float[Tensor, "N K d"]:
-        return torch.rnn_tanh_cell(self.embed(inputs), memory.flatten(1), *self.weights()).view_as(memory)
+        return rnn_tanh_cell(self.embed(inputs), memory.flatten(1), self.weights()).view_as(memory)

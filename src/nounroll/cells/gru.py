@@ -1,11 +1,11 @@
 """The GRU cell (Cho et al. 2014, arXiv 1406.1078), over torch's fused nn.GRU."""
 
-import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from nounroll.batch import Space
 from nounroll.cells.recurrent import HiddenStateCell, start_keeping
+from nounroll.nn.transforms import gru_cell
 
 
 class GRUCell(HiddenStateCell):
@@ -27,4 +27,4 @@ class GRUCell(HiddenStateCell):
         return nn.GRU(width, self.size, batch_first=True)
 
     def step(self, inputs: Shaped[Tensor, "N *x"], memory: Float[Tensor, "N K d"]) -> Float[Tensor, "N K d"]:
-        return torch.gru_cell(self.embed(inputs), memory.flatten(1), *self.weights()).view_as(memory)
+        return gru_cell(self.embed(inputs), memory.flatten(1), self.weights()).view_as(memory)

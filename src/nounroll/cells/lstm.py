@@ -5,8 +5,9 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from nounroll.batch import Space
-from nounroll.cells.recurrent import start_keeping
+from nounroll.cells.recurrent import start_keeping, stepped
 from nounroll.nn.embedding import InputEmbedding
+from nounroll.nn.transforms import is_transformed, lstm_cell
 from nounroll.nn.unread import unread_costs_nothing
 
 
@@ -50,13 +51,16 @@ class LSTMCell(nn.Module):
 
     def step(self, inputs: Shaped[Tensor, "N *x"], memory: Float[Tensor, "N K d"]) -> Float[Tensor, "N K d"]:
         hidden, carry = memory.flatten(1).chunk(2, dim=-1)
-        after = torch.lstm_cell(self.embed(inputs), (hidden, carry), *self.weights())
+        after = lstm_cell(self.embed(inputs), hidden, carry, self.weights())
         return torch.cat(after, dim=-1).view_as(memory)
 
     def unroll_observed(
         self, inputs: Shaped[Tensor, "B T *x"], memory: Float[Tensor, "B K d"]
     ) -> tuple[Float[Tensor, "B T F"], Float[Tensor, "B K d"]]:
         """h after each input from the fused kernel, and the last memory. The kernel keeps c to itself until the end."""
+        if is_transformed():
+            memories = stepped(self, inputs, memory)
+            return self.observe(memories), memories[:, -1]
         hiddens, last = self._kernel(self.embed(inputs), memory)
         return hiddens, last.view_as(memory)
 
@@ -64,6 +68,8 @@ class LSTMCell(nn.Module):
         """h from the fused kernel, and c rebuilt from the h's: given them, all gates are one matrix product and c is
         an elementwise recurrence. Where a loss reads h alone, gradients go through the kernel and not through this a
         second time."""
+        if is_transformed():
+            return stepped(self, inputs, memory)
         x = self.embed(inputs)
         hiddens, _ = self._kernel(x, memory)
         hidden, carry = memory.flatten(1).chunk(2, dim=-1)

@@ -61,12 +61,13 @@ class MinGRUCell(nn.Module):
 
     def _through_layers(self, inputs: Tensor, memory: Tensor, recurrence: Recurrence) -> Tensor:
         x, after = self.embed(inputs), []
+        dtype = self.embed.map.weight.dtype  # a scan is in 32 bits at least
         for index, before in enumerate(memory.flatten(1).chunk(self.layers, dim=-1)):
             if index:
                 x = x + self.mix[index - 1](after[-1])
                 x = x + self.feed_forward[index - 1](x)
             gate, value = self.gates[index](x).chunk(2, dim=-1)
-            after.append(recurrence(gate, value, before))
+            after.append(recurrence(gate, value, before).to(dtype))
         return torch.cat(after, dim=-1).unflatten(-1, self.memory_shape)
 
 

@@ -5,7 +5,9 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from nounroll.batch import Space
+from nounroll.cells.base import Cell
 from nounroll.nn.embedding import InputEmbedding
+from nounroll.nn.transforms import is_transformed
 
 
 @torch.no_grad()
@@ -21,6 +23,15 @@ def start_keeping(core: nn.RNNBase, most: float) -> None:
     for bias in (core.bias_ih_l0, core.bias_hh_l0):
         bias.zero_()  # type: ignore[operator]
     core.bias_ih_l0[size : 2 * size] = torch.linspace(0, most, size)  # type: ignore[index]
+
+
+def stepped(cell: Cell, inputs: Shaped[Tensor, "B T *x"], memory: Float[Tensor, "B K d"]) -> Float[Tensor, "B T K d"]:
+    """The memories after each input, by ``step`` alone."""
+    memories = []
+    for x in inputs.unbind(1):
+        memory = cell.step(x, memory)
+        memories.append(memory)
+    return torch.stack(memories, dim=1)
 
 
 class HiddenStateCell(nn.Module):
@@ -45,6 +56,9 @@ class HiddenStateCell(nn.Module):
         self.embed = InputEmbedding(inputs, width or self.size)
         self.core = self.build(width or self.size)
 
+    def step(self, inputs: Shaped[Tensor, "N *x"], memory: Float[Tensor, "N K d"]) -> Float[Tensor, "N K d"]:
+        raise NotImplementedError
+
     def build(self, width: int) -> nn.RNNBase:
         """The torch module, batch first, from inputs of ``width`` to ``self.size``."""
         raise NotImplementedError
@@ -57,5 +71,7 @@ class HiddenStateCell(nn.Module):
         return torch.tanh(raw)
 
     def unroll(self, inputs: Shaped[Tensor, "B T *x"], memory: Float[Tensor, "B K d"]) -> Float[Tensor, "B T K d"]:
+        if is_transformed():
+            return stepped(self, inputs, memory)
         hidden, _ = self.core(self.embed(inputs), memory.flatten(1)[None].contiguous())
         return hidden.unflatten(-1, self.memory_shape)

@@ -19,6 +19,7 @@ def generate(
     temperature: float = 1.0,
     top_k: int | None = None,
     top_p: float | None = None,
+    stop: tuple[str, ...] = (),
     seed: int = 0,
     image: Path | None = None,
 ) -> dict[str, Any]:
@@ -33,6 +34,7 @@ def generate(
         temperature: of the distribution; 0 always takes the most likely element.
         top_k: draw among the k most likely symbols only.
         top_p: draw among the most likely symbols that together have this probability only.
+        stop: text at which it ends, and which is left out; may be given several times.
         seed: of the draws.
         image: PNG file to write a grid of 16 images to, for tasks of pixels.
     """
@@ -49,11 +51,19 @@ def generate(
         )
     if image is not None and (not hasattr(task, "image_shape") or image.suffix != ".png"):
         raise ValueError(f"--image is '{image}'; it must be a .png file, and the task one of pixels")
+    if image is not None and stop:
+        raise ValueError(f"--stop is {stop[0]!r}; an image has no text to end, leave it or --image out")
+    if "" in stop:
+        raise ValueError("--stop is empty; it must be a text of at least one character")
     start = task.prompt() if prompt is None else task.encode(prompt)
     rows = GRID**2 if image is not None else 1
     prompts = start.expand(rows, *start.shape)
     steps, source = steps_of(task, start, length), generator(seed, "generate")
-    drawn = student.generate(prompts, steps, temperature=temperature, top_k=top_k, top_p=top_p, generator=source)
+    stops = [task.encode(text).tolist() for text in stop]
+    sampling: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
+    drawn = student.generate(prompts, steps, generator=source, stop=stops, **sampling)
+    if stops:
+        drawn = drawn[:, : drawn.shape[1] - end_of(drawn[0].tolist(), stops)]
     values = torch.cat([prompts, drawn], dim=1)
     if image is not None:
         write_grid(image, pixels(values, task), columns=GRID)
@@ -64,6 +74,11 @@ def show(result: dict[str, Any], console: Console) -> None:
     console.print(printable(result["text"]), markup=False, soft_wrap=True)
     if result["image"]:
         note(f"wrote {result['image']}")
+
+
+def end_of(drawn: list[int], stops: list[list[int]]) -> int:
+    """How many symbols of a stop stand at the end of what was drawn: of the longest, where there are several."""
+    return max((len(stop) for stop in stops if drawn[-len(stop) :] == stop), default=0)
 
 
 def steps_of(task: Any, start: Any, length: int | None) -> int:

@@ -12,11 +12,12 @@ from nounroll.cli.generate import GRID, pixels, steps_of
 from nounroll.cli.terminal import printable
 from nounroll.data.corpus import ByteCorpus
 from nounroll.data.task import SequenceTask, draw
-from nounroll.objectives.readout import gaussian, negative_log_likelihood
+from nounroll.objectives.readout import gaussian
 from nounroll.report.page import embedded_grid
 from nounroll.report.series import series_picture
 from nounroll.report.style import Picture
 from nounroll.report.surprise import coloured
+from nounroll.rollout.chunks import scores
 from nounroll.seeding import generator
 from nounroll.student import Student
 
@@ -59,8 +60,8 @@ def _section(title: str, caption: str, **what: Any) -> dict[str, Any]:
 @torch.no_grad()
 def _bits(student: Student, batch: Batch) -> Float[Tensor, "B T"]:
     """How surprising each target was, from all that was read up to it."""
-    outputs = student.readout(student.rollout(batch.inputs)[:, 1:])
-    return negative_log_likelihood(student.targets, outputs, batch.targets) / math.log(2)
+    features, _ = student.features(batch.inputs)
+    return scores(student.head, student.targets, features, batch.targets)[0] / math.log(2)
 
 
 def _images(student: Student, task: Any, seed: int) -> list[dict[str, Any]]:

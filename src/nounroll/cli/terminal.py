@@ -2,13 +2,14 @@
 
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
+from nounroll.interrupts import stop_on
 from nounroll.machine import launched
 from nounroll.report.numbers import figure, label
 
@@ -53,23 +54,6 @@ def last_warning(history: Sequence[Mapping[str, Any]]) -> str:
     return next(looks, {}).get("warning", "")
 
 
-@contextmanager
-def stop_on_signal() -> Iterator[Callable[[], bool]]:
+def stop_on_signal() -> AbstractContextManager[Callable[[], bool]]:
     """``stop()`` turns True at Ctrl-C or SIGTERM. A second signal ends the process at once."""
-    asked: list[int] = []
-    former = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def ask(number: int, frame: Any) -> None:
-        asked.append(number)
-        restore()
-
-    def restore() -> None:
-        for number, handler in former.items():
-            signal.signal(number, handler)
-
-    for number in former:
-        signal.signal(number, ask)
-    try:
-        yield lambda: bool(asked)
-    finally:
-        restore()
+    return stop_on([signal.SIGINT, signal.SIGTERM])

@@ -48,6 +48,8 @@ def build(kind: str, options: dict[str, Any] | None = None) -> "SequenceTask":
     Raises:
         ValueError: in one line, naming the setting, its value and what is allowed.
     """
+    from nounroll.plain import plain
+
     task, options = load(kind), options or {}
     known = describe(kind)[1]
     for name in options:
@@ -58,7 +60,7 @@ def build(kind: str, options: dict[str, Any] | None = None) -> "SequenceTask":
         if option.required and option.name not in options:
             raise ValueError(f"task.options.{option.name} is not set; {kind} needs it: {option.type}")
     types = typing.get_type_hints(task.__init__)
-    return task(**{name: _parsed(name, types[name], value) for name, value in options.items()})
+    return task(**{name: _parsed(name, types[name], plain(value)) for name, value in options.items()})
 
 
 def describe(kind: str) -> tuple[str, list[Option]]:

@@ -14,7 +14,7 @@ _BLOCK = 1 << 22  # elements looked at together, so that a file is never loaded 
 def whole_number(setting: str, value: object, low: int, high: int | None = None) -> None:
     """Raise ValueError unless ``value`` is an int of ``low .. high`` (no upper bound when ``high`` is None)."""
     bounds = f"at least {low}" if high is None else f"between {low} and {high}"
-    if not isinstance(value, int) or isinstance(value, bool):
+    if not isinstance(value, int | np.integer) or isinstance(value, bool):
         raise ValueError(f"{setting} is {value!r}; it must be a whole number, {bounds}")
     if value < low or (high is not None and value > high):
         raise ValueError(f"{setting} is {value}; it must be {bounds}")
@@ -22,15 +22,15 @@ def whole_number(setting: str, value: object, low: int, high: int | None = None)
 
 def flag(setting: str, value: object) -> None:
     """Raise ValueError unless ``value`` is a bool."""
-    if not isinstance(value, bool):
+    if not isinstance(value, bool | np.bool_):
         raise ValueError(f"{setting} is {value!r}; it must be true or false")
 
 
 def number(setting: str, value: object) -> float:
     """The value, or ValueError unless it is an int or a float."""
-    if not isinstance(value, int | float) or isinstance(value, bool):
+    if not isinstance(value, int | float | np.integer | np.floating) or isinstance(value, bool):
         raise ValueError(f"{setting} is {value!r}; it must be a number")
-    return value
+    return value  # type: ignore[return-value]  # an int stays one
 
 
 def fraction(setting: str, value: object) -> None:

@@ -167,6 +167,6 @@ def _checked(task: SequenceTask, method: str, batch: object, batch_size: int, le
     name = type(task).__name__
     if not isinstance(batch, Batch):
         raise ValueError(f"{name}.{method} returned {type(batch).__name__}; it must return a nounroll.Batch")
-    batch = without_padding(batch, task.inputs, task.targets)
+    batch = without_padding(batch.in_spaces(task.inputs, task.targets), task.inputs, task.targets)
     batch.check(name, task.inputs, task.targets, batch_size, length)
     return batch

@@ -10,6 +10,7 @@ from transformers.cache_utils import LinearAttentionLayer
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from nounroll.batch import Categorical
+from nounroll.cells.base import observe
 from nounroll.nn.rotary import Rotary
 from nounroll.student import Student, cell_settings, space_from_json
 
@@ -69,8 +70,14 @@ class NounrollForCausalLM(PreTrainedModel, GenerationMixin):
         cache: Cache | None = None,
         use_cache: bool | None = None,
         labels: Int[Tensor, "B T"] | None = None,
-        logits_to_keep: int = 0,
+        logits_to_keep: int | Int[Tensor, "S"] = 0,
         return_dict: bool | None = None,
+        *,
+        past_key_values: Cache | None = None,
+        output_hidden_states: bool | None = None,
+        output_attentions: bool | None = None,
+        position_ids: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
     ) -> Any:
         """Read tokens.
 
@@ -80,8 +87,12 @@ class NounrollForCausalLM(PreTrainedModel, GenerationMixin):
             cache: holds the memories to go on from; the empty memory when left out. It is changed in place.
             use_cache: return a cache; by default unless the model is being trained.
             labels: the tokens themselves, -100 where none is scored; each is predicted from those before it.
-            logits_to_keep: of the last tokens only; 0 keeps all.
+            logits_to_keep: of so many tokens at the end, or of those at these places; 0 keeps all.
             return_dict: False returns a tuple.
+            past_key_values: another name of ``cache``.
+            output_hidden_states: return what the readout sees after each token as the one hidden state.
+            output_attentions, position_ids, token_type_ids: not read; there is no attention, and a memory knows what
+                came before it.
 
         Returns:
             loss (with labels), logits (B, T, V) of the token after each, and cache.
@@ -89,8 +100,11 @@ class NounrollForCausalLM(PreTrainedModel, GenerationMixin):
         Raises:
             ValueError: a token is outside the inputs.
         """
+        cache = past_key_values if cache is None else cache
         memories = self._memories(input_ids, attention_mask, cache)
-        logits = self.student.readout(memories[:, -logits_to_keep:] if logits_to_keep else memories)
+        features = observe(self.student.cell, memories)
+        kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) and logits_to_keep else logits_to_keep
+        logits = self.student.head(features if isinstance(kept, int) else features[:, kept])
         loss = None
         if labels is not None:
             loss = self.loss_function(logits=logits, labels=labels, vocab_size=self.config.vocab_size)
@@ -99,6 +113,8 @@ class NounrollForCausalLM(PreTrainedModel, GenerationMixin):
             cache = cache or Cache(layers=[MemoryLayer()])
             cache.update_recurrent_state(memories[:, -1], 0)
         output = CausalLMOutputWithPast(loss=loss, logits=logits, cache=cache if keep else None)  # type: ignore
+        if output_hidden_states:
+            output["hidden_states"] = (features,)
         return output if return_dict in (None, True) else output.to_tuple()
 
     def _memories(
@@ -119,6 +135,21 @@ class NounrollForCausalLM(PreTrainedModel, GenerationMixin):
             memory = torch.where(padding[:, t, None, None], memory, self.student.step(tokens[:, t], memory))
             memories.append(memory)
         return torch.stack(memories, dim=1)
+
+    def prepare_inputs_for_generation(self, *args: Any, **kwargs: Any) -> Any:
+        """What ``forward`` reads; tokenizers, which ``generate`` hands on to it, are for the criteria that stop it."""
+        for name in ("tokenizer", "assistant_tokenizer"):
+            kwargs.pop(name, None)
+        return super().prepare_inputs_for_generation(*args, **kwargs)  # type: ignore[attr-defined]
+
+    def get_input_embeddings(self) -> torch.nn.Module:
+        return self.student.cell.embed.map
+
+    def set_input_embeddings(self, value: torch.nn.Module) -> None:
+        raise ValueError(f"vocab_size is {self.config.vocab_size}; a trained network's symbols stay as they are")
+
+    def get_output_embeddings(self) -> torch.nn.Module:
+        return self.student.head.out
 
     def _init_weights(self, module: torch.nn.Module) -> None:
         """Only what no file holds."""

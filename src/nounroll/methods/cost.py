@@ -9,12 +9,11 @@ What depends on chance is counted for one draw.
 from typing import Any
 
 import torch
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
 
 from nounroll.batch import Batch
 from nounroll.data.task import SequenceTask, draw
 from nounroll.methods.base import Method, State
+from nounroll.methods.flops import count_flops
 from nounroll.seeding import generator
 
 COSTS = ("flops", "sequential_flops")
@@ -56,9 +55,7 @@ def cell_flops(method: Method, batch: Batch) -> float:
     if student is None:
         return 0.0
     x = batch.to(_device(method)).inputs[:, 0]
-    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-        student.step(x, student.initial_memory(batch.batch_size))
-    return counter.get_total_flops() / batch.batch_size
+    return count_flops(lambda: student.step(x, student.initial_memory(batch.batch_size)))[0] / batch.batch_size
 
 
 def _count(method: Method, batch: Batch) -> float:
@@ -77,11 +74,12 @@ def _count(method: Method, batch: Batch) -> float:
 
 
 def _count_once(method: Method, batch: Batch, state: State) -> tuple[float, State]:
-    # Nor does the counter know the CPU's attention kernel: attention is counted as the matrix products that it is.
-    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-        losses, state = method(batch.to(_device(method)), state, generator(0, "cost"), 0.5)
+    def once() -> State:
+        losses, after = method(batch.to(_device(method)), state, generator(0, "cost"), 0.5)
         losses["loss"].backward()
-    return float(counter.get_total_flops()), state
+        return after
+
+    return count_flops(once)
 
 
 def _cell(method: Method) -> Any:

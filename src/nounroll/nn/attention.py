@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from nounroll.nn.cache import KeyValueCache
 from nounroll.nn.recompute import again
 from nounroll.nn.rotary import Rotary
+from nounroll.nn.transforms import attention
 
 
 class SelfAttention(nn.Module):
@@ -53,7 +54,7 @@ class SelfAttention(nn.Module):
         causal = self.causal and time > 1 and before == 0
         if before and time > 1:
             visible = torch.ones(time, before + time, dtype=torch.bool, device=x.device).tril(before)
-        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=visible, is_causal=causal)
+        mixed = attention(query, key, value, visible, causal)
         return self.out(mixed.transpose(1, 2).reshape(batch, time, width))
 
     def by_heads(
@@ -72,5 +73,5 @@ class SelfAttention(nn.Module):
         if self.rotary is not None:
             query, key = self.rotary(query), self.rotary(key)
         causal = self.causal and x.shape[1] > 1
-        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=visible, is_causal=causal)[:, 0]
+        mixed = attention(query, key, value, visible, causal)[:, 0]
         return F.linear(mixed, self.out.weight[:, head * width : (head + 1) * width])

@@ -26,4 +26,6 @@ class InputEmbedding(nn.Module):
             self.map = nn.Linear(space.d, width)
 
     def forward(self, inputs: Shaped[Tensor, "..."]) -> Float[Tensor, "... width"]:
-        return self.map(self.space.standardise(inputs) if isinstance(self.space, Real) else inputs)
+        if isinstance(self.space, Real):
+            inputs = self.space.standardise(inputs).to(self.map.weight.dtype)
+        return self.map(inputs)

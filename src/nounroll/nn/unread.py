@@ -7,14 +7,18 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd import Function
 
+from nounroll.nn.transforms import is_transformed
+
 
 def unread_costs_nothing(values: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
     """The values as they are. Where their whole gradient is 0, nothing that made them is gone through backward.
 
     A slice that is not read has a gradient of zeros, which torch would carry all the way back. The other gradients are
-    what they were, to the bit. Compiled code, which cannot choose so, goes through all.
+    what they were, to the bit. Compiled code and the transforms of torch.func, which cannot choose so, go through all.
     """
-    return values if torch.compiler.is_compiling() else _Unread.apply(values)  # type: ignore[return-value]
+    if torch.compiler.is_compiling() or is_transformed():
+        return values
+    return _Unread.apply(values)  # type: ignore[return-value]
 
 
 class _Unread(Function):

@@ -5,12 +5,14 @@ from collections.abc import Callable
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from nounroll.batch import Batch, Categorical, Real, Space
+from nounroll.cells.base import observe
 from nounroll.data.task import SequenceTask, held_out
 from nounroll.objectives.dynamics import dynamics
-from nounroll.objectives.readout import gaussian, hits, negative_log_likelihood
+from nounroll.objectives.readout import gaussian
+from nounroll.rollout.chunks import at_once, by_rows, by_times, scores
 from nounroll.student import Student
 from nounroll.transformer import CausalTransformer
 
@@ -57,21 +59,44 @@ def evaluate(
         All of these are nan where nothing is scored.
         drift: mean square distance of the student's memories to the teacher's (with ``labels``).
     """
-    score, drift, memories_seen = _Score(model.targets), 0.0, 0
-    for batch in (b.to(next(model.parameters()).device) for b in batches):
+    score, drift, device = _Score(model.targets), 0.0, next(model.parameters()).device
+    for batch in (part.to(device) for whole in batches for part in by_rows(whole, numbers_of(model))):
         if isinstance(model, CausalTransformer):
-            score.add(batch, model.predict(batch.inputs)[batch.mask])
-        elif labels is None:
-            score.add(batch, model.head(model.features(batch.inputs)[0][batch.mask]))
+            score.add(batch, model.states(batch.inputs), model.out)
         else:
-            memories = model.rollout(batch.inputs)[:, 1:]
-            score.add(batch, model.readout(memories[batch.mask]))
-            drift += float(dynamics(memories, labels(batch.inputs)[:, 1:]).double().sum())
-            memories_seen += batch.batch_size * batch.length
+            drift += _add_rollout(score, model, batch, None if labels is None else labels(batch.inputs)[:, 1:])
     metrics = score.metrics()
     if labels is not None:
-        metrics["drift"] = drift / max(memories_seen, 1)
+        metrics["drift"] = drift / max(sum(b.batch_size * b.length for b in batches), 1)
     return metrics
+
+
+def _add_rollout(score: "_Score", student: Student, batch: Batch, labels: Tensor | None) -> float:
+    """Take in a student's rollout, a part of the time after another; the sum of its drift from the labels, if any."""
+    drift, memory, start = 0.0, None, 0
+    for part in by_times(batch, numbers_of(student)):
+        if labels is None:
+            features, memory = student.features(part.inputs, memory)
+        else:
+            memories = student.rollout(part.inputs, memory)[:, 1:]
+            features, memory = observe(student.cell, memories), memories[:, -1]
+            drift += float(dynamics(memories, labels[:, start : start + part.length]).double().sum())
+        score.add(part, features, student.head)
+        start += part.length
+    return drift
+
+
+def numbers_of(model: Student | CausalTransformer) -> int:
+    """How many numbers an evaluation holds of each time step of a sequence, at the least."""
+    return math.prod(model.memory_shape) if isinstance(model, Student) else model.settings.width
+
+
+def held_at_once(model: Student | CausalTransformer, length: int) -> int:
+    """How many numbers an evaluation holds together, at the least: memories, outputs and their log-probabilities."""
+    numbers, size = numbers_of(model), model.targets.readout_size
+    rows = min(_FEWEST, at_once(numbers * length))
+    steps = min(length, at_once(numbers * rows))
+    return rows * steps * numbers + 2 * size * min(rows * steps, at_once(size))
 
 
 @torch.no_grad()
@@ -87,8 +112,8 @@ def evaluate_teacher(student: Student, batches: list[Batch], labels: Callable[[T
         loss, bits, and accuracy or rmse, as in ``evaluate``. A student that has a lower loss is past its teacher.
     """
     score = _Score(student.targets)
-    for batch in (b.to(student.empty_memory.device) for b in batches):
-        score.add(batch, student.readout(labels(batch.inputs)[:, 1:][batch.mask]))
+    for batch in (part.to(student.empty_memory.device) for b in batches for part in by_rows(b, numbers_of(student))):
+        score.add(batch, observe(student.cell, labels(batch.inputs)[:, 1:]), student.head)
     return score.metrics()
 
 
@@ -131,14 +156,15 @@ class _Score:
         self.loss, self.hits, self.scored = 0.0, 0.0, 0
         self.squares = 0.0  # of standardised errors
 
-    def add(self, batch: Batch, outputs: Float[Tensor, "n V"]) -> None:
-        """Take in the outputs for the n scored elements of a batch."""
-        targets = batch.targets[batch.mask]
-        self.loss += float(negative_log_likelihood(self.targets, outputs, targets).double().sum())
-        self.hits += float(hits(self.targets, outputs, targets).double().sum())
+    def add(self, batch: Batch, features: Float[Tensor, "B T F"], head: nn.Module) -> None:
+        """Take in what the head makes of the features of the scored elements."""
+        seen, targets = features[batch.mask], batch.targets[batch.mask]
+        losses, right = scores(head, self.targets, seen, targets)
+        self.loss += float(losses.double().sum())
+        self.hits += float(right.double().sum())
         self.scored += len(targets)
         if isinstance(self.targets, Real) and self.targets.scale is not None:
-            relative = (gaussian(outputs)[0] - targets) / self.targets.moments(targets)[1]
+            relative = (gaussian(head(seen))[0] - targets) / self.targets.moments(targets)[1]
             self.squares += float(relative.square().double().sum())
 
     def metrics(self) -> dict[str, float]:

@@ -12,10 +12,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nounroll.batch import Batch
-from nounroll.objectives.readout import negative_log_likelihood
+from nounroll.batch import Batch, Space
+from nounroll.cells.base import observe
+from nounroll.rollout.chunks import losses_by_rows, scores
 from nounroll.student import Student
 from nounroll.teacher import Teacher
+from nounroll.teacher.decoder import Decoder
 
 _ROWS = 32  # sequences that are looked at
 _KNOWN = 0.5  # share of what there is to know, from which a teacher counts as one that answers
@@ -56,8 +58,7 @@ def packing(student: Student, teacher: Teacher, batch: Batch, *, cuts: int = 4) 
     if decoder is None or not batch.mask.any():
         return []
     read = teacher.read(batch.inputs)
-    labels, own, known = teacher.labels(read), student.rollout(batch.inputs), teacher.look_back(read)
-    answers = student.readout(labels[:, 1:]) if known is None else known
+    labels, own = teacher.labels(read), student.rollout(batch.inputs)
     last = int(batch.mask.any(0).nonzero().max())
     found = []
     for cut in sorted({round(last * (i + 1) / cuts) for i in range(cuts)} - {0}):
@@ -66,14 +67,35 @@ def packing(student: Student, teacher: Teacher, batch: Batch, *, cuts: int = 4) 
         scored = batch.mask[:, span]
         if not scored.any():
             continue
-
-        def loss(outputs: Float[Tensor, "B F V"], span: slice = span, scored: Tensor = scored) -> float:
-            surprise = negative_log_likelihood(student.targets, outputs, batch.targets[:, span])
-            return float(surprise[scored].double().mean())
-
-        packed, by_student = (decoder(m[:, cut], batch.inputs[:, span])[:, 1:] for m in (labels, own))
-        found.append(Packing(cut, loss(answers[:, span]), loss(packed), loss(by_student)))
+        losses = [
+            _answered(student, teacher, read, labels, batch, span),
+            *(foretold(decoder, student.targets, m[:, cut], batch, slice(cut - 1, end))[:, 1:] for m in (labels, own)),
+        ]
+        found.append(Packing(cut, *(float(one[scored].double().mean()) for one in losses)))
     return found
+
+
+def _answered(student: Student, teacher: Teacher, read: Tensor, labels: Tensor, batch: Batch, span: slice) -> Tensor:
+    """Losses (B, F) of the teacher with all of the past: of what it says itself, or of its memories' readout."""
+    space, targets = student.targets, batch.targets[:, span]
+    first, last = span.start, span.stop
+    if not teacher.answers:
+        return scores(student.head, space, observe(student.cell, labels[:, first + 1 : last + 1]), targets)[0]
+
+    def answers(rows: slice) -> Tensor:
+        found = teacher.look_back(read[rows, first : last + 1])
+        assert found is not None
+        return found
+
+    return losses_by_rows(answers, space, targets)
+
+
+def foretold(
+    decoder: Decoder, space: Space, memory: Float[Tensor, "B K d"], batch: Batch, span: slice
+) -> Float[Tensor, "B F"]:
+    """Losses of a decoder for the targets of ``span``, from the memory after its first input and the inputs after."""
+    future = batch.inputs[:, span.start + 1 : span.stop]
+    return losses_by_rows(lambda rows: decoder(memory[rows], future[rows]), space, batch.targets[:, span])
 
 
 def mean_packing(found: list[Packing]) -> dict[str, float]:

@@ -123,7 +123,12 @@ class Teacher(nn.Module):
 
     def look_back(self, read: Shaped[Tensor, "B n *y"]) -> Float[Tensor, "B T V"] | None:
         """What an encoder that answers for itself predicts of y_t, with x_0 .. x_t before it; None of another."""
-        return self.encoder.look_back(read) if hasattr(self.encoder, "look_back") else None
+        return self.encoder.look_back(read) if self.answers else None
+
+    @property
+    def answers(self) -> bool:
+        """Whether the encoder answers for itself."""
+        return hasattr(self.encoder, "look_back")
 
     @property
     def shares_decoder(self) -> bool:

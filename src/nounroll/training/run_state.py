@@ -29,7 +29,7 @@ from nounroll.transformer import CausalTransformer
 _KEPT = 2  # checkpoints, the newest
 _MAY_BE_EMPTY = ("best", "average", "method")
 # Before a resume; the data itself is known by its fingerprint, wherever it is.
-_MAY_CHANGE = {"training.device", "training.shard", "task.options.path", "task.options.held_out"}
+MAY_CHANGE = {"training.device", "training.shard", "task.options.path", "task.options.held_out"}
 
 
 class RunState:
@@ -167,5 +167,5 @@ def _changes(kept: Any, now: Any, name: str = "") -> Iterator[tuple[str, Any, An
     if isinstance(kept, Mapping) and isinstance(now, Mapping):
         for key in {**kept, **now}:
             yield from _changes(kept.get(key), now.get(key), f"{name}.{key}" if name else key)
-    elif kept != now and name not in _MAY_CHANGE:
+    elif kept != now and name not in MAY_CHANGE:
         yield name or "recipe", kept, now

@@ -1,0 +1,50 @@
+"""Torch's modes without effects on other threads, so that several runs of one process do not meet."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch.nn import init
+from torch.overrides import TorchFunctionMode
+
+# Torch keeps flags of the whole process beside its device and dispatch modes, and each mode puts back what it found.
+ONE_AT_A_TIME = threading.RLock()
+
+_FACTORIES = ("rand", "randn", "randint", "randperm", "normal", "bernoulli", "multinomial")
+_IN_PLACE = ("normal_", "uniform_", "random_", "bernoulli_", "exponential_", "log_normal_", "cauchy_", "geometric_")
+_STARTS = ("uniform_", "normal_", "trunc_normal_", "orthogonal_", "sparse_")
+_STARTS = (*_STARTS, *(f"{kind}_{shape}_" for kind in ("kaiming", "xavier") for shape in ("uniform", "normal")))
+_DRAWS = {
+    *(getattr(torch, name) for name in _FACTORIES),
+    *(getattr(torch.Tensor, name) for name in _IN_PLACE),
+    *(getattr(init, name) for name in _STARTS),
+}
+
+
+class drawing_from(TorchFunctionMode):
+    """Let what torch draws in this thread come from a generator, where none is given.
+
+    The initial weights of modules come from torch's global generator otherwise, which all threads share.
+
+    Args:
+        generator: on the CPU.
+    """
+
+    def __init__(self, generator: torch.Generator) -> None:
+        super().__init__()
+        self.generator = generator
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func in _DRAWS and kwargs.get("generator") is None:
+            kwargs = {**kwargs, "generator": self.generator}
+        return func(*args, **kwargs)
+
+
+@contextmanager
+def on_meta() -> Iterator[None]:
+    """Build modules of shapes alone, on torch's meta device, which draw nothing."""
+    with ONE_AT_A_TIME, torch.device("meta"):
+        yield

@@ -1,0 +1,52 @@
+"""Go on with a run from Python: its recipe is that of its folder, and what is given again must agree with it."""
+
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from nounroll.auto import TRIALS, Chosen, share_left
+from nounroll.methods import AUTO
+from nounroll.recipe import Recipe
+from nounroll.run_folder import CUSTOM, open_run
+from nounroll.training.run_state import MAY_CHANGE
+
+_COMPLETED = ("cell.width", "cell.layers")  # 0 lets the cell choose, and the run's recipe has what it chose
+
+
+def resumed(given: Recipe, names: set[str], folder: Path, cell: nn.Module | None) -> Recipe:
+    """The recipe by which the run in a folder goes on.
+
+    Args:
+        given: the settings that are asked for now.
+        names: dotted names of those that count; the others are the run's.
+        folder: of the run.
+        cell: the user's own, or None.
+
+    Raises:
+        ValueError: the folder holds no run that can go on like this; the message names the setting.
+    """
+    kept, _ = open_run(folder)
+    if kept.task.kind != CUSTOM:
+        raise ValueError(f"{folder} was trained on {kept.task.kind}; go on with: nounroll resume {folder}")
+    if kept.is_open(cell) and (folder / "checkpoints").is_dir() and not (folder / TRIALS).is_dir():
+        raise ValueError(f"{folder} was trained with a cell of your own; give cell=, a module of the same sizes")
+    for name in sorted(names):
+        now, then = _values(name, given, kept, folder)
+        if now == then or (name in _COMPLETED and not now) or (now == AUTO and name in ("method", "cell.kind")):
+            continue
+        if name not in MAY_CHANGE:
+            raise ValueError(f"{name} is {now!r}, and {folder} is trained with {then!r}; leave it out, or set it back")
+        kept = kept.with_given({name: now})
+    return kept
+
+
+def _values(name: str, given: Recipe, kept: Recipe, folder: Path) -> tuple[Any, Any]:
+    """The setting as it is asked for now, and as the run has it. Trials have taken a part of the run's budget."""
+    budget = given.training.budget
+    if name != f"training.{budget.kind}":
+        return given.get(name), kept.get(name)
+    chosen, amount = Chosen.read(folder), kept.training.budget.amount
+    left = budget.part(share_left(len(chosen.trials))) if chosen else budget
+    agrees = kept.training.budget in (budget, left)
+    return budget.amount, budget.amount if agrees else f"{amount:g} {kept.training.budget.kind}"

@@ -1,0 +1,76 @@
+"""Bounds on what an evaluation holds at once, whatever the batch, the length and the vocabulary."""
+
+from collections.abc import Callable, Iterator
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor
+
+from nounroll.batch import Batch, Space
+from nounroll.objectives.readout import hits, negative_log_likelihood
+
+NUMBERS = 2**22  # of one array, 16 MiB in float32, which are allocated fast; a single element may have more
+
+
+def at_once(numbers: int) -> int:
+    """How many elements of so many numbers are held together."""
+    return max(1, NUMBERS // max(1, numbers))
+
+
+def by_rows(batch: Batch, numbers: int) -> Iterator[Batch]:
+    """A batch in parts of whole sequences.
+
+    Args:
+        batch: the whole.
+        numbers: that are held of a time step of a sequence.
+    """
+    rows = at_once(numbers * batch.length)
+    yield from (batch.rows(start, start + rows) for start in range(0, batch.batch_size, rows))
+
+
+def by_times(batch: Batch, numbers: int) -> Iterator[Batch]:
+    """The same in parts of time, one after another."""
+    steps = at_once(numbers * batch.batch_size)
+    arrays = (batch.inputs, batch.targets, batch.mask)
+    for start in range(0, batch.length, steps):
+        yield Batch(*(array[:, start : start + steps] for array in arrays))
+
+
+def scores(
+    head: Callable[[Float[Tensor, "n F"]], Float[Tensor, "n V"]],
+    space: Space,
+    features: Float[Tensor, "*n F"],
+    targets: Shaped[Tensor, "..."],
+) -> tuple[Float[Tensor, "*n"], Float[Tensor, "*n"]]:
+    """-log p(y) in nats and hits of each element (see ``nounroll.objectives.readout``), read out in parts.
+
+    Args:
+        head: features -> the parameters of p(y).
+        space: of the targets.
+        features: what the head sees.
+        targets: y.
+    """
+    shape, count = features.shape[:-1], at_once(space.readout_size)
+    parts = zip(features.flatten(0, -2).split(count), targets.flatten(0, len(shape) - 1).split(count), strict=True)
+    losses, right = [], []
+    for seen, wanted in parts:
+        outputs = head(seen)
+        losses.append(negative_log_likelihood(space, outputs, wanted))
+        right.append(hits(space, outputs, wanted))
+    return torch.cat(losses).view(shape), torch.cat(right).view(shape)
+
+
+def losses_by_rows(
+    outputs: Callable[[slice], Float[Tensor, "n F V"]], space: Space, targets: Shaped[Tensor, "..."]
+) -> Float[Tensor, "B F"]:
+    """-log p(y) of F targets in each of B rows, whose outputs are computed together: for some rows after another.
+
+    Args:
+        outputs: rows -> the parameters of p(y).
+        space: of the targets.
+        targets: y, (B, F) or (B, F, d).
+    """
+    count, (rows, length) = at_once(space.readout_size * targets.shape[1]), targets.shape[:2]
+    parts = [slice(start, start + count) for start in range(0, rows if length else 0, count)]
+    losses = [negative_log_likelihood(space, outputs(part), targets[part]) for part in parts]
+    return torch.cat(losses) if losses else torch.zeros(rows, length)
