@@ -14,6 +14,7 @@ from nounroll.resolve import Resolved
 from nounroll.student import Student
 from nounroll.taken_teacher import take_teacher
 from nounroll.teacher import Teacher, build_teacher
+from nounroll.teacher.pretrained import check_vocabulary, model_folder
 from nounroll.training.loop import Loop
 from nounroll.training.pace import Link
 from nounroll.transformer import CausalTransformer
@@ -29,7 +30,10 @@ def build(
     student = Student(task.inputs, task.targets, cell or recipe.cell, readout_width=recipe.readout_width)
     if "smt" not in chain:
         return student, None
+    if recipe.teacher.kind == "transformers":
+        check_vocabulary(model_folder(recipe.teacher.path), task.inputs, getattr(task, "tokenizer", None))
     teacher = build_teacher(recipe.teacher, task.inputs, task.targets, student.cell, recompute=bool(recipe.smt.chunk))
+    teacher.check_length(recipe.length)
     return student, teacher
 
 
