@@ -38,8 +38,8 @@ def pretrain(folder: Path, path: str | None, *, steps: int, symbols: int = 1024,
     tokenizer.train_from_iterator(lines(text), trainer)
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<start>").save_pretrained(folder)
 
-    task, torch_seed = Text(path=path, tokenizer=folder), torch.manual_seed(0)
-    assert torch_seed is not None
+    task = Text(path=path, tokenizer=folder)
+    torch.manual_seed(0)
     size = {"n_embd": width, "n_layer": 3, "n_head": 4, "n_positions": LENGTH + 1}
     config = GPT2Config(vocab_size=task.inputs.n, bos_token_id=0, eos_token_id=0, **size)
     config.attn_pdrop = config.embd_pdrop = config.resid_pdrop = 0.0
@@ -69,7 +69,9 @@ def surprise(model: GPT2LMHeadModel, batch: nounroll.Batch) -> torch.Tensor:
     return torch.nn.functional.cross_entropy(logits.flatten(0, 1), batch.targets.flatten())
 
 
-def main(folder: str = "gpt2", path: str | None = None, *, steps: int = 1200, tokens: int = 600_000, **how: Any) -> None:
+def main(
+    folder: str = "gpt2", path: str | None = None, *, steps: int = 1200, tokens: int = 150_000, **how: Any
+) -> None:
     place = Path(folder)
     if not place.is_dir():
         pretrain(place, path, steps=steps)
@@ -77,7 +79,9 @@ def main(folder: str = "gpt2", path: str | None = None, *, steps: int = 1200, to
     model = GPT2LMHeadModel.from_pretrained(place).eval()
     with torch.no_grad():
         losses = [float(surprise(model, batch)) for batch in validation_batches(task, 0, LENGTH, 0, "test")]
-    print(f"{sum(losses) / len(losses) / math.log(2):.3f} bits a token: the Transformer, {steps * 16 * LENGTH:,} tokens")
+    print(
+        f"{sum(losses) / len(losses) / math.log(2):.3f} bits a token: the Transformer, {steps * 16 * LENGTH:,} tokens"
+    )
 
     for cell in ("gru", "transformer"):
         for name, (share, method, settings) in METHODS.items():

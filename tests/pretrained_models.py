@@ -6,8 +6,15 @@ from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import BertConfig, BertLMHeadModel, GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
-from transformers import PreTrainedTokenizerFast
+from transformers import (
+    BertConfig,
+    BertLMHeadModel,
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+)
 
 TEXT = "def is_odd(x):\n    return x % 2 == 1\n\nprint(is_odd(3), 'naïve ∅')\n"
 START = "<start>"
@@ -27,13 +34,17 @@ def llama(symbols: int, longest: int = 64) -> LlamaForCausalLM:
 def sees_all(symbols: int, longest: int = 64) -> BertLMHeadModel:
     """No causal model, though transformers loads it as one."""
     form: dict[str, Any] = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1}
-    return BertLMHeadModel(BertConfig(vocab_size=symbols, num_attention_heads=2, max_position_embeddings=longest, **form))
+    return BertLMHeadModel(
+        BertConfig(vocab_size=symbols, num_attention_heads=2, max_position_embeddings=longest, **form)
+    )
 
 
 FAMILIES: dict[str, Callable[..., Any]] = {"gpt2": gpt2, "llama": llama}
 
 
-def save_model(folder: Path, family: Callable[..., Any] = gpt2, symbols: int = 5, *, seed: int = 0, **form: Any) -> Path:
+def save_model(
+    folder: Path, family: Callable[..., Any] = gpt2, symbols: int = 5, *, seed: int = 0, **form: Any
+) -> Path:
     """A model without a tokenizer, of random weights that are large enough to tell inputs apart."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

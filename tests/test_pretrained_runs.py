@@ -138,7 +138,10 @@ def test_another_run_takes_the_teacher(bits: Path, tmp_path: Path) -> None:
 
 
 def test_what_is_frozen_is_counted_as_memory(bits: Path) -> None:
-    task, numbers = data.build("parity"), sum(p.numel() for p in AutoModelForCausalLM.from_pretrained(bits).parameters())
+    task, numbers = (
+        data.build("parity"),
+        sum(p.numel() for p in AutoModelForCausalLM.from_pretrained(bits).parameters()),
+    )
     frozen, trained = (footprint(resolve(of_bits(bits, frozen=how), task).recipe, task) for how in (True, False))
     assert trained.parameters - frozen.parameters == numbers
     assert trained.state - frozen.state == 3 * 4 * numbers  # and its gradients and moments
@@ -198,7 +201,9 @@ def test_other_tokens_are_refused(words: Path, tmp_path: Path, frozen: str) -> N
 
 
 def test_a_length_that_the_model_cannot_read_is_refused(words: Path) -> None:
-    with pytest.raises(ValueError, match=r"^length is 64; the model in teacher\.path reads at most 63 tokens after its"):
+    with pytest.raises(
+        ValueError, match=r"^length is 64; the model in teacher\.path reads at most 63 tokens after its"
+    ):
         train(of_words(words, "length=64"))
 
 

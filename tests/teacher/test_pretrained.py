@@ -112,7 +112,10 @@ def test_a_frozen_model_is_no_weight_of_the_teacher(folder: Path) -> None:
     assert sum(p.numel() for p in frozen.held()) == inside
     assert list(trained.held()) == []
     assert sum(p.numel() for p in trained.parameters()) - sum(p.numel() for p in frozen.parameters()) == inside
-    assert {name for name in frozen.state_dict() if name.startswith("encoder")} <= {"encoder.start", "encoder.fingerprint"}
+    assert {name for name in frozen.state_dict() if name.startswith("encoder")} <= {
+        "encoder.start",
+        "encoder.fingerprint",
+    }
 
 
 def test_it_moves_with_the_teacher(folder: Path) -> None:

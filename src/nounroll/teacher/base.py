@@ -61,7 +61,6 @@ class TeacherSettings:
                 f"teacher.heads is {self.heads}; it must divide teacher.width {self.width} into even head widths"
             )
 
-
     def _check_pretrained(self) -> None:
         within("teacher.distillation", self.distillation, 0, 1)
         if self.kind == "transformers":

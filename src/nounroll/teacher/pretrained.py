@@ -49,10 +49,12 @@ class PretrainedEncoder(nn.Module):
         self.frozen, self.distils = settings.frozen, settings.distillation > 0
         limit = _limit(model)
         self.longest: int | None = None if limit is None else limit - 1
-        self._start, self._held = start, (model,) if self.frozen else ()
+        self._start = start
+        self._held: tuple[Any, ...] = (model,) if self.frozen else ()  # in a tuple: it is no part of the weights
         if self.frozen:
             model.requires_grad_(False)
             self.register_buffer("fingerprint", fingerprint(folder))
+            self.register_load_state_dict_pre_hook(_check_fingerprint)
         else:
             self.trained = model
         if start is None:  # the middle of all tokens, and learnt
@@ -101,11 +103,12 @@ class PretrainedEncoder(nn.Module):
         head = self.model.get_output_embeddings()
         return head(states[:, 1:])[..., : self.symbols]
 
-    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *given: Any) -> None:
-        kept = state_dict.get(f"{prefix}fingerprint")
-        if self.frozen and kept is not None and not torch.equal(kept.cpu(), self.fingerprint.cpu()):
-            given[-1].append(f"the model in {_PATH} is not the one that it was trained with; put that one back")
-        super()._load_from_state_dict(state_dict, prefix, *given)
+
+def _check_fingerprint(module: Any, state: dict[str, Tensor], prefix: str, *given: Any) -> None:
+    """Refuse weights that were trained beside another frozen model."""
+    kept, errors = state.get(f"{prefix}fingerprint"), given[-1]
+    if kept is not None and not torch.equal(kept.cpu(), module.fingerprint.cpu()):
+        errors.append(f"the model in {_PATH} is not the one that it was trained with; put that one back")
 
 
 def model_folder(path: str) -> Path:
