@@ -1,6 +1,7 @@
 """Runs whose teacher is a language model that exists: what is kept, how they go on, and what is handed over."""
 
 import itertools
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from helpers import FREE, same_state, state, tiny_recipe
 from nounroll import checkpoint, data
+from nounroll.cli.main import main as command
 from nounroll.footprint import footprint
 from nounroll.hub import save_pretrained
 from nounroll.recipe import Recipe, parse
@@ -177,7 +179,7 @@ def test_what_is_left_open_is_decided_for_a_model_that_exists(words: Path) -> No
     assert recipe.task.options["tokenizer"] == str(words)
     found = resolve(recipe, data.build("text", recipe.task.options))
     assert found.recipe.teacher.frozen
-    assert found.recipe.teacher.distillation == 0.5
+    assert found.recipe.teacher.distillation == 0.8
     assert {"teacher.frozen", "teacher.distillation"} <= found.reasons.keys()
     given = of_words(words, "teacher.frozen=false", "teacher.distillation=0.1")
     kept = resolve(given, data.build("text", recipe.task.options)).recipe.teacher
@@ -205,6 +207,18 @@ def test_a_length_that_the_model_cannot_read_is_refused(words: Path) -> None:
         ValueError, match=r"^length is 64; the model in teacher\.path reads at most 63 tokens after its"
     ):
         train(of_words(words, "length=64"))
+
+
+def test_lengths_that_the_model_cannot_read_show_the_student_alone(
+    words: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nounroll.analysis.lengths._FACTORS", (1, 2))
+    monkeypatch.setattr("nounroll.analysis.refit._STEPS", 2)
+    train(of_words(words, "length=32", "training.steps=2"), folder=tmp_path / "run")
+    assert command(["analyze", str(tmp_path / "run"), "--sequences", "2"]) == 0
+    assert "lengths" in {path.stem for path in (tmp_path / "run" / "figures").iterdir()}
+    found = json.loads((tmp_path / "run" / "analysis.json").read_text())["lengths"]
+    assert [(one["length"], one["teacher"] is None) for one in found] == [(32, False), (64, True)]
 
 
 def test_a_run_opens_without_the_model(tmp_path: Path) -> None:

@@ -112,7 +112,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 PRETRAINED: dict[str, dict[str, Any]] = {  # what suits a language model as the teacher
     "it is kept as it is": {"teacher.frozen": True},
-    "it knows what follows": {"teacher.distillation": 0.5},  # where targets are the next inputs
+    "it knows what follows": {"teacher.distillation": 0.8},  # where targets are the next inputs
 }
 
 FEW_SCORED: dict[str, dict[str, Any]] = {  # what suits a teacher's kind where few targets are scored

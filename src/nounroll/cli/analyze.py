@@ -111,6 +111,6 @@ def _lengths(result: dict[str, Any]) -> Table:
     kinds = [kind for kind in ("student", "teacher") if result[kind] is not None]
     table = Table("length", "sequences", *(f"{kind}'s {name}" for kind in kinds for name in shown))
     for one in result["lengths"]:
-        values = [figure(name, one[kind][name]) for kind in kinds for name in shown]
+        values = [figure(name, (one[kind] or {}).get(name)) for kind in kinds for name in shown]
         table.add_row(f"{one['length']:,}", str(one["sequences"]), *values)
     return table
