@@ -92,7 +92,7 @@ def main(
         for name, (share, method, given) in METHODS.items():
             own = {"teacher.path": folder} if "teacher.kind" in given else {}
             spent = round(share * budget)
-            chosen = {**given, **own, **(settings or {})}
+            chosen = {"training.evaluations": 4, **given, **own, **(settings or {})}
             run = nounroll.fit(task, method=method, cell=cell, length=LENGTH, tokens=spent, settings=chosen)
             print(f"{run.metrics['bits']:.3f} bits a token: {cell} {name}, {spent:,} tokens", flush=True)
 

@@ -16,6 +16,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from helpers import FREE, same_state, state, tiny_recipe
 from nounroll import checkpoint, data
+from nounroll.auto import candidates
 from nounroll.cli.main import main as command
 from nounroll.footprint import footprint
 from nounroll.hub import save_pretrained
@@ -181,6 +182,8 @@ def test_what_is_left_open_is_decided_for_a_model_that_exists(words: Path) -> No
     assert found.recipe.teacher.frozen
     assert found.recipe.teacher.distillation == 0.8
     assert {"teacher.frozen", "teacher.distillation"} <= found.reasons.keys()
+    tried = candidates(parse({**recipe.given_to_dict(), "method": "auto"}), found.facts, None)
+    assert {method for method, _ in tried} == {"smt+dmt"}  # no other learns from it
     given = of_words(words, "teacher.frozen=false", "teacher.distillation=0.1")
     kept = resolve(given, data.build("text", recipe.task.options)).recipe.teacher
     assert (kept.frozen, kept.distillation) == (False, 0.1)

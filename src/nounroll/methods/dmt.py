@@ -150,8 +150,10 @@ class DMT(Method):
             return teacher.labels(read) if follows else None, None, teacher.look_back(read)
         if not follows:
             return None, None, None
-        found = (teacher.memories(batch.inputs), None) if self.settings.only_ahead else teacher.kept(batch.inputs)
-        return *found, None
+        if self.settings.only_ahead:
+            return teacher.memories(batch.inputs), None, None
+        labels, kept = teacher.kept(batch.inputs)
+        return labels, kept, None
 
     def _own_memories(self, batch: Batch, width: int) -> Float[Tensor, "B T1 K d"]:
         """The student's own rollout; m_∅ alone where one window holds all and no label is asked for."""
