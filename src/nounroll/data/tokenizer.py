@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from nounroll.data.sources import existing, optional, unreadable
+from nounroll.data.files import existing, unreadable
+from nounroll.data.sources import optional
 
 _FILES = ("tokenizer.json", "tokenizer_config.json")
 

@@ -16,7 +16,8 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 
 from nounroll.batch import Categorical, Space
-from nounroll.data.sources import existing, optional, unreadable
+from nounroll.data.files import existing, unreadable
+from nounroll.data.sources import optional
 from nounroll.data.tokenizer import Tokenizer, has_tokenizer
 from nounroll.teacher.base import TeacherSettings
 
