@@ -8,7 +8,7 @@ AT_0 = [
     *("smt.share", "dmt.share", "dmt.learning_rate", "tbptt.share", "training.learning_rate"),
     *("training.seconds", "training.flops", "training.sequential_flops"),
 ]
-NOT_A_SHARE = ["smt.labels_learn"]
+NOT_A_SHARE = ["smt.labels_learn", "teacher.distillation"]
 LESS_THAN_ONE = [
     *("length", "readout_width", "cell.tokens", "cell.memory_width"),
     *("teacher.layers", "teacher.heads"),

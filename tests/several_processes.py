@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import chdir, contextmanager, nullcontext, redirect_stderr, redirect_stdout
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from unittest import mock
 
@@ -28,6 +29,7 @@ from nounroll.machine import launched
 from nounroll.run import train
 from nounroll.training.engine import Engine
 from nounroll.training.sharding import is_in_parts, own
+from pretrained_models import save_model
 
 # Few targets are scored, not equally many in each process, and all terms of ours are at work.
 SETTINGS = (
@@ -35,6 +37,8 @@ SETTINGS = (
     *("smt.relative=true", "smt.power=2", "smt.noise=0.5", "smt.window=3", "smt.labels_learn=0.1"),
     *("dmt.decoding=0.5", "dmt.only_ahead=true"),
 )
+MODELS = TemporaryDirectory()  # a model of each process's own, all the same; gone when Python ends
+PRETRAINED = ("method=smt+dmt", "teacher.kind=transformers", f"teacher.path={MODELS.name}")
 RUNS: dict[str, tuple[str, ...]] = {
     "whole": (),
     "accumulated": ("training.accumulate=2",),
@@ -49,6 +53,9 @@ RUNS: dict[str, tuple[str, ...]] = {
     "few": ("smt.transitions=4", "method=smt"),
     "transformer": ("method=transformer",),
     "passed": ("method=smt+dmt", "training.steps=16", "training.evaluations=4", "smt.until_passed=true"),
+    "pretrained": (*PRETRAINED, "teacher.frozen=true"),
+    "sharded, frozen": ("training.shard=true", *PRETRAINED, "teacher.frozen=true"),
+    "sharded, pretrained": ("training.shard=true", *PRETRAINED, "teacher.frozen=false"),
     "poisoned": ("method=smt", "training.steps=12", "training.evaluations=4"),
 }
 BAD_STEPS = range(4, 7)  # steps of "poisoned" whose gradients are NaN
@@ -81,6 +88,8 @@ def go(case: str, folder: Path | None = None, *, resume: bool = False, stop_at: 
         mock.patch("nounroll.training.loop._LOGGED", 1),
         mock.patch.object(Batch, "rows", noted),
     ):
+        if set(PRETRAINED) <= set(RUNS[case]):
+            save_model(Path(MODELS.name), symbols=2)
         recipe = tiny_recipe(*SETTINGS, *RUNS[case])
         run = train(recipe, folder=folder, resume=resume, stop=lambda: next(asked) == stop_at)
     weights = sum(float(p.detach().double().abs().sum()) for p in run.model.parameters())

@@ -16,6 +16,7 @@ from nounroll.resolve import Resolved
 from nounroll.student import Student
 from nounroll.taken_teacher import take_teacher
 from nounroll.teacher import Teacher, build_teacher
+from nounroll.teacher.pretrained import check_vocabulary, model_folder
 from nounroll.training.loop import Loop
 from nounroll.training.pace import Link
 from nounroll.transformer import CausalTransformer
@@ -39,9 +40,12 @@ def build(recipe: Recipe, spaces: Spaces, cell: nn.Module | None) -> tuple[Stude
     student = Student(spaces.inputs, spaces.targets, cell or recipe.cell, readout_width=recipe.readout_width)
     if "smt" not in chain:
         return student, None
+    if recipe.teacher.kind == "transformers":
+        check_vocabulary(model_folder(recipe.teacher.path), spaces.inputs, getattr(spaces, "tokenizer", None))
     teacher = build_teacher(
         recipe.teacher, spaces.inputs, spaces.targets, student.cell, recompute=bool(recipe.smt.chunk)
     )
+    teacher.check_length(recipe.length)
     return student, teacher
 
 

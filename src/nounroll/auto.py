@@ -79,7 +79,9 @@ class Chosen:
 
 def candidates(recipe: Recipe, facts: Facts, cell: nn.Module | None) -> list[tuple[str, str]]:
     """(method, cell) of each candidate for this kind of data; the first is taken where nothing can be tried."""
-    if facts.stream:
+    if recipe.teacher.kind == "transformers":  # which no other method learns from
+        pairs = [("smt+dmt", kind) for kind in ("gru", "lstm", "mlp", "transformer")]
+    elif facts.stream:
         pairs = [("tbptt", "lstm"), ("tbptt", "gru"), ("tbptt", "mlp"), ("bptt", "lstm"), ("smt+tbptt", "transformer")]
     elif facts.scored >= 0.5:
         pairs = [("bptt", "lstm"), ("bptt", "gru"), ("tbptt", "gru"), ("tbptt", "mlp"), ("smt+dmt", "transformer")]

@@ -57,7 +57,7 @@ class Footprint:
 
     Attributes:
         parameters: how many numbers are trained (no bytes).
-        state: weights, gradients and moments, on the device.
+        state: weights, gradients and moments, on the device, and the weights of a frozen model.
         step: what a training step keeps, on the device.
         evaluation: what an evaluation holds at once, on the device.
         copies: of weights and moments, in main memory.
@@ -104,12 +104,13 @@ def footprint(recipe: Recipe, task: SequenceTask, cell: nn.Module | None = None,
     except (RuntimeError, OverflowError, TypeError):  # torch's ways to say that a size is more than 64 bits hold
         return Footprint(math.inf, math.inf, math.inf, math.inf, math.inf, data)
     parameters = sum(p.numel() for part in (model, teacher, cell) if part is not None for p in part.parameters())
+    held = 0 if teacher is None else _FLOAT * sum(p.numel() for p in teacher.held())  # whole in every process
     step = _step(recipe, model, teacher, cell)
     rows = max(1, recipe.training.batch_size // (recipe.training.accumulate * launched()[1]))
     halved = 1 if _device(recipe) == "cpu" and recipe.training.precision != "bf16-mixed" else 2
     parts = launched()[1] if recipe.training.shard else 1
     copies = max((6 if kept else 3) / parts, 1) * _FLOAT * parameters  # it is built whole
-    state = 4 * _FLOAT * parameters / parts
+    state = 4 * _FLOAT * parameters / parts + held
     return Footprint(parameters, state, rows * step / halved, _FLOAT * held_at_once(model, recipe.length), copies, data)
 
 

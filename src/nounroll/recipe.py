@@ -170,7 +170,15 @@ def parse(document: Mapping[str, Any], overrides: Iterable[str] | Mapping[str, A
         branch[last] = plain(value)
     if isinstance(tree.get("training"), dict):
         _one_budget(tree["training"], given)
-    return dataclasses.replace(_build(Recipe, tree, ""), given=frozenset(_names(tree)))
+    return dataclasses.replace(_own_tokens(_build(Recipe, tree, "")), given=frozenset(_names(tree)))
+
+
+def _own_tokens(recipe: Recipe) -> Recipe:
+    """A recipe whose text is cut by the tokenizer of the pretrained teacher, unless it names one."""
+    if recipe.teacher.kind != "transformers" or recipe.task.kind != "text":
+        return recipe
+    options = {"tokenizer": recipe.teacher.path, **recipe.task.options}
+    return dataclasses.replace(recipe, task=dataclasses.replace(recipe.task, options=options))
 
 
 def _named(override: str) -> tuple[str, Any]:

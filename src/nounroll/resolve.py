@@ -116,6 +116,11 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
 }
 
+PRETRAINED: dict[str, dict[str, Any]] = {  # what suits a language model as the teacher
+    "it is kept as it is": {"teacher.frozen": True},
+    "it knows what follows": {"teacher.distillation": 0.8},  # where targets are the next inputs
+}
+
 FEW_SCORED: dict[str, dict[str, Any]] = {  # what suits a teacher's kind where few targets are scored
     # Its labels can be followed: the cell learns them well, and is pulled to them to the end.
     "slots": {
@@ -130,6 +135,7 @@ FEW_SCORED: dict[str, dict[str, Any]] = {  # what suits a teacher's kind where f
     # The cell learns to pull errors back in, by much noise, and the decoder tells windows what labels do not hold.
     "causal": {"smt.noise": 1.0, "dmt.decoding": 1.0},
     "window": {"smt.noise": 1.0, "dmt.decoding": 1.0},
+    "transformers": {"smt.noise": 1.0, "dmt.decoding": 1.0},
 }
 
 
@@ -188,6 +194,14 @@ def resolve(recipe: Recipe, task: SequenceTask, facts: Facts | None = None) -> R
     if "few scored" in facts.kinds:
         teacher = changes.get("teacher.kind", recipe.teacher.kind)
         decide(FEW_SCORED[teacher], f"few scored, teacher.kind {teacher}")
+    if recipe.teacher.kind == "transformers":
+        for reason, values in PRETRAINED.items() if facts.next_input else [*PRETRAINED.items()][:1]:
+            decide(values, f"a pretrained teacher: {reason}")
+        if recipe.teacher.distillation and not facts.next_input:
+            raise ValueError(
+                f"teacher.distillation is {recipe.teacher.distillation}; {type(task).__name__}'s targets are not the"
+                " inputs that follow, which is what the model expects: set it to 0"
+            )
     if links and set(links) <= {"bptt", "tbptt"}:
         rate, where = (_ALONE_SMALL, " from small data") if facts.small else (_ALONE, "")
         decide({"training.learning_rate": rate}, f"the student learns alone{where}, with no teacher to keep up with")

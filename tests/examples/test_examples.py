@@ -52,6 +52,21 @@ def test_own_cell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert same == "loaded, it remembers the same: True"
 
 
+def test_from_a_transformer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "book.py").write_text("def is_odd(x):\n    return x % 2 == 1\n" * 900)
+    small = {"cell.memory_width": 8, "training.batch_size": 2, "training.evaluations": 1, "training.device": "cpu"}
+    main = example("from_a_transformer.py")
+    main(str(tmp_path / "gpt2"), str(tmp_path / "book.py"), steps=3, tokens={"gru": 1024}, settings=small)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(" bits a token: ")[2] for line in lines] == [
+        "the Transformer itself",
+        "gru from the Transformer, 512 tokens",
+        "gru from scratch, smt+dmt, 1,024 tokens",
+        "gru from scratch, tbptt, 1,024 tokens",
+    ]
+    assert all(0 < float(line.split()[0]) < 10 for line in lines)
+
+
 # -- a log ----------------------------------------------------------------------------------------
 
 ODD = [

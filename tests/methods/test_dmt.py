@@ -201,7 +201,7 @@ def test_losses_in_another_unit_have_their_thresholds_in_it(monkeypatch: pytest.
 
 def test_without_a_pull_no_label_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
     method, batch = make(dynamics=0.0, decoding=0.7, only_ahead=True), make_batch(B, T)
-    monkeypatch.setattr(method._teacher[0], "memories", None)
+    monkeypatch.setattr(method._teacher[0], "read", None)
     assert losses_of(method, batch).keys() == {"loss", "readout", "decoding"}
     with pytest.raises(TypeError):  # the control: with one it is asked
         losses_of(make_dmt(method.student, method._teacher[0], dynamics=1.0), batch)

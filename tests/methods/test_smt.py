@@ -218,7 +218,7 @@ def test_readout_takes_scored_times_alone(
     seen: list[Tensor] = []
     surprises = method._surprises
     monkeypatch.setattr(
-        method, "_surprises", lambda label, times, batch: seen.append(times) or surprises(label, times, batch)
+        method, "_surprises", lambda label, times, *given: seen.append(times) or surprises(label, times, *given)
     )
     for seed in range(DRAWS):
         method(few_scored(), {}, generator(seed, "loss"), 0.5)

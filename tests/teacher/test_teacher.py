@@ -143,7 +143,7 @@ def test_no_decoder() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"kind": "lstm"}, "teacher.kind is 'lstm'; it must be one of causal, slots, window"),
+        ({"kind": "lstm"}, "teacher.kind is 'lstm'; it must be one of causal, slots, window, transformers"),
         ({"width": 1}, "teacher.width is 1; it must be at least 2"),
         ({"layers": 0}, "teacher.layers is 0; it must be at least 1"),
         ({"heads": 0}, "teacher.heads is 0; it must be at least 1"),

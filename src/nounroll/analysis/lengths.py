@@ -19,7 +19,8 @@ class AtLength:
         length: T, in time steps.
         sequences: held-out ones; fewer as they get longer.
         student: loss, bits, and accuracy or rmse, of its rollout from m_∅.
-        teacher: the same of the student's readout on the teacher's memories; None where there is none.
+        teacher: the same of the student's readout on the teacher's memories; None where there is none, or where it
+            cannot read so much.
     """
 
     length: int
@@ -41,7 +42,8 @@ def by_length(
         if factor > 1 and not _gives(task, span, seed):
             break
         batches = validation_batches(task, count, span, seed, stream="test")
-        beside = None if teacher is None else evaluate_teacher(student, batches, teacher.memories)
+        reads = teacher is not None and span <= (teacher.longest or span)
+        beside = evaluate_teacher(student, batches, teacher.memories) if teacher is not None and reads else None
         found.append(AtLength(span, count, evaluate(student, batches), beside))
     return found
 

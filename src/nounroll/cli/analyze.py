@@ -34,7 +34,7 @@ def analyze(run: Path, *, length: int | None = None, sequences: int = 128) -> di
 def measured(run: Path, length: int | None, sequences: int) -> dict[str, Any]:
     """The analysis of a run as plain values, also written into its folder."""
     from nounroll.analysis import analyze
-    from nounroll.data.corpus import ByteCorpus
+    from nounroll.data.corpus import reads_bytes
     from nounroll.run_folder import open_student, open_teacher
 
     for name, value in (("length", length), ("sequences", sequences)):
@@ -52,7 +52,7 @@ def measured(run: Path, length: int | None, sequences: int) -> dict[str, Any]:
         horizon=recipe.teacher.horizon or recipe.length if decodes else None,
         seed=recipe.training.seed,
     )
-    symbols = _symbols(found.geometry.targets) if isinstance(task, ByteCorpus) else {}
+    symbols = _symbols(found.geometry.targets) if reads_bytes(task) else {}
     result = {"run": str(run), **found.to_dict(), "symbols": symbols}
     write_bytes(run / "analysis.json", (json.dumps(result) + "\n").encode())
     return result
@@ -112,6 +112,6 @@ def _lengths(result: dict[str, Any]) -> Table:
     kinds = [kind for kind in ("student", "teacher") if result[kind] is not None]
     table = Table("length", "sequences", *(f"{kind}'s {name}" for kind in kinds for name in shown))
     for one in result["lengths"]:
-        values = [figure(name, one[kind][name]) for kind in kinds for name in shown]
+        values = [figure(name, (one[kind] or {}).get(name)) for kind in kinds for name in shown]
         table.add_row(f"{one['length']:,}", str(one["sequences"]), *values)
     return table

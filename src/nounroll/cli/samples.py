@@ -10,7 +10,7 @@ from torch import Tensor
 from nounroll.batch import Batch, Real
 from nounroll.cli.generate import GRID, pixels, steps_of
 from nounroll.cli.terminal import printable
-from nounroll.data.corpus import ByteCorpus
+from nounroll.data.corpus import reads_bytes
 from nounroll.data.task import SequenceTask, draw
 from nounroll.objectives.readout import gaussian
 from nounroll.report.page import embedded_grid
@@ -32,7 +32,7 @@ def samples(student: Student, task: SequenceTask, length: int, seed: int) -> lis
     """The values of the report's sections on samples; none for a task whose answers are vectors."""
     if hasattr(task, "image_shape"):
         return _images(student, task, seed)
-    if isinstance(task, ByteCorpus):
+    if reads_bytes(task):
         return [_text(student, task, seed), _surprises(student, task, seed)]
     if isinstance(task.targets, Real):
         return []

@@ -14,6 +14,7 @@ from nounroll.batch import Batch, Categorical, Real, Space
 from nounroll.data.checks import within_space
 from nounroll.data.on_disk import OnDisk
 from nounroll.data.task import SequenceTask
+from nounroll.data.tokenizer import Tokenizer
 
 Elements: TypeAlias = np.ndarray | OnDisk
 E = TypeVar("E", bound=np.ndarray | OnDisk)
@@ -122,35 +123,66 @@ class TokenCorpus(Windows):
         super().__init__(train=train, held_out=held_out, space=Categorical(symbols))
 
 
-class ByteCorpus(TokenCorpus):
-    """Text as the bytes of its UTF-8 encoding; generation starts from the byte ``first``.
+class TextCorpus(TokenCorpus):
+    """Text as the tokens of a tokenizer, or as the bytes of its UTF-8 encoding; generation starts from ``first``.
 
     Args:
         tokens, held_out, name: as for TokenCorpus.
-        first: the byte that comes before the start of a text.
+        first: what comes before the start of a text.
+        tokenizer: None for bytes.
     """
 
-    def __init__(self, *, tokens: Elements, held_out: Elements | None = None, name: str, first: bytes) -> None:
-        super().__init__(tokens=tokens, symbols=256, held_out=held_out, name=name)
-        self._first = first
+    def __init__(
+        self,
+        *,
+        tokens: Elements,
+        held_out: Elements | None = None,
+        name: str,
+        first: bytes,
+        tokenizer: Tokenizer | None = None,
+    ) -> None:
+        symbols = 256 if tokenizer is None else tokenizer.size
+        super().__init__(tokens=tokens, symbols=symbols, held_out=held_out, name=name)
+        self.tokenizer, self._first = tokenizer, first
 
     def speech(self) -> dict[str, Any]:
-        return {"first": list(self._first)}
+        return {"first": list(self._first), "tokenizer": self.tokenizer.to_json() if self.tokenizer else None}
 
     def speak(self, kept: Mapping[str, Any]) -> None:
         self._first = bytes(kept["first"])
+        self.tokenizer = Tokenizer.from_json(kept["tokenizer"]) if kept["tokenizer"] else None
 
     def prompt(self) -> Tensor:
-        return torch.tensor(list(self._first))
+        return self.encode(self._first.decode())
 
     def encode(self, text: str) -> Tensor:
         try:
-            return torch.tensor(list(text.encode()), dtype=torch.int64)
+            data = text.encode()
         except UnicodeEncodeError as error:  # bytes of a command line that are no UTF-8
             raise ValueError(f"prompt is {text!a}; it is not text in UTF-8 ({error.reason})") from None
+        tokens = list(data) if self.tokenizer is None else self.tokenizer.encode(text).tolist()
+        return torch.tensor(tokens, dtype=torch.int64)
 
     def decode(self, values: Tensor) -> str:
+        if self.tokenizer is not None:
+            return self.tokenizer.decode(values.tolist())
         return bytes(values.tolist()).decode(errors="replace")
+
+
+def reads_bytes(task: SequenceTask) -> bool:
+    """Whether a task's symbols are the bytes of a text."""
+    return isinstance(task, TextCorpus) and task.tokenizer is None
+
+
+class ByteCorpus(TextCorpus):
+    """Text as the bytes of its UTF-8 encoding.
+
+    Args:
+        tokens, held_out, name, first: as for TextCorpus.
+    """
+
+    def __init__(self, *, tokens: Elements, held_out: Elements | None = None, name: str, first: bytes) -> None:
+        super().__init__(tokens=tokens, held_out=held_out, name=name, first=first)
 
 
 def split_tail(name: str, data: E, fraction: float) -> tuple[E, E]:

@@ -19,7 +19,7 @@ class Digits(PixelImages):
     """
 
     def __init__(self) -> None:
-        data = optional("sklearn.datasets", "digits", "digits").load_digits()
+        data = optional("sklearn.datasets", "task digits", "digits").load_digits()
         images = data.images.astype(np.uint8)
         held_out = held_out_rows("digits", len(images), 297)
         super().__init__(images=images, held_out=held_out, levels=17, name="digits")

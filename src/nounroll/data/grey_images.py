@@ -88,7 +88,7 @@ def _joined(train: np.ndarray, held_out: np.ndarray) -> Parts:
 
 def _pictures(kind: str, name: str, table: Any) -> UInt8[np.ndarray, "N 28 28"]:
     """The column "image" of a ``datasets.Dataset``, as grey bytes."""
-    grey = optional("datasets", kind, "data").Image(mode="L")
+    grey = optional("datasets", f"task {kind}", "data").Image(mode="L")
     try:
         images = [np.asarray(image) for image in table.cast_column("image", grey)["image"]]
     except Exception as error:  # what is not an image fails in Arrow, in datasets or in Pillow

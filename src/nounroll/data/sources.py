@@ -11,13 +11,13 @@ from nounroll.data.files import files_below, first_names, reason, unreadable
 from nounroll.notices import notice
 
 
-def optional(module: str, task: str, extra: str) -> Any:
-    """Import a package that only some tasks need."""
+def optional(module: str, what: str, extra: str) -> Any:
+    """Import a package that only some tasks or teachers need; ``what`` needs it."""
     try:
         return importlib.import_module(module)
     except ImportError:
         package = module.partition(".")[0]
-        raise ValueError(f"task {task} needs the package {package}; pip install nounroll[{extra}]") from None
+        raise ValueError(f"{what} needs the package {package}; pip install nounroll[{extra}]") from None
 
 
 def packaged(package: str, pattern: str, task: str, extra: str) -> list[Path]:
@@ -34,7 +34,7 @@ def packaged(package: str, pattern: str, task: str, extra: str) -> list[Path]:
 
 def hub(task: str, name: str, split: str) -> Any:
     """One split of a data set on the hub, by name: a ``datasets.Dataset``."""
-    datasets = optional("datasets", task, "data")
+    datasets = optional("datasets", f"task {task}", "data")
     try:
         return datasets.load_dataset(name, split=split)
     except Exception as error:  # no network, no such data set, hub offline: each layer has its own errors
@@ -68,7 +68,7 @@ def tables(
         parts["validation" if held_out else "train"].append(str(file))
     if not parts["train"]:
         raise ValueError(f"{setting} is '{path}'; every file there is named as held out, none is left to train on")
-    datasets = optional("datasets", task, "data")
+    datasets = optional("datasets", f"task {task}", "data")
     try:
         loaded = datasets.load_dataset(kind, data_files={k: v for k, v in parts.items() if v})
     except Exception as error:  # each reader behind it has its own errors

@@ -7,12 +7,16 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from nounroll.data.corpus import ByteCorpus
+import numpy as np
+
+from nounroll.data.corpus import TextCorpus
 from nounroll.data.encoding import text_section
 from nounroll.data.files import NotText, existing, files_below, first_names
 from nounroll.data.on_disk import OnDisk, Section
+from nounroll.data.tokenizer import Tokenizer
 from nounroll.notices import notice
 
+_BLOCK = 1 << 20  # bytes that are cut into tokens at once
 _HELD_OUT = 0.05  # share of a folder
 _NOT_SOURCE = {
     *("site-packages", "dist-packages", "test", "tests", "idlelib", "encodings", "__pycache__"),
@@ -22,7 +26,7 @@ _NOT_SOURCE = {
 Texts = Mapping[str, Section]  # by relative name
 
 
-class Text(ByteCorpus):
+class Text(TextCorpus):
     """The bytes of a file, of a folder's text files, or of Python's standard library, each predicting the next.
 
     ::
@@ -43,19 +47,32 @@ class Text(ByteCorpus):
             the .py files of Python's standard library without its tests: about 9 MB that every machine has, though
             each version of Python has its own.
         held_out: another file or folder, all of which is held out in place of a part of ``path``.
+        tokenizer: a folder with the tokenizer of a pretrained model, whose tokens take the place of bytes; they are
+            kept in memory. None: that of ``teacher.path`` in a recipe whose ``teacher.kind`` is transformers, else
+            bytes.
     """
 
-    def __init__(self, *, path: str | Path | None = None, held_out: str | Path | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        path: str | Path | None = None,
+        held_out: str | Path | None = None,
+        tokenizer: str | Path | None = None,
+    ) -> None:
         texts = _texts("text.path", path)
         if held_out is not None:
             train, kept = texts, _texts("text.held_out", held_out)
         else:
             train, kept = (texts, {}) if len(texts) == 1 else _split(texts)
+        parts = [_joined("text.path", train), *([_joined("text.held_out", kept)] if kept else [])]
+        own = None if tokenizer is None else Tokenizer("text.tokenizer", tokenizer)
+        tokens, *rest = parts if own is None else [_tokens(own, part) for part in parts]
         super().__init__(
-            tokens=_joined("text.path", train),
-            held_out=_joined("text.held_out", kept) if kept else None,
+            tokens=tokens,
+            held_out=rest[0] if rest else None,
             name=f"text.path '{path}'",
             first=b"\n",
+            tokenizer=own,
         )
 
 
@@ -95,6 +112,17 @@ def _folder(setting: str, folder: Path, suffix: str, without: set[str]) -> Texts
 
 def _joined(setting: str, texts: Texts) -> OnDisk:
     return OnDisk(setting, list(texts.values()), "uint8")
+
+
+def _tokens(tokenizer: Tokenizer, text: OnDisk) -> np.ndarray:
+    """The tokens of a text, which is cut between lines: no tokenizer has to hold all of it at once."""
+    found, rest = [], b""
+    for start in range(0, len(text), _BLOCK):
+        block = rest + np.asarray(text[start : start + _BLOCK]).tobytes()
+        end = len(block) if start + _BLOCK >= len(text) else block.rfind(b"\n") + 1
+        found.append(tokenizer.encode(block[:end].decode(errors="replace")))
+        rest = block[end:]
+    return np.concatenate(found)
 
 
 def _split(texts: Texts) -> tuple[Texts, Texts]:

@@ -26,7 +26,7 @@ def card(student: Student, recipe: Mapping[str, Any], metrics: Mapping[str, floa
         student: the network.
         recipe: all settings of its run; nothing is said of what is not in it.
         metrics: the last figures of its run, likewise.
-        text: whether it reads and writes bytes.
+        text: whether it reads and writes text.
         first: the symbol that an example starts from.
     """
     task = recipe.get("task", {}).get("kind", "a task of the user's own")

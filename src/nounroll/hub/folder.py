@@ -1,5 +1,6 @@
 """A student's folder for transformers and the Hub. ``Student.from_pretrained`` reads it too."""
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from transformers.convert_slow_tokenizer import bytes_to_unicode
 from transformers.utils import logging
 
 from nounroll.checkpoint import MANIFEST
-from nounroll.data.corpus import ByteCorpus
+from nounroll.data.corpus import TextCorpus
 from nounroll.data.task import SequenceTask
 from nounroll.hub.card import card
 from nounroll.hub.model import MemoryLayer, config_of
@@ -36,7 +37,8 @@ def save_pretrained(
     Args:
         student: trained.
         folder: where the files go; those of an earlier call are replaced.
-        task: what it was trained on; text gets a tokenizer of bytes, and its start is where generation starts.
+        task: what it was trained on; text gets its tokenizer, of bytes or of a pretrained model, and its start is where
+            generation starts.
         recipe: ``Run.recipe.to_dict()``, for the model card.
         metrics: ``Run.metrics``, for the model card.
 
@@ -51,15 +53,15 @@ def save_pretrained(
         raise ValueError(f"task is a {type(task).__name__}; its targets are not the next inputs, so it cannot go on")
     if student.settings is None:
         raise ValueError(f"cell is a {type(student.cell).__name__} of your own; transformers cannot load its code")
-    folder, is_text = Path(folder), isinstance(task, ByteCorpus)
+    folder, is_text = Path(folder), isinstance(task, TextCorpus)
     config = config_of(student, first=None if task is None else _first(task))
     if (folder / MANIFEST).is_file() and {path.name for path in folder.iterdir()} <= set(FILES):
         for name in _BESIDE:
             (folder / name).unlink(missing_ok=True)
     write_model(student, {**config.to_diff_dict(), **student.to_config()}, folder)
     GenerationConfig.from_model_config(config).save_pretrained(folder)
-    if is_text:
-        byte_tokenizer().save_pretrained(folder)
+    if isinstance(task, TextCorpus):
+        (byte_tokenizer() if task.tokenizer is None else bare(task.tokenizer.pretrained)).save_pretrained(folder)
     said = card(student, recipe or {}, metrics or {}, text=is_text, first=config.bos_token_id or 0)
     (folder / _CARD).write_text(said, encoding="utf-8")
     return sorted(folder.iterdir())
@@ -82,6 +84,18 @@ def byte_tokenizer() -> PreTrainedTokenizerFast:
         pad_token="<pad>",  # no password  # nosec B106
         padding_side="left",
         split_special_tokens=True,  # a text that holds "<pad>" holds five bytes
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def bare(pretrained: Any) -> PreTrainedTokenizerFast:
+    """The tokenizer of a pretrained model, which adds no token to a text: the student's m_∅ has read its start."""
+    form = json.loads(pretrained.backend_tokenizer.to_str())
+    special = {name: getattr(pretrained, name) for name in ("bos_token", "eos_token", "unk_token", "pad_token")}
+    return PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer.from_str(json.dumps({**form, "post_processor": None})),
+        **{"pad_token": "<pad>", **{name: token for name, token in special.items() if token}},
+        padding_side="left",
         clean_up_tokenization_spaces=False,
     )
 

@@ -97,9 +97,9 @@ class DMT(Method):
         figures: dict[str, Tensor] = {}
         with torch.no_grad():
             own = self._own_memories(batch, width)
-            start, label, kept = at_times(own, starts).flatten(0, 1), None, None
-            if s.dynamics:
-                labels, kept = self._labels(batch)
+            start, label = at_times(own, starts).flatten(0, 1), None
+            labels, kept, expected = self._taught(batch)
+            if labels is not None:
                 label = cut(labels[:, 1:], starts, width)
                 figures["drift"] = mean(dynamics(own[:, 1:], labels[:, 1:], kept).mean())
                 if s.only_ahead:
@@ -111,7 +111,10 @@ class DMT(Method):
                     figures |= {"ahead": ahead.clamp(0, 1), "lost": mean(lost.float().mean())}
         predicted = unroll_windows(student, x, start)
         features = observe(student.cell, predicted)
-        losses = {"readout": readout_loss(student.head, student.targets, features, y, mask & counts)}
+        expected = None if expected is None else cut(expected, starts, width)
+        losses = {
+            "readout": readout_loss(student.head, student.targets, features, y, mask & counts, expected, self.distils)
+        }
         total = losses["readout"]
         if label is not None:
             losses["dynamics"] = masked_mean(dynamics(predicted, label, kept), counts)
@@ -129,10 +132,28 @@ class DMT(Method):
     def sequential_flops(self, per_token: float, cell_step: float, length: int) -> float:
         return cell_step * length + (per_token - cell_step) * min(self.settings.window, length)
 
-    def _labels(self, batch: Batch) -> tuple[Float[Tensor, "B T1 K d"], Bool[Tensor, "K d"] | None]:
-        """All labels, and which of their numbers are followed; None is all, and all are made to compare readouts."""
-        teacher = self._teacher[0]
-        return (teacher.memories(batch.inputs), None) if self.settings.only_ahead else teacher.kept(batch.inputs)
+    @property
+    def distils(self) -> float:
+        """Share of the teacher's distribution in the targets of the readout."""
+        return self._teacher[0].settings.distillation
+
+    def _taught(
+        self, batch: Batch
+    ) -> tuple[Float[Tensor, "B T1 K d"] | None, Bool[Tensor, "K d"] | None, Float[Tensor, "B T V"] | None]:
+        """All labels, which of their numbers are followed, and what the teacher expects of y_t: each where it counts.
+
+        None in the second place is all of them, and all are made to compare readouts.
+        """
+        teacher, follows = self._teacher[0], bool(self.settings.dynamics)
+        if self.distils:  # the inputs are read once for both
+            read = teacher.read(batch.inputs)
+            return teacher.labels(read) if follows else None, None, teacher.look_back(read)
+        if not follows:
+            return None, None, None
+        if self.settings.only_ahead:
+            return teacher.memories(batch.inputs), None, None
+        labels, kept = teacher.kept(batch.inputs)
+        return labels, kept, None
 
     def _own_memories(self, batch: Batch, width: int) -> Float[Tensor, "B T1 K d"]:
         """The student's own rollout; m_∅ alone where one window holds all and no label is asked for."""

@@ -13,7 +13,7 @@ from nounroll.methods.labels import Label, labels, some_labels
 from nounroll.methods.noise import add_noise
 from nounroll.nn.recompute import again
 from nounroll.objectives.dynamics import VARIANCE_FLOOR, dynamics, power_mean, scale_gradient
-from nounroll.objectives.readout import masked_mean, negative_log_likelihood
+from nounroll.objectives.readout import masked_mean, negative_log_likelihood, taught
 from nounroll.objectives.uniformity import uniformity
 from nounroll.ranges import at_least, more_than, within
 from nounroll.rollout.windows import at_times, cut, some_windows, unroll_windows
@@ -118,11 +118,12 @@ class SMT(Method):
         losses: dict[str, Tensor] = {}
 
         times = some_places(batch.mask, sampled_times.shape[1], generator) if every else sampled_times
-        if learn and found.look_back is not None:
+        if learn and found.look_back is not None and not self.teacher.settings.frozen:
             surprise = negative_log_likelihood(student.targets, found.look_back, batch.targets)
             losses["look_back"] = masked_mean(surprise, batch.mask)
-        losses["readout"] = masked_mean(self._surprises(label, times, batch), at_times(batch.mask, times))
-        errors, surprises = self._transitions(label, starts, width, batch, generator)
+        expected = found.look_back.detach() if self.distils and found.look_back is not None else None
+        losses["readout"] = masked_mean(self._surprises(label, times, batch, expected), at_times(batch.mask, times))
+        errors, surprises = self._transitions(label, starts, width, batch, expected, generator)
         losses["dynamics"] = power_mean(errors, s.power)
         explained = 1 - losses["dynamics"].detach() / (variance.detach() + VARIANCE_FLOOR)
         if s.relative:
@@ -159,27 +160,41 @@ class SMT(Method):
         with torch.no_grad():
             student.empty_memory.copy_(self.teacher.empty_memory(form))
 
+    @property
+    def distils(self) -> float:
+        """Share of the teacher's distribution in the targets of the readout."""
+        return self.teacher.settings.distillation
+
     # -- losses, whole or by chunks of time ---------------------------------------------------------
 
-    def _surprises(self, label: Label, times: Int[Tensor, "B S"], batch: Batch) -> Float[Tensor, "B S"]:
-        """-log p(y_t) of the labels m_t."""
+    def _surprises(
+        self, label: Label, times: Int[Tensor, "B S"], batch: Batch, expected: Float[Tensor, "B T V"] | None
+    ) -> Float[Tensor, "B S"]:
+        """-log p(y_t) of the labels m_t, or what it is with what the teacher expects (``taught``)."""
 
         def read_out(t: Int[Tensor, "B s"]) -> Float[Tensor, "B s"]:
-            return self._surprise(label(t + 1), at_times(batch.targets, t))
+            soft = None if expected is None else at_times(expected, t)
+            return self._surprise(label(t + 1), at_times(batch.targets, t), soft)
 
         if not self.settings.chunk:
             return read_out(times)
         return torch.cat([again(read_out, part) for part in times.split(self.settings.chunk, dim=1)], dim=1)
 
     def _transitions(
-        self, label: Label, starts: Int[Tensor, "B W"], width: int, batch: Batch, generator: torch.Generator
+        self,
+        label: Label,
+        starts: Int[Tensor, "B W"],
+        width: int,
+        batch: Batch,
+        expected: Float[Tensor, "B T V"] | None,
+        generator: torch.Generator,
     ) -> tuple[Float[Tensor, "BW w"], Float[Tensor, "BW w"] | None]:
-        """Errors of the cell's steps in windows, from the first label of each; their -log p(y_t) where it counts."""
+        """Errors of the cell's steps in windows, from the first label of each; their ``taught`` where it counts."""
         if not self.settings.chunk:
-            return self._steps(label, starts, width, batch, generator)
+            return self._steps(label, starts, width, batch, expected, generator)
 
         def steps(first: Int[Tensor, "B v"], seed: int) -> tuple[Tensor, ...]:
-            found = self._steps(label, first, width, batch, torch.Generator().manual_seed(seed))
+            found = self._steps(label, first, width, batch, expected, torch.Generator().manual_seed(seed))
             return tuple(part.unflatten(0, first.shape) for part in found if part is not None)
 
         parts = starts.split(max(1, self.settings.chunk // width), dim=1)
@@ -191,7 +206,13 @@ class SMT(Method):
         return errors, surprises[0] if surprises else None
 
     def _steps(
-        self, label: Label, starts: Int[Tensor, "B W"], width: int, batch: Batch, generator: torch.Generator
+        self,
+        label: Label,
+        starts: Int[Tensor, "B W"],
+        width: int,
+        batch: Batch,
+        expected: Float[Tensor, "B T V"] | None,
+        generator: torch.Generator,
     ) -> tuple[Float[Tensor, "BW w"], Float[Tensor, "BW w"] | None]:
         s, spans = self.settings, starts[..., None] + torch.arange(width + 1, device=starts.device)
         labels = label(spans.flatten(1)).unflatten(1, spans.shape[1:])
@@ -199,7 +220,15 @@ class SMT(Method):
         source = add_noise(source, s.noise, generator)
         predicted = unroll_windows(self.student, cut(batch.inputs, starts, width), source.flatten(0, 1))
         errors = dynamics(predicted, target.flatten(0, 1))
-        return errors, self._surprise(predicted, cut(batch.targets, starts, width)) if s.step_readout else None
+        if not s.step_readout:
+            return errors, None
+        soft = None if expected is None else cut(expected, starts, width)
+        return errors, self._surprise(predicted, cut(batch.targets, starts, width), soft)
 
-    def _surprise(self, memories: Float[Tensor, "N S K d"], targets: Shaped[Tensor, "N S *y"]) -> Float[Tensor, "N S"]:
-        return negative_log_likelihood(self.student.targets, self.student.readout(memories), targets)
+    def _surprise(
+        self,
+        memories: Float[Tensor, "N S K d"],
+        targets: Shaped[Tensor, "N S *y"],
+        expected: Float[Tensor, "N S V"] | None,
+    ) -> Float[Tensor, "N S"]:
+        return taught(self.student.targets, self.student.readout(memories), targets, expected, self.distils)

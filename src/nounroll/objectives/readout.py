@@ -39,14 +39,40 @@ def masked_mean(values: Float[Tensor, "*n"], mask: Bool[Tensor, "*n"]) -> Float[
     return processes.total(torch.where(mask, values, 0.0).sum()) / processes.total(mask.sum()).clamp(min=1)
 
 
+def taught(
+    space: Space,
+    outputs: Float[Tensor, "*n V"],
+    targets: Shaped[Tensor, "..."],
+    teacher: Float[Tensor, "*n V"] | None = None,
+    share: float = 0.0,
+) -> Float[Tensor, "*n"]:
+    """(1 - share) * -log p(y) + share * KL(q || p), in nats, for each element (Hinton et al. 2015, arXiv 1503.02531).
+
+    Args:
+        space: of the targets; Categorical where there is a teacher.
+        outputs: the parameters of p.
+        targets: y.
+        teacher: logits of q, which get no gradient; None for -log p(y) alone.
+        share: of the teacher.
+    """
+    losses = negative_log_likelihood(space, outputs, targets)
+    if teacher is None:
+        return losses
+    expected = teacher.detach().float().log_softmax(-1)
+    divergence = F.kl_div(outputs.float().log_softmax(-1), expected, reduction="none", log_target=True).sum(-1)
+    return (1 - share) * losses + share * divergence
+
+
 def readout_loss(
     head: Callable[[Float[Tensor, "*n F"]], Float[Tensor, "*n V"]],
     space: Space,
     features: Float[Tensor, "*n F"],
     targets: Shaped[Tensor, "..."],
     mask: Bool[Tensor, "*n"],
+    teacher: Float[Tensor, "*n V"] | None = None,
+    share: float = 0.0,
 ) -> Float[Tensor, ""]:
-    """Mean of -log p(y) over the scored elements of the whole batch; 0 (with a gradient of 0) when there are none.
+    """Mean of ``taught`` over the scored elements of the whole batch; 0 (with a gradient of 0) when there are none.
 
     Nothing is read out where nothing is scored: with one label at the end that saves nearly all of the head's work.
 
@@ -56,10 +82,11 @@ def readout_loss(
         features: what the head sees.
         targets: y.
         mask: True where y is scored.
+        teacher, share: see ``taught``.
     """
     if not mask.is_meta and not bool(mask.all()):  # shapes alone, as nounroll.sizing has, know no mask
-        features, targets = features[mask], targets[mask]
-    losses = negative_log_likelihood(space, head(features), targets)
+        features, targets, teacher = features[mask], targets[mask], None if teacher is None else teacher[mask]
+    losses = taught(space, head(features), targets, teacher, share)
     return processes.total(losses.sum()) / processes.total(mask.sum()).clamp(min=1)
 
 

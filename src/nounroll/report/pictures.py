@@ -28,7 +28,8 @@ def _lengths(a: dict[str, Any]) -> Picture | None:
     spans = [one["length"] for one in found]
     for ax, name in zip(axes, ("bits", measure(a["student"]["metrics"])), strict=True):
         for kind in (kind for kind in LINES if found[0][kind] is not None):
-            ax.plot(spans, [one[kind][name] for one in found], marker="o", label=kind, **LINES[kind])
+            measured = [(one["length"], one[kind][name]) for one in found if one[kind] is not None]
+            ax.plot(*zip(*measured, strict=True), marker="o", label=kind, **LINES[kind])
         _guess(ax, a, name)
         ax.set(xscale="log", xlabel="length T, time steps", title=_title(name))
         ax.set_xticks(spans, [f"{span:,}" for span in spans])

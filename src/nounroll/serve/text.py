@@ -4,7 +4,7 @@ import codecs
 
 from torch import Tensor
 
-from nounroll.data.corpus import ByteCorpus
+from nounroll.data.corpus import TextCorpus, reads_bytes
 from nounroll.data.task import SequenceTask
 
 
@@ -18,7 +18,8 @@ class Decoder:
 
     def __init__(self, task: SequenceTask, tail: bytes = b"") -> None:
         self._task = task
-        self._bytes = codecs.getincrementaldecoder("utf-8")("replace") if isinstance(task, ByteCorpus) else None
+        self._stream = task.tokenizer.stream() if isinstance(task, TextCorpus) and task.tokenizer else None
+        self._bytes = codecs.getincrementaldecoder("utf-8")("replace") if reads_bytes(task) else None
         if self._bytes is not None:
             self._bytes.decode(tail)
 
@@ -28,6 +29,8 @@ class Decoder:
         return b"" if self._bytes is None else self._bytes.getstate()[0]
 
     def add(self, element: Tensor) -> str:
+        if self._stream is not None:
+            return self._stream(int(element))
         if self._bytes is None:
             return self._task.decode(element[None]) + " "
         return self._bytes.decode(bytes([int(element)]))

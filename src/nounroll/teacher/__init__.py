@@ -8,6 +8,7 @@ from nounroll.batch import Space
 from nounroll.teacher.base import Teacher, TeacherSettings
 from nounroll.teacher.causal import CausalEncoder
 from nounroll.teacher.decoder import TransformerDecoder
+from nounroll.teacher.pretrained import PretrainedEncoder
 from nounroll.teacher.slots import SlotDecoder, SlotEncoder
 from nounroll.teacher.window import WindowEncoder
 
@@ -30,7 +31,10 @@ def build_teacher(
         slots = SlotEncoder(settings, inputs, targets, shape, recompute=recompute)
         decoder = SlotDecoder(slots, settings.width, horizon) if settings.decoder_layers else None
         return Teacher(settings, cell, slots, nn.Identity(), decoder)
-    encoder = _ENCODERS[settings.kind](settings, inputs, recompute=recompute)
-    head = nn.Linear(settings.width, shape[0] * shape[1])
+    if settings.kind == "transformers":
+        encoder = PretrainedEncoder(settings, inputs, targets)
+    else:
+        encoder = _ENCODERS[settings.kind](settings, inputs, recompute=recompute)
+    head = nn.Linear(encoder.width, shape[0] * shape[1])
     apart = TransformerDecoder(settings, inputs, targets, shape, horizon) if settings.decoder_layers else None
     return Teacher(settings, cell, encoder, head, apart)

@@ -1,5 +1,6 @@
 """What a teacher is: an encoder E, a memory head, and a decoder D."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -8,7 +9,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
 from nounroll.cells.base import MOST_LAYERS, constrain
-from nounroll.ranges import at_least
+from nounroll.ranges import at_least, within
 from nounroll.teacher.decoder import Decoder
 
 
@@ -19,7 +20,12 @@ class TeacherSettings:
     Args:
         kind: "causal" labels all prefixes in one pass; "slots" does, by memories that it writes one step at a time
             and its own trunk decodes (``nounroll.teacher.slots``; ours); "window" is the paper's bidirectional encoder,
-            one pass a prefix.
+            one pass a prefix; "transformers" labels by the states of a language model that was trained before
+            (``nounroll.teacher.pretrained``; ours).
+        path: folder of that model, as transformers saves it.
+        frozen: keep that model as it is: memories, cell and readout learn from it.
+        distillation: share of what that model expects next in the targets of the student's readout, in SMT and in DMT
+            (Hinton et al. 2015, arXiv 1503.02531): 0 is the true targets alone, 1 the model's distribution alone.
         width: of the encoder and the decoder.
         layers: blocks of the encoder.
         heads: attention heads of both.
@@ -29,7 +35,10 @@ class TeacherSettings:
         horizon: T_f, targets that the decoder predicts from one memory of each sequence; 0 is all that follow.
     """
 
-    kind: Literal["causal", "slots", "window"] = "causal"
+    kind: Literal["causal", "slots", "window", "transformers"] = "causal"
+    path: str = ""
+    frozen: bool = False
+    distillation: float = 0.0
     width: int = 64
     layers: int = 2
     heads: int = 4
@@ -38,8 +47,9 @@ class TeacherSettings:
     horizon: int = 16
 
     def __post_init__(self) -> None:
-        if self.kind not in ("causal", "slots", "window"):
-            raise ValueError(f"teacher.kind is {self.kind!r}; it must be one of causal, slots, window")
+        if self.kind not in ("causal", "slots", "window", "transformers"):
+            raise ValueError(f"teacher.kind is {self.kind!r}; it must be one of causal, slots, window, transformers")
+        self._check_pretrained()
         least = {"width": 2, "layers": 1, "heads": 1, "decoder_layers": 0, "horizon": 0}
         for name, value in least.items():
             at_least(f"teacher.{name}", getattr(self, name), value)
@@ -50,6 +60,16 @@ class TeacherSettings:
             raise ValueError(
                 f"teacher.heads is {self.heads}; it must divide teacher.width {self.width} into even head widths"
             )
+
+    def _check_pretrained(self) -> None:
+        within("teacher.distillation", self.distillation, 0, 1)
+        if self.kind == "transformers":
+            if not self.path:
+                raise ValueError("teacher.path is ''; with teacher.kind transformers it must be the folder of a model")
+            return
+        for name in ("path", "frozen", "distillation"):
+            if value := getattr(self, name):
+                raise ValueError(f"teacher.{name} is {value!r}; it is for teacher.kind transformers alone")
 
 
 class Encoder(Protocol):
@@ -99,7 +119,12 @@ class Teacher(nn.Module):
         return self.labels(self.read(inputs), positions)
 
     def read(self, inputs: Shaped[Tensor, "B T *x"]) -> Shaped[Tensor, "B n *y"]:
-        """What ``labels`` needs of the inputs: computed once, for labels at some positions after others."""
+        """What ``labels`` needs of the inputs: computed once, for labels at some positions after others.
+
+        Raises:
+            ValueError: there are more inputs than it can read.
+        """
+        self.check_length(inputs.shape[1])
         return self.encoder.read(inputs)
 
     def labels(
@@ -129,6 +154,23 @@ class Teacher(nn.Module):
     def answers(self) -> bool:
         """Whether the encoder answers for itself."""
         return hasattr(self.encoder, "look_back")
+
+    def held(self) -> Iterator[nn.Parameter]:
+        """Weights of a frozen model, which are needed and not trained."""
+        return self.encoder.held() if hasattr(self.encoder, "held") else iter(())
+
+    @property
+    def longest(self) -> int | None:
+        """Inputs that it can read at most; None where there is no limit."""
+        return getattr(self.encoder, "longest", None)
+
+    def check_length(self, length: int) -> None:
+        """Raise ValueError for more inputs than it can read."""
+        if self.longest is not None and length > self.longest:
+            raise ValueError(
+                f"length is {length}; the model in teacher.path reads at most {self.longest} tokens after its start:"
+                " lower it, or take a model of longer texts"
+            )
 
     @property
     def shares_decoder(self) -> bool:

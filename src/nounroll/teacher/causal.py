@@ -32,7 +32,7 @@ class CausalEncoder(nn.Module):
 
     def __init__(self, settings: TeacherSettings, inputs: Space, *, recompute: bool = False) -> None:
         super().__init__()
-        width = settings.width
+        self.width = width = settings.width
         self.embed = InputEmbedding(inputs, width, width**-0.5)
         self.start = nn.Parameter(torch.randn(width) * width**-0.5)
         self.shift = TokenShift(width) if settings.token_shift else nn.Identity()

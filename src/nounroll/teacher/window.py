@@ -25,7 +25,7 @@ class WindowEncoder(nn.Module):
         self, settings: TeacherSettings, inputs: Space, *, context: int = CONTEXT, recompute: bool = False
     ) -> None:
         super().__init__()
-        width = settings.width
+        self.width = width = settings.width
         self.context = context
         self.embed = InputEmbedding(inputs, width, width**-0.5)
         self.summary = nn.Parameter(torch.randn(width) * width**-0.5)

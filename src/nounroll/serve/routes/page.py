@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import APIRouter, Response
 
 from nounroll.batch import Categorical
-from nounroll.data.corpus import ByteCorpus
+from nounroll.data.corpus import reads_bytes
 from nounroll.serve.service import Served, Service
 
 router = APIRouter()
@@ -44,7 +44,7 @@ async def about(service: Served) -> dict[str, Any]:
     return {
         "model": service.name,
         "writes": task.autoregressive,
-        "text": isinstance(task, ByteCorpus),
+        "text": reads_bytes(task),
         "prompt": task.prompt().tolist(),
         "image": _image(service),
         "symbols": task.targets.n if isinstance(task.targets, Categorical) else None,
