@@ -1,5 +1,6 @@
 """Text by the tokens of a pretrained model."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 
 from nounroll.batch import Categorical
 from nounroll.data import text
+from nounroll.data.kept import keep, without_data
 from nounroll.data.task import draw
 from nounroll.data.text import Text
 from nounroll.data.tokenizer import Tokenizer
@@ -99,3 +101,18 @@ def test_errors_name_the_folder(folder: Path, tmp_path: Path) -> None:
     (folder / "tokenizer.json").write_text("{")
     with pytest.raises(ValueError, match=r"^text\.tokenizer is '[^']+'; it cannot be read \([^\n]+\)$"):
         Text(tokenizer=folder)
+
+
+def test_a_network_keeps_its_tokenizer(folder: Path, book: Path) -> None:
+    """Without data and without the folder of the pretrained model."""
+    task = Text(path=book, tokenizer=folder)
+    kept = json.loads(json.dumps(keep(task, "text")))
+    for file in folder.iterdir():
+        file.unlink()
+    alone = without_data(kept, task.inputs, task.targets)
+    assert torch.equal(alone.encode("def é"), task.encode("def é"))
+    assert alone.decode(task.encode("def é")) == "def é"
+    assert torch.equal(alone.prompt(), task.prompt())
+    kept["speech"]["tokenizer"]["tokenizer"] = "{}"
+    with pytest.raises(ValueError, match="what the network keeps of its task cannot be read"):
+        without_data(kept, task.inputs, task.targets)
