@@ -44,7 +44,7 @@ ORDER = (
     ("auto",),
     ("resumption",),
     ("run",),
-    ("comparison", "sweep", "verify", "bench", "sizing"),
+    ("comparison", "estimators", "sweep", "verify", "bench", "sizing"),
     ("cli",),
     ("__init__",),
 )

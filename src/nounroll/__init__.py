@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from nounroll.comparison import Comparison, compare
     from nounroll.data.sequences import Sequences
     from nounroll.data.task import SequenceTask
+    from nounroll.estimators.anomaly import SequenceAnomaly
+    from nounroll.estimators.classifier import SequenceClassifier
+    from nounroll.estimators.regressor import SequenceRegressor
     from nounroll.run import Run, fit
     from nounroll.student import Student
 
@@ -27,6 +30,9 @@ _HOMES = {
     "fit": "run",
     "Comparison": "comparison",
     "compare": "comparison",
+    "SequenceClassifier": "estimators.classifier",
+    "SequenceRegressor": "estimators.regressor",
+    "SequenceAnomaly": "estimators.anomaly",
 }
 
 __all__ = [
@@ -35,6 +41,9 @@ __all__ = [
     "Comparison",
     "Real",
     "Run",
+    "SequenceAnomaly",
+    "SequenceClassifier",
+    "SequenceRegressor",
     "SequenceTask",
     "Sequences",
     "Student",

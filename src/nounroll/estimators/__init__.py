@@ -1,0 +1,1 @@
+"""Networks on sequences in scikit-learn's conventions."""

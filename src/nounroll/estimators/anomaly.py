@@ -1,0 +1,88 @@
+"""How little a sequence is like those that were learnt."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import OutlierMixin
+
+from nounroll.estimators.base import SequenceEstimator, by_length, padded
+from nounroll.estimators.forms import as_sequences
+from nounroll.objectives.readout import negative_log_likelihood
+
+
+class SequenceAnomaly(OutlierMixin, SequenceEstimator):
+    """A recurrent network that predicts each next step; what it did not expect is an anomaly.
+
+    ::
+
+        model = nounroll.SequenceAnomaly(seconds=60).fit(X)
+        model.surprise(X_new)          # a list of (T_i,) arrays: nats of each step
+        model.predict(X_new)           # 1 usual, -1 an anomaly
+
+    The further settings and attributes are those of ``nounroll.estimators.base.SequenceEstimator``.
+
+    Args:
+        contamination: share of the training sequences that ``predict`` takes for anomalies.
+
+    Attributes:
+        offset_: the score below which a sequence is an anomaly.
+    """
+
+    def __init__(self, *, contamination: float = 0.05, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.contamination = contamination
+
+    @classmethod
+    def _get_param_names(cls) -> list[str]:
+        return sorted([*SequenceEstimator._get_param_names(), "contamination"])
+
+    def fit(self, X: Any, y: None = None, groups: Any = None) -> "SequenceAnomaly":
+        """Train on n sequences of two or more steps. ``y`` is not read.
+
+        Raises:
+            ValueError: a sequence is too short, or ``contamination`` is no share.
+        """
+        if not 0 < self.contamination < 1:
+            raise ValueError(f"contamination is {self.contamination!r}; it must be a share between 0 and 1")
+        arrays = as_sequences("X", X)
+        _check_steps(arrays)
+        before, after = [one[:-1] for one in arrays], [one[1:] for one in arrays]
+        self._train(before, self._parts(len(arrays), groups), targets=after)
+        self.offset_ = float(np.quantile(self.score_samples(X), self.contamination))
+        return self
+
+    @torch.no_grad()
+    def surprise(self, X: Any) -> list[np.ndarray]:
+        """-log p(x_t | x_0 .. x_{t-1}) in nats, (T_i,) for each sequence; the first step, which nothing precedes, is 0.
+
+        Of real numbers it is of their density, and may be negative.
+        """
+        arrays = self._inputs(X)
+        _check_steps(arrays)
+        found: dict[int, np.ndarray] = {}
+        for numbers in by_length(arrays):
+            values = padded(arrays, numbers)
+            outputs, _ = self.student_.outputs(values[:, :-1])
+            nats = negative_log_likelihood(self.student_.targets, outputs, values[:, 1:]).double().numpy()
+            for row, i in enumerate(numbers):
+                found[i] = np.concatenate([[0.0], nats[row, : len(arrays[i]) - 1]])
+        return [found[i] for i in range(len(arrays))]
+
+    def score_samples(self, X: Any) -> np.ndarray:
+        """The mean log-likelihood of a step of each sequence, (n,): the lower, the less usual."""
+        return np.array([-nats[1:].mean() for nats in self.surprise(X)])
+
+    def decision_function(self, X: Any) -> np.ndarray:
+        """``score_samples`` less ``offset_``: below 0 is an anomaly."""
+        return self.score_samples(X) - self.offset_
+
+    def predict(self, X: Any) -> np.ndarray:
+        """1 for a usual sequence, -1 for an anomaly."""
+        return np.where(self.decision_function(X) < 0, -1, 1)
+
+
+def _check_steps(arrays: list[np.ndarray]) -> None:
+    for i, one in enumerate(arrays):
+        if len(one) < 2:
+            raise ValueError(f"X[{i}] has one step; each sequence must have two or more, to predict the next from")

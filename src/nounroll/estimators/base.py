@@ -1,0 +1,159 @@
+"""What the estimators share: settings, training, and a network's outputs for ragged sequences."""
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from nounroll.batch import Categorical
+from nounroll.data.sequences import Sequences
+from nounroll.estimators.forms import as_sequences, check_like
+from nounroll.run import Run, fit
+from nounroll.seeding import generator
+
+try:
+    from sklearn.base import BaseEstimator
+    from sklearn.exceptions import NotFittedError
+except ImportError:
+    raise ValueError("the estimators need scikit-learn: pip install 'nounroll[estimators]'") from None
+
+_STEPS = 2**16  # time steps that are computed at once
+
+
+class SequenceEstimator(BaseEstimator):
+    """A recurrent network with ``fit`` and the parameters of scikit-learn's conventions.
+
+    Args:
+        method, cell: see ``nounroll.fit``; "auto" chooses by short trials.
+        seconds: of training; 60 when ``steps`` is left out too.
+        steps: of the optimiser, in place of seconds: the same result every time.
+        validation: share of the sequences that are held out to choose the network by. With ``groups`` of ``fit`` it is
+            a share of these.
+        settings: any other setting of a recipe, by its dotted name.
+        random_state: seed of the split and of all random choices.
+        progress: show a bar on stderr.
+
+    Attributes:
+        run_: what ``nounroll.fit`` returned, after ``fit``.
+        student_: the network.
+        n_features_in_: numbers of a step; 1 of symbols.
+    """
+
+    def __init__(
+        self,
+        *,
+        method: str = "auto",
+        cell: Any = "auto",
+        seconds: float | None = None,
+        steps: int | None = None,
+        validation: float = 0.15,
+        settings: Mapping[str, Any] | None = None,
+        random_state: int = 0,
+        progress: bool = False,
+    ) -> None:
+        self.method, self.cell, self.seconds, self.steps = method, cell, seconds, steps
+        self.validation, self.settings = validation, settings
+        self.random_state, self.progress = random_state, progress
+
+    def _train(self, inputs: list[np.ndarray], parts: list[str], **targets: Any) -> None:
+        """Train a network on the sequences, by ``labels`` or ``targets`` of ``nounroll.Sequences``."""
+        task = _Known(inputs, split=parts, **targets)
+        seconds = 60.0 if self.seconds is None and self.steps is None else self.seconds
+        self.run_: Run = fit(
+            task,
+            method=self.method,
+            cell=copy.deepcopy(self.cell),
+            length=task.length,
+            seconds=seconds,
+            steps=self.steps,
+            seed=self.random_state,
+            settings=self.settings,
+            progress=self.progress,
+        )
+        self.student_ = self.run_.student
+        self.n_features_in_ = 1 if isinstance(task.inputs, Categorical) else task.inputs.d
+
+    def _inputs(self, X: Any) -> list[np.ndarray]:
+        """Sequences to predict for.
+
+        Raises:
+            NotFittedError: before ``fit``.
+            ValueError: they are not of the kind that was fitted.
+        """
+        if not hasattr(self, "student_"):
+            name = type(self).__name__
+            raise NotFittedError(f"this {name} is not fitted yet; call fit with sequences and their targets first")
+        arrays = as_sequences("X", X)
+        check_like("X", arrays, self.student_.inputs)
+        return arrays
+
+    def _parts(self, count: int, groups: Any, strata: np.ndarray | None = None) -> list[str]:
+        """The part of each sequence, train or validation, neither of them empty.
+
+        Args:
+            count: sequences.
+            groups: a value for each; those of one value stay together.
+            strata: without groups, a value for each; every value has its share in both parts, as far as it goes.
+        """
+        if not 0 < self.validation < 1:
+            raise ValueError(f"validation is {self.validation!r}; it must be a share between 0 and 1")
+        keys = np.arange(count) if groups is None else np.asarray(groups)
+        if len(keys) != count:
+            raise ValueError(f"groups has {len(keys)} values; there must be one for each of the {count} sequences")
+        names, places = np.unique(keys, return_inverse=True)
+        if len(names) < 2:
+            what = "sequence" if groups is None else "group"
+            raise ValueError(f"X holds one {what}; it must hold two or more, one of them to choose the network by")
+        order = torch.randperm(len(names), generator=generator(self.random_state, "split")).numpy()
+        if strata is not None and groups is None:  # one class after another, each spread evenly over the order
+            ranks = np.empty(count)
+            for value in np.unique(strata):
+                mine = order[strata[order] == value]
+                ranks[mine] = (np.arange(len(mine)) + 0.5) / len(mine)
+            order = order[np.argsort(ranks[order], kind="stable")]
+        held = order[: min(max(1, round(self.validation * len(names))), len(names) - 1)]
+        return ["validation" if place in held else "train" for place in places]
+
+    @torch.no_grad()
+    def _last_outputs(self, arrays: Sequence[np.ndarray]) -> Float[Tensor, "n V"]:
+        """The readout after the last step of each sequence."""
+        found: dict[int, Tensor] = {}
+        for numbers in by_length(arrays):
+            lengths = torch.tensor([len(arrays[i]) for i in numbers])
+            features, _ = self.student_.features(padded(arrays, numbers))
+            outputs = self.student_.head(features[torch.arange(len(numbers)), lengths - 1])
+            found |= dict(zip(numbers, outputs, strict=True))
+        return torch.stack([found[i] for i in range(len(arrays))])
+
+
+class _Known(Sequences):
+    """Sequences without a test part: the caller holds one back himself. The validation part stands in for it."""
+
+    def __init__(self, inputs: list[np.ndarray], *, split: list[str], **targets: Any) -> None:
+        first = split.index("validation")  # ``Sequences`` wants three parts; one sequence names the third
+        again: dict[str, Any] = {name: [*values, values[first]] for name, values in targets.items()}
+        super().__init__([*inputs, inputs[first]], split=[*split, "test"], **again)
+
+    def test(self) -> Sequences:
+        return self.validation()
+
+
+def by_length(arrays: Sequence[np.ndarray]) -> list[list[int]]:
+    """Numbers of sequences that are computed together: of nearly the same length, and not too many steps."""
+    order, groups = sorted(range(len(arrays)), key=lambda i: len(arrays[i])), [[]]
+    for i in order:
+        if groups[-1] and (len(groups[-1]) + 1) * len(arrays[i]) > _STEPS:
+            groups.append([])
+        groups[-1].append(i)
+    return groups
+
+
+def padded(arrays: Sequence[np.ndarray], numbers: list[int]) -> Tensor:
+    """Sequences beside each other, with zeros behind each."""
+    tensors = [torch.from_numpy(np.ascontiguousarray(arrays[i])) for i in numbers]
+    kind = torch.float32 if tensors[0].is_floating_point() else torch.int64
+    return torch.nn.utils.rnn.pad_sequence([one.to(kind) for one in tensors], batch_first=True)

@@ -1,0 +1,55 @@
+"""Which class a sequence belongs to."""
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import ClassifierMixin
+
+from nounroll.estimators.base import SequenceEstimator
+from nounroll.estimators.forms import as_sequences
+
+
+class SequenceClassifier(ClassifierMixin, SequenceEstimator):
+    """A recurrent network that tells the class of a sequence after its last step.
+
+    ::
+
+        model = nounroll.SequenceClassifier(seconds=60).fit(X, y)
+        model.predict(X_new), model.predict_proba(X_new), model.score(X_new, y_new)
+
+    The settings and attributes are those of ``nounroll.estimators.base.SequenceEstimator``.
+
+    Attributes:
+        classes_: the classes, sorted; columns of ``predict_proba``.
+    """
+
+    def fit(self, X: Any, y: Any, groups: Any = None) -> "SequenceClassifier":
+        """Train on n sequences and their classes.
+
+        Args:
+            X: a list of (T_i, d) arrays, an array (n, T) or (n, T, d), or a data frame (see
+                ``nounroll.estimators.forms``). One array (T_i,) of whole numbers holds symbols.
+            y: n classes, numbers or names.
+            groups: n values; sequences of one value (recordings of one person, say) are all trained on or all held out.
+
+        Raises:
+            ValueError: X and y do not fit each other, or there is one class only.
+        """
+        arrays, classes = as_sequences("X", X), np.asarray(y)
+        if classes.shape != (len(arrays),):
+            raise ValueError(f"y has shape {classes.shape}; it must be ({len(arrays)},), one class for each sequence")
+        self.classes_, codes = np.unique(classes, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise ValueError(f"y holds one class only, {self.classes_[0]!r}; it must hold two or more")
+        self._train(arrays, self._parts(len(arrays), groups, codes), labels=codes)
+        return self
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Probability of each class, (n, classes)."""
+        outputs = self._last_outputs(self._inputs(X))
+        return outputs[:, : len(self.classes_)].double().softmax(dim=-1).numpy()
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The most probable class of each sequence, (n,)."""
+        shares = self.predict_proba(X)
+        return self.classes_[shares.argmax(axis=1)]

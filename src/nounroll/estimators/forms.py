@@ -1,0 +1,86 @@
+"""Sequences in the forms that users of tables and arrays have them in."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from nounroll.batch import Categorical, Real, Space
+
+_FORMS = "a list of (T_i, d) arrays, an array (n, T) or (n, T, d), or a data frame"
+
+
+def as_sequences(name: str, values: Any) -> list[np.ndarray]:
+    """One array for each sequence: (T_i,) symbols or (T_i, d) real numbers.
+
+    A data frame whose index has two levels holds a sequence for each value of the first one, its steps below each
+    other in the order of the frame, and a coordinate in each column. Any other frame has a sequence in each row.
+
+    Raises:
+        ValueError: there is none, or one is no array of numbers of one or two axes, is empty, or is not finite.
+    """
+    found = [_one(f"{name}[{i}]", one) for i, one in enumerate(_split(name, values))]
+    if not found:
+        raise ValueError(f"{name} is empty; it must hold at least one sequence")
+    for i, one in enumerate(found):
+        if _kind(one) != _kind(found[0]):
+            raise ValueError(
+                f"{name}[{i}] holds {_kind(one)}; {name}[0] holds {_kind(found[0])}, and all must be alike"
+            )
+    return found
+
+
+def _split(name: str, values: Any) -> Iterable[Any]:
+    if hasattr(values, "columns") and hasattr(values, "index"):
+        if getattr(values.index, "nlevels", 1) == 2:
+            return [part.to_numpy() for _, part in values.groupby(level=0, sort=False)]
+        return list(values.to_numpy())
+    if isinstance(values, str | bytes | dict) or not hasattr(values, "__len__"):
+        raise ValueError(f"{name} is a {type(values).__name__}; it must be {_FORMS}")
+    if hasattr(values, "ndim") and values.ndim not in (1, 2, 3):
+        raise ValueError(f"{name} has shape {tuple(values.shape)}; it must be {_FORMS}")
+    return values
+
+
+def _one(name: str, values: Any) -> np.ndarray:
+    try:
+        array = np.asarray(values)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} is no array of numbers: {' '.join(str(error).split())}") from None
+    if array.dtype == object:
+        try:
+            array = array.astype(np.float64)
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"{name} holds values that are no numbers; each step must be one or more of them"
+            ) from None
+    if array.dtype.kind not in "biuf":
+        raise ValueError(f"{name} holds values of type {array.dtype}; it must hold whole or real numbers")
+    if array.ndim == 2 and array.dtype.kind != "f":
+        array = array.astype(np.float32)  # several whole numbers a step are coordinates
+    if array.ndim not in (1, 2) or not array.size:
+        raise ValueError(f"{name} has shape {array.shape}; it must be (T,) or (T, d), with at least one number")
+    return array[:, None] if array.dtype.kind == "f" and array.ndim == 1 else array
+
+
+def _kind(array: np.ndarray) -> str:
+    return "symbols" if array.ndim == 1 else f"{array.shape[1]} numbers a step"
+
+
+def check_like(name: str, arrays: list[np.ndarray], space: Space) -> None:
+    """Refuse sequences of another kind than an estimator was fitted on.
+
+    Raises:
+        ValueError: they are.
+    """
+    first = arrays[0]
+    if isinstance(space, Real):
+        if first.ndim != 2 or first.shape[1] != space.d:
+            raise ValueError(f"{name} holds {_kind(first)}; the estimator was fitted on {space.d} numbers a step")
+        return
+    assert isinstance(space, Categorical)
+    if first.ndim != 1:
+        raise ValueError(f"{name} holds {_kind(first)}; the estimator was fitted on symbols")
+    for i, one in enumerate(arrays):
+        if int(one.min()) < 0 or int(one.max()) >= space.n:
+            raise ValueError(f"{name}[{i}] holds a symbol that training never had; it may be 0 to {space.n - 1}")

@@ -1,0 +1,46 @@
+"""What number belongs to a sequence."""
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import RegressorMixin
+
+from nounroll.estimators.base import SequenceEstimator
+from nounroll.estimators.forms import as_sequences
+
+
+class SequenceRegressor(RegressorMixin, SequenceEstimator):
+    """A recurrent network that tells one number, or several, of a sequence after its last step.
+
+    ::
+
+        model = nounroll.SequenceRegressor(seconds=60).fit(X, y)
+        model.predict(X_new), model.score(X_new, y_new)                          # score: R squared
+        mean, deviation = model.predict(X_new, return_std=True)
+
+    The settings and attributes are those of ``nounroll.estimators.base.SequenceEstimator``.
+    """
+
+    def fit(self, X: Any, y: Any, groups: Any = None) -> "SequenceRegressor":
+        """Train on n sequences and their numbers.
+
+        Args:
+            X, groups: see ``SequenceClassifier.fit``.
+            y: (n,) or (n, k) real numbers, of any unit.
+
+        Raises:
+            ValueError: X and y do not fit each other.
+        """
+        arrays = as_sequences("X", X)
+        numbers = np.asarray(y, dtype=np.float64)
+        if numbers.ndim not in (1, 2) or len(numbers) != len(arrays):
+            raise ValueError(f"y has shape {numbers.shape}; it must be ({len(arrays)},) or ({len(arrays)}, k)")
+        self._flat = numbers.ndim == 1
+        self._train(arrays, self._parts(len(arrays), groups), labels=numbers.reshape(len(arrays), -1))
+        return self
+
+    def predict(self, X: Any, return_std: bool = False) -> Any:
+        """The mean for each sequence, (n,) or (n, k) as ``y`` was; with ``return_std`` also the standard deviation."""
+        mean, log_scale = self._last_outputs(self._inputs(X)).double().chunk(2, dim=-1)
+        found = [part[:, 0].numpy() if self._flat else part.numpy() for part in (mean, log_scale.exp())]
+        return tuple(found) if return_std else found[0]
