@@ -127,7 +127,7 @@ def heeding(space: Space = SYMBOLS) -> tuple[Student, Teacher]:
     student = make_student(inputs=space, targets=space)
     with torch.no_grad():
         student.head.out.weight.mul_(30 if space == SYMBOLS else 3)
-    return student, make_teacher(student, seed=4 if space == SYMBOLS else 2)
+    return student, make_teacher(student, seed=2 if space == SYMBOLS else 1)
 
 
 @pytest.mark.parametrize("space", [SYMBOLS, Real(2)], ids=str)
