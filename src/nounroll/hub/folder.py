@@ -19,6 +19,7 @@ from nounroll.hub.card import card
 from nounroll.hub.model import MemoryLayer, config_of
 from nounroll.student import CONFIG, WEIGHTS, Student, write_model
 
+_PAD = "<pad>"
 _CARD = "README.md"
 _BESIDE = (_CARD, "generation_config.json", "tokenizer.json", "tokenizer_config.json")  # which are not in the manifest
 FILES = (CONFIG, WEIGHTS, MANIFEST, *_BESIDE)
@@ -81,7 +82,7 @@ def byte_tokenizer() -> PreTrainedTokenizerFast:
     tokenizer.decoder = decoders.ByteLevel()
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
-        pad_token="<pad>",  # no password  # nosec B106
+        pad_token=_PAD,  # no password  # nosec B106
         padding_side="left",
         split_special_tokens=True,  # a text that holds "<pad>" holds five bytes
         clean_up_tokenization_spaces=False,
@@ -94,7 +95,7 @@ def bare(pretrained: Any) -> PreTrainedTokenizerFast:
     special = {name: getattr(pretrained, name) for name in ("bos_token", "eos_token", "unk_token", "pad_token")}
     return PreTrainedTokenizerFast(
         tokenizer_object=Tokenizer.from_str(json.dumps({**form, "post_processor": None})),
-        **{"pad_token": "<pad>", **{name: token for name, token in special.items() if token}},
+        **{"pad_token": _PAD, **{name: token for name, token in special.items() if token}},
         padding_side="left",
         clean_up_tokenization_spaces=False,
     )
