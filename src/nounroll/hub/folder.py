@@ -82,7 +82,7 @@ def byte_tokenizer() -> PreTrainedTokenizerFast:
     tokenizer.decoder = decoders.ByteLevel()
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
-        pad_token=_PAD,  # no password  # nosec B106
+        pad_token=_PAD,
         padding_side="left",
         split_special_tokens=True,  # a text that holds "<pad>" holds five bytes
         clean_up_tokenization_spaces=False,
