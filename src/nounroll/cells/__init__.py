@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from nounroll.batch import Categorical, Space
-from nounroll.cells.base import CellSettings
+from nounroll.cells.base import WIDEST, CellSettings
 
 _NARROWEST = 8  # width of an embedding
 
@@ -34,7 +34,7 @@ class Kind:
 
 
 CELLS: dict[str, Kind] = {
-    "mlp": Kind("nounroll.cells.mlp:MLPCell", lambda tokens, width: tokens * width, layers=2, gated=True),
+    "mlp": Kind("nounroll.cells.mlp:MLPCell", lambda tokens, width: min(tokens * width, WIDEST), layers=2, gated=True),
     "transformer": Kind("nounroll.cells.transformer:TransformerCell", lambda tokens, width: width, layers=2),
     "gru": Kind("nounroll.cells.gru:GRUCell", lambda tokens, width: tokens * width, embeds=True, gated=True),
     "lstm": Kind("nounroll.cells.lstm:LSTMCell", lambda tokens, width: tokens * width // 2, embeds=True, gated=True),

@@ -6,6 +6,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from nounroll.batch import Space
+from nounroll.cells.base import WIDEST
 from nounroll.nn.embedding import InputEmbedding
 from nounroll.nn.norm import rms_normalise
 
@@ -16,7 +17,7 @@ class MLPCell(nn.Module):
     Args:
         inputs: space of x_t.
         memory_shape: (K, d).
-        width: of the hidden layers; default K d.
+        width: of the hidden layers; default K d, at most 256.
         layers: hidden layers; default 2. The first can select what the input asks for, and the second read it.
         keep: the largest bias of the gate a at the start. The coordinates' biases are spread evenly from 0 to ``keep``.
     """
@@ -33,7 +34,7 @@ class MLPCell(nn.Module):
         super().__init__()
         self.memory_shape = memory_shape
         size = memory_shape[0] * memory_shape[1]
-        width = width or size
+        width = width or min(size, WIDEST)
         self.embed = InputEmbedding(inputs, width)
         self.read = nn.Linear(size, width)
         self.hidden = nn.ModuleList(nn.Linear(width, width) for _ in range((layers or 2) - 1))
