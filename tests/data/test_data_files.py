@@ -44,6 +44,7 @@ def zipped(*names: str) -> bytes:
         lzma.compress(TEXT.encode()),
         zipped("text.csv", "__MACOSX/text.csv"),
     ],
+    ids=["utf-8", "mark", "utf-16", "utf-16-be", "utf-32", "gzip", "gzip-16", "two-members", "bz2", "xz", "zip"],
 )
 def test_containers_and_encodings_are_read(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a").write_bytes(content)
