@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import save_model as save_weights
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     BertConfig,
@@ -51,7 +52,8 @@ def save_model(
         model = family(symbols, **form)
         for parameter in model.parameters():
             parameter.data += 0.3 * torch.randn_like(parameter)
-        model.save_pretrained(folder)
+    model.config.save_pretrained(folder)  # of several processes the first alone would save the model by itself
+    save_weights(model, str(folder / "model.safetensors"), metadata={"format": "pt"})
     return folder
 
 
