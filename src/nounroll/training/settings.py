@@ -25,7 +25,8 @@ class Budget:
     amount: float
 
     def __post_init__(self) -> None:
-        at_least(f"training.{self.kind}", self.amount, 0)
+        if self.amount != 0:
+            more_than(f"training.{self.kind}", self.amount, 0)
 
     @classmethod
     def from_names(cls, given: Mapping[str, float | None], default: "Budget | None" = None) -> "Budget":
