@@ -414,3 +414,43 @@ def test_what_is_opened_is_a_copy(old: Run) -> None:
     for tensor in start.student.values():
         tensor.zero_()
     assert all(bool(t.any()) for t in old.student.parameters())
+
+
+@pytest.mark.parametrize(
+    "document", [[], {}, {"student": 3}, {"student": {"sha256": "0"}, "teacher": None, "new": 1, "tokenizer": None}]
+)
+def test_an_origin_of_another_form_is_one_line(old: Run, tmp_path: Path, document: object) -> None:
+    checkpoint.write(tmp_path / "start", {"student": old.student.state_dict()}, {"origin": document})
+    with pytest.raises(ValueError, match=r"start/origin\.json cannot be read: ") as refusal:
+        Start.read(tmp_path)
+    assert "\n" not in str(refusal.value)
+
+
+class Spelled(Echo):
+    """A task that reads text by some tokenizer."""
+
+    def __init__(self, merges: list[int]) -> None:
+        self.merges = merges
+
+    def speech(self) -> dict[str, Any]:
+        return {"tokenizer": {"merges": self.merges}}
+
+
+def test_text_by_another_tokenizer_needs_a_word() -> None:
+    old = fit(Spelled([1]), steps=2, **ECHO)
+    how: dict[str, Any] = {"student": old.student, "method": "bptt", "steps": 0, **WARM}
+    assert same_state(state(fit(Spelled([1]), **how).student), state(old.student))
+    with pytest.raises(ValueError, match=r"^student reads text by another tokenizer than the task's"):
+        fit(Spelled([2]), **how)
+    run = fit(Spelled([2]), **how, new=["inputs", "head"])
+    mine, its = run.student.state_dict(), old.student.state_dict()
+    assert not torch.equal(mine["cell.embed.map.weight"], its["cell.embed.map.weight"])
+
+
+def test_a_teacher_of_another_scale_is_refused_and_alone_it_sets_the_scale() -> None:
+    how: dict[str, Any] = {"length": 8, "method": "smt", "cell": "gru", "steps": 2, "settings": SMALL | TAUGHT | LOOP}
+    one, other = fit(Waves(100), **how), fit(Waves(3000), **how)
+    with pytest.raises(ValueError, match=r"^teacher was trained with inputs of another shift and scale than the stud"):
+        fit(Waves(100), student=one.student, teacher=other.teacher, method="dmt", steps=2, **WARM)
+    run = fit(Waves(3000), teacher=one.teacher, **how)
+    assert run.student.inputs.scale == one.student.inputs.scale  # type: ignore[union-attr]

@@ -269,7 +269,7 @@ def train(
     start = begun if resume else start
     if start is None or not start.teacher:
         check_taught(recipe.method)
-    if start is None and not recipe.training.budget.amount:
+    if not recipe.training.budget.amount and (start is None or not start.student):
         raise ValueError(f"training.{recipe.training.budget.kind} is 0; it must be more than 0")
     if launched()[0]:
         folder = None  # the first process writes for all

@@ -160,12 +160,10 @@ class Start:
         if not (folder / START).is_dir():
             return None
         tensors, documents = checkpoint.read(folder / START)
-        origin = documents.get("origin")
         try:
-            start = cls(tensors.get("student", {}), tensors.get("teacher", {}), dict(origin), cell=cell)  # type: ignore[arg-type]
+            origin = _checked(documents["origin"])
+            start = cls(tensors.get("student", {}), tensors.get("teacher", {}), origin, cell=cell)
             start._spaces("student" if start.student else "teacher")
-            start.origin["tokenizer"] = start.origin["tokenizer"] and str(start.origin["tokenizer"])
-            start.origin["new"] = list(start.origin["new"])
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{folder / START}/origin.json cannot be read: {checkpoint.one_line(error)}") from error
         return start
@@ -180,6 +178,18 @@ class Start:
             mine, its = self.origin.get(name), (kept.origin if kept else {}).get(name)
             if mine and mine["sha256"] != (its or {}).get("sha256"):
                 raise ValueError(f"{name} is another one than the run in {folder} began with; leave it out")
+
+
+def _checked(document: Any) -> dict[str, Any]:
+    """``origin`` from a file, which may hold anything.
+
+    Raises:
+        KeyError, TypeError, ValueError: it holds something else.
+    """
+    whence = {name: document[name] and dict(document[name]) for name in ("student", "teacher")}
+    if missing := [name for name, one in whence.items() if one and "sha256" not in one]:
+        raise ValueError(f"{missing[0]} has no sha256")
+    return {**whence, "new": list(document["new"]), "tokenizer": document["tokenizer"]}
 
 
 def drop_start(folder: Path) -> None:
