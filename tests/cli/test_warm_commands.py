@@ -24,6 +24,15 @@ def test_train_from_a_run_and_then_more(nounroll: Command) -> None:
     assert nounroll("verify", "new").status == 0
 
 
+def test_that_nothing_better_was_made_is_said(nounroll: Command) -> None:
+    assert nounroll("train", "tiny.yaml", "--method", "smt", "--out", "old").status == 0
+    ruin = ("--steps", "2", "--set", "training.learning_rate=9.0")
+    ended = nounroll("train", "tiny.yaml", "--from", "old", "--method", "smt", "--out", "new", *ruin)
+    said = one_line(ended, 0, "nounroll: no better student was made")
+    assert said.endswith("it is the one that was there before\n")
+    assert Path("new/student/model.safetensors").read_bytes() == Path("old/student/model.safetensors").read_bytes()
+
+
 def test_mistakes_are_one_line(nounroll: Command) -> None:
     assert nounroll("train", "tiny.yaml", "--method", "bptt", "--out", "old").status == 0
     warm = ("train", "tiny.yaml", "--from", "old", "--out", "new")

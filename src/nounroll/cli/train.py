@@ -10,6 +10,8 @@ from nounroll.cli.terminal import last_warning, metrics_table, note, stop_on_sig
 
 EARLY = "{method} ended with {seconds:g} s spent, since validation had risen; the rest of the budget is left"
 
+KEPT = "no better student was made on the validation part: it is the one that was there before"
+
 
 def train(
     recipe: Path,
@@ -90,6 +92,8 @@ def run_in(folder: Path, recipe: Any, resume: bool = False, force: bool = False,
         note(f"nounroll: stopped after {done.metrics['steps']:,} steps; go on with: nounroll resume {folder}")
     elif early := [record for record in done.history if record["event"] == "exhausted"]:
         note(f"nounroll: {EARLY.format(**early[-1])}")
+    if done.history and done.history[-1]["event"] == "kept":
+        note(f"nounroll: {KEPT}")
     if warning := last_warning(done.history):
         note(f"nounroll: {warning}")
     chosen = {"chosen": asdict(done.chosen)} if done.chosen else {}
