@@ -39,6 +39,7 @@ ORDER = (
     ("consent",),
     ("resolve", "run_folder"),
     ("taken_teacher",),
+    ("warm_start",),
     ("assembly",),
     ("footprint",),
     ("auto",),

@@ -233,7 +233,11 @@ def test_a_length_that_the_data_does_not_have() -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"method": "dmt"}, "method is 'dmt'; dmt needs smt before it: there is no teacher otherwise"),
+        (
+            {"method": "dmt"},
+            "method is 'dmt'; dmt needs smt before it: there is no teacher otherwise, unless one is given"
+            " (teacher=, or train --from RUN)",
+        ),
         ({"steps": 0}, "training.steps is 0; it must be more than 0"),
         ({"steps": 2, "seconds": 1.0}, "training.seconds is 1.0 and training.steps is 2; give exactly one of them"),
         ({"settings": {"teacher.layers": 0}}, "teacher.layers is 0; it must be at least 1"),

@@ -8,7 +8,7 @@ from torch import nn
 
 from nounroll.batch import Categorical, Space
 from nounroll.data.task import SequenceTask
-from nounroll.methods import BPTT, DMT, SMT, TBPTT, TRANSFORMER, TransformerMethod, parse_chain
+from nounroll.methods import BPTT, DMT, SMT, TBPTT, TRANSFORMER, TransformerMethod, is_taught, parse_chain
 from nounroll.methods.base import Method
 from nounroll.modes import drawing_from
 from nounroll.recipe import Recipe
@@ -20,6 +20,7 @@ from nounroll.teacher.pretrained import check_vocabulary, model_folder
 from nounroll.training.loop import Loop
 from nounroll.training.pace import Link
 from nounroll.transformer import CausalTransformer
+from nounroll.warm_start import Start
 
 
 @runtime_checkable
@@ -38,7 +39,7 @@ def build(recipe: Recipe, spaces: Spaces, cell: nn.Module | None) -> tuple[Stude
     if TRANSFORMER in chain:
         return CausalTransformer(spaces.inputs, spaces.targets, recipe.teacher), None
     student = Student(spaces.inputs, spaces.targets, cell or recipe.cell, readout_width=recipe.readout_width)
-    if "smt" not in chain:
+    if not is_taught(recipe.method):
         return student, None
     if recipe.teacher.kind == "transformers":
         check_vocabulary(model_folder(recipe.teacher.path), spaces.inputs, getattr(spaces, "tokenizer", None))
@@ -78,17 +79,20 @@ def make_loop(
     *,
     folder: Path | None,
     progress: bool = False,
+    start: Start | None = None,
 ) -> Loop:
-    """The loop of a run, with fresh weights. Nothing is read or written yet.
+    """The loop of a run, with fresh weights or those of ``start``. Nothing is read or written yet.
 
     Raises:
-        ValueError: the device is not there, or ``smt.teacher`` cannot be taken.
+        ValueError: the device is not there, or ``smt.teacher`` or ``start`` does not fit.
     """
     recipe, facts = resolved.recipe, resolved.facts
     with drawing_from(torch.Generator().manual_seed(recipe.training.seed)):
         model, teacher = build(recipe, facts, cell)
     if recipe.smt.teacher and teacher is not None:
         take_teacher(recipe, model, teacher)
+    if start is not None:
+        start.put(model, teacher)
     return Loop(
         task=task,
         stages=resolved.stages,
@@ -101,4 +105,5 @@ def make_loop(
         folder=folder,
         recipe=recipe.to_dict(),
         progress=progress,
+        warm=start is not None and bool(start.student),
     )

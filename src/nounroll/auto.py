@@ -36,6 +36,7 @@ from nounroll.training.guard import TrainingError
 from nounroll.training.loop import Loop
 from nounroll.training.schedule import length_at
 from nounroll.training.settings import Budget
+from nounroll.warm_start import Start
 
 _FIRST, _SECOND = 0.015, 0.03  # shares of the budget: of each trial, and of the two that go on
 _HEAD_START = 0.05  # share of what there is to know, by which another must be better than the first candidate
@@ -107,6 +108,7 @@ def choose(
     force: bool,
     progress: bool,
     stop: Callable[[], bool],
+    start: Start | None = None,
 ) -> tuple[Loop, Resolved, Chosen | None]:
     """Try the candidates, and return the loop of the best, ready to go on.
 
@@ -119,6 +121,7 @@ def choose(
         force: see ``nounroll.run.train``.
         progress: say on stderr how it goes.
         stop: see ``Loop.run``.
+        start: what every candidate begins with.
 
     Returns:
         The loop, its resolved recipe, and what was chosen: None when ``stop`` ended the trials.
@@ -133,7 +136,9 @@ def choose(
     reason = _too_short(total, opened.recipe) if len(pairs) > 1 else ""
     pairs = pairs[:1] if reason else pairs
     left = share_left(len(pairs))
-    trials = [_Trial(recipe, task, cell, facts, pair, left, folder / TRIALS if folder else None) for pair in pairs]
+    trials = [
+        _Trial(recipe, task, cell, facts, pair, left, folder / TRIALS if folder else None, start) for pair in pairs
+    ]
     trials[0].head_start = _HEAD_START * facts.knowable
     if resume:
         for trial in trials:
@@ -190,6 +195,7 @@ class _Trial:
         pair: tuple[str, str],
         share: float,
         folder: Path | None,
+        start: Start | None,
     ) -> None:
         self.pair, self.task = pair, task
         method, kind = pair
@@ -199,7 +205,7 @@ class _Trial:
         self.resolved = resolve(recipe.with_given(changes), task, facts)
         check_memory(self.resolved.recipe, task, cell, kept=folder is not None)
         self.folder = folder / self.name.replace(" ", "-") if folder else None
-        self.loop = make_loop(self.resolved, task, copy.deepcopy(cell), folder=self.folder)
+        self.loop = make_loop(self.resolved, task, copy.deepcopy(cell), folder=self.folder, start=start)
         self.head_start = 0.0
         self.losses: list[float] = []
         self.lengths: list[int] = []

@@ -25,6 +25,7 @@ from nounroll.assembly import build
 from nounroll.batch import Categorical, Space
 from nounroll.data.task import SequenceTask
 from nounroll.machine import launched, total_memory
+from nounroll.methods import parse_chain
 from nounroll.modes import on_meta
 from nounroll.recipe import Recipe
 from nounroll.rollout.evaluate import held_at_once
@@ -189,8 +190,8 @@ def _step(recipe: Recipe, model: Student | CausalTransformer, teacher: Teacher |
     encoder, last = teacher.encoder, torch.full((1, 1), _READ, device="meta")
     known = _kept(encoder, lambda: encoder.at(encoder.read(inputs), last)) / _READ
     few, window = min(recipe.smt.transitions or length, length), recipe.teacher.kind == "window"
-    smt = few * own
-    if not recipe.smt.teacher:
+    smt = few * own if "smt" in parse_chain(recipe.method) else 0.0
+    if smt and not recipe.smt.teacher:
         smt += known * (few * min(CONTEXT, length) if window else length)
     return max(smt, length * own if recipe.method != "smt" else 0.0)
 

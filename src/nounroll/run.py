@@ -3,7 +3,7 @@
 import copy
 import math
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,18 +23,19 @@ from nounroll.data.task import SequenceTask
 from nounroll.footprint import check_length, check_memory
 from nounroll.interrupts import stop_on_interrupt
 from nounroll.machine import launched, speaks
-from nounroll.methods import AUTO, TRANSFORMER
+from nounroll.methods import AUTO, TRANSFORMER, check_taught
 from nounroll.methods.cost import COSTS
 from nounroll.recipe import Recipe, parse
 from nounroll.resolve import Facts, Resolved, look, resolve
 from nounroll.resumption import resumed
 from nounroll.rollout.evaluate import evaluate
-from nounroll.run_folder import CUSTOM, claim, held, read_kept, way_on, write_json, write_kept
+from nounroll.run_folder import CUSTOM, claim, held, read_kept, way_on, write_budget, write_json, write_kept
 from nounroll.student import Student, check_no_student
 from nounroll.teacher import Teacher
 from nounroll.training.loop import Loop
-from nounroll.training.settings import BUDGETS
+from nounroll.training.settings import BUDGETS, Budget
 from nounroll.transformer import CausalTransformer
+from nounroll.warm_start import Start, drop_start, open_start
 
 _LENGTH = 128  # T of a task that has no length of its own
 
@@ -92,6 +93,9 @@ def fit(
     *,
     method: str = AUTO,
     cell: str | nn.Module = AUTO,
+    student: Student | str | Path | None = None,
+    teacher: Teacher | str | Path | None = None,
+    new: str | Sequence[str] = (),
     length: int | None = None,
     seconds: float | None = None,
     steps: int | None = None,
@@ -112,10 +116,18 @@ def fit(
             transformer, which has no cell.
         cell: "auto"; a kind (mlp, transformer, gru, lstm, elman, tape, mingru); or a module (see
             ``nounroll.cells.base``), which is trained in place.
+        student: one to begin with, in place of a cell: its cell, spaces, scale and readout are kept, the readout where
+            the targets are of its space. It stays as it is, a copy is trained; what is returned is no worse on the
+            validation part. Or the folder of a student, or of a run. "auto" then tries methods alone.
+        teacher: one to begin with, for smt and dmt (which then needs no smt before it); a copy is trained. Or the
+            folder of a run that has one. A new one when left out.
+        new: "inputs", "head" or both: parts of ``student`` that begin anew. Inputs of another space than the student's
+            need the word; targets of another space have a new head without it.
         length: T, in time steps; when left out the longest of a task with finitely many sequences, 128 of another.
         seconds: wall-clock budget; 120 when the four others are left out too.
         steps, tokens, flops, sequential_flops: a budget of another kind in its place (see
-            ``nounroll.training.settings``).
+            ``nounroll.training.settings``). With ``resume``, a budget that is not the run's own is more of it on top,
+            for a run that is finished. With ``student`` it may be 0, where ``out`` is not set.
         seed: of data, weights and all random choices; 0 when left out.
         out: folder to keep the run in; nothing is written without it.
         resume: go on with the run in ``out``, by its own recipe; train a new one where there is none (for several
@@ -141,7 +153,15 @@ def fit(
     if resume and folder is None:
         raise ValueError("resume is True and out is not set; give the folder of the run to go on with")
     usual = _usual_length(task) if length is None else length
+    start = _begun_with(student, teacher, new, cell)
+    spent = start is not None and bool(start.student) and 0 in budget.values()
+    if spent and folder is None:  # nothing is trained: one step is planned, and taken back
+        budget = {name: 1 if value == 0 else value for name, value in budget.items()}
     recipe = plan(method, kind, length=usual, budget=budget, seed=seed or 0, settings=settings)
+    if spent:
+        recipe = recipe.changed({"training.budget": Budget(recipe.training.budget.kind, 0)})
+    if start is not None:
+        recipe, own_cell = start.applied(recipe), own_cell or start.cell
     if folder is not None and launched()[1] == 1:  # of several processes, one would see what another has begun
         resume = resume and (folder / "recipe.yaml").exists()
     if folder is not None and resume:
@@ -151,10 +171,29 @@ def fit(
         names = set(recipe.given or ()) - left_out | set(settings or {})
         recipe = resumed(recipe, names, folder, own_cell)
     with stop_on_interrupt() as stop:
-        run = train(recipe, task, own_cell, folder=folder, resume=resume, progress=progress, stop=stop)
+        run = train(recipe, task, own_cell, start, folder=folder, resume=resume, progress=progress, stop=stop)
         if not run.finished:
             _say_stopped(run)
     return run
+
+
+def _begun_with(
+    student: Student | str | Path | None,
+    teacher: Teacher | str | Path | None,
+    new: str | Sequence[str],
+    cell: str | nn.Module,
+) -> Start | None:
+    """What ``fit`` was given to begin with; None where it was nothing.
+
+    Raises:
+        ValueError: it cannot be begun with, or a cell is given beside a student.
+    """
+    if student is None and teacher is None and not new:
+        return None
+    if student is not None and cell != AUTO:
+        name = repr(cell) if isinstance(cell, str) else f"a {type(cell).__name__}"
+        raise ValueError(f"cell is {name} and student is given, which has a cell of its own; leave one of them out")
+    return open_start(student, teacher, new)
 
 
 def _say_stopped(run: Run) -> None:
@@ -196,6 +235,7 @@ def train(
     recipe: Recipe,
     task: SequenceTask | None = None,
     cell: nn.Module | None = None,
+    start: Start | None = None,
     *,
     folder: Path | None = None,
     resume: bool = False,
@@ -209,6 +249,8 @@ def train(
         recipe: all settings.
         task: in place of the recipe's, for a task that is the user's own object.
         cell: in place of the recipe's, for the user's own module.
+        start: what a new run begins with, applied to the recipe; of a run that is resumed, what it began with, if it is
+            given again.
         folder: where the run is kept; None keeps nothing. Of several processes (``torchrun``) the first keeps it.
         resume: go on from the newest checkpoint in ``folder``; from the start when it died before the first.
         force: resume although the recipe or the data has changed.
@@ -219,7 +261,16 @@ def train(
         ValueError: the data, the cell or the folder is not usable, or the run needs more memory than there is.
         TrainingError: the losses stopped being finite.
     """
-    before = read_kept(folder) if resume and folder is not None else None
+    before = begun = None
+    if resume and folder is not None:
+        before, begun = read_kept(folder), Start.read(folder, start.cell if start else None)
+        if start is not None:
+            start.check_same(begun, folder)
+    start = begun if resume else start
+    if start is None or not start.teacher:
+        check_taught(recipe.method)
+    if not recipe.training.budget.amount and (start is None or not start.student):
+        raise ValueError(f"training.{recipe.training.budget.kind} is 0; it must be more than 0")
     if launched()[0]:
         folder = None  # the first process writes for all
     if task is None and recipe.task.kind == CUSTOM:
@@ -235,6 +286,8 @@ def train(
     if scale := before or _scale_of_teacher(recipe):  # of the data as it was; of the labels
         same = before is not None and before[0].get("kind") == recipe.task.kind  # its checkpoint refuses another kind
         facts = _with_scale(facts, *scale[1:], must_fit=same)
+    if start is not None:
+        facts = start.in_its_scale(facts, kept)
     resolved, chosen = resolve(recipe, task, facts), None
 
     def enter(stack: ExitStack) -> None:
@@ -245,8 +298,13 @@ def train(
         text = recipe.kept_in(folder).given_to_yaml() if is_open else resolved.to_yaml(folder)
         stack.enter_context(held(folder))
         if not resume:
+            drop_start(folder)
+            if start is not None and not (folder / "recipe.yaml").exists():
+                start.write(folder)
             claim(folder, text)
             write_kept(folder, kept, facts.inputs, facts.targets)
+        elif not is_open:
+            write_budget(folder, recipe)
         remember(recipe, folder)
 
     with ExitStack() as stack:
@@ -262,13 +320,14 @@ def train(
                 force=force,
                 progress=progress,
                 stop=stop,
+                start=start,
             )
             finished = False
             if chosen is not None:
                 finished = loop.run(stop) == "finished"
         else:
             check_memory(resolved.recipe, task, cell, kept=folder is not None)
-            loop = make_loop(resolved, task, cell, folder=folder, progress=progress)  # it refuses a missing device
+            loop = make_loop(resolved, task, cell, folder=folder, progress=progress, start=start)
             loop.engine.by_first(lambda: enter(stack))
             if resume:
                 loop.load(force)

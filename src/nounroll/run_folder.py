@@ -4,6 +4,7 @@ recipe.yaml      all settings, those that were decided for the data written out
 data.json        the scale of the data, what it is known by, and what prompts and texts need of it
 metrics.jsonl    one record per line
 checkpoints/     see nounroll.checkpoint
+start/           what a warm start began with, and where that came from (see nounroll.warm_start)
 trials/          the runs that are compared while method or cell are chosen; gone once they are
 chosen.json      what was chosen, and by which figures
 consent.json     that the user consented to the data's path (see nounroll.consent)
@@ -26,7 +27,7 @@ from nounroll.data.fingerprint import fingerprint
 from nounroll.data.kept import without_data
 from nounroll.data.task import SequenceTask
 from nounroll.locks import Held, Lock
-from nounroll.methods import TRANSFORMER, parse_chain
+from nounroll.methods import TRANSFORMER, is_taught
 from nounroll.modes import drawing_from
 from nounroll.recipe import Recipe, load
 from nounroll.student import Student, space_from_json, space_to_json
@@ -124,13 +125,13 @@ def read_kept(folder: Path) -> tuple[dict[str, Any], Space, Space] | None:
 def open_teacher(folder: str | Path, student: Student) -> Teacher | None:
     """The teacher of the student in a run's folder, in evaluation mode; None where there is none.
 
-    A run without smt has no teacher, and a folder whose checkpoints were removed keeps none.
+    A run without smt and dmt has no teacher, and a folder whose checkpoints were removed keeps none.
 
     Raises:
         ValueError: the folder holds no run, or its checkpoints are damaged or not of its recipe.
     """
     recipe, folder = open_run(folder)
-    if "smt" not in parse_chain(recipe.method):
+    if not is_taught(recipe.method):
         return None
     found = checkpoint.read_newest(checkpoint.newest_first(folder / "checkpoints"), checkpoint.read)
     if found is None:
@@ -164,6 +165,14 @@ def claim(folder: Path, recipe: str) -> None:
     if (folder / "recipe.yaml").exists() or (folder / "checkpoints").exists():
         raise ValueError(f"{folder} already holds a run; choose another folder, or: {way_on(folder)}")
     write(folder / "recipe.yaml", recipe)
+
+
+def write_budget(folder: Path, recipe: Recipe) -> None:
+    """Write the recipe of a run again where its budget has been extended."""
+    if load(folder / "recipe.yaml").training.budget != recipe.training.budget:
+        text = files.read_bytes(folder / "recipe.yaml").decode()
+        about = [line for line in text.splitlines() if line.startswith("#")]
+        write(folder / "recipe.yaml", "\n".join([*about, recipe.kept_in(folder).to_yaml()]))
 
 
 def write_json(path: Path, document: Any) -> None:

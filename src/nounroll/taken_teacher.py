@@ -3,19 +3,53 @@
 import json
 import math
 from dataclasses import fields
+from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from nounroll import checkpoint
+from nounroll.batch import Space
 from nounroll.cells import build_cell
 from nounroll.cells.base import constrain
 from nounroll.files import read_bytes
 from nounroll.modes import drawing_from
 from nounroll.recipe import Recipe
-from nounroll.run_folder import open_run
+from nounroll.run_folder import open_run, read_kept
 from nounroll.student import Student
 from nounroll.teacher import Teacher
 from nounroll.transformer import CausalTransformer
+
+
+def read_teacher(run: str | Path) -> tuple[Recipe, dict[str, Tensor], tuple[Space, Space]]:
+    """A run's recipe, the weights of its teacher, and the spaces of its inputs and targets.
+
+    Raises:
+        ValueError: there is no such run or teacher, or its cell is of the user's own.
+    """
+    theirs, folder = open_run(run)
+    found = checkpoint.read_newest(checkpoint.newest_first(folder / "checkpoints"), checkpoint.read)
+    weights = found[1][0].get("teacher") if found else None
+    kept = read_kept(folder)
+    if weights is None or kept is None:
+        raise ValueError(f"that run has no teacher: its method is {theirs.method}, or its checkpoints are gone")
+    if _is_custom(folder):
+        raise ValueError(f"{folder} is of a cell of your own; give the teacher itself: teacher=run.teacher")
+    return theirs, weights, kept[1:]
+
+
+def same_range(cell: Any, other: Any, shape: tuple[int, int]) -> bool:
+    """Whether two cells can hold the same memories, of this shape."""
+    if tuple(cell.memory_shape) != tuple(other.memory_shape):
+        return False
+    raw = torch.linspace(-3, 3, math.prod(shape)).view(1, *shape)
+    return torch.equal(constrain(cell, raw), constrain(other, raw))
+
+
+def _is_custom(folder: Path) -> bool:
+    config = folder / "student" / "config.json"
+    return config.is_file() and json.loads(read_bytes(config))["cell"]["kind"] == "custom"
 
 
 def take_teacher(recipe: Recipe, model: Student | CausalTransformer, teacher: Teacher) -> None:
@@ -44,11 +78,9 @@ def take_teacher(recipe: Recipe, model: Student | CausalTransformer, teacher: Te
     except RuntimeError as error:
         reason = " ".join(str(error).split("\n")[1:2]).strip()
         raise ValueError(f"{asked}; its teacher is of another task or memory: {reason}") from error
-    config = folder / "student" / "config.json"
-    if config.is_file() and json.loads(read_bytes(config))["cell"]["kind"] == "custom":
+    if _is_custom(folder):
         raise ValueError(f"{asked}, of a cell of your own: what its memories can be is not known")
     with drawing_from(torch.Generator()):
         cell = build_cell(theirs.cell, model.inputs)
-    raw = torch.linspace(-3, 3, math.prod(teacher.memory_shape)).view(1, *teacher.memory_shape)
-    if not torch.equal(constrain(cell, raw), constrain(model.cell, raw)):  # type: ignore[union-attr]
+    if not same_range(cell, model.cell, teacher.memory_shape):  # type: ignore[union-attr]
         raise ValueError(f"{asked}, of a {theirs.cell.kind} cell: its memories have another range than this cell's")

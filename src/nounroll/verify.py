@@ -9,6 +9,7 @@ from typing import Any
 from nounroll import checkpoint, files
 from nounroll.methods import TRANSFORMER
 from nounroll.run_folder import DATA, open_run, read_kept, way_on
+from nounroll.warm_start import START, Start
 
 _MOST = 20  # things that are named which have no place in a run's folder
 
@@ -45,6 +46,8 @@ def verify(folder: str | Path) -> Verified:
     records = _look(found, lambda: list(_records(folder / "metrics.jsonl")), folder / "metrics.jsonl") or []
     if (folder / DATA).exists():
         _look(found, lambda: read_kept(folder), folder / DATA)
+    if (start := folder / START).exists():
+        _look(found, lambda: Start.read(folder), *_files(start))
     figures = folder / "metrics.json"
     if figures.exists():  # the run came to an end
         _look(found, lambda: checkpoint.parse_document(files.read_bytes(figures)), figures)

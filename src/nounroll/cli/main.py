@@ -112,6 +112,7 @@ def _parser(command: Callable[..., Any]) -> Parser:
         elif one.annotation == tuple[str, ...]:
             parser.add_argument(f"--{one.name}", action="append", default=[], metavar="NAME=VALUE", **named)
         else:
+            named["dest"] = one.name  # from_ is --from, a word of Python's
             parser.add_argument(f"--{_dashed(one.name)}", type=one.annotation, default=one.default, **named)
     if {"run", "recipe"} & inspect.signature(command).parameters.keys():
         about_trust = (
@@ -123,7 +124,7 @@ def _parser(command: Callable[..., Any]) -> Parser:
 
 
 def _dashed(name: str) -> str:
-    return name.replace("_", "-")
+    return name.rstrip("_").replace("_", "-")
 
 
 def _overview() -> int:

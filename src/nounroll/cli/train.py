@@ -10,6 +10,8 @@ from nounroll.cli.terminal import last_warning, metrics_table, note, stop_on_sig
 
 EARLY = "{method} ended with {seconds:g} s spent, since validation had risen; the rest of the budget is left"
 
+KEPT = "no better student was made on the validation part: it is the one that was there before"
+
 
 def train(
     recipe: Path,
@@ -25,6 +27,8 @@ def train(
     seed: int | None = None,
     out: Path | None = None,
     set: tuple[str, ...] = (),
+    from_: Path | None = None,
+    new: str = "",
     dry_run: bool = False,
 ) -> dict[str, Any]:
     """Train what a recipe says.
@@ -43,10 +47,15 @@ def train(
         length: T, in time steps.
         seed: of data, weights and all random choices.
         out: folder of the run; runs/NAME when left out.
+        from_: a run to begin with: its student and, where the method has one, its teacher.
+        new: parts of that run that begin anew: inputs, head, teacher, or some of them with commas between. A head does
+            by itself where the targets are of another space.
         set: any other setting, such as teacher.width=256; may be given several times.
         dry_run: train nothing, and say what is decided for the data and how much memory it would take at the least.
     """
+    from nounroll.methods import check_taught
     from nounroll.recipe import load
+    from nounroll.warm_start import start_from
 
     given = {
         "training.seconds": seconds,
@@ -60,22 +69,31 @@ def train(
         "training.seed": seed,
     }
     overrides = [f"{name}={value}" for name, value in given.items() if value is not None]
-    settings = load(recipe, [*overrides, *set])
+    settings, start = load(recipe, [*overrides, *set]), None
+    if new and from_ is None:
+        raise ValueError(f"--new is {new}, and --from is not given; without it all is new")
+    if from_ is not None:
+        start = start_from(from_, settings.method, [word.strip() for word in new.split(",") if word.strip()])
+        settings = start.applied(settings)
     if dry_run:
+        if start is None or not start.teacher:
+            check_taught(settings.method)
         return estimate(settings)
-    return run_in(out or Path("runs") / settings.name, settings)
+    return run_in(out or Path("runs") / settings.name, settings, start=start)
 
 
-def run_in(folder: Path, recipe: Any, resume: bool = False, force: bool = False) -> dict[str, Any]:
+def run_in(folder: Path, recipe: Any, resume: bool = False, force: bool = False, start: Any = None) -> dict[str, Any]:
     """Train by a ``Recipe`` in a folder until the budget is spent or a signal comes."""
     from nounroll import run
 
     with stop_on_signal() as stop:
-        done = run.train(recipe, folder=folder, resume=resume, force=force, progress=watched(), stop=stop)
+        done = run.train(recipe, start=start, folder=folder, resume=resume, force=force, progress=watched(), stop=stop)
     if not done.finished:
         note(f"nounroll: stopped after {done.metrics['steps']:,} steps; go on with: nounroll resume {folder}")
     elif early := [record for record in done.history if record["event"] == "exhausted"]:
         note(f"nounroll: {EARLY.format(**early[-1])}")
+    if done.history and done.history[-1]["event"] == "kept":
+        note(f"nounroll: {KEPT}")
     if warning := last_warning(done.history):
         note(f"nounroll: {warning}")
     chosen = {"chosen": asdict(done.chosen)} if done.chosen else {}

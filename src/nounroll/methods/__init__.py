@@ -18,6 +18,8 @@ __all__ = [
     "SMTSettings",
     "TBPTTSettings",
     "TransformerMethod",
+    "check_taught",
+    "is_taught",
     "parse_chain",
     "settings_read",
 ]
@@ -31,7 +33,7 @@ def parse_chain(method: str) -> tuple[str, ...]:
     """ "smt+dmt" -> ("smt", "dmt"), and "transformer" -> ("transformer",).
 
     Raises:
-        ValueError: a link is unknown, or dmt comes without smt before it.
+        ValueError: a link is unknown, or comes twice.
     """
     links = tuple(link.strip() for link in str(method).split("+"))
     if links == (TRANSFORMER,):
@@ -42,19 +44,37 @@ def parse_chain(method: str) -> tuple[str, ...]:
             f"method is {method!r}; it must be a chain of {', '.join(METHODS)}, such as smt+dmt,"
             f" or the baseline {TRANSFORMER} alone"
         )
-    if "dmt" in links and "smt" not in links[: links.index("dmt")]:
-        raise ValueError(f"method is {method!r}; dmt needs smt before it: there is no teacher otherwise")
     if len(set(links)) < len(links):
         raise ValueError(f"method is {method!r}; each link may come once")
     return links
+
+
+def is_taught(method: str) -> bool:
+    """Whether a method has a teacher."""
+    return not {"smt", "dmt"}.isdisjoint(parse_chain(method))
+
+
+def check_taught(method: str) -> None:
+    """Refuse a chain in which dmt comes without smt before it, where no teacher is given.
+
+    Raises:
+        ValueError: it does.
+    """
+    links = () if method == AUTO else parse_chain(method)
+    if "dmt" in links and "smt" not in links[: links.index("dmt")]:
+        raise ValueError(
+            f"method is {method!r}; dmt needs smt before it: there is no teacher otherwise, unless one is given"
+            " (teacher=, or train --from RUN)"
+        )
 
 
 def settings_read(method: str) -> set[str]:
     """What a run of a method reads of a recipe: groups of settings, and ``readout_width``; data and length aside.
 
     Raises:
-        ValueError: see ``parse_chain``.
+        ValueError: see ``parse_chain`` and ``check_taught``.
     """
+    check_taught(method)
     links = set(parse_chain(method))
     if TRANSFORMER in links:
         return {"training", "teacher"}

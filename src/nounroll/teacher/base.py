@@ -112,6 +112,11 @@ class Teacher(nn.Module):
         self.memory_shape: tuple[int, int] = tuple(cell.memory_shape)  # type: ignore[attr-defined]
         self.head, self.decoder = head, decoder
 
+    @property
+    def cell(self) -> Any:
+        """Whose memories are labelled."""
+        return self._cell[0]
+
     def memories(
         self, inputs: Shaped[Tensor, "B T *x"], positions: Int[Tensor, "B S"] | None = None
     ) -> Float[Tensor, "B S K d"]:

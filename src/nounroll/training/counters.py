@@ -19,6 +19,8 @@ class Counters:
         passed: evaluations in a row in which the teacher had nothing to teach.
         waited: evaluations in a row of this method without a better student.
         best: the best score of this method (see ``nounroll.training.handover``).
+        given: the score of the student that was given, or that the budget was extended for.
+        extensions: how often a finished run was given more budget.
         avoid: batches that are left out, by their number in the run.
         records: lines of metrics.jsonl.
         tokens: "method/length" -> time steps trained on.
@@ -35,6 +37,8 @@ class Counters:
     passed: int = 0
     waited: int = 0
     best: float = math.inf
+    given: float = math.inf
+    extensions: int = 0
     avoid: list[int] = field(default_factory=list)
     records: int = 0
     tokens: dict[str, int] = field(default_factory=dict)
@@ -56,7 +60,8 @@ class Counters:
     def from_dict(cls, document: dict[str, Any]) -> "Counters":
         """What ``to_dict`` gave."""
         given = deepcopy(document)
-        given["best"] = math.inf if given.get("best") is None else given["best"]
+        for name in ("best", "given"):
+            given[name] = math.inf if given.get(name) is None else given[name]
         return cls(**given)
 
     def spent(self, budget: str, method: str | None = None) -> float:

@@ -6,6 +6,9 @@ standard error (Breiman et al. 1984): a handful of labels cannot tell which of t
 has the learning rate's whole fall behind it. SMT is the exception: student and teacher move together, so it hands over
 the last student, unless neither has learnt anything; then the student is again what it was before.
 
+A student that the run was given, or that it had made when its budget was extended, is compared with the one that the
+whole chain has made, SMT's too: what is handed over at the end is never worse than it.
+
 A method ends early when SMT's teacher has nothing more to teach, or when validation has risen for so many evaluations
 that patience is exhausted. Every threshold on a loss is a share of what there is to know
 (``nounroll.rollout.evaluate.knowable``).
@@ -56,6 +59,7 @@ class Handover:
         self.knowable, self.by_errors, self.patience = knowable, by_errors, patience
         self.average = Average(student)
         self.best: dict[str, Tensor] = {}
+        self.given: dict[str, Tensor] = {}
 
     def score(self, metrics: dict[str, float]) -> float:
         """What students are compared by, lower is better; infinite for one that is not finite."""
@@ -70,6 +74,19 @@ class Handover:
         """Keep the student that SMT begins with. The others keep theirs by ``note``."""
         if method.until_passed and not is_last:
             self._keep()
+
+    def give(self, metrics: dict[str, float]) -> None:
+        """Keep the student as it is now, than which none that is handed over may be worse."""
+        self.counters.given = self.score(metrics)
+        self.given = {name: t.detach().clone() for name, t in self.student.state_dict().items()}
+
+    def settle(self) -> bool:
+        """Put back the student that was given where the one made from it is worse; whether it was."""
+        given, self.given = self.given, {}
+        if not given or self.score(self.observer.measure()) <= self.counters.given:
+            return False
+        self.student.load_state_dict(given)
+        return True
 
     def note(self, method: Method, metrics: dict[str, float]) -> None:
         """Take in an evaluation, and keep the student if it is the best of its method so far."""
@@ -118,6 +135,7 @@ class Handover:
         self.average.settle()
         if method.improves_only and self.best and not self.score(self.observer.measure()) <= self.counters.best:
             self.student.load_state_dict(self.best)
+        self.settle()
 
     def _error(self, score: float) -> float:
         """Standard error of a share of errors on the validation part; 0 where losses are compared."""

@@ -49,6 +49,7 @@ class Loop:
         folder: where metrics and checkpoints go; None keeps nothing.
         recipe: all settings of the run, kept in its checkpoints; one of another recipe is not loaded.
         progress: show a progress bar on stderr.
+        warm: the student is one that was given: none that is worse is handed over.
     """
 
     def __init__(
@@ -65,8 +66,10 @@ class Loop:
         folder: Path | None = None,
         recipe: dict[str, Any] | None = None,
         progress: bool = False,
+        warm: bool = False,
     ) -> None:
-        self.task, self.stages, self.length = task, stages, stages[-1]
+        self.task, self.length, self.warm = task, stages[-1], warm
+        self._every_stage = stages
         self.student, self.teacher, self.chain, self.settings = student, teacher, chain, settings
         self.folder, self.recipe, self.progress = folder, recipe or {}, progress
         self.counters = Counters()
@@ -87,6 +90,11 @@ class Loop:
         self.state = RunState(self.engine, student, teacher, self.counters, self.handover)
         self._guard, self._file = Guard(), MetricsFile(None)
 
+    @property
+    def stages(self) -> tuple[int, ...]:
+        """T of the curriculum, which is behind a run whose budget is extended."""
+        return self._every_stage[-1:] if self.counters.extensions else self._every_stage
+
     # -- the loop ---------------------------------------------------------------------------------
 
     def run(self, stop: Callable[[], bool] = lambda: False, until: float = 1.0) -> End:
@@ -98,6 +106,8 @@ class Loop:
         """
         self._file = MetricsFile(self.folder / "metrics.jsonl" if self.folder else None, keep=self.counters.records)
         self.history = self._file.kept or self.history
+        if (self.warm or self.counters.extensions) and self.counters.link < len(self.chain):
+            self._give(self.chain[self.counters.link])
         self.state.remember()
         with Bar(self.progress) as bar:
             while self.counters.link < len(self.chain):
@@ -116,7 +126,7 @@ class Loop:
         blind = 0  # batches in a row in which nothing was scored
         if c.link_step == 0:
             self.handover.begin(method, is_last)
-            if c.step and method.improves_only:
+            if (c.step or self.warm) and method.improves_only:
                 self._evaluate(link, 0.0)  # the student that must not get worse
             self.state.remember()  # for a rollback too
         while (now := self.pace.now(link, self.engine)) < 1 and not self.handover.is_over(method):
@@ -176,6 +186,18 @@ class Loop:
             self.handover.average.update(c.link_step + 1)
         return {"rate": rate, **losses}
 
+    def _give(self, link: Link) -> None:
+        """Keep the student that the run begins or goes on with, once."""
+        c = self.counters
+        if self.handover.given:
+            return
+        metrics = self.observer.measure()
+        self.handover.give(metrics)
+        budget = self.settings.budget
+        now = c.spent(budget.kind) / budget.amount if c.extensions else 0.0
+        c.evaluations = int(now * self.settings.evaluations)
+        self._log("given", link, now, **{name: value for name, value in metrics.items() if math.isfinite(value)})
+
     def _stop(self, link: Link) -> None:
         """End early: the checkpoint goes on from here, but the student handed over is the best one."""
         self.engine.gathered(link.method.finish)
@@ -190,6 +212,8 @@ class Loop:
             self._log("teacher", link, 1.0, **self.observer.measure_teacher(self.observer.test_batches()))
         if reason := self.handover.end(link.method, length, metrics):
             self._log(reason, link, 1.0)
+        if link is self.chain[-1] and self.handover.settle():
+            self._log("kept", link, 1.0)
         self.state.method_state = {}
         c.seconds += c.link_seconds
         c.link, c.link_step, c.link_seconds, c.evaluations = c.link + 1, 0, 0.0, 0
@@ -213,7 +237,8 @@ class Loop:
 
     def look(self, link: Link, batches: list[Batch] | None = None) -> dict[str, float]:
         """The student as it would be handed over now, on the validation part when left out."""
-        self.engine.gathered(link.method.finish)
+        if self.counters.link_step:  # before its first step a method has changed nothing
+            self.engine.gathered(link.method.finish)
         with self.handover.average.in_place():
             return self.observer.measure(batches)
 
@@ -244,7 +269,8 @@ class Loop:
     def load(self, force: bool = False) -> bool:
         """Go back to the newest checkpoint of the folder; False when there is none (see ``RunState.load``)."""
         folder = self.folder / "checkpoints" if self.folder else None
-        return self.state.load(folder, self.recipe, self._conditions, force=force)
+        links, budget = len(self.chain), self.settings.budget
+        return self.state.load(folder, self.recipe, self._conditions, links=links, budget=budget, force=force)
 
     @cached_property
     def _conditions(self) -> dict[str, Any]:

@@ -51,11 +51,14 @@ class Pace:
         """Share of the method's budget that is spent.
 
         Methods share the run's budget by their ``share``. What one spends beyond its end, a part of a step, the next
-        one lacks; what one leaves, the next one has.
+        one lacks; what one leaves, the next one has. The last one goes on with what a finished run is given on top, by
+        the schedule of the whole budget.
         """
         c, budget, index = self.counters, self.settings.budget, self.chain.index(link)
         seconds = self._spent + time.perf_counter() - self._started
         c.link_seconds = engine.agreed(seconds) if budget.kind == "seconds" else seconds
+        if c.extensions:
+            return c.spent(budget.kind) / budget.amount
         shares = [one.share for one in self.chain]
         end = budget.amount * sum(shares[: index + 1]) / sum(shares)
         end = round(end) if budget.kind == "steps" else end

@@ -23,11 +23,13 @@ from nounroll.training.engine import Engine
 from nounroll.training.handover import Handover
 from nounroll.training.optimizer import load_optimizer_state, optimizer_state, parameter_of
 from nounroll.training.saving import State
+from nounroll.training.settings import BUDGETS, Budget
 from nounroll.training.sharding import as_in, load_weights, own, whole
 from nounroll.transformer import CausalTransformer
 
 _KEPT = 2  # checkpoints, the newest
-_MAY_BE_EMPTY = ("best", "average", "method")
+_MAY_BE_EMPTY = ("best", "given", "average", "method")
+_BUDGETS = {f"training.{name}" for name in BUDGETS}
 # Before a resume; the data itself is known by its fingerprint, wherever it is.
 MAY_CHANGE = {"training.device", "training.shard", "task.options.path", "task.options.held_out"}
 
@@ -79,16 +81,26 @@ class RunState:
         self.engine.by_first(lambda: checkpoint.prune(folder, _KEPT))
 
     def load(
-        self, folder: Path | None, recipe: Mapping[str, Any], conditions: Mapping[str, Any], *, force: bool = False
+        self,
+        folder: Path | None,
+        recipe: Mapping[str, Any],
+        conditions: Mapping[str, Any],
+        *,
+        links: int,
+        budget: Budget,
+        force: bool = False,
     ) -> bool:
         """Go back to the newest checkpoint of a folder that is not damaged; False when there is none.
 
-        Damaged ones that are newer are set aside. That, and other conditions, are said by notices.
+        Damaged ones that are newer are set aside. That, and other conditions, are said by notices. A run that is
+        finished, and whose budget is now more than it has spent, is opened again in its last method.
 
         Args:
             folder: of the checkpoints.
             recipe: the run's own.
             conditions: of this process (see ``nounroll.training.conditions``).
+            links: methods of the run's chain.
+            budget: of the run, as it is now.
             force: go on with another recipe or other data than the checkpoint's.
 
         Raises:
@@ -99,7 +111,11 @@ class RunState:
         if found is None:
             return False
         newest, (tensors, documents) = found
-        for name, kept, now in () if force else _changes(documents.get("recipe"), recipe):
+        changes = list(_changes(documents.get("recipe"), recipe))
+        extended = any(name in _BUDGETS for name, *_ in changes) and _is_extended(documents, budget, links)
+        for name, kept, now in () if force else changes:
+            if extended and name in _BUDGETS:
+                continue
             what = f"{name} is {now!r}, and {newest} was trained with {kept!r}"
             raise checkpoint.CheckpointError(f"{what}; set it back, train a new run, or go on with --force")
         compare(documents.get("conditions"), conditions, newest, force)
@@ -108,6 +124,8 @@ class RunState:
         except (KeyError, TypeError, ValueError, RuntimeError, IndexError) as error:
             reason = " ".join(str(error).split())[:200]
             raise checkpoint.CheckpointError(f"{newest} does not fit this recipe: {reason}") from error
+        if extended:
+            self.counters.link, self.counters.extensions = links - 1, self.counters.extensions + 1
         self.engine.by_first(lambda: [checkpoint.set_aside(one) for one in every[: every.index(newest)]])
         return True
 
@@ -129,13 +147,14 @@ class RunState:
             groups["teacher"] = self.teacher.state_dict()
         found = self.engine.by_each(lambda: {name: t.cpu() for name, t in self.method_state.items()})
         handed = {name: torch.cat([one[name] for one in found], dim=1) for name in self.method_state}
-        groups |= {"best": self.handover.best, "average": self.handover.average.weights, "method": handed}
+        groups |= {"best": self.handover.best, "given": self.handover.given}
+        groups |= {"average": self.handover.average.weights, "method": handed}
         return {name: tensors for name, tensors in groups.items() if tensors or name not in _MAY_BE_EMPTY}
 
     def _likes(self) -> Callable[[str, str], Tensor | None]:
         """(group, name) -> the weight that a tensor of a checkpoint is, or is a moment of, if any."""
         student, teacher = self.student.state_dict(), self.teacher.state_dict() if self.teacher else {}
-        weights = {"student": student, "best": student, "average": student, "teacher": teacher}
+        weights = {"student": student, "best": student, "given": student, "average": student, "teacher": teacher}
         moments = partial(parameter_of, self.engine.optimizer)
         return lambda group, name: moments(name) if group == "optimizer" else weights.get(group, {}).get(name)
 
@@ -160,6 +179,16 @@ class RunState:
             return {name: as_in(t.to(device, copy=True), like[name]) for name, t in tensors.get(group, {}).items()}
 
         self.handover.best, self.handover.average.weights = put_back("best"), put_back("average")
+        self.handover.given = put_back("given")
+
+
+def _is_extended(documents: Mapping[str, Any], budget: Budget, links: int) -> bool:
+    """Whether a checkpoint is of a finished run that has spent less than a budget."""
+    try:
+        counters = Counters.from_dict(documents["counters"])
+        return counters.link >= links and counters.spent(budget.kind) < budget.amount
+    except (KeyError, TypeError, AttributeError):  # a checkpoint from elsewhere, which is refused where it is restored
+        return False
 
 
 def _changes(kept: Any, now: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:

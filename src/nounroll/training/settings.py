@@ -18,21 +18,22 @@ class Budget:
         kind: one of ``BUDGETS``: wall-clock seconds, evaluations included; optimiser steps; time steps trained on, of
             all sequences together; FLOPs of losses and gradients (see ``nounroll.methods.cost``), or those on the
             longest chain of dependent operations.
-        amount: of it.
+        amount: of it; 0 only where a student is given, which then stays as it is.
     """
 
     kind: str
     amount: float
 
     def __post_init__(self) -> None:
-        more_than(f"training.{self.kind}", self.amount, 0)
+        if self.amount != 0:
+            more_than(f"training.{self.kind}", self.amount, 0)
 
     @classmethod
     def from_names(cls, given: Mapping[str, float | None], default: "Budget | None" = None) -> "Budget":
         """The budget in ``{"seconds": 300, "steps": None, ...}``; ``default`` when all are None or missing.
 
         Raises:
-            ValueError: more than one is given, or none and there is no default.
+            ValueError: more than one is given, none and there is no default, or one that is not more than 0.
         """
         found = {name: given[name] for name in BUDGETS if given.get(name) is not None}
         if not found and default is not None:
@@ -40,12 +41,14 @@ class Budget:
         if len(found) != 1:
             values = " and ".join(f"training.{name} is {given.get(name)}" for name in found or BUDGETS)
             raise ValueError(f"{values}; give exactly one of them")
-        return cls(*found.popitem())  # type: ignore[arg-type]
+        ((kind, amount),) = found.items()
+        more_than(f"training.{kind}", amount, 0)  # type: ignore[arg-type]
+        return cls(kind, amount)  # type: ignore[arg-type]
 
     def part(self, share: float) -> "Budget":
-        """A share of it, whole where it counts steps or time steps, and at least one of them."""
+        """A share of it, whole where it counts steps or time steps, and at least one of them where it is not 0."""
         amount = self.amount * share
-        return Budget(self.kind, max(1, round(amount)) if self.kind in _WHOLE else amount)
+        return Budget(self.kind, max(min(1, self.amount), round(amount)) if self.kind in _WHOLE else amount)
 
     def to_dict(self) -> dict[str, float]:
         """``{"seconds": 300}``, as a recipe has it."""
