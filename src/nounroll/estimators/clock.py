@@ -25,8 +25,8 @@ _PHASES: dict[str, Callable[[Any], np.ndarray]] = {  # the share of the cycle th
     "minute": lambda times: np.asarray(times.second) / 60,
     "hour": lambda times: np.asarray(times.minute * 60 + times.second) / 3600,
     "day": _day_share,
-    "week": lambda times: (np.asarray(times.dayofweek) + _day_share(times)) / 7,
-    "year": lambda times: (np.asarray(times.dayofyear) - 1 + _day_share(times)) / 365.2425,
+    "week": lambda times: (np.asarray(times.day_of_week) + _day_share(times)) / 7,
+    "year": lambda times: (np.asarray(times.day_of_year) - 1 + _day_share(times)) / 365.2425,
 }
 
 

@@ -157,7 +157,7 @@ def _check_names(ids: Any, name: str) -> None:
     bad = np.array([not isinstance(value, str | int | np.integer) for value in ids])
     if bad.any():
         raise ValueError(
-            f"{_at(name, 'unique_id', bad)} is {ids.iloc[np.flatnonzero(bad)[0]]!r}; it must be text or a whole number"
+            f"{_at(name, 'unique_id', bad)} is {ids.iloc[np.flatnonzero(bad)[0]]}; it must be text or a whole number"
         )
 
 

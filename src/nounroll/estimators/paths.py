@@ -42,7 +42,11 @@ def sample_paths(
                 for i in numbers
             ]
             known = torch.from_numpy(ahead[numbers]).float().repeat_interleave(paths, dim=0)
-            drawn = _written(student, memory.repeat_interleave(paths, dim=0), torch.cat(noise, dim=1), known)
+            last = (
+                torch.from_numpy(np.stack([inputs[i][-1, :1] for i in numbers])).float().repeat_interleave(paths, dim=0)
+            )
+            memory = memory.repeat_interleave(paths, dim=0)
+            drawn = _written(student, memory, last, torch.cat(noise, dim=1), known)
             found[numbers] = drawn.double().view(len(numbers), paths, horizon).numpy()
     if not np.isfinite(found).all():
         raise ValueError(
@@ -51,12 +55,13 @@ def sample_paths(
     return found
 
 
-def _written(student: Student, memory: Tensor, noise: Tensor, ahead: Tensor) -> Tensor:
-    """(B, horizon) values; what is drawn at a step is read at the next, with what is known ahead of that."""
-    sampling, drawn = Sampling(), []
+def _written(student: Student, memory: Tensor, value: Tensor, noise: Tensor, ahead: Tensor) -> Tensor:
+    """(B, horizon) values: one step's, ``value`` (B, 1) and a drawn change, is read at the next."""
+    sampling, values = Sampling(), []
     for step, one in enumerate(noise):
-        drawn.append(sampling.choose(student.targets, student.readout(memory), one))
+        drawn = sampling.choose(student.targets, student.readout(memory), one)
+        value, past = value + drawn[:, :1], drawn[:, 1:]
+        values.append(value)
         if step + 1 < len(noise):
-            y, past = drawn[-1][:, :1], drawn[-1][:, 1:]
-            memory = student.step(torch.cat([y, torch.ones_like(y), past, ahead[:, step]], dim=1), memory)
-    return torch.stack([one[:, 0] for one in drawn], dim=1)
+            memory = student.step(torch.cat([value, torch.ones_like(value), past, ahead[:, step]], dim=1), memory)
+    return torch.cat(values, dim=1)

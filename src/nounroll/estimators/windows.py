@@ -17,7 +17,7 @@ class Plan:
     A step of the input is what is known at time t, and of the next time what is known ahead::
 
         x_t   value, whether it was observed, past covariates (t);  future covariates, calendar (t + 1)
-        y_t   value, past covariates (t + 1)
+        y_t   change of the value, past covariates (t + 1)
 
     A value is the distance of y from the mean of the first ``burn`` observed ones of the window, in units of the
     series' scale: a drift moves both alike. These first ones are not scored. A missing y repeats the one before.
@@ -81,7 +81,7 @@ class Plan:
         if begin >= len(one):
             return None
         inputs, _ = self.inputs(one.rows(0, len(one) - 1), self.ahead(one)[1:], scale)
-        targets = np.concatenate([values[1:, None], one.past[1:]], axis=1)
+        targets = np.concatenate([np.diff(values)[:, None], one.past[1:]], axis=1)
         places = np.arange(1, len(one))
         targets[(places < begin) | (places < len(one) - scored) | np.isnan(one.y[1:])] = np.nan
         return None if np.isnan(targets[:, 0]).all() else (inputs, targets)
