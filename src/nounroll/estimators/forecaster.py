@@ -14,7 +14,7 @@ from nounroll.estimators.clock import Clock, pd
 from nounroll.estimators.future import futures
 from nounroll.estimators.panel import Series, read
 from nounroll.estimators.paths import sample_paths
-from nounroll.estimators.windows import Plan, training_windows
+from nounroll.estimators.windows import Plan, drifts, training_windows
 from nounroll.student import Student
 
 _OWN = ("horizon", "freq", "context", "season", "past", "future")
@@ -85,7 +85,7 @@ class Forecaster(SequenceEstimator):
                     f"df: column 'y', series {one.name!r} has {len(one)} rows; with horizon {self.horizon} each needs"
                     f" {self.horizon + 2} or more: leave it out, or shorten the horizon"
                 )
-        plan = self._planned(clock, len(longest))
+        plan = self._planned(clock, series)
         scales = [plan.scale(one) for one in series]
         inputs, targets, parts = training_windows(plan, series, scales, self.validation)
         self._train(inputs, parts, targets=targets)
@@ -103,7 +103,8 @@ class Forecaster(SequenceEstimator):
         if not 0 < self.validation < 1:
             raise ValueError(f"validation is {self.validation!r}; it must be a share between 0 and 1")
 
-    def _planned(self, clock: Clock, longest: int) -> Plan:
+    def _planned(self, clock: Clock, series: list[Series]) -> Plan:
+        longest = max(map(len, series))
         season = int(self.season or clock.season)
         usual = max(_LEAST_CONTEXT, 3 * season, 4 * self.horizon)
         return Plan(
@@ -114,6 +115,7 @@ class Forecaster(SequenceEstimator):
             cycles=clock.cycles(longest),
             past=tuple(self.past),
             future=tuple(self.future),
+            changes=drifts(series, season),
         )
 
     def predict(
@@ -189,7 +191,7 @@ class Forecaster(SequenceEstimator):
             read_.append(values)
             places.append((anchor, scale))
         known = np.stack([later[1:] for later in ahead])
-        drawn = sample_paths(self.student_, read_, known, plan.horizon, paths, self.random_state)
+        drawn = sample_paths(self.student_, read_, known, plan.horizon, paths, self.random_state, plan.changes)
         anchors, scales = np.array(places).T[..., None, None]
         return anchors + scales * drawn
 

@@ -16,7 +16,13 @@ _ROWS = 2**13  # paths that are written side by side
 
 @torch.no_grad()
 def sample_paths(
-    student: Student, inputs: Sequence[np.ndarray], ahead: np.ndarray, horizon: int, paths: int, seed: int
+    student: Student,
+    inputs: Sequence[np.ndarray],
+    ahead: np.ndarray,
+    horizon: int,
+    paths: int,
+    seed: int,
+    changes: bool,
 ) -> np.ndarray:
     """Values of N series over the horizon, (N, paths, horizon).
 
@@ -26,6 +32,7 @@ def sample_paths(
         ahead: (N, horizon - 1, a), what is known ahead after each step but the last.
         horizon: steps.
         paths: of each series.
+        changes: what is drawn is the change of the value.
         seed: of the draws. Those of a series depend on its number, and not on the other series.
 
     Raises:
@@ -46,7 +53,7 @@ def sample_paths(
                 torch.from_numpy(np.stack([inputs[i][-1, :1] for i in numbers])).float().repeat_interleave(paths, dim=0)
             )
             memory = memory.repeat_interleave(paths, dim=0)
-            drawn = _written(student, memory, last, torch.cat(noise, dim=1), known)
+            drawn = _written(student, memory, last if changes else None, torch.cat(noise, dim=1), known)
             found[numbers] = drawn.double().view(len(numbers), paths, horizon).numpy()
     if not np.isfinite(found).all():
         raise ValueError(
@@ -55,13 +62,15 @@ def sample_paths(
     return found
 
 
-def _written(student: Student, memory: Tensor, value: Tensor, noise: Tensor, ahead: Tensor) -> Tensor:
-    """(B, horizon) values: one step's, ``value`` (B, 1) and a drawn change, is read at the next."""
+def _written(student: Student, memory: Tensor, value: Tensor | None, noise: Tensor, ahead: Tensor) -> Tensor:
+    """(B, horizon) values: one step's is read at the next. Where a ``value`` (B, 1) is given, changes are drawn."""
     sampling, values = Sampling(), []
     for step, one in enumerate(noise):
         drawn = sampling.choose(student.targets, student.readout(memory), one)
-        value, past = value + drawn[:, :1], drawn[:, 1:]
-        values.append(value)
+        new = drawn[:, :1]
+        values.append(new if value is None else value + new)
+        value = None if value is None else values[-1]
         if step + 1 < len(noise):
-            memory = student.step(torch.cat([value, torch.ones_like(value), past, ahead[:, step]], dim=1), memory)
+            seen = [values[-1], torch.ones_like(new), drawn[:, 1:], ahead[:, step]]
+            memory = student.step(torch.cat(seen, dim=1), memory)
     return torch.cat(values, dim=1)

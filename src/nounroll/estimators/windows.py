@@ -8,6 +8,7 @@ from nounroll.estimators.clock import Clock, phases
 from nounroll.estimators.panel import Series
 
 _NUMBERS = 2**22  # time steps of all training windows, at most
+_DRIFT = 1.5
 
 
 @dataclass(frozen=True)
@@ -17,10 +18,11 @@ class Plan:
     A step of the input is what is known at time t, and of the next time what is known ahead::
 
         x_t   value, whether it was observed, past covariates (t);  future covariates, calendar (t + 1)
-        y_t   change of the value, past covariates (t + 1)
+        y_t   value, past covariates (t + 1)
 
     A value is the distance of y from the mean of the first ``burn`` observed ones of the window, in units of the
     series' scale: a drift moves both alike. These first ones are not scored. A missing y repeats the one before.
+    Of series that drift the target is the change of the value.
 
     Attributes:
         horizon, context: steps to forecast, and steps of history to read.
@@ -28,6 +30,7 @@ class Plan:
         freq: of the clock.
         cycles: of the calendar.
         past, future: names of covariates.
+        changes: the network predicts the change of the value (``drifts``).
     """
 
     horizon: int
@@ -37,6 +40,7 @@ class Plan:
     cycles: tuple[str, ...]
     past: tuple[str, ...]
     future: tuple[str, ...]
+    changes: bool
 
     @property
     def clock(self) -> Clock:
@@ -81,7 +85,8 @@ class Plan:
         if begin >= len(one):
             return None
         inputs, _ = self.inputs(one.rows(0, len(one) - 1), self.ahead(one)[1:], scale)
-        targets = np.concatenate([np.diff(values)[:, None], one.past[1:]], axis=1)
+        following = np.diff(values) if self.changes else values[1:]
+        targets = np.concatenate([following[:, None], one.past[1:]], axis=1)
         places = np.arange(1, len(one))
         targets[(places < begin) | (places < len(one) - scored) | np.isnan(one.y[1:])] = np.nan
         return None if np.isnan(targets[:, 0]).all() else (inputs, targets)
@@ -90,10 +95,26 @@ class Plan:
         """The standard deviation of y within a window; of a flat series its size."""
         length = self.context + self.horizon
         chunks = [one.y[start : start + length] for start in range(0, len(one), length)]
-        spreads = [np.nanvar(chunk) for chunk in chunks if np.isfinite(chunk).sum() > 1]
+        spreads = [np.nanvar(chunk) for chunk in chunks if _several(chunk)]
         spread = float(np.sqrt(np.mean(spreads))) if spreads else 0.0
         size = float(np.nanmean(np.abs(one.y)))
         return spread if spread > 1e-9 * size else size or 1.0
+
+
+def drifts(series: list[Series], season: int) -> bool:
+    """Whether most series move on: y varies half as much again over the whole as it does within a quarter."""
+    found = []
+    for one in series:
+        length = max(season, 2, len(one) // 4)
+        parts = [part for start in range(0, len(one), length) if _several(part := one.y[start : start + length])]
+        if parts:
+            within = np.sqrt(np.mean([np.nanvar(part) for part in parts]))
+            found.append(np.nanstd(one.y) > _DRIFT * within)
+    return bool(found) and float(np.mean(found)) > 0.5
+
+
+def _several(values: np.ndarray) -> bool:
+    return int(np.isfinite(values).sum()) > 1
 
 
 def training_windows(
