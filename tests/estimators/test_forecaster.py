@@ -120,10 +120,14 @@ def whole(length: int = 30, gaps: tuple[int, ...] = ()) -> Any:
     return read(df, Clock(1), ("p",), ("f",))[0]
 
 
-def test_an_input_holds_the_present_and_what_is_known_ahead() -> None:
-    found = PLAN.window(whole(), 10.0, 30)
+def window(series: Any, plan: Plan = PLAN) -> tuple[np.ndarray, np.ndarray]:
+    found = plan.window(series, plan.ahead(series), 10.0, len(series))
     assert found is not None
-    inputs, targets = found
+    return found
+
+
+def test_an_input_holds_the_present_and_what_is_known_ahead() -> None:
+    inputs, targets = window(whole())
     assert inputs.shape == (29, 4)
     np.testing.assert_allclose(inputs[5], [(105 - 100.5) / 10, 1, 2.5, -6])  # value, observed, past; future of t + 1
     np.testing.assert_allclose(targets[5], [(106 - 100.5) / 10, 3.0])
@@ -136,9 +140,8 @@ def test_the_change_is_predicted_of_what_drifts() -> None:
     wave = replace(whole(200), y=np.sin(t))
     assert not drifts([wave], 12)
     assert drifts([replace(wave, y=np.sin(t) + 0.1 * t), wave, replace(wave, y=t)], 12)
-    found = replace(PLAN, changes=True).window(whole(), 10.0, 30)
-    assert found is not None
-    np.testing.assert_allclose(found[1][5], [(106 - 105) / 10, 3.0])
+    targets = window(whole(), replace(PLAN, changes=True))[1]
+    np.testing.assert_allclose(targets[5], [(106 - 105) / 10, 3.0])
 
 
 def test_a_drift_goes_on() -> None:
@@ -149,9 +152,7 @@ def test_a_drift_goes_on() -> None:
 
 
 def test_a_missing_value_is_carried_forward_said_and_not_scored() -> None:
-    found = PLAN.window(whole(gaps=(8, 9)), 10.0, 30)
-    assert found is not None
-    inputs, targets = found
+    inputs, targets = window(whole(gaps=(8, 9)))
     assert (inputs[7:10, 0] == inputs[7, 0]).all()
     assert inputs[6:11, 1].tolist() == [1, 1, 0, 0, 1]
     assert np.isnan(targets[7:9]).all()
@@ -162,9 +163,7 @@ def test_no_input_knows_later_values() -> None:
     before, after = whole(), whole()
     after.y[20:] += 50
     after.past[20:] += 50
-    one, other = PLAN.window(before, 10.0, 30), PLAN.window(after, 10.0, 30)
-    assert one is not None
-    assert other is not None
+    one, other = window(before), window(after)
     assert (one[0][:20] == other[0][:20]).all()
     assert (one[1][:19] == other[1][:19])[1:].all()
     assert (one[0][20:] != other[0][20:]).any()  # control: the change is one

@@ -7,7 +7,7 @@ import numpy as np
 from nounroll.estimators.clock import Clock, phases
 from nounroll.estimators.panel import Series
 
-_NUMBERS = 2**22  # time steps of all training windows, at most
+_NUMBERS = 2**20  # time steps of all training windows, at most
 _DRIFT = 1.5
 
 
@@ -77,14 +77,17 @@ class Plan:
         values, anchor, _ = self.values(one, scale)
         return np.concatenate([np.stack([values, ~np.isnan(one.y)], axis=1), one.past, ahead], axis=1), anchor
 
-    def window(self, one: Series, scale: float, scored: int) -> tuple[np.ndarray, np.ndarray] | None:
-        """Inputs and targets of all steps but the last, the ``scored`` last of which count; None where none does."""
+    def window(self, one: Series, ahead: np.ndarray, scale: float, scored: int) -> tuple[np.ndarray, np.ndarray] | None:
+        """Inputs and targets of all steps but the last, the ``scored`` last of which count; None where none does.
+
+        ``ahead`` is of the same steps.
+        """
         if np.isnan(one.y).all():
             return None
         values, _, begin = self.values(one, scale)
         if begin >= len(one):
             return None
-        inputs, _ = self.inputs(one.rows(0, len(one) - 1), self.ahead(one)[1:], scale)
+        inputs, _ = self.inputs(one.rows(0, len(one) - 1), ahead[1:], scale)
         following = np.diff(values) if self.changes else values[1:]
         targets = np.concatenate([following[:, None], one.past[1:]], axis=1)
         places = np.arange(1, len(one))
@@ -137,8 +140,9 @@ def training_windows(
         cut = [("train", max(0, start), min(start + length, end), length) for start in starts]
         stops = range(len(one), end, -plan.horizon)
         cut += [("validation", max(0, stop - length), stop, plan.horizon) for stop in stops]
+        ahead = plan.ahead(one)
         for part, start, stop, scored in cut:
-            found = plan.window(one.rows(start, stop), scale, scored)
+            found = plan.window(one.rows(start, stop), ahead[start:stop], scale, scored)
             if found is not None:
                 windows.append(found)
                 parts.append(part)
