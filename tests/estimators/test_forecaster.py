@@ -159,6 +159,13 @@ def test_a_missing_value_is_carried_forward_said_and_not_scored() -> None:
     assert np.isfinite(targets[[6, 9]]).all()
 
 
+def test_a_window_is_relative_to_its_first_season_or_to_its_first_value() -> None:
+    assert PLAN.values(whole(gaps=(1,)), 1.0)[1:] == (100.0, 1)
+    assert PLAN.values(whole(gaps=(0, 1, 2)), 1.0)[1:] == (103.0, 4)
+    sparse = pd.DataFrame({"unique_id": "a", "ds": np.arange(80), "y": np.where(np.arange(80) % 9, np.nan, 1.0)})
+    assert len(Forecaster(9, season=7, steps=2, **QUICK).fit(sparse).predict()) == 9
+
+
 def test_no_input_knows_later_values() -> None:
     before, after = whole(), whole()
     after.y[20:] += 50
@@ -304,7 +311,7 @@ def test_a_frame_that_cannot_be_read_is_one_line(change: Callable[[Any], Any], m
             {"freq": "D"},
             "row 1: 2001-02-01 00:00:00 of series 's1' stands where 2001-01-02 00:00:00 is next with freq 'D'",
         ),
-        ({"past": "p"}, "past is 'p'; it must be a list of columns, such as ['p']"),
+        ({"past": "p"}, "past is 'p'; it must be a list of columns, such as ['price']"),
         ({"past": ["p"]}, "df: column 'p' is not there"),
         ({"past": ["p"], "future": ["p"]}, "each column may have one role"),
         ({"validation": 0}, "validation is 0; it must be a share between 0 and 1"),

@@ -238,6 +238,6 @@ class Forecaster(SequenceEstimator):
 
 
 def _columns(name: str, value: Any) -> Sequence[str]:
-    if isinstance(value, str) or not all(isinstance(column, str) for column in value):
-        raise ValueError(f"{name} is {value!r}; it must be a list of columns, such as [{str(value)!r}]")
+    if value is None or isinstance(value, str) or not all(isinstance(column, str) for column in value):
+        raise ValueError(f"{name} is {value!r}; it must be a list of columns, such as ['price']")
     return value

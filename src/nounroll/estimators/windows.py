@@ -20,8 +20,8 @@ class Plan:
         x_t   value, whether it was observed, past covariates (t);  future covariates, calendar (t + 1)
         y_t   value, past covariates (t + 1)
 
-    A value is the distance of y from the mean of the first ``burn`` observed ones of the window, in units of the
-    series' scale: a drift moves both alike. These first ones are not scored. A missing y repeats the one before.
+    A value is the distance of y from its mean in the first ``burn`` steps of the window (or from the first that is
+    observed after them), in units of the series' scale: a drift moves both alike. These steps are not scored. A missing y repeats the one before.
     Of series that drift the target is the change of the value.
 
     Attributes:
@@ -66,7 +66,7 @@ class Plan:
                 f"series {one.name!r} has no y in the {len(one)} rows up to {one.times[-1]} that are read;"
                 " give some, or a longer context"
             )
-        first = known[: self.burn]
+        first = known[known < max(self.burn, known[0] + 1)]
         anchor = float(one.y[first].mean())
         places = np.maximum.accumulate(np.where(np.isnan(one.y), -1, np.arange(len(one))))
         filled = np.where(places < 0, anchor, one.y[places])
