@@ -2,7 +2,7 @@
 
     python benchmarks/forecasts.py sunspots 60 0      series, seconds, seed
 
-The series are those of statsmodels and pmdarima, which must be installed. The last 480 months of sunspots, and 120 of
+The series are those of statsmodels and pmdarima, which must be installed (suite_packages.txt). The last 480 months of sunspots, and 120 of
 carbon dioxide, are in no training.
 """
 
@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from suite_tasks import sources
 
 from nounroll import Forecaster
 
@@ -22,9 +23,7 @@ CONTEXT = {"sunspots": 264, "co2": None}  # two solar cycles
 
 def series(name: str) -> Any:
     if name == "sunspots":
-        from pmdarima.datasets import load_sunspots
-
-        y = np.asarray(load_sunspots())
+        y = np.loadtxt(sources.packaged("pmdarima", "sunspots.txt.gz")[0]).reshape(-1)
         times = pd.date_range("1749-01-01", periods=len(y), freq="MS")
     else:
         from statsmodels.datasets import co2
