@@ -2,8 +2,8 @@
 
     python benchmarks/forecasts.py sunspots 60 0      series, seconds, seed
 
-The series are those of statsmodels and pmdarima, which must be installed (suite_packages.txt). The last 480 months of sunspots, and 120 of
-carbon dioxide, are in no training.
+The series are those of statsmodels and pmdarima, which must be installed (suite_packages.txt). The last 480 months of
+sunspots, and 120 of carbon dioxide, are in no training.
 """
 
 import sys

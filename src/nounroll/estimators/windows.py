@@ -21,8 +21,8 @@ class Plan:
         y_t   value, past covariates (t + 1)
 
     A value is the distance of y from its mean in the first ``burn`` steps of the window (or from the first that is
-    observed after them), in units of the series' scale: a drift moves both alike. These steps are not scored. A missing y repeats the one before.
-    Of series that drift the target is the change of the value.
+    observed after them), in units of the series' scale: a drift moves both alike. These steps are not scored. A missing
+    y repeats the one before. Of series that drift the target is the change of the value.
 
     Attributes:
         horizon, context: steps to forecast, and steps of history to read.
