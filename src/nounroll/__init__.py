@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from nounroll.data.task import SequenceTask
     from nounroll.estimators.anomaly import SequenceAnomaly
     from nounroll.estimators.classifier import SequenceClassifier
+    from nounroll.estimators.forecaster import Forecaster
     from nounroll.estimators.regressor import SequenceRegressor
     from nounroll.run import Run, fit
     from nounroll.student import Student
@@ -33,12 +34,14 @@ _HOMES = {
     "SequenceClassifier": "estimators.classifier",
     "SequenceRegressor": "estimators.regressor",
     "SequenceAnomaly": "estimators.anomaly",
+    "Forecaster": "estimators.forecaster",
 }
 
 __all__ = [
     "Batch",
     "Categorical",
     "Comparison",
+    "Forecaster",
     "Real",
     "Run",
     "SequenceAnomaly",

@@ -84,12 +84,14 @@ class SequenceEstimator(BaseEstimator):
             NotFittedError: before ``fit``.
             ValueError: they are not of the kind that was fitted.
         """
-        if not hasattr(self, "student_"):
-            name = type(self).__name__
-            raise NotFittedError(f"this {name} is not fitted yet; call fit with sequences and their targets first")
+        self._check_fitted("sequences and their targets")
         arrays = as_sequences("X", X)
         check_like("X", arrays, self.student_.inputs)
         return arrays
+
+    def _check_fitted(self, wanted: str) -> None:
+        if not hasattr(self, "student_"):
+            raise NotFittedError(f"this {type(self).__name__} is not fitted yet; call fit with {wanted} first")
 
     def _parts(self, count: int, groups: Any, strata: np.ndarray | None = None) -> list[str]:
         """The part of each sequence, train or validation, neither of them empty.

@@ -1,0 +1,243 @@
+"""What comes next in one series or in many: a recurrent network that writes sample paths."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from nounroll import checkpoint
+from nounroll.estimators.backtest import cuts, table
+from nounroll.estimators.base import SequenceEstimator
+from nounroll.estimators.clock import Clock, pd
+from nounroll.estimators.future import futures
+from nounroll.estimators.panel import Series, read
+from nounroll.estimators.paths import sample_paths
+from nounroll.estimators.windows import Plan, drifts, training_windows
+from nounroll.student import Student
+
+_OWN = ("horizon", "freq", "context", "season", "past", "future")
+_DOCUMENT = "forecaster"
+_LEAST_CONTEXT = 32
+
+
+class Forecaster(SequenceEstimator):
+    """A recurrent network that predicts each next step of a series, and forecasts by drawing what it reads next.
+
+    ::
+
+        model = nounroll.Forecaster(horizon=24, freq="MS", seconds=60).fit(df)    # columns unique_id, ds, y
+        model.predict(df)                                   # unique_id, ds, mean, q0.1, q0.5, q0.9
+        model.backtest(df, windows=5)                       # MASE, scaled CRPS, coverage
+
+    The further settings and attributes are those of ``nounroll.estimators.base.SequenceEstimator``; ``validation`` is
+    the share at the end of each series that is held out to choose the network by.
+
+    Args:
+        horizon: steps to forecast.
+        freq: an offset of pandas ("MS", "D", "h"), or a whole number for times that are; told from the data when left
+            out.
+        context: steps of history that a forecast reads; when left out three seasons or four horizons, whichever is
+            more, at least 32, at most the longest series less the horizon.
+        season: steps of a season, by which errors are scaled; the shortest cycle of ``freq`` when left out.
+        past: columns that are known up to now; the network predicts them along with y.
+        future: columns that are known for the horizon too, and given to ``predict``.
+
+    Attributes:
+        plan_: how series are read.
+        scales_: the scale of each series by its unique_id; a series that ``fit`` had not gets one from its history.
+    """
+
+    def __init__(
+        self,
+        horizon: int,
+        freq: str | int | None = None,
+        context: int | None = None,
+        *,
+        season: int | None = None,
+        past: Sequence[str] = (),
+        future: Sequence[str] = (),
+        **settings: Any,
+    ) -> None:
+        super().__init__(**settings)
+        self.horizon, self.freq, self.context = horizon, freq, context
+        self.season, self.past, self.future = season, past, future
+
+    @classmethod
+    def _get_param_names(cls) -> list[str]:
+        return sorted([*SequenceEstimator._get_param_names(), *_OWN])
+
+    def fit(self, df: Any, y: None = None) -> "Forecaster":
+        """Train on the series of a long data frame. ``y`` is not read: it is a column.
+
+        Raises:
+            ValueError: the frame or a setting is not usable; see ``nounroll.estimators.panel.read``.
+        """
+        self._check_settings()
+        series = read(df, None, _columns("past", self.past), _columns("future", self.future))
+        longest = max(series, key=len)
+        clock = Clock.of(self.freq, longest.times, longest.name)
+        series = read(df, clock, self.past, self.future)
+        for one in series:
+            if len(one) < self.horizon + 2:
+                raise ValueError(
+                    f"df: column 'y', series {one.name!r} has {len(one)} rows; with horizon {self.horizon} each needs"
+                    f" {self.horizon + 2} or more: leave it out, or shorten the horizon"
+                )
+        plan = self._planned(clock, series)
+        scales = [plan.scale(one) for one in series]
+        inputs, targets, parts = training_windows(plan, series, scales, self.validation)
+        self._train(inputs, parts, targets=targets)
+        self.plan_ = plan
+        self.scales_ = {one.name: scale for one, scale in zip(series, scales, strict=True)}
+        self._ends = {one.name: str(one.times[-1]) for one in series}
+        self._history: list[Series] | None = [one.rows(max(0, len(one) - plan.context), len(one)) for one in series]
+        return self
+
+    def _check_settings(self) -> None:
+        for name in ("horizon", "context", "season"):
+            value = getattr(self, name)
+            if (value is not None or name == "horizon") and (not isinstance(value, int | np.integer) or value < 1):
+                raise ValueError(f"{name} is {value!r}; it must be a whole number, at least 1")
+        if not 0 < self.validation < 1:
+            raise ValueError(f"validation is {self.validation!r}; it must be a share between 0 and 1")
+
+    def _planned(self, clock: Clock, series: list[Series]) -> Plan:
+        longest = max(map(len, series))
+        season = int(self.season or clock.season)
+        usual = max(_LEAST_CONTEXT, 3 * season, 4 * self.horizon)
+        return Plan(
+            horizon=int(self.horizon),
+            context=int(self.context or max(1, min(usual, longest - self.horizon))),
+            season=season,
+            freq=clock.freq,
+            cycles=clock.cycles(longest),
+            past=tuple(self.past),
+            future=tuple(self.future),
+            changes=drifts(series, season),
+        )
+
+    def predict(
+        self, df: Any = None, X_future: Any = None, levels: Sequence[float] = (0.1, 0.5, 0.9), paths: int = 100
+    ) -> Any:
+        """Mean and quantiles of each series at each step of the horizon, over sample paths.
+
+        Args:
+            df: histories in the form of ``fit``, of these series or others; those of ``fit`` when left out.
+            X_future: ``unique_id``, ``ds`` and the columns of ``future``, for each step of the horizon.
+            levels: of the quantiles. Columns are named by them: ``q0.1``.
+            paths: drawn of each series.
+
+        Returns:
+            A data frame with unique_id, ds, mean, and a column for each level.
+        """
+        levels = sorted(levels)
+        if len(set(levels)) < len(levels) or not all(0 < level < 1 for level in levels):
+            raise ValueError(f"levels are {levels}; they must be different numbers between 0 and 1")
+        frame, drawn = self._forecast(df, X_future, paths)
+        frame["mean"] = drawn.mean(1).reshape(-1)
+        for level, values in zip(levels, np.quantile(drawn, levels, axis=1), strict=True):
+            frame[f"q{level:g}"] = values.reshape(-1)
+        return frame
+
+    def sample(self, df: Any = None, X_future: Any = None, paths: int = 100) -> Any:
+        """The sample paths that ``predict`` summarises: a data frame with unique_id, ds, path and y."""
+        frame, drawn = self._forecast(df, X_future, paths)
+        rows = [frame.assign(path=path, y=drawn[:, path].reshape(-1)) for path in range(paths)]
+        return pd.concat(rows, ignore_index=True)
+
+    def backtest(self, df: Any, windows: int = 5, step: int | None = None, paths: int = 200) -> Any:
+        """Scores of forecasts from several origins, ``step`` apart (a horizon when left out), the last of which has its
+        truth at the end of each series. The network is not trained again.
+
+        Returns:
+            A data frame, a row for each series and origin: unique_id, the cutoff (the last time that was read), the
+            scores of ``nounroll.estimators.scores.scores``, and ``trained``: whether ``fit`` had a part of the truth.
+        """
+        plan = self._plan()
+        series = read(df, plan.clock, plan.past, plan.future)
+        origins = cuts(plan, series, windows, plan.horizon if step is None else step)
+        histories = [one.rows(0, cut) for one, cut in origins]
+        truths = [one.rows(cut, cut + plan.horizon) for one, cut in origins]
+        return table(plan, origins, self._drawn(histories, truths, paths), self._ends)
+
+    def _plan(self) -> Plan:
+        self._check_fitted("a data frame of series")
+        return self.plan_
+
+    def _forecast(self, df: Any, X_future: Any, paths: int) -> tuple[Any, np.ndarray]:
+        """The rows of a forecast, and (N, paths, horizon) samples in the unit of the data."""
+        plan = self._plan()
+        if df is None and self._history is None:
+            raise ValueError("df is not given; a forecaster that was loaded keeps no history, so give the series as df")
+        series = read(df, plan.clock, plan.past, plan.future) if df is not None else self._history or []
+        after = futures(plan, series, X_future)
+        names = np.repeat(np.array([one.name for one in series], dtype=object), plan.horizon)
+        times = after[0].times.append([one.times for one in after[1:]])
+        frame = pd.DataFrame({"unique_id": names, "ds": times}).infer_objects()
+        return frame, self._drawn(series, after, paths)
+
+    def _drawn(self, series: list[Series], after: list[Series], paths: int) -> np.ndarray:
+        """(N, paths, horizon) samples of what follows each history."""
+        if not isinstance(paths, int | np.integer) or paths < 1:
+            raise ValueError(f"paths is {paths!r}; it must be a whole number, at least 1")
+        plan, read_, places = self.plan_, [], []
+        ahead = [plan.ahead(one) for one in after]
+        for whole, later in zip(series, ahead, strict=True):
+            one = whole.rows(max(0, len(whole) - plan.context), len(whole))
+            scale = self.scales_[one.name] if one.name in self.scales_ else plan.scale(whole)
+            values, anchor = plan.inputs(one, np.concatenate([plan.ahead(one)[1:], later[:1]]), scale)
+            read_.append(values)
+            places.append((anchor, scale))
+        known = np.stack([later[1:] for later in ahead])
+        drawn = sample_paths(self.student_, read_, known, plan.horizon, paths, self.random_state, plan.changes)
+        anchors, scales = np.array(places).T[..., None, None]
+        return anchors + scales * drawn
+
+    # -- files ------------------------------------------------------------------------------------
+
+    def save(self, folder: str | Path) -> None:
+        """Write the network and all that a forecast needs but the history. ``Student.from_pretrained`` opens it too.
+
+        Raises:
+            CheckpointError: the folder holds something else, or cannot be written.
+        """
+        plan, student = self._plan(), self.student_
+        known = self.get_params(deep=False)
+        if not isinstance(known["cell"], str):
+            del known["cell"]
+        series = [[name, scale, self._ends[name]] for name, scale in self.scales_.items()]
+        document = {"format": 1, "params": known, "plan": vars(plan), "series": series}
+        documents = {"config": student.to_config(), _DOCUMENT: document}
+        checkpoint.write(Path(folder), {"model": student.state_dict()}, documents)
+
+    @classmethod
+    def load(cls, folder: str | Path, cell: nn.Module | None = None) -> "Forecaster":
+        """What ``save`` wrote; ``cell`` as for ``Student.from_pretrained``.
+
+        Raises:
+            ValueError: the folder holds no forecaster.
+        """
+        folder = Path(folder)
+        if not (folder / f"{_DOCUMENT}.json").is_file():
+            raise ValueError(f"{folder} holds no forecaster; it needs {_DOCUMENT}.json, which Forecaster.save writes")
+        student = Student.from_pretrained(folder, cell)
+        try:
+            document = checkpoint.parse_document(checkpoint.read_files(folder, f"{_DOCUMENT}.json")[0])
+            kept: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in document["plan"].items()}
+            plan = Plan(**kept)
+            model = cls(**document["params"])
+            model.scales_ = {name: float(scale) for name, scale, _ in document["series"]}
+            model._ends = {name: str(end) for name, _, end in document["series"]}
+            model.n_features_in_ = student.inputs.event_shape[0]
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+            raise ValueError(f"{folder} holds no readable forecaster: {checkpoint.one_line(error)}") from error
+        model.plan_, model.student_, model._history = plan, student, None
+        return model
+
+
+def _columns(name: str, value: Any) -> Sequence[str]:
+    if value is None or isinstance(value, str) or not all(isinstance(column, str) for column in value):
+        raise ValueError(f"{name} is {value!r}; it must be a list of columns, such as ['price']")
+    return value

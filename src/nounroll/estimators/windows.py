@@ -1,0 +1,156 @@
+"""What a forecasting network reads of a series, and what it is to predict."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from nounroll.estimators.clock import Clock, phases
+from nounroll.estimators.panel import Series
+
+_NUMBERS = 2**20  # time steps of all training windows, at most
+_DRIFT = 1.5
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How series become sequences; with a network, all that a forecast needs.
+
+    A step of the input is what is known at time t, and of the next time what is known ahead::
+
+        x_t   value, whether it was observed, past covariates (t);  future covariates, calendar (t + 1)
+        y_t   value, past covariates (t + 1)
+
+    A value is the distance of y from its mean in the first ``burn`` steps of the window (or from the first that is
+    observed after them), in units of the series' scale: a drift moves both alike. These steps are not scored. A missing
+    y repeats the one before. Of series that drift the target is the change of the value.
+
+    Attributes:
+        horizon, context: steps to forecast, and steps of history to read.
+        season: steps of the seasonal guess that errors are scaled by.
+        freq: of the clock.
+        cycles: of the calendar.
+        past, future: names of covariates.
+        changes: the network predicts the change of the value (``drifts``).
+    """
+
+    horizon: int
+    context: int
+    season: int
+    freq: str | int
+    cycles: tuple[str, ...]
+    past: tuple[str, ...]
+    future: tuple[str, ...]
+    changes: bool
+
+    @property
+    def clock(self) -> Clock:
+        return Clock(self.freq)
+
+    @property
+    def burn(self) -> int:
+        return max(1, min(self.season, self.context // 2))
+
+    def ahead(self, one: Series) -> np.ndarray:
+        """What is known ahead of each time, (T, f + 2 cycles)."""
+        return np.concatenate([one.future, phases(one.times, self.cycles)], axis=1)
+
+    def values(self, one: Series, scale: float) -> tuple[np.ndarray, float, int]:
+        """(T,) values with missing ones carried forward, what they are relative to, and the step after the first ones.
+
+        Raises:
+            ValueError: no y is observed.
+        """
+        known = np.flatnonzero(~np.isnan(one.y))
+        if not len(known):
+            raise ValueError(
+                f"series {one.name!r} has no y in the {len(one)} rows up to {one.times[-1]} that are read;"
+                " give some, or a longer context"
+            )
+        first = known[known < max(self.burn, known[0] + 1)]
+        anchor = float(one.y[first].mean())
+        places = np.maximum.accumulate(np.where(np.isnan(one.y), -1, np.arange(len(one))))
+        filled = np.where(places < 0, anchor, one.y[places])
+        return (filled - anchor) / scale, anchor, int(first[-1]) + 1
+
+    def inputs(self, one: Series, ahead: np.ndarray, scale: float) -> tuple[np.ndarray, float]:
+        """(T, d) inputs of T steps of history, and what values are relative to; ``ahead`` is of the T steps after."""
+        values, anchor, _ = self.values(one, scale)
+        return np.concatenate([np.stack([values, ~np.isnan(one.y)], axis=1), one.past, ahead], axis=1), anchor
+
+    def window(self, one: Series, ahead: np.ndarray, scale: float, scored: int) -> tuple[np.ndarray, np.ndarray] | None:
+        """Inputs and targets of all steps but the last, the ``scored`` last of which count; None where none does.
+
+        ``ahead`` is of the same steps.
+        """
+        if np.isnan(one.y).all():
+            return None
+        values, _, begin = self.values(one, scale)
+        if begin >= len(one):
+            return None
+        inputs, _ = self.inputs(one.rows(0, len(one) - 1), ahead[1:], scale)
+        following = np.diff(values) if self.changes else values[1:]
+        targets = np.concatenate([following[:, None], one.past[1:]], axis=1)
+        places = np.arange(1, len(one))
+        targets[(places < begin) | (places < len(one) - scored) | np.isnan(one.y[1:])] = np.nan
+        return None if np.isnan(targets[:, 0]).all() else (inputs, targets)
+
+    def scale(self, one: Series) -> float:
+        """The standard deviation of y within a window; of a flat series its size."""
+        length = self.context + self.horizon
+        chunks = [one.y[start : start + length] for start in range(0, len(one), length)]
+        spreads = [np.nanvar(chunk) for chunk in chunks if _several(chunk)]
+        spread = float(np.sqrt(np.mean(spreads))) if spreads else 0.0
+        size = float(np.nanmean(np.abs(one.y)))
+        return spread if spread > 1e-9 * size else size or 1.0
+
+
+def drifts(series: list[Series], season: int) -> bool:
+    """Whether most series move on: y varies half as much again over the whole as it does within a quarter."""
+    found = []
+    for one in series:
+        length = max(season, 2, len(one) // 4)
+        parts = [part for start in range(0, len(one), length) if _several(part := one.y[start : start + length])]
+        if parts:
+            within = np.sqrt(np.mean([np.nanvar(part) for part in parts]))
+            found.append(np.nanstd(one.y) > _DRIFT * within)
+    return bool(found) and float(np.mean(found)) > 0.5
+
+
+def _several(values: np.ndarray) -> bool:
+    return int(np.isfinite(values).sum()) > 1
+
+
+def training_windows(
+    plan: Plan, series: list[Series], scales: list[float], share: float
+) -> tuple[list[np.ndarray], list[np.ndarray], list[str]]:
+    """Inputs, targets and part of each window: the last ``share`` of a series, and at least a horizon, is held out.
+
+    A held-out window reads the steps before it as history; they are not scored in it. A series of fewer than two
+    horizons and two steps is trained on whole.
+
+    Raises:
+        ValueError: no series is long enough to hold any of it out.
+    """
+    length, windows, parts = plan.context + plan.horizon, [], []
+    stride = -(-sum(map(len, series)) * length // _NUMBERS)
+    for one, scale in zip(series, scales, strict=True):
+        held = max(1, int(share * len(one)) // plan.horizon) if len(one) >= 2 * plan.horizon + 2 else 0
+        end = len(one) - held * plan.horizon
+        starts = range(max(0, end - length), -1, -min(stride, length))
+        cut = [("train", max(0, start), min(start + length, end), length) for start in starts]
+        stops = range(len(one), end, -plan.horizon)
+        cut += [("validation", max(0, stop - length), stop, plan.horizon) for stop in stops]
+        ahead = plan.ahead(one)
+        for part, start, stop, scored in cut:
+            found = plan.window(one.rows(start, stop), ahead[start:stop], scale, scored)
+            if found is not None:
+                windows.append(found)
+                parts.append(part)
+    if "validation" not in parts or "train" not in parts:
+        longest = max(series, key=len)
+        raise ValueError(
+            f"the longest series, {longest.name!r}, has {len(longest)} rows; with horizon {plan.horizon} one needs at"
+            f" least {2 * plan.horizon + 2} with enough y observed, to train on and to choose the network by"
+        )
+    inputs, targets = zip(*windows, strict=True)
+    return list(inputs), list(targets), parts
