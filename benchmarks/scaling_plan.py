@@ -43,7 +43,13 @@ def table() -> list[str]:
             {
                 "task": {"kind": "text"},
                 "length": LENGTH,
-                "cell": {"kind": "mlp", "tokens": tokens, "memory_width": memory_width, "layers": layers},
+                "cell": {
+                    "kind": "mlp",
+                    "tokens": tokens,
+                    "memory_width": memory_width,
+                    "layers": layers,
+                    "width": 2 * tokens * memory_width,
+                },
                 "teacher": {"width": width, "layers": teacher_layers, "heads": heads, "decoder_layers": 0},
                 "readout_width": width,
             }

@@ -164,7 +164,7 @@ def test_a_resumed_run_keeps_the_scale_it_began_with(tmp_path: Path) -> None:
     assert not stopped.finished
     first = stopped.student.inputs
     _series(tmp_path, 50)
-    resumed = train(load(tmp_path / "run" / "recipe.yaml"), folder=tmp_path / "run", resume=True)
+    resumed = train(load(tmp_path / "run" / "recipe.yaml"), folder=tmp_path / "run", resume=True, force=True)
     assert isinstance(first, Real)
     assert isinstance(resumed.student.inputs, Real)
     assert resumed.student.inputs.scale == first.scale != Series(path=tmp_path / "s.csv").inputs.scale  # type: ignore[union-attr]

@@ -25,7 +25,7 @@ from nounroll.run_folder import open_run, open_student
 from nounroll.training.counters import Counters
 from own_parts import Echo, OwnCell
 
-SMALL: dict[str, Any] = {"cell.tokens": 2, "cell.memory_width": 8, "readout_width": 16, "training.batch_size": 4}
+SMALL: dict[str, Any] = {"cell.tokens": 2, "cell.memory_width": 8, "readout_width": 16, "training.batch_size": 5}
 BPTT: dict[str, Any] = {"method": "bptt", "cell": "gru", "length": 8, "steps": 12, "settings": SMALL}
 
 
@@ -137,7 +137,7 @@ from nounroll import fit
 from own_parts import Echo
 class Dies(Echo):
     def sample(self, rows, length, generator):
-        self.drawn = getattr(self, "drawn", 0) + (rows == 4)
+        self.drawn = getattr(self, "drawn", 0) + (rows == 5)
         if self.drawn == 8:
             os._exit(9)
         return super().sample(rows, length, generator)

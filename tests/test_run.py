@@ -253,7 +253,7 @@ def test_settings_that_are_not_usable(given: dict[str, Any], message: str) -> No
 def test_an_unknown_cell_and_setting() -> None:
     with pytest.raises(ValueError, match=r"cell\.kind is 'rnn'"):
         fit(Echo(), cell="rnn", length=6, steps=1)
-    with pytest.raises(ValueError, match=r"teacher\.depth is unknown; teacher has kind, width, "):
+    with pytest.raises(ValueError, match=r"teacher\.depth is unknown; teacher has kind, path, "):
         fit(Echo(), length=6, steps=1, settings={"teacher.depth": 2})
     with fails("Linear.memory_shape is None; it must be (tokens, width), such as (4, 64)"):
         fit(Echo(), cell=nn.Linear(2, 2), length=6, steps=1)

@@ -153,8 +153,9 @@ class Took(Numbered):
 class BatchOf(Batch):
     """A batch that no type checker looks at."""
 
-    def __init__(self, inputs: Tensor, targets: Tensor) -> None:
-        for name, value in (("inputs", inputs), ("targets", targets), ("mask", torch.ones(targets.shape[:2]).bool())):
+    def __init__(self, inputs: Tensor, targets: Tensor, mask: Tensor | None = None) -> None:
+        mask = torch.ones(targets.shape[:2]).bool() if mask is None else mask
+        for name, value in (("inputs", inputs), ("targets", targets), ("mask", mask)):
             object.__setattr__(self, name, value)
 
 

@@ -14,7 +14,7 @@ from nounroll.student import Student
 from own_parts import Echo
 
 SIZE, WIDTH, READOUT, V = SHAPE[0] * SHAPE[1], 16, 16, SYMBOLS.n
-STEP = 2 * (SIZE * WIDTH + WIDTH * 2 * SIZE)  # the MLP cell: two matrix products; a multiply and an add are two
+STEP = 2 * (SIZE * WIDTH + WIDTH**2 + WIDTH * 2 * SIZE)  # the MLP cell: three products; a multiply and an add are two
 PER_TOKEN = STEP + 2 * (SIZE * READOUT + READOUT * V)  # and the readout's two
 B = 4
 

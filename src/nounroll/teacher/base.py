@@ -158,7 +158,7 @@ class Teacher(nn.Module):
     @property
     def answers(self) -> bool:
         """Whether the encoder answers for itself."""
-        return hasattr(self.encoder, "look_back")
+        return hasattr(self.encoder, "look_back") and getattr(self.encoder, "answers", True)
 
     def held(self) -> Iterator[nn.Parameter]:
         """Weights of a frozen model, which are needed and not trained."""

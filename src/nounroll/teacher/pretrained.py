@@ -97,9 +97,14 @@ class PretrainedEncoder(nn.Module):
             return states
         return states.gather(1, positions[..., None].expand(-1, -1, states.shape[-1]))
 
+    @property
+    def answers(self) -> bool:
+        """Whether its predictions are asked for: not where they are of something else, or nothing is learnt of them."""
+        return self.predicts and (self.distils or not self.frozen)
+
     def look_back(self, states: Float[Tensor, "B T1 width"]) -> Float[Tensor, "B T V"] | None:
         """What the model itself predicts of y_t from x_0 .. x_t; None where nothing is to be learnt from it."""
-        if not self.predicts or (self.frozen and not self.distils):
+        if not self.answers:
             return None
         head = self.model.get_output_embeddings()
         return head(states[:, 1:])[..., : self.symbols]
