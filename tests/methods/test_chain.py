@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from nounroll.methods import parse_chain, settings_read
+from nounroll.methods import check_taught, parse_chain, settings_read
 
 IT_MUST_BE = "it must be a chain of smt, dmt, tbptt, bptt, such as smt+dmt, or the baseline transformer alone"
 
@@ -36,11 +36,7 @@ def test_a_chain(method: str, links: tuple[str, ...]) -> None:
         ("smt+", IT_MUST_BE),
         ("SMT", IT_MUST_BE),
         ("transformer+dmt", IT_MUST_BE),
-        ("dmt", "dmt needs smt before it: there is no teacher otherwise"),
-        ("dmt+smt", "dmt needs smt before it: there is no teacher otherwise"),
-        ("tbptt+dmt", "dmt needs smt before it: there is no teacher otherwise"),
         ("auto", IT_MUST_BE),
-        ("bptt+dmt", "dmt needs smt before it: there is no teacher otherwise"),
         ("smt+smt", "each link may come once"),
         ("tbptt+bptt+tbptt", "each link may come once"),
     ],
@@ -48,6 +44,14 @@ def test_a_chain(method: str, links: tuple[str, ...]) -> None:
 def test_no_chain(method: str, reason: str) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(f'method is {method!r}; {reason}')}$"):
         parse_chain(method)
+
+
+@pytest.mark.parametrize("method", ["dmt", "dmt+smt", "tbptt+dmt", "bptt+dmt"])
+def test_without_a_teacher_that_is_given_dmt_needs_smt_before_it(method: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(f'method is {method!r}; dmt needs smt before it')}"):
+        check_taught(method)
+    for taught in ("smt+dmt", "tbptt", "smt+tbptt+dmt"):
+        check_taught(taught)
 
 
 @pytest.mark.parametrize(

@@ -224,6 +224,7 @@ def test_get_loops_leave_the_network_its_time(path: str) -> None:
     )  # by the clock too where nothing else runs: other tests take more from one side than from the other
 
 
+@pytest.mark.nightly  # a ratio of times, which other tests beside it blur
 def test_control_loops_without_turns_are_seen() -> None:
     with process(planted="requests take no turns") as server:
         assert asyncio.run(slowdown(server, "/v1/sessions", rounds=1, tokens=200))[1] > 1.5
