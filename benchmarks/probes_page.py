@@ -186,8 +186,10 @@ def draw(groups: list[Group], file: Path) -> None:
             line[0].set_ylabel(f"T = {length:,}{', whole' if whole else ''}\naccuracy")
         for axis, name in zip(axes[-1], AXES.values(), strict=True):
             axis.set_xlabel(name)
-        used = [Line2D([], [], color=_COLOURS[method], label=method) for method in METHODS]
-        used += [Line2D([], [], color="black", linestyle=_LINES[cell], label=cell) for cell in CELLS]
+        methods = [method for method in METHODS if any(method in group.answers for group in groups)]
+        cells = [cell for cell in CELLS if any(group.cell == cell for group in groups)]
+        used = [Line2D([], [], color=_COLOURS[method], label=method) for method in methods]
+        used += [Line2D([], [], color="black", linestyle=_LINES[cell], label=cell) for cell in cells]
         figure.legend(handles=used, loc="upper center", ncols=len(used), frameon=False)
         figure.tight_layout(rect=(0, 0, 1, 1 - 0.3 / figure.get_figheight()))
         drawn = io.BytesIO()
