@@ -449,10 +449,15 @@ def named(folder: Path) -> list[Path]:
 
     What else dead processes left behind is removed.
     """
+    remove_unfinished(folder)
+    return sorted({path.with_name(path.name.removeprefix(OLD)) for path in _folders(folder)})
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what processes that died while they wrote have left in a folder."""
     for path in _folders(folder):
         if path.name.startswith(TEMPORARY):
             shutil.rmtree(path)
-    return sorted({path.with_name(path.name.removeprefix(OLD)) for path in _folders(folder)})
 
 
 def newest(checkpoints: Path) -> Path | None:

@@ -16,6 +16,7 @@ from nounroll.assembly import build, make_loop
 from nounroll.auto import Chosen, choose, drop_trials
 from nounroll.batch import Space
 from nounroll.cells.base import check_cell
+from nounroll.checkpoint import remove_unfinished
 from nounroll.consent import check as check_consent
 from nounroll.consent import remember
 from nounroll.data.kept import keep
@@ -384,6 +385,7 @@ def _handed_over(
         model.trained_on = kept
     metrics = _final_metrics(loop, model, teacher)
     if folder is not None:
+        remove_unfinished(folder)
         model.save_pretrained(folder / ("student" if isinstance(model, Student) else TRANSFORMER))
         write_json(folder / "metrics.json", metrics)
     return Run(resolved.recipe, model, metrics, loop.history, teacher, task, chosen, folder, finished)
