@@ -120,7 +120,15 @@ BLOCKS = [block for page in PAGES if page.exists() for block in blocks(page)]
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("page", [page for page in PAGES if page.exists() and blocks(page)], ids=lambda page: page.name)
+SLOW = {"analysis.md", "comparing.md"}  # minutes of processor time
+RUN = [
+    pytest.param(page, marks=pytest.mark.nightly if page.name in SLOW else (), id=page.name)
+    for page in PAGES
+    if page.exists() and blocks(page)
+]
+
+
+@pytest.mark.parametrize("page", RUN)
 def test_a_page_runs(page: Path, tmp_path: Path) -> None:
     for block in blocks(page):
         failure = None if block.reason else run(block, tmp_path)

@@ -191,6 +191,7 @@ def test_other_mistakes_with_resume_are_told(stopped: Path, tmp_path: Path) -> N
     assert fit(Echo(), out=tmp_path / "own", cell=OwnCell(5), resume=True).finished
 
 
+@pytest.mark.nightly
 def test_a_run_whose_method_is_chosen_goes_on_from_its_trials_and_after_them(tmp_path: Path) -> None:
     auto: dict[str, Any] = {"length": 8, "steps": 670, "settings": SMALL}
     for at, name in ((15, "trials"), (120, "chosen.json")):

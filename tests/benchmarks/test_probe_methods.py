@@ -97,6 +97,7 @@ def test_a_part_that_is_unknown_is_one_line(
     assert capsys.readouterr().err.strip() == said
 
 
+@pytest.mark.nightly
 def test_a_run_keeps_its_curve(tmp_path: Path) -> None:
     file = tmp_path / "answer.json"
     words = [sys.executable, str(ROOT / "benchmarks" / "probes_run.py"), "copy-16", "bptt/gru", "0", "2", str(file)]

@@ -52,6 +52,7 @@ def test_own_cell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert same == "loaded, it remembers the same: True"
 
 
+@pytest.mark.nightly
 def test_from_a_transformer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "book.py").write_text("def is_odd(x):\n    return x % 2 == 1\n" * 900)
     small = {"cell.memory_width": 8, "training.batch_size": 2, "training.evaluations": 1, "training.device": "cpu"}

@@ -27,6 +27,7 @@ def trained(kind: str) -> Run:
     return fit(KeysValues(pairs=PAIRS), method="smt", cell="mlp", length=LENGTH, steps=450, settings=settings)
 
 
+@pytest.mark.nightly
 def test_four_pairs_are_nearly_all_in_the_memory_after_450_steps() -> None:
     """0.95 on one machine, 0.98 for slots without phases (docs/lab-notes.md)."""
     assert packed(trained("slots")) >= 0.9

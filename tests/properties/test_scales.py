@@ -58,6 +58,7 @@ def test_rmse_in_standard_deviations_hangs_on_no_unit(method: str) -> None:
     assert found[0] < 0.95
 
 
+@pytest.mark.nightly
 def test_nor_on_a_level_far_from_0() -> None:
     found = errors("bptt", level=1000.0)
     assert found == pytest.approx(errors("bptt"), rel=0.05)

@@ -81,6 +81,7 @@ def test_work_for_clients_that_have_gone_stops(path: str) -> None:
     assert took < 2
 
 
+@pytest.mark.nightly
 def test_control_work_that_goes_on_is_seen() -> None:
     with process(queue=16, planted="work goes on without its client") as server:
         assert after_abandoned_prompts(server, 16, "/v1/completions") > 2
@@ -129,6 +130,7 @@ def test_half_open_connections_leave_room_for_others(tmp_path: Path) -> None:
     assert written < 1 << 20
 
 
+@pytest.mark.nightly
 def test_control_connections_without_a_bound_are_seen(tmp_path: Path) -> None:
     with (
         process(descriptors=256, log=tmp_path / "log", planted="connections are not bounded") as server,
@@ -140,6 +142,7 @@ def test_control_connections_without_a_bound_are_seen(tmp_path: Path) -> None:
 # -- a client that opens all sessions -----------------------------------------------------------------
 
 
+@pytest.mark.nightly
 def test_sessions_leave_room_for_completions() -> None:
     with process(slots=256) as server, httpx.Client(base_url=server.address, timeout=60) as client:
         answers = [client.post("/v1/sessions") for _ in range(250)]

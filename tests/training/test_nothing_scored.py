@@ -143,6 +143,7 @@ def test_what_was_learnt_of_a_rare_event_is_kept() -> None:
     assert run.metrics["loss"] < 1.1 * last_of_smt
 
 
+@pytest.mark.nightly
 def test_control_a_threshold_in_nats_throws_it_away(monkeypatch: pytest.MonkeyPatch) -> None:
     """A tenth of a nat is more than there is to know of an event in fifty."""
     monkeypatch.setattr(handing, "_KNOWS", 1.5)
