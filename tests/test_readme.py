@@ -119,7 +119,6 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCKS = [block for page in PAGES if page.exists() for block in blocks(page)]
 
 
-@pytest.mark.timeout(900)
 SLOW = {"analysis.md", "comparing.md"}  # minutes of processor time
 RUN = [
     pytest.param(page, marks=pytest.mark.nightly if page.name in SLOW else (), id=page.name)
@@ -128,6 +127,7 @@ RUN = [
 ]
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("page", RUN)
 def test_a_page_runs(page: Path, tmp_path: Path) -> None:
     for block in blocks(page):
