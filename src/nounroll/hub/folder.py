@@ -75,7 +75,10 @@ def _first(task: SequenceTask) -> int | None:
 
 
 def byte_tokenizer() -> PreTrainedTokenizerFast:
-    """A byte is a token. Token 256 is padding, which the network does not read."""
+    """A byte is a token. Token 256 is padding, which the network neither reads nor writes.
+
+    It is named as the token that ends a text too: evaluation harnesses ask for one.
+    """
     vocabulary = {symbol: byte for byte, symbol in bytes_to_unicode().items()}
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
@@ -83,6 +86,7 @@ def byte_tokenizer() -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         pad_token=_PAD,
+        eos_token=_PAD,
         padding_side="left",
         split_special_tokens=True,  # a text that holds "<pad>" holds five bytes
         clean_up_tokenization_spaces=False,
