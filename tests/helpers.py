@@ -194,7 +194,7 @@ TINY: dict[str, Any] = {
     "teacher": {"kind": "causal", "width": 16, "layers": 1, "heads": 2, "decoder_layers": 1, "horizon": 3},
     "smt": {**SMT_VALUES, "share": 1.0},
     "dmt": {**DMT_VALUES, "share": 1.0, "learning_rate": 1.0},
-    "tbptt": {**TBPTT_VALUES, "share": 1.0},
+    "tbptt": TBPTT_VALUES,
     "training": {
         "steps": 12,
         "batch_size": 8,

@@ -5,7 +5,7 @@ BELOW_0 = [
     *("dmt.dynamics", "dmt.decoding", "tbptt.noise", "cell.keep", "training.weight_decay"),
 ]
 AT_0 = [
-    *("smt.share", "dmt.share", "dmt.learning_rate", "tbptt.share", "training.learning_rate"),
+    *("smt.share", "dmt.share", "dmt.learning_rate", "training.learning_rate"),
     *("training.seconds", "training.flops", "training.sequential_flops"),
 ]
 NOT_A_SHARE = ["smt.labels_learn", "teacher.distillation"]

@@ -225,7 +225,7 @@ def test_control_the_recipe_without_a_fault_is_read() -> None:
     assert parse(recipe.to_dict()) == recipe
 
 
-def test_a_share_that_bptt_once_had(tmp_path: Path) -> None:
+def test_shares_that_bptt_and_tbptt_once_had(tmp_path: Path) -> None:
     """A run's recipe of before says 1, as it is now; another one is unknown, as any name that is gone."""
     file, recipe = tmp_path / "recipe.yaml", parse(LEAST, ["training.steps=3"])
     file.write_text(recipe.to_yaml() + "bptt: {share: 1.0}\n")
@@ -233,11 +233,16 @@ def test_a_share_that_bptt_once_had(tmp_path: Path) -> None:
     file.write_text(recipe.to_yaml() + "bptt: {share: 0.5}\n")
     with pytest.raises(ValueError, match=r"^bptt is unknown; a recipe has [^\n]+$"):
         load(file)
+    file.write_text(recipe.to_yaml().replace("tbptt:\n", "tbptt:\n  share: 1.0\n"))
+    assert load(file) == recipe
+    file.write_text(recipe.to_yaml().replace("tbptt:\n", "tbptt:\n  share: 0.5\n"))
+    with pytest.raises(ValueError, match=r"^tbptt\.share is unknown; tbptt has window, carry, noise$"):
+        load(file)
 
 
 # -- how many settings -------------------------------------------------------------------------------
 
-MOST = 56  # more than a person can look through
+MOST = 55  # more than a person can look through
 
 
 def settings_of(kind: type[Any], prefix: str = "") -> list[str]:

@@ -54,12 +54,12 @@ def links(recipe: Recipe, model: Student | CausalTransformer, teacher: Teacher |
     """The methods of a recipe's chain, over these parts; ``knowable`` is that of the task."""
     if isinstance(model, CausalTransformer):
         return [Link(TRANSFORMER, TransformerMethod(model), 1.0, 1.0)]
-    shares = {"smt": recipe.smt.share, "dmt": recipe.dmt.share, "tbptt": recipe.tbptt.share, "bptt": 1.0}
+    shares = {"smt": recipe.smt.share, "dmt": recipe.dmt.share}  # the others have 1
     found = []
     for name in parse_chain(recipe.method):
         method = _method(name, recipe, model, teacher, knowable)
         rate = recipe.dmt.learning_rate if name == "dmt" else 1.0
-        found.append(Link(name, method, shares[name], rate))
+        found.append(Link(name, method, shares.get(name, 1.0), rate))
     return found
 
 

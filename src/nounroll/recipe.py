@@ -221,6 +221,8 @@ def load(path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
     document = renewed(document) if is_former(document) else document
     if document.get("bptt") == {"share": 1.0}:  # a setting once; now the shares of others are relative to this one
         del document["bptt"]
+    if isinstance(tbptt := document.get("tbptt"), dict) and tbptt.get("share") == 1.0:  # likewise
+        del tbptt["share"]
     task = document.get("task")
     if isinstance(task, dict) and isinstance(task.get("options"), dict):
         document["task"] = {**task, "options": seen_from_here(task["options"], path.parent)}

@@ -69,7 +69,7 @@ def test_the_same_conditions_are_no_news(tmp_path: Path) -> None:
 def test_another_rounding_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, other: object) -> None:
     start(tmp_path / "run")
     now = conditions.conditions
-    monkeypatch.setattr("nounroll.training.loop.conditions", lambda *given: {**now(*given), name: other})
+    monkeypatch.setattr("nounroll.training.recovery.conditions", lambda *given: {**now(*given), name: other})
     with pytest.warns(Notice, match=f"^{name} is {other}, and .* was trained with .*: from here on the run is not bit"):
         assert start(tmp_path / "run", stop_at=None, resume=True).finished
     assert kept(tmp_path / "run")[name] == other

@@ -25,7 +25,7 @@ STEPS = 12  # three of each method: smt 1-3, dmt 4-6, tbptt 7-9, bptt 10-12
 STOPS = {1: 1, 2: 2, 3: 4, 4: 5, 5: 7, 6: 8, 7: 10, 8: 11}  # times asked -> steps taken
 
 # Windows begin at memories that steps before have left.
-CARRIED = ("method=smt+tbptt", "tbptt.window=2", "tbptt.share=3", "training.curriculum=8")
+CARRIED = ("method=smt+tbptt", "tbptt.window=2", "smt.share=0.33", "training.curriculum=8")
 
 WHOLE = TemporaryDirectory()  # runs that never stopped, one for each recipe; gone when Python ends
 

@@ -12,7 +12,7 @@ from helpers import FREE, tiny_recipe
 from nounroll.data.task import SequenceTask
 from nounroll.recipe import Recipe
 from nounroll.run import train
-from nounroll.training import loop, schedule
+from nounroll.training import journal, schedule
 from nounroll.training.pace import Link
 from nounroll.training.run_state import RunState
 
@@ -48,20 +48,20 @@ class Recorder:
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.trace: Trace = []
-        draw, log = schedule.training_batch, loop.Loop._log
+        draw, log = schedule.training_batch, journal.Journal.write
 
         def drawn(task: SequenceTask, size: int, length: int, seed: int, index: int) -> Any:
             batch = draw(task, size, length, seed, index)
             self.trace.append(("sample", index, length, batch.inputs.tolist(), batch.targets.tolist()))
             return batch
 
-        def logged(this: loop.Loop, event: str, link: Link, progress: float, **values: Any) -> None:
+        def logged(this: journal.Journal, event: str, link: Link, progress: float, **values: Any) -> None:
             losses = {name: value for name, value in values.items() if name not in ("flops", "sequential_flops")}
             self.trace.append((event, link.name, this.counters.step, losses))
             log(this, event, link, progress, **values)
 
         patch.setattr(schedule, "training_batch", drawn)
-        patch.setattr(loop.Loop, "_log", logged)
+        patch.setattr(journal.Journal, "write", logged)
 
 
 def trace_of(recipe: Recipe, folder: Path, stops: Iterator[int], patch: pytest.MonkeyPatch) -> Trace:

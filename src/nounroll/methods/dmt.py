@@ -44,7 +44,7 @@ class DMTSettings:
             From such a memory nothing can be learnt, and trying to would blur the readout (cf. SafeDAgger, Zhang &
             Cho 2017). False is the paper's.
         window: w, steps unrolled with gradients from each of the student's own memories.
-        share: part of the run's budget, relative to the other methods of its chain; bptt's is 1.
+        share: part of the run's budget, relative to the other methods of its chain; tbptt and bptt have 1.
         learning_rate: as a multiple of training.learning_rate.
     """
 

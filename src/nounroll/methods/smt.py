@@ -53,7 +53,7 @@ class SMTSettings:
             cell and readout learn, and ``decoding`` and ``uniformity``, which are about labels, count for nothing.
             Its sizes, the memory's and what the cell's memories can be must be the same (ours). Empty: a teacher of
             the run's own.
-        share: part of the run's budget, relative to the other methods of its chain; bptt's is 1.
+        share: part of the run's budget, relative to the other methods of its chain; tbptt and bptt have 1.
         until_passed: end when the teacher has nothing to teach (any more), and leave the rest of the budget to the next
             method: when in two evaluations in a row the student alone predicts better than its teacher and a constant
             guess; or when, after half of its own share, the teacher is hardly better than the best constant guess. A

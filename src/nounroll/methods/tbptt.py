@@ -10,7 +10,7 @@ from nounroll.batch import Batch
 from nounroll.methods.base import Method, State
 from nounroll.methods.noise import add_noise
 from nounroll.objectives.readout import readout_loss
-from nounroll.ranges import at_least, more_than
+from nounroll.ranges import at_least
 from nounroll.rollout.windows import cut_rollout, staggered
 from nounroll.student import Student
 
@@ -29,18 +29,15 @@ class TBPTTSettings:
             m_∅ and cuts the gradient every w steps, at other times in every batch.
         noise: windows start from memories with Gaussian noise of a random size from 0 to ``noise`` times their root
             mean square. Where sequences are few it keeps the student from learning them by heart.
-        share: part of the run's budget, relative to the other methods of its chain; bptt's is 1.
     """
 
     window: int = 32
     carry: bool = True
     noise: float = 0.0
-    share: float = 1.0
 
     def __post_init__(self) -> None:
         at_least("tbptt.window", self.window, 1)
         at_least("tbptt.noise", self.noise, 0)
-        more_than("tbptt.share", self.share, 0)
 
 
 class TBPTT(Method):

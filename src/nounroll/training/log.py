@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from nounroll.files import LOG_LIMIT, opened, read_bytes, sync_folder, write_bytes
 from nounroll.notices import notice
+from nounroll.training.counters import Counters
 
 _LOST = {"event": "lost"}  # stands for a record that a loss of power, say, has taken
 
@@ -117,3 +118,9 @@ class Bar:
 
     def update(self, progress: float, status: str) -> None:
         self._progress.update(self._task, completed=min(progress, 1.0), status=status)
+
+
+def status(losses: dict[str, float] | None, counters: Counters) -> str:
+    """The loss of a step and the throughput so far, for the bar; None is a step that was skipped."""
+    rate = counters.spent("tokens") / max(counters.spent("seconds"), 1e-9)
+    return f"loss {losses['loss']:.3f}  {rate:,.0f} tok/s" if losses else "step skipped: not finite"

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,19 +9,17 @@ import torch
 
 from nounroll.batch import Batch
 from nounroll.data.task import SequenceTask
-from nounroll.methods import SMT
-from nounroll.methods.cost import COSTS
 from nounroll.seeding import generator
 from nounroll.student import Student
 from nounroll.teacher import Teacher
-from nounroll.training.conditions import conditions
 from nounroll.training.counters import Counters
 from nounroll.training.engine import Engine
-from nounroll.training.guard import Guard
 from nounroll.training.handover import Handover
-from nounroll.training.log import Bar, MetricsFile
+from nounroll.training.journal import Journal
+from nounroll.training.log import Bar, status
 from nounroll.training.observer import Observer
 from nounroll.training.pace import Link, Pace
+from nounroll.training.recovery import Recovery
 from nounroll.training.run_state import RunState
 from nounroll.training.schedule import learning_rate, length_at, scored_batch
 from nounroll.training.settings import TrainingSettings
@@ -71,9 +68,9 @@ class Loop:
         self.task, self.length, self.warm = task, stages[-1], warm
         self._every_stage = stages
         self.student, self.teacher, self.chain, self.settings = student, teacher, chain, settings
-        self.folder, self.recipe, self.progress = folder, recipe or {}, progress
+        self.folder, self.progress = folder, progress
         self.counters = Counters()
-        self.history: list[dict[str, Any]] = []
+        self.journal = Journal(self.counters)
         self.pace = Pace(task, chain, settings, self.counters)
         if settings.shard:
             self.pace.count_all(stages)
@@ -88,7 +85,12 @@ class Loop:
             patience=settings.patience,
         )
         self.state = RunState(self.engine, student, teacher, self.counters, self.handover)
-        self._guard, self._file = Guard(), MetricsFile(None)
+        self.recovery = Recovery(task, settings, self.state, self.pace, self.journal, recipe or {})
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """The records so far."""
+        return self.journal.records
 
     @property
     def stages(self) -> tuple[int, ...]:
@@ -104,8 +106,7 @@ class Loop:
             stop: asked after every step; when it says yes, a checkpoint is written and the loop ends.
             until: share of the budget after which the loop pauses, with a checkpoint; ``run`` again goes on.
         """
-        self._file = MetricsFile(self.folder / "metrics.jsonl" if self.folder else None, keep=self.counters.records)
-        self.history = self._file.kept or self.history
+        self.journal.open(self.folder)
         if (self.warm or self.counters.extensions) and self.counters.link < len(self.chain):
             self._give(self.chain[self.counters.link])
         self.state.remember()
@@ -139,24 +140,25 @@ class Loop:
                 self.pace.stepped(link, batch.length)
                 blind += 1
                 if blind >= _BLIND:
-                    self._log("unscored", link, now, length=batch.length, warning=_UNSCORED.format(blind, link.name))
+                    warning = _UNSCORED.format(blind, link.name)
+                    self.journal.write("unscored", link, now, length=batch.length, warning=warning)
                     break
                 continue
             blind = 0
             losses = self._step(link, forward, batch, now)
-            if self._guard.stepped(c.draw, losses is not None):
-                self._roll_back(link)
+            if self.recovery.guard.stepped(c.draw, losses is not None):
+                self.recovery.roll_back(link)
                 continue
             self.pace.stepped(link, batch.length)
             now = self.pace.now(link, self.engine)
             if losses and (c.step % _LOGGED == 0 or now >= 1):
-                self._log("train", link, now, length=batch.length, **losses)
-            bar.update(now, f"{_status(losses, c)}  {self.observer.warning}")
+                self.journal.write("train", link, now, length=batch.length, **losses)
+            bar.update(now, f"{status(losses, c)}  {self.observer.warning}")
             if losses is None and now < 1:
                 continue  # neither looked at nor stopped at: what is saved comes after a good step
             due, asked = now >= (c.evaluations + 1) / s.evaluations, now < 1 and self.engine.agreed(stop())
             if (due or asked) and not self.engine.is_finite():
-                self._roll_back(link)
+                self.recovery.roll_back(link)
             elif asked or (due and now < 1):
                 if due:
                     self._evaluate(link, now)
@@ -167,7 +169,7 @@ class Loop:
                     return "stopped"
                 self.save()
         if reason := self.handover.is_over(method):
-            self._log(reason, link, now)
+            self.journal.write(reason, link, now)
         self._finish(link, length_at(self.stages, now))
         return "finished"
 
@@ -179,7 +181,7 @@ class Loop:
         found = self.engine.step(forward, batch, self.state.method_state, generators, progress, rate)
         if found is None:
             c.skipped += 1
-            self._log("skipped", link, progress, batch=c.draw, length=batch.length)
+            self.journal.write("skipped", link, progress, batch=c.draw, length=batch.length)
             return None
         losses, self.state.method_state = found
         if link.method.improves_only:
@@ -196,7 +198,7 @@ class Loop:
         budget = self.settings.budget
         now = c.spent(budget.kind) / budget.amount if c.extensions else 0.0
         c.evaluations = int(now * self.settings.evaluations)
-        self._log("given", link, now, **{name: value for name, value in metrics.items() if math.isfinite(value)})
+        self.journal.write("given", link, now, **_finite(metrics))
 
     def _stop(self, link: Link) -> None:
         """End early: the checkpoint goes on from here, but the student handed over is the best one."""
@@ -209,29 +211,21 @@ class Loop:
         c = self.counters
         metrics = self._evaluate(link, 1.0)
         if link.name == "smt":  # from here on it is frozen, and the readout moves away from it
-            self._log("teacher", link, 1.0, **self.observer.measure_teacher(self.observer.test_batches()))
+            self.journal.write("teacher", link, 1.0, **self.observer.measure_teacher(self.observer.test_batches()))
         if reason := self.handover.end(link.method, length, metrics):
-            self._log(reason, link, 1.0)
+            self.journal.write(reason, link, 1.0)
         if link is self.chain[-1] and self.handover.settle():
-            self._log("kept", link, 1.0)
+            self.journal.write("kept", link, 1.0)
         self.state.method_state = {}
         c.seconds += c.link_seconds
         c.link, c.link_step, c.link_seconds, c.evaluations = c.link + 1, 0, 0.0, 0
         self.save()
 
-    # -- looking, saving, going back ------------------------------------------------------------------
+    # -- looking and saving ---------------------------------------------------------------------------
 
     def _evaluate(self, link: Link, progress: float) -> dict[str, float]:
         metrics = self.look(link)
-        learning = self.observer.collapse()
-        if isinstance(link.method, SMT):
-            teacher_loss = self.observer.measure_teacher(self.observer.validation)["loss"]
-            learning |= {"teacher_loss": teacher_loss} if math.isfinite(teacher_loss) else {}
-            learning |= self.observer.packing() if link.method.settings.decoding else {}
-        if said := self.observer.unscored():
-            learning["warning"] = said
-        finite = {name: value for name, value in metrics.items() if math.isfinite(value)}
-        self._log("evaluation", link, progress, **finite, **learning)
+        self.journal.write("evaluation", link, progress, **_finite(metrics), **self.observer.learning(link.method))
         self.handover.note(link.method, metrics)
         return metrics
 
@@ -242,56 +236,14 @@ class Loop:
         with self.handover.average.in_place():
             return self.observer.measure(batches)
 
-    def _log(self, event: str, link: Link, progress: float, **values: Any) -> None:
-        c = self.counters
-        record = {
-            "event": event,
-            "method": link.name,
-            "step": c.step,
-            "tokens": c.spent("tokens"),
-            **values,
-            **{name: c.spent(name) for name in COSTS},
-            "progress": round(progress, 4),
-            "seconds": round(c.spent("seconds"), 2),
-        }
-        c.records += 1
-        self.history.append(record)
-        self._file.write(record)
-
     def save(self) -> None:
         """Remember the state to go back to, and write a checkpoint where there is a folder."""
-        self._guard.saved()
-        self._file.sync()
-        self.state.remember()
-        if (folder := self.engine.agreed(self.folder)) is not None:
-            self.state.save(folder / "checkpoints", self.recipe, self._conditions)
+        self.recovery.save(self.folder)
 
     def load(self, force: bool = False) -> bool:
         """Go back to the newest checkpoint of the folder; False when there is none (see ``RunState.load``)."""
-        folder = self.folder / "checkpoints" if self.folder else None
-        links, budget = len(self.chain), self.settings.budget
-        return self.state.load(folder, self.recipe, self._conditions, links=links, budget=budget, force=force)
-
-    @cached_property
-    def _conditions(self) -> dict[str, Any]:
-        return conditions(self.task, self.engine.device, self.engine.processes)
-
-    def _roll_back(self, link: Link) -> None:
-        """Go back to the last checkpoint, all but the clock and the log; the batches of the bad steps are avoided.
-
-        Raises:
-            TrainingError: it did not help before.
-        """
-        c = self.counters
-        advice = f"in {link.name}, the last time at step {c.step}; lower training.learning_rate"
-        avoid = self._guard.roll_back(f"{advice} ({self.settings.learning_rate}) or look at the data")
-        now = {name: getattr(c, name) for name in ("seconds", "link_seconds", "records", "skipped")}
-        step, avoid = c.step, sorted({*c.avoid, *avoid})
-        self.state.go_back()
-        vars(c).update(now, avoid=avoid)
-        self._log("rollback", link, self.pace.now(link, self.engine), from_step=step, avoid=avoid)
+        return self.recovery.load(self.folder, self.chain, force)
 
 
-def _status(losses: dict[str, float] | None, counters: Counters) -> str:
-    rate = counters.spent("tokens") / max(counters.spent("seconds"), 1e-9)
-    return f"loss {losses['loss']:.3f}  {rate:,.0f} tok/s" if losses else "step skipped: not finite"
+def _finite(metrics: dict[str, float]) -> dict[str, float]:
+    return {name: value for name, value in metrics.items() if math.isfinite(value)}

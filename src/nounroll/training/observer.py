@@ -6,6 +6,8 @@ from typing import Any
 
 from nounroll.batch import Batch
 from nounroll.data.task import SequenceTask
+from nounroll.methods import SMT
+from nounroll.methods.base import Method
 from nounroll.rollout import collapse
 from nounroll.rollout import packing as packs
 from nounroll.rollout.evaluate import constant_guess, evaluate, evaluate_teacher, knowable, validation_batches
@@ -69,6 +71,15 @@ class Observer:
             batches = validation_batches(self.task, 0, length, self.seed)
         guess = constant_guess(self.task.targets, batches).get("loss", math.nan)
         return self.measure(batches)["loss"], self.measure_teacher(batches)["loss"], guess
+
+    def learning(self, method: Method) -> dict[str, Any]:
+        """What is logged beside the student's figures while a method is at work: memories, teacher, a warning."""
+        found = self.collapse()
+        if isinstance(method, SMT):
+            loss = self.measure_teacher(self.validation)["loss"]
+            found |= {"teacher_loss": loss} if math.isfinite(loss) else {}
+            found |= self.packing() if method.settings.decoding else {}
+        return {**found, **({"warning": said} if (said := self.unscored()) else {})}
 
     def unscored(self) -> str:
         """A warning where nothing in the validation part is scored, by which no student can be chosen."""

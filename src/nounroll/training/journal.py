@@ -1,0 +1,51 @@
+"""The records of a run: one each for training steps, evaluations and what else happened, in memory and on disk."""
+
+from pathlib import Path
+from typing import Any
+
+from nounroll.methods.cost import COSTS
+from nounroll.training.counters import Counters
+from nounroll.training.log import MetricsFile
+from nounroll.training.pace import Link
+
+
+class Journal:
+    """Writes records, each with how far the run had got.
+
+    Args:
+        counters: of the run; the number of records is kept there, so that a resumed run goes on after them.
+
+    Attributes:
+        records: so far.
+    """
+
+    def __init__(self, counters: Counters) -> None:
+        self.counters = counters
+        self.records: list[dict[str, Any]] = []
+        self._file = MetricsFile(None)
+
+    def open(self, folder: Path | None) -> None:
+        """Go on with the metrics.jsonl of a run's folder, less the records that came after its checkpoint."""
+        self._file = MetricsFile(folder / "metrics.jsonl" if folder else None, keep=self.counters.records)
+        self.records = self._file.kept or self.records
+
+    def write(self, event: str, link: Link, progress: float, **values: Any) -> None:
+        """Write a record of an event, at a share of the method's budget."""
+        c = self.counters
+        record = {
+            "event": event,
+            "method": link.name,
+            "step": c.step,
+            "tokens": c.spent("tokens"),
+            **values,
+            **{name: c.spent(name) for name in COSTS},
+            "progress": round(progress, 4),
+            "seconds": round(c.spent("seconds"), 2),
+        }
+        c.records += 1
+        self.records.append(record)
+        self._file.write(record)
+
+    def sync(self) -> None:
+        """Make the records outlive a loss of power."""
+        self._file.sync()
