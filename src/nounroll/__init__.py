@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nounroll.batch import Batch, Categorical, Real
+    from nounroll.batch import Batch
     from nounroll.comparison import Comparison, compare
     from nounroll.data.sequences import Sequences
     from nounroll.data.task import SequenceTask
@@ -16,14 +16,21 @@ if TYPE_CHECKING:
     from nounroll.estimators.forecaster import Forecaster
     from nounroll.estimators.regressor import SequenceRegressor
     from nounroll.run import Run, fit
+    from nounroll.spaces import Bits, Categorical, Count, Positive, Product, Real, Space, register_space
     from nounroll.student import Student
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "Batch": "batch",
-    "Categorical": "batch",
-    "Real": "batch",
+    "Bits": "spaces",
+    "Categorical": "spaces",
+    "Count": "spaces",
+    "Positive": "spaces",
+    "Product": "spaces",
+    "Real": "spaces",
+    "Space": "spaces",
+    "register_space": "spaces",
     "SequenceTask": "data.task",
     "Sequences": "data.sequences",
     "Student": "student",
@@ -39,9 +46,13 @@ _HOMES = {
 
 __all__ = [
     "Batch",
+    "Bits",
     "Categorical",
     "Comparison",
+    "Count",
     "Forecaster",
+    "Positive",
+    "Product",
     "Real",
     "Run",
     "SequenceAnomaly",
@@ -49,9 +60,11 @@ __all__ = [
     "SequenceRegressor",
     "SequenceTask",
     "Sequences",
+    "Space",
     "Student",
     "compare",
     "fit",
+    "register_space",
 ]
 
 

@@ -6,7 +6,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import nn
 
-from nounroll.batch import Categorical, Space
+from nounroll.batch import Space
 from nounroll.data.task import SequenceTask
 from nounroll.methods import BPTT, DMT, SMT, TBPTT, TRANSFORMER, TransformerMethod, is_taught, parse_chain
 from nounroll.methods.base import Method
@@ -101,7 +101,7 @@ def make_loop(
         chain=links(recipe, model, teacher, facts.knowable),
         settings=recipe.training,
         knowable=facts.knowable,
-        by_errors=facts.at_end and isinstance(task.targets, Categorical),
+        by_errors=facts.at_end and task.targets.symbols is not None,
         folder=folder,
         recipe=recipe.to_dict(),
         progress=progress,

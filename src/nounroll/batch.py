@@ -1,4 +1,4 @@
-"""What flows through the house: spaces, batches, and the time index.
+"""What flows through the house: batches, and the time index.
 
 **The time index (the only one in the project).** ``m_t`` is the memory after reading ``x_t``.
 An array of memories has ``T + 1`` entries: index 0 is the empty memory ``m_∅`` and index ``t + 1``
@@ -15,133 +15,26 @@ is ``m_t``. The target ``y_t`` is read from ``memories[:, t + 1]``::
 
 Shape legend, everywhere: B batch, T time, K memory tokens, d token width, V vocabulary (or readout
 size), S sampled positions, N any flat number of rows. ``*x`` is nothing for a categorical input and
-one axis for a real one.
+one axis for any other of ``nounroll.spaces``.
 """
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Bool, Shaped
 from torch import Tensor
 
-from nounroll.plain import count
+from nounroll.spaces import Bits, Categorical, Count, Positive, Product, Real, Space
 
-
-@dataclass(frozen=True)
-class Categorical:
-    """Symbols ``0 .. n - 1``, held as int64 arrays of shape (B, T)."""
-
-    n: int
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "n", count("Categorical.n", self.n))
-
-    @property
-    def event_shape(self) -> tuple[int, ...]:
-        return ()
-
-    def zeros(self, *shape: int, device: torch.device | str = "cpu") -> Tensor:
-        """An array of this space, (*shape), all 0."""
-        return torch.zeros(shape, dtype=torch.int64, device=device)
-
-    @property
-    def readout_size(self) -> int:
-        """V: one logit per symbol."""
-        return self.n
-
-    def check(self, name: str, values: Tensor) -> None:
-        """Raise ValueError unless ``values`` are int64 symbols of this space."""
-        if values.dtype != torch.int64:
-            raise ValueError(f"{name} has dtype {values.dtype}; a Categorical array must be torch.int64")
-        if values.numel():
-            low, high = (int(v) for v in torch.aminmax(values))
-            if low < 0 or high >= self.n:
-                worst = low if low < 0 else high
-                raise ValueError(f"{name} holds the symbol {worst}; Categorical({self.n}) allows 0..{self.n - 1}")
-
-
-@dataclass(frozen=True)
-class Real:
-    """Vectors of ``d`` real numbers of any unit, held as float32 arrays of shape (B, T, d).
-
-    Targets of this space are scored by a Gaussian likelihood with a learnt scale per coordinate.
-
-    Args:
-        d: coordinates.
-        shift, scale: of each coordinate. Networks compute with (x - shift) / scale; what goes into them and what
-            comes out of them is in the unit of the data. None is 0 and 1: before training they are then measured
-            (``nounroll.data.scale``). Spaces of one ``d`` are equal, whatever these are.
-    """
-
-    d: int
-    shift: Sequence[float] | None = field(default=None, compare=False, repr=False)
-    scale: Sequence[float] | None = field(default=None, compare=False, repr=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "d", count("Real.d", self.d))
-        if (self.shift is None) != (self.scale is None):
-            raise ValueError("Real.shift and Real.scale go together; give both or neither")
-        for name, least in (("shift", -math.inf), ("scale", 0.0)):
-            given = getattr(self, name)
-            if given is None:
-                continue
-            values = tuple(map(float, given))
-            if len(values) != self.d or not all(least < value < math.inf for value in values):
-                positive = " above 0" if name == "scale" else ""
-                raise ValueError(f"Real.{name} is {given!r}; it must be {self.d} finite numbers{positive}")
-            object.__setattr__(self, name, values)
-
-    def standardise(self, values: Float[Tensor, "*n d"]) -> Float[Tensor, "*n d"]:
-        """(x - shift) / scale, in the dtype of the values."""
-        if self.shift is None or self.scale is None:
-            return values
-        shift, scale = self.moments(values)
-        return (values - shift) / scale
-
-    def moments(self, like: Tensor) -> tuple[Float[Tensor, "d"], Float[Tensor, "d"]]:
-        """Shift and scale of a space that has them, as tensors of the dtype and on the device of another."""
-        shift, scale = (torch.tensor(v, dtype=like.dtype, device=like.device) for v in (self.shift, self.scale))
-        return shift, scale
-
-    @property
-    def event_shape(self) -> tuple[int, ...]:
-        return (self.d,)
-
-    def zeros(self, *shape: int, device: torch.device | str = "cpu") -> Tensor:
-        """An array of this space, (*shape, d), all 0."""
-        return torch.zeros(*shape, self.d, device=device)
-
-    @property
-    def readout_size(self) -> int:
-        """V: a mean and a log standard deviation per coordinate."""
-        return 2 * self.d
-
-    def check(self, name: str, values: Tensor) -> None:
-        """Raise ValueError unless ``values`` are finite float vectors of this space."""
-        if not values.dtype.is_floating_point:
-            raise ValueError(f"{name} has dtype {values.dtype}; a Real array must be floating point")
-        if not torch.isfinite(values).all():
-            where = tuple(int(i) for i in torch.nonzero(~torch.isfinite(values))[0])
-            raise ValueError(f"{name} holds {float(values[where])} at index {where}; Real arrays must be finite")
-
-
-Space: TypeAlias = Categorical | Real
+__all__ = ["Batch", "Bits", "Categorical", "Count", "Positive", "Product", "Real", "Space"]
 
 
 def _tensor(values: Any) -> Any:
     """An array as a tensor of its own precision; anything else as it is."""
     return torch.from_numpy(np.ascontiguousarray(values)) if isinstance(values, np.ndarray) else values
-
-
-def _in_space(space: Space, values: Tensor) -> Tensor:
-    """Values of another precision converted; those of another kind are left for ``check`` to refuse."""
-    if isinstance(space, Real):
-        return values.float() if values.is_floating_point() else values
-    return values if values.is_floating_point() or values.is_complex() else values.long()
 
 
 @dataclass(frozen=True)
@@ -192,7 +85,7 @@ class Batch:
 
     def in_spaces(self, inputs: Space, targets: Space) -> "Batch":
         """The same in the precision of its spaces: symbols in int64, real numbers in float32."""
-        return replace(self, inputs=_in_space(inputs, self.inputs), targets=_in_space(targets, self.targets))
+        return replace(self, inputs=inputs.convert(self.inputs), targets=targets.convert(self.targets))
 
     def rows(self, start: int, stop: int) -> "Batch":
         """The sequences ``start .. stop - 1`` of the batch (to accumulate gradients over parts)."""

@@ -216,7 +216,11 @@ def compare_recipe(
         for cell, name in ([(None, _NO_CELL)] if method == TRANSFORMER else zip(cells, _names(cells), strict=True))
     ]
     for entry in entries:  # find what cannot be used before the first run
-        own = check_cell(entry.cell, task.inputs, task.inputs.zeros(2)) if isinstance(entry.cell, nn.Module) else None
+        own = (
+            check_cell(entry.cell, task.inputs, task.inputs.enter(task.inputs.zeros(2)))
+            if isinstance(entry.cell, nn.Module)
+            else None
+        )
         for _, recipes in entry.choices:
             check_memory(settle(recipes[0]).recipe, task, own, kept=False)
     for length in lengths:

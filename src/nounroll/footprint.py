@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from nounroll.assembly import build
-from nounroll.batch import Categorical, Space
+from nounroll.batch import Space
 from nounroll.data.task import SequenceTask
 from nounroll.machine import launched, total_memory
 from nounroll.methods import parse_chain
@@ -35,7 +35,7 @@ from nounroll.teacher.window import CONTEXT
 from nounroll.training.engine import best_device, device_memory
 from nounroll.transformer import CausalTransformer
 
-_FLOAT, _SYMBOL = 4, 8  # bytes
+_FLOAT = 4  # bytes
 _HELD_OUT = 9 * 2**13  # time steps that are drawn to look at on the way, and eight times as many for the last figures
 _READ = 8  # time steps of the sequence on which an encoder is counted: too few for attention's own needs to show
 _SMALLEST = {  # what makes a run large, and what each could be at the least
@@ -238,4 +238,4 @@ def _device(recipe: Recipe) -> str:
 
 def _bytes(space: Space) -> int:
     """Of one element."""
-    return _SYMBOL if isinstance(space, Categorical) else _FLOAT * space.d
+    return space.dtype.itemsize * math.prod(space.event_shape)

@@ -5,95 +5,21 @@ the draws), and can therefore be stopped anywhere and continued exactly.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
-from nounroll.batch import Categorical, Real, Space
-from nounroll.objectives.readout import gaussian
-from nounroll.plain import plain
+from nounroll.batch import Space
 from nounroll.ranges import at_least
+from nounroll.spaces.sampling import Sampling, checked
 from nounroll.stops import Stops
+
+__all__ = ["Generation", "Sampling", "can_feed"]
 
 _CHUNK = 1024  # elements of a prompt that are read at a time
 _AT_ONCE = 8  # elements written by one compiled call
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sampling:
-    """How elements are drawn from what the readout says.
-
-    Args:
-        temperature: of the distribution; 0 takes the most likely element (the mean of a Real one).
-        top_k: draw among the k most likely symbols only.
-        top_p: draw among the most likely symbols that together have this probability only (nucleus sampling, Holtzman
-            et al. 2020, arXiv 1904.09751); of those that ``top_k`` left, if both are given.
-
-    Both are for Categorical targets; Real ones pass them over.
-    """
-
-    temperature: float = 1.0
-    top_k: int | None = None
-    top_p: float | None = None
-
-    def __post_init__(self) -> None:
-        vars(self).update(plain(vars(self)))
-        at_least("temperature", self.temperature, 0)
-        if self.top_k is not None:
-            at_least("top_k", self.top_k, 1)
-        if self.top_p is not None and not 0 < self.top_p <= 1:
-            raise ValueError(f"top_p is {self.top_p}; it must be more than 0 and at most 1")
-
-    def draw(
-        self, space: Space, outputs: Float[Tensor, "B V"], generator: torch.Generator | None
-    ) -> Shaped[Tensor, "B *y"]:
-        """One element of the space for each row of logits, or of mean and log scale.
-
-        Raises:
-            ValueError: they are not finite.
-        """
-        return _checked(space, self.choose(space, outputs, self.noise(space, len(outputs), generator)))
-
-    def noise(self, space: Space, rows: int, generator: torch.Generator | None) -> Float[Tensor, "B ..."]:
-        """The random numbers of one draw: uniform ones (B,) for symbols, normal ones (B, d) for real vectors."""
-        if isinstance(space, Real):
-            return torch.randn(rows, space.d, generator=generator)
-        return torch.rand(rows, generator=generator)
-
-    def choose(
-        self, space: Space, outputs: Float[Tensor, "B V"], noise: Float[Tensor, "B ..."]
-    ) -> Shaped[Tensor, "B *y"]:
-        """The element of each row that its random numbers stand for: of symbols, by their cumulative probabilities.
-
-        The symbol V, which there is not, stands for outputs that are not finite.
-        """
-        # Sums of many small probabilities are too coarse in 16 bits.
-        outputs = outputs.to(torch.promote_types(outputs.dtype, torch.float32))
-        if isinstance(space, Real):
-            mean, log_scale = gaussian(outputs)
-            return mean + self.temperature * log_scale.exp() * noise.to(mean)
-        if self.temperature == 0:
-            return outputs.argmax(-1)
-        cumulative = self._among(outputs / self.temperature).softmax(-1).cumsum(-1)
-        point = noise[:, None].to(cumulative) * cumulative[:, -1:]  # less than the last one: the noise is less than 1
-        return (~(cumulative > point)).sum(-1)
-
-    def _among(self, logits: Float[Tensor, "B V"]) -> Float[Tensor, "B V"]:
-        """-inf for the symbols that are not drawn."""
-        if self.top_k is not None:
-            kept = logits.topk(min(self.top_k, logits.shape[-1])).values[:, -1:]
-            logits = logits.masked_fill(logits < kept, -torch.inf)
-        if self.top_p is None:
-            return logits
-        ordered, order = logits.sort(dim=-1, descending=True)
-        probabilities = ordered.softmax(-1)
-        before = probabilities.cumsum(-1) - probabilities  # that of all more likely symbols: 0 for the first
-        late = before >= self.top_p
-        dropped = torch.zeros_like(late).scatter(-1, order, late)
-        return logits.masked_fill(dropped, -torch.inf)
 
 
 class Generation:
@@ -182,7 +108,7 @@ class Generation:
                 go_on, count = self._compiled, _AT_ONCE
             noise = torch.stack([self.sampling.noise(targets, rows, self.generator) for _ in range(count)])
             drawn, self.memory = go_on(self.pending, self.memory, noise)
-            self.pending = _checked(targets, drawn)[:, -1]
+            self.pending = checked(targets, drawn)[:, -1]
             parts.append(drawn)
             left -= count
             self.length += count
@@ -211,16 +137,6 @@ class Generation:
         return torch.stack(drawn, dim=1), memory
 
 
-def _checked(space: Space, drawn: Shaped[Tensor, "*n"]) -> Shaped[Tensor, "*n"]:
-    """What was chosen, if it is of the space."""
-    good = drawn < space.n if isinstance(space, Categorical) else drawn.isfinite()
-    if not good.all():
-        raise ValueError("the network's outputs are not finite; its weights or its memory are damaged")
-    return drawn
-
-
 def can_feed(targets: Space, inputs: Space) -> bool:
     """Whether every target is an input too."""
-    if isinstance(targets, Categorical) and isinstance(inputs, Categorical):
-        return targets.n <= inputs.n
-    return targets == inputs
+    return inputs.holds(targets)

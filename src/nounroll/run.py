@@ -397,7 +397,7 @@ def _check_own_cell(cell: nn.Module, recipe: Recipe, task: SequenceTask) -> None
         raise ValueError("training.shard is True; it needs a cell that can be built again, give its kind")
     if recipe.method == TRANSFORMER:
         raise ValueError(f"cell is a {type(cell).__name__}; the method {TRANSFORMER} has no cell")
-    check_cell(cell, task.inputs, task.inputs.zeros(2))
+    check_cell(cell, task.inputs, task.inputs.enter(task.inputs.zeros(2)))
 
 
 def _final_metrics(loop: Loop, model: Student | CausalTransformer, teacher: Teacher | None) -> dict[str, float]:

@@ -30,7 +30,8 @@ from nounroll.locks import Held, Lock
 from nounroll.methods import TRANSFORMER, is_taught
 from nounroll.modes import drawing_from
 from nounroll.recipe import Recipe, load
-from nounroll.student import Student, space_from_json, space_to_json
+from nounroll.spaces import space_from_json, space_to_json
+from nounroll.student import Student
 from nounroll.teacher import Teacher, build_teacher
 
 DATA = "data.json"

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from nounroll.batch import Categorical, Space
+from nounroll.batch import Space
 
 ENDED = -1  # in the place of the symbols that a row would have after its end
 
@@ -41,7 +41,7 @@ class Stops:
 
 
 def _symbols(stop: Any, space: Space) -> Int[Tensor, "S"]:
-    if not isinstance(space, Categorical):
+    if space.symbols is None:
         raise ValueError(f"stop is {stop!r}; targets are {space}, and only symbols can end a text")
     try:
         values = [operator.index(one) for one in (stop if hasattr(stop, "__iter__") else [stop])]

@@ -16,20 +16,21 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from nounroll import checkpoint
-from nounroll.batch import Categorical, Real, Space
+from nounroll.batch import Real, Space
 from nounroll.cells import build_cell, complete
 from nounroll.cells.base import CellSettings, constrain, observe
 from nounroll.generation import Generation, Sampling
 from nounroll.modes import drawing_from, on_meta
 from nounroll.nn.outputs import Outputs
 from nounroll.plain import plain
+from nounroll.spaces import space_from_json, space_to_json
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 M = TypeVar("M", bound=nn.Module)
 
 
 class Readout(nn.Module):
-    """g: what the cell lets be seen of a memory -> V logits (or Gaussian parameters). One hidden layer."""
+    """g: what the cell lets be seen of a memory -> V parameters of p(y), such as logits. One hidden layer."""
 
     def __init__(self, features: int, targets: Space, width: int) -> None:
         super().__init__()
@@ -87,13 +88,12 @@ class Student(nn.Module):
         return self.cell.step(self._enter(inputs), memory)
 
     def _enter(self, inputs: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:
-        """Inputs as the cell takes them: real ones standardised, and of its dtype."""
-        if not isinstance(self.inputs, Real):
-            return inputs
-        return self.inputs.standardise(inputs).to(self.empty_memory.dtype)
+        """Inputs as the cell takes them: symbols, or standardised vectors of its dtype."""
+        entered = self.inputs.enter(inputs)
+        return entered.to(self.empty_memory.dtype) if entered.is_floating_point() else entered
 
     def readout(self, memory: Float[Tensor, "... K d"]) -> Float[Tensor, "... V"]:
-        """Logits of y_t (Categorical), or its mean and log standard deviation in the data's unit (Real), from m_t."""
+        """The parameters of p(y_t) in the data's unit, such as logits of symbols, from m_t."""
         return self.head(observe(self.cell, memory))
 
     # -- over time --------------------------------------------------------------------------------
@@ -343,21 +343,6 @@ def _form(shape: torch.Size | None) -> str:
     return "not there" if shape is None else str(tuple(shape))
 
 
-def space_to_json(space: Space) -> dict[str, Any]:
-    """What ``space_from_json`` takes."""
-    if isinstance(space, Categorical):
-        return {"kind": "categorical", "n": space.n}
-    measured = {} if space.shift is None else {"shift": space.shift, "scale": space.scale}
-    return {"kind": "real", "d": space.d, **measured}
-
-
-def space_from_json(document: dict[str, Any]) -> Space:
-    """The space that ``space_to_json`` wrote."""
-    if document["kind"] == "categorical":
-        return Categorical(document["n"])
-    return Real(document["d"], document.get("shift"), document.get("scale"))
-
-
 def _standard(space: Space) -> Space:
-    """The space of what a cell takes: real inputs come to it standardised."""
-    return Real(space.d) if isinstance(space, Real) else space
+    """The space of what a cell takes: symbols as they are, all others as vectors of numbers of about unit size."""
+    return space if space.symbols is not None else Real(space.entered_size)

@@ -13,7 +13,8 @@ from nounroll.batch import Space
 from nounroll.generation import Sampling, can_feed
 from nounroll.nn.outputs import Outputs
 from nounroll.ranges import at_least
-from nounroll.student import load_model, read_model, space_from_json, space_to_json, write_model
+from nounroll.spaces import space_from_json, space_to_json
+from nounroll.student import load_model, read_model, write_model
 from nounroll.teacher import TeacherSettings
 from nounroll.teacher.causal import CausalEncoder, Read
 
@@ -36,7 +37,7 @@ class CausalTransformer(nn.Module):
         self.out = Outputs(settings.width, targets)
 
     def predict(self, inputs: Shaped[Tensor, "B T *x"]) -> Float[Tensor, "B T V"]:
-        """Logits of y_t (Categorical), or its mean and log scale (Real), for every t."""
+        """The parameters of p(y_t), such as logits of symbols, for every t."""
         return self.out(self.states(inputs))
 
     def states(self, inputs: Shaped[Tensor, "B T *x"]) -> Float[Tensor, "B T width"]:

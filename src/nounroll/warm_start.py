@@ -30,7 +30,8 @@ from nounroll.nn.outputs import Outputs
 from nounroll.recipe import Recipe
 from nounroll.resolve import Facts
 from nounroll.run_folder import open_run
-from nounroll.student import Student, space_from_json, space_to_json
+from nounroll.spaces import space_from_json, space_to_json
+from nounroll.student import Student
 from nounroll.taken_teacher import read_teacher, same_range
 from nounroll.teacher import Teacher
 from nounroll.transformer import CausalTransformer

@@ -3,16 +3,16 @@
 import torch
 
 from nounroll.batch import Categorical, Real
-from nounroll.nn.outputs import Outputs, in_unit
-from nounroll.objectives.readout import gaussian, negative_log_likelihood
+from nounroll.nn.outputs import Outputs
+from nounroll.objectives.readout import negative_log_likelihood
 
 SCALED = Real(2, (10.0, -5.0), (4.0, 0.01))
 
 
 def test_a_gaussian_is_never_a_point_nor_everything() -> None:
     raw = torch.tensor([[0.0, -1e9], [0.0, 1e9]], requires_grad=True)
-    outputs = in_unit(Real(1), raw)
-    assert gaussian(outputs)[1].flatten().tolist() == [-7, 7]
+    outputs = Real(1).parameters(raw)
+    assert outputs[:, 1].tolist() == [-7, 7]
     losses = negative_log_likelihood(Real(1), outputs, torch.zeros(2, 1))
     assert torch.isfinite(losses).all()
     assert torch.isfinite(torch.autograd.grad(losses.sum(), raw)[0]).all()
@@ -22,8 +22,8 @@ def test_the_density_of_a_scaled_target_is_that_of_the_standardised_one_over_the
     raw = torch.randn(50, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     targets = torch.randn(50, 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     shift, scale = SCALED.moments(targets)
-    inside = negative_log_likelihood(Real(2), in_unit(Real(2), raw).double(), targets)
-    outside = negative_log_likelihood(SCALED, in_unit(SCALED, raw).double(), shift + scale * targets)
+    inside = negative_log_likelihood(Real(2), Real(2).parameters(raw).double(), targets)
+    outside = negative_log_likelihood(SCALED, SCALED.parameters(raw).double(), shift + scale * targets)
     torch.testing.assert_close(outside, inside + scale.log().sum(), rtol=1e-3, atol=1e-3, check_dtype=False)
 
 
@@ -34,7 +34,7 @@ def test_symbols_have_plain_logits() -> None:
 
 def test_half_precision_holds_no_large_numbers_but_its_outputs_do() -> None:
     layer = Outputs(3, Real(1, (1e9,), (1e8,))).half()
-    mean, log_scale = gaussian(layer(torch.ones(1, 3, dtype=torch.float16)))
+    mean, log_scale = layer(torch.ones(1, 3, dtype=torch.float16)).chunk(2, dim=-1)
     assert mean.dtype == torch.float32
     assert 1e8 < float(mean.detach()) < 1e10
     assert torch.isfinite(log_scale).all()

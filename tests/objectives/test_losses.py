@@ -9,7 +9,7 @@ from torch import Tensor
 
 from nounroll.batch import Categorical, Real
 from nounroll.objectives.dynamics import dynamics, power_mean
-from nounroll.objectives.readout import hits, masked_mean, negative_log_likelihood, readout_loss
+from nounroll.objectives.readout import masked_mean, negative_log_likelihood, readout_loss
 from nounroll.objectives.uniformity import uniformity
 from nounroll.student import Readout
 
@@ -136,9 +136,9 @@ def test_likelihood_of_one_symbol_out_of_v() -> None:
 
 def test_hits() -> None:
     outputs = torch.tensor([[0.0, 2.0, 1.0], [3.0, 0.0, 0.0]])
-    assert hits(Categorical(3), outputs, torch.tensor([1, 2])).tolist() == [1, 0]
+    assert Categorical(3).hits(outputs, torch.tensor([1, 2])).tolist() == [1, 0]
     pairs = torch.tensor([[1.0, 2.0, 9.0, 9.0]])  # means, then log scales
-    assert hits(Real(2), pairs, torch.tensor([[0.0, 4.0]])).tolist() == [-5]
+    assert Real(2).hits(pairs, torch.tensor([[0.0, 4.0]])).tolist() == [-5]
 
 
 # --- means over masks ---------------------------------------------------------------------------------

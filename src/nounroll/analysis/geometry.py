@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from nounroll.analysis.trajectories import Trajectories
-from nounroll.batch import Batch, Categorical
+from nounroll.batch import Batch
 from nounroll.rollout.collapse import MOST_MEMORIES
 from nounroll.student import Student
 
@@ -61,7 +61,7 @@ def _some(rows: Float[Tensor, "N F"]) -> Float[Tensor, "M F"]:
 
 
 def _next_targets(student: Student, batch: Batch, times: Int[Tensor, "P"]) -> list[list[float | None]]:
-    values = batch.targets if isinstance(student.targets, Categorical) else batch.targets[..., 0]
+    values = batch.targets.flatten(2)[..., 0] if batch.targets.dim() > 2 else batch.targets
     found: list[list[float | None]] = []
     for row, mask in zip(values.tolist(), batch.mask.tolist(), strict=True):
         ahead: list[float | None] = [None]

@@ -1,6 +1,5 @@
 """Cells: how memory is updated by one input. One cell a file; ``base.py`` says what a cell is."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib import import_module
@@ -8,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from nounroll.batch import Categorical, Space
+from nounroll.batch import Space
 from nounroll.cells.base import WIDEST, CellSettings
 
 _NARROWEST = 8  # width of an embedding
@@ -58,8 +57,7 @@ def complete(settings: CellSettings, inputs: Space | None = None) -> CellSetting
     kind = _kind(settings)
     width = max(1, kind.width(*settings.memory_shape))
     if kind.embeds and inputs is not None:
-        needed = 4 * math.sqrt(inputs.n) if isinstance(inputs, Categorical) else 2 * inputs.d
-        width = min(width, max(_NARROWEST, round(needed)))
+        width = min(width, max(_NARROWEST, round(inputs.detail)))
     return replace(settings, width=settings.width or width, layers=settings.layers or max(1, kind.layers))
 
 

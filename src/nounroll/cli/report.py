@@ -94,7 +94,7 @@ def _cards(found: dict[str, Any], autoregressive: bool) -> list[dict[str, str]]:
         "guess": "a constant guess",
     }
     values = {"student": metrics, "teacher": found["refitted"], "guess": found["guess"]}
-    unit = {"bits": " bits", "accuracy": " right", "rmse": " rmse"}[name]
+    unit = {"accuracy": " right"}.get(name, f" {name}")
     return [
         {"kind": kind, "value": figure(name, values[kind][name]) + unit, "label": label}
         for kind, label in labels.items()

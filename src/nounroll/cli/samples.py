@@ -7,12 +7,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nounroll.batch import Batch, Real
+from nounroll.batch import Batch
 from nounroll.cli.generate import GRID, pixels, steps_of
 from nounroll.cli.terminal import printable
 from nounroll.data.corpus import reads_bytes
 from nounroll.data.task import SequenceTask, draw
-from nounroll.objectives.readout import gaussian
 from nounroll.report.page import embedded_grid
 from nounroll.report.series import series_picture
 from nounroll.report.style import Picture
@@ -26,6 +25,7 @@ _CHARACTERS = 800
 _EXAMPLES, _SHOWN = 3, 40  # sequences, and time steps of each
 _BRIGHT = 4.0  # bits of a pixel that is shown white
 _CONTINUED = 3  # times that a series is continued
+_DRAWN = 200  # samples of each step, between whose outer fortieths its band lies
 
 
 def samples(student: Student, task: SequenceTask, length: int, seed: int) -> list[dict[str, Any]]:
@@ -34,23 +34,27 @@ def samples(student: Student, task: SequenceTask, length: int, seed: int) -> lis
         return _images(student, task, seed)
     if reads_bytes(task):
         return [_text(student, task, seed), _surprises(student, task, seed)]
-    if isinstance(task.targets, Real):
+    if task.targets.symbols is None:
         return []
     return [_text(student, task, seed) if task.autoregressive else _answers(student, task, length, seed)]
 
 
 def foretold(student: Student, task: SequenceTask, length: int, seed: int) -> Picture | None:
     """A held-out series with what the network says of it; None for a task of another kind."""
-    if not (task.autoregressive and isinstance(task.targets, Real)) or length < 4:
+    if not (task.autoregressive and task.targets.symbols is None) or length < 4:
         return None
     batch = draw(task.validation(), 1, length, seed, "test")
     start = length * 3 // 4
+    source, space = generator(seed, "generate"), student.targets
     with torch.no_grad():
-        mean, log_scale = gaussian(student.readout(student.rollout(batch.inputs)[0, 1:]))
+        outputs = student.readout(student.rollout(batch.inputs)[0, 1:])
+    drawn = torch.stack([space.sample(outputs, source) for _ in range(_DRAWN)])
+    low, high = drawn.quantile(torch.tensor([0.025, 0.975]), dim=0)
     again = batch.inputs[:, : start + 1].expand(_CONTINUED, -1, -1)
-    drawn = student.generate(again, length - start, generator=generator(seed, "generate"))
-    names = getattr(task, "columns", [str(column) for column in range(task.targets.d)])
-    return series_picture(names, batch.targets[0].numpy(), mean.numpy(), log_scale.exp().numpy(), drawn.numpy())
+    written = student.generate(again, length - start, generator=generator(seed, "generate"))
+    names = getattr(task, "columns", space.columns)
+    mean, scale = space.mean(outputs), (high - low) / 4
+    return series_picture(names, batch.targets[0].numpy(), mean.numpy(), scale.numpy(), written.numpy())
 
 
 def _section(title: str, caption: str, **what: Any) -> dict[str, Any]:

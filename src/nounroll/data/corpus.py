@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from nounroll.batch import Batch, Categorical, Real, Space
+from nounroll.batch import Batch, Categorical, Space
 from nounroll.data.checks import within_space
 from nounroll.data.on_disk import OnDisk
 from nounroll.data.task import SequenceTask
@@ -64,7 +64,7 @@ class Windows(SequenceTask):
             )
         starts = torch.randint(places, (batch_size, 1), generator=generator)[:, 0].tolist()
         windows = np.stack([np.asarray(self._data[start : start + length + 1]) for start in starts])
-        dtype = np.float32 if isinstance(self.inputs, Real) else np.int64
+        dtype = np.float32 if self.inputs.dtype.is_floating_point else np.int64
         batch = Batch.next_step(torch.from_numpy(windows.astype(dtype)))
         if self._missing is None:
             return batch

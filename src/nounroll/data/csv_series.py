@@ -13,6 +13,7 @@ from nounroll.batch import Real
 from nounroll.data.corpus import Windows, split_tail
 from nounroll.data.csv_table import read_columns, to_number
 from nounroll.notices import notice
+from nounroll.spaces.real import refuse_bits
 
 _SMALLEST, _LARGEST = 1e-18, 1e18  # whose squares single precision holds
 _FINEST = 1e-5  # a spread of so much of the values is 100 times the rounding
@@ -57,6 +58,7 @@ class Series(Windows):
         _check_gaps(name, gaps, kept_gaps)
         with np.errstate(all="ignore"):
             self.mean, self.std = train[~gaps].mean(0), train[~gaps].std(0)
+        refuse_bits(name, torch.from_numpy(train))
         for j, column in enumerate(self.columns):
             self._check(f"{name}, column {column!r}", j, train, kept)
         super().__init__(
@@ -87,7 +89,8 @@ class Series(Windows):
 
     def prompt(self) -> Tensor:
         """The mean of each column."""
-        return torch.tensor([self.inputs.shift]) if isinstance(self.inputs, Real) else super().prompt()
+        shift = getattr(self.inputs, "shift", None)
+        return super().prompt() if shift is None else torch.tensor([shift])
 
     def encode(self, text: str) -> Tensor:
         words = text.replace(",", " ").split()

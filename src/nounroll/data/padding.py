@@ -6,11 +6,11 @@ import torch
 from jaxtyping import Bool, Shaped
 from torch import Tensor
 
-from nounroll.batch import Batch, Real, Space
+from nounroll.batch import Batch, Space
 
 
 def without_padding(batch: Batch, inputs: Space, targets: Space) -> Batch:
-    """The batch with 0 in place of nan, -100 and the like, where no score depends on them.
+    """The batch with ``zeros`` of the space in place of nan, -100 and the like, where no score depends on them.
 
     These are targets that are not scored, and inputs after the last scored step of their row. A nan before it is left,
     and refused by ``Batch.check``: the memory would read it. Values of the space are left everywhere.
@@ -26,9 +26,12 @@ def without_padding(batch: Batch, inputs: Space, targets: Space) -> Batch:
 
 
 def _cleared(space: Space, values: Shaped[Tensor, "B T *x"], where: Bool[Tensor, "B T"]) -> Shaped[Tensor, "B T *x"]:
-    """The values with 0 at these steps, where they are none of the space's. ``Batch.check`` looks at their shape."""
+    """The values with ``zeros`` at these steps, where they are none of the space's. ``Batch.check`` looks at shapes."""
     if tuple(values.shape) != (*where.shape, *space.event_shape):
         return values
-    bad = ~torch.isfinite(values) if isinstance(space, Real) else (values < 0) | (values >= space.n)
-    bad &= where[..., None] if isinstance(space, Real) else where
-    return values.masked_fill(bad, 0) if bad.any() else values
+    bad = space.invalid(values) & where.view(*where.shape, *[1] * len(space.event_shape))
+    return (
+        torch.where(bad, space.zeros(*where.shape, device=values.device).to(values.dtype), values)
+        if bad.any()
+        else values
+    )

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from nounroll.batch import Batch, Categorical, Real, Space
+from nounroll.batch import Batch, Space
 from nounroll.data.checks import whole_number
 from nounroll.data.padding import without_padding
 from nounroll.seeding import generator
@@ -81,20 +81,16 @@ class SequenceTask(ABC):
 
     def prompt(self) -> Tensor:
         """The inputs (P,) or (P, d) that generation starts from when the user gives none."""
-        shape = (1, *self.inputs.event_shape)
-        return torch.zeros(shape, dtype=torch.int64 if isinstance(self.inputs, Categorical) else torch.float32)
+        return self.inputs.zeros(1)
 
     def encode(self, text: str) -> Tensor:
         """A prompt typed by a person -> inputs (P,) or (P, d). Default: numbers between spaces."""
         try:
-            words = text.replace(",", " ").split()
-            if isinstance(self.inputs, Real):
-                return torch.tensor([float(word) for word in words]).reshape(-1, self.inputs.d)
-            tokens = torch.tensor([int(word) for word in words], dtype=torch.int64)
+            values = self.inputs.parse(text.replace(",", " ").split())
         except (ValueError, RuntimeError):
             raise ValueError(f"prompt is {text!r}; this task reads numbers between spaces") from None
-        self.inputs.check("prompt", tokens)
-        return tokens
+        self.inputs.check("prompt", values)
+        return values
 
     def decode(self, values: Tensor) -> str:
         """Generated values (P,) or (P, d) -> text for a person."""

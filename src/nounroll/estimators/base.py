@@ -1,6 +1,7 @@
 """What the estimators share: settings, training, and a network's outputs for ragged sequences."""
 
 import copy
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,7 +10,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nounroll.batch import Categorical
 from nounroll.data.sequences import Sequences
 from nounroll.estimators.forms import as_sequences, check_like
 from nounroll.run import Run, fit
@@ -75,7 +75,7 @@ class SequenceEstimator(BaseEstimator):
             progress=self.progress,
         )
         self.student_ = self.run_.student
-        self.n_features_in_ = 1 if isinstance(task.inputs, Categorical) else task.inputs.d
+        self.n_features_in_ = math.prod(task.inputs.event_shape)
 
     def _inputs(self, X: Any) -> list[np.ndarray]:
         """Sequences to predict for.

@@ -1,11 +1,12 @@
 """Sequences in the forms that users of tables and arrays have them in."""
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from nounroll.batch import Categorical, Real, Space
+from nounroll.batch import Space
 
 _FORMS = "a list of (T_i, d) arrays, an array (n, T) or (n, T, d), or a data frame"
 
@@ -74,13 +75,13 @@ def check_like(name: str, arrays: list[np.ndarray], space: Space) -> None:
         ValueError: they are.
     """
     first = arrays[0]
-    if isinstance(space, Real):
-        if first.ndim != 2 or first.shape[1] != space.d:
-            raise ValueError(f"{name} holds {_kind(first)}; the estimator was fitted on {space.d} numbers a step")
+    if space.symbols is None:
+        if first.shape[1:] != space.event_shape:
+            numbers = math.prod(space.event_shape)
+            raise ValueError(f"{name} holds {_kind(first)}; the estimator was fitted on {numbers} numbers a step")
         return
-    assert isinstance(space, Categorical)
     if first.ndim != 1:
         raise ValueError(f"{name} holds {_kind(first)}; the estimator was fitted on symbols")
     for i, one in enumerate(arrays):
-        if int(one.min()) < 0 or int(one.max()) >= space.n:
-            raise ValueError(f"{name}[{i}] holds a symbol that training never had; it may be 0 to {space.n - 1}")
+        if int(one.min()) < 0 or int(one.max()) >= space.symbols:
+            raise ValueError(f"{name}[{i}] holds a symbol that training never had; it may be 0 to {space.symbols - 1}")

@@ -45,7 +45,7 @@ def sample_paths(
             lengths = [len(inputs[i]) for i in numbers]
             _, memory = student(padded(inputs, numbers), lengths=lengths)
             noise = [
-                torch.randn(horizon, paths, student.targets.event_shape[0], generator=generator(seed, "paths", i))
+                student.targets.noise(horizon * paths, generator(seed, "paths", i)).unflatten(0, (horizon, paths))
                 for i in numbers
             ]
             known = torch.from_numpy(ahead[numbers]).float().repeat_interleave(paths, dim=0)

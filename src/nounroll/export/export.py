@@ -12,7 +12,8 @@ from typing import Any, TypeAlias
 import torch
 
 from nounroll.export.step import Step, StepFunction, example_inputs, largest_difference
-from nounroll.student import Student, space_to_json
+from nounroll.spaces import space_to_json
+from nounroll.student import Student
 
 Writer: TypeAlias = Callable[[Student, Path], tuple[list[Path], StepFunction]]
 TOLERANCE = 1e-3  # largest difference in a memory or a logit

@@ -7,7 +7,6 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from nounroll.batch import Categorical, Real
 from nounroll.seeding import generator
 from nounroll.student import Student
 
@@ -33,18 +32,11 @@ class Step(nn.Module):
 
 def example_inputs(student: Student, steps: int, rows: int) -> Shaped[Tensor, "steps rows *x"]:
     """Random inputs of the student's space."""
-    source = generator(0, "export")
-    if isinstance(student.inputs, Categorical):
-        return torch.randint(student.inputs.n, (steps, rows), generator=source)
-    values = torch.randn(steps, rows, student.inputs.d, generator=source)
-    if student.inputs.scale is None:
-        return values
-    shift, scale = student.inputs.moments(values)
-    return shift + scale * values
+    return student.inputs.example(steps, rows, generator=generator(0, "export"))
 
 
 def largest_difference(student: Student, exported: StepFunction) -> float:
-    """The largest difference in any memory or logit over 500 steps on random inputs; of a mean, in units of the scale.
+    """The largest difference in any memory or logit over 500 steps on random inputs; of outputs, in units of the scale.
 
     Each side goes on from its own memory, so differences can add up as they would in use. Anything that is not finite
     counts as infinitely far off.
@@ -55,15 +47,7 @@ def largest_difference(student: Student, exported: StepFunction) -> float:
     for inputs in example_inputs(student, CHECKED_STEPS, _CHECKED_ROWS):
         ours, wanted = step(inputs, ours)
         theirs, given = exported(inputs, theirs)
-        for one, other in ((ours, theirs), (_relative(student, wanted), _relative(student, given))):
+        for one, other in ((ours, theirs), (student.targets.relative(wanted), student.targets.relative(given))):
             difference = float((one - other).abs().max())
             largest = max(largest, difference if difference == difference else float("inf"))
     return largest
-
-
-def _relative(student: Student, outputs: Float[Tensor, "B V"]) -> Float[Tensor, "B V"]:
-    """Outputs whose means are in units of the targets' scale: rounding grows with the numbers."""
-    if not isinstance(student.targets, Real):
-        return outputs
-    mean, log_scale = outputs.chunk(2, dim=-1)
-    return torch.cat([student.targets.standardise(mean), log_scale], dim=-1)

@@ -9,10 +9,10 @@ from transformers import AutoConfig, AutoModelForCausalLM, Cache, GenerationMixi
 from transformers.cache_utils import LinearAttentionLayer
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
-from nounroll.batch import Categorical
 from nounroll.cells.base import observe
 from nounroll.nn.rotary import Rotary
-from nounroll.student import Student, cell_settings, space_from_json
+from nounroll.spaces import space_from_json
+from nounroll.student import Student, cell_settings
 
 
 @no_type_check  # transformers hands its constructor names that its signature has not
@@ -172,11 +172,15 @@ def config_of(student: Student, *, first: int | None = None) -> NounrollConfig:
         ValueError: inputs or targets are vectors, a target is no input, or the cell is the user's own.
     """
     inputs, targets = student.inputs, student.targets
-    if not (isinstance(inputs, Categorical) and isinstance(targets, Categorical) and targets.n <= inputs.n):
+    if inputs.symbols is None or targets.symbols is None or targets.symbols > inputs.symbols:
         raise ValueError(f"targets are {targets}, inputs {inputs}; transformers needs symbols, each target an input")
-    names = {"architectures": [NounrollForCausalLM.__name__], "vocab_size": targets.n, "tie_word_embeddings": False}
+    names = {
+        "architectures": [NounrollForCausalLM.__name__],
+        "vocab_size": targets.symbols,
+        "tie_word_embeddings": False,
+    }
     end = None  # no token ends a text
-    special = {"bos_token_id": first, "eos_token_id": end, "pad_token_id": inputs.n}
+    special = {"bos_token_id": first, "eos_token_id": end, "pad_token_id": inputs.symbols}
     return NounrollConfig(**student.to_config(), **special, **names)
 
 

@@ -1,13 +1,15 @@
-"""Inputs of either space -> vectors."""
+"""Inputs of any space -> vectors."""
+
+from typing import Any
 
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from nounroll.batch import Categorical, Real, Space
+from nounroll.batch import Space
 
 
 class InputEmbedding(nn.Module):
-    """A learnt table for Categorical inputs, a linear map for Real ones, which it standardises.
+    """A learnt table for symbols, a linear map for vectors, which it standardises.
 
     Args:
         space: of the inputs.
@@ -19,13 +21,10 @@ class InputEmbedding(nn.Module):
     def __init__(self, space: Space, width: int, scale: float = 1.0) -> None:
         super().__init__()
         self.space = space
-        if isinstance(space, Categorical):
-            self.map = nn.Embedding(space.n, width)
-            nn.init.normal_(self.map.weight, std=scale)
-        else:
-            self.map = nn.Linear(space.d, width)
+        self.map: Any = space.embed(width, scale)
 
     def forward(self, inputs: Shaped[Tensor, "..."]) -> Float[Tensor, "... width"]:
-        if isinstance(self.space, Real):
-            inputs = self.space.standardise(inputs).to(self.map.weight.dtype)
-        return self.map(inputs)
+        entered = self.space.enter(inputs)
+        if entered.is_floating_point():
+            entered = entered.to(next(self.map.parameters()).dtype)
+        return self.map(entered)

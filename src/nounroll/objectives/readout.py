@@ -1,6 +1,5 @@
-"""Likelihood of targets under a readout, for both target spaces."""
+"""Likelihood of targets under a readout."""
 
-import math
 from collections.abc import Callable
 
 import torch
@@ -9,29 +8,14 @@ from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 from nounroll import processes
-from nounroll.batch import Categorical, Space
+from nounroll.batch import Space
 
 
 def negative_log_likelihood(
     space: Space, outputs: Float[Tensor, "*n V"], targets: Shaped[Tensor, "..."]
 ) -> Float[Tensor, "*n"]:
-    """-log p(y) in nats, for each element.
-
-    Categorical: cross-entropy of the logits. Real: outputs are (mean, log standard deviation) and the loss is that
-    of a diagonal Gaussian, summed over coordinates, as a density in the unit of the targets.
-    """
-    if isinstance(space, Categorical):
-        flat = F.cross_entropy(outputs.flatten(0, -2).float(), targets.flatten(), reduction="none")
-        return flat.view(targets.shape)
-    mean, log_scale = gaussian(outputs.float())
-    z = (targets - mean) * torch.exp(-log_scale)
-    return (0.5 * z**2 + log_scale + 0.5 * math.log(2 * math.pi)).sum(-1)
-
-
-def gaussian(outputs: Float[Tensor, "*n V"]) -> tuple[Float[Tensor, "*n d"], Float[Tensor, "*n d"]]:
-    """Outputs for a Real target (``nounroll.nn.outputs``) -> mean and log standard deviation per coordinate."""
-    mean, log_scale = outputs.chunk(2, dim=-1)
-    return mean, log_scale
+    """-log p(y) in nats, for each element: of a density, in the unit of the targets."""
+    return -space.log_prob(outputs, targets)
 
 
 def masked_mean(values: Float[Tensor, "*n"], mask: Bool[Tensor, "*n"]) -> Float[Tensor, ""]:
@@ -88,10 +72,3 @@ def readout_loss(
         features, targets, teacher = features[mask], targets[mask], None if teacher is None else teacher[mask]
     losses = taught(space, head(features), targets, teacher, share)
     return processes.total(losses.sum()) / processes.total(mask.sum()).clamp(min=1)
-
-
-def hits(space: Space, outputs: Float[Tensor, "*n V"], targets: Shaped[Tensor, "..."]) -> Float[Tensor, "*n"]:
-    """1 where the most likely symbol is the target (Categorical); the negative squared error (Real)."""
-    if isinstance(space, Categorical):
-        return (outputs.argmax(-1) == targets).float()
-    return -(gaussian(outputs)[0] - targets).square().sum(-1)

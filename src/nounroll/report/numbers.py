@@ -34,8 +34,8 @@ def label(name: str, metrics: Mapping[str, Any]) -> str:
 
 
 def measure(metrics: Iterable[str]) -> str:
-    """The name of the metric that is easiest to read: accuracy where there is one, else rmse."""
-    return "accuracy" if "accuracy" in metrics else "rmse"
+    """The name of the metric that is easiest to read: accuracy where there is one, else rmse, else bits."""
+    return next((name for name in ("accuracy", "rmse") if name in metrics), "bits")
 
 
 def deviation(name: str, value: float) -> str:

@@ -24,9 +24,10 @@ def _lengths(a: dict[str, Any]) -> Picture | None:
     found = a["lengths"]
     if len(found) < 2:
         return None
-    figure, axes = panels(2)
-    spans = [one["length"] for one in found]
-    for ax, name in zip(axes, ("bits", measure(a["student"]["metrics"])), strict=True):
+    names = list(dict.fromkeys(["bits", measure(a["student"]["metrics"])]))
+    figure, grid = panels(len(names), squeeze=False)
+    axes, spans = grid[0], [one["length"] for one in found]
+    for ax, name in zip(axes, names, strict=True):
         for kind in (kind for kind in LINES if found[0][kind] is not None):
             measured = [(one["length"], one[kind][name]) for one in found if one[kind] is not None]
             ax.plot(*zip(*measured, strict=True), marker="o", label=kind, **LINES[kind])

@@ -22,7 +22,7 @@ def series_picture(
     Args:
         names: of the columns; the first three are drawn.
         truth: the sequence.
-        mean, scale: what the network foretells of each step, having read all steps before it.
+        mean, scale: what the network foretells of each step, having read all steps before it; 95 % within two scales.
         drawn: the last L steps as the network goes on by itself, N times.
     """
     shown = list(names)[:_COLUMNS]
@@ -43,7 +43,7 @@ def series_picture(
         named = dict(zip(labels, handles, strict=True))  # each once, though it is drawn several times
         figure.legend(named.values(), named.keys(), loc="outside upper right", ncols=3)
     caption = (
-        "Up to the dotted line the network reads the data, and foretells each step from those before it; the band is"
-        f" two standard deviations wide to either side. After it, it reads its own draws, {len(drawn)} times anew."
+        "Up to the dotted line the network reads the data, and foretells each step from those before it; the band"
+        f" holds 95 % of what it expects. After it, it reads its own draws, {len(drawn)} times anew."
     )
     return Picture("series", "What it foretells", caption, figure)

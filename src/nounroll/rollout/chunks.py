@@ -7,7 +7,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from nounroll.batch import Batch, Space
-from nounroll.objectives.readout import hits, negative_log_likelihood
+from nounroll.objectives.readout import negative_log_likelihood
 
 NUMBERS = 2**22  # of one array, 16 MiB in float32, which are allocated fast; a single element may have more
 
@@ -42,7 +42,7 @@ def scores(
     features: Float[Tensor, "*n F"],
     targets: Shaped[Tensor, "..."],
 ) -> tuple[Float[Tensor, "*n"], Float[Tensor, "*n"]]:
-    """-log p(y) in nats and hits of each element (see ``nounroll.objectives.readout``), read out in parts.
+    """-log p(y) in nats and ``Space.hits`` of each element, read out in parts.
 
     Args:
         head: features -> the parameters of p(y).
@@ -50,14 +50,23 @@ def scores(
         features: what the head sees.
         targets: y.
     """
-    shape, count = features.shape[:-1], at_once(space.readout_size)
-    parts = zip(features.flatten(0, -2).split(count), targets.flatten(0, len(shape) - 1).split(count), strict=True)
-    losses, right = [], []
-    for seen, wanted in parts:
-        outputs = head(seen)
+    shape, losses, right = features.shape[:-1], [], []
+    for outputs, wanted in parts(head, space, features.flatten(0, -2), targets.flatten(0, len(shape) - 1)):
         losses.append(negative_log_likelihood(space, outputs, wanted))
-        right.append(hits(space, outputs, wanted))
+        right.append(space.hits(outputs, wanted))
     return torch.cat(losses).view(shape), torch.cat(right).view(shape)
+
+
+def parts(
+    head: Callable[[Float[Tensor, "n F"]], Float[Tensor, "n V"]],
+    space: Space,
+    features: Float[Tensor, "N F"],
+    targets: Shaped[Tensor, "N ..."],
+) -> Iterator[tuple[Float[Tensor, "n V"], Shaped[Tensor, "n ..."]]]:
+    """The readout of some features after others, with their targets."""
+    count = at_once(space.readout_size)
+    for seen, wanted in zip(features.split(count), targets.split(count), strict=True):
+        yield head(seen), wanted
 
 
 def losses_by_rows(

@@ -1,24 +1,23 @@
 """How well a student does alone: rollouts from m_∅ on held-out sequences. And its rivals, on the same ones."""
 
 import math
+from collections import defaultdict
 from collections.abc import Callable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from nounroll.batch import Batch, Categorical, Real, Space
+from nounroll.batch import Batch, Space
 from nounroll.cells.base import observe
 from nounroll.data.task import SequenceTask, held_out
 from nounroll.objectives.dynamics import dynamics
-from nounroll.objectives.readout import gaussian
-from nounroll.rollout.chunks import at_once, by_rows, by_times, scores
+from nounroll.rollout.chunks import at_once, by_rows, by_times, parts
 from nounroll.student import Student
 from nounroll.transformer import CausalTransformer
 
 _STEPS, _FEWEST, _MOST = 2**13, 8, 64  # time steps that are drawn for an evaluation, and bounds on its sequences
 _WHOLE = 2**18  # time steps of a finite part that are looked at
-_SMALLEST = 1e-18  # value whose guess is told from 0
 _TESTED = 8  # times as many for the last figures
 
 
@@ -53,9 +52,11 @@ def evaluate(
         labels: a teacher's ``memories``; with it, drift is measured too.
 
     Returns:
-        loss: nats per scored element; bits: the same in bits; accuracy (Categorical): share of scored elements whose
-        most likely symbol is right; rmse (Real): root mean squared error of the mean. Loss, bits and rmse are in the
-        unit of the data; rmse_standardised and loss_standardised, where the targets have a scale, are without unit.
+        loss: nats per scored element; bits: the same in bits; and what the targets' space measures beside
+        (``Space.metrics``). accuracy: share of scored elements whose most likely symbol is right, or of bits that are;
+        rmse: root mean squared error of the mean; of positive numbers rmse_log too, that of their logarithms. Loss,
+        bits and rmse are in the unit of the data; rmse_standardised and loss_standardised, where real targets have a
+        scale, are without unit. The parts of a product have figures of their own, such as "gap.loss".
         All of these are nan where nothing is scored.
         drift: mean square distance of the student's memories to the teacher's (with ``labels``).
     """
@@ -109,7 +110,7 @@ def evaluate_teacher(student: Student, batches: list[Batch], labels: Callable[[T
         labels: the teacher's ``memories``.
 
     Returns:
-        loss, bits, and accuracy or rmse, as in ``evaluate``. A student that has a lower loss is past its teacher.
+        Figures as in ``evaluate``. A student that has a lower loss is past its teacher.
     """
     score = _Score(student.targets)
     for batch in (part.to(student.empty_memory.device) for b in batches for part in by_rows(b, numbers_of(student))):
@@ -121,31 +122,16 @@ def constant_guess(targets: Space, batches: list[Batch]) -> dict[str, float]:
     """What the best answer that reads nothing gets on these very targets: the level of chance.
 
     Returns:
-        loss, bits, and accuracy or rmse, as in ``evaluate``: of the symbols' shares (Categorical), or of a Gaussian
-        with the mean and variances of the values (Real). Empty where nothing is scored.
+        Figures as in ``evaluate`` (``Space.guess``): of the symbols' shares, say, or of a Gaussian with the mean and
+        variances of real values. Empty where nothing is scored.
     """
     scored = torch.cat([batch.targets[batch.mask] for batch in batches])
-    if not len(scored):
-        return {}
-    if isinstance(targets, Categorical):
-        shares = scored.bincount(minlength=targets.n).double() / len(scored)
-        loss = float(torch.special.entr(shares).sum())
-        return {"loss": loss, "bits": loss / math.log(2), "accuracy": float(shares.max())}
-    deviations = scored.double().std(dim=0, correction=0)
-    smallest = 1e-7 * scored.double().abs().amax(0).clamp(min=_SMALLEST)
-    loss = float((deviations.maximum(smallest).log() + 0.5 * math.log(2 * math.pi * math.e)).sum())
-    return {"loss": loss, "bits": loss / math.log(2), "rmse": float(deviations.square().mean().sqrt())}
+    return targets.guess(scored) if len(scored) else {}
 
 
 def knowable(targets: Space, batches: list[Batch]) -> float:
-    """Nats per scored element that there are to know: the measure of every threshold on losses.
-
-    Categorical: the loss of the best constant guess. Real, whose densities have no natural zero: one nat a coordinate,
-    which an error e times smaller than the guess's is worth.
-    """
-    if isinstance(targets, Categorical):
-        return max(constant_guess(targets, batches).get("loss", 0.0), 1e-3)
-    return float(targets.d)
+    """Nats per scored element that there are to know: the measure of every threshold on losses (``Space.knowable``)."""
+    return targets.knowable(torch.cat([batch.targets[batch.mask] for batch in batches]))
 
 
 class _Score:
@@ -153,27 +139,19 @@ class _Score:
 
     def __init__(self, targets: Space) -> None:
         self.targets = targets
-        self.loss, self.hits, self.scored = 0.0, 0.0, 0
-        self.squares = 0.0  # of standardised errors
+        self.loss, self.scored = 0.0, 0
+        self.sums: defaultdict[str, float] = defaultdict(float)
 
     def add(self, batch: Batch, features: Float[Tensor, "B T F"], head: nn.Module) -> None:
         """Take in what the head makes of the features of the scored elements."""
         seen, targets = features[batch.mask], batch.targets[batch.mask]
-        losses, right = scores(head, self.targets, seen, targets)
-        self.loss += float(losses.double().sum())
-        self.hits += float(right.double().sum())
+        for outputs, wanted in parts(head, self.targets, seen, targets):
+            self.loss += float(-self.targets.log_prob(outputs, wanted).double().sum())
+            for name, errors in self.targets.errors(outputs, wanted).items():
+                self.sums[name] += float(errors.double().sum())
         self.scored += len(targets)
-        if isinstance(self.targets, Real) and self.targets.scale is not None:
-            relative = (gaussian(head(seen))[0] - targets) / self.targets.moments(targets)[1]
-            self.squares += float(relative.square().double().sum())
 
     def metrics(self) -> dict[str, float]:
         scored = self.scored or math.nan  # where nothing is scored there is no figure, and 0 would be a perfect one
-        metrics = {"loss": self.loss / scored, "bits": self.loss / scored / math.log(2)}
-        if isinstance(self.targets, Categorical):
-            return {**metrics, "accuracy": self.hits / scored}
-        metrics["rmse"] = math.sqrt(max(-self.hits, 0.0) / scored / self.targets.d)
-        if self.targets.scale is not None:
-            metrics["rmse_standardised"] = math.sqrt(self.squares / scored / self.targets.d)
-            metrics["loss_standardised"] = metrics["loss"] - sum(map(math.log, self.targets.scale))
-        return metrics
+        loss = self.loss / scored
+        return {"loss": loss, "bits": loss / math.log(2), **self.targets.metrics(self.sums, scored, loss)}

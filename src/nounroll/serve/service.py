@@ -7,7 +7,6 @@ import torch
 from fastapi import Depends, Request
 from torch import Tensor
 
-from nounroll.batch import Real
 from nounroll.data.task import SequenceTask
 from nounroll.serve.batcher import Batcher
 from nounroll.serve.judge import Judge
@@ -51,7 +50,7 @@ class Service:
             result = self.task.encode(given)
         else:
             try:
-                result = torch.tensor(given, dtype=torch.float32 if isinstance(inputs, Real) else torch.int64)
+                result = torch.tensor(given, dtype=inputs.dtype)
             except (ValueError, TypeError, RuntimeError, OverflowError) as error:
                 raise ValueError("inputs are not an array of numbers of one shape") from error
         if not len(result):

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 
-from nounroll.batch import Categorical, Space
+from nounroll.batch import Space
 from nounroll.data.files import existing, unreadable
 from nounroll.data.sources import optional
 from nounroll.data.tokenizer import Tokenizer, has_tokenizer
@@ -144,7 +144,7 @@ def check_vocabulary(folder: Path, inputs: Space, tokenizer: Tokenizer | None = 
     """
     own = Tokenizer(_PATH, folder) if has_tokenizer(folder) else None
     size = _config(folder).get_text_config().vocab_size if own is None else own.size
-    if not isinstance(inputs, Categorical) or inputs.n != size:
+    if inputs.symbols != size:
         raise ValueError(
             f"{_PATH} is '{folder}'; its model reads {size:,} tokens and the task gives {inputs}: make the task with"
             " its tokenizer (text.tokenizer), or its inputs of its tokens"

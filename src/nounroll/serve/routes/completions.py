@@ -9,7 +9,6 @@ from typing import Any
 from fastapi import APIRouter, HTTPException, Response
 from torch import Tensor
 
-from nounroll.batch import Categorical
 from nounroll.serve import logprobs
 from nounroll.serve.answer import answer, merged
 from nounroll.serve.elements import read
@@ -115,7 +114,7 @@ def _check(service: Service, body: Completion) -> None:
         raise ValueError(
             f"best_of is {body.best_of}; this server gives all that it writes, so it must be n or left out"
         )
-    if body.logprobs is not None and not isinstance(service.task.targets, Categorical):
+    if body.logprobs is not None and service.task.targets.symbols is None:
         raise ValueError(f"logprobs is {body.logprobs}; this model's targets are {service.task.targets}, not symbols")
 
 

@@ -5,7 +5,6 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 
-from nounroll.batch import Categorical
 from nounroll.data.corpus import reads_bytes
 from nounroll.serve.service import Served, Service
 
@@ -47,7 +46,7 @@ async def about(service: Served) -> dict[str, Any]:
         "text": reads_bytes(task),
         "prompt": task.prompt().tolist(),
         "image": _image(service),
-        "symbols": task.targets.n if isinstance(task.targets, Categorical) else None,
+        "symbols": task.targets.symbols,
         "memory_shape": list(service.student.memory_shape),
         "memory_bytes": service.student.empty_memory.nbytes,
         "teacher_length": service.judge.length if service.judge else None,

@@ -1,14 +1,16 @@
 """Sessions: list, open, feed, sample, fork, snapshot, restore, look, close."""
 
+import math
 import time
 from collections.abc import AsyncGenerator
+from functools import partial
 from typing import Any
 
 import torch
 from fastapi import APIRouter, HTTPException, Request, Response
 from torch import Tensor
 
-from nounroll.batch import Categorical
+from nounroll.batch import Space
 from nounroll.serve.answer import answer
 from nounroll.serve.elements import read
 from nounroll.serve.requests import Feed, Sample
@@ -59,20 +61,21 @@ async def feed(service: Served, id: str, body: Feed) -> dict[str, Any]:
     if (body.text is None) == (body.inputs is None):
         raise ValueError("give either text or inputs")
     given = service.read(body.text or "" if body.inputs is None else body.inputs)
-    measured = service.task.autoregressive and isinstance(service.task.targets, Categorical)
+    targets = service.task.targets if service.task.autoregressive else None
     async with service.sessions.working(session, whole=True):
-        bits, outputs = await read(service, session, given, surprise if measured else None)
-        known = [one for one in bits if one is not None] if measured else None
+        bits, outputs = await read(service, session, given, partial(surprise, targets) if targets else None)
+        known = [one for one in bits if one is not None] if targets else None
         result: dict[str, Any] = {"surprise": known, "logits": outputs.tolist()}
         if body.watch:
             result |= await seen(service, session)
     return about(service, session) | result
 
 
-def surprise(outputs: Tensor, value: Tensor) -> float:
-    """In bits; 0 of a symbol that is no target."""
-    symbol = int(value)
-    return float(-outputs.log_softmax(-1)[symbol] / torch.tensor(2.0).log()) if symbol < len(outputs) else 0.0
+def surprise(targets: Space, outputs: Tensor, value: Tensor) -> float:
+    """-log p(value) in bits, of a density in the data's unit; 0 of an input that is no target."""
+    if bool(targets.invalid(value).any()):
+        return 0.0
+    return float(-targets.log_prob(outputs[None], value[None])[0]) / math.log(2)
 
 
 @router.post("/{id}/sample")
