@@ -179,12 +179,12 @@ def _step(recipe: Recipe, model: Student | CausalTransformer, teacher: Teacher |
     length, inputs = recipe.length, model.inputs.zeros(1, _READ, device="meta")
     if isinstance(model, CausalTransformer):
         return length * _kept(model, lambda: model.predict(inputs)) / _READ
-    memory = torch.zeros(1, *model.memory_shape, device="meta")
+    memory, entered = torch.zeros(1, *model.memory_shape, device="meta"), model.inputs.enter(model.inputs.zeros(1))
     own = _kept(model, lambda: model.readout(memory))
     if cell is None:
         own += _kept(model, lambda: model.step(inputs[:, 0], memory))
     else:
-        own += _kept(cell, lambda: cell.step(model.inputs.zeros(1), torch.zeros(memory.shape)))  # type: ignore[operator]
+        own += _kept(cell, lambda: cell.step(entered, torch.zeros(memory.shape)))  # type: ignore[operator]
     if teacher is None:
         return length * own
     encoder, last = teacher.encoder, torch.full((1, 1), _READ, device="meta")

@@ -108,3 +108,49 @@ def test_the_scale_hangs_on_no_seed_and_not_on_the_task_s_own_where_it_has_one()
 def test_a_scale_that_cannot_be_is_refused(shift: object, scale: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Real(1, shift, scale)  # type: ignore[arg-type]
+
+
+# -- bits that are said to be real ------------------------------------------------------------------------
+
+
+def bits(*shape: int) -> Tensor:
+    return (torch.rand(*shape, generator=torch.Generator().manual_seed(0)) < 0.3).float()
+
+
+def test_targets_of_0_and_1_alone_are_refused_with_advice() -> None:
+    values = bits(50, 8, 3)
+    with pytest.raises(
+        ValueError, match=r"^Given: targets are 0 and 1 alone, and the space is Real\(3\); make it nou"
+    ) as e:
+        look(Given(values, values), 8, 0)
+    assert "nounroll.Bits(3)" in str(e.value)
+    some = torch.cat([values, torch.zeros(50, 8, 1)], -1)  # one key of a piano that is never struck
+    with pytest.raises(ValueError, match=r"nounroll\.Bits\(4\)"):
+        measured(Given(some, some), 8)
+
+
+@pytest.mark.parametrize("constant", [0.0, 1.0])
+def test_targets_that_never_change_are_no_bits(constant: float) -> None:
+    values = torch.full((50, 8, 2), constant)
+    values[..., 1] = 1.0
+    assert measured(Given(values, values), 8)[1].event_shape == (2,)
+
+
+def test_inputs_of_0_and_1_are_read_as_numbers() -> None:
+    assert measured(Given(bits(50, 8, 3), normal(50, 8, 1)), 8)[0].event_shape == (3,)
+
+
+def test_control_a_third_value_is_no_bit() -> None:
+    values = bits(50, 8, 3)
+    values[0, 0, 0] = 0.5
+    assert measured(Given(values, values), 8)[1].event_shape == (3,)
+
+
+def test_a_part_of_a_product_is_refused_by_its_name() -> None:
+    class Mixed(Given):
+        def __init__(self) -> None:
+            super().__init__(bits(50, 8, 3), bits(50, 8, 3))
+            self.inputs = self.targets = nounroll.Product(keys=Real(2), pedal=nounroll.Bits(1))
+
+    with pytest.raises(ValueError, match=r"^Mixed: targets, part 'keys' are 0 and 1 alone, and the space is Real\(2\)"):
+        measured(Mixed(), 8)

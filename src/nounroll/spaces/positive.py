@@ -101,6 +101,9 @@ class Positive(Standard, Space):
     def mean(self, outputs: Float[Tensor, "*n V"]) -> Float[Tensor, "*n d"]:
         return self._likelihood.log_mean_exp(outputs, self.d).exp()
 
+    def example(self, *shape: int, generator: torch.Generator) -> Float[Tensor, "... d"]:
+        return self.place(torch.randn(*shape, self.d, generator=generator)).exp()
+
     def relative(self, outputs: Float[Tensor, "*n V"]) -> Float[Tensor, "*n V"]:
         return self._likelihood.relative(outputs, self)
 

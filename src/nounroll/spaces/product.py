@@ -82,7 +82,7 @@ class Product(Space):
         """An array for each part, in its own form: (*n,) symbols, (*n, d) numbers."""
         blocks = values.split(self._widths, dim=-1)
         return {
-            name: block.reshape(*block.shape[:-1], *space.event_shape).to(space.dtype)
+            name: block.reshape((*block.shape[:-1], *space.event_shape)).to(space.dtype)
             if space.dtype != torch.float32 or len(space.event_shape) != 1
             else block
             for (name, space), block in zip(self.parts, blocks, strict=True)
@@ -118,7 +118,7 @@ class Product(Space):
         bad = []
         for space, block in zip(self.spaces, values.split(self._widths, dim=-1), strict=True):
             whole = block.round() if not space.dtype.is_floating_point else block
-            own = whole.nan_to_num(-1.0, -1.0, -1.0).reshape(*block.shape[:-1], *space.event_shape).to(space.dtype)
+            own = whole.nan_to_num(-1.0, -1.0, -1.0).reshape((*block.shape[:-1], *space.event_shape)).to(space.dtype)
             given = block.reshape(own.shape) if space.dtype.is_floating_point else own
             bad.append(space.invalid(given).reshape(block.shape) | (whole != block))
         return torch.cat(bad, dim=-1)
@@ -179,9 +179,7 @@ class Product(Space):
             [b if n else s.parameters(b) for s, b, n in zip(self.spaces, blocks, self._before, strict=True)], dim=-1
         )
 
-    def _told(
-        self, outputs: Float[Tensor, "*n V"], part: int, numbers: Sequence[Tensor]
-    ) -> Float[Tensor, "*n v"]:
+    def _told(self, outputs: Float[Tensor, "*n V"], part: int, numbers: Sequence[Tensor]) -> Float[Tensor, "*n v"]:
         """The parameters of a part, once the numbers of those before it are known."""
         block, size = outputs.split(self._readouts, dim=-1)[part], self.spaces[part].readout_size
         if not self._before[part]:
@@ -216,7 +214,7 @@ class Product(Space):
         sizes = [math.prod(space.noise_shape) for space in self.spaces]
         noises, drawn, numbers = noise.split(sizes, dim=-1), list[Tensor](), list[Tensor]()
         for i, (space, own) in enumerate(zip(self.spaces, noises, strict=True)):
-            value = space.choose(self._told(outputs, i, numbers), own.reshape(-1, *space.noise_shape), sampling)
+            value = space.choose(self._told(outputs, i, numbers), own.reshape((-1, *space.noise_shape)), sampling)
             drawn.append(torch.where(space.drawn(value), value, torch.nan))
             if self.chained:
                 numbers.append(_numbers(space, torch.where(space.drawn(value), value, space.zeros(len(value)))))
@@ -230,6 +228,9 @@ class Product(Space):
             if self.chained:
                 numbers.append(_numbers(space, found[-1]))
         return self._join(iter(found))
+
+    def example(self, *shape: int, generator: torch.Generator) -> Float[Tensor, "... columns"]:
+        return self._join(space.example(*shape, generator=generator) for space in self.spaces)
 
     def relative(self, outputs: Float[Tensor, "*n V"]) -> Float[Tensor, "*n V"]:
         blocks = outputs.split(self._readouts, dim=-1)

@@ -126,7 +126,7 @@ class Real(Standard, Space):
         errors = self.mean(outputs) - values
         found = {"hits": -errors.square().sum(-1)}
         if self.scale is not None:
-            found["relative"] = (errors / self.moments(values)[1]).square().sum(-1)
+            found["relative"] = (errors / self.moments(values)[1]).square()
         return found
 
     def metrics(self, sums: Mapping[str, float], scored: float, loss: float) -> dict[str, float]:

@@ -47,6 +47,7 @@ async def about(service: Served) -> dict[str, Any]:
         "prompt": task.prompt().tolist(),
         "image": _image(service),
         "symbols": task.targets.symbols,
+        "columns": None if task.targets.symbols is not None else task.targets.columns,
         "memory_shape": list(service.student.memory_shape),
         "memory_bytes": service.student.empty_memory.nbytes,
         "teacher_length": service.judge.length if service.judge else None,
