@@ -219,7 +219,7 @@ class Events(Drawn):
         )
         self.plain_inputs, self.plain_outputs = self.kinds + 2, self.kinds + 4
         table = torch.Generator().manual_seed(5)
-        self.tables = (2 * torch.randn(2, self.kinds, self.kinds, generator=table)).softmax(-1)
+        self.tables = torch.randn(2, self.kinds, self.kinds, generator=table).softmax(-1)
         self.speeds = torch.tensor([0.5, 1.0, 2.0, 4.0])
 
     def validation(self) -> "Events":
@@ -271,8 +271,8 @@ class Events(Drawn):
         return F.cross_entropy(logits.transpose(1, 2), kind, reduction="none") + gap + value
 
     def rates(self, student: Any, seed: int) -> dict[str, Any]:
-        real = self.draw(512, 256, torch.Generator().manual_seed(11))[0][:, 64:]
-        prompt = self.draw(512, 64, torch.Generator().manual_seed(12))[0]
+        real = self.draw(2048, 256, torch.Generator().manual_seed(11))[0][:, 64:]
+        prompt = self.draw(2048, 64, torch.Generator().manual_seed(12))[0]
         written = student.generate(prompt, 192, generator=torch.Generator().manual_seed(seed))
         ratio = self._happens(written) / self._happens(real)
         return {"rates": ratio.tolist(), "worst_rate": float(ratio[(ratio - 1).abs().argmax()])}

@@ -191,7 +191,7 @@ def test_quantiles_never_cross_and_are_those_of_samples() -> None:
     drawn = space.sample(row.expand(20_000, -1), source())
     found = torch.stack([(drawn <= q).float().mean(0) for q in space.quantiles(row)[0].T], dim=-1)
     torch.testing.assert_close(found, torch.tensor(LEVELS).expand(3, -1), atol=0.015, rtol=0)
-    with pytest.raises(ValueError, match="Real.likelihood is 'gaussian'; only 'quantiles' has quantiles"):
+    with pytest.raises(ValueError, match=r"Real.likelihood is 'gaussian'; only 'quantiles' has quantiles"):
         Real(1).quantiles(torch.zeros(1, 2))
 
 

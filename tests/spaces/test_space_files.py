@@ -108,7 +108,7 @@ def test_an_unknown_space_is_named() -> None:
 
 
 def test_a_name_is_given_once() -> None:
-    with pytest.raises(ValueError, match="the space 'real' is nounroll.spaces.real.Real; take another name"):
+    with pytest.raises(ValueError, match=r"the space 'real' is nounroll.spaces.real.Real; take another name"):
         register_space("real")(Categorical)
 
 

@@ -97,14 +97,14 @@ class Product(Space):
         names = [name for name, _ in self.parts]
         if set(arrays) != set(names):
             raise ValueError(f"join got {', '.join(arrays) or 'nothing'}; the parts are {', '.join(names)}")
-        blocks = []
-        for (name, space), width in zip(self.parts, self._widths, strict=True):
-            values = torch.as_tensor(arrays[name])
-            leading = values.shape[: values.dim() - len(space.event_shape)]
+        tensors = [torch.as_tensor(arrays[name]) for name in names]
+        first = self.spaces[0]
+        leading = tuple(tensors[0].shape[: tensors[0].dim() - len(first.event_shape)])
+        for (name, space), values in zip(self.parts, tensors, strict=True):
             if tuple(values.shape) != (*leading, *space.event_shape):
-                raise ValueError(f"{name} has shape {tuple(values.shape)}; {space} needs (..., {space.event_shape})")
-            blocks.append(values.reshape(*leading, width).float())
-        return torch.cat(blocks, dim=-1)
+                wanted = (*leading, *space.event_shape)
+                raise ValueError(f"{name} has shape {tuple(values.shape)}; {space} needs {wanted} beside {names[0]}")
+        return self._join(iter(tensors))
 
     def zeros(self, *shape: int, device: torch.device | str = "cpu") -> Tensor:
         return self._join(space.zeros(*shape, device=device) for space in self.spaces)
