@@ -246,7 +246,7 @@ def look(task: SequenceTask, length: int, seed: int) -> Facts:
         size=task.size or _population(task, length, seed),
         next_input=_predicts_next(batch, task.autoregressive),
         endless=task.size is None,
-        knowable=knowable(task.targets, [batch, *validation]),
+        knowable=knowable(targets, [batch, *validation]),
         inputs=inputs,
         targets=targets,
     )

@@ -121,6 +121,15 @@ def test_means_are_those_of_samples(name: str) -> None:
     torch.testing.assert_close(space.mean(row)[0][part].double(), found, atol=float(0.06 * spread.max()), rtol=0.06)
 
 
+def test_one_log_normal_is_far_from_exponential_gaps_and_a_mixture_is_not() -> None:
+    """What docs/spaces.md says of the default of ``Positive``."""
+    gaps = torch.empty(20_000, 1).exponential_(generator=source())
+    alone, mixed = (Positive(1, likelihood=name).guess(gaps)["loss"] for name in ("gaussian", "mixture"))
+    assert alone - 1 == pytest.approx(0.09, abs=0.02)
+    assert mixed - 1 < 0.03
+    assert math.exp(-0.5772 + math.pi**2 / 12) == pytest.approx(1.28, abs=0.005)  # the log-normal's mean
+
+
 def naive(space: Any, row: Tensor, y: Tensor) -> Tensor:
     """log p(y) of one element by torch.distributions."""
     if isinstance(space, Categorical):

@@ -128,10 +128,11 @@ def test_an_installed_package_brings_its_space_by_an_entry_point(monkeypatch: py
         def load(self) -> type[Space]:
             return Brought
 
-    def found(group: str, name: str) -> list[EntryPoint]:
-        return [Point(name, "a:B", group)] if (group, name) == ("nounroll.spaces", "brought") else []
+    def found(group: str) -> list[EntryPoint]:
+        return [Point("brought", "a:B", group)] if group == "nounroll.spaces" else []
 
     monkeypatch.setattr(registry, "entry_points", found)
+    monkeypatch.setattr(registry, "_installed", registry._installed.__wrapped__)
     monkeypatch.setattr(registry, "_SPACES", dict(registry._SPACES))
     assert isinstance(space_from_json({"kind": "brought", "n": 4}), Brought)
 

@@ -48,7 +48,7 @@ async def draw(
     """Draw elements, each read back in, with what was expected before each."""
     outputs = await expected(service, session) if count else torch.empty(0)
     for _ in range(count):
-        element = sampling.draw(service.task.targets, outputs[None], source)[0]
+        element = sampling.draw(service.student.targets, outputs[None], source)[0]
         after = await service.batcher.read(session, element)
         yield element, outputs
         outputs = after

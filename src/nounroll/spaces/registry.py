@@ -1,7 +1,8 @@
 """The spaces by name: how a file says which space it means."""
 
 from collections.abc import Callable, Mapping
-from importlib.metadata import entry_points
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar
 
 from nounroll.spaces.base import Space
@@ -54,10 +55,15 @@ def space_from_json(document: Mapping[str, Any]) -> Space:
     return _class(kind).from_json(rest)
 
 
+@cache
+def _installed() -> dict[str, EntryPoint]:
+    """The spaces of installed packages, by name."""
+    return {entry.name: entry for entry in entry_points(group=GROUP)}
+
+
 def _class(kind: str) -> type[Space]:
-    if kind not in _SPACES:
-        for entry in entry_points(group=GROUP, name=kind):
-            register_space(kind)(entry.load())
+    if kind not in _SPACES and (entry := _installed().get(kind)):
+        register_space(kind)(entry.load())
     if kind not in _SPACES:
         raise ValueError(
             f"the space {kind!r} is not known; import the file that registers it, or install its package"

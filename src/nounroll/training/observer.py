@@ -69,7 +69,7 @@ class Observer:
         batches = self.validation
         if length != self.length:
             batches = validation_batches(self.task, 0, length, self.seed)
-        guess = constant_guess(self.task.targets, batches).get("loss", math.nan)
+        guess = constant_guess(self.student.targets, batches).get("loss", math.nan)
         return self.measure(batches)["loss"], self.measure_teacher(batches)["loss"], guess
 
     def learning(self, method: Method) -> dict[str, Any]:
@@ -107,7 +107,7 @@ class Observer:
             lambda: [asdict(one) for one in packs.packing(student, teacher, self.validation[0])]
         )
         found = [packs.Packing(**one) for one in seen]
-        targets, batches = self.task.targets, self.validation
+        targets, batches = self.student.targets, self.validation
         guess = constant_guess(targets, batches).get("loss", math.nan)
         self.warning = self.warning or packs.warning(found, guess, knowable(targets, batches))
         return {**packs.mean_packing(found), **({"warning": self.warning} if self.warning else {})}

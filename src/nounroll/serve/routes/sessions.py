@@ -61,7 +61,7 @@ async def feed(service: Served, id: str, body: Feed) -> dict[str, Any]:
     if (body.text is None) == (body.inputs is None):
         raise ValueError("give either text or inputs")
     given = service.read(body.text or "" if body.inputs is None else body.inputs)
-    targets = service.task.targets if service.task.autoregressive else None
+    targets = service.student.targets if service.task.autoregressive else None
     async with service.sessions.working(session, whole=True):
         bits, outputs = await read(service, session, given, partial(surprise, targets) if targets else None)
         known = [one for one in bits if one is not None] if targets else None

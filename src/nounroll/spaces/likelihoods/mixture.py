@@ -1,6 +1,7 @@
 """Mixtures of Gaussians, for what may go one way or another (Bishop 1994; Graves 2013, arXiv 1308.0850)."""
 
 import math
+from statistics import NormalDist
 
 import torch
 from jaxtyping import Float
@@ -10,6 +11,7 @@ from nounroll.spaces.likelihoods.base import Likelihood, limited
 from nounroll.spaces.standard import Standard
 
 COMPONENTS = 5
+_PLACES = [NormalDist().inv_cdf((i + 0.5) / COMPONENTS) for i in range(COMPONENTS)]
 
 
 class Mixture(Likelihood):
@@ -27,8 +29,7 @@ class Mixture(Likelihood):
 
     def parameters(self, raw: Float[Tensor, "*n V"], unit: Standard) -> Float[Tensor, "*n V"]:
         logits, means, log_scales = _cut(raw)
-        places = torch.arange(COMPONENTS, device=raw.device, dtype=raw.dtype).add(0.5) / COMPONENTS
-        means = unit.place(means + torch.special.ndtri(places)[:, None])
+        means = unit.place(means + torch.tensor(_PLACES, dtype=raw.dtype, device=raw.device)[:, None])
         return _joined(logits, means, unit.stretch(limited(log_scales)))
 
     def log_prob(self, outputs: Float[Tensor, "*n V"], values: Float[Tensor, "*n d"]) -> Float[Tensor, "*n"]:

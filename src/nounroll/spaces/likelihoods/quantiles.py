@@ -6,6 +6,8 @@ there; p(y) = N(z(y)) z'(y) is a density without jumps, and what is learnt by it
 """
 
 import math
+from itertools import pairwise
+from statistics import NormalDist
 
 import numpy as np
 import torch
@@ -16,6 +18,8 @@ from nounroll.spaces.likelihoods.base import Likelihood, limited
 from nounroll.spaces.standard import Standard
 
 LEVELS = (0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975)
+_NORMAL = [NormalDist().inv_cdf(level) for level in LEVELS]
+_HEIGHTS = [after - before for before, after in pairwise(_NORMAL)]
 _COUNT, _MIDDLE = len(LEVELS), len(LEVELS) // 2
 _NODES = 32  # of the integral that a mean is
 
@@ -99,11 +103,11 @@ def _over(change: object, values: Float[Tensor, "*n d k"]) -> Float[Tensor, "*n 
 
 def _normal(like: Tensor) -> Float[Tensor, "9"]:
     """Normal quantiles of the levels."""
-    return torch.special.ndtri(torch.tensor(LEVELS, dtype=torch.float64)).to(like)
+    return torch.tensor(_NORMAL, dtype=like.dtype, device=like.device)
 
 
 def _heights(like: Tensor) -> Float[Tensor, "8"]:
-    return _normal(like).diff()
+    return torch.tensor(_HEIGHTS, dtype=like.dtype, device=like.device)
 
 
 def _knots(gaps: Float[Tensor, "*n d 8"]) -> Float[Tensor, "*n d 9"]:
