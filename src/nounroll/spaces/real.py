@@ -12,6 +12,7 @@ from torch import Tensor
 from nounroll.plain import count
 from nounroll.spaces.base import Space
 from nounroll.spaces.likelihoods import LIKELIHOODS, Likelihood
+from nounroll.spaces.likelihoods.quantiles import Quantiles
 from nounroll.spaces.registry import register_space
 from nounroll.spaces.sampling import Sampling
 from nounroll.spaces.standard import Standard, moments_of
@@ -100,8 +101,6 @@ class Real(Standard, Space):
         Raises:
             ValueError: the likelihood is another one.
         """
-        from nounroll.spaces.likelihoods.quantiles import Quantiles
-
         if self.likelihood != "quantiles":
             raise ValueError(f"Real.likelihood is {self.likelihood!r}; only 'quantiles' has quantiles, draw samples")
         return Quantiles().quantiles(outputs)
@@ -161,6 +160,6 @@ def refuse_bits(name: str, values: Float[Tensor, "N d"]) -> None:
     if bool((values.amax(0) != values.amin(0)).any()):
         d = values.shape[-1]
         raise ValueError(
-            f"{name} are 0 and 1 alone, and the space is Real({d}); make it nounroll.Bits({d}), or Categorical(2) for"
-            " one symbol a step"
+            f"{name} are 0 and 1 alone, and Real({d}) would predict them by a density; take nounroll.Bits({d}) as the"
+            " space of a task of your own, or whole numbers and Categorical(2) for one symbol a step"
         )

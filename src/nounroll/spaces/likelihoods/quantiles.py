@@ -6,6 +6,7 @@ there; p(y) = N(z(y)) z'(y) is a density without jumps, and what is learnt by it
 """
 
 import math
+from collections.abc import Callable
 from itertools import pairwise
 from statistics import NormalDist
 
@@ -96,9 +97,9 @@ def _joined(
     return torch.cat([median[..., None], gaps, slopes], dim=-1).flatten(-2)
 
 
-def _over(change: object, values: Float[Tensor, "*n d k"]) -> Float[Tensor, "*n d k"]:
+def _over(change: Callable[[Tensor], Tensor], values: Float[Tensor, "*n d k"]) -> Float[Tensor, "*n d k"]:
     """A change of the unit, which goes along the last axis, of the last but one."""
-    return change(values.transpose(-1, -2)).transpose(-1, -2)  # type: ignore[operator]
+    return change(values.transpose(-1, -2)).transpose(-1, -2)
 
 
 def _normal(like: Tensor) -> Float[Tensor, "9"]:
