@@ -119,7 +119,7 @@ def bits(*shape: int) -> Tensor:
 
 def test_targets_of_0_and_1_alone_are_refused_with_advice() -> None:
     values = bits(50, 8, 3)
-    with pytest.raises(ValueError, match=r"^Given: targets are 0 and 1 alone, and Real\(3\) would predictou") as e:
+    with pytest.raises(ValueError, match=r"^Given: targets are 0 and 1 alone, and Real\(3\) would predict") as e:
         look(Given(values, values), 8, 0)
     assert "nounroll.Bits(3)" in str(e.value)
     some = torch.cat([values, torch.zeros(50, 8, 1)], -1)  # one key of a piano that is never struck

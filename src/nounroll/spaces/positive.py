@@ -3,26 +3,23 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
-from nounroll.plain import count
-from nounroll.spaces.base import Space
-from nounroll.spaces.likelihoods import LIKELIHOODS, Likelihood
 from nounroll.spaces.registry import register_space
 from nounroll.spaces.sampling import Sampling
-from nounroll.spaces.standard import Standard, moments_of
+from nounroll.spaces.standard import moments_of
+from nounroll.spaces.vectors import Vectors
 
-_KINDS = ("mixture", "gaussian")  # whose exponentials have a mean
 _TINY = 1e-30  # what padding of 0 is read as
 
 
 @register_space("positive")
 @dataclass(frozen=True, repr=False)
-class Positive(Standard, Space):
+class Positive(Vectors):
     """Vectors of ``d`` numbers above 0 of any unit, held as float32 arrays of shape (B, T, d): gaps, sizes, prices.
 
     log y is treated as ``Real`` treats y: read standardised, and predicted by one of its likelihoods. The density of y
@@ -41,29 +38,8 @@ class Positive(Standard, Space):
     scale: Sequence[float] | None = field(default=None, compare=False)
     likelihood: str = "mixture"
 
+    likelihoods: ClassVar[tuple[str, ...]] = ("mixture", "gaussian")  # whose exponentials have a mean
     allowed: ClassVar[str] = "Positive arrays must be finite and above 0"
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "d", count("Positive.d", self.d))
-        if self.likelihood not in _KINDS:
-            raise ValueError(f"Positive.likelihood is {self.likelihood!r}; it must be one of {', '.join(_KINDS)}")
-        self._settle()
-
-    def __repr__(self) -> str:
-        return f"Positive(d={self.d}{'' if self.likelihood == 'mixture' else f', likelihood={self.likelihood!r}'})"
-
-    @property
-    def _likelihood(self) -> Likelihood:
-        return LIKELIHOODS[self.likelihood]
-
-    @property
-    def event_shape(self) -> tuple[int, ...]:
-        return (self.d,)
-
-    @property
-    def readout_size(self) -> int:
-        """V: the parameters of the distribution of log y."""
-        return self._likelihood.size(self.d)
 
     def zeros(self, *shape: int, device: torch.device | str = "cpu") -> Tensor:
         return torch.ones(*shape, self.d, device=device)
@@ -74,20 +50,9 @@ class Positive(Standard, Space):
     def enter(self, values: Float[Tensor, "*n d"]) -> Float[Tensor, "*n d"]:
         return self.standardise(_log(values))
 
-    def parameters(self, raw: Float[Tensor, "*n V"]) -> Float[Tensor, "*n V"]:
-        return self._likelihood.parameters(raw.to(torch.promote_types(raw.dtype, torch.float32)), self)
-
     def log_prob(self, outputs: Float[Tensor, "*n V"], values: Float[Tensor, "*n d"]) -> Float[Tensor, "*n"]:
         logs = _log(values)
         return self._likelihood.log_prob(outputs.float(), logs) - logs.sum(-1)
-
-    @property
-    def noise_shape(self) -> tuple[int, ...]:
-        return (self._likelihood.noise_size(self.d),)
-
-    def noise(self, rows: int, generator: torch.Generator | None) -> Float[Tensor, "B k"]:
-        """Normal random numbers."""
-        return torch.randn(rows, *self.noise_shape, generator=generator)
 
     def choose(
         self, outputs: Float[Tensor, "B V"], noise: Float[Tensor, "B k"], sampling: Sampling
@@ -104,13 +69,6 @@ class Positive(Standard, Space):
     def example(self, *shape: int, generator: torch.Generator) -> Float[Tensor, "... d"]:
         return self.place(torch.randn(*shape, self.d, generator=generator)).exp()
 
-    def relative(self, outputs: Float[Tensor, "*n V"]) -> Float[Tensor, "*n V"]:
-        return self._likelihood.relative(outputs, self)
-
-    @property
-    def unmeasured(self) -> bool:
-        return self.scale is None
-
     def measured(self, name: str, values: Float[Tensor, "N d"], *, targets: bool) -> "Positive":
         found = moments_of(f"the logarithms of {name}", _log(values)) if self.scale is None else None
         return self if found is None else replace(self, shift=found[0], scale=found[1])
@@ -121,10 +79,6 @@ class Positive(Standard, Space):
 
     def metrics(self, sums: Mapping[str, float], scored: float, loss: float) -> dict[str, float]:
         return {**super().metrics(sums, scored, loss), "rmse_log": math.sqrt(sums["logs"] / scored / self.d)}
-
-    def to_json(self) -> dict[str, Any]:
-        measured = {} if self.shift is None else {"shift": self.shift, "scale": self.scale}
-        return {"d": self.d, **measured, "likelihood": self.likelihood}
 
 
 def _log(values: Float[Tensor, "*n d"]) -> Float[Tensor, "*n d"]:

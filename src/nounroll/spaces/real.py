@@ -9,18 +9,17 @@ import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
-from nounroll.plain import count
 from nounroll.spaces.base import Space
-from nounroll.spaces.likelihoods import LIKELIHOODS, Likelihood
 from nounroll.spaces.likelihoods.quantiles import Quantiles
 from nounroll.spaces.registry import register_space
 from nounroll.spaces.sampling import Sampling
-from nounroll.spaces.standard import Standard, moments_of
+from nounroll.spaces.standard import moments_of
+from nounroll.spaces.vectors import Vectors
 
 
 @register_space("real")
 @dataclass(frozen=True, repr=False)
-class Real(Standard, Space):
+class Real(Vectors):
     """Vectors of ``d`` real numbers of any unit, held as float32 arrays of shape (B, T, d).
 
     Args:
@@ -37,29 +36,8 @@ class Real(Standard, Space):
     scale: Sequence[float] | None = field(default=None, compare=False)
     likelihood: str = "gaussian"
 
+    likelihoods: ClassVar[tuple[str, ...]] = ("gaussian", "student_t", "mixture", "quantiles")
     allowed: ClassVar[str] = "Real arrays must be finite"
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "d", count("Real.d", self.d))
-        if self.likelihood not in LIKELIHOODS:
-            raise ValueError(f"Real.likelihood is {self.likelihood!r}; it must be one of {', '.join(LIKELIHOODS)}")
-        self._settle()
-
-    def __repr__(self) -> str:
-        return f"Real(d={self.d}{'' if self.likelihood == 'gaussian' else f', likelihood={self.likelihood!r}'})"
-
-    @property
-    def _likelihood(self) -> Likelihood:
-        return LIKELIHOODS[self.likelihood]
-
-    @property
-    def event_shape(self) -> tuple[int, ...]:
-        return (self.d,)
-
-    @property
-    def readout_size(self) -> int:
-        """V: a mean and a log standard deviation per coordinate, or what another likelihood has."""
-        return self._likelihood.size(self.d)
 
     def convert(self, values: Tensor) -> Tensor:
         return values.float() if values.is_floating_point() else values
@@ -73,19 +51,8 @@ class Real(Standard, Space):
     def enter(self, values: Float[Tensor, "*n d"]) -> Float[Tensor, "*n d"]:
         return self.standardise(values)
 
-    def parameters(self, raw: Float[Tensor, "*n V"]) -> Float[Tensor, "*n V"]:
-        return self._likelihood.parameters(raw.to(torch.promote_types(raw.dtype, torch.float32)), self)
-
     def log_prob(self, outputs: Float[Tensor, "*n V"], values: Float[Tensor, "*n d"]) -> Float[Tensor, "*n"]:
         return self._likelihood.log_prob(outputs.float(), values)
-
-    @property
-    def noise_shape(self) -> tuple[int, ...]:
-        return (self._likelihood.noise_size(self.d),)
-
-    def noise(self, rows: int, generator: torch.Generator | None) -> Float[Tensor, "B k"]:
-        """Normal random numbers."""
-        return torch.randn(rows, *self.noise_shape, generator=generator)
 
     def choose(
         self, outputs: Float[Tensor, "B V"], noise: Float[Tensor, "B k"], sampling: Sampling
@@ -107,13 +74,6 @@ class Real(Standard, Space):
 
     def example(self, *shape: int, generator: torch.Generator) -> Float[Tensor, "... d"]:
         return self.place(torch.randn(*shape, self.d, generator=generator))
-
-    def relative(self, outputs: Float[Tensor, "*n V"]) -> Float[Tensor, "*n V"]:
-        return self._likelihood.relative(outputs, self)
-
-    @property
-    def unmeasured(self) -> bool:
-        return self.scale is None
 
     def measured(self, name: str, values: Float[Tensor, "N d"], *, targets: bool) -> "Real":
         if targets:
@@ -143,8 +103,10 @@ class Real(Standard, Space):
         return {"loss": loss, "bits": loss / math.log(2), "rmse": float(deviations.square().mean().sqrt())}
 
     def to_json(self) -> dict[str, Any]:
-        measured = {} if self.shift is None else {"shift": self.shift, "scale": self.scale}
-        return {"d": self.d, **measured, **({} if self.likelihood == "gaussian" else {"likelihood": self.likelihood})}
+        found = super().to_json()
+        if self.likelihood == "gaussian":  # files of version 0.1 have no likelihood
+            del found["likelihood"]
+        return found
 
 
 def refuse_bits(name: str, values: Float[Tensor, "N d"]) -> None:
