@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from nounroll.adaptation import adapt
     from nounroll.batch import Batch
     from nounroll.comparison import Comparison, compare
     from nounroll.data.sequences import Sequences
@@ -35,6 +36,7 @@ _HOMES = {
     "Sequences": "data.sequences",
     "Student": "student",
     "Run": "run",
+    "adapt": "adaptation",
     "fit": "run",
     "Comparison": "comparison",
     "compare": "comparison",
@@ -62,6 +64,7 @@ __all__ = [
     "Sequences",
     "Space",
     "Student",
+    "adapt",
     "compare",
     "fit",
     "register_space",

@@ -8,10 +8,11 @@ from torch import nn
 
 from nounroll.batch import Space
 from nounroll.data.task import SequenceTask
-from nounroll.methods import BPTT, DMT, SMT, TBPTT, TRANSFORMER, TransformerMethod, is_taught, parse_chain
+from nounroll.methods import ADAPT, BPTT, DMT, SMT, TBPTT, TRANSFORMER, TransformerMethod, is_taught, parse_chain
 from nounroll.methods.base import Method
 from nounroll.modes import drawing_from
 from nounroll.recipe import Recipe
+from nounroll.rehearsal import adaptation
 from nounroll.resolve import Resolved
 from nounroll.student import Student
 from nounroll.taken_teacher import take_teacher
@@ -93,12 +94,16 @@ def make_loop(
         take_teacher(recipe, model, teacher)
     if start is not None:
         start.put(model, teacher)
+    if recipe.method == ADAPT and start is not None and isinstance(model, Student):
+        chain = [Link(ADAPT, adaptation(recipe, start, model, task), 1.0, 1.0)]
+    else:
+        chain = links(recipe, model, teacher, facts.knowable)
     return Loop(
         task=task,
         stages=resolved.stages,
         student=model,
         teacher=teacher,
-        chain=links(recipe, model, teacher, facts.knowable),
+        chain=chain,
         settings=recipe.training,
         knowable=facts.knowable,
         by_errors=facts.at_end and task.targets.symbols is not None,

@@ -22,7 +22,7 @@ from nounroll.cells.base import CellSettings
 from nounroll.data.paths import seen_from, seen_from_here
 from nounroll.files import opened
 from nounroll.former import is_former, renewed
-from nounroll.methods import AUTO, TRANSFORMER, DMTSettings, SMTSettings, TBPTTSettings, parse_chain
+from nounroll.methods import AUTO, TRANSFORMER, AdaptSettings, DMTSettings, SMTSettings, TBPTTSettings, parse_chain
 from nounroll.plain import plain
 from nounroll.ranges import at_least
 from nounroll.teacher import TeacherSettings
@@ -67,9 +67,10 @@ class Recipe:
         name: of the run; its folder is runs/NAME.
         task: source of sequences.
         length: T, in time steps.
-        method: a chain such as smt+dmt, tbptt or smt+dmt+bptt; or auto, which is chosen by short trials.
+        method: a chain such as smt+dmt, tbptt or smt+dmt+bptt; or auto, which is chosen by short trials; or adapt,
+            which begins with a trained student.
         readout_width: hidden width of the student's readout.
-        cell, teacher, smt, dmt, tbptt, training: see each.
+        cell, teacher, smt, dmt, tbptt, adapt, training: see each.
         given: dotted names of the settings that were given; what is not, ``resolve`` decides. None: all of them.
         origin: the file it was read from; None where it was made in Python (see ``nounroll.consent``).
     """
@@ -84,6 +85,7 @@ class Recipe:
     smt: SMTSettings = field(default_factory=SMTSettings)
     dmt: DMTSettings = field(default_factory=DMTSettings)
     tbptt: TBPTTSettings = field(default_factory=TBPTTSettings)
+    adapt: AdaptSettings = field(default_factory=AdaptSettings)
     training: TrainingSettings = field(default_factory=lambda: TrainingSettings(budget=_BUDGET))
     given: frozenset[str] | None = field(default=None, compare=False)
     origin: Origin | None = field(default=None, compare=False)

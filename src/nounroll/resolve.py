@@ -17,7 +17,7 @@ from nounroll.batch import Batch, Space
 from nounroll.cells import complete
 from nounroll.data.scale import measured
 from nounroll.data.task import Lengths, SequenceTask, draw, held_out
-from nounroll.methods import AUTO, parse_chain
+from nounroll.methods import ADAPT, AUTO, parse_chain
 from nounroll.recipe import Recipe
 from nounroll.rollout.evaluate import knowable
 from nounroll.seeding import generator
@@ -202,6 +202,8 @@ def resolve(recipe: Recipe, task: SequenceTask, facts: Facts | None = None) -> R
                 f"teacher.distillation is {recipe.teacher.distillation}; {type(task).__name__}'s targets are not the"
                 " inputs that follow, which is what the model expects: set it to 0"
             )
+    if links == (ADAPT,):
+        decide({"training.learning_rate": 1e-3, "training.curriculum": 0}, "the student knows much already")
     if links and set(links) <= {"bptt", "tbptt"}:
         rate, where = (_ALONE_SMALL, " from small data") if facts.small else (_ALONE, "")
         decide({"training.learning_rate": rate}, f"the student learns alone{where}, with no teacher to keep up with")

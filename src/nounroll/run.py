@@ -24,12 +24,14 @@ from nounroll.data.task import SequenceTask
 from nounroll.footprint import check_length, check_memory
 from nounroll.interrupts import stop_on_interrupt
 from nounroll.machine import launched, speaks
-from nounroll.methods import AUTO, TRANSFORMER, check_taught
+from nounroll.methods import AUTO, TRANSFORMER, Adapt, check_taught
 from nounroll.methods.cost import COSTS
 from nounroll.recipe import Recipe, parse
+from nounroll.rehearsal import check_adaptable, reopened, with_rehearsal
 from nounroll.resolve import Facts, Resolved, look, resolve
 from nounroll.resumption import resumed
-from nounroll.rollout.evaluate import evaluate
+from nounroll.rollout.evaluate import evaluate, validation_batches
+from nounroll.rollout.forgetting import forgetting
 from nounroll.run_folder import CUSTOM, claim, held, read_kept, way_on, write_budget, write_json, write_kept
 from nounroll.student import Student, check_no_student
 from nounroll.teacher import Teacher
@@ -97,6 +99,7 @@ def fit(
     student: Student | str | Path | None = None,
     teacher: Teacher | str | Path | None = None,
     new: str | Sequence[str] = (),
+    rehearse: SequenceTask | str | Path | None = None,
     length: int | None = None,
     seconds: float | None = None,
     steps: int | None = None,
@@ -124,6 +127,8 @@ def fit(
             folder of a run that has one. A new one when left out.
         new: "inputs", "head" or both: parts of ``student`` that begin anew. Inputs of another space than the student's
             need the word; targets of another space have a new head without it.
+        rehearse: the old task of ``student``, or the folder of the run that learnt it: the method adapt keeps up what
+            was known of it.
         length: T, in time steps; when left out the longest of a task with finitely many sequences, 128 of another.
         seconds: wall-clock budget; 120 when the four others are left out too.
         steps, tokens, flops, sequential_flops: a budget of another kind in its place (see
@@ -154,7 +159,7 @@ def fit(
     if resume and folder is None:
         raise ValueError("resume is True and out is not set; give the folder of the run to go on with")
     usual = _usual_length(task) if length is None else length
-    start = _begun_with(student, teacher, new, cell)
+    start = with_rehearsal(_begun_with(student, teacher, new, cell), rehearse)
     spent = start is not None and bool(start.student) and 0 in budget.values()
     if spent and folder is None:  # nothing is trained: one step is planned, and taken back
         budget = {name: 1 if value == 0 else value for name, value in budget.items()}
@@ -267,7 +272,8 @@ def train(
         before, begun = read_kept(folder), Start.read(folder, start.cell if start else None)
         if start is not None:
             start.check_same(begun, folder)
-    start = begun if resume else start
+    start = reopened(begun, start) if resume else start
+    check_adaptable(recipe, start)
     if start is None or not start.teacher:
         check_taught(recipe.method)
     if not recipe.training.budget.amount and (start is None or not start.student):
@@ -404,9 +410,21 @@ def _final_metrics(loop: Loop, model: Student | CausalTransformer, teacher: Teac
     """The last figures, on held-out sequences that no choice has seen, and what they cost."""
     labels = teacher.memories if teacher else None
     metrics: dict[str, float] = evaluate(model, loop.observer.test_batches(), labels)
+    if isinstance(method := loop.chain[-1].method, Adapt):
+        metrics |= _forgotten(method, model, loop)
     metrics |= {name: loop.counters.spent(name) for name in ("steps", "tokens", *COSTS)}
     metrics["seconds"] = round(loop.counters.spent("seconds"), 2)
     return {name: value for name, value in metrics.items() if math.isfinite(value)}
+
+
+def _forgotten(method: Adapt, model: Student | CausalTransformer, loop: Loop) -> dict[str, float]:
+    """What an adapted student has forgotten, on the test part of what it rehearsed; else on that of its task."""
+    assert isinstance(model, Student)
+    task = method.rehearsal or loop.task
+    length = min(loop.length, task.max_length or loop.length)
+    batches = validation_batches(task, 0, length, loop.settings.seed, stream="test")
+    same = method.keeps_readout and method.rehearsal is not None
+    return forgetting(method.old.cpu(), model, batches, same_readout=same)
 
 
 def _figures(record: Mapping[str, Any]) -> dict[str, float]:

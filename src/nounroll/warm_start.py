@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from nounroll import checkpoint
 from nounroll.batch import Space
 from nounroll.cells import build_cell, complete
+from nounroll.data.task import SequenceTask
 from nounroll.methods import AUTO, TRANSFORMER, is_taught
 from nounroll.modes import drawing_from
 from nounroll.nn.embedding import InputEmbedding
@@ -52,6 +53,8 @@ class Start:
             the student that begin anew; "tokenizer", the SHA-256 of the student's, where it reads text.
         settings: of a recipe, which belong to these weights, by their dotted names.
         cell: the student's own cell module, to be trained; None where ``settings`` build it.
+        rehearse: the old task, of which the method adapt draws sequences; "rehearse" in ``origin`` says where it came
+            from.
     """
 
     student: Mapping[str, Tensor]
@@ -59,6 +62,7 @@ class Start:
     origin: dict[str, Any]
     settings: Mapping[str, Any] = field(default_factory=dict)
     cell: nn.Module | None = None
+    rehearse: SequenceTask | None = None
 
     # -- the recipe and the data ------------------------------------------------------------------
 
@@ -129,6 +133,10 @@ class Start:
         if self.teacher and teacher is not None:
             _load(teacher, self.teacher, "teacher", "; begin with a new one: teacher=None (--new teacher)")
 
+    def keeps_readout(self, model: Student) -> bool:
+        """Whether a run's student has the readout that is given."""
+        return "head." not in self._anew(model)
+
     def _anew(self, model: Student) -> tuple[str, ...]:
         """What the names of weights begin with that are not taken over."""
         inputs, targets = self._spaces("student")
@@ -190,7 +198,9 @@ def _checked(document: Any) -> dict[str, Any]:
     whence = {name: document[name] and dict(document[name]) for name in ("student", "teacher")}
     if missing := [name for name, one in whence.items() if one and "sha256" not in one]:
         raise ValueError(f"{missing[0]} has no sha256")
-    return {**whence, "new": list(document["new"]), "tokenizer": document["tokenizer"]}
+    old = document.get("rehearse")
+    rehearsed = {} if old is None else {"rehearse": {"path": old["path"], "task": str(old["task"])}}
+    return {**whence, "new": list(document["new"]), "tokenizer": document["tokenizer"], **rehearsed}
 
 
 def drop_start(folder: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from nounroll.methods import check_taught, parse_chain, settings_read
 
-IT_MUST_BE = "it must be a chain of smt, dmt, tbptt, bptt, such as smt+dmt, or the baseline transformer alone"
+IT_MUST_BE = "it must be a chain of smt, dmt, tbptt, bptt, such as smt+dmt, or adapt or the baseline transformer alone"
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,7 @@ IT_MUST_BE = "it must be a chain of smt, dmt, tbptt, bptt, such as smt+dmt, or t
         ("bptt+smt", ("bptt", "smt")),
         ("smt+bptt+dmt", ("smt", "bptt", "dmt")),
         ("transformer", ("transformer",)),
+        ("adapt", ("adapt",)),
     ],
 )
 def test_a_chain(method: str, links: tuple[str, ...]) -> None:

@@ -13,6 +13,7 @@ from nounroll.report.numbers import figure, is_past, measure
 _METHODS = {
     "smt": "SMT taught it single steps between the memories that a Transformer teacher has of the same sequences.",
     "dmt": "DMT corrected it on the memories that it makes itself.",
+    "adapt": "Adaptation taught it another task, and held it to what it was.",
     "tbptt": "Truncated BPTT trained it by gradients through windows of the unrolled sequence.",
     "bptt": "BPTT trained it by gradients through the unrolled sequence.",
 }

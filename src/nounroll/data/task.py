@@ -104,9 +104,17 @@ def draw(task: SequenceTask, batch_size: int, length: int, seed: int, stream: st
     Raises:
         ValueError: the length is more than the data has, or ``sample`` gave something else than it promised.
     """
+    return drawn(task, batch_size, length, generator(seed, stream, step))
+
+
+def drawn(task: SequenceTask, batch_size: int, length: int, generator: torch.Generator) -> Batch:
+    """A batch drawn with a generator, checked against the task's spaces.
+
+    Raises:
+        ValueError: see ``draw``.
+    """
     _check_length(task, length)
-    batch = task.sample(batch_size, length, generator(seed, stream, step))
-    return _checked(task, "sample", batch, batch_size, length)
+    return _checked(task, "sample", task.sample(batch_size, length, generator), batch_size, length)
 
 
 def training_batch(task: SequenceTask, batch_size: int, length: int, seed: int, step: int) -> Batch:

@@ -1,5 +1,6 @@
 """Methods of training: SMT, DMT, truncated and whole BPTT, and chains of them such as "smt+dmt"; and a baseline."""
 
+from nounroll.methods.adapt import Adapt, AdaptSettings
 from nounroll.methods.bptt import BPTT
 from nounroll.methods.dmt import DMT, DMTSettings
 from nounroll.methods.smt import SMT, SMTSettings
@@ -7,6 +8,7 @@ from nounroll.methods.tbptt import TBPTT, TBPTTSettings
 from nounroll.methods.transformer import TransformerMethod
 
 __all__ = [
+    "ADAPT",
     "AUTO",
     "BPTT",
     "DMT",
@@ -14,6 +16,8 @@ __all__ = [
     "SMT",
     "TBPTT",
     "TRANSFORMER",
+    "Adapt",
+    "AdaptSettings",
     "DMTSettings",
     "SMTSettings",
     "TBPTTSettings",
@@ -25,6 +29,7 @@ __all__ = [
 ]
 
 METHODS = ("smt", "dmt", "tbptt", "bptt")
+ADAPT = "adapt"  # begins with a trained student and its old task: it stands alone, never in a chain
 AUTO = "auto"  # a method or a cell that is chosen by short trials
 TRANSFORMER = "transformer"  # trains no recurrent network: it stands alone, never in a chain
 
@@ -36,13 +41,13 @@ def parse_chain(method: str) -> tuple[str, ...]:
         ValueError: a link is unknown, or comes twice.
     """
     links = tuple(link.strip() for link in str(method).split("+"))
-    if links == (TRANSFORMER,):
+    if links in ((TRANSFORMER,), (ADAPT,)):
         return links
     unknown = [link for link in links if link not in METHODS]
     if unknown:
         raise ValueError(
             f"method is {method!r}; it must be a chain of {', '.join(METHODS)}, such as smt+dmt,"
-            f" or the baseline {TRANSFORMER} alone"
+            f" or {ADAPT} or the baseline {TRANSFORMER} alone"
         )
     if len(set(links)) < len(links):
         raise ValueError(f"method is {method!r}; each link may come once")

@@ -7,9 +7,14 @@ from torch import nn
 
 
 @contextmanager
-def frozen(module: nn.Module) -> Iterator[None]:
-    """Inside this context the module's weights get no gradient; its inputs still do."""
-    held = [p for p in module.parameters() if p.requires_grad]
+def frozen(module: nn.Module, but: str | None = None) -> Iterator[None]:
+    """Inside this context the module's weights get no gradient; its inputs still do.
+
+    Args:
+        module: whose weights are held.
+        but: what the names of those begin with that go on learning; none do when left out, all where it is "".
+    """
+    held = [p for n, p in module.named_parameters() if p.requires_grad and (but is None or not n.startswith(but))]
     for parameter in held:
         parameter.requires_grad_(False)
     try:

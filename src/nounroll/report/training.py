@@ -6,7 +6,7 @@ from typing import Any
 from nounroll.report.numbers import measure
 from nounroll.report.style import BPTT, GUESS, STUDENT, TBPTT, TEACHER, Picture, panels, styled
 
-_METHODS = {"smt": TEACHER, "dmt": STUDENT, "tbptt": TBPTT, "bptt": BPTT}
+_METHODS = {"smt": TEACHER, "dmt": STUDENT, "tbptt": TBPTT, "bptt": BPTT, "adapt": BPTT}
 
 
 def training_picture(history: list[dict[str, Any]]) -> Picture | None:

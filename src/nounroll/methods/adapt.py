@@ -1,0 +1,122 @@
+"""Adaptation: a trained network learns another task, and keeps what it knew."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from nounroll.batch import Batch
+from nounroll.cells.base import observe
+from nounroll.data.task import SequenceTask, drawn
+from nounroll.methods.base import Method, State
+from nounroll.nn.frozen import frozen
+from nounroll.objectives.divergence import divergence
+from nounroll.objectives.dynamics import VARIANCE_FLOOR, dynamics
+from nounroll.objectives.readout import masked_mean, readout_loss
+from nounroll.processes import mean
+from nounroll.ranges import at_least
+from nounroll.student import Student
+
+_PARTS = {"all": "", "readout": "head.", "start": "empty_memory"}  # what the names of weights that learn begin with
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdaptSettings:
+    """What keeps a network's memory whole while it learns another task.
+
+    Args:
+        anchor: weight of the pull to the network as it was: to its memories, as a share of their variance, and to its
+            predictions, in nats (learning without forgetting, Li & Hoiem 2016, arXiv 1606.09282; for memories see
+            ``Adapt``). 0 lets go.
+        rehearse: share of old sequences: of so many rows on top of each batch, and of their loss in the whole. They
+            come from the old task, or where it is not given from the network that was, which writes them itself. The
+            anchor then holds on these; without them, on the new task's.
+        update: what learns: all weights; the readout alone, on memories that stay as they are; or m_∅ alone.
+    """
+
+    anchor: float = 1.0
+    rehearse: float = 0.25
+    update: Literal["all", "readout", "start"] = "all"
+
+    def __post_init__(self) -> None:
+        at_least("adapt.anchor", self.anchor, 0)
+        at_least("adapt.rehearse", self.rehearse, 0)
+        if self.rehearse >= 1:
+            raise ValueError(f"adapt.rehearse is {self.rehearse:g}; it must be less than 1")
+
+
+class Adapt(Method):
+    """BPTT on the new task, beside the loss on old sequences and the distance to the network as it was.
+
+    With a for ``anchor``, r for ``rehearse`` and old values with a bar::
+
+        (1 - r) -log p(y | new task)  +  r -log p(y | old sequences)
+            +  a ( |m_t - m̄_t|^2 / var(m̄)  +  KL(p̄ || p) )
+
+    The last two are means over all steps of the old sequences, or of the new ones where r is 0. Where the readout is a
+    new one, it has nothing to keep: old sequences then hold memories alone. With a = r = 0 it is BPTT.
+
+    Args:
+        student: to be adapted.
+        old: the network as it was, which stays so.
+        settings: see there.
+        rehearsal: source of old sequences; None where r is 0.
+        keeps_readout: the old readout is the one that is adapted.
+    """
+
+    def __init__(
+        self,
+        student: Student,
+        old: Student,
+        settings: AdaptSettings,
+        rehearsal: SequenceTask | None,
+        *,
+        keeps_readout: bool,
+    ) -> None:
+        super().__init__()
+        self.student, self.settings, self.rehearsal = student, settings, rehearsal
+        self.old, self.keeps_readout = old.requires_grad_(False), keeps_readout
+
+    def forward(
+        self, batch: Batch, state: State, generator: torch.Generator, progress: float
+    ) -> tuple[dict[str, Tensor], State]:
+        share = self.settings.rehearse
+        with frozen(self.student, but=_PARTS[self.settings.update]):
+            losses = {"readout": self._readout(batch)}
+            loss = losses["readout"]
+            held = self._old_sequences(batch, generator) if share else batch
+            if share and self.keeps_readout:
+                losses["rehearsed"] = self._readout(held)
+                loss = (1 - share) * loss + share * losses["rehearsed"]
+            if self.settings.anchor:
+                losses |= self._anchors(held, generator)
+                loss = loss + self.settings.anchor * (losses["memory"] + losses["prediction"])
+        return {"loss": loss, **losses}, {}
+
+    def sequential_flops(self, per_token: float, cell_step: float, length: int) -> float:
+        return per_token * length
+
+    def _readout(self, batch: Batch) -> Float[Tensor, ""]:
+        features, _ = self.student.features(batch.inputs)
+        return readout_loss(self.student.head, self.student.targets, features, batch.targets, batch.mask)
+
+    def _old_sequences(self, batch: Batch, generator: torch.Generator) -> Batch:
+        assert self.rehearsal is not None
+        rows = max(1, round(self.settings.rehearse * batch.batch_size))
+        length = min(batch.length, self.rehearsal.max_length or batch.length)
+        return drawn(self.rehearsal, rows, length, generator).to(batch.inputs.device)
+
+    def _anchors(self, held: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        """How far memories and predictions are from those of the network that was."""
+        memories = self.student.rollout(held.inputs)
+        with torch.no_grad():
+            old = self.old.rollout(held.inputs)
+        variance = mean(old.var(dim=(0, 1), correction=0).mean()).clamp(min=VARIANCE_FLOOR)
+        away = mean(dynamics(memories, old).mean()) / variance
+        if not self.keeps_readout:
+            return {"memory": away, "prediction": torch.zeros_like(away)}
+        seen, before = (observe(one.cell, m[:, 1:]) for one, m in ((self.student, memories), (self.old, old)))
+        apart = divergence(self.student.targets, self.student.head(seen), self.old.head(before), generator)
+        return {"memory": away, "prediction": masked_mean(apart, torch.ones_like(apart, dtype=torch.bool))}

@@ -1,0 +1,40 @@
+"""``nounroll adapt`` carries a run's student on to another task."""
+
+import json
+from pathlib import Path
+
+from commands import Command, one_line
+
+
+def test_adapt_and_then_more(nounroll: Command) -> None:
+    assert nounroll("train", "tiny.yaml", "--method", "bptt", "--out", "old").status == 0
+    ended = nounroll("adapt", "old", "--task", "parity", "--steps", "3", "--out", "new", "--json")
+    metrics = json.loads(ended.out)["metrics"]
+    assert (ended.status, metrics["steps"]) == (0, 3)
+    assert {"memory_change", "old_loss", "old_loss_before", "old_accuracy"} <= metrics.keys()
+    origin = json.loads(Path("new/start/origin.json").read_text())
+    assert origin["rehearse"] == {"path": str(Path("old").absolute()), "task": "parity"}
+    more = nounroll("resume", "new", "--steps", "2", "--json")  # the old task is that of the run it came from
+    assert (more.status, json.loads(more.out)["metrics"]["steps"]) == (0, 5)
+    assert nounroll("verify", "new").status == 0
+    assert nounroll("report", "new").status == 0
+    table = nounroll("adapt", "old", "--task", "parity", "--steps", "2", "--head", "new", "--update", "readout")
+    assert table.status == 0
+    assert "memory_change" in table.out
+    assert Path("runs/adapted-tiny").is_dir()
+
+
+def test_mistakes_are_one_line(nounroll: Command) -> None:
+    assert nounroll("train", "tiny.yaml", "--method", "bptt", "--out", "old").status == 0
+    adapt = ("adapt", "old", "--steps", "2", "--out", "new")
+    assert "task.kind is 'pairs'" in one_line(nounroll(*adapt, "--task", "pairs"), 2)
+    assert "--head is 'odd'; it must be keep or new" in one_line(
+        nounroll(*adapt, "--task", "parity", "--head", "odd"), 2
+    )
+    assert "adapt.rehearse is 1" in one_line(nounroll(*adapt, "--task", "parity", "--rehearse", "1"), 2)
+    assert "adapt.update is 'some'" in one_line(nounroll(*adapt, "--task", "parity", "--update", "some"), 2)
+    assert "give one of them" in one_line(nounroll(*adapt, "--task", "parity", "--seconds", "3"), 2)
+    assert "method is 'adapt'; it begins with a trained student" in one_line(
+        nounroll("train", "tiny.yaml", "--method", "adapt"), 2
+    )
+    assert not Path("new").exists()
