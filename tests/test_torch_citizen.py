@@ -160,3 +160,27 @@ def test_a_student_in_place_of_a_cell_is_refused_with_advice() -> None:
         with pytest.raises(ValueError, match="cell is a Student, a whole network; give its cell alone"):
             train()
     fit(Parity(), method="bptt", cell=copy.deepcopy(one.cell), length=8, steps=1)
+
+
+@pytest.mark.parametrize("kind", CELLS)
+def test_rows_that_end_begin_anew(kind: str) -> None:
+    """A stream of episodes equals each episode alone, gradients of m_∅ too."""
+    one, x = student(kind, Real(2)), torch.randn(ROWS, TIME, 2)
+    done = torch.zeros(TIME, ROWS, dtype=torch.bool)
+    done[2, 1] = True  # the second row ends before its third input
+    memory = one.initial_memory(ROWS)
+    for t in range(TIME):
+        memory = one.step(x[:, t], one.reset(memory, done[t]))
+    alone = one.rollout(x)[:, -1].clone()
+    alone[1] = one.rollout(x[1:2, 2:])[0, -1]
+    torch.testing.assert_close(memory, alone)
+    (gradient,) = torch.autograd.grad(memory.square().sum(), one.empty_memory)
+    (wanted,) = torch.autograd.grad(alone.square().sum(), one.empty_memory)
+    torch.testing.assert_close(gradient, wanted)
+
+
+@pytest.mark.parametrize("done", [[True], [1, 0, 1], torch.zeros(3, 1, dtype=torch.bool)], ids=["one", "numbers", "2d"])
+def test_resets_of_another_form_are_refused(done: Any) -> None:
+    one = student("gru", Real(2))
+    with pytest.raises(ValueError, match=r"^done is [a-z0-9]+ \([^\n]+; it must be bool \(3,\), one for each row$"):
+        Student.reset.__wrapped__(one, one.initial_memory(ROWS), done)  # type: ignore[attr-defined]

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Shaped
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
 from nounroll import checkpoint
@@ -82,6 +82,18 @@ class Student(nn.Module):
     def initial_memory(self, batch_size: int) -> Float[Tensor, "B K d"]:
         """m_∅ for each row, in memory of its own."""
         return self.empty_memory.expand(batch_size, *self.memory_shape).clone()
+
+    def reset(self, memory: Float[Tensor, "B K d"], done: Bool[Tensor, "B"] | Sequence[bool]) -> Float[Tensor, "B K d"]:
+        """The memory of rows that end begins anew: m_∅ where ``done`` is True, as it is elsewhere.
+
+        Raises:
+            ValueError: done is not one truth value a row.
+        """
+        ended = torch.as_tensor(done, device=memory.device)
+        if ended.dtype != torch.bool or ended.shape != memory.shape[:1]:
+            kind = str(ended.dtype).removeprefix("torch.")
+            raise ValueError(f"done is {kind} {tuple(ended.shape)}; it must be bool ({len(memory)},), one for each row")
+        return torch.where(ended[:, None, None], self.empty_memory, memory)
 
     def step(self, inputs: Shaped[Tensor, "B *x"], memory: Float[Tensor, "B K d"]) -> Float[Tensor, "B K d"]:
         """m_t from x_t and m_{t-1}."""
