@@ -19,8 +19,8 @@ from helpers import (
     make_teacher,
 )
 from nounroll.batch import Batch, Real, Space
-from nounroll.methods import DMT, dmt
-from nounroll.methods.dmt import _CLEARLY_WORSE, _FULL_PULL, _LOST
+from nounroll.methods import DMT, heed
+from nounroll.methods.heed import _CLEARLY_WORSE, _FULL_PULL, _LOST, is_lost
 from nounroll.objectives.readout import negative_log_likelihood
 from nounroll.rollout.windows import random_windows
 from nounroll.seeding import generator
@@ -160,7 +160,7 @@ def with_a_lead(monkeypatch: pytest.MonkeyPatch, better: float, batch: Batch, **
         return torch.where(known, 0.0, better)[..., None] + 0 * memories.sum((-2, -1))[..., None]
 
     monkeypatch.setattr(method.student, "readout", readout)
-    monkeypatch.setattr(dmt, "negative_log_likelihood", lambda _, outputs, targets: outputs[..., 0])
+    monkeypatch.setattr(heed, "negative_log_likelihood", lambda _, outputs, targets: outputs[..., 0])
     return method
 
 
@@ -191,7 +191,7 @@ def test_losses_in_another_unit_have_their_thresholds_in_it(monkeypatch: pytest.
     plain = losses_of(make_dmt(student, teacher, knowable=4.0, only_ahead=True), batch)
     assert 0 < plain["lost"] < 1
     assert 0 < plain["ahead"] < 1
-    monkeypatch.setattr(dmt, "negative_log_likelihood", lambda *given: unit * negative_log_likelihood(*given))
+    monkeypatch.setattr(heed, "negative_log_likelihood", lambda *given: unit * negative_log_likelihood(*given))
     scaled = losses_of(make_dmt(student, teacher, knowable=unit * 4.0, only_ahead=True), batch)
     for name in ("lost", "ahead", "dynamics", "readout"):
         torch.testing.assert_close(scaled[name], plain[name], rtol=1e-6, atol=0, msg=name)
@@ -224,7 +224,7 @@ class Windows:
     def lost(self, drift: Tensor, worse: Tensor) -> Tensor:
         """drift (N,), in multiples of the memories' variance; worse (N, W), in nats."""
         start = self.expert + (drift * self.variance).sqrt()[:, None, None]
-        return self.method._lost(start, self.expert, worse, self.mask)
+        return is_lost(start, self.expert, worse, self.mask, self.method.knowable)
 
 
 def spread(low: float, high: float) -> Tensor:

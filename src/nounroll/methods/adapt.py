@@ -8,13 +8,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from nounroll.batch import Batch
-from nounroll.cells.base import observe
 from nounroll.data.task import SequenceTask, drawn
 from nounroll.methods.base import Method, State
 from nounroll.nn.frozen import frozen
 from nounroll.objectives.divergence import divergence
-from nounroll.objectives.dynamics import VARIANCE_FLOOR, dynamics
-from nounroll.objectives.readout import masked_mean, readout_loss
+from nounroll.objectives.dynamics import VARIANCE_FLOOR
+from nounroll.objectives.readout import masked_mean, negative_log_likelihood, readout_loss
 from nounroll.processes import mean
 from nounroll.ranges import at_least
 from nounroll.student import Student
@@ -55,8 +54,9 @@ class Adapt(Method):
         (1 - r) -log p(y | new task)  +  r -log p(y | old sequences)
             +  a ( |m_t - m̄_t|^2 / var(m̄)  +  KL(p̄ || p) )
 
-    The last two are means over all steps of the old sequences, or of the new ones where r is 0. Where the readout is a
-    new one, it has nothing to keep: old sequences then hold memories alone. With a = r = 0 it is BPTT.
+    The last two are means over all steps of the old sequences, or of the new ones where r is 0. What the readout sees
+    of a memory is held at every step, and the whole of it at the last: some kernels keep the rest to themselves. Where
+    the readout is a new one, it has nothing to keep: old sequences then hold memories alone. With a = r = 0 it is BPTT.
 
     Args:
         student: to be adapted.
@@ -86,13 +86,12 @@ class Adapt(Method):
         with frozen(self.student, but=_PARTS[self.settings.update]):
             losses = {"readout": self._readout(batch)}
             loss = losses["readout"]
-            held = self._old_sequences(batch, generator) if share else batch
-            if share and self.keeps_readout:
-                losses["rehearsed"] = self._readout(held)
+            if share or self.settings.anchor:
+                held = self._old_sequences(batch, generator) if share else batch
+                losses |= self._held(held, generator)
+            if "rehearsed" in losses:
                 loss = (1 - share) * loss + share * losses["rehearsed"]
-            if self.settings.anchor:
-                losses |= self._anchors(held, generator)
-                loss = loss + self.settings.anchor * (losses["memory"] + losses["prediction"])
+            loss = loss + self.settings.anchor * (losses.get("memory", 0.0) + losses.get("prediction", 0.0))
         return {"loss": loss, **losses}, {}
 
     def sequential_flops(self, per_token: float, cell_step: float, length: int) -> float:
@@ -108,15 +107,27 @@ class Adapt(Method):
         length = min(batch.length, self.rehearsal.max_length or batch.length)
         return drawn(self.rehearsal, rows, length, generator).to(batch.inputs.device)
 
-    def _anchors(self, held: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        """How far memories and predictions are from those of the network that was."""
-        memories = self.student.rollout(held.inputs)
+    def _held(self, held: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        """The loss on old sequences, and how far memories and predictions are from those of the network that was."""
+        student, space = self.student, self.student.targets
+        features, last = student.features(held.inputs)
+        outputs = student.head(features) if self.keeps_readout else None
+        found: dict[str, Tensor] = {}
+        if self.settings.rehearse and outputs is not None:
+            found["rehearsed"] = masked_mean(negative_log_likelihood(space, outputs, held.targets), held.mask)
+        if not self.settings.anchor:
+            return found
         with torch.no_grad():
-            old = self.old.rollout(held.inputs)
-        variance = mean(old.var(dim=(0, 1), correction=0).mean()).clamp(min=VARIANCE_FLOOR)
-        away = mean(dynamics(memories, old).mean()) / variance
-        if not self.keeps_readout:
-            return {"memory": away, "prediction": torch.zeros_like(away)}
-        seen, before = (observe(one.cell, m[:, 1:]) for one, m in ((self.student, memories), (self.old, old)))
-        apart = divergence(self.student.targets, self.student.head(seen), self.old.head(before), generator)
-        return {"memory": away, "prediction": masked_mean(apart, torch.ones_like(apart, dtype=torch.bool))}
+            old_features, old_last = self.old.features(held.inputs)
+            expected = self.old.head(old_features) if outputs is not None else None
+        found["memory"] = _away(features, old_features) + _away(last, old_last)
+        if outputs is not None and expected is not None:
+            apart = divergence(space, outputs, expected, generator)
+            found["prediction"] = masked_mean(apart, torch.ones_like(apart, dtype=torch.bool))
+        return found
+
+
+def _away(values: Float[Tensor, "B *n"], old: Float[Tensor, "B *n"]) -> Float[Tensor, ""]:
+    """Mean squared distance, as a share of the variance of the old values."""
+    spread = mean(old.flatten(0, -2).var(dim=0, correction=0).mean())
+    return mean((values - old).square().mean()) / spread.clamp(min=VARIANCE_FLOOR)

@@ -1,28 +1,25 @@
 """DAgger Memory Training: correct the student on the memories it makes itself, towards its teacher."""
 
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from nounroll.batch import Batch
 from nounroll.cells.base import observe
 from nounroll.methods.base import Method, State
 from nounroll.methods.decoding import decoding
+from nounroll.methods.heed import Windows, heed
 from nounroll.nn.frozen import frozen
 from nounroll.objectives.dynamics import dynamics
-from nounroll.objectives.readout import masked_mean, negative_log_likelihood, readout_loss
-from nounroll.processes import mean, variance
+from nounroll.objectives.readout import masked_mean, readout_loss
+from nounroll.processes import mean
 from nounroll.ranges import at_least, more_than
 from nounroll.rollout.windows import at_times, cut, random_windows, unroll_windows
 from nounroll.student import Student
 from nounroll.teacher import Teacher
-
-_LOST = 0.5  # drift over the variance of memories, above which a student may be lost
-_CLEARLY_WORSE = 0.25  # of what there is to know
-_FULL_PULL = 0.5  # of what there is to know: a teacher that is ahead by so much pulls with its whole weight
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,54 +80,67 @@ class DMT(Method):
         super().__init__()
         self.student, self.settings, self.knowable = student, settings, knowable
         self._teacher = (teacher,)  # in a tuple: its labels are not trained here
-        self._decoder = (teacher.decoder if settings.decoding else None,)
-        self.decoder = None if teacher.shares_decoder else self._decoder[0]  # that is trained
+        self.decoder = teacher.decoder if settings.decoding and not teacher.shares_decoder else None  # that is trained
 
     def forward(
         self, batch: Batch, state: State, generator: torch.Generator, progress: float
     ) -> tuple[dict[str, Tensor], State]:
         s, student = self.settings, self.student
-        (rows, length), width = batch.mask.shape, min(s.window, batch.length)
-        starts, counts = (v.to(batch.inputs.device) for v in random_windows(rows, length, width, generator))
-        x, y, mask = (cut(v, starts, width) for v in (batch.inputs, batch.targets, batch.mask))
-        counts = counts.flatten(0, 1)
-        figures: dict[str, Tensor] = {}
-        with torch.no_grad():
-            own = self._own_memories(batch, width)
-            start, label = at_times(own, starts).flatten(0, 1), None
-            labels, kept, expected = self._taught(batch)
-            if labels is not None:
-                label = cut(labels[:, 1:], starts, width)
-                figures["drift"] = mean(dynamics(own[:, 1:], labels[:, 1:], kept).mean())
-                if s.only_ahead:
-                    expert = at_times(labels, starts).flatten(0, 1)
-                    behind = self._surprise(cut(own[:, 1:], starts, width), y) - self._surprise(label, y)
-                    lost = self._lost(start, expert, behind, mask)
-                    start = torch.where(lost[:, None, None], expert, start)
-                    ahead = masked_mean(behind, mask & counts) / (_FULL_PULL * self.knowable)
-                    figures |= {"ahead": ahead.clamp(0, 1), "lost": mean(lost.float().mean())}
-        predicted = unroll_windows(student, x, start)
-        features = observe(student.cell, predicted)
-        expected = None if expected is None else cut(expected, starts, width)
-        losses = {
-            "readout": readout_loss(student.head, student.targets, features, y, mask & counts, expected, self.distils)
-        }
+        windows, figures = self._windows(batch, generator)
+        predicted = unroll_windows(student, windows.inputs, windows.start)
+        losses = {"readout": self._readout(windows, predicted)}
         total = losses["readout"]
-        if label is not None:
-            losses["dynamics"] = masked_mean(dynamics(predicted, label, kept), counts)
+        if windows.label is not None:
+            losses["dynamics"] = masked_mean(dynamics(predicted, windows.label, windows.kept), windows.counts)
             total = total + figures.get("ahead", 1.0) * s.dynamics * losses["dynamics"]
-        if (decoder := self._decoder[0]) is not None:
-            times = (starts[..., None] + torch.arange(width, device=starts.device)).flatten(1)
-            memories = predicted.flatten(0, 1).unflatten(0, times.shape)
-            with nullcontext() if self.decoder is not None else frozen(self._teacher[0]):
-                losses["decoding"] = decoding(
-                    decoder, student.targets, batch, times, lambda picks: at_times(memories, picks), generator
-                )
+        if s.decoding:
+            losses["decoding"] = self._decoding(batch, windows, predicted, generator)
             total = total + s.decoding * losses["decoding"]
         return {"loss": total, **losses, **figures}, {}
 
     def sequential_flops(self, per_token: float, cell_step: float, length: int) -> float:
         return cell_step * length + (per_token - cell_step) * min(self.settings.window, length)
+
+    def _windows(self, batch: Batch, generator: torch.Generator) -> tuple[Windows, dict[str, Tensor]]:
+        """Windows that start from the student's own memories, and figures of how far it is from its teacher."""
+        (rows, length), width = batch.mask.shape, min(self.settings.window, batch.length)
+        starts, counts = (v.to(batch.inputs.device) for v in random_windows(rows, length, width, generator))
+        x, y, mask = (cut(v, starts, width) for v in (batch.inputs, batch.targets, batch.mask))
+        with torch.no_grad():
+            own = self._own_memories(batch, width)
+            labels, kept, expected = self._taught(batch)
+            expected = None if expected is None else cut(expected, starts, width)
+            start = at_times(own, starts).flatten(0, 1)
+            found = Windows(starts, x, y, mask, counts.flatten(0, 1), start, None, kept, expected)
+            if labels is None:
+                return found, {}
+            found = replace(found, label=cut(labels[:, 1:], starts, width))
+            figures = {"drift": mean(dynamics(own[:, 1:], labels[:, 1:], kept).mean())}
+            if not self.settings.only_ahead:
+                return found, figures
+            own, expert = cut(own[:, 1:], starts, width), at_times(labels, starts).flatten(0, 1)
+            start, seen = heed(self.student, found, own, expert, self.knowable)
+            return replace(found, start=start), figures | seen
+
+    def _readout(self, windows: Windows, predicted: Float[Tensor, "BW width K d"]) -> Float[Tensor, ""]:
+        student, scored = self.student, windows.mask & windows.counts
+        features = observe(student.cell, predicted)
+        return readout_loss(
+            student.head, student.targets, features, windows.targets, scored, windows.expected, self.distils
+        )
+
+    def _decoding(
+        self, batch: Batch, windows: Windows, predicted: Float[Tensor, "BW width K d"], generator: torch.Generator
+    ) -> Float[Tensor, ""]:
+        """What the decoder reads of later targets from the memories of the windows."""
+        decoder, starts = self._teacher[0].decoder, windows.starts
+        assert decoder is not None
+        times = (starts[..., None] + torch.arange(predicted.shape[1], device=starts.device)).flatten(1)
+        memories = predicted.flatten(0, 1).unflatten(0, times.shape)
+        with nullcontext() if self.decoder is not None else frozen(self._teacher[0]):
+            return decoding(
+                decoder, self.student.targets, batch, times, lambda picks: at_times(memories, picks), generator
+            )
 
     @property
     def distils(self) -> float:
@@ -161,19 +171,3 @@ class DMT(Method):
         if width == batch.length and not self.settings.dynamics:
             return empty[:, None]
         return self.student.rollout(batch.inputs, empty)
-
-    def _lost(
-        self,
-        start: Float[Tensor, "BW K d"],
-        expert: Float[Tensor, "BW K d"],
-        behind: Float[Tensor, "BW width"],
-        mask: Bool[Tensor, "BW width"],
-    ) -> Bool[Tensor, "BW"]:
-        """Windows from whose start the student can learn nothing. See ``DMTSettings.only_ahead``."""
-        far = dynamics(start, expert) > _LOST * variance(expert)
-        worse = torch.where(mask, behind, 0.0).sum(1) / mask.sum(1).clamp(min=1) > _CLEARLY_WORSE * self.knowable
-        return far & (worse | ~mask.any(1))
-
-    def _surprise(self, memories: Float[Tensor, "n width K d"], targets: Shaped[Tensor, "n width *y"]) -> Tensor:
-        """-log p(y_t) of each memory."""
-        return negative_log_likelihood(self.student.targets, self.student.readout(memories), targets)
