@@ -3,7 +3,8 @@
 from nounroll.methods.adapt import Adapt, AdaptSettings
 from nounroll.methods.bptt import BPTT
 from nounroll.methods.dmt import DMT, DMTSettings
-from nounroll.methods.smt import SMT, SMTSettings
+from nounroll.methods.smt import SMT
+from nounroll.methods.smt_settings import SMTSettings
 from nounroll.methods.tbptt import TBPTT, TBPTTSettings
 from nounroll.methods.transformer import TransformerMethod
 
