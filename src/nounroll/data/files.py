@@ -79,7 +79,7 @@ def read_bytes(setting: str, path: str | Path) -> bytes:
     found = bytearray()
     try:
         with opened(setting, path) as file:
-            stream = _unpacker(setting, path, file)
+            stream = unpacker(setting, path, file)
             while piece := stream.read(PIECE):
                 found += piece
                 if len(found) > MOST:
@@ -92,7 +92,7 @@ def read_bytes(setting: str, path: str | Path) -> bytes:
     return bytes(found)
 
 
-def _unpacker(setting: str, path: object, file: BinaryIO) -> Any:
+def unpacker(setting: str, path: object, file: BinaryIO) -> Any:
     start = file.read(10)
     file.seek(0)
     for magic, unpack in _PACKED.items():
