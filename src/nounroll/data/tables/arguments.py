@@ -37,38 +37,44 @@ def arguments(where: str, table: Mapping[str, Column], roles: Roles, found: Layo
     inputs, targets = list(roles["input"]), list(roles["target"])
     if "value" in found.own:  # of the roles steps and series
         inputs, targets = ["value", *inputs], [] if roles["label"] else ["value"]
-        if roles["label"]:
-            targets = []
+    fixed = _static(where, table, roles, found)
     if roles["label"]:
-        made = {"labels": _labels(where, table[roles["label"][0]], found)}
-        values, names = _features(where, table, found, inputs, found.rows)
-        made["inputs"] = _ragged(values, found.starts, names)
-        return made | _static(where, table, roles, found)
+        labels = _labels(where, table[roles["label"][0]], found)
+        return {
+            **_inputs(where, table, found, inputs, slice(None), found.starts, bool(fixed)),
+            **fixed,
+            "labels": labels,
+        }
     if not targets:
         raise NothingToPredict(
             f"{where}: no column has the role target or label, so there is nothing to predict; name one"
         )
-    read = [*dict.fromkeys((*targets, *inputs))] if ahead else inputs
-    first, last, starts = _shifted(where, found, ahead)
-    read += [] if ahead else list(roles["future"])
+    read = [*dict.fromkeys((*targets, *inputs))] if ahead else [*inputs, *roles["future"]]
     if not read:
         raise ValueError(
-            f"{where}: ahead is 0, and no column has the role input; then the target alone is nothing to read"
+            f"{where}: ahead is 0, and no column has the role input; then there is nothing to predict the target from"
         )
-    if (
-        len(read) == 1
-        and _is_symbols(table, read[0], found)
-        and not roles["static"]
-        and not (ahead and roles["future"])
-    ):
-        made = _symbols(table[read[0]], found.rows[first], starts)
-    else:
-        values, names = _features(where, table, found, read, found.rows, first)
-        made = {"inputs": _ragged(values, starts, names)}
-    made["targets"] = _targets(where, table, found, targets, last, starts)
+    first, last, starts = _shifted(where, found, ahead)
     if ahead and roles["future"]:
-        made["future"] = _future(where, table, roles, found, ahead)
-    return made | _static(where, table, roles, found)
+        fixed["future"] = _future(where, table, roles, found, ahead)
+    made = _inputs(where, table, found, read, first, starts, bool(fixed))
+    return {**made, **fixed, "targets": _targets(where, table, found, targets, last, starts)}
+
+
+def _inputs(
+    where: str, table: Mapping[str, Column], found: Layout, names: list[str], steps: Any, starts: np.ndarray, more: bool
+) -> dict[str, Any]:
+    """What is read at these steps: symbols of a column of names that is alone, or else numbers.
+
+    Args:
+        more: other numbers are read beside it.
+    """
+    if not names:
+        raise ValueError(f"{where}: no column has the role input, so there is nothing to read; name one")
+    if len(names) == 1 and not more and _is_symbols(table, names[0], found):
+        return _symbols(table[names[0]], found.rows[steps], starts)
+    values, columns = _features(where, table, found, names, found.rows, steps)
+    return {"inputs": _ragged(values, starts, columns)}
 
 
 def _shifted(where: str, found: Layout, ahead: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -139,7 +139,8 @@ def _check_freq(where: str, column: Column, found: Layout, freq: str | int) -> N
             i = start + int(wrong[0])
             raise ValueError(
                 f"{where}: column {column.name!r}, row {found.rows[i] + 1}: {_shown(times[i])} of"
-                f" {_name_at(found, i)!r} stands where {_shown(expected[wrong[0]])} is next with freq {freq!r}; give another freq, or a row"
+                f" {_name_at(found, i)!r} stands where {_shown(expected[wrong[0]])} is next with freq {freq!r};"
+                " give another freq, or a row"
                 " without values for each time that is not there"
             )
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from nounroll.data.encoding import kind_of
-from nounroll.data.files import MOST, existing, opened, read_bytes, regular, unpacker, unreadable
+from nounroll.data.files import DAMAGED, MOST, existing, opened, read_bytes, regular, unpacker, unreadable
 from nounroll.data.sources import optional
 from nounroll.data.tables.dialect import Dialect, sniffed
 from nounroll.data.tables.ts import read_ts
@@ -46,7 +46,7 @@ def read_table(
             table, decimal = reader(setting, path), decimal or "."
         else:
             table, decimal = _csv(setting, path, delimiter, decimal)
-    except (pa.ArrowException, OSError, EOFError, UnicodeDecodeError) as error:
+    except (pa.ArrowException, *DAMAGED, UnicodeDecodeError) as error:
         raise unreadable(setting, path, error) from None
     if not table.num_rows or not table.num_columns:
         raise ValueError(f"{setting} '{path}' has no rows; it must hold a header and rows below it")
@@ -104,7 +104,7 @@ class _Limited(io.RawIOBase):
         return len(piece)
 
 
-def _stream(setting: str, path: object, file: BinaryIO) -> BinaryIO:
+def _stream(setting: str, path: object, file: BinaryIO) -> Any:
     return io.BufferedReader(_Limited(setting, path, unpacker(setting, path, file)), 1 << 20)
 
 
@@ -128,7 +128,7 @@ def _located(setting: str, path: str | Path, dialect: Dialect) -> Any:
         return _parsed(f"{setting} '{path}'", _stream(setting, path, file), dialect, threads=False)
 
 
-def _parsed(name: str, stream: BinaryIO, dialect: Dialect, *, threads: bool) -> Any:
+def _parsed(name: str, stream: Any, dialect: Dialect, *, threads: bool) -> Any:
     """The rows; None where one does not fit and many threads read, none of which knows its number."""
     csv = optional("pyarrow.csv", name, _WHAT)
     pa = optional("pyarrow", name, _WHAT)

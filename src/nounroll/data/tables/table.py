@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from nounroll.batch import Real
 from nounroll.data.checks import whole_number
 from nounroll.data.sequences import Sequences
 from nounroll.data.sources import optional
@@ -74,6 +75,7 @@ class Table(Sequences):
         dates: str | None = None,
         seed: int = 0,
     ) -> None:
+        _check_numbers(ahead, window, freq, seed)
         where = f"table.path '{path}'"
         table, decimal = read_table("table.path", path, delimiter, decimal)
         count = table.num_rows
@@ -100,6 +102,7 @@ class Table(Sequences):
         seed: int = 0,
     ) -> "Table":
         """The same of a data frame in memory, whose index is not read."""
+        _check_numbers(ahead, window, freq, seed)
         task, table = cls.__new__(cls), from_frame(frame)
         task._understand(
             "frame", table, len(frame), roles, types, split, ahead, window, freq, weights, None, dates, seed
@@ -127,11 +130,10 @@ class Table(Sequences):
         Args:
             count: rows before those of the test part, all where there is none.
         """
-        whole_number("table.ahead", ahead, 0)
         self.columns, self.roles = columns(where, table, roles or {}, types or {}, decimal or ".", dates)
         rows = self.rows = table.num_rows
         self._say_guesses(where)
-        if count < rows:
+        if count < rows and not self.roles["steps"] and all(one.kind != "list" for one in self.columns.values()):
             self._tell_files_apart(count, rows)
         found = self.layout = laid_out(where, self.columns, self.roles, freq)
         made = arguments(where, self.columns, self.roles, found, ahead)
@@ -142,10 +144,9 @@ class Table(Sequences):
             parted["split"] = tuple(shares or (0.8, 0.1, 0.1))
         cut = None if self.roles["label"] else window
         super().__init__(**made, **parted, window=cut, weights=weights, seed=seed)
-        names = self.roles["target"] or (("value",) if "value" in found.own else ())
-        self.autoregressive = (
-            ahead == 1 and isinstance(self.targets, Real) and self.inputs == self.targets and not self.roles["label"]
-        ) and len(names) == self.targets.d
+        self.autoregressive = ahead == 1 and not self.roles["label"] and self.inputs == self.targets
+        target = self.columns.get(self.roles["target"][0]) if self.autoregressive and self.roles["target"] else None
+        self.names = list(target.categories) if target is not None else []
 
     def _say_guesses(self, where: str) -> None:
         guessed = [f"{name} is {role}" for name, role in self.roles.guessed.items()]
@@ -160,10 +161,30 @@ class Table(Sequences):
         self.roles = Roles({**self.roles.columns, "id": (*self.roles["id"], "file")}, self.roles.guessed)
 
     def speech(self) -> dict[str, Any]:
-        return super().speech() | {"targets": [*self.roles["target"], *self.roles["label"]]}
+        return super().speech() | ({"names": self.names} if self.names else {})
 
     def speak(self, kept: Mapping[str, Any]) -> None:
-        super().speak({"classes": kept.get("classes", [])})
+        super().speak(kept)
+        self.names = list(map(str, kept.get("names", [])))
+
+    def encode(self, text: str) -> Tensor:
+        if not self.names:
+            return super().encode(text)
+        unknown = [word for word in text.split() if word not in self.names]
+        if unknown:
+            raise ValueError(f"prompt has {unknown[0]!r}; the task has {', '.join(self.names[:20])}")
+        return torch.tensor([self.names.index(word) for word in text.split()], dtype=torch.int64)
+
+    def decode(self, values: Tensor) -> str:
+        return " ".join(self.names[one] for one in values.tolist()) if self.names else super().decode(values)
+
+
+def _check_numbers(ahead: int, window: int, freq: str | int | None, seed: int) -> None:
+    whole_number("table.ahead", ahead, 0)
+    whole_number("table.window", window, 2)
+    whole_number("table.seed", seed, 0, 2**32 - 1)
+    if freq is not None and not isinstance(freq, str):
+        whole_number("table.freq", freq, 1)
 
 
 def columns(
