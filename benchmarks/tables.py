@@ -2,8 +2,8 @@
 
     python benchmarks/tables.py 1000000      rows
 
-It writes the table to a temporary folder, and reads it in a process of its own. Printed: seconds of the wall clock and of
-the processor, and MiB that the process grew by at its largest, from after its imports.
+It writes the table to a temporary folder, and reads it in a process of its own. Printed: seconds of the wall clock and
+of the processor, and MiB that the process grew by at its largest, from after its imports.
 """
 
 import json

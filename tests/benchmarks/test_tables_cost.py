@@ -5,7 +5,7 @@ import pytest
 pytest.importorskip("pandas")
 pytest.importorskip("pyarrow.csv")
 
-import tables  # noqa: E402  # it needs what is skipped for above
+import tables  # it needs what is skipped for above
 
 
 def test_a_tenth_of_a_million_rows_is_read_in_a_tenth_of_the_time() -> None:
