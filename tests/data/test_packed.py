@@ -1,6 +1,7 @@
 """Batches of like lengths: every sequence in each epoch, little padding, and the same batch for the same step."""
 
 import math
+import warnings
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 import nounroll
 from nounroll.data.sequences import Sequences
 from nounroll.data.task import training_batch
+from nounroll.notices import Notice
 from nounroll.run import plan, train
 
 SMALL = {"training.batch_size": 4, "training.evaluations": 1, "cell.memory_width": 8, "readout_width": 8}
@@ -110,3 +112,15 @@ def test_training_on_weighted_named_classes_with_gaps_runs() -> None:
         task = Sequences(inputs, labels=labels, static=np.arange(40), weights="balanced")
     run = nounroll.fit(task, method="bptt", cell="gru", steps=5, settings=SMALL)
     assert 0 <= run.metrics["accuracy"] <= 1
+
+
+def test_a_length_that_cuts_sequences_off_is_said() -> None:
+    task = ragged([12] * 8, labels=None, targets=[np.arange(12.0) / 3] * 8)
+    short = {"method": "bptt", "cell": "gru", "steps": 1, "settings": SMALL}
+    with pytest.warns(
+        Notice, match=r"^length is 9, and the longest sequence of Sequences has 12 steps: of one that is"
+    ):
+        nounroll.fit(task, length=9, **short)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Notice)
+        nounroll.fit(task, **short)

@@ -78,7 +78,7 @@ def _rows(name: str, text: str) -> Iterator[Row]:
 
 
 def header(
-    name: str, first: list[str], second: list[str], columns: Sequence[str] | None, option: str = _COLUMNS
+    name: str, first: list[str], second: list[str], columns: Sequence[str] | None, option: str | None = _COLUMNS
 ) -> tuple[list[str], bool]:
     """The columns' names, and whether the first row holds them. What could be either is refused."""
     numbered = [str(i) for i in range(len(first))]
@@ -93,7 +93,7 @@ def header(
         if _may_be_names(first, second):
             raise ValueError(
                 f"{name} begins with {', '.join(first[:3])}, which may be names or numbers; write a first row of words"
-                f", or name the columns by {option}"
+                + (f", or name the columns by {option}" if option else "")
             )
         return numbered, False
     return (_unique(name, first, columns), True) if _is_header(first, second) else (numbered, False)

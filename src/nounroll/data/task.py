@@ -12,6 +12,7 @@ from torch import Tensor
 from nounroll.batch import Batch, Categorical, Real, Space
 from nounroll.data.checks import whole_number
 from nounroll.data.padding import without_padding
+from nounroll.notices import notice
 from nounroll.seeding import generator
 
 _ROWS = 64  # sequences of a held-out batch
@@ -196,6 +197,15 @@ def held_out(task: SequenceTask, sequences: int, length: int, seed: int, stream:
     count = min(sequences, task.size)
     for indices in (torch.arange(count) * task.size // count).split(_ROWS):
         yield _checked(task, "take", task.take(indices, length), len(indices), length)
+
+
+def tell_cut(task: SequenceTask, length: int) -> None:
+    """Say that sequences are longer than what is read of them."""
+    if task.size is not None and task.lengths == "any" and length < (longest := task.max_length or 0):
+        notice(
+            f"length is {length}, and the longest sequence of {type(task).__name__} has {longest} steps: of one that is"
+            f" longer than {length} the others are not read"
+        )
 
 
 def _check_length(task: SequenceTask, length: int) -> None:

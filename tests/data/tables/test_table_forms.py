@@ -156,7 +156,7 @@ def test_a_test_file_is_another_sequence_though_its_id_is_the_same(tmp_path: Pat
 def test_columns_without_a_role_are_inputs_and_said() -> None:
     df = two(x=np.arange(8) / 3, z=["u", "v"] * 4)
     with pytest.warns(
-        Notice, match=r"^frame: roles that were not given: x is input, z is input; nounroll data shows all"
+        Notice, match=r"^frame: roles that were not given: x is input, z is input \(nounroll data shows all\)"
     ):
         task = Table.from_frame(df, {"id": "id", "time": "t", "target": "y"}, split=[1, 1, 1])
     assert task.inputs == Real(4)
@@ -170,3 +170,20 @@ def test_sequences_may_stand_between_each_other() -> None:
     one, other = (Table.from_frame(df, roles, split=[1, 1, 1]) for df in (two(), two().iloc[order]))
     assert read(one) == read(other)
     assert torch.equal(one._pieces, other._pieces)
+
+
+def test_long_numbers_tell_sequences_apart() -> None:
+    """Those that double precision would take for one."""
+    df = pd.DataFrame({"id": np.repeat([2**60 + 1, 2**60 + 2], 4), "y": np.arange(8) / 2})
+    task = Table.from_frame(df, {"id": "id", "target": "y"}, split=[1, 1, 1])
+    assert task.layout.names == [str(2**60 + 1), str(2**60 + 2)]
+
+
+def test_columns_that_are_left_out_are_said() -> None:
+    df = two(x=np.arange(8) / 3, none=[None] * 8)
+    with pytest.warns(Notice, match=r"^frame: roles that were not given: t is time; left out: x, none \(nounroll data"):
+        Table.from_frame(
+            df.assign(t=pd.Timestamp("2024-01-01") + pd.to_timedelta(df.t, unit="D"), w=1.5),
+            {"id": "id", "target": "y", "input": "w"},
+            split=[1, 1, 1],
+        )

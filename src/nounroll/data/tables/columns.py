@@ -11,6 +11,7 @@ from nounroll.data.tables.dates import as_dates
 
 Kind = Literal["number", "category", "time", "list", "empty"]
 KINDS: tuple[str, ...] = get_args(Kind)
+_DIGITS = 2**53  # the whole numbers below are told apart in double precision
 _MOSTLY = 0.9  # share of numbers or dates in a column of text, above which the others are taken for faults
 _THOUSANDS = {
     ".": r"^[+-]?\d{1,3}([,'_ \x{a0}\x{202f}]\d{3})+(\.\d*)?$",
@@ -35,6 +36,7 @@ class Column:
         whole: all its numbers are whole ones, written so.
         zone: of the times; "" where they have none.
         lists: of kind list, the chunk of pyarrow.
+        exact: whole numbers of which some have more digits than ``values`` hold.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Column:
     whole: bool = False
     zone: str = ""
     lists: Any = None
+    exact: np.ndarray | None = None
 
 
 def column(
@@ -106,7 +109,12 @@ def _numbers(at: str, name: str, array: Any, wanted: str | None, dates: str | No
         raise ValueError(
             f"{at}, row {int(bad.argmax()) + 1} is infinite; write a finite number, or nothing where it is missing"
         )
-    return Column(name, "number", values, int(np.isnan(values).sum()), whole=whole)
+    missing = int(np.isnan(values).sum())
+    if missing == len(values):
+        return Column(name, "empty", np.zeros(0), missing)
+    long = whole and not missing and np.abs(values).max() >= _DIGITS
+    exact = array.to_numpy() if long else None
+    return Column(name, "number", values, missing, whole=whole, exact=exact)
 
 
 def _times(at: str, name: str, array: Any, missing: int) -> Column:

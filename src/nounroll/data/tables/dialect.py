@@ -70,9 +70,9 @@ def sniffed(name: str, start: bytes, delimiter: str | None, decimal: str | None)
     cells = [[cell.strip() for cell in row] for row in rows]
     decimal = decimal or _decimal(name, cells)
     plain = [[_plain(cell, decimal) for cell in row] for row in cells[:2]]
-    names, has_header = header(name, plain[0], plain[1] if len(plain) > 1 else [], None)
+    names, has_header = header(name, plain[0], plain[1] if len(plain) > 1 else [], None, None)
     if has_header and decimal == ",":  # names as they stand
-        names = header(name, cells[0], plain[1] if len(plain) > 1 else [], None)[0]
+        names = header(name, cells[0], plain[1] if len(plain) > 1 else [], None, None)[0]
     blank = next(i for i, line in enumerate(lines) if line.strip())
     return Dialect(delimiter, quote, decimal, encoding, names, blank + has_header)
 

@@ -73,6 +73,8 @@ def identified(where: str, table: Mapping[str, Column], ids: tuple[str, ...]) ->
 def _keys(column: Column) -> np.ndarray:
     if column.kind == "category":
         return np.asarray(column.categories, dtype=object)[column.values]
+    if column.exact is not None:
+        return column.exact
     return column.values.astype(np.int64) if column.whole else column.values
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from nounroll.data.checks import whole_number
+from nounroll.data.files import first_names
 from nounroll.data.sequences import Sequences
 from nounroll.data.sources import optional
 from nounroll.data.tables.arguments import arguments, split
@@ -20,6 +21,7 @@ from nounroll.data.tables.ts import CASE, LABEL
 from nounroll.notices import notice
 
 _WINDOW = 256
+_FILE = "(file)"  # a column that tells the rows of two files apart
 
 
 class Table(Sequences):
@@ -150,15 +152,17 @@ class Table(Sequences):
 
     def _say_guesses(self, where: str) -> None:
         guessed = [f"{name} is {role}" for name, role in self.roles.guessed.items()]
-        if guessed:
-            more = f" and {len(guessed) - 5} more" if len(guessed) > 5 else ""
-            notice(f"{where}: roles that were not given: {', '.join(guessed[:5])}{more}; nounroll data shows all")
+        left = [name for name in self.columns if self.roles.of(name) == "ignore" and name not in self.roles["ignore"]]
+        said = [f"roles that were not given: {first_names(guessed)}"] if guessed else []
+        said += [f"left out: {first_names(left)}"] if left else []
+        if said:
+            notice(f"{where}: {'; '.join(said)} (nounroll data shows all)")
 
     def _tell_files_apart(self, count: int, rows: int) -> None:
         """Sequences of the test file are others than those of the same id before it."""
         which = (np.arange(rows) >= count).astype(np.float64)
-        self.columns["file"] = Column("file", "number", which, 0, whole=True)
-        self.roles = Roles({**self.roles.columns, "id": (*self.roles["id"], "file")}, self.roles.guessed)
+        self.columns[_FILE] = Column(_FILE, "number", which, 0, whole=True)
+        self.roles = Roles({**self.roles.columns, "id": (*self.roles["id"], _FILE)}, self.roles.guessed)
 
     def speech(self) -> dict[str, Any]:
         return super().speech() | ({"names": self.names} if self.names else {})
