@@ -1,7 +1,7 @@
 """One's own sequences, held in memory: ragged arrays, with a target at each step or a label at the end."""
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -114,7 +114,8 @@ class Sequences(SequenceTask):
         self, inputs: Ragged, split: Any, groups: Any, times: Any, window: int | None, seed: int
     ) -> Int[Tensor, "S"]:
         """Cut the sequences into the pieces of each part; the part that scores each step, a place in ``PARTS``."""
-        if times is not None and len(times) == len(inputs) and np.ndim(times[0]) == 1:
+        times = list(times) if isinstance(times, Iterable) else times
+        if isinstance(times, list) and len(times) == len(inputs) and np.ndim(times[0]) == 1:
             if self._score == "last" or groups is not None:
                 other = "groups" if groups is not None else "one scored step of each sequence"
                 raise ValueError(f"times holds one for each step, beside {other}; give one for each sequence")
@@ -122,17 +123,15 @@ class Sequences(SequenceTask):
             check_parts(split, f"{len(inputs.values)} steps in order of time", {part for part in PARTS if cut[part]})
         else:
             cut = pieces.whole(inputs, split_parts(len(inputs), split, groups, seed, times), window)
-        order = sorted(
-            (piece, part) for part in PARTS for piece in cut[part]
-        )  # piece i is sequence i where none is cut
+        order = sorted((piece, part) for part in PARTS for piece in cut[part])  # piece i is sequence i unless cut
         self._pieces = torch.tensor([piece for piece, _ in order])
         self._parts = {part: torch.tensor([i for i, (_, of) in enumerate(order) if of == part]) for part in PARTS}
         return pieces.part_of_steps(cut, len(inputs.values))
 
     def _check_classes(self, name: str, parts: Int[Tensor, "S"]) -> None:
-        if not isinstance(self.targets, Categorical):
-            return
         values = self._targets.values
+        if values.is_floating_point():
+            return
         if self._at_end:
             classes.check(name, values, parts[self._inputs.starts[1:] - 1], self.classes)
         else:

@@ -1,5 +1,6 @@
 """What a table may not hold: each fault in one line with its column, row and remedy."""
 
+import gzip
 import re
 import warnings
 from collections.abc import Iterator
@@ -189,7 +190,12 @@ FILES: dict[str, tuple[bytes, str]] = {
         "table.path 'b.ts', line 2 has 2 dimensions of [1, 2] steps; all must",
     ),
     "c.ts": (b"@classLabel true a b\n1,x:a\n", "table.path 'c.ts', line 2 holds what is no number; values are between"),
-    "b.csv": (b"a,b\n1,\xff\n2,3\n", "table.path 'b.csv'"),
+    "b.csv": (
+        b"a,b\n1,\xff\n2,3\n",
+        "table.path is 'b.csv'; it is not text in UTF-8 (byte 0xFF, as in Latin-1, at position 6); convert or",
+    ),
+    "b.jsonl": (b'{"a": "\xff"}\n', "table.path is 'b.jsonl'; it is not text in UTF-8 (byte 0xFF, as in Latin-1,"),
+    "b.csv.gz": (gzip.compress(b"a,b\n1,\xff\n2,3\n"), "table.path is 'b.csv.gz'; it is not text in UTF-8 (byte 0xFF"),
 }
 
 
@@ -212,3 +218,16 @@ def test_frames_with_several_time_zones_are_refused() -> None:
         Table.from_frame(df, {"time": "t", "target": "y"})
     df["t"] = pd.to_datetime(df.t, utc=True)
     assert Table.from_frame(df, {"time": "t", "target": "y"}, split=[1, 1, 1]).columns["t"].zone == "UTC"
+
+
+def test_what_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from nounroll.data.tables import reading
+
+    monkeypatch.setattr(reading, "_MOST", 1 << 20)
+    for name in ("a.csv.gz", "a.jsonl.gz"):
+        row = b"1,2\n" if "csv" in name else b'{"a": 1}\n'
+        (tmp_path / name).write_bytes(gzip.compress(b"a,b\n" * ("csv" in name) + row * 500_000))
+        with pytest.raises(
+            ValueError, match=r"holds more than the 1 MiB that are read into memory; give a smaller file$"
+        ):
+            data.build("table", {"path": str(tmp_path / name), "roles": {"target": "a"}})

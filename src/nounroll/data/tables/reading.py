@@ -1,13 +1,14 @@
 """Files of tables -> an Arrow table, whose columns are typed as far as their text tells."""
 
+import codecs
 import io
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from nounroll.data.encoding import kind_of
-from nounroll.data.files import DAMAGED, MOST, existing, opened, read_bytes, regular, unpacker, unreadable
+from nounroll.data.encoding import first_fault, kind_of
+from nounroll.data.files import DAMAGED, MOST, NotText, existing, opened, read_bytes, regular, unpacker, unreadable
 from nounroll.data.sources import optional
 from nounroll.data.tables.dialect import Dialect, sniffed
 from nounroll.data.tables.ts import read_ts
@@ -83,19 +84,24 @@ def _refuse_mixed_zones(frame: Any) -> None:
             )
 
 
-class _Limited(io.RawIOBase):
-    """A stream that ends in an error where it is longer than what may be held in memory."""
+class _Stream(io.RawIOBase):
+    """The unpacked bytes of a file, of which there may not be too many; with ``text`` they must be UTF-8."""
 
-    def __init__(self, setting: str, path: object, stream: Any) -> None:
-        self._setting, self._path, self._stream, self._left = setting, path, stream, _MOST
+    def __init__(self, setting: str, path: object, file: BinaryIO, text: bool) -> None:
+        self._setting, self._path, self._stream = setting, path, unpacker(setting, path, file)
+        self._decoder, self._read = codecs.getincrementaldecoder("utf-8")() if text else None, 0
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
         piece = self._stream.read(len(buffer))
-        self._left -= len(piece)
-        if self._left < 0:
+        if self._decoder is not None:
+            place, what = first_fault(self._decoder, piece)
+            if what:
+                raise NotText(self._setting, self._path, f"{what} at position {self._read + place}")
+        self._read += len(piece)
+        if self._read > _MOST:
             raise ValueError(
                 f"{self._setting} is '{self._path}'; it holds more than the {_MOST >> 20} MiB that are read into"
                 " memory; give a smaller file"
@@ -104,28 +110,29 @@ class _Limited(io.RawIOBase):
         return len(piece)
 
 
-def _stream(setting: str, path: object, file: BinaryIO) -> Any:
-    return io.BufferedReader(_Limited(setting, path, unpacker(setting, path, file)), 1 << 20)
+def _stream(setting: str, path: object, file: BinaryIO, text: bool = True) -> Any:
+    return io.BufferedReader(_Stream(setting, path, file, text), 1 << 20)
 
 
 def _csv(setting: str, path: str | Path, delimiter: str | None, decimal: str | None) -> tuple[Any, str]:
     name = f"{setting} '{path}'"
     with opened(setting, path) as file:
-        start = _stream(setting, path, file).read(1 << 17)
+        start = _stream(setting, path, file, text=False).read(1 << 17)
         if kind := kind_of(start):
             raise ValueError(
                 f"{setting} is '{path}'; it is no text but {kind}; give CSV, Parquet, Arrow, JSON lines or .ts"
             )
     dialect = sniffed(name, start, delimiter, decimal)
     with opened(setting, path) as file:
-        table = _parsed(name, _stream(setting, path, file), dialect, threads=True)
+        table = _parsed(name, _stream(setting, path, file, dialect.encoding == "utf-8"), dialect, threads=True)
     return _located(setting, path, dialect) if table is None else table, dialect.decimal
 
 
 def _located(setting: str, path: str | Path, dialect: Dialect) -> Any:
     """Read again on one thread, so that a row that does not fit is named."""
     with opened(setting, path) as file:
-        return _parsed(f"{setting} '{path}'", _stream(setting, path, file), dialect, threads=False)
+        stream = _stream(setting, path, file, dialect.encoding == "utf-8")
+        return _parsed(f"{setting} '{path}'", stream, dialect, threads=False)
 
 
 def _parsed(name: str, stream: Any, dialect: Dialect, *, threads: bool) -> Any:
