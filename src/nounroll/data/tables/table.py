@@ -145,7 +145,10 @@ class Table(Sequences):
         elif "split" not in parted:
             parted["split"] = tuple(shares or (0.8, 0.1, 0.1))
         cut = None if self.roles["label"] else window
-        super().__init__(**made, **parted, window=cut, weights=weights, seed=seed)
+        try:
+            super().__init__(**made, **parted, window=cut, weights=weights, seed=seed)
+        except ValueError as error:  # of the sequences: it does not know the file
+            raise ValueError(f"{where}: {error}") from None
         self.autoregressive = ahead == 1 and not self.roles["label"] and self.inputs == self.targets
         target = self.columns.get(self.roles["target"][0]) if self.autoregressive and self.roles["target"] else None
         self.names = list(target.categories) if target is not None else []
