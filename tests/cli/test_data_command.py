@@ -129,3 +129,17 @@ def test_what_is_shown_trains_from_a_recipe(capsys: pytest.CaptureFixture[str]) 
     trained = json.loads(capsys.readouterr().out)
     assert trained["metrics"]["steps"] == 3
     assert main(["evaluate", "run", "--json"]) == 0
+
+
+def test_names_are_written_on_without_the_file(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("words.csv").write_text("t,word\n" + "".join(f"{i},{['la', 'di', 'da'][i % 3]}\n" for i in range(90)))
+    task = {"kind": "table", "options": {"path": "words.csv", "roles": {"time": "t", "target": "word"}, "window": 8}}
+    recipe = {"task": task, "length": 8, "method": "bptt", "cell": {"kind": "gru"}, "training": {"steps": 2}}
+    Path("words.yaml").write_text(yaml.safe_dump(recipe))
+    assert main(["train", "words.yaml", "--out", "run", "--json"]) == 0
+    Path("words.csv").unlink()
+    capsys.readouterr()
+    assert main(["generate", "run", "--prompt", "la di", "--length", "4", "--json"]) == 0
+    words = json.loads(capsys.readouterr().out)["text"].split()
+    assert len(words) >= 4
+    assert set(words) <= {"la", "di", "da"}
