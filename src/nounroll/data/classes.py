@@ -1,5 +1,6 @@
 """Classes: their names, their weights, and whether training sees each of them."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,8 +20,14 @@ def named(labels: Any) -> tuple[Any, list[str]]:
     given = labels.tolist() if hasattr(labels, "tolist") and not isinstance(labels, Tensor) else labels
     if not isinstance(given, list | tuple) or not given or not all(isinstance(one, str) for one in given):
         return labels, []
-    names, symbols = np.unique(np.asarray(given, dtype=object).astype(str), return_inverse=True)
-    return symbols, names.tolist()
+    names = sorted(set(given), key=by_size)
+    places = {name: place for place, name in enumerate(names)}
+    return np.array([places[name] for name in given]), names
+
+
+def by_size(name: str) -> tuple[int, float, str]:
+    """What names are sorted by: numbers by their size, before words."""
+    return (0, float(name), name) if re.fullmatch(r"[+-]?\d+(\.\d+)?", name, re.ASCII) else (1, 0.0, name)
 
 
 def check(name: str, symbols: Int[Tensor, "N"], parts: Int[Tensor, "N"], classes: list[str]) -> None:

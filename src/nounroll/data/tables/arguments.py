@@ -8,7 +8,7 @@ import torch
 
 from nounroll.data.ragged import NONE, Ragged
 from nounroll.data.tables.columns import Column
-from nounroll.data.tables.layout import Layout, identified
+from nounroll.data.tables.layout import Layout
 from nounroll.data.tables.roles import Roles
 
 
@@ -54,7 +54,7 @@ def arguments(where: str, table: Mapping[str, Column], roles: Roles, found: Layo
         raise ValueError(
             f"{where}: ahead is 0, and no column has the role input; then there is nothing to predict the target from"
         )
-    first, last, starts = _shifted(where, found, ahead)
+    first, last, starts = shifted(where, found, ahead)
     if ahead and roles["future"]:
         fixed["future"] = _future(where, table, roles, found, ahead)
     made = _inputs(where, table, found, read, first, starts, bool(fixed))
@@ -77,7 +77,7 @@ def _inputs(
     return {"inputs": _ragged(values, starts, columns)}
 
 
-def _shifted(where: str, found: Layout, ahead: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def shifted(where: str, found: Layout, ahead: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The steps that are read, those that are predicted from them, and where sequences of these start."""
     lengths = np.diff(found.starts)
     if (lengths <= ahead).any():
@@ -249,33 +249,3 @@ def _labels(where: str, column: Column, found: Layout) -> Any:
     if column.kind == "category":
         return [column.categories[code] for code in values.tolist()]
     return [str(int(v)) for v in values] if column.whole else values
-
-
-def split(where: str, table: Mapping[str, Column], roles: Roles, found: Layout, ahead: int) -> dict[str, Any]:
-    """How the sequences are split: by a column, by group, by time where there is a target, or else at random."""
-    if name := roles.one("part"):
-        column = table[name]
-        if column.kind != "category":
-            raise ValueError(
-                f"{where}: column {name!r} of the role part holds {column.kind} values; it must hold"
-                " train, validation or test"
-            )
-        return {
-            "split": [
-                column.categories[code] if code >= 0 else "" for code in each(where, column, found, "part").tolist()
-            ]
-        }
-    if name := roles.one("group"):
-        each(where, table[name], found, "group")
-        codes, _ = identified(where, table, (name,))
-        return {"groups": codes[found.first]}
-    if roles["label"]:
-        return {}
-    _, last, starts = _shifted(where, found, ahead)
-    times = found.times if found.times is not None else _counted(found)
-    return {"times": np.split(times[last], starts[1:-1])}
-
-
-def _counted(found: Layout) -> np.ndarray:
-    """The number of each step in its sequence, where there are no times."""
-    return np.arange(len(found.rows)) - np.repeat(found.starts[:-1], np.diff(found.starts))

@@ -6,6 +6,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from nounroll.data.classes import by_size
 from nounroll.data.sources import optional
 from nounroll.data.tables.dates import as_dates
 
@@ -148,17 +149,12 @@ def _text(at: str, name: str, array: Any, decimal: str, wanted: str | None, date
     pc = optional("pyarrow.compute", at, "tables")
     encoded = pc.dictionary_encode(array.combine_chunks())
     names = encoded.dictionary.to_pylist()
-    order = sorted(range(len(names)), key=lambda i: _sorting(names[i]))
+    order = sorted(range(len(names)), key=lambda i: by_size(names[i]))
     places = np.empty(len(names) + 1, dtype=np.int64)
     places[order] = np.arange(len(names))
     places[-1] = -1
     codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
     return Column(name, "category", places[codes], array.null_count, tuple(names[i] for i in order))
-
-
-def _sorting(name: str) -> tuple[int, float, str]:
-    """Numbers by size before words."""
-    return (0, float(name), name) if re.fullmatch(r"[+-]?\d+(\.\d+)?", name, re.ASCII) else (1, 0.0, name)
 
 
 def _as_numbers(at: str, name: str, array: Any, decimal: str, wanted: str | None) -> Column | None:

@@ -1,6 +1,7 @@
 """Table: sequences in a file of rows and columns, by the roles of its columns."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,43 @@ from nounroll.data.checks import whole_number
 from nounroll.data.files import first_names
 from nounroll.data.sequences import Sequences
 from nounroll.data.sources import optional
-from nounroll.data.tables.arguments import arguments, split
+from nounroll.data.tables.arguments import arguments
 from nounroll.data.tables.columns import KINDS, Column, column
 from nounroll.data.tables.layout import laid_out
 from nounroll.data.tables.reading import from_frame, read_table
 from nounroll.data.tables.roles import Roles, assigned
+from nounroll.data.tables.splitting import split, with_test
 from nounroll.data.tables.ts import CASE, LABEL
 from nounroll.notices import notice
 
-_WINDOW = 256
 _FILE = "(file)"  # a column that tells the rows of two files apart
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """The options of ``Table`` that are not of a file."""
+
+    roles: dict[str, str | list[str]] | None = None
+    types: dict[str, str] | None = None
+    split: list[float] | None = None
+    ahead: int = 1
+    window: int = 256
+    freq: str | int | None = None
+    weights: str | None = None
+    decimal: str = "."
+    dates: str | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        whole_number("table.ahead", self.ahead, 0)
+        whole_number("table.window", self.window, 2)
+        whole_number("table.seed", self.seed, 0, 2**32 - 1)
+        if self.freq is not None and not isinstance(self.freq, str):
+            whole_number("table.freq", self.freq, 1)
+
+    @property
+    def shares(self) -> tuple[float, ...]:
+        return (0.8, 0.1, 0.1) if self.split is None else tuple(self.split)
 
 
 class Table(Sequences):
@@ -69,7 +97,7 @@ class Table(Sequences):
         test: str | Path | None = None,
         split: list[float] | None = None,
         ahead: int = 1,
-        window: int = _WINDOW,
+        window: int = 256,
         freq: str | int | None = None,
         weights: str | None = None,
         delimiter: str | None = None,
@@ -77,79 +105,61 @@ class Table(Sequences):
         dates: str | None = None,
         seed: int = 0,
     ) -> None:
-        _check_numbers(ahead, window, freq, seed)
+        options = Options(
+            roles=roles,
+            types=types,
+            split=split,
+            ahead=ahead,
+            window=window,
+            freq=freq,
+            weights=weights,
+            dates=dates,
+            seed=seed,
+        )
         where = f"table.path '{path}'"
-        table, decimal = read_table("table.path", path, delimiter, decimal)
+        table, sign = read_table("table.path", path, delimiter, decimal)
         count = table.num_rows
         if test is not None:
             other, _ = read_table("table.test", test, delimiter, decimal)
             table = _joined(where, table, f"table.test '{test}'", other)
         if roles is None and LABEL in table.column_names and CASE in table.column_names:
-            roles = {"id": CASE, "label": LABEL}
-        self._understand(where, table, count, roles, types, split, ahead, window, freq, weights, decimal, dates, seed)
+            options = replace(options, roles={"id": CASE, "label": LABEL})
+        self._understand(where, table, count, replace(options, decimal=sign))
 
     @classmethod
-    def from_frame(
-        cls,
-        frame: Any,
-        roles: dict[str, str | list[str]] | None = None,
-        *,
-        types: dict[str, str] | None = None,
-        split: list[float] | None = None,
-        ahead: int = 1,
-        window: int = _WINDOW,
-        freq: str | int | None = None,
-        weights: str | None = None,
-        dates: str | None = None,
-        seed: int = 0,
-    ) -> "Table":
-        """The same of a data frame in memory, whose index is not read."""
-        _check_numbers(ahead, window, freq, seed)
-        task, table = cls.__new__(cls), from_frame(frame)
-        task._understand(
-            "frame", table, len(frame), roles, types, split, ahead, window, freq, weights, None, dates, seed
-        )
+    def from_frame(cls, frame: Any, roles: dict[str, str | list[str]] | None = None, **options: Any) -> "Table":
+        """The same of a data frame in memory, whose index is not read; ``options`` are those that are not of a file."""
+        task = cls.__new__(cls)
+        task._understand("frame", from_frame(frame), len(frame), Options(roles=roles, **options))
         return task
 
-    def _understand(
-        self,
-        where: str,
-        table: Any,
-        count: int,
-        roles: dict[str, str | list[str]] | None,
-        types: dict[str, str] | None,
-        shares: list[float] | None,
-        ahead: int,
-        window: int,
-        freq: str | int | None,
-        weights: str | None,
-        decimal: str | None,
-        dates: str | None,
-        seed: int,
-    ) -> None:
+    def _understand(self, where: str, table: Any, count: int, options: Options) -> None:
         """Read the columns of a table and make sequences of them.
 
         Args:
+            where: the table is, for errors.
+            table: of pyarrow.
             count: rows before those of the test part, all where there is none.
+            options: of the task.
         """
-        self.columns, self.roles = columns(where, table, roles or {}, types or {}, decimal or ".", dates)
+        self.columns, self.roles = columns(where, table, options)
         rows = self.rows = table.num_rows
         self._say_guesses(where)
         if count < rows and not self.roles["steps"] and all(one.kind != "list" for one in self.columns.values()):
             self._tell_files_apart(count, rows)
-        found = self.layout = laid_out(where, self.columns, self.roles, freq)
-        made = arguments(where, self.columns, self.roles, found, ahead)
-        parted = split(where, self.columns, self.roles, found, ahead)
+        found = self.layout = laid_out(where, self.columns, self.roles, options.freq)
+        made = arguments(where, self.columns, self.roles, found, options.ahead)
+        parted = split(where, self.columns, self.roles, found, options.ahead)
         if count < rows:
-            parted = _with_test(where, found.first, count, shares, seed)
+            parted = with_test(where, found.first, count, options.shares, options.seed)
         elif "split" not in parted:
-            parted["split"] = tuple(shares or (0.8, 0.1, 0.1))
-        cut = None if self.roles["label"] else window
+            parted["split"] = options.shares
+        cut = None if self.roles["label"] else options.window
         try:
-            super().__init__(**made, **parted, window=cut, weights=weights, seed=seed)
+            super().__init__(**made, **parted, window=cut, weights=options.weights, seed=options.seed)
         except ValueError as error:  # of the sequences: it does not know the file
             raise ValueError(f"{where}: {error}") from None
-        self.autoregressive = ahead == 1 and not self.roles["label"] and self.inputs == self.targets
+        self.autoregressive = options.ahead == 1 and not self.roles["label"] and self.inputs == self.targets
         target = self.columns.get(self.roles["target"][0]) if self.autoregressive and self.roles["target"] else None
         self.names = list(target.categories) if target is not None else []
 
@@ -186,44 +196,31 @@ class Table(Sequences):
         return " ".join(self.names[one] for one in values.tolist()) if self.names else super().decode(values)
 
 
-def _check_numbers(ahead: int, window: int, freq: str | int | None, seed: int) -> None:
-    whole_number("table.ahead", ahead, 0)
-    whole_number("table.window", window, 2)
-    whole_number("table.seed", seed, 0, 2**32 - 1)
-    if freq is not None and not isinstance(freq, str):
-        whole_number("table.freq", freq, 1)
-
-
-def columns(
-    where: str,
-    table: Any,
-    roles: Mapping[str, str | list[str]],
-    types: Mapping[str, str],
-    decimal: str,
-    dates: str | None,
-) -> tuple[dict[str, Column], Roles]:
+def columns(where: str, table: Any, options: Options) -> tuple[dict[str, Column], Roles]:
     """The columns of a table and their roles; one of the role ignore is not read."""
-    for name, kind in types.items():
+    roles, wanted = options.roles or {}, dict(options.types or {})
+    for name, kind in wanted.items():
         if name not in table.column_names:
             raise ValueError(f"table.types names the column {name!r}; {where} has {', '.join(table.column_names)}")
         if kind not in KINDS[:3]:
             raise ValueError(f"table.types gives {name!r} the type {kind!r}; it must be {', '.join(KINDS[:3])}")
-    wanted = dict(types)
     if isinstance(roles.get("time"), str):
         wanted.setdefault(str(roles["time"]), "time")
     ignored = roles.get("ignore", [])
     skipped = {ignored} if isinstance(ignored, str) else set(ignored)
-    found = {}
-    for name in table.column_names:
-        if name in skipped:
-            found[name] = Column(name, "empty", np.zeros(0), 0)
-        else:
-            found[name] = column(where, name, table[name], decimal=decimal, wanted=wanted.get(name), dates=dates)
-    assert found
+
+    def read(name: str, kind: str | None) -> Column:
+        return column(where, name, table[name], decimal=options.decimal, wanted=kind, dates=options.dates)
+
+    nothing = np.zeros(0)
+    found = {
+        name: Column(name, "empty", nothing, 0) if name in skipped else read(name, wanted.get(name))
+        for name in table.column_names
+    }
     settled = assigned(where, roles, found)
     name = settled.one("time")
     if name is not None and found[name].kind != "time":  # guessed by its name
-        found[name] = column(where, name, table[name], decimal=decimal, wanted="time", dates=dates)
+        found[name] = read(name, "time")
     return found, settled
 
 
@@ -240,18 +237,3 @@ def _joined(where: str, table: Any, other: str, test: Any) -> Any:
         raise ValueError(
             f"{other} and {where} differ in the types of columns ({' '.join(str(error).split())[:160]})"
         ) from None
-
-
-def _with_test(where: str, first: np.ndarray, count: int, shares: list[float] | None, seed: int) -> dict[str, Any]:
-    """The part of each sequence, where those that begin at row ``count`` or later are the test part."""
-    before = int((first < count).sum())
-    train, validation = (shares or [0.8, 0.1, 0.1])[:2]
-    held = max(1, round(before * validation / (train + validation)))
-    if before < 2:
-        raise ValueError(
-            f"{where} holds {before} sequences; two are needed beside table.test, one to choose the network by"
-        )
-    order = np.random.RandomState(seed).permutation(np.flatnonzero(first < count))
-    parts = np.where(first < count, "train", "test").astype(object)
-    parts[order[:held]] = "validation"
-    return {"split": parts.tolist()}
