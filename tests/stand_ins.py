@@ -40,6 +40,13 @@ def _table(folder: Path) -> Path:
     return folder / "table.csv"
 
 
+def _sales(folder: Path) -> Path:
+    days = np.datetime64("2024-01-01") + np.arange(60)
+    rows = [f"{shop},{day},{i % 7}.5,{i % 2}" for shop in ("Bonn", "Rome") for i, day in enumerate(days)]
+    (folder / "sales.csv").write_text("\n".join(["shop,day,sales,offer", *rows]))
+    return folder / "sales.csv"
+
+
 STAND_INS: dict[str, Callable[[Path], Path]] = {
     "mnist": _images,
     "fashion_mnist": _images,
@@ -47,4 +54,5 @@ STAND_INS: dict[str, Callable[[Path], Path]] = {
     "tinystories": _stories,
     "array": _tokens,
     "series": _table,
+    "table": _sales,
 }

@@ -20,7 +20,7 @@ from nounroll.checkpoint import remove_unfinished
 from nounroll.consent import check as check_consent
 from nounroll.consent import remember
 from nounroll.data.kept import keep
-from nounroll.data.task import SequenceTask
+from nounroll.data.task import SequenceTask, tell_cut
 from nounroll.footprint import check_length, check_memory
 from nounroll.interrupts import stop_on_interrupt
 from nounroll.machine import launched, speaks
@@ -288,6 +288,7 @@ def train(
     if cell is not None:
         _check_own_cell(cell, recipe, task)
     check_length(recipe, task)
+    tell_cut(task, recipe.length)
     facts = look(task, recipe.length, recipe.training.seed)
     kept = before[0] if before else keep(task, recipe.task.kind)
     if scale := before or _scale_of_teacher(recipe):  # of the data as it was; of the labels

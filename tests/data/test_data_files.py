@@ -100,7 +100,7 @@ def test_what_unpacks_to_too_much_is_refused_early(tmp_path: Path, monkeypatch: 
             read_bytes("some.path", tmp_path / "a")
         assert tracemalloc.get_traced_memory()[1] < 24 * 2**20
         with tmp_path.joinpath("a").open("rb") as file:  # the control: as much as there is
-            stream = files._unpacker("some.path", "a", file)
+            stream = files.unpacker("some.path", "a", file)
             assert len(stream.read()) == 64 * 2**20
         assert tracemalloc.get_traced_memory()[1] > 64 * 2**20
     finally:

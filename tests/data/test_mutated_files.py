@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import json
 import struct
 from pathlib import Path
 
@@ -10,6 +11,18 @@ import pytest
 
 from nounroll.data import build
 from nounroll.data.task import draw
+
+
+def parquet(records: list[dict[str, object]]) -> bytes:
+    """A file of these rows; nothing where no package writes one, and the tests of it are skipped."""
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError:
+        return b""
+    file = io.BytesIO()
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(records), file)
+    return file.getvalue()
 
 
 def intact() -> dict[str, tuple[str, bytes]]:
@@ -26,7 +39,18 @@ def intact() -> dict[str, tuple[str, bytes]]:
     text = "\n".join(",".join(map(str, row)) for row in pixels.tolist()).encode()
     curve = '<path d="M11,54.25c3.19,0.62,6.25,0.75,9.73,0.5s50.39-5.12,68.58-5.24"/>'
     drawing = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 109 109"><g>{curve}</g></svg>'
+    panel = [
+        f"{'ab'[i // 30]},2024-01-{1 + i % 30:02},{a:.3f},{'uv'[i % 2]}"
+        for i, a in enumerate(generator.normal(size=60))
+    ]
+    records = [
+        dict(zip(("id", "day", "y", "kind"), (*row[:2], float(row[2]), row[3]), strict=True))
+        for row in (one.split(",") for one in panel)
+    ]
     return {
+        "table.csv": ("table", "\n".join(["id,day,y,kind", *panel]).encode()),
+        "table.jsonl": ("table", "\n".join(map(json.dumps, records)).encode()),
+        "table.parquet": ("table", parquet(records)),
         "drawing.svg": ("strokes", drawing.encode()),
         "array.npy": ("array", array.getvalue()),
         "rows.npy": ("array", rows.getvalue()),
@@ -63,6 +87,9 @@ def refusals(path: Path, seeds: range) -> list[str]:
     options: dict[str, object] = {"path": str(path)}
     if kind == "series":
         options["columns"] = ["a", "b"]
+    if kind == "table":
+        pytest.importorskip("pyarrow")
+        options["roles"] = {"id": "id", "time": "day", "target": "y", "input": "kind"}
     if "idx" in path.name:
         path.with_name(path.name.replace("train", "t10k")).write_bytes(content)
         options["path"] = str(path.parent)

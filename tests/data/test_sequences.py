@@ -39,7 +39,7 @@ def ragged(count: int = 10) -> list[np.ndarray]:
 
 def numbered(count: int, **options: Any) -> Sequences:
     """Sequence i is i, i, i: what is read says which it is."""
-    return Sequences([np.full(3, i) for i in range(count)], labels=list(range(count)), **options)
+    return Sequences([np.full(3, i) for i in range(count)], labels=[float(i) for i in range(count)], **options)
 
 
 def made(form: str, real: bool = False, **options: Any) -> Sequences:
@@ -97,7 +97,7 @@ def test_lists_arrays_and_tensors_are_read_alike() -> None:
 def test_arrays_of_any_layout_are_read() -> None:
     big_endian, backwards = np.arange(5, dtype=">i2"), np.arange(5)[::-1]
     big_endian.flags.writeable = False
-    task = Sequences([big_endian, backwards] * 5, labels=[torch.tensor(1)] * 10)
+    task = Sequences([big_endian, backwards] * 5, labels=[torch.tensor(i % 2) for i in range(10)])
     assert everything(task, 5).inputs[:2].tolist() == [[0, 1, 2, 3, 4], [4, 3, 2, 1, 0]]
 
 
@@ -330,7 +330,7 @@ BAD: list[tuple[Any, dict[str, Any], str]] = [
         {"targets": at(1, np.ones(3))},
         f"targets[1] holds real vectors of width 1; targets[0] holds whole numbers{ALIKE}",
     ),
-    ([*REAL, np.array([[1, 2], [3, np.nan]])], {"labels": Y}, f"inputs[9][1, 1] is nan; {FINITE}"),
+    ([*REAL, np.array([[1, 2], [3, np.inf]])], {"labels": Y}, f"inputs[9][1, 1] is inf; {FINITE}"),
     (X, {"targets": at(0, [0.5, -np.inf])}, f"targets[0][1] is -inf; {FINITE}"),
     ([*REAL, np.full((3, 2), 1e300)], {"labels": Y}, f"inputs[9][0, 0] is 1e+300; {FINITE}"),
     (REAL, {"targets": at(8, np.array([[1, 2], [3, np.nan], [5, 6]]), REAL)}, f"targets[8][1, 1] is nan; {FINITE}"),
@@ -344,7 +344,8 @@ BAD: list[tuple[Any, dict[str, Any], str]] = [
     (at(1, [{}]), {"labels": Y}, "inputs[1] holds values of type object; it must hold whole or real numbers"),
     (at(1, ["a"]), {"labels": Y}, "inputs[1] holds values of type <U1; it must hold whole or real numbers"),
     (at(1, [1j]), {"labels": Y}, "inputs[1] holds values of type complex128; it must hold whole or real numbers"),
-    (X, {"labels": ["cat"] * 10}, "labels holds values of type <U3; it must hold whole or real numbers"),
+    (X, {"labels": ["cat"] * 10}, "labels hold one class alone, 'cat'; there must be two or more"),
+    (X, {"labels": ["cat", 1] * 5}, "labels holds values of type <U21; it must hold whole or real numbers"),
     (np.zeros((10, 4, 3, 2)), {"labels": Y}, f"inputs[0] is float64 of shape (4, 3, 2); {FORM}"),
     (np.zeros((10, 4, 3), dtype=int), {"labels": Y}, f"inputs[0] is int64 of shape (4, 3); {FORM}"),
     (np.arange(10), {"labels": Y}, f"inputs[0] is int64 of shape (); {FORM}"),
@@ -437,3 +438,46 @@ def test_fit_reads_the_longest_sequence_when_no_length_is_given(form: str) -> No
     assert run.recipe.length == task.length == 11
     assert run.metrics["steps"] == 20
     assert 0 <= run.metrics["accuracy"] <= 1
+
+
+def check_rows_are_independent(task: Sequences) -> None:
+    """Loss, gradients and final memory of a ragged batch are those of each sequence alone."""
+    student = make_student("gru", task.inputs, task.targets, dtype=torch.float64)
+
+    def gradients(batch: Batch) -> list[Tensor]:
+        student.zero_grad()
+        inputs = batch.inputs.double() if batch.inputs.is_floating_point() else batch.inputs
+        targets = batch.targets.double() if batch.targets.is_floating_point() else batch.targets
+        found = negative_log_likelihood(task.targets, student.outputs(inputs)[0], targets)[batch.mask]
+        found.sum().backward()
+        return [found.sum().detach(), *(p.grad.clone() for p in student.parameters() if p.grad is not None)]
+
+    whole, lengths = everything(task), [len(x) for x in ragged()]
+    inputs = whole.inputs.double() if whole.inputs.is_floating_point() else whole.inputs
+    memory = student(inputs, lengths=lengths)[1]
+    alone = []
+    for i, steps in enumerate(lengths):
+        one = task._read(torch.tensor([i]), steps)
+        alone.append(gradients(one))
+        assert torch.allclose(student(inputs[i : i + 1, :steps])[1], memory[i : i + 1], atol=1e-12)
+    for together, parts in zip(gradients(whole), zip(*alone, strict=True), strict=True):
+        assert torch.allclose(together, torch.stack(parts).sum(0), atol=1e-9)
+
+
+@pytest.mark.parametrize("real", [False, True])
+@pytest.mark.parametrize("form", list(FORMS))
+def test_a_ragged_batch_learns_what_each_sequence_teaches_alone(form: str, real: bool) -> None:
+    check_rows_are_independent(made(form, real))
+
+
+class Leaking(Padded):
+    """A planted bug: where there is padding, a step of it is scored, but not where a sequence is alone."""
+
+    def _read(self, numbers: Tensor, length: int) -> Batch:
+        batch = super()._read(numbers, length)
+        return replace(batch, mask=batch.mask | batch.mask.roll(1, 1)) if len(numbers) > 1 else batch
+
+
+def test_the_check_of_rows_can_fail() -> None:
+    with pytest.raises(AssertionError):
+        check_rows_are_independent(Leaking(ragged(), targets=ragged()))

@@ -52,7 +52,8 @@ def test_at_most_two_sequences_are_counted(
     monkeypatch: pytest.MonkeyPatch, batch_size: int, accumulate: int, rows: int
 ) -> None:
     seen: list[int] = []
-    monkeypatch.setattr(cost, "draw", lambda task, size, *given: seen.append(size) or draw(task, size, *given))
+    real = cost.batch_of_length
+    monkeypatch.setattr(cost, "batch_of_length", lambda task, rows, n: seen.append(rows) or real(task, rows, n))
     found = step_cost(make_bptt(student()), Echo(), 4, batch_size, accumulate)
     assert seen == [rows]
     assert found == {"flops": 3 * PER_TOKEN, "sequential_flops": 3 * PER_TOKEN / batch_size}

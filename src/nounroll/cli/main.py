@@ -26,7 +26,7 @@ from nounroll.trust import trusting
 
 COMMANDS = (
     *("quickstart", "train", "adapt", "resume", "evaluate", "generate"),
-    *("analyze", "report", "compare", "sweep", "tasks", "export", "serve", "verify", "bench"),
+    *("analyze", "report", "compare", "sweep", "tasks", "data", "export", "serve", "verify", "bench"),
 )
 
 DONE, FAULT, MISTAKE, INTERRUPTED = 0, 1, 2, 130  # exit statuses

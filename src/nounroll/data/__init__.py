@@ -30,6 +30,7 @@ TASKS: dict[str, str] = {
     "strokes": "nounroll.data.strokes:Strokes",
     "tinystories": "nounroll.data.tinystories:TinyStories",
     "series": "nounroll.data.csv_series:Series",
+    "table": "nounroll.data.tables.table:Table",
 }
 
 
@@ -48,9 +49,18 @@ def build(kind: str, options: dict[str, Any] | None = None) -> "SequenceTask":
     Raises:
         ValueError: in one line, naming the setting, its value and what is allowed.
     """
+    return load(kind)(**parsed(kind, options or {}))
+
+
+def parsed(kind: str, options: dict[str, Any]) -> dict[str, Any]:
+    """The options of a task in their types.
+
+    Raises:
+        ValueError: see ``build``.
+    """
     from nounroll.plain import plain
 
-    task, options = load(kind), options or {}
+    task = load(kind)
     known = describe(kind)[1]
     for name in options:
         if name not in [o.name for o in known]:
@@ -60,7 +70,7 @@ def build(kind: str, options: dict[str, Any] | None = None) -> "SequenceTask":
         if option.required and option.name not in options:
             raise ValueError(f"task.options.{option.name} is not set; {kind} needs it: {option.type}")
     types = typing.get_type_hints(task.__init__)
-    return task(**{name: _parsed(name, types[name], plain(value)) for name, value in options.items()})
+    return {name: _parsed(name, types[name], plain(value)) for name, value in options.items()}
 
 
 def describe(kind: str) -> tuple[str, list[Option]]:

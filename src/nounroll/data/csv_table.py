@@ -42,7 +42,7 @@ def read_columns(
     if first is None:
         raise ValueError(f"{name} is empty; it must hold rows of numbers")
     second = next(rows, None)
-    names, has_header = _header(name, first[1], second[1] if second else [], columns)
+    names, has_header = header(name, first[1], second[1] if second else [], columns)
     chosen = _places(name, names, columns)
     values = array("d")
     for row in chain([] if has_header else [first], [second] if second else [], rows):
@@ -77,7 +77,9 @@ def _rows(name: str, text: str) -> Iterator[Row]:
         raise ValueError(f"{name}, line {reader.line_num} is no row of a CSV file ({error}); mend its quotes") from None
 
 
-def _header(name: str, first: list[str], second: list[str], columns: Sequence[str] | None) -> tuple[list[str], bool]:
+def header(
+    name: str, first: list[str], second: list[str], columns: Sequence[str] | None, option: str | None = _COLUMNS
+) -> tuple[list[str], bool]:
     """The columns' names, and whether the first row holds them. What could be either is refused."""
     numbered = [str(i) for i in range(len(first))]
     if columns and set(columns) <= set(first):
@@ -91,7 +93,7 @@ def _header(name: str, first: list[str], second: list[str], columns: Sequence[st
         if _may_be_names(first, second):
             raise ValueError(
                 f"{name} begins with {', '.join(first[:3])}, which may be names or numbers; write a first row of words"
-                f", or name the columns by {_COLUMNS}"
+                + (f", or name the columns by {option}" if option else "")
             )
         return numbered, False
     return (_unique(name, first, columns), True) if _is_header(first, second) else (numbered, False)

@@ -99,7 +99,7 @@ def _checked(setting: str, path: object, pieces: Iterable[bytes]) -> int:
     """How many bytes there are; all of them text in UTF-8 without zero bytes, which UTF-16 without a mark has."""
     decoder, count, line = codecs.getincrementaldecoder("utf-8")(), 0, 1
     for piece in chain(pieces, [b""]):
-        bad, what = _first_fault(decoder, piece)
+        bad, what = first_fault(decoder, piece)
         if what:
             line += piece.count(b"\n", 0, max(0, bad))
             raise NotText(setting, path, f"{what} at position {count + bad}, line {line}")
@@ -107,7 +107,7 @@ def _checked(setting: str, path: object, pieces: Iterable[bytes]) -> int:
     return count
 
 
-def _first_fault(decoder: codecs.IncrementalDecoder, piece: bytes) -> tuple[int, str]:
+def first_fault(decoder: codecs.IncrementalDecoder, piece: bytes) -> tuple[int, str]:
     """Where a piece of text, b"" at the end, is none, and what is there; "" where all is well."""
     held = len(decoder.getstate()[0])  # the start of a character, from the piece before
     try:

@@ -17,7 +17,7 @@ from nounroll import files
 
 MOST = 2**28  # bytes of a file that are held in memory, unpacked: 256 MiB
 PIECE = 2**20
-_DAMAGED = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, RuntimeError, NotImplementedError)
+DAMAGED = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, RuntimeError, NotImplementedError)
 
 
 class NotText(ValueError):
@@ -79,7 +79,7 @@ def read_bytes(setting: str, path: str | Path) -> bytes:
     found = bytearray()
     try:
         with opened(setting, path) as file:
-            stream = _unpacker(setting, path, file)
+            stream = unpacker(setting, path, file)
             while piece := stream.read(PIECE):
                 found += piece
                 if len(found) > MOST:
@@ -87,12 +87,12 @@ def read_bytes(setting: str, path: str | Path) -> bytes:
                         f"{setting} is '{path}'; it holds more than the {MOST >> 20} MiB that are read into"
                         " memory; give a smaller file"
                     )
-    except _DAMAGED as error:
+    except DAMAGED as error:
         raise unreadable(setting, path, error) from None
     return bytes(found)
 
 
-def _unpacker(setting: str, path: object, file: BinaryIO) -> Any:
+def unpacker(setting: str, path: object, file: BinaryIO) -> Any:
     start = file.read(10)
     file.seek(0)
     for magic, unpack in _PACKED.items():

@@ -14,7 +14,7 @@ PARTS = ("train", "validation", "test")
 _SPLIT = "three shares such as (0.8, 0.1, 0.1), or the name of a part for each sequence"
 
 
-def split_parts(count: int, split: Any, groups: Any, seed: int) -> list[str]:
+def split_parts(count: int, split: Any, groups: Any, seed: int, times: Any = None) -> list[str]:
     """The part of each of ``count`` sequences: one of ``PARTS``, and none of the three is empty.
 
     Args:
@@ -22,22 +22,65 @@ def split_parts(count: int, split: Any, groups: Any, seed: int) -> list[str]:
         split: three shares, or a name of a part for each sequence.
         groups: a value for each sequence, or None; sequences of one value get one part, and shares count values.
         seed: of the draw by shares.
+        times: of each sequence, or None; the parts then follow each other, the test part last.
 
     Raises:
         ValueError: in one line, naming the argument, its value and what is allowed.
     """
     given = _listed("split", split, _SPLIT)
     if given and all(isinstance(name, str) for name in given):
+        if times is not None:
+            raise ValueError("times is set, and split names the part of each sequence; only one of them may be given")
         parts, among = _named(count, given, groups), f"{count} sequences"
+    elif times is not None:
+        if groups is not None:
+            raise ValueError("times is set, and groups too; only one of them may be given")
+        parts, among = _in_time(count, shares_of(split), times), f"{count} sequences in order of time"
     else:
         keys: list[Hashable] = list(range(count)) if groups is None else _keys(count, groups)
         among = f"{len(set(keys))} {'sequences' if groups is None else 'groups'}"
-        parts = _drawn(_shares(split, given), keys, seed)
-    for part in PARTS:
-        if part not in parts:
-            shown = "split names the parts" if isinstance(given[0], str) else f"split is {split!r}"
-            raise ValueError(f"{shown}; of {among} the {part} part gets none, and each part must have at least one")
+        parts = _drawn(shares_of(split), keys, seed)
+    check_parts(split, among, set(parts))
     return parts
+
+
+def check_parts(split: Any, among: str, found: set[str]) -> None:
+    """Refuse a split that leaves a part empty.
+
+    Args:
+        split: as the user gave it.
+        among: what was split, for the error.
+        found: the parts that have any of it.
+    """
+    for part in PARTS:
+        if part not in found:
+            shown = (
+                "split names the parts"
+                if isinstance(_listed("split", split, _SPLIT)[0], str)
+                else f"split is {split!r}"
+            )
+            raise ValueError(f"{shown}; of {among} the {part} part gets none, and each part must have at least one")
+
+
+def cut_times(times: np.ndarray, shares: list[float]) -> np.ndarray:
+    """The first time of the validation part and of the test part, by shares; one time is in one part."""
+    ordered = np.sort(times)
+    ends = np.cumsum(shares) / sum(shares) * len(ordered)
+    return ordered[np.clip(np.round(ends[:2]).astype(int), 0, len(ordered) - 1)]
+
+
+def _in_time(count: int, shares: list[float], times: Any) -> list[str]:
+    given = np.asarray(times)
+    if given.shape != (count,) or given.dtype.kind not in "iufM":
+        raise ValueError(
+            f"times is {given.dtype} of shape {given.shape}; it must hold a number or a date without time zone for each"
+            f" of the {count} sequences, or one for each of their steps"
+        )
+    unknown = np.isnat(given) if given.dtype.kind == "M" else ~np.isfinite(given)
+    if unknown.any():
+        raise ValueError(f"times[{int(unknown.argmax())}] is {given[unknown][0]}; every sequence needs a time")
+    places = np.searchsorted(cut_times(given, shares), given, side="right")
+    return [PARTS[place] for place in places.tolist()]
 
 
 def _named(count: int, names: list[str], groups: Any) -> list[str]:
@@ -51,7 +94,13 @@ def _named(count: int, names: list[str], groups: Any) -> list[str]:
     return list(map(str, names))
 
 
-def _shares(split: Any, given: list[Any]) -> list[float]:
+def shares_of(split: Any) -> list[float]:
+    """Three shares.
+
+    Raises:
+        ValueError: ``split`` is something else.
+    """
+    given = _listed("split", split, _SPLIT)
     shares = [float(share) for share in given if isinstance(share, Real)]
     if len(shares) != len(given) or len(given) != 3 or not all(0 <= s < math.inf for s in shares) or sum(shares) <= 0:
         shown = f"{split!r}" if len(given) <= 8 else f"{len(given)} values"

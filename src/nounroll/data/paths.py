@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-PATHS = ("path", "held_out")  # options of tasks that name files or folders
+PATHS = ("path", "held_out", "test")  # options of tasks that name files or folders
 
 
 def seen_from_here(options: Mapping[str, Any], folder: Path) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """One's own sequences, held in memory: ragged arrays, with a target at each step or a label at the end."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -10,13 +10,16 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from nounroll.batch import Batch, Categorical, Real, Space
+from nounroll.data import classes, pieces
+from nounroll.data.checks import whole_number
+from nounroll.data.features import joined
 from nounroll.data.padding import without_padding
-from nounroll.data.parts import PARTS, split_parts
+from nounroll.data.parts import PARTS, check_parts, shares_of, split_parts
+from nounroll.data.ragged import NONE, Ragged, ends, read, read_array
 from nounroll.data.task import SequenceTask
 
-_MOST_SYMBOLS = 1_000_000
-_NONE = -100  # what PyTorch's losses ignore
 Score = Literal["all", "last"]
+Arrays = Sequence[Any] | np.ndarray | Tensor | Ragged
 
 
 class Sequences(SequenceTask):
@@ -28,53 +31,78 @@ class Sequences(SequenceTask):
         labels     .    .    y    .        one each, scored after the last step
         targets    y_0  y_1  y_2  .        or one for each step
 
-    They are split once into three parts that never share a sequence: training goes through its part in epochs, the
-    student is chosen by all of the validation part, and the test part is measured at the end alone. A sequence with a
+    They are split once into three parts: training goes through its part in epochs, the student is chosen by all of the
+    validation part, and the test part is measured at the end alone. No step is scored in two of them. A sequence with a
     label is always read whole. With targets a shorter length reads the first steps of each.
 
     Args:
-        inputs: N arrays or tensors, (T_i,) whole numbers or (T_i, d) real ones; or one array (N, T) or (N, T, d).
+        inputs: N arrays, tensors or data frames, (T_i,) whole numbers or (T_i, d) real ones; or one array (N, T) or
+            (N, T, d). A nan is a missing value: the network reads the one before it in its sequence, or the mean of the
+            training part, and for each column with gaps a 0/1 column more, which is 1 where the value is missing.
         targets: the same form, a target for each step; -100 among whole numbers, and nan in all of a real vector, stand
             where there is none, and are not scored.
-        labels: N targets, whole numbers or (N, d) real ones. Exactly one of the two is given.
+        labels: N targets: whole numbers, names of classes or (N, d) real ones. Exactly one of the two is given.
+        static: N numbers or vectors, or a data frame: what holds for a whole sequence, read at each of its steps.
+        future: N arrays (T_i + 1, f) beside ``targets``: what is known one step ahead. Step t reads row t + 1.
+        observed: N masks (T_i,) or (T_i, d), False where a value of ``inputs`` is missing. Missing symbols are a symbol
+            of their own.
         score: of ``targets``, all steps or the last one of each sequence.
         split: shares of the train, validation and test parts, drawn by ``seed``; or the name of the part of each
             sequence.
         groups: N values; sequences of one value stay in one part (recordings of one person, say), and the shares are
             those of the values.
+        times: N numbers or dates, by which the parts follow each other: training is before the rest. Or N arrays (T_i,)
+            of them, of when each target is: then sequences are cut at two times, and the held-out steps of a sequence
+            are read after those before them, which are not scored again.
+        window: longest piece, in steps, that sequences with ``targets`` are cut into; None reads them whole. Held-out
+            pieces begin with half a window of the steps before, not scored.
+        weights: "balanced", or a number for each class of ``labels``: how often training reads a sequence of it.
         seed: of the split.
 
+    Attributes:
+        classes: names of the classes, sorted, where ``labels`` were names.
+
     Raises:
-        ValueError: arrays that do not fit each other, a part without sequences, a symbol or a number that cannot be.
+        ValueError: arrays that do not fit each other, a part without sequences, a symbol or a number that cannot be, a
+            column without a value, one class alone, or one that training has no sequence of.
     """
 
     def __init__(
         self,
-        inputs: Sequence[Any] | np.ndarray | Tensor,
+        inputs: Arrays,
         *,
-        targets: Sequence[Any] | np.ndarray | Tensor | None = None,
-        labels: Sequence[Any] | np.ndarray | Tensor | None = None,
+        targets: Arrays | None = None,
+        labels: Arrays | None = None,
+        static: Any = None,
+        future: Arrays | None = None,
+        observed: Sequence[Any] | np.ndarray | Tensor | None = None,
         score: Score = "all",
         split: Sequence[float] | Sequence[str] = (0.8, 0.1, 0.1),
         groups: Sequence[Any] | np.ndarray | Tensor | None = None,
+        times: Any = None,
+        window: int | None = None,
+        weights: str | Mapping[Any, float] | None = None,
         seed: int = 0,
     ) -> None:
-        if (targets is None) == (labels is None):
-            given = "neither is set" if labels is None else "both are set"
-            raise ValueError(f"targets, one for each step, or labels, one for each sequence: {given}; give one of them")
-        if score not in ("all", "last"):
-            raise ValueError(f"score is {score!r}; it must be all or last")
-        name = "targets" if labels is None else "labels"
         self._at_end = labels is not None
-        self._score = "last" if self._at_end else score
-        self._inputs = _arrays("inputs", inputs)
-        self._targets = _arrays(name, targets) if labels is None else list(_array(name, labels, "N").split(1))
-        _check_counts(name, self._inputs, self._targets, each_step=not self._at_end)
-        self.inputs, self.targets = _space(self._inputs), _space(self._targets)
-        self.max_length = max(map(len, self._inputs))
+        self._score: Score = "last" if self._at_end else score
+        _check_options(targets, labels, score, future, window, weights)
+        read_inputs = read("inputs", inputs, gaps="values")
+        labels, self.classes = classes.named(labels)
+        name = "targets" if labels is None else "labels"
+        self._targets = read("targets", targets, gaps="steps") if labels is None else _each_label(labels)
+        _check_counts(name, read_inputs, self._targets, each_step=not self._at_end)
+        parts = self._split(read_inputs, split, groups, times, window, seed)
+        train = parts == 0
+        values, self.inputs = joined(read_inputs, observed, future, static, train)
+        self._inputs = Ragged(values, read_inputs.starts)
+        self.targets = _space(self._targets.values)
+        self._check_classes(name, parts)
+        if weights is not None:
+            symbols = self._targets.values
+            self._parts["train"] = classes.repeated(weights, symbols, self._parts["train"], self.classes)
+        self.max_length = int(self._steps.max())
         self.lengths = "whole" if self._score == "last" else "any"
-        parts = split_parts(len(self._inputs), split, groups, seed)
-        self._parts = {part: torch.tensor([i for i, found in enumerate(parts) if found == part]) for part in PARTS}
         self._choose("train")
 
     @property
@@ -82,37 +110,86 @@ class Sequences(SequenceTask):
         """Steps of the longest sequence: what ``fit`` takes as ``length`` to read all of them whole."""
         return int(self.max_length or 0)
 
+    def _split(
+        self, inputs: Ragged, split: Any, groups: Any, times: Any, window: int | None, seed: int
+    ) -> Int[Tensor, "S"]:
+        """Cut the sequences into the pieces of each part; the part that scores each step, a place in ``PARTS``."""
+        times = list(times) if isinstance(times, Iterable) else times
+        if isinstance(times, list) and len(times) == len(inputs) and np.ndim(times[0]) == 1:
+            if self._score == "last" or groups is not None:
+                other = "groups" if groups is not None else "one scored step of each sequence"
+                raise ValueError(f"times holds one for each step, beside {other}; give one for each sequence")
+            cut = pieces.by_time(inputs, pieces.check_times(times, inputs), shares_of(split), window)
+            check_parts(split, f"{len(inputs.values)} steps in order of time", {part for part in PARTS if cut[part]})
+        else:
+            cut = pieces.whole(inputs, split_parts(len(inputs), split, groups, seed, times), window)
+        order = sorted((piece, part) for part in PARTS for piece in cut[part])  # piece i is sequence i unless cut
+        self._pieces = torch.tensor([piece for piece, _ in order])
+        self._parts = {part: torch.tensor([i for i, (_, of) in enumerate(order) if of == part]) for part in PARTS}
+        return pieces.part_of_steps(cut, len(inputs.values))
+
+    def _check_classes(self, name: str, parts: Int[Tensor, "S"]) -> None:
+        values = self._targets.values
+        if values.is_floating_point():
+            return
+        if self._at_end:
+            classes.check(name, values, parts[self._inputs.starts[1:] - 1], self.classes)
+        else:
+            known = values != NONE
+            classes.tell_unseen(name, values[known], parts[known])
+
     def sample(self, batch_size: int, length: int, generator: torch.Generator) -> Batch:
         return self.take(torch.randint(len(self._numbers), (batch_size,), generator=generator), length)
 
     def take(self, indices: Int[Tensor, "B"], length: int) -> Batch:
-        if self._score == "last" and length < self.length:
-            raise ValueError(
-                f"length is {length}; a label belongs to a whole sequence, and the longest has {self.length}"
-            )
-        chosen = self._numbers[indices].tolist()
-        x, y = self.inputs.zeros(len(chosen), length), self.targets.zeros(len(chosen), length)
-        mask = torch.zeros(len(chosen), length, dtype=torch.bool)
-        for row, i in enumerate(chosen):
-            steps = min(length, len(self._inputs[i]))
-            x[row, :steps] = self._inputs[i][:steps]
-            if self._at_end:
-                y[row, steps - 1] = self._targets[i][0]
-                mask[row, steps - 1] = True
-            else:
-                y[row, :steps] = self._targets[i][:steps]
-                known = _known(self._targets[i][:steps])
-                mask[row, :steps] = known if self._score == "all" else known & (known.cumsum(0) == known.sum())
+        numbers = self._numbers[indices]
+        if self._score == "last" and length < (longest := int(self._steps[numbers].max())):
+            raise ValueError(f"length is {length}; a label belongs to a whole sequence, and one of these has {longest}")
+        return self._read(numbers, length)
+
+    def steps_each(self) -> Int[Tensor, "N"] | None:
+        return None if self._steps.min() == self._steps.max() else self._steps[self._numbers]
+
+    def _read(self, numbers: Int[Tensor, "B"], length: int) -> Batch:
+        """The pieces of these numbers. Of one that is longer, the last steps where it begins with history."""
+        start, scored, stop = self._pieces[numbers].unbind(1)
+        start = torch.where(scored > start, torch.maximum(start, stop - length), start)
+        places = start[:, None] + torch.arange(length)
+        inside = places < stop[:, None]
+        places = places.clamp(max=len(self._inputs.values) - 1)
+        x = _zeroed(self._inputs.values[places], inside)
+        if self._at_end:
+            mask = inside & (places == stop[:, None] - 1)
+            labels = self._targets.values[torch.searchsorted(self._inputs.starts, start, right=True) - 1]
+            y = _zeroed(labels[:, None].expand(-1, length, *labels.shape[1:]), mask)
+        else:
+            y = _zeroed(self._targets.values[places], inside)
+            mask = inside & (places >= scored[:, None]) & _known(y)
+            if self._score == "last":
+                mask &= mask.cumsum(1) == mask.sum(1, keepdim=True)
         return without_padding(Batch(x, y, mask), self.inputs, self.targets)
 
     def stored(self) -> list[np.ndarray]:
-        return [one.numpy() for one in (*self._parts.values(), *self._inputs, *self._targets)]
+        pieces = [] if len(self._pieces) == len(self._inputs) else [self._pieces]
+        targets = self._targets.values.split(1) if self._at_end else self._targets.split()
+        return [one.numpy() for one in (*self._parts.values(), *pieces, *self._inputs.split(), *targets)]
+
+    def speech(self) -> dict[str, Any]:
+        return {"classes": self.classes} if self.classes else {}
+
+    def speak(self, kept: Mapping[str, Any]) -> None:
+        self.classes = list(map(str, kept.get("classes", [])))
 
     def validation(self) -> "Sequences":
         return self._over("validation")
 
     def test(self) -> "Sequences":
         return self._over("test")
+
+    @property
+    def _steps(self) -> Int[Tensor, "P"]:
+        """How many steps each piece has."""
+        return self._pieces[:, 2] - self._pieces[:, 0]
 
     def _over(self, part: str) -> "Sequences":
         sibling = copy.copy(self)
@@ -124,85 +201,47 @@ class Sequences(SequenceTask):
         self.size = len(self._numbers)
 
 
-def _arrays(name: str, values: Any) -> list[Tensor]:
-    """Each sequence as ``_array`` gives it, all of one kind and width."""
-    if isinstance(values, str | bytes | dict) or not hasattr(values, "__len__") or getattr(values, "ndim", 1) == 0:
-        raise ValueError(
-            f"{name} is a {type(values).__name__}; it must be a list of arrays, or an array of (N, T, ...)"
-        )
-    if not len(values):
-        raise ValueError(f"{name} is empty; it must hold at least one sequence for each part")
-    arrays = [_array(f"{name}[{i}]", one, "T", gaps=name == "targets") for i, one in enumerate(values)]
-    for i, one in enumerate(arrays):
-        if _kind(one) != _kind(arrays[0]):
-            raise ValueError(
-                f"{name}[{i}] holds {_kind(one)}; {name}[0] holds {_kind(arrays[0])}, and all must be alike"
-            )
-    return arrays
+def _check_options(targets: Any, labels: Any, score: str, future: Any, window: Any, weights: Any) -> None:
+    if (targets is None) == (labels is None):
+        given = "neither is set" if labels is None else "both are set"
+        raise ValueError(f"targets, one for each step, or labels, one for each sequence: {given}; give one of them")
+    if score not in ("all", "last"):
+        raise ValueError(f"score is {score!r}; it must be all or last")
+    if labels is not None and future is not None:
+        raise ValueError("future is set beside labels; it says what is known of the next target, and goes with targets")
+    if window is not None:
+        whole_number("window", window, 2)
+        if labels is not None or score == "last":
+            raise ValueError("window is set, and one step of each sequence is scored; it must then be read whole")
+    if weights is not None and labels is None:
+        raise ValueError("weights is set without labels; it holds a number for each class of labels")
 
 
-def _kind(array: Tensor) -> str:
-    return f"real vectors of width {array.shape[1]}" if array.is_floating_point() else "whole numbers"
+def _each_label(labels: Any) -> Ragged:
+    array = read_array("labels", labels, "N")
+    return Ragged(array, ends([1] * len(array)))
 
 
-def _known(targets: Tensor) -> Bool[Tensor, "T"]:
+def _zeroed(values: Tensor, where: Bool[Tensor, "B T"]) -> Tensor:
+    """The values, 0 where the mask is False."""
+    return values.where(where if values.dim() == 2 else where[..., None], torch.zeros((), dtype=values.dtype))
+
+
+def _known(targets: Tensor) -> Bool[Tensor, "B T"]:
     """Where there is a target."""
-    return ~targets.isnan().all(1) if targets.is_floating_point() else targets != _NONE
+    return ~targets.isnan().all(-1) if targets.is_floating_point() else targets != NONE
 
 
-def _array(name: str, values: Any, axis: str, gaps: bool = False) -> Tensor:
-    """A copy of the values: (T,) int64 or (T, d) float32. With ``gaps`` there may be steps without one.
-
-    Raises:
-        ValueError: they have another form, or a value is not finite or no symbol; ``axis`` is what T is called.
-    """
-    if isinstance(values, Tensor):
-        values = values.detach().to("cpu", torch.float32 if values.is_floating_point() else values.dtype)
-    try:
-        found = np.asarray(values)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} is no array of numbers: {' '.join(str(error).split())}") from None
-    if found.dtype.kind not in "biuf":
-        raise ValueError(f"{name} holds values of type {found.dtype}; it must hold whole or real numbers")
-    axes = (1, 2) if found.dtype.kind == "f" else (1,)
-    if found.ndim in (1, 2, 3) and not found.size:
-        raise ValueError(f"{name} is empty, of shape {found.shape}; it must hold at least one number")
-    if found.ndim not in axes:
-        raise ValueError(
-            f"{name} is {found.dtype} of shape {found.shape}; it must be ({axis},) for whole numbers,"
-            f" ({axis},) or ({axis}, d) for real ones"
-        )
-    if found.dtype.kind == "f":
-        with np.errstate(over="ignore"):
-            vectors = np.array(found.reshape(len(found), -1), dtype=np.float32)
-        bad = ~np.isfinite(vectors)
-        bad[np.isnan(vectors).all(1) & gaps] = False
-        _refuse(name, found, bad.reshape(found.shape), "real numbers must be finite as float32")
-        return torch.from_numpy(vectors)
-    allowed = f"whole numbers are symbols 0 to {_MOST_SYMBOLS - 1:,} (floats are real numbers)"
-    bad = (found < 0) | (found >= _MOST_SYMBOLS)
-    _refuse(name, found, bad & (found != _NONE) if gaps else bad, allowed)
-    return torch.from_numpy(np.array(found, dtype=np.int64))
-
-
-def _refuse(name: str, values: np.ndarray, bad: np.ndarray, allowed: str) -> None:
-    if bad.any():
-        where = tuple(np.argwhere(bad)[0].tolist())
-        raise ValueError(f"{name}[{', '.join(map(str, where))}] is {values[where]}; {allowed}")
-
-
-def _check_counts(name: str, inputs: list[Tensor], targets: list[Tensor], *, each_step: bool) -> None:
+def _check_counts(name: str, inputs: Ragged, targets: Ragged, *, each_step: bool) -> None:
     if len(targets) != len(inputs):
         raise ValueError(f"{name} has {len(targets)} entries; there must be one for each of the {len(inputs)} inputs")
-    for i, (x, y) in enumerate(zip(inputs, targets, strict=True)):
-        if each_step and len(x) != len(y):
-            raise ValueError(
-                f"{name}[{i}] has {len(y)} steps; there must be one for each of the {len(x)} of inputs[{i}]"
-            )
+    for i, (x, y) in enumerate(zip(inputs.lengths.tolist(), targets.lengths.tolist(), strict=True)):
+        if each_step and x != y:
+            raise ValueError(f"{name}[{i}] has {y} steps; there must be one for each of the {x} of inputs[{i}]")
 
 
-def _space(arrays: list[Tensor]) -> Space:
-    """The smallest space that holds them."""
-    if arrays[0].is_floating_point():
-        return Real(arrays[0].shape[1])
-    return Categorical(max(1, 1 + max(int(one.max()) for one in arrays)))
+def _space(values: Tensor) -> Space:
+    """The smallest space that holds the targets."""
+    if values.is_floating_point():
+        return Real(values.shape[1])
+    return Categorical(max(1, 1 + int(values.max())))

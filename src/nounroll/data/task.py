@@ -12,9 +12,11 @@ from torch import Tensor
 from nounroll.batch import Batch, Space
 from nounroll.data.checks import whole_number
 from nounroll.data.padding import without_padding
+from nounroll.notices import notice
 from nounroll.seeding import generator
 
 _ROWS = 64  # sequences of a held-out batch
+_SORTED, _LENGTHS = 8, 4  # training batches among which sequences are sorted by length, and lengths that these have
 
 Lengths: TypeAlias = Literal["any", "whole"] | int
 
@@ -55,6 +57,12 @@ class SequenceTask(ABC):
             f"{type(self).__name__}.size is {self.size}, and it has no take method;"
             " it must have take(indices, length), or a size of None"
         )
+
+    def steps_each(self) -> Int[Tensor, "N"] | None:
+        """How many steps each of finitely many sequences has, where they differ: then training reads those of like
+        lengths together, no longer than the longest of a batch. None reads every batch at the length asked for.
+        """
+        return None
 
     def validation(self) -> "SequenceTask":
         """The same task over held-out data, by which students are chosen. Data that is made up may return itself."""
@@ -127,11 +135,50 @@ def training_batch(task: SequenceTask, batch_size: int, length: int, seed: int, 
         return draw(task, batch_size, length, seed, "train", step)
     _check_size(task)
     _check_length(task, length)
-    places = torch.arange(step * batch_size, (step + 1) * batch_size)
-    epochs = places // task.size
-    orders = {epoch: _order(task.size, seed, epoch) for epoch in epochs.unique().tolist()}
-    indices = torch.stack([orders[e][p] for e, p in zip(epochs.tolist(), (places % task.size).tolist(), strict=True)])
+    steps = task.steps_each()
+    if steps is None:
+        indices = _turns(task.size, seed, step * batch_size, batch_size)
+    else:
+        indices = _packed(steps, batch_size, seed, step)
+        length = _rounded(int(steps[indices].max()), length)
     return _checked(task, "take", task.take(indices, length), batch_size, length)
+
+
+def _turns(size: int, seed: int, start: int, count: int) -> Int[Tensor, "count"]:
+    """The sequences whose turn it is, from the place ``start`` of all epochs on."""
+    places = torch.arange(start, start + count)
+    epochs = places // size
+    orders = {epoch: _order(size, seed, epoch) for epoch in epochs.unique().tolist()}
+    return torch.stack([orders[e][p] for e, p in zip(epochs.tolist(), (places % size).tolist(), strict=True)])
+
+
+def _packed(steps: Int[Tensor, "N"], batch_size: int, seed: int, step: int) -> Int[Tensor, "B"]:
+    """The sequences of a batch of like lengths: those of some batches in turn, sorted, and read in a drawn order."""
+    count = max(1, min(_SORTED, len(steps) // batch_size))  # within an epoch, so that none is in a batch twice
+    group, place = divmod(step, count)
+    indices = _turns(len(steps), seed, group * count * batch_size, count * batch_size)
+    indices = indices[steps[indices].argsort(stable=True)]
+    place = int(torch.randperm(count, generator=generator(seed, "packed", group))[place])
+    return indices[place * batch_size : (place + 1) * batch_size]
+
+
+def _rounded(steps: int, length: int) -> int:
+    """The shortest of a few lengths that holds so many steps; at most ``length``."""
+    each = -(-length // _LENGTHS)
+    return min(length, -(-steps // each) * each)
+
+
+def batch_of_length(task: SequenceTask, rows: int, length: int) -> Batch:
+    """Some sequences as a training batch of this length may hold them; where there are no others, drawn ones.
+
+    Raises:
+        ValueError: see ``draw``.
+    """
+    steps = task.steps_each()
+    fitting = [] if steps is None else (steps <= length).nonzero()[:, 0]
+    if not len(fitting):
+        return draw(task, rows, length, 0, "trial")
+    return _checked(task, "take", task.take(fitting[torch.arange(rows) % len(fitting)], length), rows, length)
 
 
 @lru_cache(maxsize=4)
@@ -156,11 +203,24 @@ def held_out(task: SequenceTask, sequences: int, length: int, seed: int, stream:
         yield _checked(task, "take", task.take(indices, length), len(indices), length)
 
 
+def tell_cut(task: SequenceTask, length: int) -> None:
+    """Say that sequences are longer than what is read of them."""
+    if task.size is not None and task.lengths == "any" and length < (longest := task.max_length or 0):
+        notice(
+            f"length is {length}, and the longest sequence of {type(task).__name__} has {longest} steps: of one that is"
+            f" longer than {length} the others are not read"
+        )
+
+
 def _check_length(task: SequenceTask, length: int) -> None:
     if length < 1:
         raise ValueError(f"length is {length}; it must be at least 1")
     if task.max_length is not None and length > task.max_length:
         raise ValueError(f"length is {length}; {type(task).__name__} holds sequences of at most {task.max_length}")
+    if task.lengths == "whole" and length < (task.max_length or 0) and task.steps_each() is not None:
+        raise ValueError(
+            f"length is {length}; a label belongs to a whole sequence, and the longest has {task.max_length}"
+        )
 
 
 def _check_size(task: SequenceTask) -> None:

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from nounroll.data.ragged import read
 from nounroll.data.sequences import Sequences
 from nounroll.estimators.forms import as_sequences, check_like
 from nounroll.run import Run, fit
@@ -138,7 +139,7 @@ class _Known(Sequences):
     def __init__(self, inputs: list[np.ndarray], *, split: list[str], **targets: Any) -> None:
         first = split.index("validation")  # ``Sequences`` wants three parts; one sequence names the third
         again: dict[str, Any] = {name: [*values, values[first]] for name, values in targets.items()}
-        super().__init__([*inputs, inputs[first]], split=[*split, "test"], **again)
+        super().__init__(read("inputs", [*inputs, inputs[first]]), split=[*split, "test"], **again)
 
     def test(self) -> Sequences:
         return self.validation()

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from nounroll.batch import Batch
-from nounroll.data.task import SequenceTask, draw
+from nounroll.data.task import SequenceTask, batch_of_length
 from nounroll.methods.base import Method, State
 from nounroll.methods.flops import count_flops
 from nounroll.seeding import generator
@@ -42,7 +42,7 @@ def step_cost(
             All are one where the cell unrolls by a parallel scan.
     """
     rows = min(_COUNTED, max(1, batch_size // accumulate))
-    batch = draw(task, rows, length, 0, "trial")
+    batch = batch_of_length(task, rows, length)
     per_token = _count(method, batch) / (rows * length)
     waits = 1 if getattr(_cell(method), "parallel", False) else length
     chain = method.sequential_flops(per_token, cell_flops(method, batch), waits)

@@ -1,0 +1,110 @@
+"""Classes: their names, their weights, and whether training sees each of them."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from nounroll.data.parts import PARTS
+from nounroll.notices import notice
+
+_MOST = 1000.0  # times that one class is read as often as another
+
+
+def named(labels: Any) -> tuple[Any, list[str]]:
+    """Labels as symbols 0, 1, ... where they are names, and the names, sorted; else as they are."""
+    given = labels.tolist() if hasattr(labels, "tolist") and not isinstance(labels, Tensor) else labels
+    if not isinstance(given, list | tuple) or not given or not all(isinstance(one, str) for one in given):
+        return labels, []
+    names = sorted(set(given), key=by_size)
+    places = {name: place for place, name in enumerate(names)}
+    return np.array([places[name] for name in given]), names
+
+
+def by_size(name: str) -> tuple[int, float, str]:
+    """What names are sorted by: numbers by their size, before words."""
+    return (0, float(name), name) if re.fullmatch(r"[+-]?\d+(\.\d+)?", name, re.ASCII) else (1, 0.0, name)
+
+
+def check(name: str, symbols: Int[Tensor, "N"], parts: Int[Tensor, "N"], classes: list[str]) -> None:
+    """Refuse one class alone, and a class that is held out and never trained on.
+
+    Args:
+        name: of the argument.
+        symbols: one for each sequence.
+        parts: of each, a place in ``PARTS``.
+        classes: names of the symbols, if they have any.
+
+    Raises:
+        ValueError: naming the class and the sequence.
+    """
+    found = symbols.unique()
+    if len(found) < 2:
+        raise ValueError(f"{name} hold one class alone, {_name(int(found[0]), classes)}; there must be two or more")
+    unseen = (~torch.isin(symbols, symbols[parts == 0])).nonzero()
+    if len(unseen):
+        i = int(unseen[0])
+        raise ValueError(
+            f"{name}[{i}] is {_name(int(symbols[i]), classes)}, in the {PARTS[int(parts[i])]} part, and training has no"
+            " sequence of it; give more of it, leave it out, or draw another split by seed"
+        )
+
+
+def tell_unseen(name: str, symbols: Int[Tensor, "S"], parts: Int[Tensor, "S"]) -> None:
+    """Say which symbols of the scored steps are held out and never trained on."""
+    unseen = symbols[(parts > 0) & ~torch.isin(symbols, symbols[parts == 0])].unique()
+    if len(unseen):
+        shown = ", ".join(map(str, unseen[:3].tolist())) + (f" and {len(unseen) - 3} more" if len(unseen) > 3 else "")
+        notice(f"{name}: the symbols {shown} are in the held-out parts alone; the network cannot learn them")
+
+
+def repeated(
+    weights: Any, symbols: Int[Tensor, "N"], numbers: Int[Tensor, "M"], classes: list[str]
+) -> Int[Tensor, "M2"]:
+    """The training sequences of an epoch, each as often as the weight of its class says, the least weight once.
+
+    Args:
+        weights: "balanced", or a number for each class.
+        symbols: of all sequences.
+        numbers: of the training sequences.
+        classes: names of the symbols, if they have any.
+    """
+    mine = symbols[numbers]
+    counts = mine.bincount().double()
+    if isinstance(weights, str) and weights == "balanced":
+        wanted = {c: 1 / float(counts[c]) for c in range(len(counts)) if counts[c]}
+    else:
+        wanted = _given(weights, mine.unique().tolist(), classes)
+    least = min(wanted.values())
+    if max(wanted.values()) > _MOST * least:
+        raise ValueError(
+            f"weights differ by {max(wanted.values()) / least:,.0f} times; they may by {_MOST:,.0f} at most"
+        )
+    rate = torch.tensor([wanted[c] / least for c in mine.tolist()], dtype=torch.float64)
+    rank = torch.zeros(len(mine), dtype=torch.float64)
+    for c in wanted:
+        rank[mine == c] = torch.arange(int((mine == c).sum()), dtype=torch.float64)
+    times = (((rank + 1) * rate + 1e-9).floor() - (rank * rate + 1e-9).floor()).long()
+    return numbers.repeat_interleave(times)
+
+
+def _given(weights: Any, symbols: list[int], classes: list[str]) -> dict[int, float]:
+    if not isinstance(weights, Mapping):
+        raise ValueError(f"weights is {weights!r}; it must be 'balanced', or a number for each class")
+    names = {classes[c] if classes else c: c for c in symbols}
+    for name in (*names, *weights):
+        value: Any = weights.get(name)
+        if name not in names or not isinstance(value, int | float) or not 0 < value < float("inf"):
+            raise ValueError(
+                f"weights of class {name!r} is {value!r}; there must be a number above 0 for each of"
+                f" {', '.join(map(repr, names))}"
+            )
+    return {c: float(weights[name]) for name, c in names.items()}
+
+
+def _name(symbol: int, classes: list[str]) -> str:
+    return repr(classes[symbol]) if classes else str(symbol)

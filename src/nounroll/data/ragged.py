@@ -1,0 +1,160 @@
+"""Ragged arrays as users hold them, read into one array end to end. Every fault is a one-line ValueError."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Int, Shaped
+from torch import Tensor
+
+MOST_SYMBOLS = 1_000_000
+NONE = -100  # what PyTorch's losses ignore
+Gaps = Literal["none", "steps", "values"]
+_FORMS = {"T": "a list of arrays, or an array of (N, T, ...)", "N": "an array or a list of (N,) or (N, d)"}
+
+
+@dataclass(frozen=True, eq=False)
+class Ragged:
+    """N sequences end to end: sequence i is ``values[starts[i] : starts[i + 1]]``.
+
+    Attributes:
+        values: (S,) int64 symbols or (S, d) float32 numbers.
+        starts: (N + 1,) int64.
+        columns: names of the d coordinates, where a data frame gave them.
+    """
+
+    values: Shaped[Tensor, "S *x"]
+    starts: Int[Tensor, "N1"]
+    columns: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    @property
+    def lengths(self) -> Int[Tensor, "N"]:
+        return self.starts.diff()
+
+    @property
+    def kind(self) -> str:
+        return kind(self.values)
+
+    def split(self) -> list[Tensor]:
+        """Each sequence, a view."""
+        return list(self.values.split(self.lengths.tolist()))
+
+    def column(self, j: int) -> str:
+        """What errors call coordinate ``j``."""
+        return repr(self.columns[j]) if self.columns else str(j)
+
+
+def kind(array: Tensor) -> str:
+    return f"real vectors of width {array.shape[1]}" if array.is_floating_point() else "whole numbers"
+
+
+def read(name: str, values: Any, *, gaps: Gaps = "none", real: bool = False) -> Ragged:
+    """N sequences, all of one kind and width.
+
+    Args:
+        name: of the argument, for errors.
+        values: a list of arrays, tensors or data frames; or one array (N, T, ...).
+        gaps: what may be missing: nothing; "steps", whole ones (-100, or nan in all of a vector); "values", any nan.
+        real: whole numbers are numbers, not symbols.
+    """
+    if isinstance(values, Ragged):
+        return values
+    if isinstance(values, str | bytes | dict) or not hasattr(values, "__len__") or getattr(values, "ndim", 1) == 0:
+        raise ValueError(f"{name} is a {type(values).__name__}; it must be {_FORMS['T']}")
+    if hasattr(values, "columns"):
+        raise ValueError(
+            f"{name} is one data frame; it must be a list of frames, such as [f for _, f in df.groupby(...)]"
+        )
+    if not len(values):
+        raise ValueError(f"{name} is empty; it must hold at least one sequence for each part")
+    columns = _columns(name, values)
+    arrays = [read_array(f"{name}[{i}]", one, "T", gaps=gaps, real=real) for i, one in enumerate(values)]
+    for i, one in enumerate(arrays):
+        if kind(one) != kind(arrays[0]):
+            raise ValueError(f"{name}[{i}] holds {kind(one)}; {name}[0] holds {kind(arrays[0])}, and all must be alike")
+    return Ragged(torch.cat(arrays), ends([len(one) for one in arrays]), columns)
+
+
+def ends(lengths: Any) -> Int[Tensor, "N1"]:
+    """``Ragged.starts`` of sequences of these lengths."""
+    return torch.cat([torch.zeros(1, dtype=torch.int64), torch.as_tensor(lengths, dtype=torch.int64).cumsum(0)])
+
+
+def _columns(name: str, values: Any) -> tuple[str, ...]:
+    """The columns of data frames, which must all have the same."""
+    first = tuple(map(str, values[0].columns)) if hasattr(values[0], "columns") else ()
+    for i, one in enumerate(values):
+        found = tuple(map(str, one.columns)) if hasattr(one, "columns") else ()
+        if found != first:
+            raise ValueError(
+                f"{name}[{i}] has the columns {list(found)}; {name}[0] has {list(first)}, and all must be alike"
+            )
+    return first
+
+
+def read_array(
+    name: str, values: Any, axis: Literal["T", "N"], *, gaps: Gaps = "none", real: bool = False
+) -> Shaped[Tensor, "T *x"]:
+    """A copy of the values: (T,) int64 or (T, d) float32.
+
+    Raises:
+        ValueError: they have another form, or a value is not finite or no symbol; ``axis`` is what T is called.
+    """
+    found = _numbers(name, values)
+    real = real or hasattr(values, "columns") or found.dtype.kind == "f"
+    if found.ndim in (1, 2, 3) and not found.size:
+        raise ValueError(f"{name} is empty, of shape {found.shape}; it must hold at least one number")
+    if found.ndim not in ((1, 2) if real else (1,)):
+        raise ValueError(
+            f"{name} is {found.dtype} of shape {found.shape}; it must be ({axis},) for whole numbers,"
+            f" ({axis},) or ({axis}, d) for real ones"
+        )
+    if real:
+        with np.errstate(over="ignore"):
+            vectors = np.array(found.reshape(len(found), -1), dtype=np.float32)
+        bad = ~np.isfinite(vectors)
+        if gaps == "steps":
+            bad[np.isnan(vectors).all(1)] = False
+        elif gaps == "values":
+            bad &= ~np.isnan(vectors)
+        _refuse(name, found, bad.reshape(found.shape), "real numbers must be finite as float32")
+        return torch.from_numpy(vectors)
+    allowed = f"whole numbers are symbols 0 to {MOST_SYMBOLS - 1:,} (floats are real numbers)"
+    bad = (found < 0) | (found >= MOST_SYMBOLS)
+    _refuse(name, found, bad & (found != NONE) if gaps == "steps" else bad, allowed)
+    return torch.from_numpy(np.array(found, dtype=np.int64))
+
+
+def _numbers(name: str, values: Any) -> np.ndarray:
+    if hasattr(values, "columns"):
+        return _frame(name, values)
+    if isinstance(values, Tensor):
+        values = values.detach().to("cpu", torch.float32 if values.is_floating_point() else values.dtype)
+    try:
+        found = np.asarray(values)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} is no array of numbers: {' '.join(str(error).split())}") from None
+    if found.dtype.kind not in "biuf":
+        raise ValueError(f"{name} holds values of type {found.dtype}; it must hold whole or real numbers")
+    return found
+
+
+def _frame(name: str, frame: Any) -> np.ndarray:
+    """A data frame as float64, nan where a value is missing."""
+    for column in frame.columns:
+        if getattr(frame[column].dtype, "kind", "O") not in "biuf":
+            raise ValueError(
+                f"{name}: column {str(column)!r} is of type {frame[column].dtype}; it must hold numbers:"
+                " use pandas.get_dummies for categories, or task kind table"
+            )
+    return frame.to_numpy(dtype=np.float64, na_value=np.nan)
+
+
+def _refuse(name: str, values: np.ndarray, bad: np.ndarray, allowed: str) -> None:
+    if bad.any():
+        where = tuple(np.argwhere(bad)[0].tolist())
+        raise ValueError(f"{name}[{', '.join(map(str, where))}] is {values[where]}; {allowed}")

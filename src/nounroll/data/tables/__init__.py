@@ -1,0 +1,1 @@
+"""Tables: files of rows and columns, by role a set of sequences."""

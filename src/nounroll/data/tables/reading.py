@@ -1,0 +1,229 @@
+"""Files of tables -> an Arrow table, whose columns are typed as far as their text tells."""
+
+import codecs
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from nounroll.data.encoding import first_fault, kind_of
+from nounroll.data.files import DAMAGED, MOST, NotText, existing, opened, read_bytes, regular, unpacker, unreadable
+from nounroll.data.sources import optional
+from nounroll.data.tables.dialect import Dialect, sniffed
+from nounroll.data.tables.ts import read_ts
+
+_PACKINGS = (".gz", ".bz2", ".xz", ".zip")
+_GAPS = (
+    *("", "NA", "N/A", "na", "n/a", "#N/A", "nan", "NaN", "NAN", "null", "NULL", "Null", "None", "none", "NONE"),
+    *("nil", "missing", "-", "--", "?", ".", "..", "...", "*"),
+)
+_MOST = 4 * MOST  # bytes of a table, unpacked: 1 GiB
+_WHAT = "tables"
+
+
+def read_table(
+    setting: str, path: str | Path, delimiter: str | None = None, decimal: str | None = None
+) -> tuple[Any, str]:
+    """A table of pyarrow, its rows in the order of the file, and the sign of decimals in its text.
+
+    Args:
+        setting: whose value the path is, for errors.
+        path: of CSV (and .tsv, .txt), Parquet, Arrow or Feather, JSON lines or a JSON list, or aeon's .ts; each but the
+            binary ones may be packed.
+        delimiter, decimal: of CSV, guessed when None.
+
+    Raises:
+        ValueError: there is no such file, or it is none of these or damaged.
+    """
+    optional("pandas", f"{setting} '{path}'", _WHAT)
+    pa = optional("pyarrow", f"{setting} '{path}'", _WHAT)
+    name = regular(setting, existing(setting, path)).name.lower()
+    for packing in _PACKINGS:
+        name = name.removesuffix(packing)
+    reader = _READERS.get(Path(name).suffix)
+    try:
+        if reader is not None:
+            table, decimal = reader(setting, path), decimal or "."
+        else:
+            table, decimal = _csv(setting, path, delimiter, decimal)
+    except (pa.ArrowException, *DAMAGED, UnicodeDecodeError) as error:
+        raise unreadable(setting, path, error) from None
+    if not table.num_rows or not table.num_columns:
+        raise ValueError(f"{setting} '{path}' has no rows; it must hold a header and rows below it")
+    return table, decimal
+
+
+def from_frame(frame: Any) -> Any:
+    """A data frame as the same table that a file of it gives; its index is no column.
+
+    Raises:
+        ValueError: a column holds values of several kinds, such as dates of several time zones.
+    """
+    pa = optional("pyarrow", "a data frame", _WHAT)
+    _refuse_mixed_zones(frame)
+    try:
+        return pa.Table.from_pandas(frame, preserve_index=False)
+    except (pa.ArrowException, TypeError, ValueError) as error:
+        raise ValueError(
+            f"frame: a column holds values of several kinds ({' '.join(str(error).split())[:200]})"
+        ) from None
+
+
+def _refuse_mixed_zones(frame: Any) -> None:
+    for column in frame.columns:
+        values = frame[column]
+        if values.dtype != object:
+            continue
+        zones = [getattr(value, "tzinfo", "") for value in values]
+        other = [i for i, zone in enumerate(zones) if zone != "" and str(zone) != str(zones[0])]
+        if other and zones[0] != "":
+            raise ValueError(
+                f"frame: column {str(column)!r}, row {other[0] + 1} is of time zone {zones[other[0]]}, and row 1 of"
+                f" {zones[0]}; use pd.to_datetime(..., utc=True)"
+            )
+
+
+class _Stream(io.RawIOBase):
+    """The unpacked bytes of a file, of which there may not be too many; with ``text`` they must be UTF-8."""
+
+    def __init__(self, setting: str, path: object, file: BinaryIO, text: bool) -> None:
+        self._setting, self._path, self._stream = setting, path, unpacker(setting, path, file)
+        self._decoder, self._read = codecs.getincrementaldecoder("utf-8")() if text else None, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        piece = self._stream.read(len(buffer))
+        if self._decoder is not None:
+            place, what = first_fault(self._decoder, piece)
+            if what:
+                raise NotText(self._setting, self._path, f"{what} at position {self._read + place}")
+        self._read += len(piece)
+        if self._read > _MOST:
+            raise ValueError(
+                f"{self._setting} is '{self._path}'; it holds more than the {_MOST >> 20} MiB that are read into"
+                " memory; give a smaller file"
+            )
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+
+def _stream(setting: str, path: object, file: BinaryIO, text: bool = True) -> Any:
+    return io.BufferedReader(_Stream(setting, path, file, text), 1 << 20)
+
+
+def _csv(setting: str, path: str | Path, delimiter: str | None, decimal: str | None) -> tuple[Any, str]:
+    name = f"{setting} '{path}'"
+    with opened(setting, path) as file:
+        start = _stream(setting, path, file, text=False).read(1 << 17)
+        if kind := kind_of(start):
+            raise ValueError(
+                f"{setting} is '{path}'; it is no text but {kind}; give CSV, Parquet, Arrow, JSON lines or .ts"
+            )
+    dialect = sniffed(name, start, delimiter, decimal)
+    with opened(setting, path) as file:
+        table = _parsed(name, _stream(setting, path, file, dialect.encoding == "utf-8"), dialect, threads=True)
+    return _located(setting, path, dialect) if table is None else table, dialect.decimal
+
+
+def _located(setting: str, path: str | Path, dialect: Dialect) -> Any:
+    """Read again on one thread, so that a row that does not fit is named."""
+    with opened(setting, path) as file:
+        stream = _stream(setting, path, file, dialect.encoding == "utf-8")
+        return _parsed(f"{setting} '{path}'", stream, dialect, threads=False)
+
+
+def _parsed(name: str, stream: Any, dialect: Dialect, *, threads: bool) -> Any:
+    """The rows; None where one does not fit and many threads read, none of which knows its number."""
+    csv = optional("pyarrow.csv", name, _WHAT)
+    pa = optional("pyarrow", name, _WHAT)
+    wrong: list[Any] = []
+
+    def note(row: Any) -> str:
+        wrong.append(row)
+        return "error"
+
+    try:
+        return csv.read_csv(
+            stream,
+            read_options=csv.ReadOptions(
+                use_threads=threads,
+                column_names=dialect.names,
+                skip_rows=dialect.skipped,
+                encoding=dialect.encoding,
+            ),
+            parse_options=csv.ParseOptions(
+                delimiter=dialect.delimiter,
+                quote_char=dialect.quote,
+                newlines_in_values=True,
+                ignore_empty_lines=len(dialect.names) > 1,
+                invalid_row_handler=note,
+            ),
+            convert_options=csv.ConvertOptions(
+                null_values=list(_GAPS),
+                strings_can_be_null=True,
+                decimal_point=dialect.decimal,
+                true_values=["true", "True", "TRUE"],
+                false_values=["false", "False", "FALSE"],
+            ),
+        )
+    except pa.ArrowInvalid as error:
+        if not wrong:
+            raise ValueError(f"{name} cannot be read: {' '.join(str(error).split())[:200]}") from None
+        if threads:
+            return None
+        row = wrong[0]
+        where = "a row" if row.number is None else f"line {row.number}"
+        raise ValueError(
+            f"{name}, {where} has {row.actual_columns} cells, and there are {row.expected_columns} columns: mend it, or"
+            f" set delimiter ({dialect.delimiter!r} was guessed)"
+        ) from None
+
+
+def _parquet(setting: str, path: str | Path) -> Any:
+    parquet = optional("pyarrow.parquet", f"{setting} '{path}'", _WHAT)
+    with opened(setting, path) as file:
+        return parquet.read_table(file)
+
+
+def _arrow(setting: str, path: str | Path) -> Any:
+    pa = optional("pyarrow", f"{setting} '{path}'", _WHAT)
+    with opened(setting, path) as file:
+        start = file.read(6)
+        file.seek(0)
+        opener = pa.ipc.open_file if start == b"ARROW1" else pa.ipc.open_stream
+        return opener(file).read_all()
+
+
+def _json_lines(setting: str, path: str | Path) -> Any:
+    reader = optional("pyarrow.json", f"{setting} '{path}'", _WHAT)
+    with opened(setting, path) as file:
+        return reader.read_json(_stream(setting, path, file))
+
+
+def _json(setting: str, path: str | Path) -> Any:
+    """A list of objects; or JSON lines, which many call so."""
+    pa = optional("pyarrow", f"{setting} '{path}'", _WHAT)
+    content = read_bytes(setting, path)
+    if not content.lstrip().startswith(b"["):
+        return _json_lines(setting, path)
+    try:
+        rows = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise unreadable(setting, path, error) from None
+    if not all(isinstance(row, dict) for row in rows):
+        raise ValueError(f"{setting} is '{path}'; it must hold a list of objects, one a row")
+    return pa.Table.from_pylist(rows)
+
+
+_READERS: dict[str, Callable[[str, Any], Any]] = {
+    ".parquet": _parquet,
+    ".arrow": _arrow,
+    ".feather": _arrow,
+    ".jsonl": _json_lines,
+    ".ndjson": _json_lines,
+    ".json": _json,
+    ".ts": read_ts,
+}

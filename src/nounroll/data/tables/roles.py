@@ -1,0 +1,117 @@
+"""Roles: what each column of a table is for."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from nounroll.data.tables.columns import Column
+
+ROLES = {
+    "id": "tells sequences apart",
+    "time": "when a row is",
+    "target": "is predicted at each step",
+    "label": "is told at the end of a sequence",
+    "input": "is known up to now",
+    "future": "is known one step ahead",
+    "static": "is the same in a whole sequence",
+    "group": "keeps sequences in one part",
+    "part": "is train, validation or test",
+    "steps": "is a step of the sequence that a row holds",
+    "series": "is a sequence of its own",
+    "ignore": "is left out",
+}
+_ONE = ("time", "label", "group", "part")
+_USUAL = {"unique_id": "id", "ds": "time", "y": "target"}  # Nixtla's names
+
+
+@dataclass(frozen=True)
+class Roles:
+    """The columns of each role, in order.
+
+    Attributes:
+        columns: role -> names.
+        guessed: column -> role, where the user gave none.
+    """
+
+    columns: Mapping[str, tuple[str, ...]]
+    guessed: Mapping[str, str] = field(default_factory=dict)
+
+    def __getitem__(self, role: str) -> tuple[str, ...]:
+        return self.columns.get(role, ())
+
+    def one(self, role: str) -> str | None:
+        return self[role][0] if self[role] else None
+
+    def of(self, name: str) -> str:
+        return next((role for role, names in self.columns.items() if name in names), "ignore")
+
+
+def assigned(where: str, given: Mapping[str, str | Sequence[str]], table: Mapping[str, Column]) -> Roles:
+    """The roles that a user gives, and those of the other columns: inputs where they can be and none are named.
+
+    Raises:
+        ValueError: an unknown role or column, a column of two roles, or roles that do not go together.
+    """
+    names, found = list(table), dict[str, tuple[str, ...]]()
+    for role, value in given.items():
+        if role not in ROLES:
+            raise ValueError(f"table.roles has {role!r}; a role is one of {', '.join(ROLES)}")
+        listed = _listed(role, value, names)
+        if role in _ONE and len(listed) != 1:
+            raise ValueError(f"table.roles.{role} is {value!r}; it must name one column")
+        for name in listed:
+            if name not in names:
+                raise ValueError(f"table.roles.{role} names the column {name!r}; {where} has {', '.join(names)}")
+            other = next((r for r, columns in found.items() if name in columns), None)
+            if other is not None or listed.count(name) > 1:
+                raise ValueError(f"table.roles gives column {name!r} the role {role} and {other or role}; give it one")
+        found[role] = tuple(listed)
+    _check_together(found)
+    guessed = _guessed(found, table, bare=not given)
+    for name, role in guessed.items():
+        found[role] = (*found.get(role, ()), name)
+    return Roles(found, guessed)
+
+
+def _listed(role: str, value: Any, names: list[str]) -> list[str]:
+    """Names of columns; ``first:last`` is a run of them."""
+    listed = [value] if isinstance(value, str) else list(value) if isinstance(value, Sequence) else []
+    if not listed or not all(isinstance(one, str) for one in listed):
+        raise ValueError(f"table.roles.{role} is {value!r}; it must name a column, or be a list of columns")
+    whole: list[str] = []
+    for one in listed:
+        first, colon, last = one.partition(":")
+        if one not in names and colon and first in names and last in names:
+            whole += names[names.index(first) : names.index(last) + 1]
+        else:
+            whole.append(one)
+    return whole
+
+
+def _check_together(found: Mapping[str, tuple[str, ...]]) -> None:
+    for role, others in (
+        ("label", ("target", "future", "series")),
+        ("steps", ("id", "time", "target", "input", "future", "series")),
+        ("series", ("id", "target")),
+        ("part", ("group",)),
+    ):
+        for other in others:
+            if role in found and other in found:
+                raise ValueError(f"table.roles has {role} and {other}, which do not go together; give one of them")
+
+
+def _guessed(found: Mapping[str, tuple[str, ...]], table: Mapping[str, Column], *, bare: bool) -> dict[str, str]:
+    """Roles of the columns that have none: the only dates are the time, what can be an input is one."""
+    taken = {name for names in found.values() for name in names}
+    free = [name for name in table if name not in taken]
+    guessed: dict[str, str] = {}
+    if bare:
+        guessed |= {name: role for name, role in _USUAL.items() if name in free}
+    times = [name for name in free if table[name].kind == "time" and name not in guessed]
+    if len(times) == 1 and "time" not in found and "time" not in guessed.values() and "steps" not in found:
+        guessed[times[0]] = "time"
+    alone = "steps" in found or "series" in found or "input" in found
+    for name in free:
+        if name not in guessed and not alone and table[name].kind in ("number", "category", "list"):
+            guessed[name] = "input"
+    return guessed

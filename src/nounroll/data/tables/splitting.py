@@ -1,0 +1,53 @@
+"""Which sequences of a table train, which choose the network, and which are measured at the end."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from nounroll.data.tables.arguments import each, shifted
+from nounroll.data.tables.columns import Column
+from nounroll.data.tables.layout import Layout, identified
+from nounroll.data.tables.roles import Roles
+
+
+def split(where: str, table: Mapping[str, Column], roles: Roles, found: Layout, ahead: int) -> dict[str, Any]:
+    """How the sequences are split: by a column, by group, by time where there is a target, or else at random."""
+    if name := roles.one("part"):
+        column = table[name]
+        if column.kind != "category":
+            raise ValueError(
+                f"{where}: column {name!r} of the role part holds {column.kind} values; it must hold"
+                " train, validation or test"
+            )
+        codes = each(where, column, found, "part").tolist()
+        return {"split": [column.categories[code] if code >= 0 else "" for code in codes]}
+    if name := roles.one("group"):
+        each(where, table[name], found, "group")
+        codes, _ = identified(where, table, (name,))
+        return {"groups": codes[found.first]}
+    if roles["label"]:
+        return {}
+    _, last, starts = shifted(where, found, ahead)
+    times = found.times if found.times is not None else _counted(found)
+    return {"times": np.split(times[last], starts[1:-1])}
+
+
+def _counted(found: Layout) -> np.ndarray:
+    """The number of each step in its sequence, where there are no times."""
+    return np.arange(len(found.rows)) - np.repeat(found.starts[:-1], np.diff(found.starts))
+
+
+def with_test(where: str, first: np.ndarray, count: int, shares: Sequence[float], seed: int) -> dict[str, Any]:
+    """The part of each sequence, where those that begin at row ``count`` or later are the test part."""
+    before = int((first < count).sum())
+    train, validation = shares[:2]
+    held = max(1, round(before * validation / (train + validation)))
+    if before < 2:
+        raise ValueError(
+            f"{where} holds {before} sequences; two are needed beside table.test, one to choose the network by"
+        )
+    order = np.random.RandomState(seed).permutation(np.flatnonzero(first < count))
+    parts = np.where(first < count, "train", "test").astype(object)
+    parts[order[:held]] = "validation"
+    return {"split": parts.tolist()}

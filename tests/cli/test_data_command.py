@@ -1,0 +1,145 @@
+"""``nounroll data FILE``: what is understood of a table, and a run on it."""
+
+import json
+import warnings
+from pathlib import Path
+
+import pytest
+import yaml
+
+from nounroll.cli.main import main
+from nounroll.notices import Notice
+
+pytest.importorskip("pandas")
+pytest.importorskip("pyarrow")
+
+ROLES = ["--role", "id=shop", "--role", "time=day", "--role", "target=sales", "--role", "future=offer"]
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    lines = ["shop;day;sales;offer;size;note"]
+    for shop in ("Bonn", "Rome"):
+        for day in range(1, 32):
+            sales = "" if day % 9 == 0 else f"{1000 + 7 * day % 90},{day}"
+            lines.append(f"{shop};{day:02}.01.2024;{sales};{day % 2};{'big' if shop == 'Rome' else 'small'};")
+    Path("sales.csv").write_text("\n".join(lines) + "\n")
+
+
+def test_it_shows_columns_roles_gaps_sequences_and_parts(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "sales.csv", *ROLES, "--role", "static=size", "--set", "freq=D", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    columns = {one["name"]: one for one in found["columns"]}
+    assert {name: (one["type"], one["role"], one["missing"]) for name, one in columns.items()} == {
+        "shop": ("category", "id", 0),
+        "day": ("time", "time", 0),
+        "sales": ("numbers", "target", 6),
+        "offer": ("whole numbers", "future", 0),
+        "size": ("category", "static", 0),
+        "note": ("empty", "ignore", 62),
+    }
+    assert found["rows"] == 62
+    assert found["sequences"] == {"count": 2, "shortest": 31, "median": 31, "longest": 31, "names": ["Bonn", "Rome"]}
+    assert {part: counts["scored"] for part, counts in found["parts"].items()} == {
+        "train": 48,
+        "validation": 6,
+        "test": 6,
+    }
+    assert found["inputs"] == "Real(d=5)"
+    assert found["advice"] == ["column 'note' has no value at all and is left out"]
+    assert main(["data", "sales.csv", *ROLES]) == 0
+    shown = capsys.readouterr().out
+    assert "62 rows; 2 sequences of 31 to 31 steps" in shown
+    assert "odd: column 'note' has no value at all and is left out" in shown
+
+
+def test_without_roles_it_shows_the_columns_and_what_to_say(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "sales.csv", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["sequences"] is None
+    assert {one["name"]: one["role"] for one in found["columns"] if one["guessed"]}["day"] == "time"
+    assert "name the column that tells sequences apart by the role id" in found["advice"][0]
+    assert found["advice"][-1].startswith("no column has the role target or label: name what is to be predicted")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--role", "id=shop", "--role", "target=sold"], "table.roles.target names the column 'sold'"),
+        (["--role", "id"], "--role got 'id'; it takes NAME=VALUE"),
+        (["--set", "colour=red"], "--set got 'colour'; the task table has path, roles"),
+        (
+            [*ROLES, "--set", "freq=h"],
+            "column 'day', row 2: 2024-01-02 of 'Bonn' stands where 2024-01-01T01:00:00 is next",
+        ),
+        ([*ROLES, "--set", "ahead=-1"], "table.ahead is -1; it must be at least 0"),
+        (
+            [*ROLES, "--type", "sales=name"],
+            "table.types gives 'sales' the type 'name'; it must be number, category, time",
+        ),
+    ],
+)
+def test_a_mistake_is_one_line_and_status_2(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "sales.csv", *words]) == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert said.count("\n") == 1
+
+
+def test_odd_columns_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = ["n,same,kind,key,y,day"]
+    lines += [f"{i},7,{i % 4},key{i},{i / 3},2024-{1 + i // 28:02}-{1 + i % 28:02}" for i in range(150)]
+    Path("odd.csv").write_text("\n".join(lines) + "\n")
+    assert main(["data", "odd.csv", "--role", "target=y", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["advice"]
+    for words in (
+        "column 'n' counts the rows; leave it out by the role ignore, or make it the time",
+        "column 'same' is 7 throughout and tells nothing; leave it out by the role ignore",
+        "column 'kind' holds 4 whole numbers; if they name kinds, say so by --type kind=category",
+        "column 'key' has a new name in most rows; leave it out by the role ignore, or make it the id",
+        "times are 1 to 4 days apart, and the network reads rows as equal steps",
+    ):
+        assert any(line.startswith(words) for line in found), words
+
+
+def test_what_is_shown_trains_from_a_recipe(capsys: pytest.CaptureFixture[str]) -> None:
+    assert (
+        main(
+            [
+                "data",
+                "sales.csv",
+                "--role",
+                "id=shop",
+                "--role",
+                "target=sales",
+                "--role",
+                "ignore=day,offer,size",
+                "--json",
+            ]
+        )
+        == 0
+    )
+    task = json.loads(capsys.readouterr().out)["recipe"]
+    recipe = {"task": task, "length": 24, "method": "bptt", "cell": {"kind": "gru"}, "training": {"steps": 3}}
+    Path("sales.yaml").write_text(yaml.safe_dump(recipe))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Notice)
+        assert main(["train", "sales.yaml", "--out", "run", "--json"]) == 0
+    trained = json.loads(capsys.readouterr().out)
+    assert trained["metrics"]["steps"] == 3
+    assert main(["evaluate", "run", "--json"]) == 0
+
+
+def test_names_are_written_on_without_the_file(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("words.csv").write_text("t,word\n" + "".join(f"{i},{['la', 'di', 'da'][i % 3]}\n" for i in range(90)))
+    task = {"kind": "table", "options": {"path": "words.csv", "roles": {"time": "t", "target": "word"}, "window": 8}}
+    recipe = {"task": task, "length": 8, "method": "bptt", "cell": {"kind": "gru"}, "training": {"steps": 2}}
+    Path("words.yaml").write_text(yaml.safe_dump(recipe))
+    assert main(["train", "words.yaml", "--out", "run", "--json"]) == 0
+    Path("words.csv").unlink()
+    capsys.readouterr()
+    assert main(["generate", "run", "--prompt", "la di", "--length", "4", "--json"]) == 0
+    words = json.loads(capsys.readouterr().out)["text"].split()
+    assert len(words) >= 4
+    assert set(words) <= {"la", "di", "da"}
