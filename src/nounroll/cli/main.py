@@ -25,7 +25,7 @@ from nounroll.notices import Notice
 from nounroll.trust import trusting
 
 COMMANDS = (
-    *("quickstart", "train", "resume", "evaluate", "generate"),
+    *("quickstart", "train", "resume", "evaluate", "generate", "forecast"),
     *("analyze", "report", "compare", "sweep", "tasks", "export", "serve", "verify", "bench"),
 )
 

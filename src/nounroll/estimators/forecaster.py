@@ -12,13 +12,13 @@ from nounroll.estimators.backtest import cuts, table
 from nounroll.estimators.base import SequenceEstimator
 from nounroll.estimators.clock import Clock, pd
 from nounroll.estimators.future import futures
+from nounroll.estimators.keeping import DOCUMENT, HISTORY, is_forecaster, packed, read_document, unpacked
 from nounroll.estimators.panel import Series, read
 from nounroll.estimators.paths import sample_paths
 from nounroll.estimators.windows import Plan, drifts, training_windows
 from nounroll.student import Student
 
 _OWN = ("horizon", "freq", "context", "season", "past", "future")
-_DOCUMENT = "forecaster"
 _LEAST_CONTEXT = 32
 
 
@@ -170,7 +170,7 @@ class Forecaster(SequenceEstimator):
         """The rows of a forecast, and (N, paths, horizon) samples in the unit of the data."""
         plan = self._plan()
         if df is None and self._history is None:
-            raise ValueError("df is not given; a forecaster that was loaded keeps no history, so give the series as df")
+            raise ValueError("df is not given, and this forecaster was saved without its history; give the series as df")
         series = read(df, plan.clock, plan.past, plan.future) if df is not None else self._history or []
         after = futures(plan, series, X_future)
         names = np.repeat(np.array([one.name for one in series], dtype=object), plan.horizon)
@@ -195,10 +195,20 @@ class Forecaster(SequenceEstimator):
         anchors, scales = np.array(places).T[..., None, None]
         return anchors + scales * drawn
 
+    @property
+    def has_history(self) -> bool:
+        """Whether ``predict`` needs no data: after ``fit``, and of a folder that keeps the end of each series."""
+        return getattr(self, "_history", None) is not None
+
     # -- files ------------------------------------------------------------------------------------
 
-    def save(self, folder: str | Path) -> None:
-        """Write the network and all that a forecast needs but the history. ``Student.from_pretrained`` opens it too.
+    def save(self, folder: str | Path, history: bool = True) -> None:
+        """Write the network and all that a forecast needs. ``Student.from_pretrained`` opens it too.
+
+        Args:
+            folder: where it goes.
+            history: keep the last ``context`` rows of each series too, so that ``predict`` needs no data; False for a
+                folder that holds none.
 
         Raises:
             CheckpointError: the folder holds something else, or cannot be written.
@@ -208,9 +218,11 @@ class Forecaster(SequenceEstimator):
         if not isinstance(known["cell"], str):
             del known["cell"]
         series = [[name, scale, self._ends[name]] for name, scale in self.scales_.items()]
-        document = {"format": 1, "params": known, "plan": vars(plan), "series": series}
-        documents = {"config": student.to_config(), _DOCUMENT: document}
-        checkpoint.write(Path(folder), {"model": student.state_dict()}, documents)
+        document = {"format": 2, "params": known, "plan": vars(plan), "series": series}
+        tensors = {"model": student.state_dict()}
+        if history and self._history is not None:
+            document[HISTORY], tensors[HISTORY] = packed(self._history)
+        checkpoint.write(Path(folder), tensors, {"config": student.to_config(), DOCUMENT: document})
 
     @classmethod
     def load(cls, folder: str | Path, cell: nn.Module | None = None) -> "Forecaster":
@@ -220,20 +232,22 @@ class Forecaster(SequenceEstimator):
             ValueError: the folder holds no forecaster.
         """
         folder = Path(folder)
-        if not (folder / f"{_DOCUMENT}.json").is_file():
-            raise ValueError(f"{folder} holds no forecaster; it needs {_DOCUMENT}.json, which Forecaster.save writes")
+        if not is_forecaster(folder):
+            raise ValueError(f"{folder} holds no forecaster; it needs {DOCUMENT}.json, which Forecaster.save writes")
         student = Student.from_pretrained(folder, cell)
         try:
-            document = checkpoint.parse_document(checkpoint.read_files(folder, f"{_DOCUMENT}.json")[0])
-            kept: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in document["plan"].items()}
-            plan = Plan(**kept)
+            document, kept = read_document(folder), None
+            plan = Plan.from_json(document["plan"])
             model = cls(**document["params"])
             model.scales_ = {name: float(scale) for name, scale, _ in document["series"]}
             model._ends = {name: str(end) for name, _, end in document["series"]}
             model.n_features_in_ = student.inputs.event_shape[0]
+            if HISTORY in document:
+                (file,) = checkpoint.read_files(folder, f"{HISTORY}.safetensors")
+                kept = unpacked(document[HISTORY], checkpoint.parse_tensors(file), plan.clock)
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
             raise ValueError(f"{folder} holds no readable forecaster: {checkpoint.one_line(error)}") from error
-        model.plan_, model.student_, model._history = plan, student, None
+        model.plan_, model.student_, model._history = plan, student, kept
         return model
 
 

@@ -1,6 +1,8 @@
 """What a forecasting network reads of a series, and what it is to predict."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -41,6 +43,11 @@ class Plan:
     past: tuple[str, ...]
     future: tuple[str, ...]
     changes: bool
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> "Plan":
+        """The plan that was written as JSON, in which tuples are lists."""
+        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in document.items()})
 
     @property
     def clock(self) -> Clock:
