@@ -16,6 +16,7 @@ import nounroll
 from nounroll import Forecaster
 from nounroll.estimators.clock import Clock, phases
 from nounroll.estimators.panel import read
+from nounroll.estimators.powers import chosen_power, lowered, raised
 from nounroll.estimators.scores import crps, naive_error, scores
 from nounroll.estimators.windows import Plan, drifts, training_windows
 
@@ -99,8 +100,11 @@ def test_a_saved_forecaster_predicts_the_same(fitted: Forecaster, tmp_path: Path
     pd.testing.assert_frame_equal(opened.predict(df), fitted.predict(df))
     pd.testing.assert_frame_equal(opened.backtest(df, windows=1), fitted.backtest(df, windows=1))
     nounroll.Student.from_pretrained(tmp_path / "model")
-    with pytest.raises(ValueError, match="df is not given; a forecaster that was loaded keeps no history"):
-        opened.predict()
+    pd.testing.assert_frame_equal(opened.predict(), fitted.predict())
+    opened.save(tmp_path / "again", history=False)
+    with pytest.raises(ValueError, match="df is not given, and this forecaster was saved without its history"):
+        Forecaster.load(tmp_path / "again").predict()
+    assert not (tmp_path / "again" / "history.safetensors").exists()
     (tmp_path / "model" / "forecaster.json").write_text("{}")
     with pytest.raises(ValueError, match="holds no readable forecaster"):
         Forecaster.load(tmp_path / "model")
@@ -160,10 +164,41 @@ def test_a_missing_value_is_carried_forward_said_and_not_scored() -> None:
 
 
 def test_a_window_is_relative_to_its_first_season_or_to_its_first_value() -> None:
-    assert PLAN.values(whole(gaps=(1,)), 1.0)[1:] == (100.0, 1)
-    assert PLAN.values(whole(gaps=(0, 1, 2)), 1.0)[1:] == (103.0, 4)
+    assert PLAN.values(whole(gaps=(1,)), 1.0)[1:] == ((100.0, 1.0), 1)
+    assert PLAN.values(whole(gaps=(0, 1, 2)), 1.0)[1:] == ((103.0, 1.0), 4)
     sparse = pd.DataFrame({"unique_id": "a", "ds": np.arange(80), "y": np.where(np.arange(80) % 9, np.nan, 1.0)})
     assert len(Forecaster(9, season=7, steps=2, **QUICK).fit(sparse).predict()) == 9
+
+
+def test_a_window_is_read_in_units_of_its_first_half() -> None:
+    plan, wide = replace(PLAN, local=True), whole(8)
+    values, (anchor, size), begin = plan.values(wide, 10.0)
+    assert (anchor, begin) == (101.0, 3)
+    assert size == pytest.approx(np.hypot(np.std([100, 101, 102]), 1.0))
+    np.testing.assert_allclose(values, (wide.y - 101) / size)
+    larger = plan.values(replace(wide, y=50 * wide.y), 500.0)[0]
+    np.testing.assert_allclose(larger, values)  # a window of another size looks the same
+
+
+def test_the_power_is_that_under_which_changes_are_of_one_size() -> None:
+    draw, level = np.random.RandomState(0), np.repeat(np.geomspace(1, 100, 40), 12)
+    noise = draw.randn(480)
+    for power, y in ((1.0, level + 0.2 * noise), (0.5, level + 0.2 * np.sqrt(level) * noise), (0.0, level * np.exp(noise / 9))):
+        assert chosen_power([replace(whole(480), y=y.clip(0.01))], 12) == power
+    assert chosen_power([replace(whole(480), y=level * np.exp(noise / 9) - 30)], 12) == 1  # it has negative values
+    for power in (1.0, 0.5, 0.0):
+        np.testing.assert_allclose(lowered(raised(whole(), power), power), whole().y)
+
+
+def test_counts_are_forecast_as_what_is_never_negative() -> None:
+    draw, t = np.random.RandomState(0), np.arange(360)
+    y = draw.poisson(20 * (1 + np.sin(2 * np.pi * t / 12)) ** 2 + 0.3).astype(float)
+    df = pd.DataFrame({"unique_id": "a", "ds": t, "y": y})
+    model = Forecaster(6, season=12, context=36, steps=80, **QUICK).fit(df)
+    assert model.plan_.power == 0.5
+    assert (model.predict(levels=(0.01, 0.5))["q0.01"] >= 0).all()
+    with pytest.raises(ValueError, match="column 'y' of series 'a' is -1 at 3; in training it was never negative"):
+        model.predict(df.assign(y=np.where(t == 3, -1, y)))
 
 
 def test_no_input_knows_later_values() -> None:

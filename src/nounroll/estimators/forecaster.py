@@ -1,6 +1,7 @@
 """What comes next in one series or in many: a recurrent network that writes sample paths."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from nounroll.estimators.future import futures
 from nounroll.estimators.keeping import DOCUMENT, HISTORY, is_forecaster, packed, read_document, unpacked
 from nounroll.estimators.panel import Series, read
 from nounroll.estimators.paths import sample_paths
+from nounroll.estimators.powers import chosen_power, lowered, raised
 from nounroll.estimators.windows import Plan, drifts, training_windows
 from nounroll.student import Student
 
@@ -86,8 +88,9 @@ class Forecaster(SequenceEstimator):
                     f" {self.horizon + 2} or more: leave it out, or shorten the horizon"
                 )
         plan = self._planned(clock, series)
-        scales = [plan.scale(one) for one in series]
-        inputs, targets, parts = training_windows(plan, series, scales, self.validation)
+        read_ = plan.read(series)
+        scales = [plan.scale(one) for one in read_]
+        inputs, targets, parts = training_windows(plan, read_, scales, self.validation)
         self._train(inputs, parts, targets=targets)
         self.plan_ = plan
         self.scales_ = {one.name: scale for one, scale in zip(series, scales, strict=True)}
@@ -106,6 +109,8 @@ class Forecaster(SequenceEstimator):
     def _planned(self, clock: Clock, series: list[Series]) -> Plan:
         longest = max(map(len, series))
         season = int(self.season or clock.season)
+        power = chosen_power(series, season)
+        raised_ = [replace(one, y=raised(one, power)) for one in series]
         usual = max(_LEAST_CONTEXT, 3 * season, 4 * self.horizon)
         return Plan(
             horizon=int(self.horizon),
@@ -115,7 +120,9 @@ class Forecaster(SequenceEstimator):
             cycles=clock.cycles(longest),
             past=tuple(self.past),
             future=tuple(self.future),
-            changes=drifts(series, season),
+            changes=drifts(raised_, season),
+            power=power,
+            local=True,
         )
 
     def predict(
@@ -184,16 +191,16 @@ class Forecaster(SequenceEstimator):
             raise ValueError(f"paths is {paths!r}; it must be a whole number, at least 1")
         plan, read_, places = self.plan_, [], []
         ahead = [plan.ahead(one) for one in after]
-        for whole, later in zip(series, ahead, strict=True):
+        for whole, later in zip(plan.read(series), ahead, strict=True):
             one = whole.rows(max(0, len(whole) - plan.context), len(whole))
             scale = self.scales_[one.name] if one.name in self.scales_ else plan.scale(whole)
-            values, anchor = plan.inputs(one, np.concatenate([plan.ahead(one)[1:], later[:1]]), scale)
+            values, place = plan.inputs(one, np.concatenate([plan.ahead(one)[1:], later[:1]]), scale)
             read_.append(values)
-            places.append((anchor, scale))
+            places.append(place)
         known = np.stack([later[1:] for later in ahead])
         drawn = sample_paths(self.student_, read_, known, plan.horizon, paths, self.random_state, plan.changes)
         anchors, scales = np.array(places).T[..., None, None]
-        return anchors + scales * drawn
+        return lowered(anchors + scales * drawn, plan.power)
 
     @property
     def has_history(self) -> bool:

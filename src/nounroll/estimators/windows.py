@@ -1,16 +1,19 @@
 """What a forecasting network reads of a series, and what it is to predict."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from nounroll.estimators.clock import Clock, phases
 from nounroll.estimators.panel import Series
+from nounroll.estimators.powers import raised
 
 _NUMBERS = 2**20  # time steps of all training windows, at most
 _DRIFT = 1.5
+_FLOOR = 0.1  # of the series' scale
+Place = tuple[float, float]  # what 0 is, and what 1 is more
 
 
 @dataclass(frozen=True)
@@ -22,9 +25,10 @@ class Plan:
         x_t   value, whether it was observed, past covariates (t);  future covariates, calendar (t + 1)
         y_t   value, past covariates (t + 1)
 
-    A value is the distance of y from its mean in the first ``burn`` steps of the window (or from the first that is
-    observed after them), in units of the series' scale: a drift moves both alike. These steps are not scored. A missing
-    y repeats the one before. Of series that drift the target is the change of the value.
+    A value is the distance of ``power_of(y)`` from its mean in the first half of the window (or from the first that is
+    observed after it), in units of its standard deviation there, which a tenth of the series' scale keeps from 0: a
+    network that is given all windows in one size follows a series beyond what it has seen. These steps are not scored.
+    A missing y repeats the one before. Of series that drift the target is the change of the value.
 
     Attributes:
         horizon, context: steps to forecast, and steps of history to read.
@@ -33,6 +37,9 @@ class Plan:
         cycles: of the calendar.
         past, future: names of covariates.
         changes: the network predicts the change of the value (``drifts``).
+        power: of y that the network reads; 0 is the logarithm (``nounroll.estimators.powers``).
+        local: False in forecasters of an earlier version: values are in units of the series' scale alone, and relative
+            to a season.
     """
 
     horizon: int
@@ -43,6 +50,8 @@ class Plan:
     past: tuple[str, ...]
     future: tuple[str, ...]
     changes: bool
+    power: float = 1.0
+    local: bool = False
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> "Plan":
@@ -53,15 +62,23 @@ class Plan:
     def clock(self) -> Clock:
         return Clock(self.freq)
 
-    @property
-    def burn(self) -> int:
-        return max(1, min(self.season, self.context // 2))
+    def burn(self, steps: int) -> int:
+        """How many of the first steps of a window of so many values are relative to."""
+        return max(1, min(self.context, steps) // 2 if self.local else min(self.season, self.context // 2))
+
+    def read(self, series: list[Series]) -> list[Series]:
+        """Series as the network reads them: ``power`` of y.
+
+        Raises:
+            ValueError: there is none, of a negative number.
+        """
+        return [replace(one, y=raised(one, self.power)) for one in series]
 
     def ahead(self, one: Series) -> np.ndarray:
         """What is known ahead of each time, (T, f + 2 cycles)."""
         return np.concatenate([one.future, phases(one.times, self.cycles)], axis=1)
 
-    def values(self, one: Series, scale: float) -> tuple[np.ndarray, float, int]:
+    def values(self, one: Series, scale: float) -> tuple[np.ndarray, Place, int]:
         """(T,) values with missing ones carried forward, what they are relative to, and the step after the first ones.
 
         Raises:
@@ -73,16 +90,17 @@ class Plan:
                 f"series {one.name!r} has no y in the {len(one)} rows up to {one.times[-1]} that are read;"
                 " give some, or a longer context"
             )
-        first = known[known < max(self.burn, known[0] + 1)]
+        first = known[known < max(self.burn(len(one)), known[0] + 1)]
         anchor = float(one.y[first].mean())
+        size = float(np.hypot(one.y[first].std(), _FLOOR * scale)) if self.local else scale
         places = np.maximum.accumulate(np.where(np.isnan(one.y), -1, np.arange(len(one))))
         filled = np.where(places < 0, anchor, one.y[places])
-        return (filled - anchor) / scale, anchor, int(first[-1]) + 1
+        return (filled - anchor) / size, (anchor, size), int(first[-1]) + 1
 
-    def inputs(self, one: Series, ahead: np.ndarray, scale: float) -> tuple[np.ndarray, float]:
+    def inputs(self, one: Series, ahead: np.ndarray, scale: float) -> tuple[np.ndarray, Place]:
         """(T, d) inputs of T steps of history, and what values are relative to; ``ahead`` is of the T steps after."""
-        values, anchor, _ = self.values(one, scale)
-        return np.concatenate([np.stack([values, ~np.isnan(one.y)], axis=1), one.past, ahead], axis=1), anchor
+        values, place, _ = self.values(one, scale)
+        return np.concatenate([np.stack([values, ~np.isnan(one.y)], axis=1), one.past, ahead], axis=1), place
 
     def window(self, one: Series, ahead: np.ndarray, scale: float, scored: int) -> tuple[np.ndarray, np.ndarray] | None:
         """Inputs and targets of all steps but the last, the ``scored`` last of which count; None where none does.
@@ -94,7 +112,8 @@ class Plan:
         values, _, begin = self.values(one, scale)
         if begin >= len(one):
             return None
-        inputs, _ = self.inputs(one.rows(0, len(one) - 1), ahead[1:], scale)
+        seen = np.stack([values, ~np.isnan(one.y)], axis=1)[:-1]
+        inputs = np.concatenate([seen, one.past[:-1], ahead[1:]], axis=1)
         following = np.diff(values) if self.changes else values[1:]
         targets = np.concatenate([following[:, None], one.past[1:]], axis=1)
         places = np.arange(1, len(one))
