@@ -102,7 +102,7 @@ class SequenceAnomaly(OutlierMixin, SequenceEstimator):
         labels = [f"X[{i}]" for i in range(len(nats))] if names is None else list(names)
         if len(labels) != len(nats):
             raise ValueError(f"names has {len(labels)} names; there must be one for each of the {len(nats)} sequences")
-        bad = [-one[1:].mean() < self.offset_ for one in nats]
+        bad = [bool(-one[1:].mean() < self.offset_) for one in nats]
         return steps_picture(labels, nats, -self.offset_, bad).figure
 
 

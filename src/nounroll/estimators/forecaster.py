@@ -3,25 +3,32 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from torch import nn
 
 from nounroll import checkpoint
-from nounroll.estimators.backtest import cuts, table
+from nounroll.estimators.backtest import Cut, cuts, table
 from nounroll.estimators.base import SequenceEstimator
 from nounroll.estimators.clock import Clock, pd
+from nounroll.estimators.drawing import chosen, fan_of, shares_below
 from nounroll.estimators.future import futures
 from nounroll.estimators.keeping import DOCUMENT, HISTORY, is_forecaster, packed, read_document, unpacked
 from nounroll.estimators.panel import Series, read
 from nounroll.estimators.paths import sample_paths
 from nounroll.estimators.powers import chosen_power, lowered, raised
 from nounroll.estimators.windows import Plan, drifts, training_windows
+from nounroll.report.fan import fan_picture
+from nounroll.report.reliability import reliability_picture
 from nounroll.student import Student
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _OWN = ("horizon", "freq", "context", "season", "past", "future")
 _LEAST_CONTEXT = 32
+_PATHS = 400  # of a picture
 
 
 class Forecaster(SequenceEstimator):
@@ -139,9 +146,7 @@ class Forecaster(SequenceEstimator):
         Returns:
             A data frame with unique_id, ds, mean, and a column for each level.
         """
-        levels = sorted(levels)
-        if len(set(levels)) < len(levels) or not all(0 < level < 1 for level in levels):
-            raise ValueError(f"levels are {levels}; they must be different numbers between 0 and 1")
+        levels = _checked_levels(levels)
         frame, drawn = self._forecast(df, X_future, paths)
         frame["mean"] = drawn.mean(1).reshape(-1)
         for level, values in zip(levels, np.quantile(drawn, levels, axis=1), strict=True):
@@ -162,12 +167,48 @@ class Forecaster(SequenceEstimator):
             A data frame, a row for each series and origin: unique_id, the cutoff (the last time that was read), the
             scores of ``nounroll.estimators.scores.scores``, and ``trained``: whether ``fit`` had a part of the truth.
         """
+        origins, drawn = self._backtested(df, windows, step, paths)
+        return table(self.plan_, origins, drawn, self._ends)
+
+    def _backtested(self, df: Any, windows: int, step: int | None, paths: int) -> tuple[list[Cut], np.ndarray]:
+        """Origins, and (N, paths, horizon) forecasts from each."""
         plan = self._plan()
         series = read(df, plan.clock, plan.past, plan.future)
         origins = cuts(plan, series, windows, plan.horizon if step is None else step)
         histories = [one.rows(0, cut) for one, cut in origins]
         truths = [one.rows(cut, cut + plan.horizon) for one, cut in origins]
-        return table(plan, origins, self._drawn(histories, truths, paths), self._ends)
+        return origins, self._drawn(histories, truths, paths)
+
+    # -- pictures ---------------------------------------------------------------------------------
+
+    def picture(
+        self,
+        df: Any = None,
+        X_future: Any = None,
+        *,
+        truth: Any = None,
+        series: Sequence[Any] | None = None,
+        levels: Sequence[float] = (0.05, 0.25, 0.5, 0.75, 0.95),
+    ) -> "Figure":
+        """Draw a fan chart of at most six series: the end of the history, quantiles of the forecast, and the truth.
+
+        Args:
+            df, X_future: see ``predict``.
+            truth: what followed, a data frame with unique_id, ds and y; all of a series may be in it.
+            series: the unique_id of those to draw; the first six when left out.
+            levels: of the quantiles; those as far below 0.5 as others are above it are the edges of a band.
+        """
+        levels = _checked_levels(levels)
+        histories, after = self._histories(df, X_future)
+        drawn = self._drawn(histories, after, _PATHS)
+        fans = [fan_of(self.plan_, histories[i], after[i], drawn[i], levels, truth) for i in chosen(histories, series)]
+        return fan_picture(fans).figure
+
+    def reliability_picture(self, df: Any, windows: int = 5, step: int | None = None) -> "Figure":
+        """Draw how often the truth lay below each quantile of forecasts from several origins; see ``backtest``."""
+        origins, drawn = self._backtested(df, windows, step, _PATHS)
+        levels = [k / 20 for k in range(1, 20)]
+        return reliability_picture(levels, *shares_below(self.plan_, origins, drawn, levels)).figure
 
     def _plan(self) -> Plan:
         self._check_fitted("a data frame of series")
@@ -175,15 +216,19 @@ class Forecaster(SequenceEstimator):
 
     def _forecast(self, df: Any, X_future: Any, paths: int) -> tuple[Any, np.ndarray]:
         """The rows of a forecast, and (N, paths, horizon) samples in the unit of the data."""
+        series, after = self._histories(df, X_future)
+        names = np.repeat(np.array([one.name for one in series], dtype=object), self.plan_.horizon)
+        times = after[0].times.append([one.times for one in after[1:]])
+        frame = pd.DataFrame({"unique_id": names, "ds": times}).infer_objects()
+        return frame, self._drawn(series, after, paths)
+
+    def _histories(self, df: Any, X_future: Any) -> tuple[list[Series], list[Series]]:
+        """The histories that a forecast goes on from, and what is known of the steps after each."""
         plan = self._plan()
         if df is None and self._history is None:
             raise ValueError("df is not given, and this forecaster was saved without its history; give the series as df")
         series = read(df, plan.clock, plan.past, plan.future) if df is not None else self._history or []
-        after = futures(plan, series, X_future)
-        names = np.repeat(np.array([one.name for one in series], dtype=object), plan.horizon)
-        times = after[0].times.append([one.times for one in after[1:]])
-        frame = pd.DataFrame({"unique_id": names, "ds": times}).infer_objects()
-        return frame, self._drawn(series, after, paths)
+        return series, futures(plan, series, X_future)
 
     def _drawn(self, series: list[Series], after: list[Series], paths: int) -> np.ndarray:
         """(N, paths, horizon) samples of what follows each history."""
@@ -256,6 +301,13 @@ class Forecaster(SequenceEstimator):
             raise ValueError(f"{folder} holds no readable forecaster: {checkpoint.one_line(error)}") from error
         model.plan_, model.student_, model._history = plan, student, kept
         return model
+
+
+def _checked_levels(levels: Sequence[float]) -> list[float]:
+    levels = sorted(levels)
+    if not levels or len(set(levels)) < len(levels) or not all(0 < level < 1 for level in levels):
+        raise ValueError(f"levels are {levels}; they must be different numbers between 0 and 1")
+    return levels
 
 
 def _columns(name: str, value: Any) -> Sequence[str]:

@@ -1,5 +1,6 @@
 """Data frames as files: CSV, Parquet or JSON, by the ending of the name."""
 
+import json
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -46,10 +47,10 @@ def read_frame(name: str, path: Path, *, text_ids: bool) -> Any:
         if path.suffix == ".parquet":
             frame = pd.read_parquet(path)
         elif path.suffix == ".json":
-            frame = pd.read_json(path, orient="records", convert_dates=False, dtype=kinds)
+            frame = pd.DataFrame(json.loads(path.read_text(encoding="utf-8")))
         else:
             frame = pd.read_csv(path, dtype=kinds)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise ValueError(f"{name} '{path}' cannot be read: {' '.join(str(reason).split())[:200]}") from None
     if text_ids and "unique_id" in frame:
