@@ -163,6 +163,33 @@ def test_a_missing_value_is_carried_forward_said_and_not_scored() -> None:
     assert np.isfinite(targets[[6, 9]]).all()
 
 
+def test_a_missing_value_lies_between_its_neighbours_and_tells_nothing_that_is_scored() -> None:
+    plan = replace(PLAN, between=True)
+    inputs, targets = window(whole(gaps=(8, 9)), plan)
+    np.testing.assert_allclose(inputs[7:11, 0], np.array([107, 108, 109, 110]) / 10 - 10.05)
+    assert inputs[6:11, 1].tolist() == [1, 1, 0, 0, 1]
+    assert np.isnan(targets[7:10]).all()  # of steps 8, 9, and 10, which the line before it knows
+    assert np.isfinite(targets[[6, 10]]).all()
+    before, after = whole(gaps=(8, 9)), whole(gaps=(8, 9))
+    after.y[10:] += 50
+    (one, scored), (other, _) = window(before, plan), window(after, plan)
+    changed = np.flatnonzero((one != other).any(1))
+    assert changed[0] == 8  # control: the line leads to the later value
+    assert not np.isfinite(scored[changed[changed < 10], 0]).any()
+
+
+def test_a_forecast_goes_on_from_the_last_value_that_is_known() -> None:
+    t = np.arange(80)
+    df = pd.DataFrame({"unique_id": "a", "ds": t, "y": 1000.0 + 3 * t + t % 2})
+    model = Forecaster(4, context=10, steps=60, **QUICK).fit(df)
+    late = df.assign(y=df.y.where(t < 77))
+    assert model.plan_.between
+    np.testing.assert_allclose(model.predict(late)["mean"], [1240, 1244, 1246, 1250], atol=3)
+    both = pd.concat([late, df.assign(unique_id="b")], ignore_index=True)
+    pd.testing.assert_frame_equal(model.predict(both)[:4], model.predict(late))
+    assert not Forecaster(9, season=7, steps=2, **QUICK).fit(df.assign(y=df.y.where(t % 9 == 0))).plan_.between
+
+
 def test_a_window_is_relative_to_its_first_season_or_to_its_first_value() -> None:
     assert PLAN.values(whole(gaps=(1,)), 1.0)[1:] == ((100.0, 1.0), 1)
     assert PLAN.values(whole(gaps=(0, 1, 2)), 1.0)[1:] == ((103.0, 1.0), 4)

@@ -18,7 +18,7 @@ from nounroll.estimators.keeping import DOCUMENT, HISTORY, is_forecaster, packed
 from nounroll.estimators.panel import Series, read
 from nounroll.estimators.paths import sample_paths
 from nounroll.estimators.powers import chosen_power, lowered, raised
-from nounroll.estimators.windows import Plan, drifts, training_windows
+from nounroll.estimators.windows import Plan, drifts, in_runs, training_windows
 from nounroll.report.fan import fan_picture
 from nounroll.report.reliability import reliability_picture
 from nounroll.student import Student
@@ -129,6 +129,7 @@ class Forecaster(SequenceEstimator):
             future=tuple(self.future),
             changes=drifts(raised_, season),
             power=power,
+            between=in_runs(series),
             local=True,
         )
 
@@ -234,16 +235,20 @@ class Forecaster(SequenceEstimator):
         """(N, paths, horizon) samples of what follows each history."""
         if not isinstance(paths, int | np.integer) or paths < 1:
             raise ValueError(f"paths is {paths!r}; it must be a whole number, at least 1")
-        plan, read_, places = self.plan_, [], []
-        ahead = [plan.ahead(one) for one in after]
-        for whole, later in zip(plan.read(series), ahead, strict=True):
-            one = whole.rows(max(0, len(whole) - plan.context), len(whole))
+        plan, inputs, places, known, gaps = self.plan_, [], [], [], []
+        for whole, later in zip(plan.read(series), after, strict=True):
+            one, gap = plan.context_of(whole)
+            ahead = np.concatenate([plan.ahead(whole)[-len(one) - gap :], plan.ahead(later)])[1:]
             scale = self.scales_[one.name] if one.name in self.scales_ else plan.scale(whole)
-            values, place = plan.inputs(one, np.concatenate([plan.ahead(one)[1:], later[:1]]), scale)
-            read_.append(values)
+            values, place = plan.inputs(one, ahead[: len(one)], scale)
+            inputs.append(values)
             places.append(place)
-        known = np.stack([later[1:] for later in ahead])
-        drawn = sample_paths(self.student_, read_, known, plan.horizon, paths, self.random_state, plan.changes)
+            known.append(ahead[len(one) :])
+            gaps.append(gap)
+        steps = plan.horizon + max(gaps)
+        padded_ = np.stack([np.pad(one, ((0, steps - 1 - len(one)), (0, 0)), mode="edge") for one in known])
+        drawn = sample_paths(self.student_, inputs, padded_, steps, paths, self.random_state, plan.changes)
+        drawn = np.stack([one[:, gap : gap + plan.horizon] for one, gap in zip(drawn, gaps, strict=True)])
         anchors, scales = np.array(places).T[..., None, None]
         return lowered(anchors + scales * drawn, plan.power)
 

@@ -44,10 +44,7 @@ def sample_paths(
             numbers = near[start : start + max(1, _ROWS // paths)]
             lengths = [len(inputs[i]) for i in numbers]
             _, memory = student(padded(inputs, numbers), lengths=lengths)
-            noise = [
-                torch.randn(horizon, paths, student.targets.event_shape[0], generator=generator(seed, "paths", i))
-                for i in numbers
-            ]
+            noise = [_noise(horizon, paths, student.targets.event_shape[0], generator(seed, "paths", i)) for i in numbers]
             known = torch.from_numpy(ahead[numbers]).float().repeat_interleave(paths, dim=0)
             last = (
                 torch.from_numpy(np.stack([inputs[i][-1, :1] for i in numbers])).float().repeat_interleave(paths, dim=0)
@@ -60,6 +57,11 @@ def sample_paths(
             "the network's outputs are not finite; train it again with another random_state, or for longer"
         )
     return found
+
+
+def _noise(horizon: int, paths: int, size: int, source: torch.Generator) -> Tensor:
+    """(horizon, paths, size) normal numbers; those of a step do not hang on how many steps come after it."""
+    return torch.stack([torch.randn(paths, size, generator=source) for _ in range(horizon)])
 
 
 def _written(student: Student, memory: Tensor, value: Tensor | None, noise: Tensor, ahead: Tensor) -> Tensor:

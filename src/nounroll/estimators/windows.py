@@ -28,7 +28,11 @@ class Plan:
     A value is the distance of ``power_of(y)`` from its mean in the first half of the window (or from the first that is
     observed after it), in units of its standard deviation there, which a tenth of the series' scale keeps from 0: a
     network that is given all windows in one size follows a series beyond what it has seen. These steps are not scored.
-    A missing y repeats the one before. Of series that drift the target is the change of the value.
+    Of series that drift the target is the change of the value.
+
+    Where y is missing the input is a straight line between its neighbours, one of which lies ahead: so a step is scored
+    only where its y and the one before are there. A forecast goes on from the last y. Of series so sparse that hardly
+    any step is left, a missing y repeats the one before.
 
     Attributes:
         horizon, context: steps to forecast, and steps of history to read.
@@ -38,6 +42,7 @@ class Plan:
         past, future: names of covariates.
         changes: the network predicts the change of the value (``drifts``).
         power: of y that the network reads; 0 is the logarithm (``nounroll.estimators.powers``).
+        between: missing values are straight lines, and no repetitions.
         local: False in forecasters of an earlier version: values are in units of the series' scale alone, and relative
             to a season.
     """
@@ -51,6 +56,7 @@ class Plan:
     future: tuple[str, ...]
     changes: bool
     power: float = 1.0
+    between: bool = False
     local: bool = False
 
     @classmethod
@@ -78,6 +84,13 @@ class Plan:
         """What is known ahead of each time, (T, f + 2 cycles)."""
         return np.concatenate([one.future, phases(one.times, self.cycles)], axis=1)
 
+    def context_of(self, whole: Series) -> tuple[Series, int]:
+        """The last ``context`` steps up to the last y, from which a forecast goes on, and how many come after that."""
+        known = np.flatnonzero(~np.isnan(whole.y))
+        gap = len(whole) - 1 - int(known[-1]) if self.between and len(known) else 0
+        end = len(whole) - (gap if gap < self.context else 0)
+        return whole.rows(max(0, end - self.context), end), len(whole) - end
+
     def values(self, one: Series, scale: float) -> tuple[np.ndarray, Place, int]:
         """(T,) values with missing ones carried forward, what they are relative to, and the step after the first ones.
 
@@ -93,9 +106,14 @@ class Plan:
         first = known[known < max(self.burn(len(one)), known[0] + 1)]
         anchor = float(one.y[first].mean())
         size = float(np.hypot(one.y[first].std(), _FLOOR * scale)) if self.local else scale
-        places = np.maximum.accumulate(np.where(np.isnan(one.y), -1, np.arange(len(one))))
-        filled = np.where(places < 0, anchor, one.y[places])
+        filled = self._filled(one.y, known, anchor)
         return (filled - anchor) / size, (anchor, size), int(first[-1]) + 1
+
+    def _filled(self, y: np.ndarray, known: np.ndarray, anchor: float) -> np.ndarray:
+        if self.between:
+            return np.interp(np.arange(len(y)), known, y[known])
+        places = np.maximum.accumulate(np.where(np.isnan(y), -1, np.arange(len(y))))
+        return np.where(places < 0, anchor, y[places])
 
     def inputs(self, one: Series, ahead: np.ndarray, scale: float) -> tuple[np.ndarray, Place]:
         """(T, d) inputs of T steps of history, and what values are relative to; ``ahead`` is of the T steps after."""
@@ -117,7 +135,9 @@ class Plan:
         following = np.diff(values) if self.changes else values[1:]
         targets = np.concatenate([following[:, None], one.past[1:]], axis=1)
         places = np.arange(1, len(one))
-        targets[(places < begin) | (places < len(one) - scored) | np.isnan(one.y[1:])] = np.nan
+        known = ~np.isnan(one.y)
+        scores = known[1:] & known[:-1] if self.between else known[1:]
+        targets[(places < begin) | (places < len(one) - scored) | ~scores] = np.nan
         return None if np.isnan(targets[:, 0]).all() else (inputs, targets)
 
     def scale(self, one: Series) -> float:
@@ -140,6 +160,12 @@ def drifts(series: list[Series], season: int) -> bool:
             within = np.sqrt(np.mean([np.nanvar(part) for part in parts]))
             found.append(np.nanstd(one.y) > _DRIFT * within)
     return bool(found) and float(np.mean(found)) > 0.5
+
+
+def in_runs(series: list[Series]) -> bool:
+    """Whether of most values the one before is there too."""
+    known = [~np.isnan(one.y) for one in series]
+    return sum(int((one[1:] & one[:-1]).sum()) for one in known) >= sum(int(one.sum()) for one in known) / 2
 
 
 def _several(values: np.ndarray) -> bool:
