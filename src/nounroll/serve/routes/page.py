@@ -7,11 +7,12 @@ from fastapi import APIRouter, Response
 
 from nounroll.batch import Categorical
 from nounroll.data.corpus import reads_bytes
+from nounroll.serve.routes.forecast import columns
 from nounroll.serve.service import Served, Service
 
 router = APIRouter()
 
-_SCRIPTS = ("page", "panel", "pictures", "server")
+_SCRIPTS = ("page", "panel", "fan", "pictures", "server")
 FILES = {
     "/": ("page.html", "text/html; charset=utf-8"),
     "/page.css": ("page.css", "text/css; charset=utf-8"),
@@ -47,6 +48,7 @@ async def about(service: Served) -> dict[str, Any]:
         "text": reads_bytes(task),
         "prompt": task.prompt().tolist(),
         "image": _image(service),
+        "series": columns(service),
         "symbols": task.targets.n if isinstance(task.targets, Categorical) else None,
         "memory_shape": list(service.student.memory_shape),
         "memory_bytes": service.student.empty_memory.nbytes,
