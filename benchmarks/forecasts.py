@@ -60,7 +60,7 @@ def main(name: str, steps: str, seed: str, missing: bool) -> dict[str, Any]:
 
 
 def backtested(model: Forecaster, df: Any, truth: Any, windows: int) -> Any:
-    """Scores of rolling origins: histories of ``df``, which may have gaps, against the truth, in units of the truth's."""
+    """Scores of rolling origins: histories of ``df``, which may have gaps, against the truth."""
     rows = []
     for k in reversed(range(windows)):
         cut = len(df) - HORIZON * (k + 1)

@@ -2,7 +2,7 @@
 
     python examples/forecast.py runs/prices
 
-The prices are those that come with matplotlib, from 1990 on. Some series begin later than others, and months are missing.
+The prices are those that come with matplotlib, from 1990 on. Some series begin later than others.
 Nobody can tell such prices well; the bands say how well they can be told.
 """
 

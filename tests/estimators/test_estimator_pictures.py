@@ -15,9 +15,7 @@ QUICK: dict[str, Any] = {"method": "bptt", "cell": "gru", "settings": {"cell.mem
 @pytest.fixture(scope="module")
 def df() -> Any:
     t = np.arange(60)
-    frames = [
-        pd.DataFrame({"unique_id": f"s{i}", "ds": t, "y": 10.0 + i + np.sin(np.pi * t / 6)}) for i in range(8)
-    ]
+    frames = [pd.DataFrame({"unique_id": f"s{i}", "ds": t, "y": 10.0 + i + np.sin(np.pi * t / 6)}) for i in range(8)]
     return pd.concat(frames, ignore_index=True)
 
 

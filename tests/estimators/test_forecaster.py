@@ -210,7 +210,11 @@ def test_a_window_is_read_in_units_of_its_first_half() -> None:
 def test_the_power_is_that_under_which_changes_are_of_one_size() -> None:
     draw, level = np.random.RandomState(0), np.repeat(np.geomspace(1, 100, 40), 12)
     noise = draw.randn(480)
-    for power, y in ((1.0, level + 0.2 * noise), (0.5, level + 0.2 * np.sqrt(level) * noise), (0.0, level * np.exp(noise / 9))):
+    for power, y in (
+        (1.0, level + 0.2 * noise),
+        (0.5, level + 0.2 * np.sqrt(level) * noise),
+        (0.0, level * np.exp(noise / 9)),
+    ):
         assert chosen_power([replace(whole(480), y=y.clip(0.01))], 12) == power
     assert chosen_power([replace(whole(480), y=level * np.exp(noise / 9) - 30)], 12) == 1  # it has negative values
     for power in (1.0, 0.5, 0.0):

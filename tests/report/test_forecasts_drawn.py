@@ -55,7 +55,9 @@ def test_surprise_marks_the_most_surprising_steps() -> None:
 
 def test_held_out_classes_of_a_task_are_those_that_the_network_tells() -> None:
     rows = [torch.randint(4, (6,), generator=torch.Generator().manual_seed(i)) for i in range(30)]
-    task = Sequences(rows, labels=[int(row[0]) for row in rows], split=["train"] * 20 + ["validation"] * 5 + ["test"] * 5)
+    task = Sequences(
+        rows, labels=[int(row[0]) for row in rows], split=["train"] * 20 + ["validation"] * 5 + ["test"] * 5
+    )
     student = make_student("gru", Categorical(4), Categorical(4), dtype=torch.float32)
     picture = classes(student, task, 6, seed=0)
     assert picture is not None

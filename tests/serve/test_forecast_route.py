@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from fastapi.testclient import TestClient
+from serving import server
 
 from helpers import make_student
 from nounroll.data.csv_series import Series
@@ -17,7 +17,6 @@ from nounroll.seeding import generator
 from nounroll.serve.app import create_app
 from nounroll.serve.settings import ServeSettings
 from nounroll.student import Student
-from serving import server
 
 
 @pytest.fixture(scope="module")

@@ -22,9 +22,9 @@ def forecast(
 ) -> dict[str, Any]:
     """Forecast series: the mean and quantiles of each step ahead, over sample paths.
 
-    RUN is a folder that Forecaster.save wrote, or a run of nounroll train on a table of numbers (task series). Files are
-    CSV, Parquet or JSON, by their ending. A forecaster's files are long tables with the columns unique_id, ds, y and
-    covariates; those of a run are as its data, and ds counts the rows after the last.
+    RUN is a folder that Forecaster.save wrote, or a run of nounroll train on a file of numbers (task series). Files
+    are CSV, Parquet or JSON, by their ending. A forecaster's files are long tables with the columns unique_id, ds, y
+    and covariates; the history of a run is a file like its data, and ds counts the rows after the last.
 
     Args:
         run: the folder.
@@ -92,7 +92,9 @@ def _by_forecaster(
     model = Forecaster.load(run)
     most = model.plan_.horizon
     if horizon is not None and horizon > most:
-        raise ValueError(f"--horizon is {horizon}; this forecaster was trained for {most} steps: fit one with horizon={horizon}")
+        raise ValueError(
+            f"--horizon is {horizon}; this forecaster was trained for {most} steps: fit one with horizon={horizon}"
+        )
     if history is None and not model.has_history:
         raise ValueError(f"--history is not given, and {run} was saved without its history; give the series")
     text_ids = any(isinstance(name, str) for name in model.scales_)

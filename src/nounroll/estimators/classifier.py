@@ -59,7 +59,7 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         return self.classes_[shares.argmax(axis=1)]
 
     def picture(self, X: Any, y: Any) -> "Figure":
-        """Draw the confusion matrix of sequences whose classes are known, beside precision, recall and F1 of each class.
+        """Draw the confusion matrix of sequences whose classes are known, and precision, recall and F1 of each class.
 
         Raises:
             ValueError: y has a class that training never had, or there are more classes than a picture has room for.

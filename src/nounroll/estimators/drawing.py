@@ -52,9 +52,7 @@ def _followed(truth: Any, later: Series) -> np.ndarray | None:
     return None if np.isnan(found).all() else found
 
 
-def shares_below(
-    plan: Plan, origins: list[Cut], drawn: np.ndarray, levels: Sequence[float]
-) -> tuple[np.ndarray, int]:
+def shares_below(plan: Plan, origins: list[Cut], drawn: np.ndarray, levels: Sequence[float]) -> tuple[np.ndarray, int]:
     """Shares of the truth that lie below each quantile of (N, paths, horizon) forecasts, and of how many values."""
     truth = np.stack([one.y[cut : cut + plan.horizon] for one, cut in origins])
     known = ~np.isnan(truth)

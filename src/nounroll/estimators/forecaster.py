@@ -13,11 +13,11 @@ from nounroll.estimators.backtest import Cut, cuts, table
 from nounroll.estimators.base import SequenceEstimator
 from nounroll.estimators.clock import Clock, pd
 from nounroll.estimators.drawing import chosen, fan_of, shares_below
+from nounroll.estimators.forecasts import forecasts
 from nounroll.estimators.future import futures
 from nounroll.estimators.keeping import DOCUMENT, HISTORY, is_forecaster, packed, read_document, unpacked
 from nounroll.estimators.panel import Series, read
-from nounroll.estimators.paths import sample_paths
-from nounroll.estimators.powers import chosen_power, lowered, raised
+from nounroll.estimators.powers import chosen_power, raised
 from nounroll.estimators.windows import Plan, drifts, in_runs, training_windows
 from nounroll.report.fan import fan_picture
 from nounroll.report.reliability import reliability_picture
@@ -227,7 +227,7 @@ class Forecaster(SequenceEstimator):
         """The histories that a forecast goes on from, and what is known of the steps after each."""
         plan = self._plan()
         if df is None and self._history is None:
-            raise ValueError("df is not given, and this forecaster was saved without its history; give the series as df")
+            raise ValueError("df is not given, and this forecaster was saved without its history; give series as df")
         series = read(df, plan.clock, plan.past, plan.future) if df is not None else self._history or []
         return series, futures(plan, series, X_future)
 
@@ -235,22 +235,7 @@ class Forecaster(SequenceEstimator):
         """(N, paths, horizon) samples of what follows each history."""
         if not isinstance(paths, int | np.integer) or paths < 1:
             raise ValueError(f"paths is {paths!r}; it must be a whole number, at least 1")
-        plan, inputs, places, known, gaps = self.plan_, [], [], [], []
-        for whole, later in zip(plan.read(series), after, strict=True):
-            one, gap = plan.context_of(whole)
-            ahead = np.concatenate([plan.ahead(whole)[-len(one) - gap :], plan.ahead(later)])[1:]
-            scale = self.scales_[one.name] if one.name in self.scales_ else plan.scale(whole)
-            values, place = plan.inputs(one, ahead[: len(one)], scale)
-            inputs.append(values)
-            places.append(place)
-            known.append(ahead[len(one) :])
-            gaps.append(gap)
-        steps = plan.horizon + max(gaps)
-        padded_ = np.stack([np.pad(one, ((0, steps - 1 - len(one)), (0, 0)), mode="edge") for one in known])
-        drawn = sample_paths(self.student_, inputs, padded_, steps, paths, self.random_state, plan.changes)
-        drawn = np.stack([one[:, gap : gap + plan.horizon] for one, gap in zip(drawn, gaps, strict=True)])
-        anchors, scales = np.array(places).T[..., None, None]
-        return lowered(anchors + scales * drawn, plan.power)
+        return forecasts(self.student_, self.plan_, self.scales_, series, after, paths, self.random_state)
 
     @property
     def has_history(self) -> bool:

@@ -40,9 +40,7 @@ class GluonTSPredictor(_Predictor):
         super().__init__(prediction_length=forecaster.plan_.horizon)
         self.forecaster, self.num_samples = forecaster, num_samples
 
-    def predict(
-        self, dataset: Iterable[Mapping[str, Any]], num_samples: int | None = None, **_: Any
-    ) -> Iterator[Any]:
+    def predict(self, dataset: Iterable[Mapping[str, Any]], num_samples: int | None = None, **_: Any) -> Iterator[Any]:
         """One SampleForecast for each entry.
 
         Raises:

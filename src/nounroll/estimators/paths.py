@@ -44,7 +44,9 @@ def sample_paths(
             numbers = near[start : start + max(1, _ROWS // paths)]
             lengths = [len(inputs[i]) for i in numbers]
             _, memory = student(padded(inputs, numbers), lengths=lengths)
-            noise = [_noise(horizon, paths, student.targets.event_shape[0], generator(seed, "paths", i)) for i in numbers]
+            noise = [
+                _noise(horizon, paths, student.targets.event_shape[0], generator(seed, "paths", i)) for i in numbers
+            ]
             known = torch.from_numpy(ahead[numbers]).float().repeat_interleave(paths, dim=0)
             last = (
                 torch.from_numpy(np.stack([inputs[i][-1, :1] for i in numbers])).float().repeat_interleave(paths, dim=0)

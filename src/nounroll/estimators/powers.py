@@ -52,7 +52,7 @@ def raised(one: Series, power: float) -> np.ndarray:
         i = int(bad[0])
         rule = "never negative" if power else "always positive"
         raise ValueError(
-            f"df: column 'y' of series {one.name!r} is {one.y[i]:g} at {one.times[i]}; in training it was {rule}, so that"
+            f"df: column 'y' of series {one.name!r} is {one.y[i]:g} at {one.times[i]}; in training it was {rule}, so"
             f" the forecaster reads its {'square root' if power else 'logarithm'}: fit it again with such values"
         )
     return np.sqrt(one.y) if power else np.log(one.y)

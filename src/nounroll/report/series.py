@@ -49,6 +49,7 @@ def series_picture(
         figure.legend(named.values(), named.keys(), loc="outside upper right", ncols=3)
     caption = (
         "Up to the dotted line the network reads the data, and foretells each step from those before it; the band is"
-        f" two standard deviations wide to either side. After it, it reads its own draws, {len(drawn)} times anew: a fan chart."
+        f" two standard deviations wide to either side. After it, it reads its own draws, {len(drawn)} times anew, as a"
+        " fan chart."
     )
     return Picture("series", "What it foretells", caption, figure)
