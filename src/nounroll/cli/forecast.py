@@ -75,7 +75,11 @@ def _levels(text: str) -> list[float]:
         levels = [float(word) for word in text.split(",")]
     except ValueError:
         levels = []
-    if not levels or len(set(levels)) < len(levels) or not all(0 < level < 1 for level in levels):
+    if (
+        not levels
+        or len({f"{level:g}" for level in levels}) < len(levels)
+        or not all(0 < level < 1 for level in levels)
+    ):
         raise ValueError(f"--quantiles is {text!r}; it must be different numbers between 0 and 1, such as 0.1,0.5,0.9")
     return sorted(levels)
 

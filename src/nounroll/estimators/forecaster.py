@@ -295,7 +295,8 @@ class Forecaster(SequenceEstimator):
 
 def _checked_levels(levels: Sequence[float]) -> list[float]:
     levels = sorted(levels)
-    if not levels or len(set(levels)) < len(levels) or not all(0 < level < 1 for level in levels):
+    names = {f"{level:g}" for level in levels}
+    if not levels or len(names) < len(levels) or not all(0 < level < 1 for level in levels):
         raise ValueError(f"levels are {levels}; they must be different numbers between 0 and 1")
     return levels
 
