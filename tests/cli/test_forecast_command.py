@@ -86,7 +86,10 @@ def test_what_cannot_be_forecast_is_one_line(nounroll: Command, fitted: Forecast
     fitted.save("bare", history=False)
     assert nounroll("train", "tiny.yaml").status == 0
     Path("bad.csv").write_text("unique_id,ds,y\nb,2001-01-01,1\nb,someday,2\n")
+    Path("twice.csv").write_text("unique_id,ds,y\nb,2001-01-01,1\nb,2001-01-01,2\n")
     for words, said in {
+        ("bare", "--history", "twice.csv"): "--history 'twice.csv': column 'ds', row 1: 2001-01-01 00:00:00 of series",
+        ("bare", "--history", "bad.csv", "--future", "bad.csv"): "column 'ds', row 1 is 'someday'",
         ("bare",): "--history is not given, and bare was saved without its history; give the series",
         ("bare", "--horizon", 9): "--horizon is 9; this forecaster was trained for 4 steps: fit one with horizon=9",
         ("bare", "--horizon", 0): "--horizon is 0; it must be at least 1",

@@ -207,6 +207,13 @@ def test_a_window_is_read_in_units_of_its_first_half() -> None:
     np.testing.assert_allclose(larger, values)  # a window of another size looks the same
 
 
+def test_a_plan_of_an_earlier_version_reads_as_it_did() -> None:
+    kept = {"horizon": 3, "context": 6, "season": 2, "freq": 1, "cycles": [], "past": ["p"], "future": ["f"]}
+    assert Plan.from_json({**kept, "changes": False}) == PLAN
+    assert not PLAN.local
+    assert not PLAN.between
+
+
 def test_the_power_is_that_under_which_changes_are_of_one_size() -> None:
     draw, level = np.random.RandomState(0), np.repeat(np.geomspace(1, 100, 40), 12)
     noise = draw.randn(480)

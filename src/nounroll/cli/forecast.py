@@ -104,8 +104,19 @@ def _by_forecaster(
     text_ids = any(isinstance(name, str) for name in model.scales_)
     given = None if history is None else read_frame("--history", history, text_ids=text_ids)
     known = None if future is None else read_frame("--future", future, text_ids=text_ids)
-    frame = model.predict(given, known, levels, _PATHS)
+    try:
+        frame = model.predict(given, known, levels, _PATHS)
+    except ValueError as error:
+        raise ValueError(_in_words_of_the_command(str(error), history, future)) from error
     return frame[frame.groupby("unique_id").cumcount() < (horizon or most)].reset_index(drop=True)
+
+
+def _in_words_of_the_command(said: str, history: Path | None, future: Path | None) -> str:
+    """A mistake in a frame as one in the file that it came from."""
+    for frame, option, path in (("df", "--history", history), ("X_future", "--future", future)):
+        if said.startswith((f"{frame}:", f"{frame} is ")):
+            return option + ("" if path is None else f" '{path}'") + said.removeprefix(frame)
+    return said
 
 
 def _by_run(run: Path, horizon: int | None, levels: list[float], history: Path | None, future: Path | None) -> Any:
