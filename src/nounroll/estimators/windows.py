@@ -25,7 +25,7 @@ class Plan:
         x_t   value, whether it was observed, past covariates (t);  future covariates, calendar (t + 1)
         y_t   value, past covariates (t + 1)
 
-    A value is the distance of ``power_of(y)`` from its mean in the first half of the window (or from the first that is
+    A value is the distance of the ``power`` of y from its mean in the first half of the window (or from the first that is
     observed after it), in units of its standard deviation there, which a tenth of the series' scale keeps from 0: a
     network that is given all windows in one size follows a series beyond what it has seen. These steps are not scored.
     Of series that drift the target is the change of the value.
@@ -77,7 +77,7 @@ class Plan:
         """Series as the network reads them: ``power`` of y.
 
         Raises:
-            ValueError: there is none, of a negative number.
+            ValueError: a y has no such power.
         """
         return [replace(one, y=raised(one, self.power)) for one in series]
 
@@ -93,7 +93,7 @@ class Plan:
         return whole.rows(max(0, end - self.context), end), len(whole) - end
 
     def values(self, one: Series, scale: float) -> tuple[np.ndarray, Place, int]:
-        """(T,) values with missing ones carried forward, what they are relative to, and the step after the first ones.
+        """(T,) values with missing ones filled, what they are relative to, and the step after the first ones.
 
         Raises:
             ValueError: no y is observed.
