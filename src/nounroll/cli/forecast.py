@@ -131,11 +131,12 @@ def _by_run(run: Path, horizon: int | None, levels: list[float], history: Path |
     if future is not None:
         raise ValueError(f"--future is '{future}'; {run} has no covariates, leave it out")
     try:
-        recipe, task, student = open_student(run, with_data=history is None)
+        recipe, opened, student = open_student(run, with_data=history is None)
     except ValueError as error:
         if history is not None or not (run / "student").is_dir():
             raise
         raise ValueError(f"{error}; or give newer rows: --history FILE") from error
+    task: Any = opened  # what gives the end of a series has ``latest`` and ``columns``
     if not (task.autoregressive and isinstance(task.targets, Real) and hasattr(task, "latest")):
         raise ValueError(f"{run} was trained on {recipe.task.kind}; a forecast needs a run on a series of numbers")
     rows = task.latest(recipe.length, history)
