@@ -25,8 +25,8 @@ class Plan:
         x_t   value, whether it was observed, past covariates (t);  future covariates, calendar (t + 1)
         y_t   value, past covariates (t + 1)
 
-    A value is the distance of the ``power`` of y from its mean in the first half of the window (or from the first that is
-    observed after it), in units of its standard deviation there, which a tenth of the series' scale keeps from 0: a
+    A value is the distance of the ``power`` of y from its mean in the first half of the window (or from the first that
+    is observed after it), in units of its standard deviation there, which a tenth of the series' scale keeps from 0: a
     network that is given all windows in one size follows a series beyond what it has seen. These steps are not scored.
     Of series that drift the target is the change of the value.
 
