@@ -16,6 +16,7 @@ import nounroll
 from nounroll import Forecaster
 from nounroll.estimators.clock import Clock, phases
 from nounroll.estimators.panel import read
+from nounroll.estimators.powers import chosen_power, lowered, raised
 from nounroll.estimators.scores import crps, naive_error, scores
 from nounroll.estimators.windows import Plan, drifts, training_windows
 
@@ -99,8 +100,11 @@ def test_a_saved_forecaster_predicts_the_same(fitted: Forecaster, tmp_path: Path
     pd.testing.assert_frame_equal(opened.predict(df), fitted.predict(df))
     pd.testing.assert_frame_equal(opened.backtest(df, windows=1), fitted.backtest(df, windows=1))
     nounroll.Student.from_pretrained(tmp_path / "model")
-    with pytest.raises(ValueError, match="df is not given; a forecaster that was loaded keeps no history"):
-        opened.predict()
+    pd.testing.assert_frame_equal(opened.predict(), fitted.predict())
+    opened.save(tmp_path / "again", history=False)
+    with pytest.raises(ValueError, match="df is not given, and this forecaster was saved without its history"):
+        Forecaster.load(tmp_path / "again").predict()
+    assert not (tmp_path / "again" / "history.safetensors").exists()
     (tmp_path / "model" / "forecaster.json").write_text("{}")
     with pytest.raises(ValueError, match="holds no readable forecaster"):
         Forecaster.load(tmp_path / "model")
@@ -159,11 +163,80 @@ def test_a_missing_value_is_carried_forward_said_and_not_scored() -> None:
     assert np.isfinite(targets[[6, 9]]).all()
 
 
+def test_a_missing_value_lies_between_its_neighbours_and_tells_nothing_that_is_scored() -> None:
+    plan = replace(PLAN, between=True)
+    inputs, targets = window(whole(gaps=(8, 9)), plan)
+    np.testing.assert_allclose(inputs[7:11, 0], np.array([107, 108, 109, 110]) / 10 - 10.05)
+    assert inputs[6:11, 1].tolist() == [1, 1, 0, 0, 1]
+    assert np.isnan(targets[7:10]).all()  # of steps 8, 9, and 10, which the line before it knows
+    assert np.isfinite(targets[[6, 10]]).all()
+    before, after = whole(gaps=(8, 9)), whole(gaps=(8, 9))
+    after.y[10:] += 50
+    (one, scored), (other, _) = window(before, plan), window(after, plan)
+    changed = np.flatnonzero((one != other).any(1))
+    assert changed[0] == 8  # control: the line leads to the later value
+    assert not np.isfinite(scored[changed[changed < 10], 0]).any()
+
+
+def test_a_forecast_goes_on_from_the_last_value_that_is_known() -> None:
+    t = np.arange(80)
+    df = pd.DataFrame({"unique_id": "a", "ds": t, "y": 1000.0 + 3 * t + t % 2})
+    model = Forecaster(4, context=10, steps=60, **QUICK).fit(df)
+    late = df.assign(y=df.y.where(t < 77))
+    assert model.plan_.between
+    np.testing.assert_allclose(model.predict(late)["mean"], [1240, 1244, 1246, 1250], atol=3)
+    both = pd.concat([late, df.assign(unique_id="b")], ignore_index=True)
+    pd.testing.assert_frame_equal(model.predict(both)[:4], model.predict(late))
+    assert not Forecaster(9, season=7, steps=2, **QUICK).fit(df.assign(y=df.y.where(t % 9 == 0))).plan_.between
+
+
 def test_a_window_is_relative_to_its_first_season_or_to_its_first_value() -> None:
-    assert PLAN.values(whole(gaps=(1,)), 1.0)[1:] == (100.0, 1)
-    assert PLAN.values(whole(gaps=(0, 1, 2)), 1.0)[1:] == (103.0, 4)
+    assert PLAN.values(whole(gaps=(1,)), 1.0)[1:] == ((100.0, 1.0), 1)
+    assert PLAN.values(whole(gaps=(0, 1, 2)), 1.0)[1:] == ((103.0, 1.0), 4)
     sparse = pd.DataFrame({"unique_id": "a", "ds": np.arange(80), "y": np.where(np.arange(80) % 9, np.nan, 1.0)})
     assert len(Forecaster(9, season=7, steps=2, **QUICK).fit(sparse).predict()) == 9
+
+
+def test_a_window_is_read_in_units_of_its_first_half() -> None:
+    plan, wide = replace(PLAN, local=True), whole(8)
+    values, (anchor, size), begin = plan.values(wide, 10.0)
+    assert (anchor, begin) == (101.0, 3)
+    assert size == pytest.approx(np.hypot(np.std([100, 101, 102]), 1.0))
+    np.testing.assert_allclose(values, (wide.y - 101) / size)
+    larger = plan.values(replace(wide, y=50 * wide.y), 500.0)[0]
+    np.testing.assert_allclose(larger, values)  # a window of another size looks the same
+
+
+def test_a_plan_of_an_earlier_version_reads_as_it_did() -> None:
+    kept = {"horizon": 3, "context": 6, "season": 2, "freq": 1, "cycles": [], "past": ["p"], "future": ["f"]}
+    assert Plan.from_json({**kept, "changes": False}) == PLAN
+    assert not PLAN.local
+    assert not PLAN.between
+
+
+def test_the_power_is_that_under_which_changes_are_of_one_size() -> None:
+    draw, level = np.random.RandomState(0), np.repeat(np.geomspace(1, 100, 40), 12)
+    noise = draw.randn(480)
+    for power, y in (
+        (1.0, level + 0.2 * noise),
+        (0.5, level + 0.2 * np.sqrt(level) * noise),
+        (0.0, level * np.exp(noise / 9)),
+    ):
+        assert chosen_power([replace(whole(480), y=y.clip(0.01))], 12) == power
+    assert chosen_power([replace(whole(480), y=level * np.exp(noise / 9) - 30)], 12) == 1  # it has negative values
+    for power in (1.0, 0.5, 0.0):
+        np.testing.assert_allclose(lowered(raised(whole(), power), power), whole().y)
+
+
+def test_counts_are_forecast_as_what_is_never_negative() -> None:
+    draw, t = np.random.RandomState(0), np.arange(360)
+    y = draw.poisson(20 * (1 + np.sin(2 * np.pi * t / 12)) ** 2 + 0.3).astype(float)
+    df = pd.DataFrame({"unique_id": "a", "ds": t, "y": y})
+    model = Forecaster(6, season=12, context=36, steps=80, **QUICK).fit(df)
+    assert model.plan_.power == 0.5
+    assert (model.predict(levels=(0.01, 0.5))["q0.01"] >= 0).all()
+    with pytest.raises(ValueError, match="column 'y' of series 'a' is -1 at 3; in training it was never negative"):
+        model.predict(df.assign(y=np.where(t == 3, -1, y)))
 
 
 def test_no_input_knows_later_values() -> None:

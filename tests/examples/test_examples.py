@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+import nounroll
 from helpers import make_student
 from nounroll.batch import Categorical
 from nounroll.data.text import Text
@@ -50,6 +51,18 @@ def test_own_cell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     right, same = capsys.readouterr().out.splitlines()
     assert right.endswith("are right; of guesses, 12%")
     assert same == "loaded, it remembers the same: True"
+
+
+def test_forecast(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small = {"cell.memory_width": 8, "training.evaluations": 1}
+    example("forecast.py")(str(tmp_path), method="bptt", cell="gru", steps=3, settings=small)
+    head, name, *rows, way = capsys.readouterr().out.splitlines()
+    assert head.split() == ["mase", "scrps", "coverage", "naive_mase"]
+    assert name.strip() == "unique_id"
+    assert "IBM" in [row.split()[0] for row in rows]
+    assert (tmp_path / "prices.png").stat().st_size > 10_000
+    assert f"nounroll forecast {tmp_path}/model" in way
+    assert len(nounroll.Forecaster.load(tmp_path / "model").predict()) >= 12 * 9
 
 
 @pytest.mark.nightly

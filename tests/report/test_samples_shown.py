@@ -62,10 +62,12 @@ def test_a_series_is_drawn_in_the_units_of_its_file(tmp_path: Path) -> None:
     truth = height.lines[0].get_ydata()
     assert len(truth) == 20
     assert 950 <= min(truth) <= max(truth) <= 1050
-    assert [line.get_label() for line in picture.figure.legends[0].legend_handles] == [
+    assert [text.get_text() for text in picture.figure.legends[0].texts] == [
         "held-out data",
         "foretold, one step ahead",
-        "going on by itself",
+        "90 % of its forecasts",
+        "50 % of its forecasts",
+        "their median",
     ]
 
 

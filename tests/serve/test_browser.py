@@ -21,6 +21,7 @@ from serving import app, judge, listening
 
 from helpers import make_student, make_teacher
 from nounroll.batch import Categorical
+from nounroll.data.csv_series import Series
 from nounroll.data.images import PixelImages
 from nounroll.serve.app import create_app
 from nounroll.serve.judge import Judge
@@ -136,6 +137,33 @@ def test_type_and_watch_then_fork_and_compare(view: Any) -> None:
         shot(view, "narrow")
         press(view, "reset")
         assert shown(view, ".read") == ["0"]
+
+
+def test_a_pasted_series_is_forecast_as_a_fan(view: Any, tmp_path: Path) -> None:
+    (tmp_path / "waves.csv").write_text("height,day\n" + "".join(f"{i % 9},{i % 7}\n" for i in range(100)))
+    task = Series(path=tmp_path / "waves.csv")
+    student = make_student("gru", task.inputs, task.targets, dtype=torch.float32).eval()
+    with listening(create_app(student, task, "waves")) as address:
+        opened(view, address)
+        assert view.inner_text("#series-label") == "Series: height, day"
+        assert view.locator(".fan").count() == 0
+        view.fill("#series", "\n".join(f"{i % 9}, {i % 7}" for i in range(40)))
+        view.fill("#steps", "8")
+        press(view, "foresee")
+        assert not view.is_visible("#error")
+        assert view.locator(".fan").count() == 2
+        opacity = pixels_of(view, ".fan")[3::4]
+        assert 0.02 < sum(0 < one < 255 for one in opacity) / len(opacity) < 0.9, "there are no bands"
+        label = view.locator(".fan").first.get_attribute("aria-label")
+        assert label.startswith("Median of height: ")
+        assert label.count(",") == 7
+        shot(view, "forecast")
+        view.fill("#series", "one")
+        press(view, "foresee")
+        assert "this task reads numbers between spaces" in view.inner_text("#error")
+    with listening(app()) as address:
+        opened(view, address)
+        assert not view.is_visible("#forecast")
 
 
 def test_forks_with_one_seed_go_on_alike(view: Any) -> None:

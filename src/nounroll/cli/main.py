@@ -25,7 +25,7 @@ from nounroll.notices import Notice
 from nounroll.trust import trusting
 
 COMMANDS = (
-    *("quickstart", "train", "adapt", "resume", "evaluate", "generate"),
+    *("quickstart", "train", "adapt", "resume", "evaluate", "generate", "forecast"),
     *("analyze", "report", "compare", "sweep", "tasks", "data", "export", "serve", "verify", "bench"),
 )
 

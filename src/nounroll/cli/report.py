@@ -39,7 +39,7 @@ def report(run: Path, *, length: int | None = None, sequences: int = 128, out: P
     """
     from importlib.metadata import version
 
-    from nounroll.cli.samples import foretold, samples
+    from nounroll.cli.samples import classes, foretold, samples
     from nounroll.report.page import page
     from nounroll.report.pictures import pictures
     from nounroll.report.style import save
@@ -51,7 +51,8 @@ def report(run: Path, *, length: int | None = None, sequences: int = 128, out: P
     recipe, task, student = open_student(run)
     history = read_records(run / "metrics.jsonl")
     series = foretold(student, task, found["length"], recipe.training.seed)
-    drawn = [one for one in (series, training_picture(history), *pictures(found)) if one is not None]
+    told = classes(student, task, found["length"], recipe.training.seed)
+    drawn = [one for one in (series, told, training_picture(history), *pictures(found)) if one is not None]
     chain = recipe.method.split("+")
     tokens, width = student.memory_shape
     values = {

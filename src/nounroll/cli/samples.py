@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -12,11 +13,13 @@ from nounroll.cli.generate import GRID, pixels, steps_of
 from nounroll.cli.terminal import printable
 from nounroll.data.corpus import reads_bytes
 from nounroll.data.task import SequenceTask, draw
+from nounroll.report.classes import MOST, classes_picture, confusion
 from nounroll.report.page import embedded_grid
 from nounroll.report.series import series_picture
 from nounroll.report.style import Picture
 from nounroll.report.surprise import coloured
-from nounroll.rollout.chunks import scores
+from nounroll.rollout.chunks import by_rows, scores
+from nounroll.rollout.evaluate import numbers_of, validation_batches
 from nounroll.seeding import generator
 from nounroll.student import Student
 
@@ -24,7 +27,7 @@ _TEMPERATURE = 0.8  # of text; images are drawn at 1
 _CHARACTERS = 800
 _EXAMPLES, _SHOWN = 3, 40  # sequences, and time steps of each
 _BRIGHT = 4.0  # bits of a pixel that is shown white
-_CONTINUED = 3  # times that a series is continued
+_CONTINUED = 200  # times that a series is continued
 _DRAWN = 200  # samples of each step, between whose outer fortieths its band lies
 
 
@@ -55,6 +58,22 @@ def foretold(student: Student, task: SequenceTask, length: int, seed: int) -> Pi
     names = getattr(task, "columns", space.columns)
     mean, scale = space.mean(outputs), (high - low) / 4
     return series_picture(names, batch.targets[0].numpy(), mean.numpy(), scale.numpy(), written.numpy())
+
+
+@torch.no_grad()
+def classes(student: Student, task: SequenceTask, length: int, seed: int) -> Picture | None:
+    """The confusion matrix of held-out sequences with a class at their end; None for a task of another kind."""
+    symbols = task.targets.symbols
+    if symbols is None or task.autoregressive or symbols > MOST:
+        return None
+    counts = np.zeros((symbols, symbols), dtype=np.int64)
+    for batch in validation_batches(task, 0, length, seed, "test"):
+        if not bool((batch.mask.sum(1) == 1).all()) or length < 2:
+            return None
+        for part in by_rows(batch, numbers_of(student)):
+            told = student.head(student.features(part.inputs)[0][part.mask]).argmax(-1)
+            counts += confusion(part.targets[part.mask].numpy(), told.numpy(), len(counts))
+    return classes_picture(counts, [str(symbol) for symbol in range(len(counts))])
 
 
 def _section(title: str, caption: str, **what: Any) -> dict[str, Any]:

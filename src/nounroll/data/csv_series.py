@@ -81,6 +81,21 @@ class Series(Windows):
                 " tell apart; subtract a constant from it"
             )
 
+    def latest(self, count: int, path: str | Path | None = None) -> Float[Tensor, "T d"]:
+        """The last ``count`` rows, from which a forecast goes on: of a newer file where one is given.
+
+        Raises:
+            ValueError: the file cannot be read, or holds no row.
+        """
+        if path is None:
+            return torch.from_numpy(self._held_out[-count:])
+        values, _ = _filled(f"--history '{path}'", read_columns("--history", path, self.columns)[1])
+        if not len(values) or np.isnan(values).any():
+            raise ValueError(f"history '{path}' has no value; it must hold at least one row of numbers")
+        rows = torch.from_numpy(values[-count:].astype(np.float32))
+        self.inputs.check(f"--history '{path}'", rows)
+        return rows
+
     def speech(self) -> dict[str, Any]:
         return {"columns": self.columns}
 

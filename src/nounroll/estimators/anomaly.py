@@ -1,6 +1,7 @@
 """How little a sequence is like those that were learnt."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -9,6 +10,10 @@ from sklearn.base import OutlierMixin
 from nounroll.estimators.base import SequenceEstimator, by_length, padded
 from nounroll.estimators.forms import as_sequences
 from nounroll.objectives.readout import negative_log_likelihood
+from nounroll.report.steps import MOST, steps_picture
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class SequenceAnomaly(OutlierMixin, SequenceEstimator):
@@ -80,6 +85,25 @@ class SequenceAnomaly(OutlierMixin, SequenceEstimator):
     def predict(self, X: Any) -> np.ndarray:
         """1 for a usual sequence, -1 for an anomaly."""
         return np.where(self.decision_function(X) < 0, -1, 1)
+
+    def picture(self, X: Any, names: Sequence[str] | None = None) -> "Figure":
+        """Draw the surprise along each of at most six sequences, its most surprising steps marked.
+
+        Args:
+            X: the sequences.
+            names: of them; ``X[0]``, ``X[1]`` ... when left out.
+
+        Raises:
+            ValueError: there are more sequences than a picture has room for, or not as many names.
+        """
+        nats = self.surprise(X)
+        if len(nats) > MOST:
+            raise ValueError(f"X holds {len(nats)} sequences; a picture has room for {MOST}: give some of them")
+        labels = [f"X[{i}]" for i in range(len(nats))] if names is None else list(names)
+        if len(labels) != len(nats):
+            raise ValueError(f"names has {len(labels)} names; there must be one for each of the {len(nats)} sequences")
+        bad = [bool(-one[1:].mean() < self.offset_) for one in nats]
+        return steps_picture(labels, nats, -self.offset_, bad).figure
 
 
 def _check_steps(arrays: list[np.ndarray]) -> None:

@@ -1,12 +1,16 @@
 """Which class a sequence belongs to."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.base import ClassifierMixin
 
 from nounroll.estimators.base import SequenceEstimator
 from nounroll.estimators.forms import as_sequences
+from nounroll.report.classes import MOST, classes_picture, confusion
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class SequenceClassifier(ClassifierMixin, SequenceEstimator):
@@ -53,3 +57,22 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         """The most probable class of each sequence, (n,)."""
         shares = self.predict_proba(X)
         return self.classes_[shares.argmax(axis=1)]
+
+    def picture(self, X: Any, y: Any) -> "Figure":
+        """Draw the confusion matrix of sequences whose classes are known, and precision, recall and F1 of each class.
+
+        Raises:
+            ValueError: y has a class that training never had, or there are more classes than a picture has room for.
+        """
+        if len(self.classes_) > MOST:
+            raise ValueError(f"there are {len(self.classes_)} classes; a picture has room for {MOST}")
+        told, given = self.predict(X), np.asarray(y)
+        if given.shape != told.shape:
+            raise ValueError(f"y has shape {given.shape}; it must be {told.shape}, one class for each sequence")
+        unknown = np.flatnonzero(~np.isin(given, self.classes_))
+        if len(unknown):
+            i = int(unknown[0])
+            raise ValueError(f"y[{i}] is {given[i]!s}, a class that training never had; leave it out, or train with it")
+        places = [np.searchsorted(self.classes_, values) for values in (given, told)]
+        counts = confusion(*places, classes=len(self.classes_))
+        return classes_picture(counts, [str(name) for name in self.classes_]).figure

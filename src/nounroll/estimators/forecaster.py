@@ -1,25 +1,34 @@
 """What comes next in one series or in many: a recurrent network that writes sample paths."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from torch import nn
 
 from nounroll import checkpoint
-from nounroll.estimators.backtest import cuts, table
+from nounroll.estimators.backtest import Cut, cuts, table
 from nounroll.estimators.base import SequenceEstimator
 from nounroll.estimators.clock import Clock, pd
+from nounroll.estimators.drawing import chosen, fan_of, shares_below
+from nounroll.estimators.forecasts import forecasts
 from nounroll.estimators.future import futures
+from nounroll.estimators.keeping import DOCUMENT, HISTORY, is_forecaster, packed, read_document, unpacked
 from nounroll.estimators.panel import Series, read
-from nounroll.estimators.paths import sample_paths
-from nounroll.estimators.windows import Plan, drifts, training_windows
+from nounroll.estimators.powers import chosen_power, raised
+from nounroll.estimators.windows import Plan, drifts, in_runs, training_windows
+from nounroll.report.fan import fan_picture
+from nounroll.report.reliability import reliability_picture
 from nounroll.student import Student
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 _OWN = ("horizon", "freq", "context", "season", "past", "future")
-_DOCUMENT = "forecaster"
 _LEAST_CONTEXT = 32
+_PATHS = 400  # of a picture
 
 
 class Forecaster(SequenceEstimator):
@@ -86,8 +95,9 @@ class Forecaster(SequenceEstimator):
                     f" {self.horizon + 2} or more: leave it out, or shorten the horizon"
                 )
         plan = self._planned(clock, series)
-        scales = [plan.scale(one) for one in series]
-        inputs, targets, parts = training_windows(plan, series, scales, self.validation)
+        read_ = plan.read(series)
+        scales = [plan.scale(one) for one in read_]
+        inputs, targets, parts = training_windows(plan, read_, scales, self.validation)
         self._train(inputs, parts, targets=targets)
         self.plan_ = plan
         self.scales_ = {one.name: scale for one, scale in zip(series, scales, strict=True)}
@@ -106,6 +116,8 @@ class Forecaster(SequenceEstimator):
     def _planned(self, clock: Clock, series: list[Series]) -> Plan:
         longest = max(map(len, series))
         season = int(self.season or clock.season)
+        power = chosen_power(series, season)
+        raised_ = [replace(one, y=raised(one, power)) for one in series]
         usual = max(_LEAST_CONTEXT, 3 * season, 4 * self.horizon)
         return Plan(
             horizon=int(self.horizon),
@@ -115,7 +127,10 @@ class Forecaster(SequenceEstimator):
             cycles=clock.cycles(longest),
             past=tuple(self.past),
             future=tuple(self.future),
-            changes=drifts(series, season),
+            changes=drifts(raised_, season),
+            power=power,
+            between=in_runs(series),
+            local=True,
         )
 
     def predict(
@@ -132,9 +147,7 @@ class Forecaster(SequenceEstimator):
         Returns:
             A data frame with unique_id, ds, mean, and a column for each level.
         """
-        levels = sorted(levels)
-        if len(set(levels)) < len(levels) or not all(0 < level < 1 for level in levels):
-            raise ValueError(f"levels are {levels}; they must be different numbers between 0 and 1")
+        levels = _checked_levels(levels)
         frame, drawn = self._forecast(df, X_future, paths)
         frame["mean"] = drawn.mean(1).reshape(-1)
         for level, values in zip(levels, np.quantile(drawn, levels, axis=1), strict=True):
@@ -155,12 +168,48 @@ class Forecaster(SequenceEstimator):
             A data frame, a row for each series and origin: unique_id, the cutoff (the last time that was read), the
             scores of ``nounroll.estimators.scores.scores``, and ``trained``: whether ``fit`` had a part of the truth.
         """
+        origins, drawn = self._backtested(df, windows, step, paths)
+        return table(self.plan_, origins, drawn, self._ends)
+
+    def _backtested(self, df: Any, windows: int, step: int | None, paths: int) -> tuple[list[Cut], np.ndarray]:
+        """Origins, and (N, paths, horizon) forecasts from each."""
         plan = self._plan()
         series = read(df, plan.clock, plan.past, plan.future)
         origins = cuts(plan, series, windows, plan.horizon if step is None else step)
         histories = [one.rows(0, cut) for one, cut in origins]
         truths = [one.rows(cut, cut + plan.horizon) for one, cut in origins]
-        return table(plan, origins, self._drawn(histories, truths, paths), self._ends)
+        return origins, self._drawn(histories, truths, paths)
+
+    # -- pictures ---------------------------------------------------------------------------------
+
+    def picture(
+        self,
+        df: Any = None,
+        X_future: Any = None,
+        *,
+        truth: Any = None,
+        series: Sequence[Any] | None = None,
+        levels: Sequence[float] = (0.05, 0.25, 0.5, 0.75, 0.95),
+    ) -> "Figure":
+        """Draw a fan chart of at most six series: the end of the history, quantiles of the forecast, and the truth.
+
+        Args:
+            df, X_future: see ``predict``.
+            truth: what followed, a data frame with unique_id, ds and y; all of a series may be in it.
+            series: the unique_id of those to draw; the first six when left out.
+            levels: of the quantiles; those as far below 0.5 as others are above it are the edges of a band.
+        """
+        levels = _checked_levels(levels)
+        histories, after = self._histories(df, X_future)
+        drawn = self._drawn(histories, after, _PATHS)
+        fans = [fan_of(self.plan_, histories[i], after[i], drawn[i], levels, truth) for i in chosen(histories, series)]
+        return fan_picture(fans).figure
+
+    def reliability_picture(self, df: Any, windows: int = 5, step: int | None = None) -> "Figure":
+        """Draw how often the truth lay below each quantile of forecasts from several origins; see ``backtest``."""
+        origins, drawn = self._backtested(df, windows, step, _PATHS)
+        levels = [k / 20 for k in range(1, 20)]
+        return reliability_picture(levels, *shares_below(self.plan_, origins, drawn, levels)).figure
 
     def _plan(self) -> Plan:
         self._check_fitted("a data frame of series")
@@ -168,37 +217,40 @@ class Forecaster(SequenceEstimator):
 
     def _forecast(self, df: Any, X_future: Any, paths: int) -> tuple[Any, np.ndarray]:
         """The rows of a forecast, and (N, paths, horizon) samples in the unit of the data."""
-        plan = self._plan()
-        if df is None and self._history is None:
-            raise ValueError("df is not given; a forecaster that was loaded keeps no history, so give the series as df")
-        series = read(df, plan.clock, plan.past, plan.future) if df is not None else self._history or []
-        after = futures(plan, series, X_future)
-        names = np.repeat(np.array([one.name for one in series], dtype=object), plan.horizon)
+        series, after = self._histories(df, X_future)
+        names = np.repeat(np.array([one.name for one in series], dtype=object), self.plan_.horizon)
         times = after[0].times.append([one.times for one in after[1:]])
         frame = pd.DataFrame({"unique_id": names, "ds": times}).infer_objects()
         return frame, self._drawn(series, after, paths)
+
+    def _histories(self, df: Any, X_future: Any) -> tuple[list[Series], list[Series]]:
+        """The histories that a forecast goes on from, and what is known of the steps after each."""
+        plan = self._plan()
+        if df is None and self._history is None:
+            raise ValueError("df is not given, and this forecaster was saved without its history; give series as df")
+        series = read(df, plan.clock, plan.past, plan.future) if df is not None else self._history or []
+        return series, futures(plan, series, X_future)
 
     def _drawn(self, series: list[Series], after: list[Series], paths: int) -> np.ndarray:
         """(N, paths, horizon) samples of what follows each history."""
         if not isinstance(paths, int | np.integer) or paths < 1:
             raise ValueError(f"paths is {paths!r}; it must be a whole number, at least 1")
-        plan, read_, places = self.plan_, [], []
-        ahead = [plan.ahead(one) for one in after]
-        for whole, later in zip(series, ahead, strict=True):
-            one = whole.rows(max(0, len(whole) - plan.context), len(whole))
-            scale = self.scales_[one.name] if one.name in self.scales_ else plan.scale(whole)
-            values, anchor = plan.inputs(one, np.concatenate([plan.ahead(one)[1:], later[:1]]), scale)
-            read_.append(values)
-            places.append((anchor, scale))
-        known = np.stack([later[1:] for later in ahead])
-        drawn = sample_paths(self.student_, read_, known, plan.horizon, paths, self.random_state, plan.changes)
-        anchors, scales = np.array(places).T[..., None, None]
-        return anchors + scales * drawn
+        return forecasts(self.student_, self.plan_, self.scales_, series, after, paths, self.random_state)
+
+    @property
+    def has_history(self) -> bool:
+        """Whether ``predict`` needs no data: after ``fit``, and of a folder that keeps the end of each series."""
+        return getattr(self, "_history", None) is not None
 
     # -- files ------------------------------------------------------------------------------------
 
-    def save(self, folder: str | Path) -> None:
-        """Write the network and all that a forecast needs but the history. ``Student.from_pretrained`` opens it too.
+    def save(self, folder: str | Path, history: bool = True) -> None:
+        """Write the network and all that a forecast needs. ``Student.from_pretrained`` opens it too.
+
+        Args:
+            folder: where it goes.
+            history: keep the last ``context`` rows of each series too, so that ``predict`` needs no data; False for a
+                folder that holds none.
 
         Raises:
             CheckpointError: the folder holds something else, or cannot be written.
@@ -208,9 +260,11 @@ class Forecaster(SequenceEstimator):
         if not isinstance(known["cell"], str):
             del known["cell"]
         series = [[name, scale, self._ends[name]] for name, scale in self.scales_.items()]
-        document = {"format": 1, "params": known, "plan": vars(plan), "series": series}
-        documents = {"config": student.to_config(), _DOCUMENT: document}
-        checkpoint.write(Path(folder), {"model": student.state_dict()}, documents)
+        document = {"format": 2, "params": known, "plan": vars(plan), "series": series}
+        tensors = {"model": student.state_dict()}
+        if history and self._history is not None:
+            document[HISTORY], tensors[HISTORY] = packed(self._history)
+        checkpoint.write(Path(folder), tensors, {"config": student.to_config(), DOCUMENT: document})
 
     @classmethod
     def load(cls, folder: str | Path, cell: nn.Module | None = None) -> "Forecaster":
@@ -220,21 +274,31 @@ class Forecaster(SequenceEstimator):
             ValueError: the folder holds no forecaster.
         """
         folder = Path(folder)
-        if not (folder / f"{_DOCUMENT}.json").is_file():
-            raise ValueError(f"{folder} holds no forecaster; it needs {_DOCUMENT}.json, which Forecaster.save writes")
+        if not is_forecaster(folder):
+            raise ValueError(f"{folder} holds no forecaster; it needs {DOCUMENT}.json, which Forecaster.save writes")
         student = Student.from_pretrained(folder, cell)
         try:
-            document = checkpoint.parse_document(checkpoint.read_files(folder, f"{_DOCUMENT}.json")[0])
-            kept: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in document["plan"].items()}
-            plan = Plan(**kept)
+            document, kept = read_document(folder), None
+            plan = Plan.from_json(document["plan"])
             model = cls(**document["params"])
             model.scales_ = {name: float(scale) for name, scale, _ in document["series"]}
             model._ends = {name: str(end) for name, _, end in document["series"]}
             model.n_features_in_ = student.inputs.event_shape[0]
+            if HISTORY in document:
+                (file,) = checkpoint.read_files(folder, f"{HISTORY}.safetensors")
+                kept = unpacked(document[HISTORY], checkpoint.parse_tensors(file), plan.clock)
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
             raise ValueError(f"{folder} holds no readable forecaster: {checkpoint.one_line(error)}") from error
-        model.plan_, model.student_, model._history = plan, student, None
+        model.plan_, model.student_, model._history = plan, student, kept
         return model
+
+
+def _checked_levels(levels: Sequence[float]) -> list[float]:
+    levels = sorted(levels)
+    names = {f"{level:g}" for level in levels}
+    if not levels or len(names) < len(levels) or not all(0 < level < 1 for level in levels):
+        raise ValueError(f"levels are {levels}; they must be different numbers between 0 and 1")
+    return levels
 
 
 def _columns(name: str, value: Any) -> Sequence[str]:

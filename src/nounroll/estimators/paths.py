@@ -44,9 +44,9 @@ def sample_paths(
             numbers = near[start : start + max(1, _ROWS // paths)]
             lengths = [len(inputs[i]) for i in numbers]
             _, memory = student(padded(inputs, numbers), lengths=lengths)
-            noise = [
-                student.targets.noise(horizon * paths, generator(seed, "paths", i)).unflatten(0, (horizon, paths))
-                for i in numbers
+            noise = [  # that of a step does not hang on how many steps come after it
+                torch.stack([student.targets.noise(paths, source) for _ in range(horizon)])
+                for source in (generator(seed, "paths", i) for i in numbers)
             ]
             known = torch.from_numpy(ahead[numbers]).float().repeat_interleave(paths, dim=0)
             last = (

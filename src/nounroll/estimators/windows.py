@@ -1,14 +1,19 @@
 """What a forecasting network reads of a series, and what it is to predict."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from nounroll.estimators.clock import Clock, phases
 from nounroll.estimators.panel import Series
+from nounroll.estimators.powers import raised
 
 _NUMBERS = 2**20  # time steps of all training windows, at most
 _DRIFT = 1.5
+_FLOOR = 0.1  # of the series' scale
+Place = tuple[float, float]  # what 0 is, and what 1 is more
 
 
 @dataclass(frozen=True)
@@ -20,9 +25,14 @@ class Plan:
         x_t   value, whether it was observed, past covariates (t);  future covariates, calendar (t + 1)
         y_t   value, past covariates (t + 1)
 
-    A value is the distance of y from its mean in the first ``burn`` steps of the window (or from the first that is
-    observed after them), in units of the series' scale: a drift moves both alike. These steps are not scored. A missing
-    y repeats the one before. Of series that drift the target is the change of the value.
+    A value is the distance of the ``power`` of y from its mean in the first half of the window (or from the first that
+    is observed after it), in units of its standard deviation there, which a tenth of the series' scale keeps from 0: a
+    network that is given all windows in one size follows a series beyond what it has seen. These steps are not scored.
+    Of series that drift the target is the change of the value.
+
+    Where y is missing the input is a straight line between its neighbours, one of which lies ahead: so a step is scored
+    only where its y and the one before are there. A forecast goes on from the last y. Of series so sparse that hardly
+    any step is left, a missing y repeats the one before.
 
     Attributes:
         horizon, context: steps to forecast, and steps of history to read.
@@ -31,6 +41,10 @@ class Plan:
         cycles: of the calendar.
         past, future: names of covariates.
         changes: the network predicts the change of the value (``drifts``).
+        power: of y that the network reads; 0 is the logarithm (``nounroll.estimators.powers``).
+        between: missing values are straight lines, and no repetitions.
+        local: False in forecasters of an earlier version: values are in units of the series' scale alone, and relative
+            to a season.
     """
 
     horizon: int
@@ -41,21 +55,45 @@ class Plan:
     past: tuple[str, ...]
     future: tuple[str, ...]
     changes: bool
+    power: float = 1.0
+    between: bool = False
+    local: bool = False
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> "Plan":
+        """The plan that was written as JSON, in which tuples are lists."""
+        values: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in document.items()}
+        return cls(**values)
 
     @property
     def clock(self) -> Clock:
         return Clock(self.freq)
 
-    @property
-    def burn(self) -> int:
-        return max(1, min(self.season, self.context // 2))
+    def burn(self, steps: int) -> int:
+        """How many of the first steps of a window of so many values are relative to."""
+        return max(1, min(self.context, steps) // 2 if self.local else min(self.season, self.context // 2))
+
+    def read(self, series: list[Series]) -> list[Series]:
+        """Series as the network reads them: ``power`` of y.
+
+        Raises:
+            ValueError: a y has no such power.
+        """
+        return [replace(one, y=raised(one, self.power)) for one in series]
 
     def ahead(self, one: Series) -> np.ndarray:
         """What is known ahead of each time, (T, f + 2 cycles)."""
         return np.concatenate([one.future, phases(one.times, self.cycles)], axis=1)
 
-    def values(self, one: Series, scale: float) -> tuple[np.ndarray, float, int]:
-        """(T,) values with missing ones carried forward, what they are relative to, and the step after the first ones.
+    def context_of(self, whole: Series) -> tuple[Series, int]:
+        """The last ``context`` steps up to the last y, from which a forecast goes on, and how many come after that."""
+        known = np.flatnonzero(~np.isnan(whole.y))
+        gap = len(whole) - 1 - int(known[-1]) if self.between and len(known) else 0
+        end = len(whole) - (gap if gap < self.context else 0)
+        return whole.rows(max(0, end - self.context), end), len(whole) - end
+
+    def values(self, one: Series, scale: float) -> tuple[np.ndarray, Place, int]:
+        """(T,) values with missing ones filled, what they are relative to, and the step after the first ones.
 
         Raises:
             ValueError: no y is observed.
@@ -66,16 +104,22 @@ class Plan:
                 f"series {one.name!r} has no y in the {len(one)} rows up to {one.times[-1]} that are read;"
                 " give some, or a longer context"
             )
-        first = known[known < max(self.burn, known[0] + 1)]
+        first = known[known < max(self.burn(len(one)), known[0] + 1)]
         anchor = float(one.y[first].mean())
-        places = np.maximum.accumulate(np.where(np.isnan(one.y), -1, np.arange(len(one))))
-        filled = np.where(places < 0, anchor, one.y[places])
-        return (filled - anchor) / scale, anchor, int(first[-1]) + 1
+        size = float(np.hypot(one.y[first].std(), _FLOOR * scale)) if self.local else scale
+        filled = self._filled(one.y, known, anchor)
+        return (filled - anchor) / size, (anchor, size), int(first[-1]) + 1
 
-    def inputs(self, one: Series, ahead: np.ndarray, scale: float) -> tuple[np.ndarray, float]:
+    def _filled(self, y: np.ndarray, known: np.ndarray, anchor: float) -> np.ndarray:
+        if self.between:
+            return np.interp(np.arange(len(y)), known, y[known])
+        places = np.maximum.accumulate(np.where(np.isnan(y), -1, np.arange(len(y))))
+        return np.where(places < 0, anchor, y[places])
+
+    def inputs(self, one: Series, ahead: np.ndarray, scale: float) -> tuple[np.ndarray, Place]:
         """(T, d) inputs of T steps of history, and what values are relative to; ``ahead`` is of the T steps after."""
-        values, anchor, _ = self.values(one, scale)
-        return np.concatenate([np.stack([values, ~np.isnan(one.y)], axis=1), one.past, ahead], axis=1), anchor
+        values, place, _ = self.values(one, scale)
+        return np.concatenate([np.stack([values, ~np.isnan(one.y)], axis=1), one.past, ahead], axis=1), place
 
     def window(self, one: Series, ahead: np.ndarray, scale: float, scored: int) -> tuple[np.ndarray, np.ndarray] | None:
         """Inputs and targets of all steps but the last, the ``scored`` last of which count; None where none does.
@@ -87,11 +131,14 @@ class Plan:
         values, _, begin = self.values(one, scale)
         if begin >= len(one):
             return None
-        inputs, _ = self.inputs(one.rows(0, len(one) - 1), ahead[1:], scale)
+        seen = np.stack([values, ~np.isnan(one.y)], axis=1)[:-1]
+        inputs = np.concatenate([seen, one.past[:-1], ahead[1:]], axis=1)
         following = np.diff(values) if self.changes else values[1:]
         targets = np.concatenate([following[:, None], one.past[1:]], axis=1)
         places = np.arange(1, len(one))
-        targets[(places < begin) | (places < len(one) - scored) | np.isnan(one.y[1:])] = np.nan
+        known = ~np.isnan(one.y)
+        scores = known[1:] & known[:-1] if self.between else known[1:]
+        targets[(places < begin) | (places < len(one) - scored) | ~scores] = np.nan
         return None if np.isnan(targets[:, 0]).all() else (inputs, targets)
 
     def scale(self, one: Series) -> float:
@@ -114,6 +161,12 @@ def drifts(series: list[Series], season: int) -> bool:
             within = np.sqrt(np.mean([np.nanvar(part) for part in parts]))
             found.append(np.nanstd(one.y) > _DRIFT * within)
     return bool(found) and float(np.mean(found)) > 0.5
+
+
+def in_runs(series: list[Series]) -> bool:
+    """Whether of most values the one before is there too."""
+    known = [~np.isnan(one.y) for one in series]
+    return sum(int((one[1:] & one[:-1]).sum()) for one in known) >= sum(int(one.sum()) for one in known) / 2
 
 
 def _several(values: np.ndarray) -> bool:

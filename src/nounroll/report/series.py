@@ -8,6 +8,7 @@ from jaxtyping import Float
 from nounroll.report.style import GUESS, STUDENT, Picture, panels, styled
 
 _COLUMNS = 3  # that are drawn
+_BANDS = ((0.05, 0.95), (0.25, 0.75))
 
 
 def series_picture(
@@ -35,7 +36,11 @@ def series_picture(
             low, high = (mean[read, column] + sign * 2 * scale[read, column] for sign in (-1, 1))
             ax.fill_between(times[read], low, high, color=STUDENT, alpha=0.2, lw=0)
             ax.plot(times[read], mean[read, column], color=STUDENT, lw=3, alpha=0.6, label="foretold, one step ahead")
-            ax.plot(times[start:], drawn[:, :, column].T, color=STUDENT, lw=0.8, ls="--", label="going on by itself")
+            for low, high in _BANDS:
+                edges = np.quantile(drawn[:, :, column], (low, high), axis=0)
+                share = f"{100 * (high - low):.0f} % of its forecasts"
+                ax.fill_between(times[start:], *edges, color=STUDENT, alpha=0.18, lw=0, label=share)
+            ax.plot(times[start:], np.median(drawn[:, :, column], axis=0), color=STUDENT, ls="--", label="their median")
             ax.axvline(start, color=GUESS, ls=":", lw=1)
             ax.set_title(name)
         axes[-1, 0].set_xlabel("time step t")
@@ -44,6 +49,7 @@ def series_picture(
         figure.legend(named.values(), named.keys(), loc="outside upper right", ncols=3)
     caption = (
         "Up to the dotted line the network reads the data, and foretells each step from those before it; the band"
-        f" holds 95 % of what it expects. After it, it reads its own draws, {len(drawn)} times anew."
+        f" holds 95 % of what it expects. After it, it reads its own draws, {len(drawn)} times anew, as a fan"
+        " chart."
     )
     return Picture("series", "What it foretells", caption, figure)

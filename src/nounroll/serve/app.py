@@ -16,7 +16,7 @@ from nounroll.serve.judge import Judge
 from nounroll.serve.memories import Memories
 from nounroll.serve.metrics import Metrics
 from nounroll.serve.pool import Pool
-from nounroll.serve.routes import completions, operation, page, sessions
+from nounroll.serve.routes import completions, forecast, operation, page, sessions
 from nounroll.serve.service import Service
 from nounroll.serve.sessions import Sessions
 from nounroll.serve.settings import ServeSettings
@@ -68,7 +68,7 @@ def create_app(
             CORSMiddleware, allow_origins=origins, allow_methods=["GET", "POST", "DELETE"], allow_headers=["*"]
         )
     add_errors(app)
-    for part in (page, completions, sessions, operation):
+    for part in (page, completions, forecast, sessions, operation):
         app.include_router(part.router)
     return app
 

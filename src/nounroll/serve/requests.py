@@ -104,4 +104,15 @@ class Feed(Body):
     watch: bool = False
 
 
+class Forecast(Body):
+    """Of a series: ``text`` as the task reads it, or ``inputs``. Levels of the quantiles over so many paths."""
+
+    text: str | None = None
+    inputs: Vectors | None = None
+    steps: int = Field(24, ge=1)
+    paths: int = Field(100, ge=1)
+    levels: Annotated[list[float], Field(fail_fast=True, max_length=99)] = [0.05, 0.25, 0.5, 0.75, 0.95]
+    seed: int = Field(0, ge=0)
+
+
 NESTED: dict[str, type[Body]] = {"stream_options": StreamOptions}

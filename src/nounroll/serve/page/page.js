@@ -1,6 +1,7 @@
 // The page: one or two sessions side by side, each a Panel. Nothing is fetched from elsewhere.
 
 import { Panel, less, size } from "./panel.js";
+import { fan } from "./fan.js";
 import { drawMap } from "./pictures.js";
 import { server } from "./server.js";
 
@@ -9,6 +10,7 @@ const $ = (id) => document.getElementById(id);
 let model;
 let panels = [];
 let stopping = false;
+let fans = [];
 
 async function start() {
   const given = new URLSearchParams(location.hash.slice(1)).get("token");
@@ -48,6 +50,8 @@ function describe() {
   for (const name of ["count", "temperature"]) $(name).parentElement.hidden = !model.writes;
   $("write").textContent = model.image ? "Draw" : model.writes ? "Write" : "Read";
   $("read").hidden = Boolean(model.image) || !model.writes;
+  $("forecast").hidden = !model.series;
+  if (model.series) $("series-label").textContent = `Series: ${model.series.join(", ")}`;
   $("coloured").hidden = !model.text || !model.writes;
 }
 
@@ -71,6 +75,16 @@ async function go(writes) {
     if (writes && model.writes) await panel.write(count, Number($("temperature").value), () => stopping);
   });
   $("prompt").value = "";
+}
+
+/** Quantiles of what may follow a pasted series, a picture for each of its first columns. */
+async function foresee() {
+  const text = $("series").value.trim();
+  if (!text) return $("series").focus();
+  const answer = await server.ask("POST", "/v1/forecast", { text, steps: Number($("steps").value) });
+  fans = answer.columns.slice(0, 3).map((_, c) => fan(answer, c));
+  $("fans").replaceChildren(...fans.map((one) => one.figure));
+  fans.forEach((one) => one.draw());
 }
 
 /** All panels at once; each comes to its end before an error is shown. */
@@ -116,7 +130,7 @@ function compare() {
 
 /** One thing at a time, and its error in one line. */
 async function during(work) {
-  const buttons = ["write", "read", "fork", "reset"].map($);
+  const buttons = ["write", "read", "fork", "reset", "foresee"].map($);
   stopping = false;
   buttons.forEach((button) => (button.disabled = true));
   $("stop").disabled = false;
@@ -159,6 +173,10 @@ $("controls").addEventListener("submit", (event) => {
   event.preventDefault();
   during(() => go(true));
 });
+$("forecast").addEventListener("submit", (event) => {
+  event.preventDefault();
+  during(foresee);
+});
 $("read").addEventListener("click", () => during(() => go(false)));
 $("fork").addEventListener("click", () => during(fork));
 $("reset").addEventListener("click", () => during(reset));
@@ -168,6 +186,7 @@ $("prompt").addEventListener("keydown", (event) => {
 });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
   panels.forEach((panel) => panel.draw());
+  fans.forEach((one) => one.draw());
   compare();
 });
 addEventListener("pagehide", () => {

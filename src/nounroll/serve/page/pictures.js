@@ -4,8 +4,11 @@
 function colours() {
   const style = getComputedStyle(document.documentElement);
   const rgb = (name) => style.getPropertyValue(name).trim().match(/[0-9a-f]{2}/gi).map((two) => parseInt(two, 16));
-  return Object.fromEntries(["low", "middle", "high", "accent", "line"].map((name) => [name, rgb(`--${name}`)]));
+  return Object.fromEntries(["low", "middle", "high", "accent", "line", "ink"].map((name) => [name, rgb(`--${name}`)]));
 }
+
+/** A colour of the style sheet by name, and so opaque. */
+export const rgba = (name, opacity) => `rgba(${colours()[name]}, ${opacity})`;
 
 /** A (K, d) array as a heat map: from `low` at -scale over `middle` at 0 to `high` at +scale. */
 export function drawMap(canvas, rows, scale) {

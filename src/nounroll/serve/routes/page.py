@@ -6,11 +6,12 @@ from typing import Any
 from fastapi import APIRouter, Response
 
 from nounroll.data.corpus import reads_bytes
+from nounroll.serve.routes.forecast import columns
 from nounroll.serve.service import Served, Service
 
 router = APIRouter()
 
-_SCRIPTS = ("page", "panel", "pictures", "server")
+_SCRIPTS = ("page", "panel", "fan", "pictures", "server")
 FILES = {
     "/": ("page.html", "text/html; charset=utf-8"),
     "/page.css": ("page.css", "text/css; charset=utf-8"),
@@ -46,6 +47,7 @@ async def about(service: Served) -> dict[str, Any]:
         "text": reads_bytes(task),
         "prompt": task.prompt().tolist(),
         "image": _image(service),
+        "series": columns(service),
         "symbols": task.targets.symbols,
         "columns": None if task.targets.symbols is not None else task.targets.columns,
         "memory_shape": list(service.student.memory_shape),

@@ -1,0 +1,151 @@
+"""``nounroll forecast``"""
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from nounroll.cli.terminal import note
+
+_PATHS = 200  # that are drawn of each series
+_SHOWN = 40  # rows that a terminal is shown
+
+
+def forecast(
+    run: Path,
+    *,
+    horizon: int | None = None,
+    quantiles: str = "0.1,0.5,0.9",
+    history: Path | None = None,
+    future: Path | None = None,
+    out: Path | None = None,
+) -> dict[str, Any]:
+    """Forecast series: the mean and quantiles of each step ahead, over sample paths.
+
+    RUN is a folder that Forecaster.save wrote, or a run of nounroll train on a file of numbers (task series). Files
+    are CSV, Parquet or JSON, by their ending. A forecaster's files are long tables with the columns unique_id, ds, y
+    and covariates; the history of a run is a file like its data, and ds counts the rows after the last.
+
+    Args:
+        run: the folder.
+        horizon: steps ahead; the forecaster's, or 24 of a run, when left out.
+        quantiles: levels with commas between them.
+        history: newer history to go on from; what was kept, or the run's own data, when left out.
+        future: the covariates that are known ahead, of each step of the forecaster's horizon.
+        out: file to write; the forecast is printed when left out.
+    """
+    from nounroll.estimators.frames import check_ending, write_frame
+    from nounroll.estimators.keeping import is_forecaster
+
+    levels = _levels(quantiles)
+    if horizon is not None and horizon < 1:
+        raise ValueError(f"--horizon is {horizon}; it must be at least 1")
+    if out is not None:
+        check_ending("--out", out)
+    make = _by_forecaster if is_forecaster(run) else _by_run
+    frame = make(run, horizon, levels, history, future)
+    if out is not None:
+        write_frame(out, frame)
+    rows = frame.assign(ds=frame["ds"].map(lambda time: time if isinstance(time, int) else time.isoformat()))
+    return {
+        "run": str(run),
+        "series": int(frame["unique_id"].nunique()),
+        "horizon": len(frame) // int(frame["unique_id"].nunique()),
+        "quantiles": levels,
+        "out": str(out) if out else None,
+        "forecast": rows.to_dict("records"),
+    }
+
+
+def show(result: dict[str, Any], console: Console) -> None:
+    if result["out"]:
+        console.print(f"wrote {len(result['forecast'])} rows to {result['out']}", soft_wrap=True)
+        return
+    rows = result["forecast"]
+    console.print(",".join(rows[0]), markup=False, soft_wrap=True)
+    for row in rows[:_SHOWN]:
+        cells = (f"{cell:.6g}" if isinstance(cell, float) else str(cell) for cell in row.values())
+        console.print(",".join(cells), markup=False, soft_wrap=True)
+    if len(rows) > _SHOWN:
+        note(f"{len(rows) - _SHOWN} rows more; --out FILE writes all")
+
+
+def _levels(text: str) -> list[float]:
+    try:
+        levels = [float(word) for word in text.split(",")]
+    except ValueError:
+        levels = []
+    if (
+        not levels
+        or len({f"{level:g}" for level in levels}) < len(levels)
+        or not all(0 < level < 1 for level in levels)
+    ):
+        raise ValueError(f"--quantiles is {text!r}; it must be different numbers between 0 and 1, such as 0.1,0.5,0.9")
+    return sorted(levels)
+
+
+def _by_forecaster(
+    run: Path, horizon: int | None, levels: list[float], history: Path | None, future: Path | None
+) -> Any:
+    """The forecast of a folder that ``Forecaster.save`` wrote."""
+    from nounroll.estimators.forecaster import Forecaster
+    from nounroll.estimators.frames import read_frame
+    from nounroll.files import check_plain
+
+    check_plain(run)
+    model = Forecaster.load(run)
+    most = model.plan_.horizon
+    if horizon is not None and horizon > most:
+        raise ValueError(
+            f"--horizon is {horizon}; this forecaster was trained for {most} steps: fit one with horizon={horizon}"
+        )
+    if history is None and not model.has_history:
+        raise ValueError(f"--history is not given, and {run} was saved without its history; give the series")
+    text_ids = any(isinstance(name, str) for name in model.scales_)
+    given = None if history is None else read_frame("--history", history, text_ids=text_ids)
+    known = None if future is None else read_frame("--future", future, text_ids=text_ids)
+    try:
+        frame = model.predict(given, known, levels, _PATHS)
+    except ValueError as error:
+        raise ValueError(_in_words_of_the_command(str(error), history, future)) from error
+    return frame[frame.groupby("unique_id").cumcount() < (horizon or most)].reset_index(drop=True)
+
+
+def _in_words_of_the_command(said: str, history: Path | None, future: Path | None) -> str:
+    """A mistake in a frame as one in the file that it came from."""
+    for frame, option, path in (("df", "--history", history), ("X_future", "--future", future)):
+        if said.startswith((f"{frame}:", f"{frame} is ")):
+            return option + ("" if path is None else f" '{path}'") + said.removeprefix(frame)
+    return said
+
+
+def _by_run(run: Path, horizon: int | None, levels: list[float], history: Path | None, future: Path | None) -> Any:
+    """The forecast of a run of ``nounroll train`` on a series."""
+    import numpy as np
+
+    from nounroll.estimators.clock import pd
+    from nounroll.run_folder import open_student
+    from nounroll.seeding import generator
+
+    if future is not None:
+        raise ValueError(f"--future is '{future}'; {run} has no covariates, leave it out")
+    try:
+        recipe, opened, student = open_student(run, with_data=history is None)
+    except ValueError as error:
+        if history is not None or not (run / "student").is_dir():
+            raise
+        raise ValueError(f"{error}; or give newer rows: --history FILE") from error
+    task: Any = opened  # what gives the end of a series has ``latest`` and ``columns``
+    if not task.autoregressive or task.targets.discrete or not hasattr(task, "latest"):
+        raise ValueError(f"{run} was trained on {recipe.task.kind}; a forecast needs a run on a series of numbers")
+    rows = task.latest(recipe.length, history)
+    steps = horizon or 24
+    drawn = student.generate(
+        rows.expand(_PATHS, *rows.shape), steps, generator=generator(recipe.training.seed, "paths")
+    ).double()
+    names = [str(name) for name in task.columns]
+    frame = pd.DataFrame({"unique_id": np.repeat(names, steps), "ds": np.tile(np.arange(1, steps + 1), len(names))})
+    frame["mean"] = drawn.mean(0).T.reshape(-1).numpy()
+    for level, values in zip(levels, np.quantile(drawn.numpy(), levels, axis=0), strict=True):
+        frame[f"q{level:g}"] = values.T.reshape(-1)
+    return frame

@@ -1,0 +1,103 @@
+"""A Forecaster as a predictor of GluonTS, so that its evaluation and serving tools work with it."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nounroll.estimators.clock import Clock, pd
+from nounroll.estimators.forecaster import Forecaster
+
+try:
+    _Predictor: Any = import_module("gluonts.model.predictor").Predictor
+    _SampleForecast: Any = import_module("gluonts.model.forecast").SampleForecast
+except ImportError:
+    raise ValueError("a predictor of GluonTS needs gluonts: pip install 'nounroll[gluonts]'") from None
+
+_FOLDER = "forecaster"
+
+
+class GluonTSPredictor(_Predictor):
+    """Forecasts of a ``Forecaster`` for the entries of a GluonTS dataset, as sample paths.
+
+    ::
+
+        predictor = GluonTSPredictor(nounroll.Forecaster(horizon=24, freq="MS").fit(df))
+        forecasts = list(predictor.predict(dataset))                 # of gluonts.model.forecast.SampleForecast
+
+    An entry has ``start``, ``target`` and, where the forecaster has covariates, ``past_feat_dynamic_real`` (p, T) and
+    ``feat_dynamic_real`` (f, T + horizon), in the order of its ``past`` and ``future``. An ``item_id`` that ``fit`` had
+    has its scale.
+
+    Args:
+        forecaster: fitted.
+        num_samples: paths of each entry, where ``predict`` is not told.
+    """
+
+    def __init__(self, forecaster: Forecaster, num_samples: int = 100) -> None:
+        super().__init__(prediction_length=forecaster.plan_.horizon)
+        self.forecaster, self.num_samples = forecaster, num_samples
+
+    def predict(self, dataset: Iterable[Mapping[str, Any]], num_samples: int | None = None, **_: Any) -> Iterator[Any]:
+        """One SampleForecast for each entry.
+
+        Raises:
+            ValueError: an entry cannot be read; the line names it by its item_id.
+        """
+        paths = self.num_samples if num_samples is None else num_samples
+        for entry in dataset:
+            history, ahead = self._frames(entry)
+            drawn = self.forecaster.sample(history, ahead, paths)
+            samples = drawn["y"].to_numpy().reshape(paths, self.prediction_length)
+            start = entry["start"] + len(history)
+            yield _SampleForecast(samples=samples, start_date=start, item_id=entry.get("item_id"))
+
+    def _frames(self, entry: Mapping[str, Any]) -> tuple[Any, Any]:
+        """The history of an entry, and what is known ahead; None where nothing is."""
+        plan, target = self.forecaster.plan_, np.asarray(entry["target"], dtype=float)
+        name, steps = str(entry.get("item_id", "entry")), len(target)
+        if target.ndim != 1:
+            raise ValueError(f"target of {name!r} has shape {target.shape}; a forecaster takes one number a step")
+        times = _times(entry["start"], plan.clock, steps + plan.horizon)
+        past = _features(entry, "past_feat_dynamic_real", plan.past, steps, name)
+        future = _features(entry, "feat_dynamic_real", plan.future, steps + plan.horizon, name)
+        names = dict.fromkeys(("unique_id",), name)
+        history = pd.DataFrame({**names, "ds": times[:steps], "y": target, **past})
+        for column, values in future.items():
+            history[column] = values[:steps]
+        if not plan.future:
+            return history, None
+        known = {column: values[steps:] for column, values in future.items()}
+        return history, pd.DataFrame({**names, "ds": times[steps:], **known})
+
+    def serialize(self, path: Path) -> None:
+        """Write the predictor into a folder that is there; GluonTS's ``Predictor.deserialize`` opens it."""
+        super().serialize(path)
+        self.forecaster.save(path / _FOLDER, history=False)
+
+    @classmethod
+    def deserialize(cls, path: Path, **_: Any) -> "GluonTSPredictor":
+        """What ``serialize`` wrote."""
+        return cls(Forecaster.load(path / _FOLDER))
+
+
+def _times(start: Any, clock: Clock, count: int) -> Any:
+    """Times of an entry: the start of each period, or its end where the clock stands there."""
+    index = pd.period_range(start, periods=count)
+    first = index.to_timestamp(how="start")
+    return first if first[0] == clock.times(first[0], 1)[0] else index.to_timestamp(how="end").normalize()
+
+
+def _features(
+    entry: Mapping[str, Any], field: str, columns: tuple[str, ...], steps: int, name: str
+) -> dict[str, np.ndarray]:
+    if not columns:
+        return {}
+    if field not in entry:
+        raise ValueError(f"{field} of {name!r} is not there; the forecaster needs {', '.join(columns)}")
+    values = np.asarray(entry[field], dtype=float)
+    if values.shape != (len(columns), steps):
+        raise ValueError(f"{field} of {name!r} has shape {values.shape}; it must be {(len(columns), steps)}")
+    return dict(zip(columns, values, strict=True))

@@ -1,0 +1,72 @@
+"""A forecaster as files: its network, how series are read, their scales, and the end of each as its history."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nounroll import checkpoint
+from nounroll.estimators.clock import Clock, pd
+from nounroll.estimators.panel import Series
+
+DOCUMENT, HISTORY = "forecaster", "history"
+
+
+def is_forecaster(folder: Path) -> bool:
+    """Whether ``Forecaster.save`` wrote a folder."""
+    return (folder / f"{DOCUMENT}.json").is_file()
+
+
+def read_document(folder: Path) -> dict[str, Any]:
+    """What ``Forecaster.save`` wrote beside the network."""
+    document = checkpoint.parse_document(checkpoint.read_files(folder, f"{DOCUMENT}.json")[0])
+    if not isinstance(document, dict):
+        raise TypeError(f"{DOCUMENT}.json holds {type(document).__name__}")
+    return document
+
+
+def packed(series: Sequence[Series]) -> tuple[list[dict[str, Any]], dict[str, Tensor]]:
+    """Series as a document and the tensors that belong to it: rows of all of them below each other."""
+    heads = [{"name": one.name, "rows": len(one), **_start(one.times)} for one in series]
+    y = np.concatenate([one.y for one in series])
+    arrays = {
+        "y": np.nan_to_num(y, nan=0.0),
+        "known": ~np.isnan(y),
+        "past": np.concatenate([one.past for one in series]),
+        "future": np.concatenate([one.future for one in series]),
+    }
+    return heads, {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+
+def unpacked(heads: Sequence[Mapping[str, Any]], tensors: Mapping[str, Tensor], clock: Clock) -> list[Series]:
+    """The series that ``packed`` took.
+
+    Raises:
+        ValueError: the rows are not as many as the document says.
+    """
+    ends = np.cumsum([int(head["rows"]) for head in heads])
+    arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
+    if not heads or {len(array) for array in arrays.values()} != {int(ends[-1])}:
+        raise ValueError("the rows of the history are not as many as its document says")
+    y = np.where(arrays["known"], arrays["y"], np.nan)
+    columns = [np.split(values, ends[:-1]) for values in (y, arrays["past"], arrays["future"])]
+    return [
+        Series(head["name"], clock.times(_first(head), int(head["rows"])), *parts)
+        for head, *parts in zip(heads, *columns, strict=True)
+    ]
+
+
+def _start(times: Any) -> dict[str, Any]:
+    if not isinstance(times, pd.DatetimeIndex):
+        return {"start": int(times[0]), "zone": None}
+    return {"start": times[0].isoformat(), "zone": None if times.tz is None else str(times.tz)}
+
+
+def _first(head: Mapping[str, Any]) -> Any:
+    if isinstance(head["start"], int):
+        return head["start"]
+    first = pd.Timestamp(head["start"])
+    return first if head["zone"] is None else first.tz_convert(head["zone"])

@@ -1,0 +1,30 @@
+"""Reliability of quantiles: how often the truth lies below each, beside how often it should."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from nounroll.report.style import GUESS, STUDENT, Picture, panels, styled
+
+
+def reliability_picture(levels: Sequence[float], shares: Float[np.ndarray, "L"], count: int) -> Picture:
+    """Levels of quantiles and the shares of the truth below them.
+
+    Args:
+        levels: of the quantiles.
+        shares: of ``count`` values, those below each quantile.
+        count: values that were compared.
+    """
+    with styled():
+        figure, ax = panels(height=4.2)
+        ax.plot([0, 1], [0, 1], color=GUESS, ls="--", lw=1, label="reliable")
+        ax.plot(levels, shares, "o-", ms=4, color=STUDENT, label="the forecasts")
+        ax.set(xlim=(0, 1), ylim=(0, 1), xlabel="level of the quantile", title="share of the truth below it")
+        ax.set_aspect("equal")
+        ax.legend(loc="upper left")
+    caption = (
+        f"Over {count:,} values. On the broken line as much of the truth lies below each quantile as its level says; a"
+        " line that is flatter in the middle belongs to forecasts that are too narrow."
+    )
+    return Picture("reliability", "Reliability of the quantiles", caption, figure)
