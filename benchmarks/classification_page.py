@@ -10,6 +10,22 @@ from classification_run import CONTENDERS
 from classification_sets import SETS
 
 NAMES = {"ours": "nounroll", "lstm": "nn.LSTM", "rocket": "ROCKET", "dtw": "1-NN DTW"}
+HEAD = """# Classification of series
+
+`nounroll.SequenceClassifier` with *nothing set but its seconds*, beside a plain `nn.LSTM`, ROCKET and the nearest
+neighbour under dynamic time warping. Accuracy on the test part; of several seeds the mean, and the worst in brackets.
+Written by `python benchmarks/classification.py` from the files in `docs/classification/`, each of which has its
+command, commit and machine; `--page` writes this page alone.
+"""
+NOTES = """- **Budget**: each run of a network is a process of one thread with {seconds} seconds of CPU time, evaluations and
+  trials included. Ours may end sooner, when validation has risen. ROCKET and DTW take what they need.
+- **The LSTM** has 128 units, Adam, clipped gradients, a cosine decay and the best checkpoint on a validation part of
+  15 % (`benchmarks/rivals.py`). Its learning rate is the best of 1e-3, 3e-3 and 1e-2 on that part, each with the whole
+  budget; on vowels, gunpoint and motions it is the one that [the suite](suite.md) chose so.
+- **smartwatch** tests on people that training never saw, other ones with each seed. 0.889 is the figure published for
+  people not seen; its windows are not these.
+- **ROCKET and DTW** are those of aeon (`benchmarks/classification_aeon.py`). ROCKET needs one length: ragged sets are
+  stretched for it."""
 Answers = dict[tuple[str, str], list[dict[str, Any]]]  # by set and contender, seeds in order
 
 
@@ -28,7 +44,7 @@ def mean(answers: Sequence[dict[str, Any]]) -> float:
 
 
 def ranks(answers: Answers, contenders: Sequence[str]) -> dict[str, float]:
-    """Mean rank of each contender over the sets that all of them have an answer for; 1 is the best, level ones share."""
+    """Mean rank of each contender over the sets that all of them have an answer for; 1 is the best, equals share."""
     sets = [name for name in SETS if all((name, contender) in answers for contender in contenders)]
     found: dict[str, list[float]] = {contender: [] for contender in contenders}
     for name in sets:
@@ -46,6 +62,10 @@ def figure(answers: Sequence[dict[str, Any]]) -> str:
         return ""
     worst = f" [{min(answer['accuracy'] for answer in answers):.3f}]" if len(answers) > 1 else ""
     return f"{mean(answers):.3f}{worst}"
+
+
+def _listed(places: dict[str, float]) -> str:
+    return ", ".join(f"{NAMES[one]} {place:.2f}" for one, place in places.items())
 
 
 def table(answers: Answers) -> list[str]:
@@ -73,27 +93,15 @@ def write_page(folder: Path, page: Path) -> None:
     both = ranks(answers, ("ours", "lstm"))
     every = ranks(answers, CONTENDERS)
     lines = [
-        "# Classification of series",
-        "",
-        "`nounroll.SequenceClassifier` with *nothing set but its seconds*, beside a plain `nn.LSTM`, ROCKET and the nearest neighbour under dynamic time warping. Accuracy on the test part; several seeds: the mean, and the worst in brackets.",
-        "Written by `python benchmarks/classification.py --page` from the files in `docs/classification/`, each of which has its command, commit and machine.",
-        "",
+        HEAD,
         *table(answers),
         "",
-        "Mean rank over the sets that both have an answer for: "
-        + ", ".join(f"{NAMES[one]} {place:.2f}" for one, place in both.items())
-        + ". Among all four: "
-        + ", ".join(f"{NAMES[one]} {place:.2f}" for one, place in every.items())
-        + ".",
+        f"Mean rank over the sets that both have an answer for: {_listed(both)}.",
+        f"Among all four: {_listed(every)}." if every else "",
         "",
         "![Accuracy of each contender on each set](classification/accuracy.png)",
         "",
-        "- **Budget**: each run of a network is a process of one thread with "
-        + " or ".join(f"{one:g}" for one in seconds)
-        + " seconds of CPU time, evaluations and trials included. Ours may end sooner, when validation has risen. ROCKET and DTW take what they need.",
-        "- **The LSTM** has 128 units, Adam, clipped gradients, a cosine decay and the best checkpoint on a validation part of 15 % (`benchmarks/rivals.py`). Its learning rate is the best of 1e-3, 3e-3 and 1e-2 on that part, each with the whole budget; on vowels, gunpoint and motions it is the one that [the suite](suite.md) chose so.",
-        "- **smartwatch** tests on people that training never saw, other ones with each seed; 0.889 is the figure published for people not seen. Windows are four seconds long, and the published ones are not these.",
-        "- **ROCKET and DTW** are those of aeon (`benchmarks/classification_aeon.py`). ROCKET needs one length: ragged sets are stretched for it.",
+        NOTES.format(seconds=" or ".join(f"{one:g}" for one in seconds)),
         "",
         "| set | seed | method, cell | why | steps | CPU seconds |",
         "|---|---|---|---|---|---|",

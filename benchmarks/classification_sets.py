@@ -118,6 +118,6 @@ SETS: dict[str, Callable[[int], Labelled]] = {  # by seed
     "motions": _packaged("BasicMotions", "BasicMotions: stand, walk, run or play, by a watch, 100 steps", 0.97),
     "power": _packaged("ItalyPowerDemand", "ItalyPowerDemand: winter or summer, by a day's 24 hours of power", 0.96),
     "arrowheads": _packaged("ArrowHead", "ArrowHead: which of 3 kinds, by the outline, 251 steps", None),
-    "gestures": _packaged("PickupGestureWiimoteZ", "PickupGestureWiimoteZ: which of 10 gestures, 29 to 361 steps", None),
+    "gestures": _packaged("PickupGestureWiimoteZ", "PickupGestureWiimoteZ: one of 10 gestures, 29 to 361 steps", None),
     "smartwatch": _smartwatch,
 }

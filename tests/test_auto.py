@@ -177,7 +177,7 @@ def test_a_budget_that_is_too_short_tries_nothing_and_says_so(budget: str, named
 
 
 def test_few_sequences_with_a_label_at_the_end_are_tried_without_a_teacher() -> None:
-    """A trial is a few steps there: once SMT had the lowest of three losses that were all near chance, and was taken."""
+    """A trial is a few steps there: once SMT had the lowest of losses that were all near chance, and was taken."""
     facts = look(Sequences([[0, 1, 2]] * 12, labels=[0, 1] * 6, split=(0.5, 0.25, 0.25)), 3, seed=0)
     tried = auto.candidates(recipe_of("cell.kind=auto"), facts, None)
     assert tried == [("bptt", "pooled"), ("bptt", "lstm"), ("bptt", "gru")]

@@ -1,4 +1,4 @@
-"""The documentation runs: every ``python``, ``console`` and ``sh`` block of README.md, docs/*.md and docs/tutorials/*.md.
+"""The documentation runs: every ``python``, ``console`` and ``sh`` block of README.md, docs/ and docs/tutorials/.
 
 Any ``seconds=NNN`` or ``--seconds NNN`` becomes 2. The blocks of a page run in their order in one folder, which
 holds copies of recipes/ and examples/. Lines that set a machine up (``pip install``, ``git clone``, ``cd``)

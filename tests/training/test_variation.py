@@ -9,7 +9,7 @@ from nounroll.batch import Batch, Real
 from nounroll.data.sequences import Sequences
 from nounroll.resolve import resolve
 from nounroll.run import plan
-from nounroll.training import loop as loops
+from nounroll.training import schedule
 from nounroll.training.loop import Loop
 from nounroll.training.pace import Link
 from nounroll.training.settings import Budget, TrainingSettings
@@ -110,7 +110,7 @@ def test_training_sees_varied_sequences(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_control_a_loop_that_does_not_vary_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loops, "varied", lambda batch, amount, generator: batch)
+    monkeypatch.setattr(schedule, "varied", lambda batch, amount, generator: batch)
     with pytest.raises(AssertionError):
         test_training_sees_varied_sequences(monkeypatch)
 

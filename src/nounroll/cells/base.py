@@ -57,7 +57,8 @@ class CellSettings:
         layers: blocks (transformer), hidden layers (mlp) or layers (mingru), the others have one; 0 lets the cell
             choose.
         keep: the largest bias, at the start, of the gate that keeps what is held; the units' biases are spread evenly
-            from 0 to it, so that they keep for different times. 0 is torch's own start. Read by gru, lstm, mlp and pooled.
+            from 0 to it, so that they keep for different times. 0 is torch's own start. Read by gru, lstm, mlp and
+            pooled.
     """
 
     kind: CellKind = "mlp"

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import torch
 
-from nounroll.batch import Batch, Real
+from nounroll.batch import Batch
 from nounroll.data.task import SequenceTask
 from nounroll.seeding import generator
 from nounroll.student import Student
@@ -23,7 +23,6 @@ from nounroll.training.recovery import Recovery
 from nounroll.training.run_state import RunState
 from nounroll.training.schedule import learning_rate, length_at, scored_batch
 from nounroll.training.settings import TrainingSettings
-from nounroll.training.variation import varied
 from nounroll.transformer import CausalTransformer
 
 _LOGGED = 10  # steps between records of metrics.jsonl
@@ -135,7 +134,7 @@ class Loop:
             if self.pace.has_spent(until):
                 self.save()
                 return "paused"
-            batch = scored_batch(self.task, s.batch_size, self.stages, now, s.seed, c.draw)
+            batch = scored_batch(self.task, s.batch_size, self.stages, now, s.seed, c.draw, s.vary)
             self.pace.prepare(link, batch.length)
             if not batch.mask.any():  # nothing can be learnt from it
                 self.pace.stepped(link, batch.length)
@@ -146,8 +145,6 @@ class Loop:
                     break
                 continue
             blind = 0
-            if s.vary and isinstance(self.task.inputs, Real):
-                batch = varied(batch, s.vary, generator(s.seed, "vary", c.draw))
             losses = self._step(link, forward, batch, now)
             if self.recovery.guard.stepped(c.draw, losses is not None):
                 self.recovery.roll_back(link)

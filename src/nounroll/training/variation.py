@@ -8,8 +8,6 @@ and one size, since they were standardised one by one, nothing is varied.
 from dataclasses import replace
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from nounroll.batch import Batch
 
