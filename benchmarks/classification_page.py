@@ -17,8 +17,8 @@ neighbour under dynamic time warping. Accuracy on the test part; of several seed
 Written by `python benchmarks/classification.py` from the files in `docs/classification/`, each of which has its
 command, commit and machine; `--page` writes this page alone.
 """
-NOTES = """- **Budget**: each run of a network is a process of one thread with {seconds} seconds of CPU time, evaluations and
-  trials included. Ours may end sooner, when validation has risen. ROCKET and DTW take what they need.
+NOTES = """- **Budget**: each run of a network is a process of one thread with {seconds} seconds of CPU time,
+  evaluations and trials included. Ours may end sooner, when validation has risen. ROCKET and DTW take what they need.
 - **The LSTM** has 128 units, Adam, clipped gradients, a cosine decay and the best checkpoint on a validation part of
   15 % (`benchmarks/rivals.py`). Its learning rate is the best of 1e-3, 3e-3 and 1e-2 on that part, each with the whole
   budget; on vowels, gunpoint and motions it is the one that [the suite](suite.md) chose so.
