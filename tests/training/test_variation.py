@@ -63,6 +63,11 @@ def test_it_is_a_function_of_its_arguments(rows: int) -> None:
     assert one.isfinite().all()
 
 
+def test_symbols_stay() -> None:
+    batch = Batch(torch.ones(3, 5, dtype=torch.int64), torch.zeros(3, 5, dtype=torch.int64), torch.ones(3, 5) > 0)
+    assert varied(batch, 0.5, torch.Generator()) is batch
+
+
 def test_rows_that_are_flat_stay_finite() -> None:
     batch = Batch(torch.ones(3, 5, 1), torch.zeros(3, 5, dtype=torch.int64), torch.ones(3, 5, dtype=torch.bool))
     assert torch.equal(varied(batch, 0.5, torch.Generator().manual_seed(0)).inputs, batch.inputs)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from nounroll.batch import Batch, Real
+from nounroll.batch import Batch
 from nounroll.data.task import SequenceTask, training_batch
 from nounroll.seeding import generator
 from nounroll.training.settings import TrainingSettings
@@ -55,6 +55,4 @@ def scored_batch(
         if batch.mask.any():
             break
         batch = training_batch(task, batch_size, longer, seed, step)
-    if vary and isinstance(task.inputs, Real):
-        return varied(batch, vary, generator(seed, "vary", step))
-    return batch
+    return varied(batch, vary, generator(seed, "vary", step)) if vary else batch

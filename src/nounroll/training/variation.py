@@ -18,11 +18,11 @@ def varied(batch: Batch, amount: float, generator: torch.Generator) -> Batch:
     """The batch with each coordinate of each row moved and stretched about its mean, by normal draws.
 
     Args:
-        batch: of real inputs.
+        batch: of real inputs; symbols, and a row that stands alone, stay as they are.
         amount: of the spread between rows, in mean and in standard deviation, that rows are moved and stretched by.
         generator: source of the draws.
     """
-    if batch.batch_size < 2:
+    if batch.batch_size < 2 or not batch.inputs.is_floating_point():
         return batch
     read = batch.mask.flip(1).cummax(1).values.flip(1)[..., None]  # up to the last scored step; padding follows
     steps = read.sum(1).clamp(min=1)
