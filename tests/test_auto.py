@@ -16,6 +16,7 @@ from helpers import FREE, TINY, same_state, state, tiny_recipe, tree_of
 from nounroll import auto
 from nounroll.auto import Chosen
 from nounroll.data.parity import Parity
+from nounroll.data.sequences import Sequences
 from nounroll.data.task import SequenceTask
 from nounroll.data.text import Text
 from nounroll.recipe import Recipe, parse
@@ -173,6 +174,13 @@ def test_a_budget_that_is_too_short_tries_nothing_and_says_so(budget: str, named
 
 
 # --- what may be left open ----------------------------------------------------------------------------
+
+
+def test_few_sequences_with_a_label_at_the_end_are_tried_without_a_teacher() -> None:
+    """A trial is a few steps there: once SMT had the lowest of losses that were all near chance, and was taken."""
+    facts = look(Sequences([[0, 1, 2]] * 12, labels=[0, 1] * 6, split=(0.5, 0.25, 0.25)), 3, seed=0)
+    tried = auto.candidates(recipe_of("cell.kind=auto"), facts, None)
+    assert tried == [("bptt", "pooled"), ("bptt", "lstm"), ("bptt", "gru")]
 
 
 def test_a_method_that_is_given_stays_and_cells_are_tried() -> None:

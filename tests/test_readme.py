@@ -1,4 +1,4 @@
-"""The documentation runs: every ``python``, ``console`` and ``sh`` block of README.md and docs/*.md.
+"""The documentation runs: every ``python``, ``console`` and ``sh`` block of README.md, docs/ and docs/tutorials/.
 
 Any ``seconds=NNN`` or ``--seconds NNN`` becomes 2. The blocks of a page run in their order in one folder, which
 holds copies of recipes/ and examples/. Lines that set a machine up (``pip install``, ``git clone``, ``cd``)
@@ -115,7 +115,7 @@ def call(command: list[str], folder: Path) -> str | None:
         return f"exit status {code}\n{output.read()[-4000:]}" if code else None
 
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs" / "tutorials").glob("*.md"))]
 BLOCKS = [block for page in PAGES if page.exists() for block in blocks(page)]
 
 

@@ -84,6 +84,8 @@ def candidates(recipe: Recipe, facts: Facts, cell: nn.Module | None) -> list[tup
         pairs = [("smt+dmt", kind) for kind in ("gru", "lstm", "mlp", "transformer")]
     elif facts.stream:
         pairs = [("tbptt", "lstm"), ("tbptt", "gru"), ("tbptt", "mlp"), ("bptt", "lstm"), ("smt+tbptt", "transformer")]
+    elif facts.at_end and facts.small:  # a trial is a few steps, too few to judge a teacher by
+        pairs = [("bptt", "pooled"), ("bptt", "lstm"), ("bptt", "gru")]
     elif facts.scored >= 0.5:
         pairs = [("bptt", "lstm"), ("bptt", "gru"), ("tbptt", "gru"), ("tbptt", "mlp"), ("smt+dmt", "transformer")]
     else:

@@ -118,7 +118,7 @@ def fit(
         task: the user's own, or one of ``nounroll.data``.
         method: "auto", chosen by short trials within the budget; a chain of smt, dmt, tbptt and bptt; or the baseline
             transformer, which has no cell.
-        cell: "auto"; a kind (mlp, transformer, gru, lstm, elman, tape, mingru); or a module (see
+        cell: "auto"; a kind (mlp, transformer, gru, lstm, elman, tape, mingru, pooled); or a module (see
             ``nounroll.cells.base``), which is trained in place.
         student: one to begin with, in place of a cell: its cell, spaces, scale and readout are kept, the readout where
             the targets are of its space. It stays as it is, a copy is trained; what is returned is no worse on the

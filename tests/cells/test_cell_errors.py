@@ -80,6 +80,11 @@ def test_own_cells_pass() -> None:
             {"kind": "lstm", "tokens": 1, "memory_width": 7},
             "cell.tokens * cell.memory_width is 7; an LSTM holds (h, c), so it must be even",
         ),
+        (
+            {"kind": "pooled", "tokens": 1, "memory_width": 4},
+            "cell.tokens * cell.memory_width is 4; a pooled cell holds (h, c, mean, most, weight), so it must be at"
+            " least 5",
+        ),
     ],
 )
 def test_settings_of_a_cell(settings: dict[str, Any], message: str) -> None:
@@ -95,7 +100,7 @@ def test_an_unknown_kind_is_answered_with_the_kinds(kind: str) -> None:
         with pytest.raises(
             ValueError,
             match=re.escape(
-                f"cell.kind is '{kind}'; it must be one of mlp, transformer, gru, lstm, elman, tape, mingru"
+                f"cell.kind is '{kind}'; it must be one of mlp, transformer, gru, lstm, elman, tape, mingru, pooled"
             ),
         ):
             build()

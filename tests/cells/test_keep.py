@@ -28,7 +28,7 @@ def biases(core: nn.RNNBase) -> torch.Tensor:
 
 
 def test_which_cells_have_a_gate_that_keeps() -> None:
-    assert {kind for kind in CELL_KINDS if CELLS[kind].gated} == {*UNITS, "mlp"}
+    assert {kind for kind in CELL_KINDS if CELLS[kind].gated} == {*UNITS, "mlp", "pooled"}
 
 
 def test_the_mlps_gate_is_spread_over_its_coordinates() -> None:
@@ -38,6 +38,11 @@ def test_the_mlps_gate_is_spread_over_its_coordinates() -> None:
     gate, new = keeping["write.bias"].chunk(2)
     assert torch.equal(gate, torch.linspace(0, 4, SHAPE[0] * SHAPE[1]))
     assert torch.equal(new, plain["write.bias"].chunk(2)[1])
+
+
+def test_a_pooled_cell_hands_it_to_its_lstm() -> None:
+    found = biases(built("pooled", 4.0).lstm.core)
+    assert torch.equal(found[1], torch.linspace(0, 4.0, (SHAPE[0] * SHAPE[1] - 1) // 4))
 
 
 @pytest.mark.parametrize("keep", [0.5, 4.0])

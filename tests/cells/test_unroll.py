@@ -15,7 +15,7 @@ from nounroll.cells.base import constrain, observe
 from nounroll.student import Student
 
 FUSED = {"gru": nn.GRU, "elman": nn.RNN, "lstm": nn.LSTM}
-UNROLLED = (*FUSED, "mingru")
+UNROLLED = (*FUSED, "mingru", "pooled")
 SIZE = SHAPE[0] * SHAPE[1]
 
 
@@ -136,7 +136,7 @@ def test_m_empty_and_labels_are_memories_that_the_cell_can_hold(kind: str) -> No
     if kind == "mingru":
         assert (held > 0).all()
     else:
-        limit = 1 if kind in ("gru", "elman") else 3 if kind == "lstm" else SHAPE[1] ** 0.5
+        limit = 1 if kind in ("gru", "elman") else 3 if kind in ("lstm", "pooled") else SHAPE[1] ** 0.5
         assert held.abs().max() <= limit + 1e-6
     flat = constrain(student.cell, wild.flatten(0, 1)).view_as(wild)
     assert torch.allclose(held, flat)
@@ -162,7 +162,7 @@ def test_layers(kind: str) -> None:
 
 
 CHOSEN = {"mlp": (16, 2), "transformer": (8, 2), "gru": (16, 1), "lstm": (8, 1)}
-CHOSEN |= {"elman": (16, 1), "tape": (32, 1), "mingru": (16, 2)}
+CHOSEN |= {"elman": (16, 1), "tape": (32, 1), "mingru": (16, 2), "pooled": (3, 1)}
 
 
 @pytest.mark.parametrize("kind", CELL_KINDS)

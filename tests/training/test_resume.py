@@ -17,6 +17,7 @@ from nounroll import checkpoint
 from nounroll.checkpoint import CheckpointError
 from nounroll.notices import Notice
 from nounroll.run import Run, train
+from nounroll.training import run_state
 from nounroll.training.log import MetricsFile, read_records
 
 STEPS = 12  # three of each method: smt 1-3, dmt 4-6, tbptt 7-9, bptt 10-12
@@ -213,6 +214,12 @@ def test_a_checkpoint_of_another_recipe_is_refused(tmp_path: Path) -> None:
         start(tmp_path / "run", "teacher.width=32", resume=True)
     run = start(tmp_path / "run", "training.shard=true", resume=True)  # this one is free to change
     assert same_state(weights(run), weights(uninterrupted()[0]))
+
+
+@pytest.mark.parametrize(("now", "said"), [(0.0, []), (0.5, [("training.vary", None, 0.5)])])
+def test_a_setting_younger_than_a_checkpoint_counts_where_it_is_on(now: float, said: list[Any]) -> None:
+    kept, recipe = {"training": {"patience": 0}}, {"training": {"patience": 0, "vary": now}}
+    assert list(run_state._changes(kept, recipe)) == said
 
 
 def test_a_checkpoint_that_lacks_a_part_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,6 +40,9 @@ CELLS: dict[str, Kind] = {
     "elman": Kind("nounroll.cells.elman:ElmanCell", lambda tokens, width: tokens * width, embeds=True),
     "tape": Kind("nounroll.cells.tape:TapeCell", lambda tokens, width: 2 * tokens * width),
     "mingru": Kind("nounroll.cells.mingru:MinGRUCell", lambda tokens, width: tokens * width, layers=2),
+    "pooled": Kind(
+        "nounroll.cells.pooled:PooledCell", lambda tokens, width: (tokens * width - 1) // 4, embeds=True, gated=True
+    ),
 }
 
 

@@ -33,7 +33,7 @@ from nounroll.ranges import at_least
 
 WIDEST = 256  # hidden layers that an MLP chooses: wider ones make its steps dear, and it learns no sooner
 MOST_LAYERS = 1000  # more are a slip of the hand, or an attack: each is built before its size can be known
-CellKind = Literal["auto", "mlp", "transformer", "gru", "lstm", "elman", "tape", "mingru"]
+CellKind = Literal["auto", "mlp", "transformer", "gru", "lstm", "elman", "tape", "mingru", "pooled"]
 
 
 @runtime_checkable
@@ -57,7 +57,8 @@ class CellSettings:
         layers: blocks (transformer), hidden layers (mlp) or layers (mingru), the others have one; 0 lets the cell
             choose.
         keep: the largest bias, at the start, of the gate that keeps what is held; the units' biases are spread evenly
-            from 0 to it, so that they keep for different times. 0 is torch's own start. Read by gru, lstm and mlp.
+            from 0 to it, so that they keep for different times. 0 is torch's own start. Read by gru, lstm, mlp and
+            pooled.
     """
 
     kind: CellKind = "mlp"

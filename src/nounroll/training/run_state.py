@@ -192,9 +192,14 @@ def _is_extended(documents: Mapping[str, Any], budget: Budget, links: int) -> bo
 
 
 def _changes(kept: Any, now: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """(dotted name, in the checkpoint, now) of each setting that is not what it was."""
+    """(dotted name, in the checkpoint, now) of each setting that is not what it was.
+
+    A setting that is younger than the checkpoint, and off, changes nothing.
+    """
     if isinstance(kept, Mapping) and isinstance(now, Mapping):
         for key in {**kept, **now}:
+            if key not in kept and now[key] == 0 and name:
+                continue
             yield from _changes(kept.get(key), now.get(key), f"{name}.{key}" if name else key)
     elif kept != now and name not in MAY_CHANGE:
         yield name or "recipe", kept, now

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 
 from nounroll.batch import Batch
 from nounroll.data.task import SequenceTask, training_batch
+from nounroll.seeding import generator
 from nounroll.training.settings import TrainingSettings
+from nounroll.training.variation import varied
 
 _WARMUP = 0.03  # share of a method's budget in which the learning rate rises
 _FLOOR = 0.02  # the cosine ends at this share of the peak
@@ -38,9 +40,11 @@ def length_at(stages: Sequence[int], progress: float) -> int:
 
 
 def scored_batch(
-    task: SequenceTask, batch_size: int, stages: Sequence[int], progress: float, seed: int, step: int
+    task: SequenceTask, batch_size: int, stages: Sequence[int], progress: float, seed: int, step: int, vary: float = 0.0
 ) -> Batch:
     """The training batch at this moment: of the curriculum's length or, where nothing is scored in it, of a longer one.
+
+    Real inputs are varied by ``vary`` (see ``nounroll.training.variation``).
 
     Raises:
         ValueError: see ``nounroll.data.task.draw``.
@@ -51,4 +55,4 @@ def scored_batch(
         if batch.mask.any():
             break
         batch = training_batch(task, batch_size, longer, seed, step)
-    return batch
+    return varied(batch, vary, generator(seed, "vary", step)) if vary else batch

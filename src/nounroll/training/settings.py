@@ -74,6 +74,8 @@ class TrainingSettings:
         evaluations: evaluations (and checkpoints) per method.
         patience: end a method after so many evaluations in a row with a student that is clearly worse than the best,
             and return the rest of the budget; 0 never does.
+        vary: real inputs of training sequences are moved and stretched by so much of what sequences differ by in level
+            and size (see ``nounroll.training.variation``); 0 trains on them as they are.
         device: where to run; "auto" takes cuda, then mps, then cpu.
         precision: "auto" is bf16-mixed on CUDA and 32-true elsewhere.
         compile: run the loss through torch.compile.
@@ -91,6 +93,7 @@ class TrainingSettings:
     accumulate: int = 1
     evaluations: int = 20
     patience: int = 0
+    vary: float = 0.0
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
     compile: bool = False
@@ -100,7 +103,7 @@ class TrainingSettings:
     def __post_init__(self) -> None:
         for name in ("batch_size", "learning_rate", "accumulate"):
             more_than(f"training.{name}", getattr(self, name), 0)
-        for name, least in {"evaluations": 1, "patience": 0, "curriculum": 0, "weight_decay": 0}.items():
+        for name, least in {"evaluations": 1, "patience": 0, "curriculum": 0, "weight_decay": 0, "vary": 0}.items():
             at_least(f"training.{name}", getattr(self, name), least)
         if self.batch_size % self.accumulate:
             raise ValueError(

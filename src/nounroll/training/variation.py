@@ -1,0 +1,36 @@
+"""Variations of training sequences: another level and another size, as far as the sequences themselves differ in them.
+
+A sensor that sits a little otherwise, or is a little stronger, shifts and stretches what it records. Few sequences do
+not show all of that, and a network takes the level of each for a mark of its class. Where all sequences have one level
+and one size, since they were standardised one by one, nothing is varied.
+"""
+
+from dataclasses import replace
+
+import torch
+
+from nounroll.batch import Batch
+
+_LEAST = 1e-12  # of a deviation
+
+
+def varied(batch: Batch, amount: float, generator: torch.Generator) -> Batch:
+    """The batch with each coordinate of each row moved and stretched about its mean, by normal draws.
+
+    Args:
+        batch: of real inputs; symbols, and a row that stands alone, stay as they are.
+        amount: of the spread between rows, in mean and in standard deviation, that rows are moved and stretched by.
+        generator: source of the draws.
+    """
+    if batch.batch_size < 2 or not batch.inputs.is_floating_point():
+        return batch
+    read = batch.mask.flip(1).cummax(1).values.flip(1)[..., None]  # up to the last scored step; padding follows
+    steps = read.sum(1).clamp(min=1)
+    mean = batch.inputs.masked_fill(~read, 0).sum(1) / steps
+    away = (batch.inputs - mean[:, None]).masked_fill(~read, 0)
+    size = (away.square().sum(1) / steps).sqrt()
+    spread = (size.std(0) / size.mean(0).clamp(min=_LEAST)).clamp(max=1)
+    draws = torch.randn(2, *mean.shape, generator=generator, dtype=mean.dtype)
+    stretch = torch.exp(amount * spread * draws[0])
+    moved = mean + amount * mean.std(0) * draws[1]
+    return replace(batch, inputs=torch.where(read, moved[:, None] + stretch[:, None] * away, batch.inputs))
