@@ -13,7 +13,7 @@ from warnings import warn
 
 import torch
 
-from nounroll.batch import Batch, Real, Space
+from nounroll.batch import Batch, Space
 from nounroll.cells import complete
 from nounroll.data.scale import measured
 from nounroll.data.task import Lengths, SequenceTask, draw, held_out
@@ -76,7 +76,7 @@ class Facts:
         found += ["the next input"] * self.next_input
         found += ["a stream"] * self.stream
         found += ["small data"] * self.small
-        found += ["few series"] * (self.small and self.at_end and isinstance(self.inputs, Real))
+        found += ["few series"] * (self.small and self.at_end and self.inputs.symbols is None)
         return found
 
 
