@@ -19,6 +19,7 @@ from nounroll.data.keys_values import KeysValues
 from nounroll.data.modular_sum import ModularSum
 from nounroll.data.parity import Parity
 from nounroll.data.retrieval import Retrieval
+from nounroll.data.sequences import Sequences
 from nounroll.data.task import Lengths, SequenceTask
 from nounroll.data.text import Text
 from nounroll.methods import AUTO
@@ -72,6 +73,12 @@ class Melodies(SequenceTask):
         return Batch(notes[:, :length] * mask, notes[:, 1 : length + 1] * mask, mask)
 
 
+def labelled() -> Sequences:
+    """Thirty series of two real numbers a step, with a class each."""
+    series = torch.randn(30, 64, 2, generator=torch.Generator().manual_seed(0))
+    return Sequences(series, labels=[i % 3 for i in range(30)])
+
+
 TASKS: dict[str, tuple[Callable[[Path], SequenceTask], list[str], Lengths]] = {
     "retrieval": (lambda _: Retrieval(), ["few scored", "a label at the end"], "any"),
     "keys and values": (lambda _: KeysValues(), ["few scored"], "any"),
@@ -80,6 +87,11 @@ TASKS: dict[str, tuple[Callable[[Path], SequenceTask], list[str], Lengths]] = {
     "running mean": (lambda _: RunningMean(), ["most scored"], "any"),
     "text": (text, ["most scored", "the next input", "a stream"], "any"),
     "images": (lambda _: Images(), ["few scored", "a label at the end", "small data"], "whole"),
+    "labelled series": (
+        lambda _: labelled(),
+        ["few scored", "a label at the end", "small data", "few series"],
+        "whole",
+    ),
     "melodies": (lambda _: Melodies(), ["most scored", "the next input", "small data"], "any"),
     "one length": (lambda _: OneLength(64, ValueError), ["most scored"], "whole"),
 }

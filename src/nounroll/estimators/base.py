@@ -157,6 +157,6 @@ def by_length(arrays: Sequence[np.ndarray]) -> list[list[int]]:
 
 def padded(arrays: Sequence[np.ndarray], numbers: list[int]) -> Tensor:
     """Sequences beside each other, with zeros behind each."""
-    tensors = [torch.from_numpy(np.ascontiguousarray(arrays[i])) for i in numbers]
+    tensors = [torch.tensor(arrays[i]) for i in numbers]  # a copy: arrays of bytes are read-only
     kind = torch.float32 if tensors[0].is_floating_point() else torch.int64
     return torch.nn.utils.rnn.pad_sequence([one.to(kind) for one in tensors], batch_first=True)
