@@ -43,8 +43,8 @@ class Next(nounroll.SequenceTask):
 
 @cache
 def trained(name: str) -> nounroll.Run:
-    """A run of every method that learns from targets or through a teacher."""
-    return nounroll.fit(Next(SPACES[name]), method="smt+dmt+tbptt", cell="gru", length=6, steps=6, settings=TINY)
+    """A run through a teacher."""
+    return nounroll.fit(Next(SPACES[name]), method="smt+dmt", cell="gru", length=6, steps=4, settings=TINY)
 
 
 @cache
@@ -106,7 +106,7 @@ def test_what_is_exported_agrees_over_500_steps(name: str, to: str, tmp_path: Pa
     assert export(student(name), to, tmp_path)["difference"] <= 1e-3
 
 
-@pytest.mark.parametrize(("name", "to"), [("product", "onnx"), ("chained", "torch"), ("quantiles", "torch")])
+@pytest.mark.parametrize(("name", "to"), [("product", "onnx"), ("chained", "torch")])
 def test_what_is_exported_agrees(name: str, to: str, tmp_path: Path) -> None:
     """Twin of ``test_what_is_exported_agrees_over_500_steps``: the spaces of most operations, one step."""
     pytest.importorskip("onnxscript" if to == "onnx" else "torch")

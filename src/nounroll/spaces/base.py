@@ -205,7 +205,7 @@ class Space(ABC):
         They are fitted to about 1024 of them by gradient descent; a space that knows its optimum says it.
         """
         some = values[:: max(1, len(values) // _FITTED)]
-        raw = torch.zeros(self.readout_size, requires_grad=True)
+        raw = torch.zeros(self.readout_size, device=values.device, requires_grad=True)
         optimiser = torch.optim.Adam([raw], _RATE)
         with torch.enable_grad():
             for _ in range(_STEPS):

@@ -90,7 +90,7 @@ class Count(Standard, Space):
     ) -> Float[Tensor, "B d"]:
         """The rate from the gamma distribution, then the count from Poisson's, each by its quantiles."""
         log_mean, log_dispersion = outputs.double().chunk(2, dim=-1)
-        levels = torch.special.ndtr(sampling.temperature * noise.double())
+        levels = torch.special.ndtr(sampling.temperature * noise.to(log_mean))
         first, second = levels.chunk(2, dim=-1)
         rates = _gamma_quantile(first, log_mean, -log_dispersion)
         counts = _poisson_quantile(second, rates).clamp(max=_MOST)

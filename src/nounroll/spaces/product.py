@@ -215,9 +215,11 @@ class Product(Space):
         noises, drawn, numbers = noise.split(sizes, dim=-1), list[Tensor](), list[Tensor]()
         for i, (space, own) in enumerate(zip(self.spaces, noises, strict=True)):
             value = space.choose(self._told(outputs, i, numbers), own.reshape((-1, *space.noise_shape)), sampling)
-            drawn.append(torch.where(space.drawn(value), value, torch.nan))
+            good = space.drawn(value)
+            drawn.append(torch.where(good, value, torch.nan))
             if self.chained:
-                numbers.append(_numbers(space, torch.where(space.drawn(value), value, space.zeros(len(value)))))
+                instead = space.zeros(len(value), device=value.device)
+                numbers.append(_numbers(space, torch.where(good, value, instead)))
         return self._join(iter(drawn))
 
     def mean(self, outputs: Float[Tensor, "*n V"]) -> Float[Tensor, "*n columns"]:
