@@ -206,8 +206,8 @@ def resolve(recipe: Recipe, task: SequenceTask, facts: Facts | None = None) -> R
                 " inputs that follow, which is what the model expects: set it to 0"
             )
     if links == (ADAPT,):
-        decide({"training.learning_rate": 1e-3, "training.curriculum": 0}, "the student knows much already")
-    if links and set(links) <= {"bptt", "tbptt"}:
+        decide({"training.curriculum": 0}, "the student knows much already")
+    if links and set(links) <= {"bptt", "tbptt", ADAPT}:
         rate, where = (_ALONE_SMALL, " from small data") if facts.small else (_ALONE, "")
         decide({"training.learning_rate": rate}, f"the student learns alone{where}, with no teacher to keep up with")
     decide({"cell.kind": AUTO}, "chosen by trials")

@@ -96,7 +96,7 @@ PAPERS: dict[str, dict[str, Any]] = {  # Kumar & Isola 2026, the settings of the
     | {"teacher": "", "until_passed": False, "chunk": 0},
     "dmt": {"dynamics": 10.0, "decoding": 0.0, "only_ahead": False, "window": 1, "learning_rate": 0.1, "share": 1_500},
     "training": {"budget": Budget("steps", 151_500), "batch_size": 128, "learning_rate": 3e-4, "weight_decay": 0.01}
-    | {"schedule": "constant", "curriculum": 0, "patience": 0, "accumulate": 1},
+    | {"schedule": "constant", "curriculum": 0, "patience": 0, "accumulate": 1, "vary": 0.0},
 }
 WANTED = {f"{group}.{name}": value for group, values in PAPERS.items() for name, value in values.items()}
 WANTED["method"] = "smt+dmt"
@@ -112,6 +112,7 @@ LEFT = {  # what may be anything: it decides no loss and no step of these runs
     *("training.evaluations", "training.device", "training.precision", "training.compile", "training.shard"),
     *("training.seed", "tbptt.window", "tbptt.carry", "tbptt.noise", "readout_width"),
     *("teacher.path", "teacher.frozen", "teacher.distillation"),  # of another kind of teacher
+    *("adapt.anchor", "adapt.rehearse", "adapt.update"),  # of another method
 }
 
 
