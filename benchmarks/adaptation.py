@@ -3,9 +3,9 @@
     python benchmarks/adaptation.py                 all, about 20 CPU minutes; answers are kept in docs/adapt/
     python benchmarks/adaptation.py --page          docs/adapt/figures.md and its picture from the answers
 
-A network learns Python's standard library by truncated BPTT; then it learns licence texts in 30 CPU seconds, by plain
-fine-tuning (BPTT at three learning rates) and by ``nounroll.adapt`` with anchors of several weights, on sequences of the
-old text or on those that it writes itself. Bits are those of the test parts of both.
+A network learns Python's standard library by truncated BPTT; then it learns licence texts in 30 CPU seconds: by plain
+fine-tuning, BPTT at three learning rates, and by ``nounroll.adapt`` with anchors of several weights, on sequences of
+the old text or on those that it writes itself. Bits are those of the test parts of both.
 """
 
 import argparse
