@@ -15,7 +15,7 @@ HEAD = """# Classification of series
 `nounroll.SequenceClassifier` with *nothing set but its seconds*, beside a plain `nn.LSTM`, ROCKET and the nearest
 neighbour under dynamic time warping. Accuracy on the test part; of several seeds the mean, and the worst in brackets.
 Written by `python benchmarks/classification.py` from the files in `docs/classification/`, each of which has its
-command, commit and machine; `--page` writes this page alone.
+command, commit and machine; `--page` writes this page alone. An empty cell is not measured yet.
 """
 NOTES = """- **Budget**: each run of a network is a process of one thread with {seconds} seconds of CPU time,
   evaluations and trials included. Ours may end sooner, when validation has risen. ROCKET and DTW take what they need.
