@@ -22,14 +22,14 @@ from evidence import RESULTS, ROOT, commit, machine
 from nounroll import fit
 from nounroll.analysis.contraction import contraction
 from nounroll.cells.base import CellSettings
+from nounroll.core.seeding import generator
 from nounroll.data.retrieval import Retrieval
 from nounroll.data.task import SequenceTask, draw
 from nounroll.data.text import Text
 from nounroll.methods.flops import count_flops
+from nounroll.models.student import Student
 from nounroll.report.style import panels, styled
 from nounroll.rollout.parallel import Solver, parallel_rollout
-from nounroll.seeding import generator
-from nounroll.student import Student
 
 FILE, PICTURE = RESULTS / "rollouts.json", ROOT / "docs" / "rollouts.png"
 LENGTHS = (64, 256, 1024)

@@ -6,8 +6,8 @@ python benchmarks/scaling_plan.py
 from pathlib import Path
 
 from nounroll.data.text import Text
-from nounroll.recipe import parse
-from nounroll.sizing import size
+from nounroll.experiments.recipe import parse
+from nounroll.experiments.sizing import size
 
 LENGTH = 1024  # T
 TOKENS_PER_PARAMETER = 20  # Hoffmann et al. 2022, arXiv 2203.15556, found it best for Transformers

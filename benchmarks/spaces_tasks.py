@@ -12,7 +12,7 @@ from suite_tasks import sources
 from torch import Tensor
 
 import nounroll
-from nounroll.spaces import Space
+from nounroll.core.spaces import Space
 
 _HALF_LOG = 0.5 * math.log(2 * math.pi)
 NAMES = ("soprano", "alto", "tenor", "bass")

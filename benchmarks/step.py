@@ -19,12 +19,12 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from nounroll.batch import Categorical
 from nounroll.cells import CELLS
 from nounroll.cells.base import CellSettings
+from nounroll.core.batch import Categorical
 from nounroll.export import export
 from nounroll.export.step import Step, StepFunction
-from nounroll.student import Student
+from nounroll.models.student import Student
 
 BYTES = Categorical(256)
 STEPS = 50  # of one contender in a round

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 import nounroll
 from nounroll.data.retrieval import Retrieval
-from nounroll.student import Student
+from nounroll.models.student import Student
 
 
 class Fading(nn.Module):

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import torch
 
-from nounroll.generation import Generation, Sampling
-from nounroll.snapshot import load_snapshot, save_snapshot
-from nounroll.student import Student
+from nounroll.models.generation import Generation, Sampling
+from nounroll.models.snapshot import load_snapshot, save_snapshot
+from nounroll.models.student import Student
 
 
 def main(run: str, session: str, text: str, length: str = "80") -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from nounroll.student import Student
+from nounroll.models.student import Student
 
 
 @torch.no_grad()

@@ -2,7 +2,7 @@
 
 import torch
 
-from nounroll.spaces import Bits, Categorical, Count, Positive, Product, Real, Space
+from nounroll.core.spaces import Bits, Categorical, Count, Positive, Product, Real, Space
 
 MIXED = {"kind": Categorical(3), "gap": Positive(1), "keys": Bits(2), "value": Real(1, (5.0,), (2.0,))}
 SPACES: dict[str, Space] = {

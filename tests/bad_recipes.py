@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from nounroll.recipe import Recipe
+from nounroll.experiments.recipe import Recipe
 
 JUNK: dict[type, list[Any]] = {  # never right for a setting of this type
     int: ["x", 1.5, True, [1], {"a": 1}, "", "0x1g", float("nan")],

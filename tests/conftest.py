@@ -14,7 +14,7 @@ install_import_hook("nounroll", "typechecking.check")
 # What a shell starts in the background ignores Ctrl-C, and so would every command that the tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# A run that reads files leaves a key there (see nounroll.consent); that of whoever runs the tests is not touched.
+# A run that reads files leaves a key there (experiments/consent.py); that of whoever runs the tests is not touched.
 _CONFIGURATION = tempfile.TemporaryDirectory()
 os.environ["XDG_CONFIG_HOME"] = _CONFIGURATION.name
 

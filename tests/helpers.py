@@ -7,14 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nounroll.batch import Batch, Categorical, Real, Space
 from nounroll.cells import CELLS
 from nounroll.cells.base import CellSettings
+from nounroll.core.batch import Batch, Categorical, Real, Space
+from nounroll.core.seeding import generator
+from nounroll.experiments.recipe import Recipe, parse
 from nounroll.methods import BPTT, DMT, SMT, TBPTT, DMTSettings, SMTSettings, TBPTTSettings
+from nounroll.models.student import Student
 from nounroll.objectives.readout import negative_log_likelihood
-from nounroll.recipe import Recipe, parse
-from nounroll.seeding import generator
-from nounroll.student import Student
 from nounroll.teacher import Teacher, TeacherSettings, build_teacher
 
 CELL_KINDS = tuple(CELLS)

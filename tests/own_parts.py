@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from nounroll.batch import Batch, Categorical, Real
+from nounroll.core.batch import Batch, Categorical, Real
 from nounroll.data.task import SequenceTask
 
 

@@ -22,11 +22,11 @@ import torch
 from torch.distributed import _functional_collectives
 
 from helpers import FREE, TINY, make_student, tiny_recipe
-from nounroll import checkpoint
-from nounroll.batch import Batch
 from nounroll.cli.main import main as command
-from nounroll.machine import launched
-from nounroll.run import train
+from nounroll.core.batch import Batch
+from nounroll.core.machine import launched
+from nounroll.experiments.run import train
+from nounroll.storage import checkpoint
 from nounroll.training.engine import Engine
 from nounroll.training.sharding import is_in_parts, own
 from pretrained_models import save_model

@@ -10,15 +10,15 @@ from torch import Tensor
 
 from helpers import same_state
 from nounroll import Categorical, Real, Student, adapt, fit
-from nounroll.batch import Batch
+from nounroll.core.batch import Batch
 from nounroll.data.task import SequenceTask
+from nounroll.experiments.recipe import parse
+from nounroll.experiments.rehearsal import OwnWriting, with_rehearsal
+from nounroll.experiments.run import Run, train
+from nounroll.experiments.warm_start import open_start
 from nounroll.methods import adapt as method_file
 from nounroll.objectives.divergence import divergence
-from nounroll.recipe import parse
-from nounroll.rehearsal import OwnWriting, with_rehearsal
 from nounroll.rollout.forgetting import forgetting
-from nounroll.run import Run, train
-from nounroll.warm_start import open_start
 
 SMALL: dict[str, Any] = {"cell.tokens": 2, "cell.memory_width": 8, "readout_width": 16}
 LOOP: dict[str, Any] = {"training.batch_size": 4, "training.evaluations": 2}

@@ -16,7 +16,7 @@ def module(name: str) -> ModuleType:
     return made
 
 
-@pytest.mark.parametrize("name", ["nounroll.student", "own", "beartypes", "jaxtyping_of_mine", "own.jaxtyping"])
+@pytest.mark.parametrize("name", ["nounroll.models.student", "own", "beartypes", "jaxtyping_of_mine", "own.jaxtyping"])
 def test_what_another_module_does_is_seen(tmp_path: Path, name: str) -> None:
     act = module(name).act
     with watched() as seen:

@@ -13,16 +13,16 @@ import pytest
 import torch
 
 from helpers import FREE, TINY, same_state, state, tiny_recipe, tree_of
-from nounroll import auto
-from nounroll.auto import Chosen
 from nounroll.data.parity import Parity
 from nounroll.data.sequences import Sequences
 from nounroll.data.task import SequenceTask
 from nounroll.data.text import Text
-from nounroll.recipe import Recipe, parse
-from nounroll.resolve import look
-from nounroll.run import Run, fit, train
-from nounroll.run_folder import open_run
+from nounroll.experiments import auto
+from nounroll.experiments.auto import Chosen
+from nounroll.experiments.recipe import Recipe, parse
+from nounroll.experiments.resolve import look
+from nounroll.experiments.run import Run, fit, train
+from nounroll.experiments.run_folder import open_run
 from nounroll.training.engine import Engine
 from nounroll.training.loop import Loop
 from nounroll.training.settings import Budget

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import torch
 
-from nounroll.batch import Batch, Categorical, Real, Space
-from nounroll.seeding import generator
+from nounroll.core.batch import Batch, Categorical, Real, Space
+from nounroll.core.seeding import generator
 
 SYMBOLS, VECTORS = Categorical(4), Real(2)
 

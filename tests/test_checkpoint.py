@@ -16,8 +16,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from nounroll import checkpoint
-from nounroll.checkpoint import CheckpointError
+from nounroll.storage import checkpoint
+from nounroll.storage.checkpoint import CheckpointError
 
 NIGHTLY = bool(os.environ.get("NOUNROLL_NIGHTLY"))
 

@@ -12,14 +12,14 @@ from torch import Tensor, nn
 
 import nounroll
 from helpers import tiny_recipe
-from nounroll import comparison
-from nounroll.comparison import Comparison, Row, compare
 from nounroll.data.parity import Parity
+from nounroll.experiments import comparison
+from nounroll.experiments.comparison import Comparison, Row, compare
+from nounroll.experiments.recipe import Recipe
+from nounroll.experiments.run import train
 from nounroll.methods import DMT, settings_read
-from nounroll.recipe import Recipe
 from nounroll.report.curves import check_path, mean_curve
 from nounroll.rollout.evaluate import evaluate_teacher, validation_batches
-from nounroll.run import train
 from nounroll.training.guard import TrainingError
 
 SETTINGS: dict[str, Any] = {

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from nounroll import files
+from nounroll.storage import files
 
 
 def _bind(path: Path) -> None:

@@ -10,17 +10,17 @@ import pytest
 import torch
 
 from helpers import TINY, tiny_recipe
-from nounroll import footprint as module
-from nounroll.auto import candidates
-from nounroll.comparison import compare
 from nounroll.data.parity import Parity
-from nounroll.footprint import check_memory, footprint, in_words
-from nounroll.recipe import load, parse
-from nounroll.resolve import resolve
+from nounroll.experiments import footprint as module
+from nounroll.experiments.auto import candidates
+from nounroll.experiments.comparison import compare
+from nounroll.experiments.footprint import check_memory, footprint, in_words
+from nounroll.experiments.recipe import load, parse
+from nounroll.experiments.resolve import resolve
+from nounroll.experiments.run import fit, train
+from nounroll.experiments.sweep import sweep
+from nounroll.models.student import Student
 from nounroll.rollout import chunks
-from nounroll.run import fit, train
-from nounroll.student import Student
-from nounroll.sweep import sweep
 from own_parts import Echo, OwnCell
 
 GIB = 1 << 30
@@ -69,7 +69,7 @@ def test_nothing_is_taken_before_a_run_is_refused(name: str, value: int, tmp_pat
     """In a process of its own, which may not have a GiB beyond what it starts with."""
     (tmp_path / "huge.yaml").write_text(json.dumps({**TINY, "name": "huge"}))
     program = (
-        "import resource, sys, nounroll.run, torch._dynamo; from nounroll.cli.main import main\n"
+        "import resource, sys, nounroll.experiments.run, torch._dynamo; from nounroll.cli.main import main\n"
         "size = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize() + (1 << 30)\n"
         "resource.setrlimit(resource.RLIMIT_AS, (size, size)); sys.exit(main(sys.argv[1:]))"
     )
@@ -96,7 +96,7 @@ def test_control_without_the_estimate_it_is_not_refused_in_one_line(monkeypatch:
     with pytest.raises(ValueError, match=r"^training\.batch_size is 10000000"):
         train(huge, Asked())
     assert max(asked) < 10**4  # what kind of data it is, a few sequences have told
-    monkeypatch.setattr("nounroll.run.check_memory", lambda *_, **__: None)
+    monkeypatch.setattr("nounroll.experiments.run.check_memory", lambda *_, **__: None)
     with pytest.raises(MemoryError):
         train(huge, Asked())
 
@@ -183,8 +183,8 @@ import json, sys, torch
 torch.set_num_threads(1)
 from helpers import TINY, tiny_recipe
 from nounroll.bench.memory import _memory
-from nounroll.recipe import parse
-from nounroll.run import train
+from nounroll.experiments.recipe import parse
+from nounroll.experiments.run import train
 train(tiny_recipe("training.steps=3"))
 before = _memory("VmHWM")
 train(parse(TINY, sys.argv[1:]))

@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
-from nounroll.batch import Categorical
 from nounroll.cells import CellSettings, build_cell
 from nounroll.cells.mlp import MLPCell
-from nounroll.checkpoint import CheckpointError
-from nounroll.former import is_former, renewed
-from nounroll.recipe import Recipe, load, parse
+from nounroll.core.batch import Categorical
+from nounroll.experiments.former import is_former, renewed
+from nounroll.experiments.recipe import Recipe, load, parse
+from nounroll.experiments.run import train
+from nounroll.experiments.run_folder import open_run, open_student, open_teacher
+from nounroll.models.student import Student, cell_settings
 from nounroll.rollout.evaluate import evaluate, validation_batches
-from nounroll.run import train
-from nounroll.run_folder import open_run, open_student, open_teacher
-from nounroll.student import Student, cell_settings
+from nounroll.storage.checkpoint import CheckpointError
 
 RUN = Path(__file__).parent / "fixtures" / "run-0.1"
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import torch
 
-from nounroll import checkpoint
-from nounroll.checkpoint import CheckpointError
+from nounroll.storage import checkpoint
+from nounroll.storage.checkpoint import CheckpointError
 
 OFFSETS = 50
 GROUPS = {"model": {"weight": torch.arange(600.0).view(20, 30)}, "optimizer": {"moment": torch.ones(40, 30)}}

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from helpers import CELL_KINDS, SYMBOLS, draw_values, make_student
-from nounroll.batch import Categorical, Real
-from nounroll.generation import Generation, Sampling
-from nounroll.seeding import generator
-from nounroll.snapshot import load_snapshot, save_snapshot
-from nounroll.student import Student
+from nounroll.core.batch import Categorical, Real
+from nounroll.core.seeding import generator
+from nounroll.models.generation import Generation, Sampling
+from nounroll.models.snapshot import load_snapshot, save_snapshot
+from nounroll.models.student import Student
 
 B = 3
 PROBABILITIES = torch.tensor([0.1, 0.4, 0.05, 0.25, 0.2])
@@ -66,10 +66,10 @@ def test_no_more_memories_than_a_chunk_are_held_at_once(monkeypatch: pytest.Monk
 
 COMPILED = """
 import torch
-from nounroll.batch import Categorical
+from nounroll.core.batch import Categorical
 from nounroll.cells.base import CellSettings
-from nounroll.generation import Generation, Sampling
-from nounroll.student import Student
+from nounroll.models.generation import Generation, Sampling
+from nounroll.models.student import Student
 symbols, compile_, calls = Categorical(5), torch.compile, []
 def whole_graph(function, **how):
     traced = compile_(function, backend="eager", fullgraph=True)
@@ -98,10 +98,10 @@ def test_a_compiled_call_is_one_graph_and_draws_the_same() -> None:
 
 COMPILER = """
 import sys, torch
-from nounroll.batch import Categorical
+from nounroll.core.batch import Categorical
 from nounroll.cells.base import CellSettings
-from nounroll.generation import Generation, Sampling
-from nounroll.student import Student
+from nounroll.models.generation import Generation, Sampling
+from nounroll.models.student import Student
 symbols = Categorical(50)
 torch.manual_seed(0)
 student = Student(symbols, symbols, CellSettings(kind="mlp", tokens=2, memory_width=16), readout_width=16)

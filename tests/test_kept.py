@@ -11,19 +11,19 @@ import pytest
 import torch
 
 from nounroll import data
-from nounroll.batch import Real
 from nounroll.cli.evaluate import evaluate
 from nounroll.cli.export import export
 from nounroll.cli.generate import generate
+from nounroll.core.batch import Real
 from nounroll.data import kept
 from nounroll.data.csv_series import Series
 from nounroll.data.kept import keep, without_data
-from nounroll.recipe import load
-from nounroll.run import train
-from nounroll.run_folder import difference, open_student, read_kept
-from nounroll.student import Student
-from nounroll.trust import trusting
-from nounroll.verify import verify
+from nounroll.experiments.recipe import load
+from nounroll.experiments.run import train
+from nounroll.experiments.run_folder import difference, open_student, read_kept
+from nounroll.experiments.verify import verify
+from nounroll.models.student import Student
+from nounroll.storage.trust import trusting
 
 SETTINGS = (
     "training: {steps: 3, batch_size: 4}\nmethod: tbptt\nlength: 16\n"

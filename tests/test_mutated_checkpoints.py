@@ -14,9 +14,9 @@ import torch
 
 from audit import watched
 from helpers import make_student
-from nounroll import checkpoint
-from nounroll.checkpoint import CheckpointError
-from nounroll.student import Student
+from nounroll.models.student import Student
+from nounroll.storage import checkpoint
+from nounroll.storage.checkpoint import CheckpointError
 
 MUTANTS = 100_000 if os.environ.get("NOUNROLL_NIGHTLY") else 1_000
 GROWTH = 256 << 20  # bytes that reading all of them may add to the process

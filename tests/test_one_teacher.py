@@ -7,15 +7,15 @@ import pytest
 import torch
 
 from helpers import SMT_VALUES, gradients, make_batch, make_student, make_teacher, tiny_recipe
-from nounroll.batch import Batch, Real
+from nounroll.core.batch import Batch, Real
+from nounroll.core.seeding import generator
 from nounroll.data.parity import Parity
 from nounroll.data.retrieval import Retrieval
 from nounroll.data.scale import measured
 from nounroll.data.task import SequenceTask
+from nounroll.experiments.run import Run, fit, train
+from nounroll.experiments.run_folder import open_teacher
 from nounroll.methods import SMT, SMTSettings
-from nounroll.run import Run, fit, train
-from nounroll.run_folder import open_teacher
-from nounroll.seeding import generator
 from own_parts import OwnCell
 
 SMT_ALONE = ("method=smt", "training.steps=6", "training.evaluations=2")

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from nounroll import checkpoint, parts
-from nounroll.checkpoint import CheckpointError
+from nounroll.storage import checkpoint, parts
+from nounroll.storage.checkpoint import CheckpointError
 
 NAMES = ("matrix", "vector", "few", "one", "none")
 

@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from nounroll import Batch, Categorical, Real, SequenceTask, data, fit
+from nounroll.core.plain import count, plain
 from nounroll.data.task import draw
-from nounroll.plain import count, plain
-from nounroll.recipe import parse
-from nounroll.run import plan
+from nounroll.experiments.recipe import parse
+from nounroll.experiments.run import plan
 
 SMALL = {"cell.memory_width": np.int64(8), "readout_width": np.int32(16), "training.batch_size": np.uint8(4)}
 
@@ -63,9 +63,9 @@ import numpy as np, torch
 from nounroll import Categorical, Real, Student, compare, fit
 from nounroll.cells.base import CellSettings
 from nounroll.data.parity import Parity
-from nounroll.generation import Sampling
-from nounroll.run import plan
-from nounroll.sweep import sweep
+from nounroll.models.generation import Sampling
+from nounroll.experiments.run import plan
+from nounroll.experiments.sweep import sweep
 
 small = {"cell.memory_width": np.int64(8), "readout_width": np.int32(16), "training.batch_size": np.uint8(4)}
 run = fit(Parity(), method=np.str_("bptt"), cell="gru", length=np.int64(8), steps=np.int64(1), seed=np.int64(3),

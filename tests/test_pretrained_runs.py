@@ -15,17 +15,18 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from helpers import FREE, same_state, state, tiny_recipe
-from nounroll import checkpoint, data
-from nounroll.auto import candidates
+from nounroll import data
 from nounroll.cli.main import main as command
-from nounroll.footprint import footprint
+from nounroll.experiments.auto import candidates
+from nounroll.experiments.footprint import footprint
+from nounroll.experiments.recipe import Recipe, parse
+from nounroll.experiments.resolve import resolve
+from nounroll.experiments.run import Run, fit, train
+from nounroll.experiments.run_folder import open_student, open_teacher
 from nounroll.hub import save_pretrained
-from nounroll.recipe import Recipe, parse
-from nounroll.resolve import resolve
+from nounroll.models.student import Student
 from nounroll.rollout.evaluate import evaluate, validation_batches
-from nounroll.run import Run, fit, train
-from nounroll.run_folder import open_student, open_teacher
-from nounroll.student import Student
+from nounroll.storage import checkpoint
 from pretrained_models import FAMILIES, TEXT, llama, save_language_model, save_model, save_tokenizer
 
 SMALL = ("method=smt+dmt", "training.steps=8", "training.evaluations=2", "training.curriculum=0")
@@ -166,7 +167,7 @@ def test_a_student_alone_is_the_student_that_was_trained(words: Path, tmp_path: 
     assert empty.shape == alone.empty_memory.shape
     code = f"""
 import sys
-from nounroll.student import Student
+from nounroll.models.student import Student
 student = Student.from_pretrained({str(tmp_path / "run" / "student")!r})
 assert "transformers" not in sys.modules and "nounroll.teacher" not in sys.modules
 print(student.inputs.n)

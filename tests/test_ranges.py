@@ -10,9 +10,9 @@ import yaml
 
 from commands import TINY
 from nounroll.cells.base import CellSettings
+from nounroll.core.ranges import at_least, more_than, within
+from nounroll.experiments.recipe import Recipe, parse
 from nounroll.methods import DMTSettings, SMTSettings, TBPTTSettings
-from nounroll.ranges import at_least, more_than, within
-from nounroll.recipe import Recipe, parse
 from nounroll.teacher import TeacherSettings
 from nounroll.training.settings import BUDGETS, Budget, TrainingSettings
 from out_of_range import OUT_OF_RANGE, override

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from bad_recipes import JUNK, leaves
-from nounroll.recipe import Recipe, TaskSettings, load, parse
+from nounroll.experiments.recipe import Recipe, TaskSettings, load, parse
 from nounroll.training.settings import BUDGETS, Budget
 
 LEAST: dict[str, Any] = {"task": {"kind": "parity"}, "length": 8}

@@ -12,7 +12,7 @@ import torch
 import yaml
 from torch import Tensor
 
-from nounroll.batch import Batch, Categorical
+from nounroll.core.batch import Batch, Categorical
 from nounroll.data.copy import StringCopy
 from nounroll.data.csv_series import Series
 from nounroll.data.keys_values import KeysValues
@@ -22,9 +22,9 @@ from nounroll.data.retrieval import Retrieval
 from nounroll.data.sequences import Sequences
 from nounroll.data.task import Lengths, SequenceTask
 from nounroll.data.text import Text
+from nounroll.experiments.recipe import Recipe, parse
+from nounroll.experiments.resolve import FEW_SCORED, PRESETS, _predicts_next, look, resolve
 from nounroll.methods import AUTO
-from nounroll.recipe import Recipe, parse
-from nounroll.resolve import FEW_SCORED, PRESETS, _predicts_next, look, resolve
 from nounroll.teacher import TeacherSettings
 from own_parts import Echo, OneLength, RunningMean
 
@@ -188,7 +188,7 @@ class BurnIn(Echo):
 def test_the_curriculum_has_no_length_at_which_nothing_is_scored(monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = recipe_of("training.curriculum=8", length=64)
     assert resolve(recipe, BurnIn()).stages == (32, 64)
-    monkeypatch.setattr("nounroll.resolve._is_usable", lambda *_: True)
+    monkeypatch.setattr("nounroll.experiments.resolve._is_usable", lambda *_: True)
     assert resolve(recipe, BurnIn()).stages == (8, 16, 32, 64)  # the control
 
 

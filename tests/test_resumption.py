@@ -17,11 +17,12 @@ from torch import Tensor
 
 import nounroll
 from helpers import same_state, state
-from nounroll import checkpoint, fit
-from nounroll.batch import Batch
-from nounroll.interrupts import stop_on_interrupt
-from nounroll.run import Run, train
-from nounroll.run_folder import open_run, open_student
+from nounroll import fit
+from nounroll.core.batch import Batch
+from nounroll.core.interrupts import stop_on_interrupt
+from nounroll.experiments.run import Run, train
+from nounroll.experiments.run_folder import open_run, open_student
+from nounroll.storage import checkpoint
 from nounroll.training.counters import Counters
 from own_parts import Echo, OwnCell
 
@@ -88,7 +89,7 @@ def test_the_test_sends_a_real_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
     def deaf() -> Iterator[Any]:
         yield lambda: False
 
-    monkeypatch.setattr("nounroll.run.stop_on_interrupt", deaf)
+    monkeypatch.setattr("nounroll.experiments.run.stop_on_interrupt", deaf)
     with pytest.raises(KeyboardInterrupt):
         fit(Interrupted(3), **BPTT)
 

@@ -12,14 +12,14 @@ import torch
 from torch import nn
 
 from helpers import make_student, same_state, state, tiny_recipe, tree_of
-from nounroll.batch import Batch, Categorical, Real
+from nounroll.core.batch import Batch, Categorical, Real
 from nounroll.data.parity import Parity
 from nounroll.data.retrieval import Retrieval
 from nounroll.data.task import SequenceTask
+from nounroll.experiments.run import Run, copy_cell, fit, train
+from nounroll.experiments.run_folder import CUSTOM, held, open_run, open_student, open_teacher
+from nounroll.models.student import Student
 from nounroll.rollout.evaluate import evaluate, validation_batches
-from nounroll.run import Run, copy_cell, fit, train
-from nounroll.run_folder import CUSTOM, held, open_run, open_student, open_teacher
-from nounroll.student import Student
 from own_parts import Echo, OwnCell
 
 SMALL: dict[str, Any] = {
@@ -151,7 +151,7 @@ def test_two_processes_do_not_share_a_folder(tmp_path: Path) -> None:
 
 
 def test_control_without_the_lock_a_second_process_is_let_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nounroll.run_folder.Lock", lambda _: SimpleNamespace(close=lambda: None))
+    monkeypatch.setattr("nounroll.experiments.run_folder.Lock", lambda _: SimpleNamespace(close=lambda: None))
     with pytest.raises(BaseException, match="DID NOT RAISE"):
         test_two_processes_do_not_share_a_folder(tmp_path)
 

@@ -7,11 +7,11 @@ import torch
 
 from helpers import tiny_recipe
 from nounroll.data.parity import Parity
+from nounroll.experiments.resolve import look
+from nounroll.experiments.sizing import size
 from nounroll.methods import DMT, SMT
 from nounroll.methods.cost import step_cost
-from nounroll.resolve import look
-from nounroll.sizing import size
-from nounroll.student import Student
+from nounroll.models.student import Student
 from nounroll.teacher import build_teacher
 
 

@@ -7,8 +7,8 @@ import torch
 
 from helpers import make_student
 from nounroll import Categorical, Real, Student
-from nounroll.generation import Generation, Sampling
-from nounroll.stops import ENDED, Stops
+from nounroll.models.generation import Generation, Sampling
+from nounroll.models.stops import ENDED, Stops
 
 
 def written(stop: Any, rows: int = 4, steps: int = 40) -> torch.Tensor:

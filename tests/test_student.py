@@ -12,12 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from helpers import CELL_KINDS, SHAPE, SYMBOLS, draw_values, make_student
-from nounroll import student as student_module
-from nounroll.batch import Categorical, Real, Space
 from nounroll.cells.base import CellSettings
+from nounroll.core.batch import Categorical, Real, Space
+from nounroll.core.seeding import generator
+from nounroll.models import student as student_module
+from nounroll.models.student import Student
 from nounroll.objectives.readout import negative_log_likelihood
-from nounroll.seeding import generator
-from nounroll.student import Student
 from own_parts import OwnCell, OwnRealCell
 
 
@@ -160,7 +160,7 @@ import sys, torch
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 import own_parts
-from nounroll.student import Student
+from nounroll.models.student import Student
 torch.set_grad_enabled(False)  # torch has other LSTM kernels for training, which differ in the last bit
 root = Path(sys.argv[1])
 found = {}

@@ -89,7 +89,7 @@ def test_hosted_ci_runs_the_gate_and_may_only_read() -> None:
 
 @pytest.mark.parametrize("module", ["fcntl", "resource", "termios"])
 def test_the_package_is_imported_where_there_is_no_unix(module: str) -> None:
-    names = "nounroll, nounroll.run, nounroll.serve.store, nounroll.cli.main"
+    names = "nounroll, nounroll.experiments.run, nounroll.serve.store, nounroll.cli.main"
     code = f"import sys; sys.modules[{module!r}] = None\nimport {names}\nnounroll.fit, nounroll.compare"
     ended = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr

@@ -3,8 +3,8 @@
 import pytest
 
 from helpers import tiny_recipe
-from nounroll.run import train
-from nounroll.sweep import sweep
+from nounroll.experiments.run import train
+from nounroll.experiments.sweep import sweep
 from nounroll.training.guard import TrainingError
 from own_parts import Echo
 
@@ -33,13 +33,13 @@ def test_a_run_that_diverges_leaves_a_gap(monkeypatch: pytest.MonkeyPatch) -> No
     def diverge(*_: object, **__: object) -> None:
         raise TrainingError("not finite")
 
-    monkeypatch.setattr("nounroll.sweep.train", diverge)
+    monkeypatch.setattr("nounroll.experiments.sweep.train", diverge)
     (point,) = sweep(tiny_recipe(), "cell.tokens", [1])
     assert (point.metrics, point.memory) == (None, None)
 
 
 def test_a_bad_value_is_refused_before_anything_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nounroll.sweep.train", lambda *_, **__: pytest.fail("it ran"))
+    monkeypatch.setattr("nounroll.experiments.sweep.train", lambda *_, **__: pytest.fail("it ran"))
     with pytest.raises(ValueError, match=r"cell.memory_width is 0; it must be at least 1"):
         sweep(tiny_recipe(), "cell.memory_width", [4, 0])
     with pytest.raises(ValueError, match="values is empty"):

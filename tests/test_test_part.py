@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from helpers import FREE, TINY, same_state, state, tiny_recipe
-from nounroll import auto
-from nounroll.batch import Batch, Categorical
+from nounroll.core.batch import Batch, Categorical
 from nounroll.data.task import SequenceTask
-from nounroll.recipe import Recipe, parse
-from nounroll.run import Run, train
+from nounroll.experiments import auto
+from nounroll.experiments.recipe import Recipe, parse
+from nounroll.experiments.run import Run, train
 from nounroll.training.observer import Observer
 
 
@@ -88,7 +88,7 @@ def test_training_is_done_before_the_test_part_is_measured(name: str, monkeypatc
         return sample(self, batch_size, *given)
 
     monkeypatch.setattr(Parts, "sample", noted)
-    monkeypatch.setattr("nounroll.run._final_metrics", lambda *_: {})
+    monkeypatch.setattr("nounroll.experiments.run._final_metrics", lambda *_: {})
     monkeypatch.setattr(Observer, "test_batches", lambda self: self.validation)
     assert is_same(train(RECIPES[name], Parts()), clean)
     assert asked == [2, 4]

@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from nounroll import fit
-from nounroll.assembly import build
 from nounroll.cells import CELLS
+from nounroll.core.modes import drawing_from
 from nounroll.data.parity import Parity
-from nounroll.modes import drawing_from
-from nounroll.recipe import parse
+from nounroll.experiments.assembly import build
+from nounroll.experiments.recipe import parse
 from own_parts import RunningMean
 
 SMALL = {"teacher.width": 16, "teacher.layers": 1, "cell.memory_width": 8, "cell.tokens": 2, "readout_width": 16}
@@ -56,7 +56,7 @@ def test_the_check_sees_fits_that_share_a_generator(monkeypatch: pytest.MonkeyPa
         barrier.wait(60)
         yield
 
-    monkeypatch.setattr("nounroll.assembly.drawing_from", globally)
+    monkeypatch.setattr("nounroll.experiments.assembly.drawing_from", globally)
     assert not all(alike(result, alone) for result in at_once(trained, [kind] * THREADS))
 
 

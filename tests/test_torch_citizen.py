@@ -11,11 +11,11 @@ from torch.func import functional_call, grad, jvp, vmap
 
 from helpers import make_student
 from nounroll import Categorical, Real, Student, fit
-from nounroll.batch import Space
 from nounroll.cells import CELLS
 from nounroll.cells.base import CellSettings
-from nounroll.comparison import compare
+from nounroll.core.batch import Space
 from nounroll.data.parity import Parity
+from nounroll.experiments.comparison import compare
 
 SPACES = [Categorical(6), Real(2)]
 ROWS, TIME = 3, 5

@@ -17,18 +17,18 @@ from helpers import (
     state,
     tiny_recipe,
 )
-from nounroll.batch import Batch, Real, Space
-from nounroll.generation import Sampling
+from nounroll.core.batch import Batch, Real, Space
+from nounroll.core.seeding import generator
+from nounroll.experiments.run import fit, train
+from nounroll.experiments.run_folder import open_student
 from nounroll.methods import TransformerMethod
+from nounroll.models.generation import Sampling
 from nounroll.nn.rotary import Rotary
 from nounroll.objectives.readout import negative_log_likelihood
 from nounroll.rollout.evaluate import evaluate
-from nounroll.run import fit, train
-from nounroll.run_folder import open_student
-from nounroll.seeding import generator
+from nounroll.rollout.transformer import CausalTransformer
 from nounroll.teacher import TeacherSettings
 from nounroll.teacher.causal import Read
-from nounroll.transformer import CausalTransformer
 from own_parts import Echo, OwnCell
 
 B, T = 3, 7

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from helpers import tiny_recipe
-from nounroll import checkpoint
 from nounroll.cli.main import main
-from nounroll.run import train
-from nounroll.verify import verify
+from nounroll.experiments.run import train
+from nounroll.experiments.verify import verify
+from nounroll.storage import checkpoint
 
 FLIPS = 400 if "NOUNROLL_NIGHTLY" in os.environ else 100
 

@@ -12,18 +12,19 @@ import torch
 from torch import Tensor
 
 from helpers import same_state, state
-from nounroll import Student, checkpoint, fit
-from nounroll.batch import Batch, Categorical, Real
+from nounroll import Student, fit
+from nounroll.core.batch import Batch, Categorical, Real
 from nounroll.data.task import SequenceTask
-from nounroll.recipe import parse
-from nounroll.resumption import extended
+from nounroll.experiments.recipe import parse
+from nounroll.experiments.resumption import extended
+from nounroll.experiments.run import Run, train
+from nounroll.experiments.run_folder import open_run
+from nounroll.experiments.verify import verify
+from nounroll.experiments.warm_start import Start, fingerprint, open_start, start_from
 from nounroll.rollout.evaluate import evaluate, validation_batches
-from nounroll.run import Run, train
-from nounroll.run_folder import open_run
+from nounroll.storage import checkpoint
 from nounroll.training.handover import Handover
 from nounroll.training.settings import Budget
-from nounroll.verify import verify
-from nounroll.warm_start import Start, fingerprint, open_start, start_from
 from own_parts import Echo, OwnCell
 
 SMALL: dict[str, Any] = {"cell.tokens": 2, "cell.memory_width": 8, "readout_width": 16}
@@ -276,7 +277,7 @@ def killed(folder: Path, source: Path, step: int, how: dict[str, Any]) -> None:
     code = f"""
 import os
 from nounroll import fit
-from nounroll.verify import verify
+from nounroll.experiments.verify import verify
 from own_parts import Echo
 class Dies(Echo):
     def sample(self, rows, length, generator):

@@ -6,40 +6,44 @@ Names load lazily, so that ``from nounroll.student import Student`` stays light.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from nounroll.core.former_paths import install
+
 if TYPE_CHECKING:
-    from nounroll.adaptation import adapt
-    from nounroll.batch import Batch
-    from nounroll.comparison import Comparison, compare
+    from nounroll.core.batch import Batch
+    from nounroll.core.spaces import Bits, Categorical, Count, Positive, Product, Real, Space, register_space
     from nounroll.data.sequences import Sequences
     from nounroll.data.task import SequenceTask
     from nounroll.estimators.anomaly import SequenceAnomaly
     from nounroll.estimators.classifier import SequenceClassifier
     from nounroll.estimators.forecaster import Forecaster
     from nounroll.estimators.regressor import SequenceRegressor
-    from nounroll.run import Run, fit
-    from nounroll.spaces import Bits, Categorical, Count, Positive, Product, Real, Space, register_space
-    from nounroll.student import Student
+    from nounroll.experiments.adaptation import adapt
+    from nounroll.experiments.comparison import Comparison, compare
+    from nounroll.experiments.run import Run, fit
+    from nounroll.models.student import Student
+
+install()
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Batch": "batch",
-    "Bits": "spaces",
-    "Categorical": "spaces",
-    "Count": "spaces",
-    "Positive": "spaces",
-    "Product": "spaces",
-    "Real": "spaces",
-    "Space": "spaces",
-    "register_space": "spaces",
+    "Batch": "core.batch",
+    "Bits": "core.spaces",
+    "Categorical": "core.spaces",
+    "Count": "core.spaces",
+    "Positive": "core.spaces",
+    "Product": "core.spaces",
+    "Real": "core.spaces",
+    "Space": "core.spaces",
+    "register_space": "core.spaces",
     "SequenceTask": "data.task",
     "Sequences": "data.sequences",
-    "Student": "student",
-    "Run": "run",
-    "adapt": "adaptation",
-    "fit": "run",
-    "Comparison": "comparison",
-    "compare": "comparison",
+    "Student": "models.student",
+    "Run": "experiments.run",
+    "adapt": "experiments.adaptation",
+    "fit": "experiments.run",
+    "Comparison": "experiments.comparison",
+    "compare": "experiments.comparison",
     "SequenceClassifier": "estimators.classifier",
     "SequenceRegressor": "estimators.regressor",
     "SequenceAnomaly": "estimators.anomaly",

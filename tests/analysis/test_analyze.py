@@ -9,13 +9,13 @@ import torch
 
 from helpers import make_student, make_teacher, tiny_recipe
 from nounroll.analysis.analyze import Analysis, analyze
-from nounroll.batch import Batch
+from nounroll.core.batch import Batch
 from nounroll.data.parity import Parity
 from nounroll.data.retrieval import Retrieval
 from nounroll.data.task import SequenceTask
+from nounroll.experiments.run import train
+from nounroll.experiments.run_folder import open_student, open_teacher
 from nounroll.rollout.evaluate import evaluate, validation_batches
-from nounroll.run import train
-from nounroll.run_folder import open_student, open_teacher
 from own_parts import OneLength, RunningMean
 
 

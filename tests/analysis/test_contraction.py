@@ -9,7 +9,7 @@ from torch import Tensor
 from helpers import SYMBOLS, draw_values, make_student
 from nounroll.analysis import contraction as module
 from nounroll.analysis.contraction import contraction
-from nounroll.seeding import generator
+from nounroll.core.seeding import generator
 from own_parts import OwnCell
 
 

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from nounroll.analysis.drift import drift
-from nounroll.seeding import generator
+from nounroll.core.seeding import generator
 
 N, T, SHAPE = 32, 40, (2, 8)
 

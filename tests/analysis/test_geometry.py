@@ -6,8 +6,8 @@ import torch
 from helpers import make_batch, make_student
 from nounroll.analysis.geometry import geometry
 from nounroll.analysis.trajectories import Trajectories
-from nounroll.batch import Batch
-from nounroll.seeding import generator
+from nounroll.core.batch import Batch
+from nounroll.core.seeding import generator
 
 
 def planted() -> Trajectories:

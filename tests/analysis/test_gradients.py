@@ -6,9 +6,9 @@ from torch import Tensor, nn
 
 from helpers import CELL_KINDS, SYMBOLS, draw_values, make_student, make_teacher
 from nounroll.analysis.gradients import bptt_gradients, smt_gradients
-from nounroll.batch import Batch
-from nounroll.seeding import generator
-from nounroll.student import Student
+from nounroll.core.batch import Batch
+from nounroll.core.seeding import generator
+from nounroll.models.student import Student
 
 T = 24
 

@@ -5,7 +5,7 @@ import torch
 
 from helpers import SYMBOLS, make_batch, make_student, make_teacher
 from nounroll.analysis.horizon import by_position, by_steps_ahead
-from nounroll.batch import Batch, Real
+from nounroll.core.batch import Batch, Real
 
 
 @torch.no_grad()

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from helpers import SYMBOLS
-from nounroll.batch import Real
 from nounroll.cells import build_cell, complete
 from nounroll.cells.base import Cell, CellSettings, check_cell
+from nounroll.core.batch import Real
 from own_parts import OwnCell, OwnRealCell
 
 EXAMPLE = torch.zeros(3, dtype=torch.int64)

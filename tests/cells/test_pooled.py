@@ -8,7 +8,7 @@ from torch import Tensor
 
 from helpers import SHAPE, SYMBOLS, draw_values, make_student
 from nounroll.cells.pooled import PooledCell
-from nounroll.student import Student
+from nounroll.models.student import Student
 
 UNITS = (SHAPE[0] * SHAPE[1] - 1) // 4
 

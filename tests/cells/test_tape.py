@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from nounroll.batch import Categorical
 from nounroll.cells.tape import TapeCell
+from nounroll.core.batch import Categorical
 from nounroll.nn.norm import rms_normalise
 
 K, D = 5, 3

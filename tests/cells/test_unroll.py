@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from helpers import CELL_KINDS, SHAPE, SYMBOLS, cell_settings, draw_values, gradients, make_student
-from nounroll.batch import Real, Space
 from nounroll.cells import CELLS, build_cell, complete, mingru
 from nounroll.cells.base import constrain, observe
-from nounroll.student import Student
+from nounroll.core.batch import Real, Space
+from nounroll.models.student import Student
 
 FUSED = {"gru": nn.GRU, "elman": nn.RNN, "lstm": nn.LSTM}
 UNROLLED = (*FUSED, "mingru", "pooled")

@@ -10,8 +10,8 @@ import yaml
 from bad_data import BadData, bad_data, good_data
 from bad_recipes import Bad, bad_recipes
 from commands import TINY, Command, Ended
-from nounroll import files
-from nounroll.recipe import parse
+from nounroll.experiments.recipe import parse
+from nounroll.storage import files
 
 EACH = 1 if os.environ.get("NOUNROLL_NIGHTLY") else 4  # a quarter of them
 DOCUMENT = yaml.safe_load(TINY)

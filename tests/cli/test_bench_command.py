@@ -13,10 +13,10 @@ from nounroll.bench import memory, scaling
 from nounroll.bench.generation import at_places, overtaken
 from nounroll.bench.training import SequentialDMT, training
 from nounroll.cells.gru import GRUCell
+from nounroll.core.seeding import generator
 from nounroll.data.text import Text
-from nounroll.generation import Generation
+from nounroll.models.generation import Generation
 from nounroll.objectives.dynamics import dynamics
-from nounroll.seeding import generator
 
 SMALL = ("--cells", "gru", "--length", "8", "--batch", "2", "--rounds", "1", "--contexts", "4,8")
 

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from nounroll.cli.main import main
-from nounroll.notices import Notice
+from nounroll.core.notices import Notice
 
 pytest.importorskip("pandas")
 pytest.importorskip("pyarrow")

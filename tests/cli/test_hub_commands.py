@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM
 import nounroll.hub  # noqa: F401  # makes students known to transformers
 from commands import Command, one_line
 from fake_hub import TOKEN, FakeHub, serving
-from nounroll.student import Student
+from nounroll.models.student import Student
 
 hub = pytest.fixture(serving, name="hub")
 

@@ -180,9 +180,9 @@ def full_disk(*_: object, **__: object) -> None:
 @pytest.mark.parametrize(
     ("place", "named"),
     [
-        ("nounroll.checkpoint._write_file", "runs/tiny/checkpoints/step-"),
+        ("nounroll.storage.checkpoint._write_file", "runs/tiny/checkpoints/step-"),
         ("nounroll.training.log.MetricsFile.write", "runs/tiny"),
-        ("nounroll.student.Student.save_pretrained", "runs/tiny"),
+        ("nounroll.models.student.Student.save_pretrained", "runs/tiny"),
     ],
 )
 def test_a_full_disk_is_a_fault_in_one_line(

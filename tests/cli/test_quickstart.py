@@ -66,7 +66,7 @@ class Fork:
 def forks(monkeypatch: pytest.MonkeyPatch) -> None:
     import lightning_fabric  # noqa: F401
 
-    import nounroll.run  # noqa: F401
+    import nounroll.experiments.run  # noqa: F401
 
     monkeypatch.setattr("nounroll.cli.job.Popen", Fork)
 

@@ -10,12 +10,12 @@ import torch
 
 from commands import Command
 from nounroll import data
-from nounroll.batch import Categorical
 from nounroll.cells import CELLS
+from nounroll.core.batch import Categorical
 from nounroll.data.task import SequenceTask
-from nounroll.recipe import Recipe, load
-from nounroll.resolve import resolve
-from nounroll.student import Student
+from nounroll.experiments.recipe import Recipe, load
+from nounroll.experiments.resolve import resolve
+from nounroll.models.student import Student
 from nounroll.teacher import build_teacher
 from nounroll.training.settings import Budget
 from stand_ins import STAND_INS

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from commands import TINY, Command, Ended
-from nounroll import consent, files
+from nounroll.experiments import consent
+from nounroll.storage import files
 from strangers import Stranger, contents, hostile_recipes, hostile_runs, in_time, opened_files
 
 EACH = 1 if os.environ.get("NOUNROLL_NIGHTLY") else 4  # a quarter of them
@@ -18,8 +19,8 @@ CANARY = "It was a bright cold day in April. " * 40
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of a small network."""
-    from nounroll.recipe import load
-    from nounroll.run import train
+    from nounroll.experiments.recipe import load
+    from nounroll.experiments.run import train
 
     folder = tmp_path_factory.mktemp("whole")
     (folder / "tiny.yaml").write_text(f"task: {{kind: parity}}\n{TINY}")

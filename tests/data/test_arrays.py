@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from nounroll.batch import Categorical
+from nounroll.core.batch import Categorical
 from nounroll.data.arrays import TokenArray
 from nounroll.data.on_disk import OnDisk
 from nounroll.data.task import draw, held_out, training_batch

@@ -10,10 +10,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nounroll.batch import Categorical
+from nounroll.core.batch import Categorical
+from nounroll.core.notices import Notice
 from nounroll.data.sequences import Sequences
 from nounroll.data.task import training_batch
-from nounroll.notices import Notice
 
 NAMES = ["train"] * 6 + ["validation"] * 2 + ["test"] * 2
 X = [[float(i), 0.5] for i in range(10)]

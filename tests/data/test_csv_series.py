@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nounroll.batch import Real
+from nounroll.core.batch import Real
 from nounroll.data.csv_series import Series
 from nounroll.data.task import draw
 

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
+from nounroll.core.notices import Notice
 from nounroll.data import csv_table
 from nounroll.data.csv_series import Series
 from nounroll.data.csv_table import read_columns
 from nounroll.data.task import draw
-from nounroll.notices import Notice
 
 ROWS = [f"{i % 7}.5,{i % 5}.25" for i in range(40)]
 LEFT, RIGHT = [i % 7 + 0.5 for i in range(40)], [i % 5 + 0.25 for i in range(40)]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from nounroll.batch import Categorical
+from nounroll.core.batch import Categorical
 from nounroll.data.digits import Digits
 from nounroll.data.images import average_pool, quantise
 from nounroll.data.task import draw, held_out

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nounroll.batch import Batch
+from nounroll.core.batch import Batch
 from nounroll.data.keys_values import KeysValues
 from nounroll.data.task import draw
 

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from helpers import make_student
-from nounroll.batch import Batch, Categorical, Real
+from nounroll.core.batch import Batch, Categorical, Real
+from nounroll.core.notices import Notice
 from nounroll.data import features, ragged
 from nounroll.data.sequences import Sequences
-from nounroll.notices import Notice
 
 NAMES = ["train", "train", "validation", "test"]
 NAN = float("nan")

@@ -8,7 +8,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from nounroll.batch import Categorical
+from nounroll.core.batch import Categorical
 from nounroll.data import build
 from nounroll.data.mnist import MNIST
 from nounroll.data.mnist_5k import MNIST5k

@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import nounroll
+from nounroll.core.notices import Notice
 from nounroll.data.sequences import Sequences
 from nounroll.data.task import training_batch
-from nounroll.notices import Notice
-from nounroll.run import plan, train
+from nounroll.experiments.run import plan, train
 
 SMALL = {"training.batch_size": 4, "training.evaluations": 1, "cell.memory_width": 8, "readout_width": 8}
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import nounroll
-from nounroll.batch import Batch, Categorical, Real, Space
+from nounroll.core.batch import Batch, Categorical, Real, Space
 from nounroll.data.padding import without_padding
 from nounroll.data.task import SequenceTask, draw
 

@@ -3,7 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nounroll.batch import Batch
+from nounroll.core.batch import Batch
 from nounroll.data.retrieval import Retrieval
 from nounroll.data.task import draw
 

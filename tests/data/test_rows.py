@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from nounroll.batch import Categorical
+from nounroll.core.batch import Categorical
 from nounroll.data.rows import TokenRows, held_out_rows
 from nounroll.data.task import SequenceTask, draw, held_out
 

@@ -5,9 +5,9 @@ import torch
 from torch import Tensor
 
 import nounroll
-from nounroll.batch import Batch, Categorical, Real
+from nounroll.core.batch import Batch, Categorical, Real
 from nounroll.data.scale import measured
-from nounroll.resolve import look
+from nounroll.experiments.resolve import look
 
 
 class Given(nounroll.SequenceTask):

@@ -17,7 +17,7 @@ from torch import Tensor
 
 import nounroll
 from helpers import make_student
-from nounroll.batch import Batch, Categorical, Real
+from nounroll.core.batch import Batch, Categorical, Real
 from nounroll.data.parts import PARTS
 from nounroll.data.sequences import Score, Sequences
 from nounroll.data.task import draw, held_out, training_batch

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from nounroll.batch import Categorical
+from nounroll.core.batch import Categorical
 from nounroll.data.strokes import Strokes
 from nounroll.data.task import SequenceTask, draw
 

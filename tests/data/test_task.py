@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from nounroll.batch import Batch, Categorical
+from nounroll.core.batch import Batch, Categorical
 from nounroll.data.task import SequenceTask, _order, draw, held_out, training_batch
 
 

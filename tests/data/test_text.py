@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from nounroll.core.notices import Notice
 from nounroll.data.task import SequenceTask, draw
 from nounroll.data.text import Text
-from nounroll.notices import Notice
 
 
 def bytes_read(task: SequenceTask, length: int) -> set[int]:
@@ -187,6 +187,6 @@ def test_errors_name_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     def refuse(path: Path, *given: object, **named: object) -> None:
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr("nounroll.files.opened", refuse)
+    monkeypatch.setattr("nounroll.storage.files.opened", refuse)
     with pytest.raises(ValueError, match=r"empty'; it cannot be read \(Permission denied\)$"):
         Text(path=tmp_path)

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from nounroll.batch import Batch
+from nounroll.core.batch import Batch
+from nounroll.core.notices import Notice
 from nounroll.data import rows, token_file
 from nounroll.data.arrays import TokenArray
 from nounroll.data.on_disk import OnDisk
 from nounroll.data.rows import TokenRows
 from nounroll.data.task import SequenceTask, draw, held_out
-from nounroll.notices import Notice
 
 TOKENS = np.random.default_rng(0).integers(0, 500, 4000)
 

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from nounroll.batch import Categorical
+from nounroll.core.batch import Categorical
 from nounroll.data import text
 from nounroll.data.kept import keep, without_data
 from nounroll.data.task import draw
 from nounroll.data.text import Text
 from nounroll.data.tokenizer import Tokenizer
-from nounroll.recipe import parse
+from nounroll.experiments.recipe import parse
 from nounroll.serve.text import Decoder
 from pretrained_models import TEXT, save_tokenizer
 

@@ -13,11 +13,11 @@ import torch
 
 import nounroll
 from helpers import make_student
-from nounroll.batch import Categorical
+from nounroll.core.batch import Categorical
 from nounroll.data.text import Text
-from nounroll.generation import Generation, Sampling
-from nounroll.run import fit
-from nounroll.student import Student
+from nounroll.experiments.run import fit
+from nounroll.models.generation import Generation, Sampling
+from nounroll.models.student import Student
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 SMALL: dict[str, Any] = {

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from helpers import make_student
-from nounroll.batch import Categorical
+from nounroll.core.batch import Categorical
 from nounroll.export import export
-from nounroll.student import Student
+from nounroll.models.student import Student
 
 
 @pytest.fixture(scope="session")

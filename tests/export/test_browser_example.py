@@ -20,7 +20,7 @@ import pytest
 import torch
 
 from nounroll.export.step import Step
-from nounroll.student import Student
+from nounroll.models.student import Student
 
 PAGE = Path(__file__).resolve().parents[2] / "examples" / "browser"
 STAND_IN = Path(__file__).with_name("stand_in_ort.mjs")

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from helpers import CELL_KINDS, SYMBOLS, make_student
-from nounroll.batch import Categorical, Real, Space
+from nounroll.core.batch import Categorical, Real, Space
 from nounroll.export import ExportError, export
 from nounroll.export.export import FORMATS
 from nounroll.export.step import Step, StepFunction, largest_difference
-from nounroll.student import Student
+from nounroll.models.student import Student
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 

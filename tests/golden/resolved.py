@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from nounroll import data
-from nounroll.auto import candidates
-from nounroll.recipe import load
-from nounroll.resolve import resolve
+from nounroll.experiments.auto import candidates
+from nounroll.experiments.recipe import load
+from nounroll.experiments.resolve import resolve
 
 FILE = Path(__file__).with_suffix(".json")
 RECIPES = Path(__file__).parents[2] / "recipes"

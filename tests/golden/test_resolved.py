@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from resolved import FILE, RECIPES, resolved
 
-from nounroll.resolve import PRESETS
+from nounroll.experiments.resolve import PRESETS
 
 KEPT: dict[str, Any] = json.loads(FILE.read_text())
 RENEW = "python tests/golden/resolved.py writes it again"

@@ -10,11 +10,11 @@ import yaml
 from huggingface_hub import ModelCard
 
 from helpers import make_student, tiny_recipe
-from nounroll.batch import Categorical
+from nounroll.core.batch import Categorical
 from nounroll.data.text import Text
+from nounroll.experiments.recipe import parse
 from nounroll.hub import save_pretrained
-from nounroll.recipe import parse
-from nounroll.student import Student
+from nounroll.models.student import Student
 
 METRICS = {
     "loss": 1.4567,

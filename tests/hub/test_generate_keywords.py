@@ -17,7 +17,7 @@ from transformers import (
 )
 
 from helpers import make_student
-from nounroll.batch import Categorical
+from nounroll.core.batch import Categorical
 from nounroll.data.text import Text
 from nounroll.hub import save_pretrained
 

@@ -9,7 +9,7 @@ import torch
 from transformers import AutoTokenizer
 
 from helpers import make_student
-from nounroll.batch import Categorical
+from nounroll.core.batch import Categorical
 from nounroll.data.text import Text
 from nounroll.hub import save_pretrained
 

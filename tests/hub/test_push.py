@@ -9,10 +9,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from fake_hub import TOKEN, FakeHub, serving
 from helpers import make_student
-from nounroll.batch import Categorical
+from nounroll.core.batch import Categorical
 from nounroll.data.text import Text
 from nounroll.hub import push_to_hub, save_pretrained
-from nounroll.student import Student
+from nounroll.models.student import Student
 
 BYTES = Categorical(256)
 hub = pytest.fixture(serving, name="hub")

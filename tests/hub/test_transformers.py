@@ -7,11 +7,11 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, pipeline, set_seed
 
 from helpers import CELL_KINDS, make_student
-from nounroll.batch import Categorical
+from nounroll.core.batch import Categorical
 from nounroll.data.parity import Parity
 from nounroll.data.text import Text
 from nounroll.hub import NounrollForCausalLM, save_pretrained
-from nounroll.student import Student
+from nounroll.models.student import Student
 from own_parts import OwnCell
 
 BYTES = Categorical(256)

@@ -21,10 +21,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from killed_runs import finish, newest_step
 
 from helpers import TINY
-from nounroll import checkpoint
 from nounroll.cli.main import main as nounroll
-from nounroll.recipe import parse
-from nounroll.run import train
+from nounroll.experiments.recipe import parse
+from nounroll.experiments.run import train
+from nounroll.storage import checkpoint
 
 RECIPE = parse(TINY, ["training.steps=12", "training.evaluations=100", "training.curriculum=0"])
 STOPPED = 6  # steps of the run that all trials go on with

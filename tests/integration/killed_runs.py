@@ -21,9 +21,9 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from helpers import tiny_recipe
-from nounroll import checkpoint
-from nounroll.run import train
-from nounroll.run_folder import open_run
+from nounroll.experiments.run import train
+from nounroll.experiments.run_folder import open_run
+from nounroll.storage import checkpoint
 from nounroll.training import run_state
 
 SAVING = mmap.mmap(-1, 1)  # shared with the forks: 1 while a checkpoint is being written

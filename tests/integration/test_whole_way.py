@@ -6,8 +6,8 @@ from pathlib import Path
 
 from commands import PYTHON
 from nounroll.data.retrieval import Retrieval
+from nounroll.models.student import Student
 from nounroll.rollout.evaluate import evaluate, validation_batches
-from nounroll.student import Student
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "retrieval.yaml"
 SMALL = ("method=smt+dmt", "cell.kind=mlp", "cell.memory_width=32", "readout_width=64", "training.evaluations=2")

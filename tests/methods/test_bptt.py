@@ -5,10 +5,10 @@ import torch
 from torch import Tensor
 
 from helpers import CELL_KINDS, SYMBOLS, assert_same_gradients, make_batch, make_bptt, make_student
-from nounroll.batch import Batch, Real, Space
+from nounroll.core.batch import Batch, Real, Space
+from nounroll.core.seeding import generator
+from nounroll.models.student import Student
 from nounroll.objectives.readout import negative_log_likelihood
-from nounroll.seeding import generator
-from nounroll.student import Student
 
 B, T = 3, 7
 

@@ -10,7 +10,7 @@ from nounroll.data.task import draw
 from nounroll.methods import cost, flops
 from nounroll.methods.base import Method
 from nounroll.methods.cost import cell_flops, step_cost
-from nounroll.student import Student
+from nounroll.models.student import Student
 from own_parts import Echo
 
 SIZE, WIDTH, READOUT, V = SHAPE[0] * SHAPE[1], 16, 16, SYMBOLS.n

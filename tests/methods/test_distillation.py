@@ -17,12 +17,12 @@ from helpers import (
     make_student,
     make_teacher,
 )
-from nounroll.batch import Batch
+from nounroll.core.batch import Batch
+from nounroll.core.seeding import generator
 from nounroll.methods import smt
 from nounroll.methods.base import Method
+from nounroll.models.student import Student
 from nounroll.objectives.readout import negative_log_likelihood, readout_loss, taught
-from nounroll.seeding import generator
-from nounroll.student import Student
 from nounroll.teacher import Teacher
 from pretrained_models import llama, save_model
 

@@ -18,13 +18,13 @@ from helpers import (
     make_student,
     make_teacher,
 )
-from nounroll.batch import Batch, Real, Space
+from nounroll.core.batch import Batch, Real, Space
+from nounroll.core.seeding import generator
 from nounroll.methods import DMT, heed
 from nounroll.methods.heed import _CLEARLY_WORSE, _FULL_PULL, _LOST, is_lost
+from nounroll.models.student import Student
 from nounroll.objectives.readout import negative_log_likelihood
 from nounroll.rollout.windows import random_windows
-from nounroll.seeding import generator
-from nounroll.student import Student
 from nounroll.teacher import Teacher
 
 B, T = 3, 8

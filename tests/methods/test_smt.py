@@ -20,17 +20,17 @@ from helpers import (
     make_student,
     make_teacher,
 )
-from nounroll.batch import Batch, Real
 from nounroll.cells.base import CellSettings
+from nounroll.core.batch import Batch, Real
+from nounroll.core.seeding import generator
 from nounroll.methods import SMT, SMTSettings, smt
 from nounroll.methods.noise import add_noise
 from nounroll.methods.smt import scale_gradient
+from nounroll.models.student import Student
 from nounroll.objectives.dynamics import VARIANCE_FLOOR
 from nounroll.objectives.readout import negative_log_likelihood
 from nounroll.objectives.uniformity import uniformity
 from nounroll.rollout.windows import random_windows
-from nounroll.seeding import generator
-from nounroll.student import Student
 
 B, T = 3, 7
 

@@ -18,15 +18,15 @@ from helpers import (
     make_student,
     make_tbptt,
 )
-from nounroll.batch import Batch, Real, Space
+from nounroll.core.batch import Batch, Real, Space
+from nounroll.core.processes import sharing
+from nounroll.core.seeding import generator
 from nounroll.methods import TBPTT, tbptt
 from nounroll.methods.base import State
 from nounroll.methods.noise import add_noise
+from nounroll.models.student import Student
 from nounroll.objectives.readout import negative_log_likelihood
-from nounroll.processes import sharing
 from nounroll.rollout.windows import staggered
-from nounroll.seeding import generator
-from nounroll.student import Student
 
 B, T = 3, 8
 FIVE = ("mlp", "gru", "lstm", "tape", "mingru")

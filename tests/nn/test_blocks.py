@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from nounroll.batch import Categorical, Real
+from nounroll.core.batch import Categorical, Real
 from nounroll.nn import block
 from nounroll.nn.attention import SelfAttention
 from nounroll.nn.block import Transformer

@@ -2,7 +2,7 @@
 
 import torch
 
-from nounroll.batch import Categorical, Real
+from nounroll.core.batch import Categorical, Real
 from nounroll.nn.outputs import Outputs
 from nounroll.objectives.readout import negative_log_likelihood
 

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from helpers import SYMBOLS, draw_values, gradients, make_batch, make_bptt, make_student
+from nounroll.core.seeding import generator
+from nounroll.models.student import Student
 from nounroll.nn.unread import unread_costs_nothing
-from nounroll.seeding import generator
-from nounroll.student import Student
 
 
 class Passes:

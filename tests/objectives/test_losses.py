@@ -7,11 +7,11 @@ import torch
 from jaxtyping import TypeCheckError
 from torch import Tensor
 
-from nounroll.batch import Categorical, Real
+from nounroll.core.batch import Categorical, Real
+from nounroll.models.student import Readout
 from nounroll.objectives.dynamics import dynamics, power_mean
 from nounroll.objectives.readout import masked_mean, negative_log_likelihood, readout_loss
 from nounroll.objectives.uniformity import uniformity
-from nounroll.student import Readout
 
 
 def doubles(*shape: int, seed: int = 0) -> Tensor:

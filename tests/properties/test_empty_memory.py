@@ -16,8 +16,8 @@ from helpers import (
     make_teacher,
     state,
 )
-from nounroll.batch import Real, Space
-from nounroll.seeding import generator
+from nounroll.core.batch import Real, Space
+from nounroll.core.seeding import generator
 
 
 def assert_all_equal(memories: Tensor, empty: Tensor) -> None:

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from helpers import SYMBOLS, draw_values, fix_labels, make_bptt, make_smt, make_student, make_teacher
-from nounroll.batch import Batch
-from nounroll.seeding import generator
-from nounroll.student import Student
+from nounroll.core.batch import Batch
+from nounroll.core.seeding import generator
+from nounroll.models.student import Student
 
 T = 64
 

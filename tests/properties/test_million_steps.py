@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from helpers import tiny_recipe
-from nounroll.run import train
-from nounroll.student import Student
+from nounroll.experiments.run import train
+from nounroll.models.student import Student
 
 NIGHTLY = bool(os.environ.get("NOUNROLL_NIGHTLY"))
 STEPS = 1_000_000 if NIGHTLY else 5_000

@@ -26,11 +26,11 @@ from helpers import (
     make_teacher,
     other_values,
 )
-from nounroll.batch import Batch, Categorical, Real, Space
+from nounroll.core.batch import Batch, Categorical, Real, Space
+from nounroll.core.seeding import generator
 from nounroll.methods import decoding, dmt, smt
 from nounroll.methods.base import Method
 from nounroll.objectives import readout
-from nounroll.seeding import generator
 
 B, T = 24, 6  # so many rows that every time is drawn somewhere
 HORIZON = 3

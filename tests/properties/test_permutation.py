@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from helpers import CELL_KINDS, SYMBOLS, TEACHERS, draw_values, make_student, make_teacher
-from nounroll.batch import Real, Space
+from nounroll.core.batch import Real, Space
 
 ORDER = torch.tensor([3, 0, 4, 2, 1])
 

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 import nounroll
-from nounroll import resolve as resolving
-from nounroll.batch import Real, Space
+from nounroll.core.batch import Real, Space
+from nounroll.experiments import resolve as resolving
 from nounroll.export import export
-from nounroll.student import Student
+from nounroll.models.student import Student
 
 SCALES = (1.0, 1e-5, 1e5, 1e9)
 SMALL = {
@@ -161,7 +161,7 @@ def test_students_without_a_scale_open_as_they_were(tmp_path: Path) -> None:
 
 
 def test_a_scale_from_a_stranger_is_checked(tmp_path: Path) -> None:
-    from nounroll.student import space_from_json
+    from nounroll.models.student import space_from_json
 
     for scale in ([0.0], [float("nan")], [1.0, 2.0], "1"):
         with pytest.raises((ValueError, TypeError)):

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from helpers import make_student
-from nounroll.batch import Categorical
 from nounroll.cli.samples import classes
+from nounroll.core.batch import Categorical
 from nounroll.data.parity import Parity
 from nounroll.data.sequences import Sequences
 from nounroll.report.classes import class_scores, classes_picture, confusion

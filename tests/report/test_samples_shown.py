@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from helpers import make_student
-from nounroll.batch import Categorical
 from nounroll.cli.samples import foretold, samples
+from nounroll.core.batch import Categorical
 from nounroll.data.csv_series import Series
 from nounroll.data.text import Text
 from nounroll.report.series import series_picture

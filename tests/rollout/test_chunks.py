@@ -12,14 +12,14 @@ from torch import Tensor
 from helpers import make_student, make_teacher
 from nounroll import Categorical, Real, Student
 from nounroll.analysis.horizon import by_position, by_steps_ahead
-from nounroll.batch import Batch, Space
 from nounroll.cells import CELLS
 from nounroll.cells.base import CellSettings
+from nounroll.core.batch import Batch, Space
 from nounroll.rollout import chunks
 from nounroll.rollout.evaluate import evaluate, evaluate_teacher
 from nounroll.rollout.packing import packing
+from nounroll.rollout.transformer import CausalTransformer
 from nounroll.teacher import TeacherSettings, build_teacher
-from nounroll.transformer import CausalTransformer
 
 SPACES = [Categorical(7), Real(2)]
 NUMBERS = [1, 40, 300]  # parts of one element, of some steps, of some rows
@@ -110,7 +110,7 @@ def test_no_part_is_larger_than_it_may_be(monkeypatch: pytest.MonkeyPatch) -> No
 PEAK = """
 import sys, torch
 from nounroll import Categorical, Student
-from nounroll.batch import Batch
+from nounroll.core.batch import Batch
 from nounroll.bench.memory import _memory
 from nounroll.cells.base import CellSettings
 from nounroll.rollout import chunks

@@ -5,9 +5,9 @@ import torch
 from torch import Tensor
 
 from helpers import make_batch, make_student, make_teacher, tiny_recipe
+from nounroll.core.seeding import generator
+from nounroll.experiments.run import train
 from nounroll.rollout.collapse import guard, spectrum, spread, warning
-from nounroll.run import train
-from nounroll.seeding import generator
 from nounroll.teacher import Teacher
 
 

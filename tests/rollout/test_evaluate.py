@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from helpers import draw_values, make_student, make_teacher
-from nounroll.batch import Batch, Categorical, Real
+from nounroll.core.batch import Batch, Categorical, Real
 from nounroll.data.parity import Parity
 from nounroll.data.retrieval import Retrieval
 from nounroll.data.stack import Stack

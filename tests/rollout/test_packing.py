@@ -8,7 +8,7 @@ import torch
 
 from helpers import SYMBOLS, draw_values, make_student, make_teacher
 from nounroll import fit
-from nounroll.batch import Batch
+from nounroll.core.batch import Batch
 from nounroll.data.keys_values import KeysValues
 from nounroll.objectives.readout import negative_log_likelihood
 from nounroll.rollout.packing import Packing, mean_packing, packing, warning

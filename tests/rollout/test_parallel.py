@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from helpers import CELL_KINDS, SHAPE, SYMBOLS, draw_values, make_student
-from nounroll.batch import Real
 from nounroll.cells.gru import GRUCell
+from nounroll.core.batch import Real
 from nounroll.nn.scan import affine_scan
 from nounroll.rollout import parallel
 from nounroll.rollout.parallel import Solver, diagonal, jacobian, parallel_rollout

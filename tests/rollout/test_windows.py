@@ -8,8 +8,8 @@ from torch import Tensor
 
 from helpers import SYMBOLS, draw_values, make_student
 from nounroll.cells.base import observe
+from nounroll.core.seeding import generator
 from nounroll.rollout.windows import at_times, cut, cut_rollout, random_windows, staggered, unroll_windows
-from nounroll.seeding import generator
 
 
 @st.composite

@@ -15,15 +15,15 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from helpers import make_student, make_teacher
-from nounroll.batch import Categorical
+from nounroll.core.batch import Categorical
+from nounroll.core.seeding import generator
 from nounroll.data.corpus import ByteCorpus
-from nounroll.seeding import generator
+from nounroll.models.student import Student
 from nounroll.serve.app import create_app
 from nounroll.serve.judge import Judge
 from nounroll.serve.server import Server
 from nounroll.serve.service import Service
 from nounroll.serve.settings import ServeSettings
-from nounroll.student import Student
 
 BYTES = Categorical(256)
 

@@ -18,9 +18,9 @@ from fastapi.testclient import TestClient
 from safetensors.torch import load, save
 from serving import body, fed, offline, sampled, server, service, student
 
-from nounroll.checkpoint import write
+from nounroll.models.snapshot import Snapshot, fingerprint
 from nounroll.serve.archive import pack
-from nounroll.snapshot import Snapshot, fingerprint
+from nounroll.storage.checkpoint import write
 
 
 @pytest.fixture

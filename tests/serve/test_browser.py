@@ -20,7 +20,7 @@ from playwright.sync_api import expect, sync_playwright
 from serving import app, judge, listening
 
 from helpers import make_student, make_teacher
-from nounroll.batch import Categorical
+from nounroll.core.batch import Categorical
 from nounroll.data.csv_series import Series
 from nounroll.data.images import PixelImages
 from nounroll.serve.app import create_app

@@ -12,7 +12,7 @@ import torch
 from fastapi.testclient import TestClient
 from serving import body, offline, server, service, student
 
-from nounroll.seeding import generator
+from nounroll.core.seeding import generator
 
 
 @pytest.fixture

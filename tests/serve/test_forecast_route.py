@@ -11,12 +11,12 @@ from fastapi.testclient import TestClient
 from serving import server
 
 from helpers import make_student
+from nounroll.core.seeding import generator
 from nounroll.data.csv_series import Series
-from nounroll.generation import Sampling
-from nounroll.seeding import generator
+from nounroll.models.generation import Sampling
+from nounroll.models.student import Student
 from nounroll.serve.app import create_app
 from nounroll.serve.settings import ServeSettings
-from nounroll.student import Student
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ pytest.importorskip("fastapi")
 from fastapi.testclient import TestClient
 from serving import fed, offline, sampled, server, service
 
-from nounroll.generation import Sampling
+from nounroll.models.generation import Sampling
 from nounroll.serve.memories import Memories
 
 

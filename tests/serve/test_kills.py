@@ -15,7 +15,7 @@ import torch
 from process import Server, process
 from serving import student
 
-from nounroll.seeding import generator
+from nounroll.core.seeding import generator
 
 SESSIONS = 8
 

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from helpers import SYMBOLS, draw_values, make_student
-from nounroll.seeding import generator
+from nounroll.core.seeding import generator
+from nounroll.models.student import Student
 from nounroll.serve.pool import Full, Pool
-from nounroll.student import Student
 
 
 def network() -> Student:

@@ -13,9 +13,9 @@ pytest.importorskip("fastapi")
 
 from serving import fed, offline, sampled, server, service, student
 
-from nounroll.checkpoint import CheckpointError
+from nounroll.models.snapshot import Snapshot, fingerprint, load_snapshot
 from nounroll.serve.store import Store
-from nounroll.snapshot import Snapshot, fingerprint, load_snapshot
+from nounroll.storage.checkpoint import CheckpointError
 
 
 def after_a_death(folder: Path, name: str = "copy") -> Path:
@@ -99,7 +99,7 @@ def test_a_completion_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_a_snapshot_of_the_server_is_one_of_python(tmp_path: Path) -> None:
-    from nounroll.seeding import generator
+    from nounroll.core.seeding import generator
 
     with server(folder=tmp_path / "sessions") as client:
         session = fed(client)
@@ -189,7 +189,7 @@ def test_a_session_that_cannot_be_removed_stays(tmp_path: Path, monkeypatch: pyt
             raise OSError(5, "Input/output error")
 
         with monkeypatch.context() as patched:
-            patched.setattr("nounroll.checkpoint._remove", fail)
+            patched.setattr("nounroll.storage.checkpoint._remove", fail)
             answer = client.delete(session)
             assert answer.status_code == 503
             assert answer.json()["error"]["message"].endswith("Input/output error")

@@ -10,8 +10,8 @@ from torch import Tensor
 from torch import distributions as known
 
 from all_spaces import MIXED, SPACES, outputs_of, source
-from nounroll.spaces import Bits, Categorical, Count, Positive, Product, Real, Sampling, Space
-from nounroll.spaces.likelihoods.quantiles import LEVELS
+from nounroll.core.spaces import Bits, Categorical, Count, Positive, Product, Real, Sampling, Space
+from nounroll.core.spaces.likelihoods.quantiles import LEVELS
 
 UNIT = ((3.0,), (2.0,))
 DENSITIES: dict[str, Space] = {

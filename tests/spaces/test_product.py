@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from all_spaces import MIXED, source
-from nounroll.batch import Batch
+from nounroll.core.batch import Batch
+from nounroll.core.spaces import Bits, Categorical, Count, Positive, Product, Real
 from nounroll.data.padding import without_padding
-from nounroll.spaces import Bits, Categorical, Count, Positive, Product, Real
 
 SPACE = Product(**MIXED)  # kind (3 symbols), gap (positive), keys (2 bits), value (real)
 

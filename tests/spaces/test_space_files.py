@@ -13,8 +13,17 @@ import torch
 
 from all_spaces import SPACES
 from helpers import make_student
-from nounroll.spaces import Categorical, Product, Real, Space, register_space, registry, space_from_json, space_to_json
-from nounroll.student import Student
+from nounroll.core.spaces import (
+    Categorical,
+    Product,
+    Real,
+    Space,
+    register_space,
+    registry,
+    space_from_json,
+    space_to_json,
+)
+from nounroll.models.student import Student
 
 OWN = '''
 from dataclasses import dataclass
@@ -108,7 +117,7 @@ def test_an_unknown_space_is_named() -> None:
 
 
 def test_a_name_is_given_once() -> None:
-    with pytest.raises(ValueError, match=r"the space 'real' is nounroll.spaces.real.Real; take another name"):
+    with pytest.raises(ValueError, match=r"the space 'real' is nounroll.core.spaces.real.Real; take another name"):
         register_space("real")(Categorical)
 
 

@@ -13,15 +13,15 @@ from fastapi.testclient import TestClient
 import nounroll
 from all_spaces import SPACES, outputs_of, source
 from nounroll.cli.samples import foretold, samples
+from nounroll.core.seeding import generator
+from nounroll.core.spaces import Product, Space
 from nounroll.export import export
 from nounroll.export.export import FORMATS
+from nounroll.models.student import Student
 from nounroll.report.numbers import measure
-from nounroll.seeding import generator
+from nounroll.rollout.transformer import CausalTransformer
 from nounroll.serve.app import create_app
 from nounroll.serve.settings import ServeSettings
-from nounroll.spaces import Product, Space
-from nounroll.student import Student
-from nounroll.transformer import CausalTransformer
 
 TINY = {"readout_width": 8, "cell.memory_width": 8, "teacher.width": 8, "teacher.heads": 2, "training.batch_size": 4}
 FIGURES = {"categorical": "accuracy", "bits": "accuracy", "product": "gap.rmse_log", "chained": "kind.accuracy"}

@@ -11,7 +11,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from helpers import SYMBOLS, draw_values, make_student, make_teacher, other_values
-from nounroll.batch import Categorical, Real
+from nounroll.core.batch import Categorical, Real
 from nounroll.teacher import Teacher, TeacherSettings
 from pretrained_models import FAMILIES, gpt2, save_language_model, save_model, save_tokenizer, sees_all
 

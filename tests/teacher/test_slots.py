@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from helpers import SYMBOLS, draw_values, gradients, make_dmt, make_smt, make_student, make_teacher
-from nounroll.batch import Batch
 from nounroll.cells.mlp import MLPCell
+from nounroll.core.batch import Batch
+from nounroll.core.seeding import generator
 from nounroll.nn.frozen import frozen
 from nounroll.nn.norm import rms_normalise
-from nounroll.seeding import generator
 from nounroll.teacher import Teacher
 from nounroll.teacher.phases import Phases
 from nounroll.teacher.slots import slots_of

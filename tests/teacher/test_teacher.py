@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from helpers import CELL_KINDS, SHAPE, SYMBOLS, TEACHERS, draw_values, gradients, make_student, make_teacher
-from nounroll.batch import Real, Space
 from nounroll.cells.base import constrain
+from nounroll.core.batch import Real, Space
 from nounroll.teacher import Teacher, TeacherSettings
 
 T = 6

@@ -11,9 +11,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from helpers import same_state, state, tiny_recipe
-from nounroll import checkpoint
-from nounroll.recipe import Recipe
-from nounroll.run import Run, train
+from nounroll.experiments.recipe import Recipe
+from nounroll.experiments.run import Run, train
+from nounroll.storage import checkpoint
 from nounroll.training.counters import Counters
 from nounroll.training.engine import Engine
 from nounroll.training.pace import Link, Pace

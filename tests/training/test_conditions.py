@@ -12,11 +12,11 @@ import pytest
 import torch
 
 from helpers import FREE, same_state, state, tiny_recipe, tree_of
-from nounroll import checkpoint, files
-from nounroll.checkpoint import CheckpointError
+from nounroll.core.notices import Notice
 from nounroll.data.text import Text
-from nounroll.notices import Notice
-from nounroll.run import Run, train
+from nounroll.experiments.run import Run, train
+from nounroll.storage import checkpoint, files
+from nounroll.storage.checkpoint import CheckpointError
 from nounroll.training import conditions, log
 
 STEPS = ("method=bptt", "training.steps=12", "training.evaluations=6")

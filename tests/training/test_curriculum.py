@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers import FREE, make_bptt, make_dmt, make_smt, make_student, make_tbptt, make_teacher
-from nounroll.batch import Batch
+from nounroll.core.batch import Batch
 from nounroll.training.engine import Engine
 from nounroll.training.loop import Loop
 from nounroll.training.observer import Observer

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from helpers import CELL_KINDS, FREE, make_batch, make_bptt, make_smt, make_student, make_teacher, same_state, state
-from nounroll.batch import Batch
+from nounroll.core.batch import Batch
+from nounroll.core.seeding import generator
 from nounroll.data.task import SequenceTask
+from nounroll.experiments.run import fit
 from nounroll.methods import BPTT, DMT, SMT, TBPTT
 from nounroll.methods.base import Method, State
-from nounroll.run import fit
-from nounroll.seeding import generator
 from nounroll.training.engine import Engine, best_device, devices
 from nounroll.training.settings import Budget, TrainingSettings
 from own_parts import Echo, RunningMean

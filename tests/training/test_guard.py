@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from helpers import FREE, same_state, state, tiny_recipe, tree_of
-from nounroll import checkpoint
-from nounroll.run import Run, train
+from nounroll.experiments.run import Run, train
+from nounroll.storage import checkpoint
 from nounroll.training import loop, schedule
 from nounroll.training.counters import Counters
 from nounroll.training.engine import Engine

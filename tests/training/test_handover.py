@@ -7,7 +7,7 @@ import torch
 
 from helpers import make_bptt, make_student, same_state, state
 from nounroll.data.retrieval import Retrieval
-from nounroll.student import Student
+from nounroll.models.student import Student
 from nounroll.training.counters import Counters
 from nounroll.training.engine import Engine
 from nounroll.training.handover import Handover

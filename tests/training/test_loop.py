@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from helpers import FREE, TINY, make_smt, same_state, state, tiny_recipe
-from nounroll import assembly
-from nounroll.batch import Batch
+from nounroll.core.batch import Batch
+from nounroll.experiments import assembly
+from nounroll.experiments.recipe import Recipe
+from nounroll.experiments.run import Run, fit, train
 from nounroll.methods import BPTT, DMT, SMT, TBPTT
-from nounroll.recipe import Recipe
 from nounroll.rollout.evaluate import constant_guess, evaluate, evaluate_teacher, validation_batches
-from nounroll.run import Run, fit, train
 from nounroll.training.handover import Handover
 from nounroll.training.loop import Loop
 from nounroll.training.pace import Link

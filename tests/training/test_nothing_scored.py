@@ -8,12 +8,12 @@ import pytest
 import torch
 
 import nounroll
-from nounroll.batch import Batch, Categorical
+from nounroll.core.batch import Batch, Categorical
 from nounroll.data.task import SequenceTask
+from nounroll.models.student import Student
 from nounroll.report.training import training_picture
 from nounroll.rollout import evaluate as evaluating
 from nounroll.rollout.evaluate import evaluate
-from nounroll.student import Student
 from nounroll.training import handover as handing
 
 SMALL = {"teacher.width": 16, "teacher.layers": 1, "cell.memory_width": 8, "cell.tokens": 2, "readout_width": 16}

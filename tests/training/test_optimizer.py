@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from nounroll import checkpoint
-from nounroll.checkpoint import CheckpointError
+from nounroll.storage import checkpoint
+from nounroll.storage.checkpoint import CheckpointError
 from nounroll.training.optimizer import load_optimizer_state, optimizer_state
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from helpers import FREE, same_state, state, tiny_recipe
-from nounroll.run import Run, train
+from nounroll.experiments.run import Run, train
 from nounroll.training.counters import Counters
 from nounroll.training.observer import Observer
 

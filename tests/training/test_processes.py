@@ -16,8 +16,9 @@ import torch
 import several_processes
 from commands import TINY
 from helpers import make_student, tiny_recipe, tree_of
-from nounroll import checkpoint, processes
-from nounroll.run import train
+from nounroll.core import processes
+from nounroll.experiments.run import train
+from nounroll.storage import checkpoint
 from nounroll.training.engine import Engine
 from nounroll.training.settings import Budget, TrainingSettings
 from own_parts import OwnCell
@@ -252,7 +253,7 @@ def test_a_cell_of_ones_own_is_not_sharded() -> None:
 
 
 def test_a_process_that_is_not_the_first_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nounroll.run.launched", lambda: (1, 2))
+    monkeypatch.setattr("nounroll.experiments.run.launched", lambda: (1, 2))
     train(tiny_recipe("training.steps=1", "method=bptt"), folder=tmp_path / "run")
     assert tree_of(tmp_path) == []
 

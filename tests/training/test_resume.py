@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from helpers import FREE, same_state, state, tiny_recipe, tree_of
-from nounroll import checkpoint
-from nounroll.checkpoint import CheckpointError
-from nounroll.notices import Notice
-from nounroll.run import Run, train
+from nounroll.core.notices import Notice
+from nounroll.experiments.run import Run, train
+from nounroll.storage import checkpoint
+from nounroll.storage.checkpoint import CheckpointError
 from nounroll.training import run_state
 from nounroll.training.log import MetricsFile, read_records
 

@@ -10,8 +10,8 @@ import pytest
 
 from helpers import FREE, tiny_recipe
 from nounroll.data.task import SequenceTask
-from nounroll.recipe import Recipe
-from nounroll.run import train
+from nounroll.experiments.recipe import Recipe
+from nounroll.experiments.run import train
 from nounroll.training import journal, schedule
 from nounroll.training.pace import Link
 from nounroll.training.run_state import RunState

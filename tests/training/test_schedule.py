@@ -10,11 +10,11 @@ from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from helpers import make_bptt, make_student
-from nounroll.batch import Batch
+from nounroll.core.batch import Batch
 from nounroll.data.parity import Parity
+from nounroll.experiments.recipe import parse
+from nounroll.experiments.resolve import resolve
 from nounroll.methods.base import Method
-from nounroll.recipe import parse
-from nounroll.resolve import resolve
 from nounroll.training.counters import Counters
 from nounroll.training.engine import Engine
 from nounroll.training.pace import Link, Pace

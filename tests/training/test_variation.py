@@ -5,10 +5,10 @@ import torch
 from torch import Tensor
 
 from helpers import make_bptt, make_student
-from nounroll.batch import Batch, Real
+from nounroll.core.batch import Batch, Real
 from nounroll.data.sequences import Sequences
-from nounroll.resolve import resolve
-from nounroll.run import plan
+from nounroll.experiments.resolve import resolve
+from nounroll.experiments.run import plan
 from nounroll.training import schedule
 from nounroll.training.loop import Loop
 from nounroll.training.pace import Link

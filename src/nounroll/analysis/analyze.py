@@ -17,10 +17,10 @@ from nounroll.analysis.lengths import AtLength, by_length
 from nounroll.analysis.refit import refit
 from nounroll.analysis.trajectories import trajectories
 from nounroll.data.task import SequenceTask
+from nounroll.models.student import Student
 from nounroll.rollout.collapse import guard, spectrum, spread
 from nounroll.rollout.evaluate import constant_guess, evaluate, evaluate_teacher, validation_batches
 from nounroll.rollout.packing import Packing, packing
-from nounroll.student import Student
 from nounroll.teacher import Teacher
 
 _GRADIENT_ROWS = 16  # sequences whose gradients are measured

@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
+from nounroll.models.student import Student
 from nounroll.rollout.parallel import jacobian
-from nounroll.student import Student
 
 _NOTHING = 1e-30  # length of an error that has faded away
 _AT_ONCE = 256  # time steps whose Jacobians are in memory together

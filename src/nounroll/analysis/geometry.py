@@ -7,9 +7,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from nounroll.analysis.trajectories import Trajectories
-from nounroll.batch import Batch
+from nounroll.core.batch import Batch
+from nounroll.models.student import Student
 from nounroll.rollout.collapse import MOST_MEMORIES
-from nounroll.student import Student
 
 _SEQUENCES, _TIMES = 24, 48  # that are kept to be drawn
 

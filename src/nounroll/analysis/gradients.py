@@ -18,10 +18,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nounroll.batch import Batch
+from nounroll.core.batch import Batch
+from nounroll.models.student import Student
 from nounroll.objectives.dynamics import dynamics
 from nounroll.objectives.readout import negative_log_likelihood
-from nounroll.student import Student
 
 
 @dataclass(frozen=True)

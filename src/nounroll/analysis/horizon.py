@@ -6,11 +6,11 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from nounroll.batch import Batch
 from nounroll.cells.base import observe
+from nounroll.core.batch import Batch
+from nounroll.models.student import Student
 from nounroll.rollout.chunks import scores
 from nounroll.rollout.packing import foretold
-from nounroll.student import Student
 from nounroll.teacher.decoder import Decoder
 
 _WINDOWS = 32  # memories of a sequence that the decoder starts from

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from nounroll.batch import Batch
+from nounroll.core.batch import Batch
 
 
 @torch.no_grad()

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from nounroll.data.task import SequenceTask, draw
+from nounroll.models.student import Student
 from nounroll.rollout.evaluate import evaluate, evaluate_teacher, validation_batches
-from nounroll.student import Student
 from nounroll.teacher import Teacher
 
 _FACTORS = (1, 2, 4, 8)

@@ -8,11 +8,11 @@ import copy
 
 import torch
 
+from nounroll.core.seeding import generator
 from nounroll.data.task import SequenceTask, draw
+from nounroll.models.student import Student
 from nounroll.objectives.readout import negative_log_likelihood
 from nounroll.rollout.chunks import at_once
-from nounroll.seeding import generator
-from nounroll.student import Student
 from nounroll.teacher import Teacher
 
 _TOKENS, _ROWS = 32_768, 64  # time steps of the training sequences together, sequences drawn at a time

@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nounroll.batch import Batch
-from nounroll.student import Student
+from nounroll.core.batch import Batch
+from nounroll.models.student import Student
 from nounroll.teacher import Teacher
 
 

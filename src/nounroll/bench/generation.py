@@ -7,13 +7,13 @@ import torch
 
 from nounroll.bench.timing import Contender, seconds
 from nounroll.cells.base import CellSettings
+from nounroll.core.seeding import generator
 from nounroll.data.task import SequenceTask, draw
-from nounroll.generation import Generation, Sampling
-from nounroll.seeding import generator
-from nounroll.student import Student
+from nounroll.models.generation import Generation, Sampling
+from nounroll.models.student import Student
+from nounroll.rollout.transformer import CausalTransformer
 from nounroll.teacher import TeacherSettings
 from nounroll.teacher.causal import Read
-from nounroll.transformer import CausalTransformer
 
 _TOKENS = 50  # written in a round
 _CHUNK = 512  # tokens of a context that are read at a time

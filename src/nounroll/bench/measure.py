@@ -11,8 +11,8 @@ from nounroll.bench.scaling import scaling
 from nounroll.bench.timing import in_turn, matmul, row
 from nounroll.bench.training import training
 from nounroll.cells import CELLS
+from nounroll.core.ranges import at_least
 from nounroll.data.text import Text
-from nounroll.ranges import at_least
 
 
 def measure(

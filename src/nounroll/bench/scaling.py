@@ -12,7 +12,7 @@ from nounroll.cells.base import CellSettings
 from nounroll.data.task import SequenceTask
 from nounroll.methods import BPTT, DMT, SMT, DMTSettings, SMTSettings
 from nounroll.methods.base import Method
-from nounroll.student import Student
+from nounroll.models.student import Student
 from nounroll.teacher import Teacher, TeacherSettings, build_teacher
 
 AXES = {"length": "T", "memory_width": "memory width d", "width": "teacher width", "batch": "batch B"}

@@ -5,18 +5,18 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from nounroll.batch import Batch
 from nounroll.bench.timing import Contender, seconds
 from nounroll.cells.base import CellSettings
+from nounroll.core.batch import Batch
+from nounroll.core.seeding import generator
 from nounroll.data.task import SequenceTask, draw
 from nounroll.methods import BPTT, DMT, SMT, TBPTT, DMTSettings, SMTSettings, TBPTTSettings
 from nounroll.methods.base import Method, State
 from nounroll.methods.cost import step_cost
 from nounroll.methods.flops import count_flops
+from nounroll.models.student import Student
 from nounroll.objectives.dynamics import dynamics
 from nounroll.objectives.readout import masked_mean, negative_log_likelihood
-from nounroll.seeding import generator
-from nounroll.student import Student
 from nounroll.teacher import Teacher, TeacherSettings, build_teacher
 from nounroll.teacher.causal import CausalEncoder
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import nn
 
-from nounroll.batch import Space
 from nounroll.cells.base import WIDEST, CellSettings
+from nounroll.core.batch import Space
 
 _NARROWEST = 8  # width of an embedding
 

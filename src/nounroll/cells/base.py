@@ -26,10 +26,10 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from nounroll.batch import Space
+from nounroll.core.batch import Space
+from nounroll.core.plain import plain
+from nounroll.core.ranges import at_least
 from nounroll.nn.norm import rms_normalise
-from nounroll.plain import plain
-from nounroll.ranges import at_least
 
 WIDEST = 256  # hidden layers that an MLP chooses: wider ones make its steps dear, and it learns no sooner
 MOST_LAYERS = 1000  # more are a slip of the hand, or an attack: each is built before its size can be known

@@ -3,8 +3,8 @@
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from nounroll.batch import Space
 from nounroll.cells.recurrent import HiddenStateCell, start_keeping
+from nounroll.core.batch import Space
 from nounroll.nn.transforms import gru_cell
 
 

@@ -4,8 +4,8 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from nounroll.batch import Space
 from nounroll.cells.recurrent import start_keeping, stepped
+from nounroll.core.batch import Space
 from nounroll.nn.embedding import InputEmbedding
 from nounroll.nn.transforms import is_transformed, lstm_cell
 from nounroll.nn.unread import unread_costs_nothing

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from nounroll.batch import Space
+from nounroll.core.batch import Space
 from nounroll.nn.block import FeedForward
 from nounroll.nn.embedding import InputEmbedding
 

@@ -5,8 +5,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from nounroll.batch import Space
 from nounroll.cells.base import WIDEST
+from nounroll.core.batch import Space
 from nounroll.nn.embedding import InputEmbedding
 from nounroll.nn.norm import rms_normalise
 

@@ -4,8 +4,8 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from nounroll.batch import Space
 from nounroll.cells.lstm import LSTMCell
+from nounroll.core.batch import Space
 
 _PARTS = 4  # of u numbers each: h, c, the mean of h, its largest values
 _LEAST = 1e-6  # of the weight of the next step

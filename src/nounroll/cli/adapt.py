@@ -43,11 +43,11 @@ def adapt(
         out: folder of the new run; runs/adapted-NAME when left out.
         set: any other setting, such as training.learning_rate=0.0005; may be given several times.
     """
+    from nounroll.experiments.recipe import parse
+    from nounroll.experiments.rehearsal import with_rehearsal
+    from nounroll.experiments.run_folder import CUSTOM, open_run
+    from nounroll.experiments.warm_start import start_from
     from nounroll.methods import ADAPT
-    from nounroll.recipe import parse
-    from nounroll.rehearsal import with_rehearsal
-    from nounroll.run_folder import CUSTOM, open_run
-    from nounroll.warm_start import start_from
 
     if head not in ("keep", "new"):
         raise ValueError(f"--head is {head!r}; it must be keep or new")

@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.table import Table
 
 from nounroll.cli.terminal import note, say_if_it_differs
-from nounroll.files import write_bytes
 from nounroll.report.numbers import figure, label
+from nounroll.storage.files import write_bytes
 
 
 def analyze(run: Path, *, length: int | None = None, sequences: int = 128) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def measured(run: Path, length: int | None, sequences: int) -> dict[str, Any]:
     """The analysis of a run as plain values, also written into its folder."""
     from nounroll.analysis import analyze
     from nounroll.data.corpus import reads_bytes
-    from nounroll.run_folder import open_student, open_teacher
+    from nounroll.experiments.run_folder import open_student, open_teacher
 
     for name, value in (("length", length), ("sequences", sequences)):
         if value is not None and value < 1:

@@ -50,9 +50,9 @@ def compare(
         figure: PNG, SVG or PDF file to draw the learning curves to, against seconds, tokens and FLOPs.
         set: any other setting, such as teacher.width=256; may be given several times.
     """
-    from nounroll.comparison import compare_recipe
-    from nounroll.consent import build_task
-    from nounroll.recipe import load
+    from nounroll.experiments.comparison import compare_recipe
+    from nounroll.experiments.consent import build_task
+    from nounroll.experiments.recipe import load
     from nounroll.report.curves import check_path
 
     if figure is not None:
@@ -84,7 +84,7 @@ def compare(
 
 
 def show(result: dict[str, Any], console: Console) -> None:
-    from nounroll.comparison import Comparison, Row
+    from nounroll.experiments.comparison import Comparison, Row
 
     console.print(Comparison([Row(**row) for row in result["rows"]]).table())
 

@@ -19,8 +19,8 @@ def evaluate(run: Path, *, sequences: int = 256) -> dict[str, Any]:
         run: the run's folder.
         sequences: how many; 256 when left out.
     """
+    from nounroll.experiments.run_folder import open_student, open_teacher
     from nounroll.rollout import evaluate as rollout
-    from nounroll.run_folder import open_student, open_teacher
 
     if sequences < 1:
         raise ValueError(f"--sequences is {sequences}; it must be at least 1")

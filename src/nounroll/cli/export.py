@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
-from nounroll.files import read_bytes
+from nounroll.storage.files import read_bytes
 
 
 def export(run: Path, *, to: str = "onnx", out: Path | None = None, push: str | None = None) -> dict[str, Any]:
@@ -21,9 +21,9 @@ def export(run: Path, *, to: str = "onnx", out: Path | None = None, push: str | 
         out: folder for the files; RUN/export when left out.
         push: OWNER/NAME on the Hugging Face Hub to upload it to, with --to transformers.
     """
+    from nounroll.experiments.run_folder import open_student
     from nounroll.export import FORMATS
     from nounroll.export import export as write
-    from nounroll.run_folder import open_student
 
     kinds = (*FORMATS, "transformers")
     if to not in kinds:

@@ -90,7 +90,7 @@ def _by_forecaster(
     """The forecast of a folder that ``Forecaster.save`` wrote."""
     from nounroll.estimators.forecaster import Forecaster
     from nounroll.estimators.frames import read_frame
-    from nounroll.files import check_plain
+    from nounroll.storage.files import check_plain
 
     check_plain(run)
     model = Forecaster.load(run)
@@ -123,9 +123,9 @@ def _by_run(run: Path, horizon: int | None, levels: list[float], history: Path |
     """The forecast of a run of ``nounroll train`` on a series."""
     import numpy as np
 
+    from nounroll.core.seeding import generator
     from nounroll.estimators.clock import pd
-    from nounroll.run_folder import open_student
-    from nounroll.seeding import generator
+    from nounroll.experiments.run_folder import open_student
 
     if future is not None:
         raise ValueError(f"--future is '{future}'; {run} has no covariates, leave it out")

@@ -40,9 +40,9 @@ def generate(
     """
     import torch
 
+    from nounroll.core.seeding import generator
+    from nounroll.experiments.run_folder import open_student
     from nounroll.report.images import write_grid
-    from nounroll.run_folder import open_student
-    from nounroll.seeding import generator
 
     recipe, task, student = open_student(run, with_data=False)
     if not task.autoregressive:

@@ -20,9 +20,9 @@ from jsonargparse import ArgumentParser
 from rich.console import Console
 
 from nounroll.cli.terminal import note, printable
-from nounroll.machine import launched, speaks
-from nounroll.notices import Notice
-from nounroll.trust import trusting
+from nounroll.core.machine import launched, speaks
+from nounroll.core.notices import Notice
+from nounroll.storage.trust import trusting
 
 COMMANDS = (
     *("quickstart", "train", "adapt", "resume", "evaluate", "generate", "forecast"),

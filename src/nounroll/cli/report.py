@@ -7,8 +7,8 @@ from rich.console import Console
 
 from nounroll.cli.analyze import measured
 from nounroll.cli.terminal import last_warning
-from nounroll.files import write_bytes
 from nounroll.report.numbers import figure, is_past, measure
+from nounroll.storage.files import write_bytes
 
 _METHODS = {
     "smt": "SMT taught it single steps between the memories that a Transformer teacher has of the same sequences.",
@@ -40,11 +40,11 @@ def report(run: Path, *, length: int | None = None, sequences: int = 128, out: P
     from importlib.metadata import version
 
     from nounroll.cli.samples import classes, foretold, samples
+    from nounroll.experiments.run_folder import open_student
     from nounroll.report.page import page
     from nounroll.report.pictures import pictures
     from nounroll.report.style import save
     from nounroll.report.training import training_picture
-    from nounroll.run_folder import open_student
     from nounroll.training.log import read_records
 
     found = measured(run, length, sequences)

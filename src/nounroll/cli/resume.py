@@ -32,8 +32,8 @@ def resume(
         sequential_flops: FLOPs on the longest chain of dependent operations, on top.
         force: go on although the recipe or the data has changed.
     """
-    from nounroll.resumption import extended
-    from nounroll.run_folder import open_run
+    from nounroll.experiments.resumption import extended
+    from nounroll.experiments.run_folder import open_run
     from nounroll.training.settings import BUDGETS, Budget
 
     recipe, folder = open_run(run)

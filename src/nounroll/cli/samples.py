@@ -8,11 +8,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nounroll.batch import Batch
 from nounroll.cli.generate import GRID, pixels, steps_of
 from nounroll.cli.terminal import printable
+from nounroll.core.batch import Batch
+from nounroll.core.seeding import generator
 from nounroll.data.corpus import reads_bytes
 from nounroll.data.task import SequenceTask, draw
+from nounroll.models.student import Student
 from nounroll.report.classes import MOST, classes_picture, confusion
 from nounroll.report.page import embedded_grid
 from nounroll.report.series import series_picture
@@ -20,8 +22,6 @@ from nounroll.report.style import Picture
 from nounroll.report.surprise import coloured
 from nounroll.rollout.chunks import by_rows, scores
 from nounroll.rollout.evaluate import numbers_of, validation_batches
-from nounroll.seeding import generator
-from nounroll.student import Student
 
 _TEMPERATURE = 0.8  # of text; images are drawn at 1
 _CHARACTERS = 800

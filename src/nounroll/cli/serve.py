@@ -55,7 +55,7 @@ def serve(
     for package in _NEEDED:
         if find_spec(package) is None:
             raise ValueError(f"serve needs the package {package}; pip install 'nounroll[serve]'")
-    from nounroll.run_folder import open_student, open_teacher
+    from nounroll.experiments.run_folder import open_student, open_teacher
     from nounroll.serve.app import create_app
     from nounroll.serve.judge import Judge
     from nounroll.serve.server import Server

@@ -34,9 +34,9 @@ def sweep(
         set: any other setting, such as teacher.width=256; may be given several times.
         out: folder for sweep.json and the picture sweep.png; nothing is written when left out.
     """
-    from nounroll.recipe import load
+    from nounroll.experiments.recipe import load
+    from nounroll.experiments.sweep import sweep as run_sweep
     from nounroll.report.sweep import save_sweep
-    from nounroll.sweep import sweep as run_sweep
 
     budget = {"training.seconds": seconds, "training.steps": steps}
     overrides = [f"{name}={value}" for name, value in budget.items() if value is not None]

@@ -9,8 +9,8 @@ from typing import Any
 
 from rich.table import Table
 
-from nounroll.interrupts import stop_on
-from nounroll.machine import launched
+from nounroll.core.interrupts import stop_on
+from nounroll.core.machine import launched
 from nounroll.report.numbers import figure, label
 
 
@@ -32,7 +32,7 @@ def printable(text: str) -> str:
 
 def say_if_it_differs(run: Path, task: Any, student: Any) -> None:
     """Say so where a task's data is not what the student of a run was trained with."""
-    from nounroll.run_folder import difference
+    from nounroll.experiments.run_folder import difference
 
     if said := difference(run, task, student.trained_on):
         note(f"nounroll: {said}")

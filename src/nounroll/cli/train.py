@@ -53,9 +53,9 @@ def train(
         set: any other setting, such as teacher.width=256; may be given several times.
         dry_run: train nothing, and say what is decided for the data and how much memory it would take at the least.
     """
+    from nounroll.experiments.recipe import load
+    from nounroll.experiments.warm_start import start_from
     from nounroll.methods import check_taught
-    from nounroll.recipe import load
-    from nounroll.warm_start import start_from
 
     given = {
         "training.seconds": seconds,
@@ -84,7 +84,7 @@ def train(
 
 def run_in(folder: Path, recipe: Any, resume: bool = False, force: bool = False, start: Any = None) -> dict[str, Any]:
     """Train by a ``Recipe`` in a folder until the budget is spent or a signal comes."""
-    from nounroll import run
+    from nounroll.experiments import run
 
     with stop_on_signal() as stop:
         done = run.train(recipe, start=start, folder=folder, resume=resume, force=force, progress=watched(), stop=stop)
@@ -102,9 +102,9 @@ def run_in(folder: Path, recipe: Any, resume: bool = False, force: bool = False,
 
 def estimate(recipe: Any) -> dict[str, Any]:
     """What a ``Recipe`` leaves open and how it is decided, the least memory that the run takes, and what there is."""
-    from nounroll import auto, footprint
-    from nounroll.consent import build_task
-    from nounroll.resolve import resolve
+    from nounroll.experiments import auto, footprint
+    from nounroll.experiments.consent import build_task
+    from nounroll.experiments.resolve import resolve
 
     task = build_task(recipe)
     footprint.check_length(recipe, task)
@@ -123,7 +123,7 @@ def estimate(recipe: Any) -> dict[str, Any]:
 
 
 def _show_estimate(result: dict[str, Any], console: Console) -> None:
-    from nounroll.footprint import in_words
+    from nounroll.experiments.footprint import in_words
 
     resolved = result["resolved"]
     console.print(f"lengths of the curriculum: {', '.join(map(str, resolved['stages']))}")

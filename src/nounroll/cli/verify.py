@@ -18,7 +18,7 @@ def verify(run: Path) -> dict[str, Any]:
     Args:
         run: the run's folder.
     """
-    from nounroll.verify import verify as look
+    from nounroll.experiments.verify import verify as look
 
     found = look(run)
     return {

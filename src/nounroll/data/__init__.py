@@ -58,7 +58,7 @@ def parsed(kind: str, options: dict[str, Any]) -> dict[str, Any]:
     Raises:
         ValueError: see ``build``.
     """
-    from nounroll.plain import plain
+    from nounroll.core.plain import plain
 
     task = load(kind)
     known = describe(kind)[1]

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from nounroll.batch import Batch
+from nounroll.core.batch import Batch
 from nounroll.data.bare import bare
 from nounroll.data.checks import largest_symbol, whole_number
 from nounroll.data.corpus import TokenCorpus

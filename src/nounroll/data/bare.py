@@ -2,7 +2,7 @@
 
 from typing import Any, NoReturn
 
-from nounroll.batch import Space
+from nounroll.core.batch import Space
 from nounroll.data.task import SequenceTask
 
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Int
 
+from nounroll.core.ranges import within
 from nounroll.data.on_disk import OnDisk
-from nounroll.ranges import within
 
 _BLOCK = 1 << 22  # elements looked at together, so that a file is never loaded whole
 

@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from nounroll.core.notices import notice
 from nounroll.data.parts import PARTS
-from nounroll.notices import notice
 
 _MOST = 1000.0  # times that one class is read as often as another
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from nounroll.batch import Batch, Categorical
+from nounroll.core.batch import Batch, Categorical
 from nounroll.data.checks import flag, long_enough, whole_number
 from nounroll.data.task import SequenceTask
 

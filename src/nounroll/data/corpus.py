@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from nounroll.batch import Batch, Categorical, Space
+from nounroll.core.batch import Batch, Categorical, Space
 from nounroll.data.checks import within_space
 from nounroll.data.on_disk import OnDisk
 from nounroll.data.task import SequenceTask

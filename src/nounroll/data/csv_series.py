@@ -9,11 +9,11 @@ import torch
 from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
-from nounroll.batch import Real
+from nounroll.core.batch import Real
+from nounroll.core.notices import notice
+from nounroll.core.spaces.real import refuse_bits
 from nounroll.data.corpus import Windows, split_tail
 from nounroll.data.csv_table import read_columns, to_number
-from nounroll.notices import notice
-from nounroll.spaces.real import refuse_bits
 
 _SMALLEST, _LARGEST = 1e-18, 1e18  # whose squares single precision holds
 _FINEST = 1e-5  # a spread of so much of the values is 100 times the rounding

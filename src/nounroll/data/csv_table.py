@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float64
 
+from nounroll.core.notices import notice
 from nounroll.data.encoding import read_text
 from nounroll.data.files import first_names
-from nounroll.notices import notice
 
 _COLUMNS = "series.columns"
 Row = tuple[int, list[str]]  # line number, cells

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Shaped
 from torch import Tensor
 
-from nounroll.batch import Categorical, Real, Space
+from nounroll.core.batch import Categorical, Real, Space
 from nounroll.data.missing import observed_values, with_flags
 from nounroll.data.ragged import Ragged, ends, read, read_array
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from nounroll import files
+from nounroll.storage import files
 
 MOST = 2**28  # bytes of a file that are held in memory, unpacked: 256 MiB
 PIECE = 2**20

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from nounroll.core.seeding import generator
 from nounroll.data.task import SequenceTask
-from nounroll.seeding import generator
 
 _BLOCK, _BLOCKS = 1 << 16, 64  # bytes of a block, and blocks of an array that are read; a smaller one is read whole
 _ARRAYS = 4096  # whose contents are read; the shapes of all count

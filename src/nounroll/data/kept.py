@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from nounroll import data
-from nounroll.batch import Space
+from nounroll.core.batch import Space
 from nounroll.data.bare import bare
 from nounroll.data.fingerprint import fingerprint
 from nounroll.data.task import SequenceTask

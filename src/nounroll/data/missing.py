@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from nounroll.core.notices import notice
 from nounroll.data.ragged import Ragged
-from nounroll.notices import notice
 
 
 def with_flags(

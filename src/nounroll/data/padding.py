@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Shaped
 from torch import Tensor
 
-from nounroll.batch import Batch, Space
+from nounroll.core.batch import Batch, Space
 
 
 def without_padding(batch: Batch, inputs: Space, targets: Space) -> Batch:

@@ -2,7 +2,7 @@
 
 import torch
 
-from nounroll.batch import Batch, Categorical
+from nounroll.core.batch import Batch, Categorical
 from nounroll.data.checks import fraction
 from nounroll.data.scored import scored_steps
 from nounroll.data.task import SequenceTask

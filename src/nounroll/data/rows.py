@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Int, Integer
 from torch import Tensor
 
-from nounroll.batch import Batch, Categorical
+from nounroll.core.batch import Batch, Categorical
 from nounroll.data.checks import row_ends, within_space
 from nounroll.data.task import SequenceTask
 

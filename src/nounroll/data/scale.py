@@ -3,7 +3,7 @@
 from jaxtyping import Bool
 from torch import Tensor
 
-from nounroll.batch import Space
+from nounroll.core.batch import Space
 from nounroll.data.task import SequenceTask, draw
 
 _STEPS, _LEAST, _MOST = 2**16, 32, 512  # time steps that are drawn, and bounds on their sequences

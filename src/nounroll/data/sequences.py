@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from nounroll.batch import Batch, Categorical, Real, Space
+from nounroll.core.batch import Batch, Categorical, Real, Space
 from nounroll.data import classes, pieces
 from nounroll.data.checks import whole_number
 from nounroll.data.features import joined

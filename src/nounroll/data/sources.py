@@ -7,8 +7,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from nounroll.core.notices import notice
 from nounroll.data.files import files_below, first_names, reason, unreadable
-from nounroll.notices import notice
 
 
 def optional(module: str, what: str, extra: str) -> Any:

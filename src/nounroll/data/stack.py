@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from nounroll.batch import Batch, Categorical
+from nounroll.core.batch import Batch, Categorical
 from nounroll.data.checks import fraction, long_enough, whole_number
 from nounroll.data.task import SequenceTask
 

@@ -9,12 +9,12 @@ from fontTools.svgLib import SVGPath
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw
 
+from nounroll.core.notices import notice
 from nounroll.data.checks import whole_number
 from nounroll.data.files import existing, files_below, first_names, read_bytes, unreadable
 from nounroll.data.images import PixelImages
 from nounroll.data.rows import held_out_rows
 from nounroll.data.sources import packaged
-from nounroll.notices import notice
 
 _PIECES = 4  # straight ones, for each curve
 _BERNSTEIN = [

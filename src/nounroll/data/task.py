@@ -9,11 +9,11 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from nounroll.batch import Batch, Space
+from nounroll.core.batch import Batch, Space
+from nounroll.core.notices import notice
+from nounroll.core.seeding import generator
 from nounroll.data.checks import whole_number
 from nounroll.data.padding import without_padding
-from nounroll.notices import notice
-from nounroll.seeding import generator
 
 _ROWS = 64  # sequences of a held-out batch
 _SORTED, _LENGTHS = 8, 4  # training batches among which sequences are sorted by length, and lengths that these have
@@ -30,7 +30,7 @@ class SequenceTask(ABC):
         max_length: the longest T that ``sample`` can give; None when there is no limit.
         lengths: which T mean the same task, so that training may start with shorter sequences: "any"; "whole", the
             recipe's length alone; or a number, of which T must be a multiple. None looks at the data: see
-            ``nounroll.resolve``.
+            ``nounroll.experiments.resolve``.
         size: how many sequences there are, where they are finite: then ``take`` gives each of them, training goes
             through them in epochs, and held-out parts are measured whole. None for a source without end.
         autoregressive: True when ``y_t`` is the next input, so that the student can generate.

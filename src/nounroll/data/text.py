@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
+from nounroll.core.notices import notice
 from nounroll.data.corpus import TextCorpus
 from nounroll.data.encoding import text_section
 from nounroll.data.files import NotText, existing, files_below, first_names
 from nounroll.data.on_disk import OnDisk, Section
 from nounroll.data.tokenizer import Tokenizer
-from nounroll.notices import notice
 
 _BLOCK = 1 << 20  # bytes that are cut into tokens at once
 _HELD_OUT = 0.05  # share of a folder

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
+from nounroll.core.notices import notice
 from nounroll.data.encoding import kind_of
 from nounroll.data.files import opened, regular, unreadable
 from nounroll.data.on_disk import OnDisk, Section
-from nounroll.notices import notice
 
 _DTYPES = ("uint8", "uint16", "uint32", "int16", "int32", "int64")
 _GUESS = "uint16"  # what nanoGPT writes

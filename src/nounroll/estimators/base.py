@@ -10,11 +10,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from nounroll.core.seeding import generator
 from nounroll.data.ragged import read
 from nounroll.data.sequences import Sequences
 from nounroll.estimators.forms import as_sequences, check_like
-from nounroll.run import Run, fit
-from nounroll.seeding import generator
+from nounroll.experiments.run import Run, fit
 
 try:
     from sklearn.base import BaseEstimator

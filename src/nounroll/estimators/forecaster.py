@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import nn
 
-from nounroll import checkpoint
 from nounroll.estimators.backtest import Cut, cuts, table
 from nounroll.estimators.base import SequenceEstimator
 from nounroll.estimators.clock import Clock, pd
@@ -19,9 +18,10 @@ from nounroll.estimators.keeping import DOCUMENT, HISTORY, is_forecaster, packed
 from nounroll.estimators.panel import Series, read
 from nounroll.estimators.powers import chosen_power, raised
 from nounroll.estimators.windows import Plan, drifts, in_runs, training_windows
+from nounroll.models.student import Student
 from nounroll.report.fan import fan_picture
 from nounroll.report.reliability import reliability_picture
-from nounroll.student import Student
+from nounroll.storage import checkpoint
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

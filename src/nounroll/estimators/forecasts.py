@@ -9,7 +9,7 @@ from nounroll.estimators.panel import Series
 from nounroll.estimators.paths import sample_paths
 from nounroll.estimators.powers import lowered
 from nounroll.estimators.windows import Plan
-from nounroll.student import Student
+from nounroll.models.student import Student
 
 
 def forecasts(

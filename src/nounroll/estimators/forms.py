@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from nounroll.batch import Space
+from nounroll.core.batch import Space
 
 _FORMS = "a list of (T_i, d) arrays, an array (n, T) or (n, T, d), or a data frame"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from nounroll.estimators.clock import pd
-from nounroll.files import write_bytes
+from nounroll.storage.files import write_bytes
 
 ENDINGS = (".csv", ".parquet", ".json")
 

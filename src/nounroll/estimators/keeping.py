@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nounroll import checkpoint
 from nounroll.estimators.clock import Clock, pd
 from nounroll.estimators.panel import Series
+from nounroll.storage import checkpoint
 
 DOCUMENT, HISTORY = "forecaster", "history"
 

@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nounroll.core.seeding import generator
 from nounroll.estimators.base import by_length, padded
-from nounroll.generation import Sampling
-from nounroll.seeding import generator
-from nounroll.student import Student
+from nounroll.models.generation import Sampling
+from nounroll.models.student import Student
 
 _ROWS = 2**13  # paths that are written side by side
 

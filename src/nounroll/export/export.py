@@ -11,9 +11,9 @@ from typing import Any, TypeAlias
 
 import torch
 
+from nounroll.core.spaces import space_to_json
 from nounroll.export.step import Step, StepFunction, example_inputs, largest_difference
-from nounroll.spaces import space_to_json
-from nounroll.student import Student
+from nounroll.models.student import Student
 
 Writer: TypeAlias = Callable[[Student, Path], tuple[list[Path], StepFunction]]
 TOLERANCE = 1e-3  # largest difference in a memory or a logit

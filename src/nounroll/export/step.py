@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from nounroll.seeding import generator
-from nounroll.student import Student
+from nounroll.core.seeding import generator
+from nounroll.models.student import Student
 
 StepFunction: TypeAlias = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 

@@ -7,8 +7,8 @@ from typing import Any
 import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
+from nounroll.models.student import Student
 from nounroll.report.numbers import figure
-from nounroll.student import Student
 
 _MEASURED = {
     "bits": "bits per element",

@@ -12,12 +12,12 @@ from transformers import AutoModelForCausalLM, Cache, GenerationConfig, PreTrain
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 from transformers.utils import logging
 
-from nounroll.checkpoint import MANIFEST
 from nounroll.data.corpus import TextCorpus
 from nounroll.data.task import SequenceTask
 from nounroll.hub.card import card
 from nounroll.hub.model import MemoryLayer, config_of
-from nounroll.student import CONFIG, WEIGHTS, Student, write_model
+from nounroll.models.student import CONFIG, WEIGHTS, Student, write_model
+from nounroll.storage.checkpoint import MANIFEST
 
 _PAD = "<pad>"
 _CARD = "README.md"

@@ -10,9 +10,9 @@ from transformers.cache_utils import LinearAttentionLayer
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from nounroll.cells.base import observe
+from nounroll.core.spaces import space_from_json
+from nounroll.models.student import Student, cell_settings
 from nounroll.nn.rotary import Rotary
-from nounroll.spaces import space_from_json
-from nounroll.student import Student, cell_settings
 
 
 @no_type_check  # transformers hands its constructor names that its signature has not

@@ -6,7 +6,7 @@ from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError, HTTPError  # type: ignore  # the latter of the package that it uses
 
 from nounroll.hub.folder import FILES
-from nounroll.student import CONFIG, WEIGHTS
+from nounroll.models.student import CONFIG, WEIGHTS
 
 
 def push_to_hub(folder: str | Path, repo_id: str, *, private: bool | None = None, token: str | None = None) -> str:

@@ -7,16 +7,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nounroll.batch import Batch
+from nounroll.core.batch import Batch
+from nounroll.core.processes import mean
+from nounroll.core.ranges import at_least
 from nounroll.data.task import SequenceTask, drawn
 from nounroll.methods.base import Method, State
+from nounroll.models.student import Student
 from nounroll.nn.frozen import frozen
 from nounroll.objectives.divergence import divergence
 from nounroll.objectives.dynamics import VARIANCE_FLOOR
 from nounroll.objectives.readout import masked_mean, negative_log_likelihood, readout_loss
-from nounroll.processes import mean
-from nounroll.ranges import at_least
-from nounroll.student import Student
 
 _PARTS = {"all": "", "readout": "head.", "start": "empty_memory"}  # what the names of weights that learn begin with
 

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Shaped
 from torch import Tensor, nn
 
-from nounroll.batch import Batch
+from nounroll.core.batch import Batch
 
 State: TypeAlias = dict[str, Shaped[Tensor, "_ _ ..."]]
 """What a training step hands on to the next: named tensors whose second axis is the rows of the batch."""

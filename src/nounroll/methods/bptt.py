@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
-from nounroll.batch import Batch
+from nounroll.core.batch import Batch
 from nounroll.methods.base import Method, State
+from nounroll.models.student import Student
 from nounroll.objectives.readout import readout_loss
-from nounroll.student import Student
 
 
 class BPTT(Method):

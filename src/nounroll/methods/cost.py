@@ -10,11 +10,11 @@ from typing import Any
 
 import torch
 
-from nounroll.batch import Batch
+from nounroll.core.batch import Batch
+from nounroll.core.seeding import generator
 from nounroll.data.task import SequenceTask, batch_of_length
 from nounroll.methods.base import Method, State
 from nounroll.methods.flops import count_flops
-from nounroll.seeding import generator
 
 COSTS = ("flops", "sequential_flops")
 _COUNTED = (

@@ -6,9 +6,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from nounroll.batch import Batch, Space
+from nounroll.core.batch import Batch, Space
+from nounroll.core.processes import own_rows, rows_at
 from nounroll.objectives.readout import masked_mean, negative_log_likelihood
-from nounroll.processes import own_rows, rows_at
 from nounroll.rollout.windows import at_times
 from nounroll.teacher.decoder import Decoder
 

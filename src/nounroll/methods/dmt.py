@@ -7,18 +7,18 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from nounroll.batch import Batch
 from nounroll.cells.base import observe
+from nounroll.core.batch import Batch
+from nounroll.core.processes import mean
+from nounroll.core.ranges import at_least, more_than
 from nounroll.methods.base import Method, State
 from nounroll.methods.decoding import decoding
 from nounroll.methods.heed import Windows, heed
+from nounroll.models.student import Student
 from nounroll.nn.frozen import frozen
 from nounroll.objectives.dynamics import dynamics
 from nounroll.objectives.readout import masked_mean, readout_loss
-from nounroll.processes import mean
-from nounroll.ranges import at_least, more_than
 from nounroll.rollout.windows import at_times, cut, random_windows, unroll_windows
-from nounroll.student import Student
 from nounroll.teacher import Teacher
 
 

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import torch
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
-from nounroll.modes import ONE_AT_A_TIME
+from nounroll.core.modes import ONE_AT_A_TIME
 
 T = TypeVar("T")
 

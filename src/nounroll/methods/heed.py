@@ -6,10 +6,10 @@ import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
+from nounroll.core.processes import mean, variance
+from nounroll.models.student import Student
 from nounroll.objectives.dynamics import dynamics
 from nounroll.objectives.readout import masked_mean, negative_log_likelihood
-from nounroll.processes import mean, variance
-from nounroll.student import Student
 
 _LOST = 0.5  # drift over the variance of memories, above which a student may be lost
 _CLEARLY_WORSE = 0.25  # of what there is to know

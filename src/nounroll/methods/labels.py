@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
-from nounroll.processes import some_rows
+from nounroll.core.processes import some_rows
 from nounroll.rollout.windows import at_times, scattered
 from nounroll.teacher import Teacher
 

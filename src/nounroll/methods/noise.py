@@ -4,8 +4,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from nounroll.core.processes import own_rows
 from nounroll.nn.norm import rms_normalise
-from nounroll.processes import own_rows
 
 
 def add_noise(

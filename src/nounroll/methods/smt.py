@@ -4,18 +4,18 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
-from nounroll.batch import Batch
+from nounroll.core.batch import Batch
 from nounroll.methods.base import Method, State
 from nounroll.methods.decoding import decoding, some_places
 from nounroll.methods.labels import Label, labels, some_labels
 from nounroll.methods.noise import add_noise
 from nounroll.methods.smt_settings import SMTSettings
+from nounroll.models.student import Student
 from nounroll.nn.recompute import again
 from nounroll.objectives.dynamics import VARIANCE_FLOOR, dynamics, power_mean, scale_gradient
 from nounroll.objectives.readout import masked_mean, negative_log_likelihood, taught
 from nounroll.objectives.uniformity import uniformity
 from nounroll.rollout.windows import at_times, cut, some_windows, unroll_windows
-from nounroll.student import Student
 from nounroll.teacher import Teacher
 
 _SAMPLED_MEMORIES = 256  # whose statistics are taken

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from nounroll.ranges import at_least, more_than, within
+from nounroll.core.ranges import at_least, more_than, within
 
 
 @dataclass(frozen=True, kw_only=True)

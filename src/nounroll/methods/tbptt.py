@@ -6,13 +6,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nounroll.batch import Batch
+from nounroll.core.batch import Batch
+from nounroll.core.ranges import at_least
 from nounroll.methods.base import Method, State
 from nounroll.methods.noise import add_noise
+from nounroll.models.student import Student
 from nounroll.objectives.readout import readout_loss
-from nounroll.ranges import at_least
 from nounroll.rollout.windows import cut_rollout, staggered
-from nounroll.student import Student
 
 _ARRAYS = ("inputs", "targets", "mask")  # of a batch that is under way
 

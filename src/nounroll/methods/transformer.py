@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
-from nounroll.batch import Batch
+from nounroll.core.batch import Batch
 from nounroll.methods.base import Method, State
 from nounroll.objectives.readout import masked_mean, negative_log_likelihood
-from nounroll.transformer import CausalTransformer
+from nounroll.rollout.transformer import CausalTransformer
 
 
 class TransformerMethod(Method):

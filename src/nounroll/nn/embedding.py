@@ -5,7 +5,7 @@ from typing import Any
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from nounroll.batch import Space
+from nounroll.core.batch import Space
 
 
 class InputEmbedding(nn.Module):

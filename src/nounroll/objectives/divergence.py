@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from nounroll.spaces.base import Space
+from nounroll.core.spaces.base import Space
 
 
 def divergence(

@@ -3,7 +3,7 @@
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from nounroll import processes
+from nounroll.core import processes
 
 VARIANCE_FLOOR = 1e-4  # keeps errors relative to the labels' variance finite when all labels are equal
 _SMALLEST = 1e-8  # keeps the gradient of a power finite at an error of 0

@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
-from nounroll import processes
-from nounroll.batch import Space
+from nounroll.core import processes
+from nounroll.core.batch import Space
 
 
 def negative_log_likelihood(
@@ -68,7 +68,7 @@ def readout_loss(
         mask: True where y is scored.
         teacher, share: see ``taught``.
     """
-    if not mask.is_meta and not bool(mask.all()):  # shapes alone, as nounroll.sizing has, know no mask
+    if not mask.is_meta and not bool(mask.all()):  # shapes alone, as nounroll.experiments.sizing has, know no mask
         features, targets, teacher = features[mask], targets[mask], None if teacher is None else teacher[mask]
     losses = taught(space, head(features), targets, teacher, share)
     return processes.total(losses.sum()) / processes.total(mask.sum()).clamp(min=1)

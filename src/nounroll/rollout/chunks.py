@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from nounroll.batch import Batch, Space
+from nounroll.core.batch import Batch, Space
 from nounroll.objectives.readout import negative_log_likelihood
 
 NUMBERS = 2**22  # of one array, 16 MiB in float32, which are allocated fast; a single element may have more

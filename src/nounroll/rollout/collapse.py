@@ -11,9 +11,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nounroll.batch import Batch
+from nounroll.core.batch import Batch
+from nounroll.models.student import Student
 from nounroll.objectives.dynamics import dynamics
-from nounroll.student import Student
 from nounroll.teacher import Teacher
 
 MOST_MEMORIES = 512  # rows that a spectrum is computed from

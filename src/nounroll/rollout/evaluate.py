@@ -8,13 +8,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from nounroll.batch import Batch, Space
 from nounroll.cells.base import observe
+from nounroll.core.batch import Batch, Space
 from nounroll.data.task import SequenceTask, held_out
+from nounroll.models.student import Student
 from nounroll.objectives.dynamics import dynamics
 from nounroll.rollout.chunks import at_once, by_rows, by_times, parts
-from nounroll.student import Student
-from nounroll.transformer import CausalTransformer
+from nounroll.rollout.transformer import CausalTransformer
 
 _STEPS, _FEWEST, _MOST = 2**13, 8, 64  # time steps that are drawn for an evaluation, and bounds on its sequences
 _WHOLE = 2**18  # time steps of a finite part that are looked at

@@ -4,10 +4,10 @@ from collections.abc import Iterable
 
 import torch
 
-from nounroll.batch import Batch
+from nounroll.core.batch import Batch
+from nounroll.models.student import Student
 from nounroll.objectives.dynamics import VARIANCE_FLOOR, dynamics
 from nounroll.rollout.evaluate import evaluate
-from nounroll.student import Student
 
 _SHOWN = ("loss", "bits", "accuracy", "rmse")
 

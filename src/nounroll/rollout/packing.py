@@ -12,10 +12,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nounroll.batch import Batch, Space
 from nounroll.cells.base import observe
+from nounroll.core.batch import Batch, Space
+from nounroll.models.student import Student
 from nounroll.rollout.chunks import losses_by_rows, scores
-from nounroll.student import Student
 from nounroll.teacher import Teacher
 from nounroll.teacher.decoder import Decoder
 

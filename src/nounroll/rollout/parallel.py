@@ -26,9 +26,9 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
+from nounroll.core.ranges import at_least, more_than
+from nounroll.models.student import Student
 from nounroll.nn.scan import affine_scan
-from nounroll.ranges import at_least, more_than
-from nounroll.student import Student
 
 Solver = Literal["newton", "diagonal", "jacobi"]
 Step: TypeAlias = Callable[[Tensor], Tensor]  # all (B, T, D) memories before a step -> those after it

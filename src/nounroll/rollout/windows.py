@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
-from nounroll.processes import own_rows
-from nounroll.student import Student
+from nounroll.core.processes import own_rows
+from nounroll.models.student import Student
 
 
 def random_windows(

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from nounroll.data.task import SequenceTask
+from nounroll.models.student import Student
 from nounroll.serve.batcher import Batcher
 from nounroll.serve.errors import add_errors
 from nounroll.serve.guard import Guard
@@ -21,7 +22,6 @@ from nounroll.serve.service import Service
 from nounroll.serve.sessions import Sessions
 from nounroll.serve.settings import ServeSettings
 from nounroll.serve.turns import Turns
-from nounroll.student import Student
 
 
 def create_app(

@@ -5,9 +5,9 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from nounroll.checkpoint import FILE_NAME, CheckpointError
-from nounroll.snapshot import Snapshot
-from nounroll.student import Student
+from nounroll.models.snapshot import Snapshot
+from nounroll.models.student import Student
+from nounroll.storage.checkpoint import FILE_NAME, CheckpointError
 
 
 def packed(snapshot: Snapshot, network: str) -> bytes:

@@ -6,7 +6,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from nounroll.generation import Sampling
+from nounroll.models.generation import Sampling
 from nounroll.serve.service import Service
 from nounroll.serve.session import Session
 

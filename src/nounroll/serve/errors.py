@@ -8,11 +8,11 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from nounroll.checkpoint import CheckpointError
 from nounroll.serve.batcher import Busy
 from nounroll.serve.pool import Full
 from nounroll.serve.requests import NESTED
 from nounroll.serve.sessions import InUse, TooMany
+from nounroll.storage.checkpoint import CheckpointError
 
 _MOST = 60  # characters of what was sent, in an error
 _REFUSALS: dict[type[Exception], tuple[int, str]] = {

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from nounroll.analysis.drift import drift
 from nounroll.data.task import SequenceTask, draw
+from nounroll.models.student import Student
 from nounroll.objectives.dynamics import dynamics
-from nounroll.student import Student
 from nounroll.teacher import Teacher
 
 _SEQUENCES = 32  # held-out ones, for the variance of the teacher's memories

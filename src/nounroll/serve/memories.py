@@ -3,10 +3,10 @@
 import secrets
 
 from nounroll.data.task import SequenceTask
+from nounroll.models.snapshot import Snapshot
 from nounroll.serve.pool import Pool
 from nounroll.serve.session import Mark, Session
 from nounroll.serve.text import Decoder
-from nounroll.snapshot import Snapshot
 
 
 class Memories:

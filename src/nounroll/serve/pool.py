@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from nounroll.student import Student
+from nounroll.models.student import Student
 
 
 class Full(Exception):

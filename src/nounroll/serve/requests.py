@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal, TypeAlias
 import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from nounroll.generation import Sampling
-from nounroll.seeding import generator
+from nounroll.core.seeding import generator
+from nounroll.models.generation import Sampling
 
 # The first error of a list is enough: to describe a million of them takes the server half a minute.
 Tokens: TypeAlias = Annotated[list[int], Field(fail_fast=True)]

@@ -8,6 +8,7 @@ from fastapi import Depends, Request
 from torch import Tensor
 
 from nounroll.data.task import SequenceTask
+from nounroll.models.student import Student
 from nounroll.serve.batcher import Batcher
 from nounroll.serve.judge import Judge
 from nounroll.serve.metrics import Metrics
@@ -16,7 +17,6 @@ from nounroll.serve.requests import Writing
 from nounroll.serve.sessions import Sessions
 from nounroll.serve.settings import STOP_BYTES, STOPS, ServeSettings
 from nounroll.serve.turns import Turns
-from nounroll.student import Student
 
 
 @dataclass(frozen=True)

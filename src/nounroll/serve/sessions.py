@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from nounroll.checkpoint import CheckpointError
+from nounroll.models.snapshot import fingerprint
+from nounroll.models.student import Student
 from nounroll.serve.archive import packed, unpacked
 from nounroll.serve.batcher import Batcher
 from nounroll.serve.memories import Memories
@@ -16,8 +17,7 @@ from nounroll.serve.pool import Full
 from nounroll.serve.session import Mark, Session
 from nounroll.serve.settings import ServeSettings
 from nounroll.serve.store import Store
-from nounroll.snapshot import fingerprint
-from nounroll.student import Student
+from nounroll.storage.checkpoint import CheckpointError
 
 _LOG = logging.getLogger(__name__)
 _SWEEPS = 10  # looks for idle sessions within their idle time

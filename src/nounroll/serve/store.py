@@ -3,11 +3,11 @@
 import itertools
 from pathlib import Path
 
-from nounroll import checkpoint
-from nounroll.checkpoint import CheckpointError
-from nounroll.locks import Held, Lock
-from nounroll.snapshot import OtherNetwork, Snapshot
-from nounroll.student import Student
+from nounroll.models.snapshot import OtherNetwork, Snapshot
+from nounroll.models.student import Student
+from nounroll.storage import checkpoint
+from nounroll.storage.checkpoint import CheckpointError
+from nounroll.storage.locks import Held, Lock
 
 _LOCK = ".lock"
 _DAMAGED = ".damaged-"

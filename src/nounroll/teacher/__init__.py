@@ -4,7 +4,7 @@ import sys
 
 from torch import nn
 
-from nounroll.batch import Space
+from nounroll.core.batch import Space
 from nounroll.teacher.base import Teacher, TeacherSettings
 from nounroll.teacher.causal import CausalEncoder
 from nounroll.teacher.decoder import TransformerDecoder

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
 from nounroll.cells.base import MOST_LAYERS, constrain
-from nounroll.ranges import at_least, within
+from nounroll.core.ranges import at_least, within
 from nounroll.teacher.decoder import Decoder
 
 

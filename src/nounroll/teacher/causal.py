@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
-from nounroll.batch import Space
+from nounroll.core.batch import Space
 from nounroll.nn.block import Transformer
 from nounroll.nn.cache import KeyValueCache
 from nounroll.nn.embedding import InputEmbedding

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 
-from nounroll.batch import Space
+from nounroll.core.batch import Space
 from nounroll.data.files import existing, unreadable
 from nounroll.data.sources import optional
 from nounroll.data.tokenizer import Tokenizer, has_tokenizer

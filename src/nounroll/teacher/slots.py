@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
-from nounroll.batch import Space
+from nounroll.core.batch import Space
 from nounroll.nn.block import Transformer
 from nounroll.nn.embedding import InputEmbedding
 from nounroll.nn.norm import rms_normalise

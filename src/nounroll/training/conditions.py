@@ -10,11 +10,11 @@ from typing import Any
 
 import torch
 
-from nounroll.checkpoint import CheckpointError
+from nounroll.core.machine import processor
+from nounroll.core.notices import notice
 from nounroll.data.fingerprint import fingerprint
 from nounroll.data.task import SequenceTask
-from nounroll.machine import processor
-from nounroll.notices import notice
+from nounroll.storage.checkpoint import CheckpointError
 
 _ROUNDING = ("torch", "threads", "processes", "machine")
 

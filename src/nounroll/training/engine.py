@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from nounroll import processes
-from nounroll.batch import Batch
-from nounroll.machine import launched
+from nounroll.core import processes
+from nounroll.core.batch import Batch
+from nounroll.core.machine import launched
 from nounroll.methods.base import Method, State
 from nounroll.training import sharding
 from nounroll.training.settings import TrainingSettings

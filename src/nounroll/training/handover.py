@@ -19,11 +19,11 @@ import math
 from torch import Tensor
 
 from nounroll.methods.base import Method
-from nounroll.student import Student
+from nounroll.models.student import Student
+from nounroll.rollout.transformer import CausalTransformer
 from nounroll.training.average import Average
 from nounroll.training.counters import Counters
 from nounroll.training.observer import Observer
-from nounroll.transformer import CausalTransformer
 
 _AHEAD = 0.025  # share of what there is to know, by which a student is better than its teacher
 _KNOWS = 0.1  # share of it, by which a teacher is better than a constant guess, or knows too little

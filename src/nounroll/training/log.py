@@ -10,8 +10,8 @@ from typing import Any, BinaryIO
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from nounroll.files import LOG_LIMIT, opened, read_bytes, sync_folder, write_bytes
-from nounroll.notices import notice
+from nounroll.core.notices import notice
+from nounroll.storage.files import LOG_LIMIT, opened, read_bytes, sync_folder, write_bytes
 from nounroll.training.counters import Counters
 
 _LOST = {"event": "lost"}  # stands for a record that a loss of power, say, has taken

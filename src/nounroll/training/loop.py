@@ -7,10 +7,11 @@ from typing import Any, Literal
 
 import torch
 
-from nounroll.batch import Batch
+from nounroll.core.batch import Batch
+from nounroll.core.seeding import generator
 from nounroll.data.task import SequenceTask
-from nounroll.seeding import generator
-from nounroll.student import Student
+from nounroll.models.student import Student
+from nounroll.rollout.transformer import CausalTransformer
 from nounroll.teacher import Teacher
 from nounroll.training.counters import Counters
 from nounroll.training.engine import Engine
@@ -23,7 +24,6 @@ from nounroll.training.recovery import Recovery
 from nounroll.training.run_state import RunState
 from nounroll.training.schedule import learning_rate, length_at, scored_batch
 from nounroll.training.settings import TrainingSettings
-from nounroll.transformer import CausalTransformer
 
 _LOGGED = 10  # steps between records of metrics.jsonl
 _BLIND = 100  # batches in a row without a scored target, after which a method ends

@@ -4,17 +4,17 @@ import math
 from dataclasses import asdict
 from typing import Any
 
-from nounroll.batch import Batch
+from nounroll.core.batch import Batch
 from nounroll.data.task import SequenceTask
 from nounroll.methods import SMT
 from nounroll.methods.base import Method
+from nounroll.models.student import Student
 from nounroll.rollout import collapse
 from nounroll.rollout import packing as packs
 from nounroll.rollout.evaluate import constant_guess, evaluate, evaluate_teacher, knowable, validation_batches
-from nounroll.student import Student
+from nounroll.rollout.transformer import CausalTransformer
 from nounroll.teacher import Teacher
 from nounroll.training.engine import Engine
-from nounroll.transformer import CausalTransformer
 
 
 class Observer:

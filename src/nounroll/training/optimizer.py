@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor
 from torch.optim import Optimizer
 
-from nounroll.checkpoint import CheckpointError, one_line
+from nounroll.storage.checkpoint import CheckpointError, one_line
 from nounroll.training.sharding import as_in, own
 
 _KERNELS = ("fused", "foreach")  # how this process computes a step, whatever another did

@@ -4,8 +4,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from nounroll.core.machine import launched
 from nounroll.data.task import SequenceTask
-from nounroll.machine import launched
 from nounroll.methods.base import Method
 from nounroll.methods.cost import step_cost
 from nounroll.training.counters import Counters

@@ -12,9 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nounroll import checkpoint
 from nounroll.methods.base import State as MethodState
-from nounroll.student import Student
+from nounroll.models.student import Student
+from nounroll.rollout.transformer import CausalTransformer
+from nounroll.storage import checkpoint
 from nounroll.teacher import Teacher
 from nounroll.training import saving
 from nounroll.training.conditions import compare
@@ -25,7 +26,6 @@ from nounroll.training.optimizer import load_optimizer_state, optimizer_state, p
 from nounroll.training.saving import State
 from nounroll.training.settings import BUDGETS, Budget
 from nounroll.training.sharding import as_in, load_weights, own, whole
-from nounroll.transformer import CausalTransformer
 
 _KEPT = 2  # checkpoints, the newest
 _MAY_BE_EMPTY = ("best", "given", "average", "method")

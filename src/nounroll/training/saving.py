@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from nounroll import checkpoint, parts
+from nounroll.storage import checkpoint, parts
 from nounroll.training.engine import Engine
 from nounroll.training.sharding import is_in_parts
 

@@ -3,9 +3,9 @@
 import math
 from collections.abc import Sequence
 
-from nounroll.batch import Batch
+from nounroll.core.batch import Batch
+from nounroll.core.seeding import generator
 from nounroll.data.task import SequenceTask, training_batch
-from nounroll.seeding import generator
 from nounroll.training.settings import TrainingSettings
 from nounroll.training.variation import varied
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from nounroll.ranges import at_least, more_than
+from nounroll.core.ranges import at_least, more_than
 
 BUDGETS = ("seconds", "steps", "tokens", "flops", "sequential_flops")
 _WHOLE = ("steps", "tokens")

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import torch
 
-from nounroll.batch import Batch
+from nounroll.core.batch import Batch
 
 _LEAST = 1e-12  # of a deviation
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from nounroll import data
-from nounroll.notices import Notice
+from nounroll.core.notices import Notice
 
 pd = pytest.importorskip("pandas")
 pytest.importorskip("pyarrow")

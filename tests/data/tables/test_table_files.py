@@ -17,9 +17,9 @@ import pytest
 import torch
 
 from nounroll import data
+from nounroll.core.notices import Notice
 from nounroll.data.fingerprint import fingerprint
 from nounroll.data.sequences import Sequences
-from nounroll.notices import Notice
 
 pd = pytest.importorskip("pandas")
 pa = pytest.importorskip("pyarrow")

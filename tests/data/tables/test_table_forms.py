@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from nounroll import data
-from nounroll.batch import Categorical, Real
-from nounroll.notices import Notice
+from nounroll.core.batch import Categorical, Real
+from nounroll.core.notices import Notice
 
 pd = pytest.importorskip("pandas")
 pa = pytest.importorskip("pyarrow")

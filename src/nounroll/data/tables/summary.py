@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from nounroll.core.notices import Notice
 from nounroll.data.parts import PARTS
 from nounroll.data.tables.arguments import NothingToPredict
 from nounroll.data.tables.columns import Column
 from nounroll.data.tables.layout import Layout
 from nounroll.data.tables.roles import Roles
 from nounroll.data.tables.table import Table
-from nounroll.notices import Notice
 
 
 def understood(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nounroll.core.notices import notice
 from nounroll.data.checks import whole_number
 from nounroll.data.files import first_names
 from nounroll.data.sequences import Sequences
@@ -20,7 +21,6 @@ from nounroll.data.tables.reading import from_frame, read_table
 from nounroll.data.tables.roles import Roles, assigned
 from nounroll.data.tables.splitting import split, with_test
 from nounroll.data.tables.ts import CASE, LABEL
-from nounroll.notices import notice
 
 _FILE = "(file)"  # a column that tells the rows of two files apart
 

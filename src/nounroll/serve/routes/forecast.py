@@ -7,11 +7,11 @@ import torch
 from fastapi import APIRouter
 from torch import Tensor
 
-from nounroll.generation import Sampling
-from nounroll.seeding import generator
+from nounroll.core.seeding import generator
+from nounroll.models.generation import Sampling
+from nounroll.models.student import Student
 from nounroll.serve.requests import Forecast
 from nounroll.serve.service import Served, Service
-from nounroll.student import Student
 
 router = APIRouter()
 

@@ -10,7 +10,7 @@ import torch
 from fastapi import APIRouter, HTTPException, Request, Response
 from torch import Tensor
 
-from nounroll.batch import Space
+from nounroll.core.batch import Space
 from nounroll.serve.answer import answer
 from nounroll.serve.elements import read
 from nounroll.serve.requests import Feed, Sample

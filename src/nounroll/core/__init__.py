@@ -1,0 +1,1 @@
+"""What everything stands on: seeds, ranges of settings, processes, the machine."""

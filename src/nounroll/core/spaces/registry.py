@@ -1,0 +1,72 @@
+"""The spaces by name: how a file says which space it means."""
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, TypeVar
+
+from nounroll.core.spaces.base import Space
+
+S = TypeVar("S", bound=type[Space])
+GROUP = "nounroll.spaces"  # entry points of installed packages
+_SPACES: dict[str, type[Space]] = {}
+
+
+def register_space(kind: str) -> Callable[[S], S]:
+    """Name a class of spaces in files: ``@nounroll.register_space("ordinal")``.
+
+    A student whose spaces are of it can be opened wherever the class's file was imported, or where an installed package
+    has an entry point ``ordinal`` in the group ``nounroll.core.spaces``.
+
+    Raises:
+        ValueError: the name is taken by another class.
+    """
+
+    def named(space: S) -> S:
+        known = _SPACES.get(kind)
+        if known is not None and (known.__module__, known.__qualname__) != (space.__module__, space.__qualname__):
+            raise ValueError(f"the space {kind!r} is {known.__module__}.{known.__qualname__}; take another name")
+        space.kind = kind
+        _SPACES[kind] = space
+        return space
+
+    return named
+
+
+def space_to_json(space: Space) -> dict[str, Any]:
+    """What ``space_from_json`` takes.
+
+    Raises:
+        ValueError: the space has no name.
+    """
+    if _SPACES.get(space.kind) is not type(space):
+        name = type(space).__name__
+        raise ValueError(f"{name} has no name in files; decorate it: @nounroll.register_space({name.lower()!r})")
+    return {"kind": space.kind, **space.to_json()}
+
+
+def space_from_json(document: Mapping[str, Any]) -> Space:
+    """The space that ``space_to_json`` wrote.
+
+    Raises:
+        ValueError: there is no space of this name.
+    """
+    kind, rest = document["kind"], {name: value for name, value in document.items() if name != "kind"}
+    return _class(kind).from_json(rest)
+
+
+@cache
+def _installed() -> dict[str, EntryPoint]:
+    """The spaces of installed packages, by name."""
+    return {entry.name: entry for entry in entry_points(group=GROUP)}
+
+
+def _class(kind: str) -> type[Space]:
+    if kind not in _SPACES and (entry := _installed().get(kind)):
+        register_space(kind)(entry.load())
+    if kind not in _SPACES:
+        raise ValueError(
+            f"the space {kind!r} is not known; import the file that registers it, or install its package"
+            f" (known are {', '.join(sorted(_SPACES))})"
+        )
+    return _SPACES[kind]

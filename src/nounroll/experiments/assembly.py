@@ -1,0 +1,114 @@
+"""What a recipe is made of: the network, its teacher, the methods that train them, and the loop that walks these."""
+
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import nn
+
+from nounroll.core.batch import Space
+from nounroll.core.modes import drawing_from
+from nounroll.data.task import SequenceTask
+from nounroll.experiments.recipe import Recipe
+from nounroll.experiments.rehearsal import adaptation
+from nounroll.experiments.resolve import Resolved
+from nounroll.experiments.taken_teacher import take_teacher
+from nounroll.experiments.warm_start import Start
+from nounroll.methods import ADAPT, BPTT, DMT, SMT, TBPTT, TRANSFORMER, TransformerMethod, is_taught, parse_chain
+from nounroll.methods.base import Method
+from nounroll.models.student import Student
+from nounroll.rollout.transformer import CausalTransformer
+from nounroll.teacher import Teacher, build_teacher
+from nounroll.teacher.pretrained import check_vocabulary, model_folder
+from nounroll.training.loop import Loop
+from nounroll.training.pace import Link
+
+
+@runtime_checkable
+class Spaces(Protocol):
+    """A task, or what was found of one."""
+
+    @property
+    def inputs(self) -> Space: ...
+    @property
+    def targets(self) -> Space: ...
+
+
+def build(recipe: Recipe, spaces: Spaces, cell: nn.Module | None) -> tuple[Student | CausalTransformer, Teacher | None]:
+    """What is to be trained, and the teacher where the method has one."""
+    chain = parse_chain(recipe.method)
+    if TRANSFORMER in chain:
+        return CausalTransformer(spaces.inputs, spaces.targets, recipe.teacher), None
+    student = Student(spaces.inputs, spaces.targets, cell or recipe.cell, readout_width=recipe.readout_width)
+    if not is_taught(recipe.method):
+        return student, None
+    if recipe.teacher.kind == "transformers":
+        check_vocabulary(model_folder(recipe.teacher.path), spaces.inputs, getattr(spaces, "tokenizer", None))
+    teacher = build_teacher(
+        recipe.teacher, spaces.inputs, spaces.targets, student.cell, recompute=bool(recipe.smt.chunk)
+    )
+    teacher.check_length(recipe.length)
+    return student, teacher
+
+
+def links(recipe: Recipe, model: Student | CausalTransformer, teacher: Teacher | None, knowable: float) -> list[Link]:
+    """The methods of a recipe's chain, over these parts; ``knowable`` is that of the task."""
+    if isinstance(model, CausalTransformer):
+        return [Link(TRANSFORMER, TransformerMethod(model), 1.0, 1.0)]
+    shares = {"smt": recipe.smt.share, "dmt": recipe.dmt.share}  # the others have 1
+    found = []
+    for name in parse_chain(recipe.method):
+        method = _method(name, recipe, model, teacher, knowable)
+        rate = recipe.dmt.learning_rate if name == "dmt" else 1.0
+        found.append(Link(name, method, shares.get(name, 1.0), rate))
+    return found
+
+
+def _method(name: str, recipe: Recipe, student: Student, teacher: Teacher | None, knowable: float) -> Method:
+    if name == "bptt":
+        return BPTT(student)
+    if name == "tbptt":
+        return TBPTT(student, recipe.tbptt)
+    assert teacher is not None
+    return SMT(student, teacher, recipe.smt) if name == "smt" else DMT(student, teacher, recipe.dmt, knowable)
+
+
+def make_loop(
+    resolved: Resolved,
+    task: SequenceTask,
+    cell: nn.Module | None,
+    *,
+    folder: Path | None,
+    progress: bool = False,
+    start: Start | None = None,
+) -> Loop:
+    """The loop of a run, with fresh weights or those of ``start``. Nothing is read or written yet.
+
+    Raises:
+        ValueError: the device is not there, or ``smt.teacher`` or ``start`` does not fit.
+    """
+    recipe, facts = resolved.recipe, resolved.facts
+    with drawing_from(torch.Generator().manual_seed(recipe.training.seed)):
+        model, teacher = build(recipe, facts, cell)
+    if recipe.smt.teacher and teacher is not None:
+        take_teacher(recipe, model, teacher)
+    if start is not None:
+        start.put(model, teacher)
+    if recipe.method == ADAPT and start is not None and isinstance(model, Student):
+        chain = [Link(ADAPT, adaptation(recipe, start, model, task), 1.0, 1.0)]
+    else:
+        chain = links(recipe, model, teacher, facts.knowable)
+    return Loop(
+        task=task,
+        stages=resolved.stages,
+        student=model,
+        teacher=teacher,
+        chain=chain,
+        settings=recipe.training,
+        knowable=facts.knowable,
+        by_errors=facts.at_end and task.targets.symbols is not None,
+        folder=folder,
+        recipe=recipe.to_dict(),
+        progress=progress,
+        warm=start is not None and bool(start.student),
+    )

@@ -1,0 +1,302 @@
+"""``auto``: choose a method and a cell by short trials within the budget, on validation data.
+
+Successive halving (Jamieson & Talwalkar 2016, arXiv 1502.07943) in two rounds. Every candidate trains for 1.5 % of
+the budget, the better two for 3 %, and the best goes on from there to the end: what its trial has learnt is not thrown
+away. All trials together take at most 15 %. Candidates are compared by their validation loss at the curriculum's
+length of the moment; the first, which is the usual choice for the kind of data, has a head start of a twentieth of
+what there is to know, since what learns fast at first is not always what learns most. Under a budget that is no clock
+the choice depends on the data and the seed alone, and a run that was interrupted while it chose goes on to the same
+choice.
+"""
+
+import copy
+import json
+import math
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from nounroll.core.machine import launched
+from nounroll.data.task import SequenceTask
+from nounroll.experiments.assembly import make_loop
+from nounroll.experiments.footprint import check_memory
+from nounroll.experiments.recipe import Recipe
+from nounroll.experiments.resolve import Facts, Resolved, resolve
+from nounroll.experiments.run_folder import write, write_json
+from nounroll.experiments.warm_start import Start
+from nounroll.methods import AUTO
+from nounroll.rollout.evaluate import validation_batches
+from nounroll.storage.checkpoint import one_line
+from nounroll.storage.files import LOG_LIMIT, read_bytes
+from nounroll.training.guard import TrainingError
+from nounroll.training.loop import Loop
+from nounroll.training.schedule import length_at
+from nounroll.training.settings import Budget
+
+_FIRST, _SECOND = 0.015, 0.03  # shares of the budget: of each trial, and of the two that go on
+_HEAD_START = 0.05  # share of what there is to know, by which another must be better than the first candidate
+_LEAST = {"seconds": 0.4, "steps": 10.0}  # of a trial in the first round; a shorter one says nothing
+TRIALS = "trials"  # their folder
+_CHOSEN = "chosen.json"
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What ``auto`` decided.
+
+    Attributes:
+        method, cell: the chain, and the kind of the cell (or the name of the user's own class).
+        reason: in one line, with the figures.
+        trials: one entry for each candidate: method, cell, and for each round that it was in its validation loss
+            ("losses", None where it diverged), the length that it was measured at ("lengths") and the optimiser steps
+            until then ("steps").
+    """
+
+    method: str
+    cell: str
+    reason: str
+    trials: list[dict[str, Any]] = field(default_factory=list, repr=False)
+
+    @classmethod
+    def read(cls, folder: Path | None) -> "Chosen | None":
+        """What a run's folder says; None where nothing was chosen.
+
+        Raises:
+            ValueError: its file is damaged.
+        """
+        path = folder / _CHOSEN if folder else None
+        if path is None or not path.is_file():
+            return None
+        try:
+            return cls(**json.loads(read_bytes(path)))
+        except (OSError, ValueError, TypeError, RecursionError) as error:
+            raise ValueError(f"{path} cannot be read: {one_line(error)}; remove it, it only tells") from error
+
+
+def candidates(recipe: Recipe, facts: Facts, cell: nn.Module | None) -> list[tuple[str, str]]:
+    """(method, cell) of each candidate for this kind of data; the first is taken where nothing can be tried."""
+    if recipe.teacher.kind == "transformers":  # which no other method learns from
+        pairs = [("smt+dmt", kind) for kind in ("gru", "lstm", "mlp", "transformer")]
+    elif facts.stream:
+        pairs = [("tbptt", "lstm"), ("tbptt", "gru"), ("tbptt", "mlp"), ("bptt", "lstm"), ("smt+tbptt", "transformer")]
+    elif facts.at_end and facts.small:  # a trial is a few steps, too few to judge a teacher by
+        pairs = [("bptt", "pooled"), ("bptt", "lstm"), ("bptt", "gru")]
+    elif facts.scored >= 0.5:
+        pairs = [("bptt", "lstm"), ("bptt", "gru"), ("tbptt", "gru"), ("tbptt", "mlp"), ("smt+dmt", "transformer")]
+    else:
+        pairs = [("bptt", "lstm"), ("bptt", "gru"), ("smt+dmt", "gru"), ("smt+dmt", "mlp"), ("smt+dmt", "transformer")]
+    if cell is not None:
+        pairs = [(method, type(cell).__name__) for method, _ in pairs]
+    elif recipe.cell.kind != AUTO:
+        pairs = [(method, recipe.cell.kind) for method, _ in pairs]
+    if recipe.method != AUTO:
+        pairs = [(recipe.method, kind) for _, kind in pairs]
+    return list(dict.fromkeys(pairs))
+
+
+def choose(
+    recipe: Recipe,
+    opened: Resolved,
+    task: SequenceTask,
+    cell: nn.Module | None,
+    *,
+    folder: Path | None,
+    resume: bool,
+    force: bool,
+    progress: bool,
+    stop: Callable[[], bool],
+    start: Start | None = None,
+) -> tuple[Loop, Resolved, Chosen | None]:
+    """Try the candidates, and return the loop of the best, ready to go on.
+
+    Args:
+        recipe: as it was given.
+        opened: the same, with all decided but what is to be tried.
+        task, cell: of the run; the cell is copied for every candidate.
+        folder: of the run; the trials are kept in it until something is chosen.
+        resume: go on with trials that are there.
+        force: see ``nounroll.experiments.run.train``.
+        progress: say on stderr how it goes.
+        stop: see ``Loop.run``.
+        start: what every candidate begins with.
+
+    Returns:
+        The loop, its resolved recipe, and what was chosen: None when ``stop`` ended the trials.
+
+    Raises:
+        ValueError: several processes share the run; see ``nounroll.experiments.run.train`` for the others.
+    """
+    if launched()[1] > 1:
+        raise ValueError("method or cell.kind is 'auto'; several processes need both named, such as tbptt and lstm")
+    facts, total = opened.facts, recipe.training.budget
+    pairs = candidates(opened.recipe, facts, cell)
+    reason = _too_short(total, opened.recipe) if len(pairs) > 1 else ""
+    pairs = pairs[:1] if reason else pairs
+    left = share_left(len(pairs))
+    trials = [
+        _Trial(recipe, task, cell, facts, pair, left, folder / TRIALS if folder else None, start) for pair in pairs
+    ]
+    trials[0].head_start = _HEAD_START * facts.knowable
+    if resume:
+        for trial in trials:
+            trial.load(force)
+    rounds = [share / left for share in (_FIRST, _SECOND)] if len(pairs) > 1 else []
+    best = _tried(trials, rounds, stop, progress)
+    if len(best.losses) < len(rounds):
+        return best.loop, best.resolved, None
+    chosen = Chosen(*best.pair, reason or _reason(best, trials), [trial.to_dict() for trial in trials])
+    if progress:
+        print(f"auto: {chosen.reason}", file=sys.stderr, flush=True)
+    best.loop.progress = progress
+    if folder is not None:
+        _move(best, chosen, folder)
+    return best.loop, best.resolved, chosen
+
+
+def share_left(candidates: int) -> float:
+    """Share of the budget that the trials of those that were not chosen leave."""
+    return 1 - ((candidates - 2) * _FIRST + _SECOND) if candidates > 1 else 1.0
+
+
+def _too_short(budget: Budget, recipe: Recipe) -> str:
+    """Why a budget is too short to try anything; nothing where it is not."""
+    tokens = float(recipe.training.batch_size * recipe.length)  # of a step, at most
+    least = {**_LEAST, "tokens": _LEAST["steps"] * tokens}.get(budget.kind, 0.0)
+    if budget.amount * _FIRST >= least:
+        return ""
+    return f"{budget.amount:g} {budget.kind} are too few to try anything, at least {least / _FIRST:g} are needed"
+
+
+def _tried(trials: list["_Trial"], rounds: list[float], stop: Callable[[], bool], progress: bool) -> "_Trial":
+    """The best of the trials after all rounds; or the one at work when ``stop`` ended them."""
+    running = trials
+    for number, until in enumerate(rounds, start=1):
+        for trial in running:
+            if progress:
+                print(f"auto: trying {trial.name}", file=sys.stderr, flush=True)
+            if not trial.run(number, until, stop):
+                return trial
+        running = sorted(running, key=lambda trial: trial.rank)[:2]
+    return running[0]
+
+
+class _Trial:
+    """One candidate: a loop whose budget is what the others leave, that pauses after each round."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        task: SequenceTask,
+        cell: nn.Module | None,
+        facts: Facts,
+        pair: tuple[str, str],
+        share: float,
+        folder: Path | None,
+        start: Start | None,
+    ) -> None:
+        self.pair, self.task = pair, task
+        method, kind = pair
+        changes: dict[str, Any] = {"method": method, "training.budget": recipe.training.budget.part(share)}
+        if cell is None:
+            changes["cell.kind"] = kind
+        self.resolved = resolve(recipe.with_given(changes), task, facts)
+        check_memory(self.resolved.recipe, task, cell, kept=folder is not None)
+        self.folder = folder / self.name.replace(" ", "-") if folder else None
+        self.loop = make_loop(self.resolved, task, copy.deepcopy(cell), folder=self.folder, start=start)
+        self.head_start = 0.0
+        self.losses: list[float] = []
+        self.lengths: list[int] = []
+        self.steps: list[int] = []
+
+    @property
+    def name(self) -> str:
+        return " ".join(self.pair)
+
+    @property
+    def rank(self) -> float:
+        """What candidates are compared by, lower is better."""
+        return self.losses[-1] - self.head_start
+
+    def to_dict(self) -> dict[str, Any]:
+        """What is said of it in ``Chosen.trials``."""
+        losses = [loss if math.isfinite(loss) else None for loss in self.losses]
+        found = {"losses": losses, "lengths": self.lengths, "steps": self.steps}
+        return {"method": self.pair[0], "cell": self.pair[1], **found}
+
+    def load(self, force: bool) -> None:
+        """Go back to where an interrupted run left it."""
+        path = self.folder / "rounds.json" if self.folder else None
+        if path is not None and path.is_file():
+            try:
+                self.losses, self.lengths, self.steps = _parse_rounds(json.loads(read_bytes(path)))
+            except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+                raise ValueError(f"{path} cannot be read: {one_line(error)}; remove it to try again") from error
+        self.loop.load(force)
+
+    def run(self, round_number: int, until: float, stop: Callable[[], bool]) -> bool:
+        """Train until a share of its budget is spent, and measure; False when ``stop`` ended it.
+
+        A round that was measured before an interruption is not run again.
+        """
+        if len(self.losses) >= round_number:
+            return True
+        if self.folder is not None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        loop, diverged = self.loop, False
+        try:
+            if loop.run(stop, until) == "stopped":
+                return False
+        except TrainingError:
+            diverged = True
+        link = loop.chain[min(loop.counters.link, len(loop.chain) - 1)]
+        length = length_at(self.resolved.stages, until)
+        loss = loop.look(link, validation_batches(self.task, 0, length, loop.settings.seed))["loss"]
+        self.losses.append(loss if math.isfinite(loss) and not diverged else math.inf)
+        self.lengths.append(length)
+        self.steps.append(loop.counters.step)
+        if self.folder is not None:
+            rounds = {"losses": self.losses, "lengths": self.lengths, "steps": self.steps}
+            write_json(self.folder / "rounds.json", rounds)
+        return True
+
+
+def _parse_rounds(document: Any) -> tuple[list[float], list[int], list[int]]:
+    """What ``_Trial.run`` wrote after each round.
+
+    Raises:
+        ValueError, TypeError, KeyError: it is something else.
+    """
+    losses = [float(loss) for loss in document["losses"]]
+    lengths, steps = ([int(number) for number in document[name]] for name in ("lengths", "steps"))
+    if not len(losses) == len(lengths) == len(steps):
+        raise ValueError("its lists are not of one length")
+    return losses, lengths, steps
+
+
+def _reason(best: _Trial, trials: list[_Trial]) -> str:
+    """One line: what was chosen, and the figures of all."""
+    figures = ", ".join(f"{trial.name} {trial.losses[-1]:.4g}" for trial in trials if trial is not best)
+    share = f"{100 * (_FIRST if len(best.losses) == 1 else _SECOND):g} %"
+    return f"chose {best.name}: validation loss {best.losses[-1]:.4g} after {share} of the budget; {figures}"
+
+
+def _move(best: _Trial, chosen: Chosen, folder: Path) -> None:
+    """Make the run's folder that of the best trial. Its recipe comes last: until then a resume chooses again."""
+    if best.folder is not None and (best.folder / "metrics.jsonl").is_file():
+        write(folder / "metrics.jsonl", read_bytes(best.folder / "metrics.jsonl", LOG_LIMIT).decode())
+    best.loop.folder = folder
+    if best.losses:
+        best.loop.save()
+    write_json(folder / _CHOSEN, asdict(chosen))
+    write(folder / "recipe.yaml", best.resolved.to_yaml(folder))
+    drop_trials(folder)
+
+
+def drop_trials(folder: Path) -> None:
+    """Remove the trials from the folder of a run that has been decided."""
+    shutil.rmtree(folder / TRIALS, ignore_errors=True)

@@ -1,0 +1,411 @@
+"""Methods and cells side by side: the same data, the same budget, the same settings to choose from.
+
+Beside the methods stand two rivals that are no recurrent networks: the teacher of every smt, and a plain Transformer.
+"""
+
+import json
+import math
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from itertools import product
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from torch import nn
+
+from nounroll.cells.base import check_cell
+from nounroll.core.plain import plain
+from nounroll.data.task import SequenceTask, draw
+from nounroll.experiments.footprint import check_memory
+from nounroll.experiments.recipe import Recipe, parse
+from nounroll.experiments.resolve import Resolved, look, resolve
+from nounroll.experiments.run import Run, copy_cell, plan, train
+from nounroll.methods import TRANSFORMER, settings_read
+from nounroll.methods.cost import COSTS
+from nounroll.report.curves import draw_curves
+from nounroll.report.numbers import deviation, figure
+from nounroll.rollout.evaluate import evaluate, validation_batches
+from nounroll.training.guard import TrainingError
+from nounroll.training.settings import BUDGETS
+
+_MEASURES = ("loss", "bits", "accuracy", "rmse")
+_SHOWN = (*_MEASURES, "drift", "steps", "tokens", *COSTS, "seconds")
+_TESTED = 64  # sequences of each further length
+_TEACHER = "teacher"  # stands as the method in the row of an smt's teacher
+_NO_CELL = "-"
+_RATE = "training.learning_rate"
+_ALIKE = {  # in all runs of a comparison, or chosen by an argument of its own
+    *("name", "method", "length", "cell.kind", _RATE, "training.seed"),
+    *(f"training.{name}" for name in BUDGETS),
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method with one cell, at its best learning rate and its best settings of the grid.
+
+    Attributes:
+        method, cell: which; "teacher" for the teacher of the row before, "-" for the Transformer's cell.
+        learning_rate: the one whose runs had the lowest validation loss.
+        seeds: how many runs the metrics are the mean of.
+        metrics: as in ``Run.metrics``, measured on other sequences than the validation loss; empty when a run
+            diverged at every learning rate. Those at a further length have it in their names: "accuracy@512".
+        runs: the metrics of each seed.
+        spread: standard deviation of the loss over the seeds; None for a single one.
+        tried: learning rate, and settings of the grid -> validation loss; None where a run diverged. Empty for a
+            teacher, which is chosen with its student.
+        curves: for each seed, the validation loss of each evaluation, with the tokens, flops, sequential_flops and
+            seconds that training had taken.
+        settings: those of the grid with which the runs had the lowest validation loss.
+    """
+
+    method: str
+    cell: str
+    learning_rate: float
+    seeds: int
+    metrics: dict[str, float]
+    runs: list[dict[str, float]]
+    spread: float | None
+    tried: dict[str, float | None]
+    curves: list[list[dict[str, float]]] = field(default_factory=list, repr=False)
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return self.method if self.cell == _NO_CELL else f"{self.method}, {self.cell}"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What ``compare`` returns: a row per method and cell, in their order. ``print`` shows it as a table."""
+
+    rows: list[Row]
+
+    def table(self) -> Table:
+        everywhere = dict.fromkeys(name for row in self.rows for name in row.metrics)
+        shown = [name for name in _SHOWN if name in everywhere] + [name for name in everywhere if "@" in name]
+        chosen = list(dict.fromkeys(name for row in self.rows for name in row.settings))
+        table = Table("method", "cell")
+        for name in ("learning rate", *chosen, "seeds", *(name.replace("_", " ") for name in shown)):
+            table.add_column(name, justify="right")
+        for row in self.rows:
+            figures = {name: figure(name, row.metrics.get(name)) for name in shown}
+            for name in set(_MEASURES) & row.metrics.keys():
+                if len(row.runs) > 1:
+                    figures[name] += f" ± {deviation(name, stdev(run[name] for run in row.runs))}"
+            best = [_text(row.settings[name]) if name in row.settings else _NO_CELL for name in chosen]
+            table.add_row(row.method, row.cell, f"{row.learning_rate:g}", *best, str(row.seeds), *figures.values())
+        return table
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values; ``Row(**row)`` takes each of the "rows" back."""
+        return {"rows": [asdict(row) for row in self.rows]}
+
+    def to_json(self) -> str:
+        """The same as JSON text."""
+        return json.dumps(self.to_dict())
+
+    def draw(self, path: str | Path) -> None:
+        """Draw the learning curves of all rows: loss against seconds, tokens, FLOPs and sequential FLOPs.
+
+        Raises:
+            ValueError: the name does not end as a picture's, or no run came to an end.
+        """
+        draw_curves(Path(path), [(row.name, row.curves) for row in self.rows])
+
+    def __str__(self) -> str:
+        console = Console(width=200, highlight=False)
+        with console.capture() as text:
+            console.print(self.table())
+        return text.get()
+
+
+def compare(
+    task: SequenceTask,
+    *,
+    methods: Sequence[str] = ("smt+dmt", "bptt"),
+    cells: Sequence[str | nn.Module] = ("mlp", "gru"),
+    length: int = 128,
+    seconds: float | None = None,
+    steps: int | None = None,
+    tokens: int | None = None,
+    flops: float | None = None,
+    sequential_flops: float | None = None,
+    seeds: int | Sequence[int] = 1,
+    learning_rates: Sequence[float] | None = None,
+    grid: Mapping[str, Sequence[Any]] | None = None,
+    lengths: Sequence[int] = (),
+    settings: Mapping[str, Any] | None = None,
+    progress: bool = False,
+) -> Comparison:
+    """Train every method with every cell, each under the same budget on the same data.
+
+    Args:
+        task: source of sequences.
+        methods: chains of smt, dmt, tbptt and bptt; and "transformer", a plain Transformer of the teacher's size.
+        cells: kinds, or modules of the user's own, each copied for every run; the Transformer has none.
+        length: T, in time steps.
+        seconds: wall-clock budget of each run; 120 when the four others are left out too.
+        steps, tokens, flops, sequential_flops: a budget of another kind in its place (see
+            ``nounroll.training.settings``).
+        seeds: how many (0, 1, ...), or which.
+        learning_rates: every method and cell is run with all of them; the best by validation loss is kept. When left
+            out, each has the one of ``settings``, or that which suits it and the data
+            (``nounroll.experiments.resolve``).
+        grid: other settings to choose from in the same way, by their dotted names: every method and cell is run with
+            each combination of their values and of the learning rates. What suits one method need not suit another;
+            combinations that differ in settings a method does not read are run once.
+        lengths: other T at which each trained network is measured too (teachers are not).
+        settings: any other setting of a recipe, by its dotted name, as in ``fit``.
+        progress: tell on stderr how it goes.
+
+    Raises:
+        ValueError: something is not usable; nothing has run then.
+    """
+    budget = {
+        "seconds": seconds,
+        "steps": steps,
+        "tokens": tokens,
+        "flops": flops,
+        "sequential_flops": sequential_flops,
+    }
+    recipe = plan("bptt", None, length=length, budget=budget, settings=settings)
+    return compare_recipe(
+        recipe,
+        task,
+        methods=methods,
+        cells=cells,
+        seeds=seeds,
+        learning_rates=learning_rates,
+        grid=grid,
+        lengths=lengths,
+        progress=progress,
+    )
+
+
+def compare_recipe(
+    recipe: Recipe,
+    task: SequenceTask,
+    *,
+    methods: Sequence[str],
+    cells: Sequence[str | nn.Module],
+    seeds: int | Sequence[int] = 1,
+    learning_rates: Sequence[float] | None = None,
+    grid: Mapping[str, Sequence[Any]] | None = None,
+    lengths: Sequence[int] = (),
+    progress: bool = False,
+) -> Comparison:
+    """``compare``, with all that the runs have in common in a recipe."""
+    if not isinstance(task, SequenceTask):
+        raise ValueError(f"task is a {type(task).__name__}; it must be a nounroll.SequenceTask")
+    seeds, methods, cells, lengths = (plain(given) for given in (seeds, methods, cells, lengths))
+    numbers = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
+    choices = _choices(list(plain(learning_rates) or [None]), plain(grid or {}))
+    for name, values in (("methods", methods), ("cells", cells), ("seeds", numbers)):
+        if not values or isinstance(values, str):
+            raise ValueError(f"{name} is {values!r}; it must be a list of at least one")
+    facts = look(task, recipe.length, recipe.training.seed)
+    settle = partial(resolve, task=task, facts=facts)
+    entries = [
+        _entry(recipe, settle, method, cell, name, choices, numbers)
+        for method in methods
+        for cell, name in ([(None, _NO_CELL)] if method == TRANSFORMER else zip(cells, _names(cells), strict=True))
+    ]
+    for entry in entries:  # find what cannot be used before the first run
+        own = (
+            check_cell(entry.cell, task.inputs, task.inputs.enter(task.inputs.zeros(2)))
+            if isinstance(entry.cell, nn.Module)
+            else None
+        )
+        for _, recipes in entry.choices:
+            check_memory(settle(recipes[0]).recipe, task, own, kept=False)
+    for length in lengths:
+        draw(task.validation(), 1, length, recipe.training.seed, "trial")  # a length that it has not ends it here
+    rows, done, total = [], 0, sum(len(entry.choices) for entry in entries) * len(numbers)
+    for entry in entries:
+        outcomes: list[list[_Outcome | None]] = [[] for _ in entry.choices]
+        for (choice, recipes), found in zip(entry.choices, outcomes, strict=True):
+            for one in recipes:
+                done += 1
+                if progress:
+                    what = f"{entry.method}, {entry.name}, learning rate {_label(choice)}, seed {one.training.seed}"
+                    print(f"[{done}/{total}] {what}", file=sys.stderr, flush=True)
+                found.append(_outcome(one, task, entry.cell, lengths, progress and sys.stderr.isatty()))
+        rows += _rows(entry, outcomes)
+    return Comparison(rows)
+
+
+def _choices(rates: Sequence[float | None], grid: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+    """Every combination of the values of each setting, the learning rate first: None for the one that suits.
+
+    Raises:
+        ValueError: a setting has no values, or is one that all runs of a comparison have in common.
+    """
+    for name, values in grid.items():
+        if name in _ALIKE or name.split(".")[0] == "task":
+            raise ValueError(f"grid has {name}; it is for settings that may differ between the runs of a comparison")
+        if not values or isinstance(values, str):
+            raise ValueError(f"grid has {values!r} for {name}; it must be a list of at least one value")
+    every = {_RATE: rates, **grid}
+    return [dict(zip(every, values, strict=True)) for values in product(*every.values())]
+
+
+def _label(choice: Mapping[str, Any]) -> str:
+    """0.002, and what else was chosen: "0.002 training.batch_size=8"."""
+    others = (f"{name}={_text(value)}" for name, value in choice.items() if name != _RATE)
+    return " ".join([f"{choice[_RATE]:g}", *others])
+
+
+def _text(value: Any) -> str:
+    """A setting's value as it is written in a recipe."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A method with a cell (the Transformer has none), and the runs of every choice: one of every seed."""
+
+    method: str
+    cell: str | nn.Module | None
+    name: str
+    choices: list[tuple[dict[str, Any], list[Recipe]]]
+
+
+def _entry(
+    recipe: Recipe,
+    settle: Callable[[Recipe], Resolved],
+    method: str,
+    cell: str | nn.Module | None,
+    name: str,
+    choices: list[dict[str, Any]],
+    seeds: Sequence[int],
+) -> _Entry:
+    """Choices that differ in what this method, or a cell of the user's own, does not read are one.
+
+    Raises:
+        ValueError: a setting of a choice is not usable, also one that is not read.
+    """
+    read = settings_read(method) - ({"cell"} if isinstance(cell, nn.Module) else set())
+    once: dict[str, tuple[dict[str, Any], list[Recipe]]] = {}
+    for choice in choices:
+        if choice[_RATE] is None:
+            others = {name: value for name, value in choice.items() if name != _RATE}
+            suited = settle(_variant(recipe, method, cell, others, seeds[0])).recipe
+            choice = {**choice, _RATE: suited.training.learning_rate}
+        kept = {setting: value for setting, value in choice.items() if setting.split(".")[0] in read}
+        once[_label(kept)] = kept, [_variant(recipe, method, cell, choice, seed) for seed in seeds]
+    return _Entry(method, cell, name, list(once.values()))
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """What stays of a run, and of its teacher."""
+
+    validation: float
+    metrics: dict[str, float]
+    curve: list[dict[str, float]] = field(default_factory=list)
+    teacher: dict[str, float] | None = None
+    teacher_curve: list[dict[str, float]] = field(default_factory=list)
+
+
+def _names(cells: Sequence[str | nn.Module]) -> list[str]:
+    """What the table calls the cells: two modules of one class get numbers."""
+    names = [cell if isinstance(cell, str) else type(cell).__name__ for cell in cells]
+    twice = {name for name in names if names.count(name) > 1}
+    return [f"{name} {names[: i + 1].count(name)}" if name in twice else name for i, name in enumerate(names)]
+
+
+def _variant(recipe: Recipe, method: str, cell: str | nn.Module | None, choice: Mapping[str, Any], seed: int) -> Recipe:
+    changes: dict[str, Any] = {"method": method, "training.seed": seed, **choice}
+    if isinstance(cell, str):
+        changes["cell.kind"] = cell
+    return parse(recipe.given_to_dict(), changes)
+
+
+def _outcome(
+    recipe: Recipe, task: SequenceTask, cell: str | nn.Module | None, lengths: Sequence[int], progress: bool
+) -> _Outcome | None:
+    """Train and measure; None when it diverged."""
+    own_cell = copy_cell(cell) if isinstance(cell, nn.Module) else None
+    try:
+        run = train(recipe, task, own_cell, progress=progress)  # type: ignore[arg-type]
+    except TrainingError:
+        return None
+    batches = validation_batches(task, 0, recipe.length, recipe.training.seed)
+    validation = evaluate(run.model, batches)["loss"]
+    if not math.isfinite(validation):
+        return None
+    return _Outcome(
+        validation,
+        run.metrics | _at_lengths(run, task, lengths),
+        _curve(run, "loss"),
+        run.teacher_metrics,
+        _curve(run, "teacher_loss"),
+    )
+
+
+def _at_lengths(run: Run, task: SequenceTask, lengths: Sequence[int]) -> dict[str, float]:
+    """Each measure at each length, on held-out sequences."""
+    found = {}
+    for length in lengths:
+        batches = validation_batches(task, _TESTED, length, run.recipe.training.seed, stream="test")
+        found |= {f"{name}@{length}": value for name, value in evaluate(run.model, batches).items()}
+    return found
+
+
+def _curve(run: Run, name: str) -> list[dict[str, float]]:
+    """A loss at every evaluation that has it, and what training had taken until then."""
+    records = (record for record in run.history if record["event"] == "evaluation" and name in record)
+    points = [{"loss": one[name], **{axis: one[axis] for axis in ("tokens", *COSTS, "seconds")}} for one in records]
+    return [point for point in points if math.isfinite(point["loss"])]
+
+
+def _rows(entry: _Entry, outcomes: list[list[_Outcome | None]]) -> list[Row]:
+    """The mean over the seeds, at the choice whose mean validation loss is lowest; and their teachers'."""
+    choices = [choice for choice, _ in entry.choices]
+    whole = {i: [one for one in seeds if one is not None] for i, seeds in enumerate(outcomes) if None not in seeds}
+    losses = {i: fmean(one.validation for one in seeds) for i, seeds in whole.items()}
+    best = min(losses, key=losses.__getitem__, default=0)
+    tried = {_label(choice): losses.get(i) for i, choice in enumerate(choices)}
+    kept, seeds, choice = whole.get(best, []), len(outcomes[best]), choices[best]
+    runs, curves = [one.metrics for one in kept], [one.curve for one in kept]
+    rows = [_row(entry.method, entry.name, choice, seeds, runs, tried, curves)]
+    teachers = [one.teacher for one in kept if one.teacher is not None]
+    if teachers:
+        rows.append(_row(_TEACHER, entry.name, choice, seeds, teachers, {}, [one.teacher_curve for one in kept]))
+    return rows
+
+
+def _row(
+    method: str,
+    cell: str,
+    choice: dict[str, Any],
+    seeds: int,
+    runs: list[dict[str, float]],
+    tried: dict[str, float | None],
+    curves: list[list[dict[str, float]]],
+) -> Row:
+    losses = [metrics["loss"] for metrics in runs if "loss" in metrics]
+    return Row(
+        method=method,
+        cell=cell,
+        learning_rate=choice[_RATE],
+        seeds=seeds,
+        metrics=_means(runs),
+        runs=runs,
+        spread=stdev(losses) if len(losses) > 1 else None,
+        tried=tried,
+        curves=curves,
+        settings={name: value for name, value in choice.items() if name != _RATE},
+    )
+
+
+def _means(runs: list[dict[str, float]]) -> dict[str, float]:
+    """Of each measure that all runs have."""
+    names = [name for name in (runs[0] if runs else {}) if name in _SHOWN or "@" in name]
+    return {name: fmean(run[name] for run in runs) for name in names if all(name in run for run in runs)}

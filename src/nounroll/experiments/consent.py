@@ -1,0 +1,129 @@
+"""Consent: a recipe reads data outside its own folder only where the user has said so.
+
+The user says so by naming the path in the command (``--set task.options.path=...``) or by ``--trust``. A run remembers
+it in ``consent.json``: for each path a signature by a key of the user's own, which is made when it is first needed and
+never leaves the user's configuration folder. A stranger's folder cannot hold a signature that counts.
+"""
+
+import contextlib
+import hashlib
+import hmac
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+from nounroll import data
+from nounroll.data.task import SequenceTask
+from nounroll.experiments.recipe import Recipe
+from nounroll.storage import files
+from nounroll.storage.trust import is_trusted
+
+CONSENT = "consent.json"
+_KEY_BYTES = 32
+
+
+def build_task(recipe: Recipe) -> SequenceTask:
+    """The task of a recipe, whose data is inside the recipe's folder or has the user's consent.
+
+    Raises:
+        ValueError: it has not, or an option or the data is not usable.
+    """
+    check(recipe)
+    return data.build(recipe.task.kind, recipe.task.options)
+
+
+def check(recipe: Recipe) -> None:
+    """Refuse a recipe from a file that names a path outside its folder, unless the user has consented.
+
+    Raises:
+        ValueError: it names the setting and the place.
+    """
+    if recipe.origin is None or is_trusted():
+        return
+    signed = _read_signatures(recipe.origin.folder)
+    for name, path in _paths(recipe):
+        if not recipe.origin.is_typed(name) and not _is_signed(signed, name, path):
+            for place in _leading_out(path, recipe.origin.folder):
+                what = "which is" if place == Path(os.path.realpath(path)) else f"in which '{place}' leads"
+                raise ValueError(
+                    f"{name} is '{path}', {what} outside the recipe's folder '{recipe.origin.folder}';"
+                    f" add --trust to read it, or where it is an option: --set {name}={os.path.abspath(path)}"
+                )
+
+
+def remember(recipe: Recipe, folder: Path) -> None:
+    """Let a run's folder say that the user consented to the paths of its recipe.
+
+    Where no key can be kept, nothing is remembered, and ``--trust`` is asked for again.
+    """
+    given = dict(_paths(recipe))
+    key = _key(make=True) if given else None
+    if key is not None:
+        document = {name: _signature(key, name, path) for name, path in given.items()}
+        files.write_bytes(folder / CONSENT, (json.dumps(document, indent=1) + "\n").encode())
+
+
+def _paths(recipe: Recipe) -> Iterator[tuple[str, Path]]:
+    """Dotted names and values of all settings that are paths."""
+    with contextlib.suppress(ValueError):  # an unknown kind is for its builder to refuse
+        for option in data.describe(recipe.task.kind)[1]:
+            value = recipe.task.options.get(option.name)
+            if "Path" in option.type and isinstance(value, str | os.PathLike):
+                yield f"task.options.{option.name}", Path(value)
+    if recipe.smt.teacher:
+        yield "smt.teacher", Path(recipe.smt.teacher)
+
+
+def _leading_out(path: Path, folder: Path) -> Iterator[Path]:
+    """The places outside a folder that are read by way of a path: where it leads, and links below it."""
+    root, place = os.path.realpath(folder), os.path.realpath(path)
+    if not _is_inside(place, root):
+        yield Path(place)
+        return
+    for parent, folders, names in os.walk(place):
+        for entry in (os.path.join(parent, name) for name in (*folders, *names)):
+            if os.path.islink(entry) and not _is_inside(os.path.realpath(entry), root):
+                yield Path(entry)
+
+
+def _is_inside(place: str, root: str) -> bool:
+    return Path(place).is_relative_to(root)
+
+
+# -- signatures -----------------------------------------------------------------------------------
+
+
+def _signature(key: bytes, name: str, path: Path) -> str:
+    return hmac.new(
+        key, f"{name}\0{os.path.realpath(path)}".encode(errors="surrogateescape"), hashlib.sha256
+    ).hexdigest()
+
+
+def _is_signed(signatures: dict[str, str], name: str, path: Path) -> bool:
+    key = _key(make=False) if name in signatures else None
+    return key is not None and hmac.compare_digest(signatures[name], _signature(key, name, path))
+
+
+def _read_signatures(folder: Path) -> dict[str, str]:
+    """Those of a run's folder; none where it holds none that can be read."""
+    try:
+        document = json.loads(files.read_bytes(folder / CONSENT))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    found = document.items() if isinstance(document, dict) else ()
+    return {name: value for name, value in found if isinstance(value, str) and value.isascii()}
+
+
+def _key(*, make: bool) -> bytes | None:
+    """The user's own key; None where there is none, or none can be made."""
+    try:
+        path = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "nounroll" / "key"
+        if make and not path.exists():
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            files.write_bytes(path, secrets.token_bytes(_KEY_BYTES), mode=0o600)
+        key = files.read_bytes(path, _KEY_BYTES)
+    except (OSError, RuntimeError):  # no such file, a disk that cannot be written, a user without a home
+        return None
+    return key if len(key) == _KEY_BYTES else None

@@ -1,0 +1,333 @@
+"""A run as typed settings: one tree of dataclasses, validated once.
+
+Each part of the tree is owned by the code that uses it; this file only puts them together and reads them
+from YAML, from dotted overrides (``teacher.width=128``) and from keyword arguments. A setting that a recipe does not
+give is decided for the task's data by ``nounroll.experiments.resolve``.
+"""
+
+import dataclasses
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+import yaml
+from yaml.composer import ComposerError
+from yaml.constructor import ConstructorError
+
+from nounroll.cells.base import CellSettings
+from nounroll.core.plain import plain
+from nounroll.core.ranges import at_least
+from nounroll.data.paths import seen_from, seen_from_here
+from nounroll.experiments.former import is_former, renewed
+from nounroll.methods import AUTO, TRANSFORMER, AdaptSettings, DMTSettings, SMTSettings, TBPTTSettings, parse_chain
+from nounroll.storage.files import opened
+from nounroll.storage.trust import is_trusted
+from nounroll.teacher import TeacherSettings
+from nounroll.training.settings import BUDGETS, Budget, TrainingSettings
+
+_BUDGET = Budget("seconds", 300.0)  # of a recipe that says nothing about it
+_LONGEST = 1 << 18  # characters of a recipe's file; ours have some thousand
+_NO_YAML = (yaml.YAMLError, ValueError, RecursionError)  # a date of month 13 is a ValueError, deep brackets the other
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskSettings:
+    """Which task, and its own options (``nounroll tasks`` lists both)."""
+
+    kind: str
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a recipe was read from.
+
+    Attributes:
+        folder: of its file.
+        typed: dotted names that the user set in the command.
+    """
+
+    folder: Path
+    typed: frozenset[str]
+
+    def is_typed(self, name: str) -> bool:
+        """Whether the user set this name, or a group that it is in."""
+        return any(name == one or name.startswith(f"{one}.") for one in self.typed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """All that decides a run.
+
+    Args:
+        name: of the run; its folder is runs/NAME.
+        task: source of sequences.
+        length: T, in time steps.
+        method: a chain such as smt+dmt, tbptt or smt+dmt+bptt; or auto, which is chosen by short trials; or adapt,
+            which begins with a trained student.
+        readout_width: hidden width of the student's readout.
+        cell, teacher, smt, dmt, tbptt, adapt, training: see each.
+        given: dotted names of the settings that were given; what is not, ``resolve`` decides. None: all of them.
+        origin: the file it was read from; None where it was made in Python (see ``nounroll.experiments.consent``).
+    """
+
+    name: str = "run"
+    task: TaskSettings
+    length: int
+    method: str = AUTO
+    readout_width: int = 256
+    cell: CellSettings = field(default_factory=CellSettings)
+    teacher: TeacherSettings = field(default_factory=TeacherSettings)
+    smt: SMTSettings = field(default_factory=SMTSettings)
+    dmt: DMTSettings = field(default_factory=DMTSettings)
+    tbptt: TBPTTSettings = field(default_factory=TBPTTSettings)
+    adapt: AdaptSettings = field(default_factory=AdaptSettings)
+    training: TrainingSettings = field(default_factory=lambda: TrainingSettings(budget=_BUDGET))
+    given: frozenset[str] | None = field(default=None, compare=False)
+    origin: Origin | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.method != AUTO:
+            parse_chain(self.method)
+        for name in ("length", "readout_width"):
+            at_least(name, getattr(self, name), 1)
+        if self.name in ("", ".", "..") or Path(self.name).name != self.name:
+            raise ValueError(f"name is {self.name!r}; it must be a plain folder name")
+
+    def is_open(self, own_cell: object = None) -> bool:
+        """Whether the method, or the cell where it is not the user's own module, is to be chosen by trials."""
+        return self.method == AUTO or (own_cell is None and self.cell.kind == AUTO and self.method != TRANSFORMER)
+
+    def get(self, name: str) -> Any:
+        """The setting of a dotted name, such as ``teacher.width``."""
+        group, _, setting = name.rpartition(".")
+        return getattr(getattr(self, group) if group else self, setting)
+
+    def changed(self, changes: Mapping[str, Any]) -> "Recipe":
+        """The same with other values of some settings, by their dotted names; they count as given or not as before."""
+        own = {name: value for name, value in changes.items() if "." not in name}
+        groups: dict[str, dict[str, Any]] = {}
+        for name, value in changes.items():
+            group, _, setting = name.rpartition(".")
+            if group:
+                groups.setdefault(group, {})[setting] = value
+        for group, values in groups.items():
+            own[group] = dataclasses.replace(own.get(group, getattr(self, group)), **values)
+        return dataclasses.replace(self, **own)
+
+    def kept_in(self, folder: Path) -> "Recipe":
+        """The same for a file in another folder: paths of data lead from there."""
+        task = dataclasses.replace(self.task, options=seen_from(self.task.options, folder))
+        return dataclasses.replace(self, task=task)
+
+    def with_given(self, changes: Mapping[str, Any]) -> "Recipe":
+        """``changed``, where the changes count as given."""
+        given = None if self.given is None else self.given | frozenset(changes)
+        return dataclasses.replace(self.changed(changes), given=given)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The whole recipe as plain values, defaults written out: what ``parse`` takes."""
+        tree = dataclasses.asdict(dataclasses.replace(self, given=None, origin=None))
+        del tree["given"], tree["origin"]
+        return plain({**tree, "training": self.training.to_dict()})
+
+    def given_to_dict(self) -> dict[str, Any]:
+        """The settings that were given alone, as plain values: what ``parse`` takes."""
+        whole, tree = self.to_dict(), {}
+        for name in sorted(_names(whole) if self.given is None else self.given):
+            group, _, setting = name.rpartition(".")
+            branch, source = (tree.setdefault(group, {}), whole[group]) if group else (tree, whole)
+            is_budget = group == "training" and setting in ("budget", *BUDGETS)
+            branch |= self.training.budget.to_dict() if is_budget else {setting: source[setting]}
+        return tree
+
+    def to_yaml(self) -> str:
+        """``to_dict`` as YAML."""
+        return yaml.safe_dump(self.to_dict(), sort_keys=False)
+
+    def given_to_yaml(self) -> str:
+        """``given_to_dict`` and the name as YAML."""
+        return yaml.safe_dump({"name": self.name, **self.given_to_dict()}, sort_keys=False)
+
+
+def parse(document: Mapping[str, Any], overrides: Iterable[str] | Mapping[str, Any] = ()) -> Recipe:
+    """A recipe from nested mappings, with overrides on top: ``dotted.name=value`` as text, or values by such names.
+
+    Raises:
+        ValueError: an unknown name, a value of the wrong type or out of range; the message names it.
+    """
+    tree = plain(document)
+    given = overrides if isinstance(overrides, Mapping) else dict(map(_named, overrides))
+    for name, value in given.items():
+        *path, last = name.split(".")
+        branch = tree
+        for part in path:
+            branch = branch.setdefault(part, {})
+            if not isinstance(branch, dict):
+                raise ValueError(f"{name} cannot be set: {part} is not a group of settings")
+        branch[last] = plain(value)
+    if isinstance(tree.get("training"), dict):
+        _one_budget(tree["training"], given)
+    return dataclasses.replace(_own_tokens(_build(Recipe, tree, "")), given=frozenset(_names(tree)))
+
+
+def _own_tokens(recipe: Recipe) -> Recipe:
+    """A recipe whose text is cut by the tokenizer of the pretrained teacher, unless it names one."""
+    if recipe.teacher.kind != "transformers" or recipe.task.kind != "text":
+        return recipe
+    options = {"tokenizer": recipe.teacher.path, **recipe.task.options}
+    return dataclasses.replace(recipe, task=dataclasses.replace(recipe.task, options=options))
+
+
+def _named(override: str) -> tuple[str, Any]:
+    """The name and the value of ``dotted.name=value``."""
+    name, equals, text = override.partition("=")
+    if not equals or not all(name.strip().split(".")):
+        raise ValueError(f"--set got {override!r}; it takes NAME=VALUE, such as teacher.width=128")
+    return name.strip(), _value(text)
+
+
+def _names(tree: Mapping[str, Any]) -> Iterator[str]:
+    """Dotted names of all settings in a tree; a task's are one."""
+    for name, value in tree.items():
+        if isinstance(value, dict) and name != "task":
+            yield from (f"{name}.{setting}" for setting in value)
+        else:
+            yield name
+
+
+def load(path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
+    """The recipe in a YAML file. A path of data in it is relative to the file's folder, or else to the working folder.
+
+    Raises:
+        ValueError: the file is missing, is no YAML, or holds no good recipe.
+    """
+    path = Path(path)
+    try:
+        with opened(path, follow=is_trusted()) as file:
+            text = file.read(4 * _LONGEST + 4).decode()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"recipe {path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    if len(text) > _LONGEST:
+        raise ValueError(f"recipe {path} cannot be read: it has more than {_LONGEST:,} characters")
+    try:
+        document = yaml.load(text, _Loader)  # a SafeLoader, stricter still  # nosec B506
+    except _NO_YAML as error:
+        raise ValueError(f"recipe {path} is no YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(document, dict):
+        raise ValueError(f"recipe {path} holds {type(document).__name__}; it must hold names and values")
+    document = renewed(document) if is_former(document) else document
+    if document.get("bptt") == {"share": 1.0}:  # a setting once; now the shares of others are relative to this one
+        del document["bptt"]
+    if isinstance(tbptt := document.get("tbptt"), dict) and tbptt.get("share") == 1.0:  # likewise
+        del tbptt["share"]
+    task = document.get("task")
+    if isinstance(task, dict) and isinstance(task.get("options"), dict):
+        document["task"] = {**task, "options": seen_from_here(task["options"], path.parent)}
+    overrides = list(overrides)
+    typed = frozenset(override.partition("=")[0].strip() for override in overrides)
+    recipe = parse({"name": path.stem, **document}, overrides)
+    return dataclasses.replace(recipe, origin=Origin(path.absolute().parent, typed))
+
+
+class _Loader(yaml.SafeLoader):
+    """The safe loader, without names that are given twice and without aliases, which can grow endlessly."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise ComposerError(None, None, "it has an alias, write the values out", self.peek_event().start_mark)
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        names = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+        for name, times in names.items():
+            if times > 1:
+                raise ConstructorError(None, None, f"{name} is given twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+def _one_budget(training: dict[str, Any], given: Iterable[str]) -> None:
+    """An override of one budget takes the place of the others."""
+    given = set(given)
+    chosen = [name for name in BUDGETS if f"training.{name}" in given]
+    for name in BUDGETS if chosen else ():
+        if name not in chosen:
+            training.pop(name, None)
+
+
+def _build(kind: type, tree: Any, path: str) -> Any:
+    """An instance of a settings dataclass. Names are checked here, types by jsonargparse, ranges by the class."""
+    if not isinstance(tree, dict):
+        raise ValueError(f"{path or 'recipe'} is {tree!r}; it must be a group of settings")
+    fields = {f.name: f for f in dataclasses.fields(kind) if f.name not in ("given", "origin", "budget")}
+    budgets: dict[str, Any] = dict.fromkeys(BUDGETS if kind is TrainingSettings else ())
+    for name in tree:
+        if name not in fields and name not in budgets:
+            raise ValueError(
+                f"{_join(path, name)} is unknown; {path or 'a recipe'} has {', '.join([*budgets, *fields])}"
+            )
+    for name, one in fields.items():
+        required = one.default is dataclasses.MISSING and one.default_factory is dataclasses.MISSING
+        if required and name not in tree:
+            raise ValueError(f"{_join(path, name)} is missing; a recipe needs it")
+    values: dict[str, Any] = {}
+    for name, value in tree.items():
+        if name in budgets:
+            wanted = int | None if name in ("steps", "tokens") else float | None
+            budgets[name] = _typed(_join(path, name), wanted, value)
+        elif dataclasses.is_dataclass(fields[name].type):
+            values[name] = _build(fields[name].type, value, _join(path, name))  # type: ignore[arg-type]
+        else:
+            values[name] = _typed(_join(path, name), fields[name].type, value)
+    if budgets:
+        values["budget"] = Budget.from_names(budgets, _BUDGET)
+    return kind(**values)
+
+
+def _typed(name: str, wanted: Any, value: Any) -> Any:
+    from jsonargparse import ArgumentParser
+
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--value", type=wanted)
+    try:
+        if value is None and type(None) not in get_args(wanted):
+            raise TypeError  # the parser would take it for "not set"
+        typed = parser.parse_object({"value": value}).value
+    except Exception as error:  # jsonargparse's own error type is argparse's
+        raise ValueError(f"{name} is {value!r}; it must be {_in_words(wanted)}") from error
+    for number in typed if isinstance(typed, tuple) else (typed,):
+        if isinstance(number, float) and not math.isfinite(number):
+            raise ValueError(f"{name} is {value!r}; it must be finite")
+        if isinstance(number, int) and abs(number) >> 63:
+            raise ValueError(f"{name} has {len(str(abs(number)))} digits; it must be less than 2 to the power of 63")
+    return typed
+
+
+def _in_words(wanted: Any) -> str:
+    """int | None -> "a whole number or null"."""
+    plain = {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "null"}
+    if wanted in plain:
+        return plain[wanted]
+    inner = get_args(wanted)
+    if get_origin(wanted) is Literal:
+        return f"one of {', '.join(map(str, inner))}"
+    if get_origin(wanted) is tuple:
+        return f"a list of {len(inner)}: {', '.join(map(_in_words, inner))}"
+    if isinstance(wanted, UnionType) or get_origin(wanted) is Union:  # as of a Literal or None
+        return " or ".join(map(_in_words, inner))
+    return "a group of names and values"
+
+
+def _value(text: str) -> Any:
+    try:
+        return yaml.load(text, _Loader)  # a SafeLoader, stricter still  # nosec B506
+    except _NO_YAML:
+        return text
+
+
+def _join(path: str, name: object) -> str:
+    return f"{path}.{name}" if path else str(name)

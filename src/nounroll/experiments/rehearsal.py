@@ -1,0 +1,136 @@
+"""Where the old sequences come from that a network rehearses while it is adapted."""
+
+import copy
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Shaped
+from torch import Tensor
+
+from nounroll.core.batch import Batch
+from nounroll.data.task import SequenceTask
+from nounroll.experiments.consent import build_task
+from nounroll.experiments.recipe import Recipe
+from nounroll.experiments.run_folder import CUSTOM, open_run
+from nounroll.experiments.warm_start import Start
+from nounroll.methods import ADAPT, Adapt
+from nounroll.models.student import Student
+
+
+class OwnWriting(SequenceTask):
+    """Sequences that a network draws from its own predictions; every target after the prompt is scored.
+
+    Args:
+        writer: the network, which is only read.
+        task: whose spaces and prompt the sequences have.
+    """
+
+    autoregressive = True
+
+    def __init__(self, writer: Student, task: SequenceTask) -> None:
+        self.writer, self.inputs, self.targets = writer, task.inputs, task.targets
+        self._prompt = task.prompt()
+
+    @torch.no_grad()
+    def sample(self, batch_size: int, length: int, generator: torch.Generator) -> Batch:
+        prompt = self._prompt[:length].to(self.writer.empty_memory.device)
+        start: Shaped[Tensor, "B P *x"] = prompt.expand(batch_size, *prompt.shape)
+        drawn = self.writer.generate(start, length + 1 - len(prompt), generator=generator)
+        written = torch.cat([start, drawn], dim=1)
+        mask = torch.arange(length, device=prompt.device) >= len(prompt) - 1
+        return Batch(inputs=written[:, :-1], targets=written[:, 1:], mask=mask.expand(batch_size, -1))
+
+
+def with_rehearsal(start: Start | None, rehearse: SequenceTask | str | Path | None) -> Start | None:
+    """A start that knows its old task.
+
+    Args:
+        start: what the run begins with.
+        rehearse: the old task, or the folder of the run that learnt it.
+
+    Raises:
+        ValueError: it is neither, or there is no student.
+    """
+    if rehearse is None:
+        return start
+    if start is None or not start.student:
+        raise ValueError("rehearse is given and student is not; without one there is nothing to keep")
+    if isinstance(rehearse, SequenceTask):
+        origin = {"path": None, "task": type(rehearse).__name__}
+        return replace(start, rehearse=rehearse, origin={**start.origin, "rehearse": origin})
+    if not isinstance(rehearse, str | Path):
+        raise ValueError(
+            f"rehearse is a {type(rehearse).__name__}; it must be a nounroll.SequenceTask, or a run's folder"
+        )
+    recipe, folder = open_run(rehearse)
+    if recipe.task.kind == CUSTOM:
+        raise ValueError(
+            f"{folder} was trained on a task of your own, which is not in its recipe; give the task itself"
+        )
+    origin = {"path": str(folder.absolute()), "task": recipe.task.kind}
+    return replace(start, rehearse=build_task(recipe), origin={**start.origin, "rehearse": origin})
+
+
+def reopened(begun: Start | None, given: Start | None) -> Start | None:
+    """What a resumed run began with, with its old task: the one that is given again, or that of the run it came from.
+
+    Raises:
+        ValueError: the old task was an object of the user's, and is not given.
+    """
+    kept: dict[str, Any] | None = begun.origin.get("rehearse") if begun else None
+    if begun is None or not kept:
+        return begun
+    if given is not None and given.rehearse is not None:
+        return replace(begun, rehearse=given.rehearse)
+    if kept["path"] is None:
+        raise ValueError(f"the run rehearses {kept['task']}, a task of your own; give it again: rehearse=task")
+    return with_rehearsal(begun, kept["path"])
+
+
+def check_adaptable(recipe: Recipe, start: Start | None) -> None:
+    """Refuse to adapt what is not there, and to rehearse where nothing is adapted.
+
+    Raises:
+        ValueError: the method and what is given do not go together.
+    """
+    if recipe.method == ADAPT and (start is None or not start.student):
+        raise ValueError(f"method is {ADAPT!r}; it begins with a trained student: student=..., or nounroll adapt RUN")
+    if recipe.method != ADAPT and start is not None and start.rehearse is not None:
+        raise ValueError(f"rehearse is given and method is {recipe.method!r}; only {ADAPT} rehearses")
+    if recipe.method == ADAPT and start is not None and "inputs" in start.origin["new"]:
+        for name, value in (("anchor", recipe.adapt.anchor), ("rehearse", recipe.adapt.rehearse)):
+            if value:
+                raise ValueError(
+                    f"adapt.{name} is {value:g} and the input table begins anew, so that the student cannot read what"
+                    f" it read before; set adapt.{name}=0, or keep the inputs"
+                )
+
+
+def adaptation(recipe: Recipe, start: Start, student: Student, task: SequenceTask) -> Adapt:
+    """The method ``adapt`` of a run.
+
+    Args:
+        recipe: of the run.
+        start: what it begins with.
+        student: with the weights of ``start``.
+        task: the new one.
+
+    Raises:
+        ValueError: there are no old sequences to rehearse, or they are of other spaces.
+    """
+    keeps, old = start.keeps_readout(student), copy.deepcopy(student)
+    rehearsal, share = start.rehearse if recipe.adapt.rehearse else None, recipe.adapt.rehearse
+    if rehearsal is not None and rehearsal.inputs != student.inputs:
+        raise ValueError(f"rehearse has inputs {rehearsal.inputs}, and the student {student.inputs}")
+    if rehearsal is not None and keeps and rehearsal.targets != student.targets:
+        raise ValueError(f"rehearse has targets {rehearsal.targets}, and the student {student.targets}")
+    if rehearsal is None and share:
+        if not (task.autoregressive and keeps and student.inputs.holds(student.targets)):
+            raise ValueError(
+                f"adapt.rehearse is {share:g}, no old task is given, and the student cannot write sequences itself;"
+                " give the old task (rehearse=), or set adapt.rehearse=0"
+            )
+        rehearsal = OwnWriting(old, task)
+    return Adapt(student, old, recipe.adapt, rehearsal, keeps_readout=keeps)

@@ -1,0 +1,332 @@
+"""All that depends on the data is decided here, once: what a recipe leaves open gets its value, with a reason.
+
+``look`` draws a few batches and measures what kind of data it is; ``PRESETS`` says what suits each kind;
+``resolve`` puts the two and the recipe together. After it every setting has a value, and no other file asks what
+the data is like. docs/lab-notes.md has the figures behind the presets.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+from warnings import warn
+
+import torch
+
+from nounroll.cells import complete
+from nounroll.core.batch import Batch, Space
+from nounroll.core.seeding import generator
+from nounroll.data.scale import measured
+from nounroll.data.task import Lengths, SequenceTask, draw, held_out
+from nounroll.experiments.recipe import Recipe
+from nounroll.methods import ADAPT, AUTO, parse_chain
+from nounroll.rollout.evaluate import knowable
+from nounroll.teacher.slots import FEWEST
+from nounroll.training.schedule import stages
+
+_LOOKED_AT = 32  # sequences of each part that ``look`` draws
+_MOST = 2**22  # time steps that are drawn at once
+_DRAWN = 512  # sequences among which repeated ones are looked for
+_SMALL = 5_000  # training sequences, below which they can be learnt by heart
+_ROWS = 32  # that truncated BPTT takes side by side
+_ALONE, _ALONE_SMALL = 6e-3, 3e-3  # learning rate of a student without a teacher; where data is small
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What kind of data a task gives, at a recipe's length.
+
+    Attributes:
+        scored: share of time steps whose target is scored.
+        at_end: one target of each sequence is scored, after which nothing follows.
+        lengths: see ``SequenceTask.lengths``; found from the data where the task does not say.
+        size: training sequences, where they are finite: the task's own figure, or an estimate by how often a sequence
+            comes twice among those drawn; None where none does.
+        next_input: every target is the input that follows, up to a sequence's end.
+        endless: sequences are drawn without end; with ``next_input`` they are windows of a stream.
+        knowable: nats per scored element between the best constant guess and all there is to know.
+        inputs, targets: the task's spaces, with the scale of real ones (``nounroll.data.scale``).
+    """
+
+    scored: float
+    at_end: bool
+    lengths: Lengths
+    size: int | None
+    next_input: bool
+    endless: bool
+    knowable: float
+    inputs: Space
+    targets: Space
+
+    @property
+    def small(self) -> bool:
+        """Few enough sequences to be learnt by heart."""
+        return self.size is not None and self.size < _SMALL
+
+    @property
+    def stream(self) -> bool:
+        """Windows of long sequences whose next element is the target."""
+        return self.next_input and self.endless
+
+    @property
+    def kinds(self) -> list[str]:
+        """The names of the ``PRESETS`` that apply, the later ones on top."""
+        found = ["most scored" if self.scored >= 0.5 else "few scored"]
+        found += ["a label at the end"] * self.at_end
+        found += ["the next input"] * self.next_input
+        found += ["a stream"] * self.stream
+        found += ["small data"] * self.small
+        found += ["few series"] * (self.small and self.at_end and self.inputs.symbols is None)
+        return found
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    # The memory must hold what a later target needs: the teacher packs it, and the cell learns single steps.
+    "few scored": {
+        "teacher.kind": "slots",
+        "smt.decoding": 1.0,
+        "smt.step_readout": 0.0,
+        "smt.window": 1,
+        "smt.labels_learn": 0.3,
+        "smt.share": 1.0,
+    },
+    # A few steps from each label show the cell what matters, and its readout takes the decoder's place.
+    "most scored": {
+        "teacher.kind": "causal",
+        "smt.decoding": 0.0,
+        "smt.step_readout": 1.0,
+        "smt.window": 8,
+        "smt.noise": 0.3,
+        "smt.labels_learn": 0.05,
+        "smt.share": 0.33,
+        "dmt.decoding": 0.0,
+    },
+    # All credit has to come back from the last step: windows see none of it.
+    "a label at the end": {"training.batch_size": 32},
+    # What comes next hangs on what was last: units that keep are slow there.
+    "the next input": {"cell.keep": 0.0},
+    # Data is plenty and budgets are short: a high rate, with a teacher too.
+    "a stream": {"training.learning_rate": 6e-3},
+    # Few sequences are learnt by heart: decay, many looks, and an end when validation has risen.
+    "small data": {
+        "training.batch_size": 32,
+        "training.weight_decay": 0.1,
+        "training.curriculum": 0,
+        "training.evaluations": 40,
+        "training.patience": 5,
+    },
+    # Few recordings do not show how much they differ in level and size, which a label hardly hangs on.
+    "few series": {"training.vary": 0.5},
+}
+
+PRETRAINED: dict[str, dict[str, Any]] = {  # what suits a language model as the teacher
+    "it is kept as it is": {"teacher.frozen": True},
+    "it knows what follows": {"teacher.distillation": 0.8},  # where targets are the next inputs
+}
+
+FEW_SCORED: dict[str, dict[str, Any]] = {  # what suits a teacher's kind where few targets are scored
+    # Its labels can be followed: the cell learns them well, and is pulled to them to the end.
+    "slots": {
+        "teacher.width": 128,
+        "teacher.horizon": 0,
+        "smt.dynamics": 1.0,
+        "smt.noise": 0.2,
+        "dmt.dynamics": 3.0,
+        "dmt.decoding": 0.0,
+        "dmt.only_ahead": False,
+    },
+    # The cell learns to pull errors back in, by much noise, and the decoder tells windows what labels do not hold.
+    "causal": {"smt.noise": 1.0, "dmt.decoding": 1.0},
+    "window": {"smt.noise": 1.0, "dmt.decoding": 1.0},
+    "transformers": {"smt.noise": 1.0, "dmt.decoding": 1.0},
+}
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A recipe without open questions.
+
+    Attributes:
+        recipe: complete.
+        facts: what was found of the data.
+        stages: T of the curriculum, the recipe's last.
+        reasons: dotted name of each setting that was decided here -> why.
+    """
+
+    recipe: Recipe
+    facts: Facts
+    stages: tuple[int, ...]
+    reasons: dict[str, str]
+
+    def to_yaml(self, folder: Path = Path()) -> str:
+        """The recipe as YAML for a file in ``folder``, below what was found of the data and why settings are so."""
+        about = [f"# The data: {', '.join(self.facts.kinds)}. Decided for it:"]
+        about += [f"#   {name}: {self.recipe.get(name)}, {reason}" for name, reason in self.reasons.items()]
+        return "\n".join([*about, self.recipe.kept_in(folder).to_yaml()])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Facts and reasons as plain values."""
+        return {"facts": asdict(self.facts), "stages": list(self.stages), "reasons": self.reasons}
+
+
+def resolve(recipe: Recipe, task: SequenceTask, facts: Facts | None = None) -> Resolved:
+    """Decide what a recipe leaves open. A recipe that was resolved before comes out as it is.
+
+    Args:
+        recipe: as it was given.
+        task: whose data it is for.
+        facts: what ``look`` has found of it, where it is known already.
+
+    Raises:
+        ValueError: the task's data is not what it says, or its length is none of the task's.
+    """
+    facts = facts or look(task, recipe.length, recipe.training.seed)
+    reasons: dict[str, str] = {}
+    changes: dict[str, Any] = {}
+
+    def decide(values: Mapping[str, Any], reason: str) -> None:
+        for name, value in values.items():
+            if recipe.given is not None and name not in recipe.given:
+                changes[name], reasons[name] = value, reason
+
+    links = () if recipe.method == AUTO else parse_chain(recipe.method)
+    for kind in facts.kinds:
+        decide(PRESETS[kind], kind)
+    if recipe.cell.tokens * recipe.cell.memory_width < FEWEST:
+        decide({"teacher.kind": "causal"}, "a memory of so few numbers cannot be cut into slots")
+    if "few scored" in facts.kinds:
+        teacher = changes.get("teacher.kind", recipe.teacher.kind)
+        decide(FEW_SCORED[teacher], f"few scored, teacher.kind {teacher}")
+    if recipe.teacher.kind == "transformers":
+        for reason, values in PRETRAINED.items() if facts.next_input else [*PRETRAINED.items()][:1]:
+            decide(values, f"a pretrained teacher: {reason}")
+        if recipe.teacher.distillation and not facts.next_input:
+            raise ValueError(
+                f"teacher.distillation is {recipe.teacher.distillation}; {type(task).__name__}'s targets are not the"
+                " inputs that follow, which is what the model expects: set it to 0"
+            )
+    if links == (ADAPT,):
+        decide({"training.curriculum": 0}, "the student knows much already")
+    if links and set(links) <= {"bptt", "tbptt", ADAPT}:
+        rate, where = (_ALONE_SMALL, " from small data") if facts.small else (_ALONE, "")
+        decide({"training.learning_rate": rate}, f"the student learns alone{where}, with no teacher to keep up with")
+    decide({"cell.kind": AUTO}, "chosen by trials")
+    if facts.lengths == "whole":
+        decide({"training.curriculum": 0}, "a shorter sequence is another task")
+    if "tbptt" in links and recipe.tbptt.carry and facts.stream:
+        decide({"training.curriculum": 0}, "windows of tbptt begin anywhere in a sequence")
+        windows = -(-recipe.length // min(recipe.tbptt.window, recipe.length))
+        decide({"training.batch_size": max(1, _ROWS // windows)}, f"tbptt takes {_ROWS} windows side by side")
+    settled = recipe.changed(changes)
+    if settled.cell.kind != AUTO:
+        settled = replace(settled, cell=complete(settled.cell, task.inputs))
+    usable = [n for n in stages(settled.training, recipe.length) if _is_usable(task, facts, n, recipe)]
+    return Resolved(replace(settled, given=None), facts, tuple(usable), reasons)
+
+
+def look(task: SequenceTask, length: int, seed: int) -> Facts:
+    """Draw from every part of a task and say what kind of data it is.
+
+    Raises:
+        ValueError: a batch is not what the task promises, or a part is empty. Where nothing at all is scored there is a
+            warning: such a task trains nothing.
+    """
+    name = type(task).__name__
+    if isinstance(task.lengths, int) and length % task.lengths:
+        raise ValueError(f"length is {length}; {name}.lengths is {task.lengths}, so it must be a multiple of that")
+    for part, source in (("training", task), ("validation", task.validation()), ("test", task.test())):
+        if source.size is not None and source.size < 1:
+            raise ValueError(f"{name} has no sequences in its {part} part; it must have at least one")
+        draw(source, 2, length, seed, "trial")
+    rows = max(2, min(_LOOKED_AT, _MOST // length))
+    batch = draw(task, rows, length, seed, "trial")
+    validation = list(held_out(task.validation(), rows, length, seed, "validation"))
+    if not any(bool(one.mask.any()) for one in (batch, *validation)):
+        warn(f"{name} scores nothing at length {length}; its mask must be True somewhere", stacklevel=2)
+    inputs, targets = measured(task, length)
+    return Facts(
+        scored=float(batch.mask.float().mean()),
+        at_end=_is_at_end(batch),
+        lengths=task.lengths if task.lengths is not None else _lengths(task, length, seed),
+        size=task.size or _population(task, length, seed),
+        next_input=_predicts_next(batch, task.autoregressive),
+        endless=task.size is None,
+        knowable=knowable(targets, [batch, *validation]),
+        inputs=inputs,
+        targets=targets,
+    )
+
+
+def _population(task: SequenceTask, length: int, seed: int) -> int | None:
+    """About how many different sequences a task draws from, by the birthday problem.
+
+    None where none came twice, where held-out sequences are among them (then there are few that can be at all), and
+    where sequences are too long for so many.
+    """
+    if _DRAWN * length > _MOST:
+        return None
+    rows = _rows(draw(task, _DRAWN, length, seed, "population"))
+    held = _rows(draw(task.validation(), _LOOKED_AT, length, seed, "population"))
+    twice = _DRAWN - len(rows)
+    return round(_DRAWN * (_DRAWN - 1) / (2 * twice)) if twice and not rows & held else None
+
+
+def _rows(batch: Batch) -> set[tuple[bytes, bytes]]:
+    """The different sequences of a batch."""
+    return {(x.numpy().tobytes(), y.numpy().tobytes()) for x, y in zip(batch.inputs, batch.targets, strict=True)}
+
+
+def _is_at_end(batch: Batch) -> bool:
+    """Whether each row scores a single target. Behind it there is padding, if anything."""
+    return batch.length > 1 and bool((batch.mask.sum(1) == 1).all())
+
+
+def _predicts_next(batch: Batch, said: bool = False) -> bool:
+    """Whether every target is the input that follows. What is not scored is padding at the end, if anything.
+
+    Where the task itself has ``said`` so, targets in between may be missing.
+    """
+    if batch.inputs.shape != batch.targets.shape or batch.length < 2:
+        return False
+    to_the_end = said or (bool(batch.mask[:, 0].all()) and not bool((batch.mask[:, 1:] & ~batch.mask[:, :-1]).any()))
+    scored = batch.mask[:, 1:]
+    return to_the_end and torch.equal(batch.inputs[:, 1:][scored], batch.targets[:, :-1][scored])
+
+
+def _lengths(task: SequenceTask, length: int, seed: int) -> Lengths:
+    """ "whole" where a shorter sequence is the start of a long one, whose label it bears; or cannot be had; else "any".
+
+    What a task makes up for each length is another sequence, with a target of its own.
+    """
+    short = length // 2
+    if short < 1:
+        return "whole"
+    try:
+        whole, part = (task.sample(_LOOKED_AT, n, generator(seed, "trial")) for n in (length, short))
+        batch_ok = part.inputs.shape[:2] == (_LOOKED_AT, short)
+    except Exception:  # a user's task refuses a length in a way of its own
+        return "whole"
+    if not batch_ok or not part.mask.any():
+        return "whole"
+    cropped = torch.equal(whole.inputs[:, :short], part.inputs)
+    if cropped and _is_at_end(whole) and _is_at_end(part):
+        labels = [one.targets[one.mask] for one in (whole, part)]
+        return "whole" if torch.equal(*labels) else "any"
+    return "any"
+
+
+def _is_usable(task: SequenceTask, facts: Facts, length: int, recipe: Recipe) -> bool:
+    """Whether the curriculum may train at a length: it means the same task, can be had, and something is scored."""
+    if length == recipe.length:
+        return True
+    if facts.lengths == "whole" or (isinstance(facts.lengths, int) and length % facts.lengths):
+        return False
+    try:
+        return bool(draw(task, _LOOKED_AT, length, recipe.training.seed, "trial").mask.any())
+    except ValueError as error:
+        if task.lengths is None:
+            return False
+        raise ValueError(
+            f"{type(task).__name__}.lengths is {task.lengths!r}, but it refuses length {length} of the curriculum:"
+            f" {error}; correct lengths, or set training.curriculum"
+        ) from error

@@ -1,0 +1,443 @@
+"""A run: from a recipe to a trained student, in memory or in a folder (see ``nounroll.experiments.run_folder``)."""
+
+import copy
+import math
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from nounroll import data
+from nounroll.cells.base import check_cell
+from nounroll.core.batch import Space
+from nounroll.core.interrupts import stop_on_interrupt
+from nounroll.core.machine import launched, speaks
+from nounroll.data.kept import keep
+from nounroll.data.task import SequenceTask, tell_cut
+from nounroll.experiments.assembly import build, make_loop
+from nounroll.experiments.auto import Chosen, choose, drop_trials
+from nounroll.experiments.consent import check as check_consent
+from nounroll.experiments.consent import remember
+from nounroll.experiments.footprint import check_length, check_memory
+from nounroll.experiments.recipe import Recipe, parse
+from nounroll.experiments.rehearsal import check_adaptable, reopened, with_rehearsal
+from nounroll.experiments.resolve import Facts, Resolved, look, resolve
+from nounroll.experiments.resumption import resumed
+from nounroll.experiments.run_folder import CUSTOM, claim, held, read_kept, way_on, write_budget, write_json, write_kept
+from nounroll.experiments.warm_start import Start, drop_start, open_start
+from nounroll.methods import AUTO, TRANSFORMER, Adapt, check_taught
+from nounroll.methods.cost import COSTS
+from nounroll.models.student import Student, check_no_student
+from nounroll.rollout.evaluate import evaluate, validation_batches
+from nounroll.rollout.forgetting import forgetting
+from nounroll.rollout.transformer import CausalTransformer
+from nounroll.storage.checkpoint import remove_unfinished
+from nounroll.teacher import Teacher
+from nounroll.training.loop import Loop
+from nounroll.training.settings import BUDGETS, Budget
+
+_LENGTH = 128  # T of a task that has no length of its own
+
+
+@dataclass
+class Run:
+    """What ``fit`` returns.
+
+    Attributes:
+        recipe: all settings.
+        model: trained; on the CPU, in evaluation mode. A student, or a Transformer after the method transformer.
+        metrics: loss (nats per scored element), bits, accuracy or rmse, drift, steps, tokens, flops,
+            sequential_flops, seconds; measured on held-out sequences that training never looked at.
+        history: the records of metrics.jsonl.
+        teacher: for analysis; None after a method without smt.
+        task: source of the sequences.
+        chosen: what ``auto`` decided, and the measurements it decided by; None where all was given.
+        folder: where it is kept, or None.
+        finished: False when it was stopped before its budget was spent.
+    """
+
+    recipe: Recipe
+    model: Student | CausalTransformer
+    metrics: dict[str, float]
+    history: list[dict[str, Any]] = field(repr=False)
+    teacher: Teacher | None = field(repr=False)
+    task: SequenceTask = field(repr=False)
+    chosen: Chosen | None = None
+    folder: Path | None = None
+    finished: bool = True
+
+    @property
+    def student(self) -> Student:
+        """The trained student.
+
+        Raises:
+            ValueError: the method was transformer, which trains none.
+        """
+        if not isinstance(self.model, Student):
+            raise ValueError(f"method was {TRANSFORMER!r}, which trains no student; run.model is the Transformer")
+        return self.model
+
+    @property
+    def teacher_metrics(self) -> dict[str, float] | None:
+        """The metrics of the student's teacher, with what it had cost when smt ended; None without one.
+
+        Measured on the same sequences as ``metrics``, by the student's readout as smt left it.
+        """
+        records = [record for record in self.history if record["event"] == "teacher"]
+        return _figures(records[-1]) if records else None
+
+
+def fit(
+    task: SequenceTask,
+    *,
+    method: str = AUTO,
+    cell: str | nn.Module = AUTO,
+    student: Student | str | Path | None = None,
+    teacher: Teacher | str | Path | None = None,
+    new: str | Sequence[str] = (),
+    rehearse: SequenceTask | str | Path | None = None,
+    length: int | None = None,
+    seconds: float | None = None,
+    steps: int | None = None,
+    tokens: int | None = None,
+    flops: float | None = None,
+    sequential_flops: float | None = None,
+    seed: int | None = None,
+    out: str | Path | None = None,
+    resume: bool = False,
+    settings: Mapping[str, Any] | None = None,
+    progress: bool = False,
+) -> Run:
+    """Train a recurrent network on a task.
+
+    Args:
+        task: the user's own, or one of ``nounroll.data``.
+        method: "auto", chosen by short trials within the budget; a chain of smt, dmt, tbptt and bptt; or the baseline
+            transformer, which has no cell.
+        cell: "auto"; a kind (mlp, transformer, gru, lstm, elman, tape, mingru, pooled); or a module (see
+            ``nounroll.cells.base``), which is trained in place.
+        student: one to begin with, in place of a cell: its cell, spaces, scale and readout are kept, the readout where
+            the targets are of its space. It stays as it is, a copy is trained; what is returned is no worse on the
+            validation part. Or the folder of a student, or of a run. "auto" then tries methods alone.
+        teacher: one to begin with, for smt and dmt (which then needs no smt before it); a copy is trained. Or the
+            folder of a run that has one. A new one when left out.
+        new: "inputs", "head" or both: parts of ``student`` that begin anew. Inputs of another space than the student's
+            need the word; targets of another space have a new head without it.
+        rehearse: the old task of ``student``, or the folder of the run that learnt it: the method adapt keeps up what
+            was known of it.
+        length: T, in time steps; when left out the longest of a task with finitely many sequences, 128 of another.
+        seconds: wall-clock budget; 120 when the four others are left out too.
+        steps, tokens, flops, sequential_flops: a budget of another kind in its place (see
+            ``nounroll.training.settings``). With ``resume``, a budget that is not the run's own is more of it on top,
+            for a run that is finished. With ``student`` it may be 0, where ``out`` is not set.
+        seed: of data, weights and all random choices; 0 when left out.
+        out: folder to keep the run in; nothing is written without it.
+        resume: go on with the run in ``out``, by its own recipe; train a new one where there is none (for several
+            processes there must be one). Settings that are given again must be as they were, and a cell of the user's
+            own must be given.
+        settings: any other setting of a recipe, by its dotted name: ``{"teacher.width": 256}``. What is left out is
+            decided for the task's data: see ``nounroll.experiments.resolve``.
+        progress: show a bar on stderr, and what was chosen.
+
+    Ctrl-C ends the run early: it is returned as it stands, with a checkpoint in ``out``. A second Ctrl-C raises
+    KeyboardInterrupt.
+
+    Raises:
+        ValueError: a setting, the task's data or the cell is not usable; the message says which and why.
+    """
+    if not isinstance(task, SequenceTask):
+        raise ValueError(f"task is a {type(task).__name__}; it must be a nounroll.SequenceTask")
+    if not isinstance(cell, str | nn.Module):
+        raise ValueError(f"cell is a {type(cell).__name__}; it must be a kind such as 'mlp', or a torch.nn.Module")
+    kind, own_cell = (cell, None) if isinstance(cell, str) else (None, cell)
+    budget: dict[str, float | None] = dict(zip(BUDGETS, (seconds, steps, tokens, flops, sequential_flops), strict=True))
+    folder = Path(out) if out else None
+    if resume and folder is None:
+        raise ValueError("resume is True and out is not set; give the folder of the run to go on with")
+    usual = _usual_length(task) if length is None else length
+    start = with_rehearsal(_begun_with(student, teacher, new, cell), rehearse)
+    spent = start is not None and bool(start.student) and 0 in budget.values()
+    if spent and folder is None:  # nothing is trained: one step is planned, and taken back
+        budget = {name: 1 if value == 0 else value for name, value in budget.items()}
+    recipe = plan(method, kind, length=usual, budget=budget, seed=seed or 0, settings=settings)
+    if spent:
+        recipe = recipe.changed({"training.budget": Budget(recipe.training.budget.kind, 0)})
+    if start is not None:
+        recipe, own_cell = start.applied(recipe), own_cell or start.cell
+    if folder is not None and launched()[1] == 1:  # of several processes, one would see what another has begun
+        resume = resume and (folder / "recipe.yaml").exists()
+    if folder is not None and resume:
+        left_out = {"task", *(("length",) if length is None else ()), *(("training.seed",) if seed is None else ())}
+        if not any(value is not None for value in budget.values()):
+            left_out.add("training.seconds")
+        names = set(recipe.given or ()) - left_out | set(settings or {})
+        recipe = resumed(recipe, names, folder, own_cell)
+    with stop_on_interrupt() as stop:
+        run = train(recipe, task, own_cell, start, folder=folder, resume=resume, progress=progress, stop=stop)
+        if not run.finished:
+            _say_stopped(run)
+    return run
+
+
+def _begun_with(
+    student: Student | str | Path | None,
+    teacher: Teacher | str | Path | None,
+    new: str | Sequence[str],
+    cell: str | nn.Module,
+) -> Start | None:
+    """What ``fit`` was given to begin with; None where it was nothing.
+
+    Raises:
+        ValueError: it cannot be begun with, or a cell is given beside a student.
+    """
+    if student is None and teacher is None and not new:
+        return None
+    if student is not None and cell != AUTO:
+        name = repr(cell) if isinstance(cell, str) else f"a {type(cell).__name__}"
+        raise ValueError(f"cell is {name} and student is given, which has a cell of its own; leave one of them out")
+    return open_start(student, teacher, new)
+
+
+def _say_stopped(run: Run) -> None:
+    """Tell on stderr that Ctrl-C was heard, and how to go on."""
+    way = "nothing of it is kept, as out is not set" if run.folder is None else f"go on with: {way_on(run.folder)}"
+    if speaks():
+        print(f"nounroll: stopped after {run.metrics['steps']:,} steps; {way}", file=sys.stderr, flush=True)
+
+
+def _usual_length(task: SequenceTask) -> int:
+    longest = task.max_length or _LENGTH
+    return longest if task.size is not None else min(longest, _LENGTH)
+
+
+def plan(
+    method: str,
+    cell: str | None,
+    *,
+    length: int,
+    budget: Mapping[str, float | None],
+    seed: int = 0,
+    settings: Mapping[str, Any] | None = None,
+) -> Recipe:
+    """The recipe that ``fit`` trains by, for a task (and a cell, when it is None) of the user's own.
+
+    ``budget`` has the names of ``BUDGETS``; 120 seconds when all are None.
+
+    Raises:
+        ValueError: a setting is not usable; the message says which and why.
+    """
+    tree: dict[str, Any] = {"task": {"kind": CUSTOM}, "length": length, "method": method, "training": {"seed": seed}}
+    if cell is not None:
+        tree["cell"] = {"kind": cell}
+    tree["training"] |= {name: value for name, value in budget.items() if value is not None} or {"seconds": 120.0}
+    return parse(tree, settings or {})
+
+
+def train(
+    recipe: Recipe,
+    task: SequenceTask | None = None,
+    cell: nn.Module | None = None,
+    start: Start | None = None,
+    *,
+    folder: Path | None = None,
+    resume: bool = False,
+    force: bool = False,
+    progress: bool = False,
+    stop: Callable[[], bool] = lambda: False,
+) -> Run:
+    """Train what a recipe says, or go on with a run that was interrupted.
+
+    Args:
+        recipe: all settings.
+        task: in place of the recipe's, for a task that is the user's own object.
+        cell: in place of the recipe's, for the user's own module.
+        start: what a new run begins with, applied to the recipe; of a run that is resumed, what it began with, if it is
+            given again.
+        folder: where the run is kept; None keeps nothing. Of several processes (``torchrun``) the first keeps it.
+        resume: go on from the newest checkpoint in ``folder``; from the start when it died before the first.
+        force: resume although the recipe or the data has changed.
+        progress: show a bar on stderr.
+        stop: asked after each step; True ends the run with a checkpoint.
+
+    Raises:
+        ValueError: the data, the cell or the folder is not usable, or the run needs more memory than there is.
+        TrainingError: the losses stopped being finite.
+    """
+    before = begun = None
+    if resume and folder is not None:
+        before, begun = read_kept(folder), Start.read(folder, start.cell if start else None)
+        if start is not None:
+            start.check_same(begun, folder)
+    start = reopened(begun, start) if resume else start
+    check_adaptable(recipe, start)
+    if start is None or not start.teacher:
+        check_taught(recipe.method)
+    if not recipe.training.budget.amount and (start is None or not start.student):
+        raise ValueError(f"training.{recipe.training.budget.kind} is 0; it must be more than 0")
+    if launched()[0]:
+        folder = None  # the first process writes for all
+    if task is None and recipe.task.kind == CUSTOM:
+        way = way_on(folder) if resume and folder is not None else "nounroll.fit(task)"
+        raise ValueError(f"task.kind is {CUSTOM}, a task of your own, which is not in the recipe; in Python: {way}")
+    check_consent(recipe)
+    task = task or data.build(recipe.task.kind, recipe.task.options)
+    if cell is not None:
+        _check_own_cell(cell, recipe, task)
+    check_length(recipe, task)
+    tell_cut(task, recipe.length)
+    facts = look(task, recipe.length, recipe.training.seed)
+    kept = before[0] if before else keep(task, recipe.task.kind)
+    if scale := before or _scale_of_teacher(recipe):  # of the data as it was; of the labels
+        same = before is not None and before[0].get("kind") == recipe.task.kind  # its checkpoint refuses another kind
+        facts = _with_scale(facts, *scale[1:], must_fit=same)
+    if start is not None:
+        facts = start.in_its_scale(facts, kept)
+    resolved, chosen = resolve(recipe, task, facts), None
+
+    def enter(stack: ExitStack) -> None:
+        """Hold the run's folder until ``stack`` is left, and start it where it is a new one."""
+        if folder is None:
+            return
+        is_open = resolved.recipe.is_open(cell)  # what a method needs is decided with it
+        text = recipe.kept_in(folder).given_to_yaml() if is_open else resolved.to_yaml(folder)
+        stack.enter_context(held(folder))
+        if not resume:
+            drop_start(folder)
+            if start is not None and not (folder / "recipe.yaml").exists():
+                start.write(folder)
+            claim(folder, text)
+            write_kept(folder, kept, facts.inputs, facts.targets)
+        elif not is_open:
+            write_budget(folder, recipe)
+        remember(recipe, folder)
+
+    with ExitStack() as stack:
+        if resolved.recipe.is_open(cell):
+            enter(stack)
+            loop, resolved, chosen = choose(
+                recipe,
+                resolved,
+                task,
+                cell,
+                folder=folder,
+                resume=resume,
+                force=force,
+                progress=progress,
+                stop=stop,
+                start=start,
+            )
+            finished = False
+            if chosen is not None:
+                finished = loop.run(stop) == "finished"
+        else:
+            check_memory(resolved.recipe, task, cell, kept=folder is not None)
+            loop = make_loop(resolved, task, cell, folder=folder, progress=progress, start=start)
+            loop.engine.by_first(lambda: enter(stack))
+            if resume:
+                loop.load(force)
+                chosen = Chosen.read(folder)
+                if folder is not None:
+                    drop_trials(folder)
+            finished = loop.run(stop) == "finished"
+        return _handed_over(loop, resolved, cell, task, chosen, folder, finished, kept)
+
+
+def _scale_of_teacher(recipe: Recipe) -> tuple[dict[str, Any], Space, Space] | None:
+    """What the run keeps whose teacher is taken: its labels are of inputs of its scale."""
+    return read_kept(Path(recipe.smt.teacher)) if recipe.smt.teacher else None
+
+
+def _with_scale(facts: Facts, inputs: Space, targets: Space, *, must_fit: bool) -> Facts:
+    """Facts with the scale of other data of the same kind; as they are where it is of another kind.
+
+    Raises:
+        ValueError: it ``must_fit`` and is of another kind.
+    """
+    if (facts.inputs, facts.targets) == (inputs, targets):
+        return replace(facts, inputs=inputs, targets=targets)
+    if must_fit:
+        raise ValueError(
+            f"the data differs: the run began with inputs {inputs} and targets {targets}, and now they are"
+            f" {facts.inputs} and {facts.targets}; put back what it was trained with, or train a new run"
+        )
+    return facts
+
+
+def _handed_over(
+    loop: Loop,
+    resolved: Resolved,
+    cell: nn.Module | None,
+    task: SequenceTask,
+    chosen: Chosen | None,
+    folder: Path | None,
+    finished: bool,
+    kept: dict[str, Any],
+) -> Run:
+    """The run, measured and written, with whole models on the CPU in evaluation mode."""
+    model, teacher = loop.student, loop.teacher
+    if loop.engine.sharded:
+        model, teacher = build(resolved.recipe, resolved.facts, None)
+        loop.state.hand_over(model, teacher)
+    for part in (model, teacher):
+        if part is not None:
+            part.to("cpu").eval()
+    if cell is not None and isinstance(model, Student) and model.cell is not cell:  # trials are made with copies
+        cell.load_state_dict(model.cell.state_dict())
+        model.cell = cell.eval()
+    if isinstance(model, Student):
+        model.trained_on = kept
+    metrics = _final_metrics(loop, model, teacher)
+    if folder is not None:
+        remove_unfinished(folder)
+        model.save_pretrained(folder / ("student" if isinstance(model, Student) else TRANSFORMER))
+        write_json(folder / "metrics.json", metrics)
+    return Run(resolved.recipe, model, metrics, loop.history, teacher, task, chosen, folder, finished)
+
+
+def _check_own_cell(cell: nn.Module, recipe: Recipe, task: SequenceTask) -> None:
+    check_no_student(cell)
+    if recipe.training.shard:
+        raise ValueError("training.shard is True; it needs a cell that can be built again, give its kind")
+    if recipe.method == TRANSFORMER:
+        raise ValueError(f"cell is a {type(cell).__name__}; the method {TRANSFORMER} has no cell")
+    check_cell(cell, task.inputs, task.inputs.enter(task.inputs.zeros(2)))
+
+
+def _final_metrics(loop: Loop, model: Student | CausalTransformer, teacher: Teacher | None) -> dict[str, float]:
+    """The last figures, on held-out sequences that no choice has seen, and what they cost."""
+    labels = teacher.memories if teacher else None
+    metrics: dict[str, float] = evaluate(model, loop.observer.test_batches(), labels)
+    if isinstance(method := loop.chain[-1].method, Adapt):
+        metrics |= _forgotten(method, model, loop)
+    metrics |= {name: loop.counters.spent(name) for name in ("steps", "tokens", *COSTS)}
+    metrics["seconds"] = round(loop.counters.spent("seconds"), 2)
+    return {name: value for name, value in metrics.items() if math.isfinite(value)}
+
+
+def _forgotten(method: Adapt, model: Student | CausalTransformer, loop: Loop) -> dict[str, float]:
+    """What an adapted student has forgotten, on the test part of what it rehearsed; else on that of its task."""
+    assert isinstance(model, Student)
+    task = method.rehearsal or loop.task
+    length = min(loop.length, task.max_length or loop.length)
+    batches = validation_batches(task, 0, length, loop.settings.seed, stream="test")
+    same = method.keeps_readout and method.rehearsal is not None
+    return forgetting(method.old.cpu(), model, batches, same_readout=same)
+
+
+def _figures(record: Mapping[str, Any]) -> dict[str, float]:
+    """The metrics in a record of the history."""
+    names = ("loss", "bits", "accuracy", "rmse", "step", "tokens", *COSTS, "seconds")
+    found = {name: record[name] for name in names if name in record and math.isfinite(record[name])}
+    return {"steps" if name == "step" else name: value for name, value in found.items()}
+
+
+def copy_cell(cell: str | nn.Module) -> str | nn.Module:
+    """A cell for one more run: a module is trained in place, so each run gets its own."""
+    return cell if isinstance(cell, str) else copy.deepcopy(cell)
+
+
+__all__ = ["CUSTOM", "Run", "copy_cell", "fit", "plan", "train"]

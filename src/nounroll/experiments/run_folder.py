@@ -1,0 +1,210 @@
+"""The folder of a run, which is readable without this program::
+
+recipe.yaml      all settings, those that were decided for the data written out
+data.json        the scale of the data, what it is known by, and what prompts and texts need of it
+metrics.jsonl    one record per line
+checkpoints/     see nounroll.storage.checkpoint
+start/           what a warm start began with, and where that came from (see nounroll.experiments.warm_start)
+trials/          the runs that are compared while method or cell are chosen; gone once they are
+chosen.json      what was chosen, and by which figures
+consent.json     that the user consented to the data's path (see nounroll.experiments.consent)
+student/         model.safetensors and config.json: all that is deployed
+metrics.json     the last figures
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from nounroll.core.batch import Space
+from nounroll.core.modes import drawing_from
+from nounroll.core.spaces import space_from_json, space_to_json
+from nounroll.data.fingerprint import fingerprint
+from nounroll.data.kept import without_data
+from nounroll.data.task import SequenceTask
+from nounroll.experiments.consent import build_task
+from nounroll.experiments.recipe import Recipe, load
+from nounroll.methods import TRANSFORMER, is_taught
+from nounroll.models.student import Student
+from nounroll.storage import checkpoint, files
+from nounroll.storage.locks import Held, Lock
+from nounroll.teacher import Teacher, build_teacher
+
+DATA = "data.json"
+CUSTOM = "custom"  # the kind of a task that is an object of the user's
+
+
+def open_run(folder: str | Path) -> tuple[Recipe, Path]:
+    """The recipe of a run's folder.
+
+    Raises:
+        ValueError: the folder holds no run, or links, pipes or devices.
+    """
+    folder = Path(folder)
+    if not (folder / "recipe.yaml").is_file():
+        raise ValueError(f"{folder} holds no run; there is no recipe.yaml in it")
+    files.check_plain(folder)
+    return load(folder / "recipe.yaml"), folder
+
+
+def open_student(folder: str | Path, *, with_data: bool = True) -> tuple[Recipe, SequenceTask, Student]:
+    """Recipe, task and trained student of a run's folder.
+
+    Args:
+        folder: of the run.
+        with_data: False opens no training data: the task then encodes and decodes, by what the student has kept, and
+            gives no sequences. A student of an earlier version has kept nothing, so that its data is opened.
+
+    Raises:
+        ValueError: the folder holds no run, its task is the user's own, its method was transformer, nothing was
+            trained yet, or the data is not there or of another kind.
+    """
+    recipe, folder = open_run(folder)
+    if recipe.task.kind == CUSTOM:
+        raise ValueError(
+            f"{folder} was trained on a task of your own; its network opens in Python:"
+            f" nounroll.Student.from_pretrained({str(folder / 'student')!r})"
+        )
+    if recipe.method == TRANSFORMER:
+        raise ValueError(f"{folder} holds a Transformer and no student; its figures are in {folder}/metrics.json")
+    if not (folder / "student" / "config.json").is_file():
+        raise ValueError(f"{folder} holds no trained student yet; go on with: {way_on(folder)}")
+    student = Student.from_pretrained(folder / "student")
+    if student.trained_on and not with_data:
+        return recipe, without_data(student.trained_on, student.inputs, student.targets), student
+    task = build_task(recipe)
+    for name, now, then in (("inputs", task.inputs, student.inputs), ("targets", task.targets, student.targets)):
+        if now != then:
+            raise ValueError(
+                f"{folder} was trained on data whose {name} are {then}, and now they are {now}: the data differs; put"
+                " back what it was trained with, or train a new run"
+            )
+    if not student.trained_on:  # an earlier version standardised series by the file, outside of the student
+        student.rescale(task.inputs, task.targets)
+    return recipe, task, student
+
+
+def difference(folder: Path, task: SequenceTask, kept: Mapping[str, Any]) -> str:
+    """One line where a task's data is not what a run was trained with; nothing where it is, or where none is known.
+
+    Args:
+        folder: of the run.
+        task: with its data.
+        kept: ``Student.trained_on``, or what ``read_kept`` gives.
+    """
+    if kept.get("fingerprint") in (None, fingerprint(task)):
+        return ""
+    return f"{folder}: the data differs from what the network was trained with; figures are of the data as it is now"
+
+
+def write_kept(folder: Path, kept: Mapping[str, Any], inputs: Space, targets: Space) -> None:
+    """Write ``data.json``."""
+    spaces = {"inputs": space_to_json(inputs), "targets": space_to_json(targets)}
+    write_json(folder / DATA, {"format": 1, **spaces, "trained_on": kept})
+
+
+def read_kept(folder: Path) -> tuple[dict[str, Any], Space, Space] | None:
+    """What a run keeps of its task, and its spaces; None in a run of an earlier version.
+
+    Raises:
+        ValueError: ``data.json`` cannot be read.
+    """
+    if not (folder / DATA).is_file():
+        return None
+    try:
+        document = checkpoint.parse_document(files.read_bytes(folder / DATA))
+        spaces = [space_from_json(document[name]) for name in ("inputs", "targets")]
+        return dict(document["trained_on"]), spaces[0], spaces[1]
+    except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"{folder / DATA} cannot be read: {checkpoint.one_line(error)}") from error
+
+
+def open_teacher(folder: str | Path, student: Student) -> Teacher | None:
+    """The teacher of the student in a run's folder, in evaluation mode; None where there is none.
+
+    A run without smt and dmt has no teacher, and a folder whose checkpoints were removed keeps none.
+
+    Raises:
+        ValueError: the folder holds no run, or its checkpoints are damaged or not of its recipe.
+    """
+    recipe, folder = open_run(folder)
+    if not is_taught(recipe.method):
+        return None
+    found = checkpoint.read_newest(checkpoint.newest_first(folder / "checkpoints"), checkpoint.read)
+    if found is None:
+        return None
+    newest, (tensors, _) = found
+    with drawing_from(torch.Generator()):
+        teacher = build_teacher(recipe.teacher, student.inputs, student.targets, student.cell)
+    try:
+        teacher.load_state_dict(tensors["teacher"])
+    except (KeyError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise checkpoint.CheckpointError(f"{newest} does not fit the run's recipe: {reason}") from error
+    return teacher.eval()
+
+
+def way_on(folder: Path) -> str:
+    """What to call to go on with the run in a folder, its task perhaps an object of the user's."""
+    try:
+        own = open_run(folder)[0].task.kind == CUSTOM
+    except ValueError:
+        own = False
+    return f"nounroll.fit(task, out={str(folder)!r}, resume=True)" if own else f"nounroll resume {folder}"
+
+
+def claim(folder: Path, recipe: str) -> None:
+    """Start a run's folder with a recipe in YAML.
+
+    Raises:
+        ValueError: another run is in it.
+    """
+    if (folder / "recipe.yaml").exists() or (folder / "checkpoints").exists():
+        raise ValueError(f"{folder} already holds a run; choose another folder, or: {way_on(folder)}")
+    write(folder / "recipe.yaml", recipe)
+
+
+def write_budget(folder: Path, recipe: Recipe) -> None:
+    """Write the recipe of a run again where its budget has been extended."""
+    if load(folder / "recipe.yaml").training.budget != recipe.training.budget:
+        text = files.read_bytes(folder / "recipe.yaml").decode()
+        about = [line for line in text.splitlines() if line.startswith("#")]
+        write(folder / "recipe.yaml", "\n".join([*about, recipe.kept_in(folder).to_yaml()]))
+
+
+def write_json(path: Path, document: Any) -> None:
+    """Write a document as JSON, whole or not at all."""
+    write(path, json.dumps(document, indent=1) + "\n")
+
+
+def write(path: Path, text: str) -> None:
+    """Write a small file whole or not at all, whenever the process or the machine dies."""
+    files.write_bytes(path, text.encode())
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Keep a second process out of a run's folder.
+
+    Raises:
+        ValueError: one is in it, or the folder cannot be written or holds links, pipes or devices.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        files.check_plain(folder)
+        lock = Lock(folder)
+    except Held as error:
+        raise ValueError(f"{error}; wait for it or choose another folder") from None
+    except OSError as error:
+        raise ValueError(f"run folder {folder} cannot be written: {error.strerror}") from error
+    try:
+        yield
+    except OSError as error:  # a full disk, say: a failed write does not know its file
+        error.filename = error.filename or str(folder)
+        raise
+    finally:
+        lock.close()

@@ -1,0 +1,96 @@
+"""Is a run's folder what was written? Every file of it is looked at; nothing is changed."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from nounroll.experiments.run_folder import DATA, open_run, read_kept, way_on
+from nounroll.experiments.warm_start import START, Start
+from nounroll.methods import TRANSFORMER
+from nounroll.storage import checkpoint, files
+
+_MOST = 20  # things that are named which have no place in a run's folder
+
+
+@dataclass
+class Verified:
+    """What was looked at, and what is wrong.
+
+    Attributes:
+        folders: checkpoints and models that were read to the last byte.
+        files, size: theirs and the run's own, and their bytes.
+        faults: one line each, naming the file; empty when all is well.
+    """
+
+    folders: int = 0
+    files: int = 0
+    size: int = 0
+    faults: list[str] = field(default_factory=list)
+
+
+def verify(folder: str | Path) -> Verified:
+    """Check every checkpoint and every model of a run against its manifest, and that the other files can be read.
+
+    Raises:
+        ValueError: the folder holds no run.
+    """
+    folder, found = Path(folder), Verified()
+    if not (folder / "recipe.yaml").is_file():
+        raise ValueError(f"{folder} holds no run; there is no recipe.yaml in it")
+    found.faults += islice(files.strange(folder), _MOST)
+    if found.faults:  # a link, a pipe, a device: nothing is opened
+        return found
+    recipe = _look(found, lambda: open_run(folder)[0], folder / "recipe.yaml")
+    records = _look(found, lambda: list(_records(folder / "metrics.jsonl")), folder / "metrics.jsonl") or []
+    if (folder / DATA).exists():
+        _look(found, lambda: read_kept(folder), folder / DATA)
+    if (start := folder / START).exists():
+        _look(found, lambda: Start.read(folder), *_files(start))
+    figures = folder / "metrics.json"
+    if figures.exists():  # the run came to an end
+        _look(found, lambda: checkpoint.parse_document(files.read_bytes(figures)), figures)
+        model = folder / (TRANSFORMER if recipe and recipe.method == TRANSFORMER else "student")
+        _look(found, lambda: checkpoint.read(model), *_files(model))
+    for step in checkpoint.every(folder / "checkpoints"):
+        _look(found, lambda step=step: _check_step(step, len(records)), *_files(step))
+    return found
+
+
+def _look(found: Verified, read: Callable[[], Any], *files: Path) -> Any:
+    """What ``read`` gives; None and a fault when it cannot."""
+    found.folders += len(files) > 1
+    present = [file for file in files if file.is_file()]
+    found.files, found.size = found.files + len(present), found.size + sum(file.stat().st_size for file in present)
+    try:
+        return read()
+    except (ValueError, OSError, RecursionError) as fault:
+        text = checkpoint.one_line(fault)
+        found.faults.append(text if str(files[0].parent) in text else f"{files[0]}: {text}")
+        return None
+
+
+def _files(folder: Path) -> list[Path]:
+    inside = sorted(folder.iterdir()) if folder.is_dir() else []
+    return inside or [folder / checkpoint.MANIFEST, folder]
+
+
+def _records(path: Path) -> Iterator[dict[str, Any]]:
+    data = files.read_bytes(path, files.LOG_LIMIT) if path.exists() else b""
+    for number, line in enumerate(data.split(b"\n")[:-1], start=1):
+        try:
+            yield dict(checkpoint.parse_document(line))
+        except (ValueError, TypeError, RecursionError) as fault:
+            raise ValueError(f"{path}, line {number} cannot be read: {checkpoint.one_line(fault)}") from None
+    if data[-1:] not in (b"", b"\n"):
+        raise ValueError(f"{path} ends within a line, as after a kill; it goes with: {way_on(path.parent)}")
+
+
+def _check_step(folder: Path, records: int) -> None:
+    counters = checkpoint.read(folder)[1].get("counters")
+    if not isinstance(counters, dict) or not isinstance(counters.get("records"), int):
+        raise ValueError(f"{folder} holds no counters; it is not of a run")
+    if counters.get("records", 0) > records:
+        lines = f"metrics.jsonl has {records} lines that can be read"
+        raise ValueError(f"{folder} was written after {counters['records']} lines; {lines}")

@@ -1,0 +1,1 @@
+"""The network that is kept, and how it writes."""

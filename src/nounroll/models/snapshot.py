@@ -1,0 +1,156 @@
+"""Snapshots: a memory as data on disk, from which the same network goes on exactly, in another process too."""
+
+import base64
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, Shaped, UInt8
+from torch import Tensor
+
+from nounroll.models.generation import Generation, Sampling
+from nounroll.models.student import Student
+from nounroll.storage.checkpoint import CheckpointError, one_line, read, write
+
+
+class OtherNetwork(CheckpointError):
+    """A snapshot is whole, but of another network."""
+
+
+def fingerprint(student: Student) -> str:
+    """SHA-256 of all weights: a snapshot is good for this network alone."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(student.state_dict().items()):
+        digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """What a network holds at one instant. The network itself is not in it: ``Student.save_pretrained`` writes that.
+
+    Attributes:
+        memory: (B, K, d).
+        length: inputs read so far.
+        pending: (B, ...) elements that were drawn and not yet read, or None.
+        sampling: how elements are drawn, or None.
+        draws: the state of the draws, or None.
+        tail: bytes at the end of what was read that begin a character of text.
+    """
+
+    memory: Float[Tensor, "B K d"]
+    length: int
+    pending: Shaped[Tensor, "B *x"] | None = None
+    sampling: Sampling | None = None
+    draws: UInt8[Tensor, "S"] | None = None
+    tail: bytes = b""
+
+    def write(self, folder: Path, network: str) -> None:
+        """Write it whole or not at all, in place of the one before.
+
+        Args:
+            folder: of this snapshot alone.
+            network: ``fingerprint`` of the student.
+
+        Raises:
+            CheckpointError: the memory is not finite, or the folder cannot be written.
+        """
+        tensors = {"memory": self.memory} | ({} if self.pending is None else {"pending": self.pending})
+        document = {
+            "format": 1,
+            "network": network,
+            "length": self.length,
+            "sampling": None if self.sampling is None else vars(self.sampling),
+            "draws": None if self.draws is None else base64.b64encode(bytes(self.draws.tolist())).decode(),
+            "tail": list(self.tail),
+        }
+        write(folder, {"snapshot": tensors}, {"snapshot": document})
+
+    @classmethod
+    def read(cls, folder: Path, student: Student, network: str) -> "Snapshot":
+        """The snapshot in a folder, checked: it may come from anywhere.
+
+        Raises:
+            CheckpointError: it is none, damaged, not finite, or of another network.
+        """
+        tensors, documents = read(folder, student.empty_memory.device)
+        try:
+            found, document = tensors["snapshot"], documents["snapshot"]
+            memory, pending, length = found["memory"], found.get("pending"), document["length"]
+            sampling = None if document["sampling"] is None else Sampling(**document["sampling"])
+            draws = None if document["draws"] is None else _draws(document["draws"])
+            of_network, tail = document["network"], _tail(document.get("tail", []))
+            if type(length) is not int or length < 0:
+                raise TypeError(f"its length is {length!r}")
+            if pending is not None:
+                student.inputs.check("its pending element", pending)
+        except (KeyError, TypeError, ValueError, RuntimeError) as fault:
+            raise CheckpointError(f"{folder} is no snapshot: {one_line(fault)}") from fault
+        if memory.shape[1:] != student.memory_shape:
+            held = tuple(memory.shape[1:])
+            raise OtherNetwork(f"{folder} holds memories of shape {held}; this network has {student.memory_shape}")
+        if memory.dtype != student.empty_memory.dtype:
+            raise CheckpointError(f"{folder} holds memories in {memory.dtype}, not {student.empty_memory.dtype}")
+        if pending is not None and pending.shape != (len(memory), *student.inputs.event_shape):
+            raise CheckpointError(f"{folder} holds pending elements of shape {tuple(pending.shape)}")
+        if of_network != network:
+            raise OtherNetwork(f"{folder} is of another network")
+        if not memory.isfinite().all():
+            raise CheckpointError(f"{folder} holds a memory that is not finite")
+        return cls(memory=memory, length=length, pending=pending, sampling=sampling, draws=draws, tail=tail)
+
+
+def save_snapshot(generation: Generation, folder: Path) -> None:
+    """Write memory, the element still to be read, how elements are drawn and the state of the draws.
+
+    Raises:
+        ValueError: the generation draws from torch's own generator, or the folder cannot be written.
+    """
+    if generation.generator is None:
+        raise ValueError("generation has no generator of its own; give it one, or its draws cannot be continued")
+    snapshot = Snapshot(
+        memory=generation.memory,
+        length=generation.length,
+        pending=generation.pending,
+        sampling=generation.sampling,
+        draws=generation.generator.get_state(),
+    )
+    snapshot.write(folder, fingerprint(generation.student))
+
+
+def load_snapshot(student: Student, folder: Path, *, compiled: bool = False) -> Generation:
+    """The generation that ``save_snapshot`` wrote: it writes on as if it had never stopped.
+
+    A snapshot of a server's session has no draws of its own, as every request brings a seed: give the generation a
+    ``generator``.
+
+    Args:
+        student: the network that wrote so far.
+        folder: where the snapshot is.
+        compiled: see ``Generation``.
+
+    Raises:
+        ValueError: the folder holds no snapshot, it is damaged, or of another network.
+    """
+    snapshot = Snapshot.read(folder, student, fingerprint(student))
+    draws = None
+    if snapshot.draws is not None:
+        draws = torch.Generator()
+        draws.set_state(snapshot.draws)
+    generation = Generation(student, len(snapshot.memory), snapshot.sampling, draws, compiled=compiled)
+    generation.memory, generation.pending, generation.length = snapshot.memory, snapshot.pending, snapshot.length
+    return generation
+
+
+def _draws(text: str) -> Tensor:
+    state = torch.tensor(list(base64.b64decode(text)), dtype=torch.uint8)
+    torch.Generator().set_state(state)  # raises where it is none
+    return state
+
+
+def _tail(given: object) -> bytes:
+    """Bytes of a character of UTF-8 that has at most four."""
+    if not isinstance(given, list) or len(given) > 3:
+        raise TypeError(f"its tail is {given!r}")
+    return bytes(given)

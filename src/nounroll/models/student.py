@@ -1,0 +1,360 @@
+"""The student: empty memory, cell, readout. All that is deployed.
+
+    m_{-1} = m_∅,   m_t = f(m_{t-1}, x_t),   p(y_t | x_0 .. x_t) = g(m_t)
+
+This module imports no teacher, no method and no training code.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Shaped
+from torch import Tensor, nn
+
+from nounroll.cells import build_cell, complete
+from nounroll.cells.base import CellSettings, constrain, observe
+from nounroll.core.batch import Real, Space
+from nounroll.core.modes import drawing_from, on_meta
+from nounroll.core.plain import plain
+from nounroll.core.spaces import space_from_json, space_to_json
+from nounroll.models.generation import Generation, Sampling
+from nounroll.nn.outputs import Outputs
+from nounroll.storage import checkpoint
+
+WEIGHTS, CONFIG = "model.safetensors", "config.json"
+M = TypeVar("M", bound=nn.Module)
+
+
+class Readout(nn.Module):
+    """g: what the cell lets be seen of a memory -> V parameters of p(y), such as logits. One hidden layer."""
+
+    def __init__(self, features: int, targets: Space, width: int) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(features, width)
+        self.out = Outputs(width, targets)
+
+    def forward(self, features: Float[Tensor, "... F"]) -> Float[Tensor, "... V"]:
+        return self.out(F.gelu(self.hidden(features)))
+
+
+class Student(nn.Module):
+    """A recurrent network: constant memory and constant work per step.
+
+    Args:
+        inputs: space of x_t.
+        targets: space of y_t.
+        cell: a CellSettings, or the user's own cell module (see ``nounroll.cells.base``).
+        readout_width: hidden width of the readout, 256 by default.
+
+    Attributes:
+        trained_on: what is kept of the task (``nounroll.data.kept``), as plain values; empty before training.
+    """
+
+    def __init__(
+        self, inputs: Space, targets: Space, cell: CellSettings | nn.Module | None = None, *, readout_width: int = 256
+    ) -> None:
+        super().__init__()
+        check_no_student(cell)
+        self.inputs, self.targets = inputs, targets
+        self.settings = CellSettings() if cell is None else cell if isinstance(cell, CellSettings) else None
+        self.readout_width = readout_width
+        self.trained_on: dict[str, Any] = {}
+        self.cell: Any = (
+            cell if isinstance(cell, nn.Module) else build_cell(self.settings or CellSettings(), _standard(inputs))
+        )
+        self.memory_shape: tuple[int, int] = tuple(int(n) for n in self.cell.memory_shape)  # type: ignore[assignment]
+        self.empty_memory = nn.Parameter(constrain(self.cell, 0.1 * torch.randn(self.memory_shape)).detach())
+        features = observe(self.cell, self.empty_memory).shape[-1]
+        self.head = Readout(features, targets, readout_width)
+
+    def rescale(self, inputs: Space, targets: Space) -> None:
+        """Give the spaces another shift and scale: the network computes as before, and speaks another unit."""
+        if (inputs, targets) != (self.inputs, self.targets):
+            raise ValueError(f"spaces are {inputs} and {targets}; the student has {self.inputs} and {self.targets}")
+        self.inputs, self.targets, self.head.out.targets = inputs, targets, targets
+
+    # -- one step ---------------------------------------------------------------------------------
+
+    def initial_memory(self, batch_size: int) -> Float[Tensor, "B K d"]:
+        """m_∅ for each row, in memory of its own."""
+        return self.empty_memory.expand(batch_size, *self.memory_shape).clone()
+
+    def reset(self, memory: Float[Tensor, "B K d"], done: Bool[Tensor, "B"] | Sequence[bool]) -> Float[Tensor, "B K d"]:
+        """The memory of rows that end begins anew: m_∅ where ``done`` is True, as it is elsewhere.
+
+        Raises:
+            ValueError: done is not one truth value a row.
+        """
+        ended = torch.as_tensor(done, device=memory.device)
+        if ended.dtype != torch.bool or ended.shape != memory.shape[:1]:
+            kind = str(ended.dtype).removeprefix("torch.")
+            raise ValueError(f"done is {kind} {tuple(ended.shape)}; it must be bool ({len(memory)},), one for each row")
+        return torch.where(ended[:, None, None], self.empty_memory, memory)
+
+    def step(self, inputs: Shaped[Tensor, "B *x"], memory: Float[Tensor, "B K d"]) -> Float[Tensor, "B K d"]:
+        """m_t from x_t and m_{t-1}."""
+        return self.cell.step(self._enter(inputs), memory)
+
+    def _enter(self, inputs: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:
+        """Inputs as the cell takes them: symbols, or standardised vectors of its dtype."""
+        entered = self.inputs.enter(inputs)
+        return entered.to(self.empty_memory.dtype) if entered.is_floating_point() else entered
+
+    def readout(self, memory: Float[Tensor, "... K d"]) -> Float[Tensor, "... V"]:
+        """The parameters of p(y_t) in the data's unit, such as logits of symbols, from m_t."""
+        return self.head(observe(self.cell, memory))
+
+    # -- over time --------------------------------------------------------------------------------
+
+    def rollout(
+        self, inputs: Shaped[Tensor, "B T *x"], memory: Float[Tensor, "B K d"] | None = None
+    ) -> Float[Tensor, "B T1 K d"]:
+        """All memories on the way through ``inputs``: (B, T+1, K, d); index 0 is ``memory`` (m_∅ by default).
+
+        Uses the cell's fused ``unroll`` where it has one; ``stepped_rollout`` is its twin.
+        """
+        start = self.initial_memory(inputs.shape[0]) if memory is None else memory
+        if getattr(self.cell, "unroll", None) is None:
+            return self.stepped_rollout(inputs, start)
+        return torch.cat([start[:, None], self.cell.unroll(self._enter(inputs), start)], dim=1)
+
+    def stepped_rollout(
+        self, inputs: Shaped[Tensor, "B T *x"], memory: Float[Tensor, "B K d"] | None = None
+    ) -> Float[Tensor, "B T1 K d"]:
+        """``rollout``, one step after another."""
+        memories = [self.initial_memory(inputs.shape[0]) if memory is None else memory]
+        inputs = self._enter(inputs)
+        for t in range(inputs.shape[1]):
+            memories.append(self.cell.step(inputs[:, t], memories[-1]))
+        return torch.stack(memories, dim=1)
+
+    def features(
+        self, inputs: Shaped[Tensor, "B T *x"], memory: Float[Tensor, "B K d"] | None = None
+    ) -> tuple[Float[Tensor, "B T F"], Float[Tensor, "B K d"]]:
+        """What the readout's ``head`` sees after each of ``inputs``, and the memory after the last.
+
+        Both are those of ``rollout``, up to rounding. A cell whose kernel keeps a part of memory to itself
+        (``unroll_observed``) is faster so.
+        """
+        start = self.initial_memory(inputs.shape[0]) if memory is None else memory
+        if getattr(self.cell, "unroll_observed", None) is None:
+            memories = self.rollout(inputs, start)
+            return observe(self.cell, memories[:, 1:]), memories[:, -1]
+        return self.cell.unroll_observed(self._enter(inputs), start)
+
+    def outputs(
+        self, inputs: Shaped[Tensor, "B T *x"], memory: Float[Tensor, "B K d"] | None = None
+    ) -> tuple[Float[Tensor, "B T V"], Float[Tensor, "B K d"]]:
+        """The readout after each of ``inputs``, and the memory after the last."""
+        features, last = self.features(inputs, memory)
+        return self.head(features), last
+
+    def forward(
+        self,
+        inputs: Shaped[Tensor, "B T *x"],
+        memory: Float[Tensor, "B K d"] | None = None,
+        lengths: Shaped[Tensor, "..."] | np.ndarray | Sequence[int] | None = None,
+    ) -> tuple[Float[Tensor, "B T V"], Float[Tensor, "B K d"]]:
+        """The readout after each of ``inputs``, and the memory after the last, as ``nn.LSTM`` gives them.
+
+        Args:
+            inputs: padded, where rows have different lengths.
+            memory: to start from; m_∅ when left out.
+            lengths: how many inputs of each row to read, 0 to T; all when left out. Outputs after them are 0, whatever
+                the padding holds.
+
+        Raises:
+            ValueError: lengths are not B whole numbers of 0 to T.
+        """
+        if lengths is None:
+            return self.outputs(inputs, memory)
+        rows, time = inputs.shape[:2]
+        counts = torch.as_tensor(lengths, device=inputs.device)
+        if counts.shape != (rows,) or counts.is_floating_point() or bool(((counts < 0) | (counts > time)).any()):
+            raise ValueError(f"lengths are {counts.tolist()}; they must be {rows} whole numbers between 0 and {time}")
+        unread = torch.arange(time, device=inputs.device) >= counts[:, None]
+        memories = self.rollout(inputs.masked_fill(unread.view(rows, time, *[1] * (inputs.dim() - 2)), 0), memory)
+        outputs = self.readout(memories[:, 1:]).masked_fill(unread[..., None], 0)
+        return outputs, memories[torch.arange(rows, device=inputs.device), counts.long()]
+
+    def generate(
+        self,
+        prompt: Shaped[Tensor, "B P *x"],
+        steps: int,
+        *,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        generator: torch.Generator | None = None,
+        compiled: bool = False,
+        stop: Sequence[Any] = (),
+    ) -> Shaped[Tensor, "B n *y"]:
+        """Continue a prompt: each y_t drawn from the readout is the next input.
+
+        ``nounroll.models.generation.Generation`` does the same in parts, and can be saved between them.
+
+        Args:
+            prompt: the first inputs, P >= 1; the memory before them is m_∅.
+            steps: how many elements to draw, at least 1.
+            temperature, top_k, top_p: see ``nounroll.models.generation.Sampling``.
+            generator: source of the draws; the same state, the same result.
+            compiled: eight elements a compiled call; it pays for long texts only.
+            stop: symbols, or sequences of symbols, with which a row ends; see ``Generation.write``.
+
+        Raises:
+            ValueError: targets cannot be inputs, the prompt is empty or outside the space, or a setting is out
+                of range.
+        """
+        sampling = Sampling(temperature=temperature, top_k=top_k, top_p=top_p)
+        return Generation(self, len(prompt), sampling, generator, compiled=compiled).read(prompt).write(steps, stop)
+
+    # -- files ------------------------------------------------------------------------------------
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write ``model.safetensors`` and ``config.json`` into ``folder``, and a ``manifest.json`` to check them by.
+
+        The folder is replaced whole or not at all.
+
+        Raises:
+            CheckpointError: it holds something else, or cannot be written.
+        """
+        write_model(self, self.to_config(), Path(folder))
+
+    def to_config(self) -> dict[str, Any]:
+        """What ``config.json`` holds: all but the weights."""
+        return {
+            "format": 1,
+            "inputs": space_to_json(self.inputs),
+            "targets": space_to_json(self.targets),
+            "readout_width": plain(self.readout_width),
+            "cell": self._cell_to_config(),
+            **({"trained_on": self.trained_on} if self.trained_on else {}),
+        }
+
+    def _cell_to_config(self) -> dict[str, Any]:
+        if self.settings is None:
+            return {"kind": "custom", "class": type(self.cell).__name__}
+        return vars(complete(self.settings))
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path, cell: nn.Module | None = None) -> "Student":
+        """The student that ``save_pretrained`` wrote, in evaluation mode, on the CPU.
+
+        Args:
+            folder: where it was saved.
+            cell: for a student with the user's own cell, a module of the same class and sizes.
+
+        Raises:
+            ValueError: the folder holds no student, or the cell is missing or does not fit.
+        """
+        folder = Path(folder)
+        if not (folder / CONFIG).is_file() or not (folder / WEIGHTS).is_file():
+            raise ValueError(f"{folder} holds no student; it needs {CONFIG} and {WEIGHTS}")
+        config, weights = read_model(folder, "student")
+        if _kind_of_cell(config) == "custom" and cell is None:
+            raise ValueError(
+                f"{folder} was trained with its own cell {config['cell'].get('class')};"
+                f" pass one of the same sizes: from_pretrained(folder, cell=...)"
+            )
+
+        own = cell if _kind_of_cell(config) == "custom" else None
+
+        def build() -> Student:
+            inputs, targets, width = (
+                *map(space_from_json, (config["inputs"], config["targets"])),
+                config["readout_width"],
+            )
+            if own is not None:  # its sizes are known; those of the readout must be the weights'
+                sizes = [weights[f"head.{name}.weight"].shape[0] for name in ("hidden", "out")]
+                if sizes != [width, targets.readout_size]:
+                    raise ValueError(
+                        f"by {CONFIG} the readout is {[width, targets.readout_size]}, in {WEIGHTS} {sizes}"
+                    )
+            return cls(inputs, targets, own or cell_settings(config["cell"]), readout_width=width)
+
+        student = load_model(build, weights, folder, "student", trial=own is None).eval()
+        kept = config.get("trained_on")
+        student.trained_on = kept if isinstance(kept, dict) else {}
+        return student
+
+
+def check_no_student(cell: object) -> None:
+    """Refuse a student in place of a cell, which would be trained as a cell of the user's own.
+
+    Raises:
+        ValueError: it is a student.
+    """
+    if isinstance(cell, Student):
+        raise ValueError(
+            f"cell is a {type(cell).__name__}, a whole network; give its cell alone: cell=student.cell,"
+            " which is trained in place, or cell=copy.deepcopy(student.cell)"
+        )
+
+
+def cell_settings(document: dict[str, Any]) -> CellSettings:
+    """The settings in a configuration, in which version 0.1 wrote null for a size that the cell chose."""
+    chosen = {"width": 0, "layers": 0}
+    if document.get("kind") == "mlp" and None in (document.get("width", 0), document.get("layers", 0)):
+        chosen = {"width": 2 * document["tokens"] * document["memory_width"], "layers": 1}  # as it chose then
+    sizes: Any = {name: chosen.get(name, 0) if value is None else value for name, value in document.items()}
+    return CellSettings(**sizes)
+
+
+def _kind_of_cell(config: dict[str, Any]) -> object:
+    cell = config.get("cell")
+    return cell.get("kind") if isinstance(cell, dict) else None
+
+
+def write_model(model: nn.Module, config: dict[str, Any], folder: Path) -> None:
+    """Weights and configuration of a model, as files of ``folder``, and their manifest."""
+    checkpoint.write(folder, {Path(WEIGHTS).stem: model.state_dict()}, {Path(CONFIG).stem: config})
+
+
+def read_model(folder: Path, what: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The configuration and the weights that ``write_model`` wrote; ``what`` they are is for the errors."""
+    try:
+        config, weights = checkpoint.read_files(folder, CONFIG, WEIGHTS)
+        document = checkpoint.parse_document(config)
+        if not isinstance(document, dict):
+            raise TypeError(f"{CONFIG} holds {type(document).__name__}; it must hold names and values")
+        return document, checkpoint.parse_tensors(weights)
+    except Exception as error:  # whatever the parsers make of hostile bytes
+        raise ValueError(f"{folder} holds no readable {what}: {checkpoint.one_line(error)}") from error
+
+
+def load_model(build: Callable[[], M], weights: dict[str, Tensor], folder: Path, what: str, trial: bool = True) -> M:
+    """A model with these weights. It is built for real only once its sizes are known to be those of the weights.
+
+    Args:
+        build: makes the model by its configuration, which may say anything.
+        weights: what it has to hold.
+        folder, what: for the errors.
+        trial: compare all sizes first. Not where a part is there already: ``build`` must look at the others.
+    """
+    try:
+        if trial:
+            with on_meta():  # shapes without memory
+                sizes = {name: tensor.shape for name, tensor in build().state_dict().items()}
+            for name in sorted(sizes.keys() | weights.keys()):
+                asked, there = sizes.get(name), weights[name].shape if name in weights else None
+                if asked != there:
+                    raise ValueError(f"by {CONFIG} {name} is {_form(asked)}, in {WEIGHTS} it is {_form(there)}")
+        with drawing_from(torch.Generator()):
+            model = build()
+        model.load_state_dict(weights)
+    except Exception as error:  # a configuration from elsewhere can be wrong in any way
+        raise ValueError(f"{folder} holds no readable {what}: {checkpoint.one_line(error)}") from error
+    return model
+
+
+def _form(shape: torch.Size | None) -> str:
+    return "not there" if shape is None else str(tuple(shape))
+
+
+def _standard(space: Space) -> Space:
+    """The space of what a cell takes: symbols as they are, all others as vectors of numbers of about unit size."""
+    return space if space.symbols is not None else Real(space.entered_size)

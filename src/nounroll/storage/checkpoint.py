@@ -1,0 +1,543 @@
+"""Checkpoints: the one writer of everything that is saved.
+
+A checkpoint is a folder of data-only files::
+
+    step-00001234/
+      model.safetensors      one file per group of tensors
+      run.json               one file per document
+      manifest.json          the size and SHA-256 of every other file, and its own SHA-256
+
+and of several processes that have a part of the weights each (``nounroll.storage.parts``), also::
+
+      model-00001-of-00008.safetensors      rows of tensors
+      parts.json                            the whole shapes of these tensors: {"model": {"weight": [64, 32]}}
+
+**Writing.** The files go into a sibling folder ``.tmp-…``; each is fsynced, then the folder; a rename
+puts it in place and the parent is fsynced. A checkpoint of the same name is first renamed to
+``.old-NAME`` and removed last. ``read`` and ``newest`` fall back on ``.old-NAME`` when ``NAME`` is
+absent, so a process that dies at any instant leaves the old or the new checkpoint loadable.
+
+**Reading.** Every byte of a file is checked against the manifest before any of it is parsed, and what is
+parsed is what was checked. Nothing that is read can name a Python object: there is no pickle.
+
+A folder of checkpoints has one process at a time that puts something in place or takes it away.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from nounroll.core.machine import total_memory
+from nounroll.core.notices import notice
+from nounroll.storage import parts
+from nounroll.storage.files import opened, read_bytes
+from nounroll.storage.files import sync_folder as _sync_folder
+
+MANIFEST = "manifest.json"
+MANIFEST_LIMIT = 1 << 22  # bytes; a manifest is a few hundred for each process that wrote a part
+DOCUMENT_LIMIT = 1 << 24  # bytes of a JSON file; ours have some thousand
+HEADER_LIMIT = 1 << 23  # bytes that name the tensors of a file; ours have some thousand
+TEMPORARY, OLD = ".tmp-", ".old-"
+FILE_NAME = re.compile(r"[A-Za-z0-9_-]+\.(safetensors|json)")
+STEP_NAME = re.compile(r"step-(\d{8,})")
+
+T = TypeVar("T")
+Tensors = Mapping[str, Mapping[str, Tensor]]  # by group and name
+Fingerprints = dict[str, dict[str, Any]]  # size and SHA-256 of files by name
+Rows = Callable[[str, str, parts.Shape], tuple[int, int] | None]  # of a group's tensor: from, to; None for all
+
+
+class CheckpointError(ValueError):
+    """A checkpoint cannot be written or is not what was written: one line naming the file and the fault."""
+
+
+# --------------------------------------------------------------------------------------------------
+# Writing
+
+
+def write(
+    folder: Path,
+    tensors: Tensors,
+    documents: Mapping[str, Any],
+    *,
+    allow_nonfinite: bool = False,
+) -> None:
+    """Write a checkpoint whole or not at all, replacing one of the same name.
+
+    Args:
+        folder: where the checkpoint goes. It may exist only as a checkpoint or as an empty folder.
+        tensors: groups of named tensors; ``GROUP.safetensors`` each. Shared memory is not kept.
+        documents: JSON values; ``NAME.json`` each. As ever in JSON, tuples come back as lists, keys as strings.
+        allow_nonfinite: accept tensors that hold NaN or infinity.
+
+    Raises:
+        CheckpointError: something cannot be saved. What was in ``folder`` before is still there.
+    """
+    files = contents(tensors, documents, allow_nonfinite=allow_nonfinite)
+    draft = Draft.begin(folder)
+    try:
+        draft.publish(draft.add(files))
+    except CheckpointError:
+        draft.discard()
+        raise
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A checkpoint on its way: a folder beside its place, until all that goes into it is there.
+
+    Whoever begins it publishes or discards it; any process that sees the folder may add files.
+
+    Attributes:
+        folder: where the checkpoint goes.
+        temporary: where its files are meanwhile.
+    """
+
+    folder: Path
+    temporary: Path
+
+    @classmethod
+    def begin(cls, folder: Path) -> "Draft":
+        """An empty draft.
+
+        Raises:
+            CheckpointError: its folder cannot be made, as everywhere here.
+        """
+        draft = cls(folder, _temporary(folder.resolve()))
+        with draft._saving():
+            draft.temporary.parent.mkdir(parents=True, exist_ok=True)
+            draft.temporary.mkdir()
+        return draft
+
+    def add(self, files: Mapping[str, bytes]) -> Fingerprints:
+        """Write files and fsync them."""
+        with self._saving():
+            for name, data in files.items():
+                _write_file(self.temporary / name, data)
+        return {name: _fingerprint(data) for name, data in files.items()}
+
+    def publish(self, files: Fingerprints) -> None:
+        """Put the checkpoint in place of one of the same name: ``files`` are all that were added, by whomever."""
+        target = self.folder.resolve()
+        with self._saving():
+            _refuse_foreign(target, files)
+            _write_file(self.temporary / MANIFEST, _manifest(files))
+            _sync_folder(self.temporary)
+            _put_in_place(self.temporary, target)
+        with contextlib.suppress(OSError):  # it is saved: what stays of the old one is for the next write or prune
+            _remove(_old(target))
+
+    def discard(self) -> None:
+        """Remove what was added."""
+        shutil.rmtree(self.temporary, ignore_errors=True)
+
+    @contextmanager
+    def _saving(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, CheckpointError) as error:
+            fault = error.__cause__ if isinstance(error, CheckpointError) else error
+            if not isinstance(fault, OSError):  # of what is there, and no disk's
+                raise
+            raise CheckpointError(f"{self.folder} was not saved: {one_line(fault)}") from fault
+
+
+def contents(tensors: Tensors, documents: Mapping[str, Any], *, allow_nonfinite: bool = False) -> dict[str, bytes]:
+    """The bytes of every file but the manifest. See ``write``."""
+    for name in (*tensors, *documents):
+        if not FILE_NAME.fullmatch(f"{name}.json") or name == Path(MANIFEST).stem:
+            raise CheckpointError(f"{name} cannot be saved: names are letters, digits, '_' and '-', and not 'manifest'")
+    files = {f"{name}.safetensors": _pack(name, group, allow_nonfinite) for name, group in tensors.items()}
+    return files | {f"{name}.json": _dump(name, document) for name, document in documents.items()}
+
+
+def _pack(group: str, tensors: Mapping[str, Tensor], allow_nonfinite: bool) -> bytes:
+    try:
+        # Copies: safetensors takes neither strides nor two names for the same memory.
+        copies = {name: t.detach().cpu().clone(memory_format=torch.contiguous_format) for name, t in tensors.items()}
+        for name, tensor in copies.items():
+            if not allow_nonfinite and not _is_finite(tensor):
+                raise ValueError(f"{name} holds NaN or infinity")
+            if name == "__metadata__":
+                raise ValueError(f"{name} is a name that the format keeps for itself")
+        return safetensors.torch.save(copies)
+    except Exception as fault:
+        raise CheckpointError(f"{group}.safetensors cannot be saved: {one_line(fault)}") from fault
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    return not (tensor.is_floating_point() or tensor.is_complex()) or bool(torch.isfinite(tensor).all())
+
+
+def _dump(name: str, document: Any) -> bytes:
+    try:
+        return (json.dumps(document, indent=1, allow_nan=False) + "\n").encode()
+    except (TypeError, ValueError, RecursionError) as fault:
+        raise CheckpointError(f"{name}.json cannot be saved: {one_line(fault)}") from fault
+
+
+def _fingerprint(data: bytes) -> dict[str, Any]:
+    return {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+
+
+def _manifest(files: Mapping[str, Any]) -> bytes:
+    """The manifest's only spelling: a manifest that is not byte for byte this one is damaged."""
+    own = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
+    return (json.dumps({"files": files, "sha256": own}, sort_keys=True, indent=1) + "\n").encode()
+
+
+def _refuse_foreign(target: Path, files: Collection[str]) -> None:
+    """Never replace a folder that holds something else than a checkpoint, or than what is written now."""
+    names = set(os.listdir(target)) if target.exists() else set()
+    foreign = names - {*files, MANIFEST, *(_read_manifest(target) if MANIFEST in names else ())}
+    if foreign:
+        raise CheckpointError(f"{target} was not saved: it holds {min(foreign)}, which is not a checkpoint's")
+
+
+def _write_file(path: Path, data: bytes) -> None:
+    with open(path, "xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def remove(folder: Path) -> None:
+    """Remove a checkpoint, wherever it is; whole or not at all.
+
+    Raises:
+        CheckpointError: it cannot be removed.
+    """
+    target = folder.resolve()
+    try:
+        for path in (_old(target), target):  # the old one first: alone, it would come back
+            if path.exists():
+                _remove(path)
+        _sync_folder(target.parent)
+    except OSError as fault:
+        raise CheckpointError(f"{folder} was not removed: {one_line(fault)}") from fault
+
+
+def _put_in_place(temporary: Path, target: Path) -> None:
+    """Rename ``temporary`` to ``target``; on failure the old ``target`` is back where it was."""
+    old = _old(target)
+    if target.exists():
+        if old.exists():  # left by a death after its replacement was in place
+            _remove(old)
+        os.rename(target, old)
+    try:
+        os.rename(temporary, target)
+        _sync_folder(target.parent)
+    except OSError:
+        if target.exists():
+            os.rename(target, temporary)
+        if old.exists():
+            os.rename(old, target)
+        raise
+
+
+def _remove(folder: Path) -> None:
+    """Renamed first: a checkpoint that is half removed must never look like one."""
+    removed = _temporary(folder)
+    os.rename(folder, removed)
+    shutil.rmtree(removed)
+
+
+def _temporary(folder: Path) -> Path:
+    return folder.with_name(f"{TEMPORARY}{folder.name}-{secrets.token_hex(4)}")
+
+
+def _old(folder: Path) -> Path:
+    return folder.with_name(OLD + folder.name)
+
+
+# --------------------------------------------------------------------------------------------------
+# Reading
+
+
+def read(
+    folder: Path, device: torch.device | str = "cpu", rows: Rows = lambda *_: None
+) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
+    """The tensors and documents of a checkpoint, verified.
+
+    Args:
+        folder: of the checkpoint.
+        device: where the tensors go.
+        rows: which are wanted of a tensor, whether it is there whole or in parts. Files are read one at a time, and
+            those of ``nounroll.storage.parts`` only where they have some of these rows.
+
+    Raises:
+        CheckpointError: a file is missing, extra, damaged, or not a plain file of the formats above.
+    """
+    documents: dict[str, Any] = {}
+    shapes: dict[str, dict[str, parts.Shape]] = {}
+    pieces: dict[str, dict[str, list[Tensor]]] = {}
+    for name, read_file in _verified(folder if folder.exists() or not _old(folder).exists() else _old(folder)):
+        with _reading(folder / name):
+            stem, suffix = name.split(".")
+            if suffix == "safetensors":
+                group, place = parts.place_of(stem)
+                wanted, held = partial(rows, group), pieces.setdefault(group, {})
+                if place is None or parts.has_any(shapes[group], place, wanted):
+                    tensors = parts.taken(parse_tensors(read_file()), shapes.get(group), place, wanted)
+                    for tensor, value in tensors.items():
+                        held.setdefault(tensor, []).append(value.to(device))
+            elif stem == parts.DOCUMENT:  # documents come first
+                shapes = parts.parse_shapes(parse_document(read_file()))
+            else:
+                documents[stem] = parse_document(read_file())
+    with _reading(folder / f"{parts.DOCUMENT}.json"):
+        groups = {g: parts.join(named, shapes.get(g, {}), partial(rows, g)) for g, named in pieces.items()}
+    return groups, documents
+
+
+@contextmanager
+def _reading(file: Path) -> Iterator[None]:
+    """Whatever the parsers make of hostile bytes, the user gets one kind of error."""
+    try:
+        yield
+    except CheckpointError:
+        raise
+    except Exception as fault:
+        raise CheckpointError(f"{file} cannot be read: {one_line(fault)}") from fault
+
+
+def read_files(folder: Path, *names: str) -> list[bytes]:
+    """The bytes of some files of a folder, checked against its manifest where it has one.
+
+    What comes from elsewhere may have none, and may have other files beside these. They may be links to regular files,
+    as they are where the Hub keeps what it fetched.
+
+    Raises:
+        CheckpointError: a file is missing, damaged, too large, or not in the manifest.
+    """
+    files = _read_manifest(folder, follow=True) if (folder / MANIFEST).exists() else None
+    found = []
+    for name in names:
+        path = folder / name
+        if files is None:
+            found.append(_read_file(path, follow=True))
+        elif name in files:
+            found.append(_read_file(path, **files[name], follow=True))
+        else:
+            raise CheckpointError(f"{path} is not in the manifest")
+    return found
+
+
+def parse_tensors(data: bytes) -> dict[str, Tensor]:
+    """The tensors of a safetensors file.
+
+    Raises:
+        Exception: whatever the parser makes of bytes that are none.
+    """
+    header = int.from_bytes(data[:8], "little")
+    if header > HEADER_LIMIT:
+        raise ValueError(f"its header has {header} bytes; at most {HEADER_LIMIT} are read")
+    return safetensors.torch.load(data)
+
+
+def parse_document(data: bytes) -> Any:
+    """The value of a JSON file, which may hold no NaN and no infinity.
+
+    Raises:
+        ValueError, RecursionError: it is not JSON, or too deep.
+    """
+
+    def refuse(constant: str) -> None:
+        raise ValueError(f"{constant} is not JSON")
+
+    return json.loads(data.decode(), parse_constant=refuse)
+
+
+def _verified(folder: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
+    """(name, what gives its bytes and checks them) of every file but the manifest, documents first."""
+    try:
+        entries = {entry.name: entry for entry in os.scandir(folder)}
+    except OSError as fault:
+        raise CheckpointError(f"{folder} is not a checkpoint: {one_line(fault)}") from fault
+    for name, entry in entries.items():
+        if not entry.is_file(follow_symlinks=False):
+            raise CheckpointError(f"{folder / name} is not a plain file")
+    files = _read_manifest(folder)
+    for name in sorted(entries.keys() - files.keys() - {MANIFEST}):
+        raise CheckpointError(f"{folder / name} is not in the manifest")
+    for name in sorted(files, key=lambda name: (Path(name).suffix, name)):
+        yield name, partial(_read_file, folder / name, **files[name])
+
+
+def _read_manifest(folder: Path, follow: bool = False) -> dict[str, dict[str, Any]]:
+    path = folder / MANIFEST
+    try:
+        data = read_bytes(path, MANIFEST_LIMIT, follow=follow)
+        listed = parse_document(data)["files"]
+        if data != _manifest(listed):
+            raise ValueError("it does not match its own SHA-256")
+        for name, fingerprint in listed.items():
+            if not FILE_NAME.fullmatch(name) or name == MANIFEST:
+                raise ValueError(f"it names the file {name!r}")
+            if {key: type(value) for key, value in fingerprint.items()} != {"size": int, "sha256": str}:
+                raise ValueError(f"it has no size and SHA-256 for {name}")
+    except OSError as fault:
+        raise CheckpointError(f"{path} cannot be read: {one_line(fault)}") from fault
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as fault:
+        raise CheckpointError(f"{path} is damaged: {one_line(fault)}") from fault
+    return listed
+
+
+def _read_file(path: Path, size: int | None = None, sha256: str | None = None, follow: bool = False) -> bytes:
+    try:
+        actual = path.stat().st_size
+        if size not in (None, actual):
+            raise CheckpointError(f"{path} is damaged: it holds {actual} bytes, the manifest says {size}")
+        limit = DOCUMENT_LIMIT if path.suffix == ".json" else total_memory()
+        if actual > limit:
+            raise CheckpointError(f"{path} cannot be read: it holds {actual} bytes; at most {limit} are read")
+        if path.suffix == ".safetensors":
+            _check_header(path, actual, follow)
+        data = read_bytes(path, limit, follow=follow)
+    except (OSError, MemoryError) as fault:
+        raise CheckpointError(f"{path} cannot be read: {one_line(fault)}") from fault
+    if sha256 not in (None, hashlib.sha256(data).hexdigest()):
+        raise CheckpointError(f"{path} is damaged: its SHA-256 is not the manifest's")
+    return data
+
+
+def _check_header(path: Path, size: int, follow: bool) -> None:
+    """Refuse a file whose first bytes are no header, before all of it is read."""
+    with opened(path, follow=follow) as file:
+        header = int.from_bytes(file.read(8), "little")
+    if not 2 <= header <= min(HEADER_LIMIT, size - 8):
+        allowed = f"at most {HEADER_LIMIT}, and no more than the file holds"
+        raise CheckpointError(f"{path} cannot be read: its header has {header} bytes; it may have {allowed}")
+
+
+def one_line(fault: BaseException) -> str:
+    """What went wrong, without line breaks."""
+    reason = fault.strerror if isinstance(fault, OSError) else str(fault)
+    return " ".join(str(reason or type(fault).__name__).split())
+
+
+# --------------------------------------------------------------------------------------------------
+# A folder of checkpoints
+
+
+def step_folder(checkpoints: Path, step: int) -> Path:
+    """Where the checkpoint of a step goes."""
+    return checkpoints / f"step-{step:08d}"
+
+
+def every(checkpoints: Path) -> list[Path]:
+    """Every folder of a checkpoint, damaged or not, by step."""
+    return sorted(path for path in _folders(checkpoints) if STEP_NAME.fullmatch(path.name.removeprefix(OLD)))
+
+
+def named(folder: Path) -> list[Path]:
+    """Every checkpoint of a folder by its name, also where its replacement died and it is still beside its place.
+
+    What else dead processes left behind is removed.
+    """
+    remove_unfinished(folder)
+    return sorted({path.with_name(path.name.removeprefix(OLD)) for path in _folders(folder)})
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what processes that died while they wrote have left in a folder."""
+    for path in _folders(folder):
+        if path.name.startswith(TEMPORARY):
+            shutil.rmtree(path)
+
+
+def newest(checkpoints: Path) -> Path | None:
+    """The complete checkpoint of the highest step, or None. Damage to it is for ``read`` to find."""
+    steps = _steps(checkpoints)
+    return steps[-1] if steps else None
+
+
+def newest_first(checkpoints: Path) -> list[Path]:
+    """Every folder of a checkpoint, damaged or not, from the highest step down; of one step the replacement first."""
+    found = [(int(path.name.rpartition("-")[2]), path.name, path) for path in every(checkpoints)]
+    return [path for *_, path in sorted(found, reverse=True)]
+
+
+def read_newest(folders: Iterable[Path], read: Callable[[Path], T]) -> tuple[Path, T] | None:
+    """The first of some checkpoints that is not damaged, and what ``read`` gives of it; None where there is none.
+
+    A notice names each damaged one before it.
+
+    Raises:
+        CheckpointError: all are damaged, or one may not be read.
+    """
+    faults: list[CheckpointError] = []
+    for folder in folders:
+        try:
+            found = read(folder)
+        except CheckpointError as fault:
+            if isinstance(fault.__cause__, PermissionError | MemoryError):
+                raise
+            faults.append(fault)
+            continue
+        for fault in faults:
+            notice(f"{fault}; {folder} is taken in its place")
+        return folder, found
+    if faults:
+        raise faults[0]
+    return None
+
+
+def set_aside(folder: Path) -> None:
+    """Rename a damaged checkpoint, so that it counts as none and can still be looked at.
+
+    Raises:
+        CheckpointError: it cannot be renamed.
+    """
+    try:
+        os.rename(folder, folder.with_name(f"damaged-{folder.name.removeprefix(OLD)}-{secrets.token_hex(4)}"))
+    except OSError as fault:
+        raise CheckpointError(f"{folder} was not set aside: {one_line(fault)}") from fault
+
+
+def prune(checkpoints: Path, keep: int) -> None:
+    """Remove all but the newest ``keep`` checkpoints, and what dead processes left behind.
+
+    Raises:
+        CheckpointError: something cannot be removed.
+    """
+    if keep < 1:
+        raise ValueError(f"keep is {keep}; at least 1 checkpoint must stay")
+    try:
+        for stale in _steps(checkpoints)[:-keep]:
+            _remove(stale)
+        for path in _folders(checkpoints):
+            replaced = path.name.startswith(OLD) and path.with_name(path.name.removeprefix(OLD)).exists()
+            if path.name.startswith(TEMPORARY) or replaced:
+                shutil.rmtree(path)
+    except OSError as fault:
+        raise CheckpointError(f"{checkpoints} was not pruned: {one_line(fault)}") from fault
+
+
+def _steps(checkpoints: Path) -> list[Path]:
+    """The complete checkpoints by step, each in its place or, where a replacement died, still beside it."""
+    steps: dict[int, Path] = {}
+    for path in sorted(_folders(checkpoints)):  # ".old-…" comes before "step-…", which replaces it
+        match = STEP_NAME.fullmatch(path.name.removeprefix(OLD))
+        if match and (path / MANIFEST).is_file():
+            steps[int(match[1])] = path
+    return [steps[step] for step in sorted(steps)]
+
+
+def _folders(checkpoints: Path) -> list[Path]:
+    entries = os.scandir(checkpoints) if checkpoints.exists() else ()
+    return [Path(entry) for entry in entries if entry.is_dir(follow_symlinks=False)]
