@@ -117,7 +117,7 @@ def summary(rows: list[Row]) -> str:
     counts = [f"**{verdicts.count(verdict)} {verdict}**" for verdict in ("ahead", "level", "behind")]
     missing = verdicts.count(None)
     still_open = f", {missing} open" if missing else ""
-    return f"Beside the best rival of each task: {', '.join(counts)}{still_open}.\n"
+    return f"Beside the best rival of each of the {len(rows)} tasks: {', '.join(counts)}{still_open}.\n"
 
 
 def _table(rows: list[Row]) -> list[str]:
