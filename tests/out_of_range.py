@@ -3,6 +3,7 @@
 BELOW_0 = [
     *("smt.decoding", "smt.dynamics", "smt.uniformity", "smt.step_readout", "smt.noise"),
     *("dmt.dynamics", "dmt.decoding", "tbptt.noise", "cell.keep", "training.weight_decay"),
+    *("training.vary", "adapt.anchor", "adapt.rehearse"),
 ]
 AT_0 = [
     *("smt.share", "dmt.share", "dmt.learning_rate", "training.learning_rate"),
@@ -30,6 +31,7 @@ OUT_OF_RANGE: list[tuple[str, object, str]] = [
     *((name, value, "it must be more than 0") for name in NO_NUMBER_OF for value in (0, -3)),
     *((name, 1001, "it must be at most 1000") for name in ("cell.layers", "teacher.layers", "teacher.decoder_layers")),
     ("smt.power", 0.75, "it must be at least 1"),
+    ("adapt.rehearse", 1.0, "it must be less than 1"),
     ("teacher.width", 1, "it must be at least 2"),
     ("teacher.heads", 3, "it must divide teacher.width 16 into even head widths"),
     ("teacher.heads", 16, "it must divide teacher.width 16 into even head widths"),

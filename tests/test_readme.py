@@ -119,7 +119,9 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROO
 BLOCKS = [block for page in PAGES if page.exists() for block in blocks(page)]
 
 
-SLOW = {"analysis.md", "comparing.md"}  # minutes of processor time
+SLOW = {  # half a minute of processor time and more
+    *("analysis.md", "comparing.md", "pretrained.md", "warm-start.md", "method.md", "forecasting.md"),
+}
 RUN = [
     pytest.param(page, marks=pytest.mark.nightly if page.name in SLOW else (), id=page.name)
     for page in PAGES

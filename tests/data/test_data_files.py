@@ -83,7 +83,7 @@ def test_characters_across_pieces_are_whole(tmp_path: Path, monkeypatch: pytest.
 
 def test_control_text_that_is_not_looked_at_is_taken_for_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a").write_bytes(TEXT.encode("latin-1"))
-    monkeypatch.setattr(encoding, "_first_fault", lambda decoder, piece: (0, ""))
+    monkeypatch.setattr(encoding, "first_fault", lambda decoder, piece: (0, ""))
     assert text_section("some.path", tmp_path / "a").count == len(TEXT)
 
 

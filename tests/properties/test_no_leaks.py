@@ -28,7 +28,7 @@ from helpers import (
 )
 from nounroll.core.batch import Batch, Categorical, Real, Space
 from nounroll.core.seeding import generator
-from nounroll.methods import decoding, dmt, smt
+from nounroll.methods import adapt, decoding, dmt, heed, smt
 from nounroll.methods.base import Method
 from nounroll.objectives import readout
 
@@ -118,7 +118,7 @@ def test_control_a_fused_unroll_that_reads_ahead_is_caught(monkeypatch: pytest.M
 # --- scored predictions ---------------------------------------------------------------------------
 
 
-MODULES: tuple[ModuleType, ...] = (smt, dmt, readout, decoding)  # where a likelihood may be scored
+MODULES: tuple[ModuleType, ...] = (smt, dmt, heed, adapt, readout, decoding)  # where a likelihood may be scored
 
 
 def scored(monkeypatch: pytest.MonkeyPatch, method: Method, inputs: Tensor) -> list[Tensor]:
@@ -137,8 +137,9 @@ def scored(monkeypatch: pytest.MonkeyPatch, method: Method, inputs: Tensor) -> l
 
     with monkeypatch.context() as patch, torch.no_grad():
         for scoring in MODULES:
-            patch.setattr(scoring, "negative_log_likelihood", spy_likelihood)
-            patch.setattr(scoring, "masked_mean", spy_mean)
+            for name, spy in (("negative_log_likelihood", spy_likelihood), ("masked_mean", spy_mean)):
+                if hasattr(scoring, name):
+                    patch.setattr(scoring, name, spy)
         method(Batch(inputs=inputs, targets=torch.arange(T).expand(B, -1)), {}, generator(0, "loss"), 0.5)
     return [values.flatten(0, -2) for values in found]
 

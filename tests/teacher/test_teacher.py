@@ -85,7 +85,7 @@ def test_labels_are_memories_that_the_cell_can_hold(cell: str) -> None:
     elif cell == "mingru":
         assert (labels > 0).all()
     else:
-        assert labels.abs().max() <= (3 if cell == "lstm" else 1)
+        assert labels.abs().max() <= (3 if cell in ("lstm", "pooled") else 1)
 
 
 def test_the_cells_weights_are_not_the_teachers() -> None:
