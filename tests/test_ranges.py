@@ -12,7 +12,7 @@ from commands import TINY
 from nounroll.cells.base import CellSettings
 from nounroll.core.ranges import at_least, more_than, within
 from nounroll.experiments.recipe import Recipe, parse
-from nounroll.methods import DMTSettings, SMTSettings, TBPTTSettings
+from nounroll.methods import AdaptSettings, DMTSettings, SMTSettings, TBPTTSettings
 from nounroll.teacher import TeacherSettings
 from nounroll.training.settings import BUDGETS, Budget, TrainingSettings
 from out_of_range import OUT_OF_RANGE, override
@@ -24,6 +24,7 @@ GROUPS: dict[str, Any] = {
     "smt": SMTSettings,
     "dmt": DMTSettings,
     "tbptt": TBPTTSettings,
+    "adapt": AdaptSettings,
     "training": TrainingSettings,
 }
 NEEDED: dict[str, dict[str, Any]] = {"training": {"budget": Budget("steps", 1)}}  # what a group has no default for

@@ -43,7 +43,7 @@ class AdaptSettings:
         at_least("adapt.anchor", self.anchor, 0)
         at_least("adapt.rehearse", self.rehearse, 0)
         if self.rehearse >= 1:
-            raise ValueError(f"adapt.rehearse is {self.rehearse:g}; it must be less than 1")
+            raise ValueError(f"adapt.rehearse is {self.rehearse}; it must be less than 1")
 
 
 class Adapt(Method):
