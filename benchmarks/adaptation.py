@@ -31,9 +31,9 @@ CONTENDERS: dict[str, dict[str, Any]] = {
     "rehearsal alone": {"anchor": 0.0, "rehearse": 0.25},
     "anchor 0.1": {"anchor": 0.1, "rehearse": 0.25},
     "anchor 0.3": {"anchor": 0.3, "rehearse": 0.25},
-    "anchor 1": {"anchor": 1.0, "rehearse": 0.25},
-    "anchor 3": {"anchor": 3.0, "rehearse": 0.25},
-    "anchor 1, its own writing": {"anchor": 1.0, "rehearse": 0.25, "own": True},
+    "anchor 0.7, the default": {"anchor": 0.7, "rehearse": 0.25},
+    "anchor 2": {"anchor": 2.0, "rehearse": 0.25},
+    "anchor 0.7, its own writing": {"anchor": 0.7, "rehearse": 0.25, "own": True},
 }
 RATE = 6e-3  # of all that adapt: the default
 

@@ -195,7 +195,7 @@ TINY: dict[str, Any] = {
     "smt": {**SMT_VALUES, "share": 1.0},
     "dmt": {**DMT_VALUES, "share": 1.0, "learning_rate": 1.0},
     "tbptt": TBPTT_VALUES,
-    "adapt": {"anchor": 1.0, "rehearse": 0.25, "update": "all"},
+    "adapt": {"anchor": 0.7, "rehearse": 0.25, "update": "all"},
     "training": {
         "steps": 12,
         "batch_size": 8,

@@ -201,7 +201,7 @@ def test_mistakes(old: Run) -> None:
     with pytest.raises(ValueError, match=r"^head is 'old'; it must be 'keep' or 'new'$"):
         adapt(student, Steps(2), head="old", steps=2, **HOW)
     begun = {"student": student, "new": "inputs", "method": "adapt"}
-    with pytest.raises(ValueError, match=r"^adapt\.anchor is 1 and the input table begins anew"):
+    with pytest.raises(ValueError, match=r"^adapt\.anchor is 0\.7 and the input table begins anew"):
         fit(Steps(2), **begun, steps=2, **HOW)
 
 

@@ -33,7 +33,7 @@ def adapt(
         task: kind of the new task (nounroll tasks lists them); that of RUN when left out. Its options by --set, as
             task.options.path=FILE.
         head: keep the readout, or begin with a new one: keep or new. Targets of another space have a new one.
-        anchor: weight of the pull to the memories and the predictions that were; 1 when left out, 0 lets go.
+        anchor: weight of the pull to the memories and the predictions that were; 0.7 when left out, 0 lets go.
         rehearse: share of sequences of the old task; 0.25 when left out.
         update: what learns: all weights, the readout alone, or the empty memory (start) alone.
         seconds: wall-clock budget; 120 when steps is left out too.

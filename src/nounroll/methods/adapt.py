@@ -35,7 +35,7 @@ class AdaptSettings:
         update: what learns: all weights; the readout alone, on memories that stay as they are; or m_∅ alone.
     """
 
-    anchor: float = 1.0
+    anchor: float = 0.7
     rehearse: float = 0.25
     update: Literal["all", "readout", "start"] = "all"
 
