@@ -194,8 +194,8 @@ def test_mistakes(old: Run) -> None:
         ValueError, match=r"^adapt\.rehearse is 0\.25, no old task is given, and the student cannot write"
     ):
         adapt(student, Halves(1), steps=2, **HOW)
-    with pytest.raises(ValueError, match=r"^adapt\.rehearse is 1; it must be less than 1$"):
-        adapt(student, Steps(2), rehearse=1, steps=2, **HOW)
+    with pytest.raises(ValueError, match=r"^adapt\.rehearse is 1\.0; it must be less than 1$"):
+        adapt(student, Steps(2), rehearse=1.0, steps=2, **HOW)
     with pytest.raises(ValueError, match=r"^adapt\.anchor is -1"):
         adapt(student, Steps(2), anchor=-1, steps=2, **HOW)
     with pytest.raises(ValueError, match=r"^head is 'old'; it must be 'keep' or 'new'$"):
