@@ -1,17 +1,22 @@
 """Variations of training sequences: as far as sequences differ in level and size, and no farther."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
 
 from helpers import make_bptt, make_student
-from nounroll.core.batch import Batch, Real
+from nounroll.core.batch import Batch
+from nounroll.core.spaces import Bits, Categorical, Count, Positive, Product, Real, Space
 from nounroll.data.sequences import Sequences
+from nounroll.data.task import SequenceTask
 from nounroll.experiments.resolve import resolve
 from nounroll.experiments.run import plan
 from nounroll.training import schedule
 from nounroll.training.loop import Loop
 from nounroll.training.pace import Link
+from nounroll.training.schedule import scored_batch
 from nounroll.training.settings import Budget, TrainingSettings
 from nounroll.training.variation import varied
 
@@ -63,9 +68,31 @@ def test_it_is_a_function_of_its_arguments(rows: int) -> None:
     assert one.isfinite().all()
 
 
-def test_symbols_stay() -> None:
-    batch = Batch(torch.ones(3, 5, dtype=torch.int64), torch.zeros(3, 5, dtype=torch.int64), torch.ones(3, 5) > 0)
-    assert varied(batch, 0.5, torch.Generator()) is batch
+def test_columns_of_marks_stay() -> None:
+    """A column that says where a value is missing, say."""
+    batch = recordings()
+    marks = (torch.rand(batch.mask.shape, generator=torch.Generator().manual_seed(1)) < 0.5).float()[..., None]
+    marked = replace(batch, inputs=torch.cat([batch.inputs, marks], dim=-1))
+    after = varied(marked, 0.5, torch.Generator().manual_seed(3)).inputs
+    assert torch.equal(after[..., -1:], marks)
+    assert not torch.equal(after[..., :-1], batch.inputs)
+
+
+@pytest.mark.parametrize(
+    "space", [Categorical(3), Bits(2), Count(1), Positive(1), Product(a=Categorical(3), b=Real(1))], ids=str
+)
+def test_spaces_whose_elements_are_no_measurements_stay(space: Space) -> None:
+    class Some(SequenceTask):
+        inputs, targets = space, Categorical(2)
+
+        def sample(self, batch_size: int, length: int, generator: torch.Generator) -> Batch:
+            shape = (batch_size, length)
+            return Batch(space.example(*shape, generator=generator), torch.zeros(shape, dtype=torch.int64))
+
+    plain, after = (scored_batch(Some(), 8, [5], 0.5, 0, 1, vary=vary) for vary in (0.0, 0.5))
+    assert torch.equal(plain.inputs, after.inputs)
+    if isinstance(space, Positive):  # the control: as real numbers they would be moved
+        assert not torch.equal(varied(plain, 0.5, torch.Generator().manual_seed(0)).inputs, plain.inputs)
 
 
 def test_rows_that_are_flat_stay_finite() -> None:

@@ -76,7 +76,7 @@ class Facts:
         found += ["the next input"] * self.next_input
         found += ["a stream"] * self.stream
         found += ["small data"] * self.small
-        found += ["few series"] * (self.small and self.at_end and self.inputs.symbols is None)
+        found += ["few series"] * (self.small and self.at_end and self.inputs.affine)
         return found
 
 

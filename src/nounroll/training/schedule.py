@@ -55,4 +55,4 @@ def scored_batch(
         if batch.mask.any():
             break
         batch = training_batch(task, batch_size, longer, seed, step)
-    return varied(batch, vary, generator(seed, "vary", step)) if vary else batch
+    return varied(batch, vary, generator(seed, "vary", step)) if vary and task.inputs.affine else batch

@@ -18,11 +18,11 @@ def varied(batch: Batch, amount: float, generator: torch.Generator) -> Batch:
     """The batch with each coordinate of each row moved and stretched about its mean, by normal draws.
 
     Args:
-        batch: of real inputs; symbols, and a row that stands alone, stay as they are.
+        batch: of real inputs. A row that stands alone stays as it is, and so do columns of 0 and 1, which are marks.
         amount: of the spread between rows, in mean and in standard deviation, that rows are moved and stretched by.
         generator: source of the draws.
     """
-    if batch.batch_size < 2 or not batch.inputs.is_floating_point():
+    if batch.batch_size < 2:
         return batch
     read = batch.mask.flip(1).cummax(1).values.flip(1)[..., None]  # up to the last scored step; padding follows
     steps = read.sum(1).clamp(min=1)
@@ -33,4 +33,5 @@ def varied(batch: Batch, amount: float, generator: torch.Generator) -> Batch:
     draws = torch.randn(2, *mean.shape, generator=generator, dtype=mean.dtype)
     stretch = torch.exp(amount * spread * draws[0])
     moved = mean + amount * mean.std(0) * draws[1]
-    return replace(batch, inputs=torch.where(read, moved[:, None] + stretch[:, None] * away, batch.inputs))
+    marks = ((batch.inputs == 0) | (batch.inputs == 1)).flatten(0, 1).all(0)
+    return replace(batch, inputs=torch.where(read & ~marks, moved[:, None] + stretch[:, None] * away, batch.inputs))

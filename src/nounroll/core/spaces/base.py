@@ -30,12 +30,14 @@ class Space(ABC):
         kind: the name in files; ``register_space`` sets it.
         dtype: of arrays.
         discrete: elements can be counted: the probabilities sum to one. Otherwise ``log_prob`` is of a density.
+        affine: elements that are moved and stretched a little are elements still.
         allowed: what errors say of the elements.
     """
 
     kind: ClassVar[str] = ""
     dtype: ClassVar[torch.dtype] = torch.float32
     discrete: ClassVar[bool] = False
+    affine: ClassVar[bool] = False
     allowed: ClassVar[str] = "its arrays must be of the space"
 
     # -- what must be written -----------------------------------------------------------------------

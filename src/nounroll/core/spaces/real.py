@@ -36,6 +36,7 @@ class Real(Vectors):
     scale: Sequence[float] | None = field(default=None, compare=False)
     likelihood: str = "gaussian"
 
+    affine: ClassVar[bool] = True
     likelihoods: ClassVar[tuple[str, ...]] = ("gaussian", "student_t", "mixture", "quantiles")
     allowed: ClassVar[str] = "Real arrays must be finite"
 
