@@ -10,6 +10,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from nounroll.core.batch import Batch, Categorical, Real, Space
+from nounroll.core.spaces import Bits
 from nounroll.data import classes, pieces
 from nounroll.data.checks import whole_number
 from nounroll.data.features import joined
@@ -241,7 +242,9 @@ def _check_counts(name: str, inputs: Ragged, targets: Ragged, *, each_step: bool
 
 
 def _space(values: Tensor) -> Space:
-    """The smallest space that holds the targets."""
+    """The smallest space that holds the targets: numbers of which each is 0 or 1, and not all the same, are bits."""
     if values.is_floating_point():
-        return Real(values.shape[1])
+        known = values[values.isfinite()]
+        is_bits = bool(((known == 0) | (known == 1)).all()) and bool((known != known[:1]).any())
+        return Bits(values.shape[1]) if is_bits else Real(values.shape[1])
     return Categorical(max(1, 1 + int(values.max())))

@@ -40,7 +40,12 @@ class SequenceRegressor(RegressorMixin, SequenceEstimator):
         return self
 
     def predict(self, X: Any, return_std: bool = False) -> Any:
-        """The mean for each sequence, (n,) or (n, k) as ``y`` was; with ``return_std`` also the standard deviation."""
-        mean, log_scale = self._last_outputs(self._inputs(X)).double().chunk(2, dim=-1)
-        found = [part[:, 0].numpy() if self._flat else part.numpy() for part in (mean, log_scale.exp())]
+        """The mean for each sequence, (n,) or (n, k) as ``y`` was; with ``return_std`` also the standard deviation.
+
+        Of numbers that were 0 and 1 alone, the mean is the probability of a 1.
+        """
+        outputs, space = self._last_outputs(self._inputs(X)).double(), self.student_.targets
+        mean = space.mean(outputs)
+        deviation = (mean * (1 - mean)).sqrt() if space.discrete else outputs.chunk(2, dim=-1)[1].exp()
+        found = [part[:, 0].numpy() if self._flat else part.numpy() for part in (mean, deviation)]
         return tuple(found) if return_std else found[0]
