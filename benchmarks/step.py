@@ -19,8 +19,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from nounroll.cells import CELLS
-from nounroll.cells.base import CellSettings
+from nounroll.cells.base import CELLS, CellSettings
 from nounroll.core.batch import Categorical
 from nounroll.export import export
 from nounroll.export.step import Step, StepFunction

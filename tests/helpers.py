@@ -7,8 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nounroll.cells import CELLS
-from nounroll.cells.base import CellSettings
+from nounroll.cells.base import CELLS, CellSettings
 from nounroll.core.batch import Batch, Categorical, Real, Space
 from nounroll.core.seeding import generator
 from nounroll.experiments.recipe import Recipe, parse

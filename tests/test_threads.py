@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from nounroll import fit
-from nounroll.cells import CELLS
+from nounroll.cells.base import CELLS
 from nounroll.core.modes import drawing_from
 from nounroll.data.parity import Parity
 from nounroll.experiments.assembly import build

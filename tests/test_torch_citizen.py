@@ -11,8 +11,7 @@ from torch.func import functional_call, grad, jvp, vmap
 
 from helpers import make_student
 from nounroll import Categorical, Real, Student, fit
-from nounroll.cells import CELLS
-from nounroll.cells.base import CellSettings
+from nounroll.cells.base import CELLS, CellSettings
 from nounroll.core.batch import Space
 from nounroll.data.parity import Parity
 from nounroll.experiments.comparison import compare

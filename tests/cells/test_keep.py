@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from helpers import CELL_KINDS, SHAPE, SYMBOLS
-from nounroll.cells import CELLS, build_cell
+from nounroll.cells import build_cell, takes
 from nounroll.cells.base import CellSettings
 
 UNITS = {"gru": SHAPE[0] * SHAPE[1], "lstm": SHAPE[0] * SHAPE[1] // 2}
@@ -28,7 +28,7 @@ def biases(core: nn.RNNBase) -> torch.Tensor:
 
 
 def test_which_cells_have_a_gate_that_keeps() -> None:
-    assert {kind for kind in CELL_KINDS if CELLS[kind].gated} == {*UNITS, "mlp", "pooled"}
+    assert {kind for kind in CELL_KINDS if takes(kind, "keep")} == {*UNITS, "mlp", "pooled"}
 
 
 def test_the_mlps_gate_is_spread_over_its_coordinates() -> None:
@@ -90,7 +90,7 @@ def test_units_keep_for_longer_the_larger_their_bias_is(kind: str) -> None:
     torch.testing.assert_close(kept, torch.linspace(0, 4, UNITS[kind]).sigmoid(), rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in CELL_KINDS if not CELLS[kind].gated])
+@pytest.mark.parametrize("kind", [kind for kind in CELL_KINDS if not takes(kind, "keep")])
 def test_a_cell_without_such_a_gate_is_the_same_whatever_it_is(kind: str) -> None:
     one, other = (built(kind, keep).state_dict() for keep in (0.0, 7.5))
     assert one.keys() == other.keys()

@@ -1,7 +1,6 @@
 """Cells: a fused unroll equals its steps with all gradients, and torch's own modules; memories stay in their set."""
 
 from dataclasses import replace
-from importlib import import_module
 from typing import Any
 
 import pytest
@@ -9,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from helpers import CELL_KINDS, SHAPE, SYMBOLS, cell_settings, draw_values, gradients, make_student
-from nounroll.cells import CELLS, build_cell, complete, mingru
-from nounroll.cells.base import constrain, observe
+from nounroll.cells import build_cell, complete, mingru
+from nounroll.cells.base import CELLS, constrain, observe
 from nounroll.core.batch import Real, Space
 from nounroll.models.student import Student
 
@@ -172,8 +171,7 @@ def test_at_zero_the_cell_chooses_its_sizes(kind: str) -> None:
     settings = complete(left_open)
     assert (settings.width, settings.layers) == CHOSEN[kind]
     assert complete(settings) == settings
-    module, name = CELLS[kind].place.split(":")
-    by_hand = getattr(import_module(module), name)(SYMBOLS, SHAPE)
+    by_hand = CELLS.load(kind)(SYMBOLS, SHAPE)
     for one in (left_open, settings):
         sizes = {name: weight.shape for name, weight in build_cell(one, SYMBOLS).state_dict().items()}
         assert sizes == {name: weight.shape for name, weight in by_hand.state_dict().items()}

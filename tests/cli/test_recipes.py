@@ -10,7 +10,7 @@ import torch
 
 from commands import Command
 from nounroll import data
-from nounroll.cells import CELLS
+from nounroll.cells import takes
 from nounroll.core.batch import Categorical
 from nounroll.data.task import SequenceTask
 from nounroll.experiments.recipe import Recipe, load
@@ -139,7 +139,7 @@ def resolved(path: Path, folder: Path) -> Recipe:
 def differences(recipe: Recipe) -> dict[str, object]:
     """Settings that are not the paper's, by their dotted names."""
     unread = {name for name in WANTED if name.startswith("dmt.") and "dmt" not in recipe.method}
-    unread |= set() if CELLS[recipe.cell.kind].gated else {"cell.keep"}
+    unread |= set() if takes(recipe.cell.kind, "keep") else {"cell.keep"}
     return {name: recipe.get(name) for name in WANTED.keys() - unread if recipe.get(name) != WANTED[name]}
 
 

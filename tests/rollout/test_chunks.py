@@ -12,8 +12,7 @@ from torch import Tensor
 from helpers import make_student, make_teacher
 from nounroll import Categorical, Real, Student
 from nounroll.analysis.horizon import by_position, by_steps_ahead
-from nounroll.cells import CELLS
-from nounroll.cells.base import CellSettings
+from nounroll.cells.base import CELLS, CellSettings
 from nounroll.core.batch import Batch, Space
 from nounroll.rollout import chunks
 from nounroll.rollout.evaluate import evaluate, evaluate_teacher

@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 import sys
-from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,6 @@ from nounroll.core.spaces import (
     Categorical,
     Product,
     Real,
-    Space,
     register_space,
     registry,
     space_from_json,
@@ -127,23 +125,6 @@ def test_a_space_without_a_name_is_not_written() -> None:
 
     with pytest.raises(ValueError, match=r"Unnamed has no name in files; decorate it: @nounroll.register_space"):
         space_to_json(Unnamed(3))
-
-
-def test_an_installed_package_brings_its_space_by_an_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Brought(Categorical):
-        pass
-
-    class Point(EntryPoint):
-        def load(self) -> type[Space]:
-            return Brought
-
-    def found(group: str) -> list[EntryPoint]:
-        return [Point("brought", "a:B", group)] if group == "nounroll.spaces" else []
-
-    monkeypatch.setattr(registry, "entry_points", found)
-    monkeypatch.setattr(registry, "_installed", registry._installed.__wrapped__)
-    monkeypatch.setattr(registry, "_SPACES", dict(registry._SPACES))
-    assert isinstance(space_from_json({"kind": "brought", "n": 4}), Brought)
 
 
 def run(script: str, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

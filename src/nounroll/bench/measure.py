@@ -10,7 +10,7 @@ from nounroll.bench.generation import at_places, generation, overtaken
 from nounroll.bench.scaling import scaling
 from nounroll.bench.timing import in_turn, matmul, row
 from nounroll.bench.training import training
-from nounroll.cells import CELLS
+from nounroll.cells.base import CELLS
 from nounroll.core.ranges import at_least
 from nounroll.data.text import Text
 

@@ -20,7 +20,7 @@ Four more methods and an attribute are optional; a cell that has them is used be
 """
 
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Shaped
@@ -29,11 +29,34 @@ from torch import Tensor, nn
 from nounroll.core.batch import Space
 from nounroll.core.plain import plain
 from nounroll.core.ranges import at_least
+from nounroll.core.registry import Registry
 from nounroll.nn.norm import rms_normalise
 
 WIDEST = 256  # hidden layers that an MLP chooses: wider ones make its steps dear, and it learns no sooner
 MOST_LAYERS = 1000  # more are a slip of the hand, or an attack: each is built before its size can be known
-CellKind = Literal["auto", "mlp", "transformer", "gru", "lstm", "elman", "tape", "mingru", "pooled"]
+AUTO = "auto"  # in a recipe alone: chosen by short trials
+
+CELLS: Registry[Any] = Registry(
+    "cell.kind",
+    "nounroll.cells",
+    {
+        "mlp": "nounroll.cells.mlp:MLPCell",
+        "transformer": "nounroll.cells.transformer:TransformerCell",
+        "gru": "nounroll.cells.gru:GRUCell",
+        "lstm": "nounroll.cells.lstm:LSTMCell",
+        "elman": "nounroll.cells.elman:ElmanCell",
+        "tape": "nounroll.cells.tape:TapeCell",
+        "mingru": "nounroll.cells.mingru:MinGRUCell",
+        "pooled": "nounroll.cells.pooled:PooledCell",
+    },
+)
+"""The cells that a recipe can name.
+
+One is called with the space of x_t and the memory's (K, d), and with as many of ``width``, ``layers`` and ``keep`` as
+its constructor has. Three attributes of its class are optional: ``default_width(K, d)``, K d without it;
+``default_layers``, 1 without it; and ``embeds``, True where ``width`` is that of the input's embedding alone, so that
+it need be no wider than inputs need.
+"""
 
 
 @runtime_checkable
@@ -50,7 +73,8 @@ class CellSettings:
     """Which cell, and how large.
 
     Args:
-        kind: the cell's name; auto, in a recipe alone, is chosen by short trials.
+        kind: mlp, transformer, gru, lstm, elman, tape, mingru, pooled, or one that an installed package adds; auto, in
+            a recipe alone, is chosen by short trials.
         tokens: K, memory tokens.
         memory_width: d, the width of each.
         width: the cell's inner width; 0 lets the cell choose (see ``nounroll.cells.complete``).
@@ -61,7 +85,7 @@ class CellSettings:
             pooled.
     """
 
-    kind: CellKind = "mlp"
+    kind: str = "mlp"
     tokens: int = 4
     memory_width: int = 64
     width: int = 0
@@ -70,6 +94,7 @@ class CellSettings:
 
     def __post_init__(self) -> None:
         vars(self).update(plain(vars(self)))  # sizes may be NumPy's
+        CELLS.check(self.kind, AUTO)
         for name, least in {"tokens": 1, "memory_width": 1, "width": 0, "layers": 0, "keep": 0}.items():
             at_least(f"cell.{name}", getattr(self, name), least)
         if self.layers > MOST_LAYERS:

@@ -24,6 +24,12 @@ class LSTMCell(nn.Module):
         keep: see ``nounroll.cells.recurrent.start_keeping``; 0 is torch's own start.
     """
 
+    embeds = True
+
+    @staticmethod
+    def default_width(tokens: int, memory_width: int) -> int:
+        return tokens * memory_width // 2
+
     def __init__(
         self, inputs: Space, memory_shape: tuple[int, int], *, width: int | None = None, keep: float = 0.0
     ) -> None:

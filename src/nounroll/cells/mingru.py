@@ -29,6 +29,7 @@ class MinGRUCell(nn.Module):
     """
 
     parallel = True
+    default_layers = 2
 
     def __init__(
         self, inputs: Space, memory_shape: tuple[int, int], *, width: int | None = None, layers: int | None = None

@@ -22,6 +22,12 @@ class MLPCell(nn.Module):
         keep: the largest bias of the gate a at the start. The coordinates' biases are spread evenly from 0 to ``keep``.
     """
 
+    default_layers = 2
+
+    @staticmethod
+    def default_width(tokens: int, memory_width: int) -> int:
+        return min(tokens * memory_width, WIDEST)
+
     def __init__(
         self,
         inputs: Space,

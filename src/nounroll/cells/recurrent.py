@@ -47,6 +47,7 @@ class HiddenStateCell(nn.Module):
         width: of the input embedding; default K d.
     """
 
+    embeds = True
     core: nn.RNNBase
 
     def __init__(self, inputs: Space, memory_shape: tuple[int, int], *, width: int | None = None) -> None:

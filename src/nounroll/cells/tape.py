@@ -31,6 +31,10 @@ class TapeCell(nn.Module):
         width: of the hidden layer; default 2 K d.
     """
 
+    @staticmethod
+    def default_width(tokens: int, memory_width: int) -> int:
+        return 2 * tokens * memory_width
+
     def __init__(self, inputs: Space, memory_shape: tuple[int, int], *, width: int | None = None) -> None:
         super().__init__()
         self.memory_shape = memory_shape

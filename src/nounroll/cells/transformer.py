@@ -20,6 +20,12 @@ class TransformerCell(nn.Module):
         layers: blocks; default 2.
     """
 
+    default_layers = 2
+
+    @staticmethod
+    def default_width(tokens: int, memory_width: int) -> int:
+        return memory_width
+
     def __init__(
         self, inputs: Space, memory_shape: tuple[int, int], *, width: int | None = None, layers: int | None = None
     ) -> None:

@@ -10,14 +10,6 @@ from nounroll.cli.terminal import last_warning
 from nounroll.report.numbers import figure, is_past, measure
 from nounroll.storage.files import write_bytes
 
-_METHODS = {
-    "smt": "SMT taught it single steps between the memories that a Transformer teacher has of the same sequences.",
-    "dmt": "DMT corrected it on the memories that it makes itself.",
-    "adapt": "Adaptation taught it another task, and held it to what it was.",
-    "tbptt": "Truncated BPTT trained it by gradients through windows of the unrolled sequence.",
-    "bptt": "BPTT trained it by gradients through the unrolled sequence.",
-}
-
 _BIT = (
     "Bits say how much of a surprise the right answer was: 0 is certainty, and each bit doubles the number of answers"
     " between which the network wavers."
@@ -41,6 +33,7 @@ def report(run: Path, *, length: int | None = None, sequences: int = 128, out: P
 
     from nounroll.cli.samples import classes, foretold, samples
     from nounroll.experiments.run_folder import open_student
+    from nounroll.methods import method_class, parse_chain
     from nounroll.report.page import page
     from nounroll.report.pictures import pictures
     from nounroll.report.style import save
@@ -53,13 +46,12 @@ def report(run: Path, *, length: int | None = None, sequences: int = 128, out: P
     series = foretold(student, task, found["length"], recipe.training.seed)
     told = classes(student, task, found["length"], recipe.training.seed)
     drawn = [one for one in (series, told, training_picture(history), *pictures(found)) if one is not None]
-    chain = recipe.method.split("+")
     tokens, width = student.memory_shape
     values = {
         "title": recipe.name,
         "about": _about(recipe, task),
         "memory": f"{tokens * width:,}",
-        "method": " ".join(_METHODS[name] for name in chain),
+        "method": " ".join(method_class(name).summary for name in parse_chain(recipe.method)),
         "cards": _cards(found, task.autoregressive),
         "verdict": _verdict(found),
         "warnings": _warnings(found, history),

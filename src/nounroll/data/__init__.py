@@ -4,15 +4,16 @@
 it is and what it takes. A task's module, and any package that only it needs, is imported when it is first asked for.
 """
 
-import importlib
 import inspect
 import typing
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from nounroll.core.registry import Registry
+
 if TYPE_CHECKING:
     from nounroll.data.task import SequenceTask
 
-TASKS: dict[str, str] = {
+_PLACES = {
     "retrieval": "nounroll.data.retrieval:Retrieval",
     "copy": "nounroll.data.copy:StringCopy",
     "parity": "nounroll.data.parity:Parity",
@@ -32,6 +33,7 @@ TASKS: dict[str, str] = {
     "series": "nounroll.data.csv_series:Series",
     "table": "nounroll.data.tables.table:Table",
 }
+TASKS: Registry[type["SequenceTask"]] = Registry("task.kind", "nounroll.tasks", _PLACES)
 
 
 class Option(NamedTuple):
@@ -96,10 +98,7 @@ def load(kind: str) -> type["SequenceTask"]:
     Raises:
         ValueError: there is no such kind.
     """
-    if kind not in TASKS:
-        raise ValueError(f"task.kind is {kind!r}; it must be one of {', '.join(TASKS)}")
-    module, _, name = TASKS[kind].partition(":")
-    return getattr(importlib.import_module(module), name)
+    return TASKS.load(kind)
 
 
 def _parsed(name: str, expected: Any, value: Any) -> Any:

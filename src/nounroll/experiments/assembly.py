@@ -14,8 +14,8 @@ from nounroll.experiments.rehearsal import adaptation
 from nounroll.experiments.resolve import Resolved
 from nounroll.experiments.taken_teacher import take_teacher
 from nounroll.experiments.warm_start import Start
-from nounroll.methods import ADAPT, BPTT, DMT, SMT, TBPTT, TRANSFORMER, TransformerMethod, is_taught, parse_chain
-from nounroll.methods.base import Method
+from nounroll.methods import ADAPT, TRANSFORMER, TransformerMethod, is_taught, method_class, parse_chain
+from nounroll.methods.base import Parts
 from nounroll.models.student import Student
 from nounroll.rollout.transformer import CausalTransformer
 from nounroll.teacher import Teacher, build_teacher
@@ -55,22 +55,13 @@ def links(recipe: Recipe, model: Student | CausalTransformer, teacher: Teacher |
     """The methods of a recipe's chain, over these parts; ``knowable`` is that of the task."""
     if isinstance(model, CausalTransformer):
         return [Link(TRANSFORMER, TransformerMethod(model), 1.0, 1.0)]
-    shares = {"smt": recipe.smt.share, "dmt": recipe.dmt.share}  # the others have 1
     found = []
     for name in parse_chain(recipe.method):
-        method = _method(name, recipe, model, teacher, knowable)
-        rate = recipe.dmt.learning_rate if name == "dmt" else 1.0
-        found.append(Link(name, method, shares.get(name, 1.0), rate))
+        kind = method_class(name)
+        settings = getattr(recipe, name) if kind.has_settings else None
+        share, rate = (getattr(settings, setting, 1.0) for setting in ("share", "learning_rate"))
+        found.append(Link(name, kind.build(Parts(model, teacher, settings, knowable)), share, rate))
     return found
-
-
-def _method(name: str, recipe: Recipe, student: Student, teacher: Teacher | None, knowable: float) -> Method:
-    if name == "bptt":
-        return BPTT(student)
-    if name == "tbptt":
-        return TBPTT(student, recipe.tbptt)
-    assert teacher is not None
-    return SMT(student, teacher, recipe.smt) if name == "smt" else DMT(student, teacher, recipe.dmt, knowable)
 
 
 def make_loop(

@@ -19,7 +19,7 @@ from nounroll.core.seeding import generator
 from nounroll.data.scale import measured
 from nounroll.data.task import Lengths, SequenceTask, draw, held_out
 from nounroll.experiments.recipe import Recipe
-from nounroll.methods import ADAPT, AUTO, parse_chain
+from nounroll.methods import ADAPT, AUTO, TRANSFORMER, is_taught, parse_chain
 from nounroll.rollout.evaluate import knowable
 from nounroll.teacher.slots import FEWEST
 from nounroll.training.schedule import stages
@@ -196,7 +196,7 @@ def resolve(recipe: Recipe, task: SequenceTask, facts: Facts | None = None) -> R
         decide({"teacher.kind": "causal"}, "a memory of so few numbers cannot be cut into slots")
     if "few scored" in facts.kinds:
         teacher = changes.get("teacher.kind", recipe.teacher.kind)
-        decide(FEW_SCORED[teacher], f"few scored, teacher.kind {teacher}")
+        decide(FEW_SCORED.get(teacher, FEW_SCORED["causal"]), f"few scored, teacher.kind {teacher}")
     if recipe.teacher.kind == "transformers":
         for reason, values in PRETRAINED.items() if facts.next_input else [*PRETRAINED.items()][:1]:
             decide(values, f"a pretrained teacher: {reason}")
@@ -207,7 +207,7 @@ def resolve(recipe: Recipe, task: SequenceTask, facts: Facts | None = None) -> R
             )
     if links == (ADAPT,):
         decide({"training.curriculum": 0}, "the student knows much already")
-    if links and set(links) <= {"bptt", "tbptt", ADAPT}:
+    if links not in ((), (TRANSFORMER,)) and not is_taught(recipe.method):
         rate, where = (_ALONE_SMALL, " from small data") if facts.small else (_ALONE, "")
         decide({"training.learning_rate": rate}, f"the student learns alone{where}, with no teacher to keep up with")
     decide({"cell.kind": AUTO}, "chosen by trials")

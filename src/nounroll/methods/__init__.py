@@ -1,6 +1,8 @@
 """Methods of training: SMT, DMT, truncated and whole BPTT, and chains of them such as "smt+dmt"; and a baseline."""
 
+from nounroll.cells.base import AUTO
 from nounroll.methods.adapt import Adapt, AdaptSettings
+from nounroll.methods.base import METHODS, Method
 from nounroll.methods.bptt import BPTT
 from nounroll.methods.dmt import DMT, DMTSettings
 from nounroll.methods.smt import SMT
@@ -25,13 +27,12 @@ __all__ = [
     "TransformerMethod",
     "check_taught",
     "is_taught",
+    "method_class",
     "parse_chain",
     "settings_read",
 ]
 
-METHODS = ("smt", "dmt", "tbptt", "bptt")
 ADAPT = "adapt"  # begins with a trained student and its old task: it stands alone, never in a chain
-AUTO = "auto"  # a method or a cell that is chosen by short trials
 TRANSFORMER = "transformer"  # trains no recurrent network: it stands alone, never in a chain
 
 
@@ -57,21 +58,23 @@ def parse_chain(method: str) -> tuple[str, ...]:
 
 def is_taught(method: str) -> bool:
     """Whether a method has a teacher."""
-    return not {"smt", "dmt"}.isdisjoint(parse_chain(method))
+    return any(link.taught for link in _links(method))
 
 
 def check_taught(method: str) -> None:
-    """Refuse a chain in which dmt comes without smt before it, where no teacher is given.
+    """Refuse a chain in which dmt, say, comes without smt before it, where no teacher is given.
 
     Raises:
         ValueError: it does.
     """
-    links = () if method == AUTO else parse_chain(method)
-    if "dmt" in links and "smt" not in links[: links.index("dmt")]:
-        raise ValueError(
-            f"method is {method!r}; dmt needs smt before it: there is no teacher otherwise, unless one is given"
-            " (teacher=, or train --from RUN)"
-        )
+    names = () if method == AUTO else parse_chain(method)
+    for place, name in enumerate(names):
+        before = [method_class(one) for one in names[: place + 1]]
+        if before[-1].taught and not any(one.trains_teacher for one in before):
+            raise ValueError(
+                f"method is {method!r}; {name} needs smt before it: there is no teacher otherwise, unless one is given"
+                " (teacher=, or train --from RUN)"
+            )
 
 
 def settings_read(method: str) -> set[str]:
@@ -81,7 +84,22 @@ def settings_read(method: str) -> set[str]:
         ValueError: see ``parse_chain`` and ``check_taught``.
     """
     check_taught(method)
-    links = set(parse_chain(method))
-    if TRANSFORMER in links:
+    if parse_chain(method) == (TRANSFORMER,):
         return {"training", "teacher"}
-    return {"training", "readout_width", "cell", *(links - {"bptt"}), *({"teacher"} if "smt" in links else ())}
+    links = dict(zip(parse_chain(method), _links(method), strict=True))
+    taught = {"teacher"} if any(link.trains_teacher for link in links.values()) else set()
+    return {"training", "readout_width", "cell"} | taught | {name for name, link in links.items() if link.has_settings}
+
+
+def method_class(name: str) -> type[Method]:
+    """The class of a link of a chain.
+
+    Raises:
+        ValueError: it is unknown.
+    """
+    alone: dict[str, type[Method]] = {ADAPT: Adapt, TRANSFORMER: TransformerMethod}
+    return alone.get(name) or METHODS.load(name)
+
+
+def _links(method: str) -> list[type[Method]]:
+    return [method_class(name) for name in parse_chain(method)]

@@ -66,6 +66,9 @@ class Adapt(Method):
         keeps_readout: the old readout is the one that is adapted.
     """
 
+    has_settings = True
+    summary = "Adaptation taught it another task, and held it to what it was."
+
     def __init__(
         self,
         student: Student,

@@ -1,23 +1,72 @@
 """What a method is: one loss function and its settings."""
 
 from abc import ABC, abstractmethod
-from typing import TypeAlias
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeAlias
 
 import torch
 from jaxtyping import Shaped
 from torch import Tensor, nn
 
 from nounroll.core.batch import Batch
+from nounroll.core.registry import Registry
+from nounroll.models.student import Student
+from nounroll.teacher import Teacher
 
 State: TypeAlias = dict[str, Shaped[Tensor, "_ _ ..."]]
 """What a training step hands on to the next: named tensors whose second axis is the rows of the batch."""
+
+METHODS: Registry["type[Method]"] = Registry(
+    "method",
+    "nounroll.methods",
+    {
+        "smt": "nounroll.methods.smt:SMT",
+        "dmt": "nounroll.methods.dmt:DMT",
+        "tbptt": "nounroll.methods.tbptt:TBPTT",
+        "bptt": "nounroll.methods.bptt:BPTT",
+    },
+)
+"""The methods that a chain can name. ``Method.build`` makes one."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a method is built from.
+
+    Attributes:
+        student: to be trained.
+        teacher: None where no method of the chain has one.
+        settings: the recipe's group of the method's name; None where the method has none.
+        knowable: nats per scored element that there are to know (``nounroll.rollout.evaluate.knowable``).
+    """
+
+    student: Student
+    teacher: Teacher | None
+    settings: Any
+    knowable: float
 
 
 class Method(nn.Module, ABC):
     """A loss over the student and, for some methods, a teacher; or over a baseline that is no student.
 
     ``forward`` is all that the training loop calls.
+
+    Attributes:
+        taught: it has a teacher.
+        trains_teacher: it trains the teacher that it has; another one needs such a method before it in a chain.
+        has_settings: a recipe has a group of its name.
+        summary: a sentence for the report.
     """
+
+    taught: ClassVar[bool] = False
+    trains_teacher: ClassVar[bool] = False
+    has_settings: ClassVar[bool] = False
+    summary: ClassVar[str] = ""
+
+    @classmethod
+    def build(cls, parts: Parts) -> "Method":
+        """The method over these parts: by default that of a method with a student alone."""
+        return cls(parts.student)
 
     @abstractmethod
     def forward(

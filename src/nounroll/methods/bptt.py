@@ -15,6 +15,8 @@ class BPTT(Method):
     Gradients go back to the start of every sequence; ``tbptt`` is the method that cuts them. There is nothing to set.
     """
 
+    summary = "BPTT trained it by gradients through the unrolled sequence."
+
     def __init__(self, student: Student) -> None:
         super().__init__()
         self.student = student

@@ -11,7 +11,7 @@ from nounroll.cells.base import observe
 from nounroll.core.batch import Batch
 from nounroll.core.processes import mean
 from nounroll.core.ranges import at_least, more_than
-from nounroll.methods.base import Method, State
+from nounroll.methods.base import Method, Parts, State
 from nounroll.methods.decoding import decoding
 from nounroll.methods.heed import Windows, heed
 from nounroll.models.student import Student
@@ -76,11 +76,19 @@ class DMT(Method):
             of how far the teacher is ahead.
     """
 
+    taught = has_settings = True
+    summary = "DMT corrected it on the memories that it makes itself."
+
     def __init__(self, student: Student, teacher: Teacher, settings: DMTSettings, knowable: float) -> None:
         super().__init__()
         self.student, self.settings, self.knowable = student, settings, knowable
         self._teacher = (teacher,)  # in a tuple: its labels are not trained here
         self.decoder = teacher.decoder if settings.decoding and not teacher.shares_decoder else None  # that is trained
+
+    @classmethod
+    def build(cls, parts: Parts) -> "Method":
+        assert parts.teacher is not None
+        return cls(parts.student, parts.teacher, parts.settings, parts.knowable)
 
     def forward(
         self, batch: Batch, state: State, generator: torch.Generator, progress: float

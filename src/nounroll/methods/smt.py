@@ -5,7 +5,7 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from nounroll.core.batch import Batch
-from nounroll.methods.base import Method, State
+from nounroll.methods.base import Method, Parts, State
 from nounroll.methods.decoding import decoding, some_places
 from nounroll.methods.labels import Label, labels, some_labels
 from nounroll.methods.noise import add_noise
@@ -25,9 +25,17 @@ _SPREAD = 64  # of these, for the uniformity, whose cost is quadratic
 class SMT(Method):
     """Teacher, cell and readout learn together; no gradient path is longer than ``window``, whatever T is."""
 
+    taught = trains_teacher = has_settings = True
+    summary = "SMT taught it single steps between the memories that a Transformer teacher has of the same sequences."
+
     def __init__(self, student: Student, teacher: Teacher, settings: SMTSettings) -> None:
         super().__init__()
         self.student, self.teacher, self.settings = student, teacher, settings
+
+    @classmethod
+    def build(cls, parts: Parts) -> "Method":
+        assert parts.teacher is not None
+        return cls(parts.student, parts.teacher, parts.settings)
 
     @property
     def improves_only(self) -> bool:

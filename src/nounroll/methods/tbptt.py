@@ -8,7 +8,7 @@ from torch import Tensor
 
 from nounroll.core.batch import Batch
 from nounroll.core.ranges import at_least
-from nounroll.methods.base import Method, State
+from nounroll.methods.base import Method, Parts, State
 from nounroll.methods.noise import add_noise
 from nounroll.models.student import Student
 from nounroll.objectives.readout import readout_loss
@@ -47,9 +47,16 @@ class TBPTT(Method):
     student's memory where it has got to in each: "inputs", "targets" and "mask" (G, B, T, ...), "memory" (G, B, K, d).
     """
 
+    has_settings = True
+    summary = "Truncated BPTT trained it by gradients through windows of the unrolled sequence."
+
     def __init__(self, student: Student, settings: TBPTTSettings) -> None:
         super().__init__()
         self.student, self.settings = student, settings
+
+    @classmethod
+    def build(cls, parts: Parts) -> "Method":
+        return cls(parts.student, parts.settings)
 
     def forward(
         self, batch: Batch, state: State, generator: torch.Generator, progress: float

@@ -6,7 +6,7 @@ from typing import Any
 from nounroll.report.numbers import measure
 from nounroll.report.style import BPTT, GUESS, STUDENT, TBPTT, TEACHER, Picture, panels, styled
 
-_METHODS = {"smt": TEACHER, "dmt": STUDENT, "tbptt": TBPTT, "bptt": BPTT, "adapt": BPTT}
+_COLOURS = {"smt": TEACHER, "dmt": STUDENT, "tbptt": TBPTT, "bptt": BPTT, "adapt": BPTT}
 
 
 def training_picture(history: list[dict[str, Any]]) -> Picture | None:
@@ -24,7 +24,7 @@ def training_picture(history: list[dict[str, Any]]) -> Picture | None:
         for method in dict.fromkeys(record["method"] for record in steps):
             own = [record for record in steps if record["method"] == method]
             times, losses = [r["seconds"] for r in own], [r["loss"] for r in own]
-            left.plot(times, losses, color=_METHODS[method], lw=1, label=method)
+            left.plot(times, losses, color=_COLOURS.get(method, BPTT), lw=1, label=method)
         left.set(title="training loss", xlabel="seconds")
         if all(record["loss"] > 0 for record in steps):
             left.set_yscale("log")

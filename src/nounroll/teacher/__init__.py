@@ -5,16 +5,10 @@ import sys
 from torch import nn
 
 from nounroll.core.batch import Space
-from nounroll.teacher.base import Teacher, TeacherSettings
-from nounroll.teacher.causal import CausalEncoder
+from nounroll.teacher.base import TEACHERS, Teacher, TeacherSettings
 from nounroll.teacher.decoder import TransformerDecoder
-from nounroll.teacher.pretrained import PretrainedEncoder
-from nounroll.teacher.slots import SlotDecoder, SlotEncoder
-from nounroll.teacher.window import WindowEncoder
 
 __all__ = ["Teacher", "TeacherSettings", "build_teacher"]
-
-_ENCODERS = {"causal": CausalEncoder, "window": WindowEncoder}
 
 
 def build_teacher(
@@ -26,15 +20,11 @@ def build_teacher(
     memory, about a third more work.
     """
     shape: tuple[int, int] = tuple(cell.memory_shape)  # type: ignore[assignment]
-    horizon = settings.horizon or sys.maxsize
-    if settings.kind == "slots":
-        slots = SlotEncoder(settings, inputs, targets, shape, recompute=recompute)
-        decoder = SlotDecoder(slots, settings.width, horizon) if settings.decoder_layers else None
-        return Teacher(settings, cell, slots, nn.Identity(), decoder)
-    if settings.kind == "transformers":
-        encoder = PretrainedEncoder(settings, inputs, targets)
-    else:
-        encoder = _ENCODERS[settings.kind](settings, inputs, recompute=recompute)
-    head = nn.Linear(encoder.width, shape[0] * shape[1])
-    apart = TransformerDecoder(settings, inputs, targets, shape, horizon) if settings.decoder_layers else None
-    return Teacher(settings, cell, encoder, head, apart)
+    encoder = TEACHERS.load(settings.kind)(settings, inputs, targets, shape, recompute=recompute)
+    width, horizon, decoder = getattr(encoder, "width", None), settings.horizon or sys.maxsize, None
+    head = nn.Identity() if width is None else nn.Linear(width, shape[0] * shape[1])
+    if settings.decoder_layers and hasattr(encoder, "decoder"):
+        decoder = encoder.decoder(horizon)
+    elif settings.decoder_layers:
+        decoder = TransformerDecoder(settings, inputs, targets, shape, horizon)
+    return Teacher(settings, cell, encoder, head, decoder)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
@@ -10,7 +10,20 @@ from torch import Tensor, nn
 
 from nounroll.cells.base import MOST_LAYERS, constrain
 from nounroll.core.ranges import at_least, within
+from nounroll.core.registry import Registry
 from nounroll.teacher.decoder import Decoder
+
+TEACHERS: Registry[Any] = Registry(
+    "teacher.kind",
+    "nounroll.teachers",
+    {
+        "causal": "nounroll.teacher.causal:CausalEncoder",
+        "slots": "nounroll.teacher.slots:SlotEncoder",
+        "window": "nounroll.teacher.window:WindowEncoder",
+        "transformers": "nounroll.teacher.pretrained:PretrainedEncoder",
+    },
+)
+"""The encoders that a recipe can name: see ``Encoder``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +34,7 @@ class TeacherSettings:
         kind: "causal" labels all prefixes in one pass; "slots" does, by memories that it writes one step at a time
             and its own trunk decodes (``nounroll.teacher.slots``; ours); "window" is the paper's bidirectional encoder,
             one pass a prefix; "transformers" labels by the states of a language model that was trained before
-            (``nounroll.teacher.pretrained``; ours).
+            (``nounroll.teacher.pretrained``; ours). An installed package may add others.
         path: folder of that model, as transformers saves it.
         frozen: keep that model as it is: memories, cell and readout learn from it.
         distillation: share of what that model expects next in the targets of the student's readout, in SMT and in DMT
@@ -35,7 +48,7 @@ class TeacherSettings:
         horizon: T_f, targets that the decoder predicts from one memory of each sequence; 0 is all that follow.
     """
 
-    kind: Literal["causal", "slots", "window", "transformers"] = "causal"
+    kind: str = "causal"
     path: str = ""
     frozen: bool = False
     distillation: float = 0.0
@@ -47,8 +60,7 @@ class TeacherSettings:
     horizon: int = 16
 
     def __post_init__(self) -> None:
-        if self.kind not in ("causal", "slots", "window", "transformers"):
-            raise ValueError(f"teacher.kind is {self.kind!r}; it must be one of causal, slots, window, transformers")
+        TEACHERS.check(self.kind)
         self._check_pretrained()
         least = {"width": 2, "layers": 1, "heads": 1, "decoder_layers": 0, "horizon": 0}
         for name, value in least.items():
@@ -75,10 +87,14 @@ class TeacherSettings:
 class Encoder(Protocol):
     """Prefixes -> numbers, in two parts: what all positions share, and what is computed at the chosen ones.
 
-    The numbers are hidden states, or those of a memory where the encoder makes these itself.
+    It is a module, made from (settings, inputs, targets, memory_shape, recompute=). The numbers are hidden states,
+    ``width`` of them, or those of a memory where the encoder makes these itself: then it has no ``width``.
 
     ``positions`` index memories: 0 is the empty prefix, t + 1 is x_0 .. x_t; None is all of them. ``all_at_once`` says
     that positions share what was read, so that a further one costs next to nothing.
+
+    Optional: ``decoder(horizon)`` makes its own decoder, with ``shares_decoder`` True where that has weights of the
+    encoder's; ``look_back``, ``kept``, ``held`` and ``longest`` are as ``Teacher`` has them.
     """
 
     all_at_once: bool
@@ -180,7 +196,7 @@ class Teacher(nn.Module):
     @property
     def shares_decoder(self) -> bool:
         """Whether the decoder has weights of the encoder's, so that to train it moves the labels."""
-        return self.settings.kind == "slots"
+        return getattr(self.encoder, "shares_decoder", False)
 
     def empty_memory(self, inputs: Shaped[Tensor, "B T *x"]) -> Float[Tensor, "K d"]:
         """m_∅: the label of the empty prefix. ``inputs`` lend their form only; no value of theirs is read."""

@@ -30,7 +30,15 @@ class CausalEncoder(nn.Module):
 
     all_at_once = True
 
-    def __init__(self, settings: TeacherSettings, inputs: Space, *, recompute: bool = False) -> None:
+    def __init__(
+        self,
+        settings: TeacherSettings,
+        inputs: Space,
+        targets: Space | None = None,
+        memory_shape: tuple[int, int] | None = None,
+        *,
+        recompute: bool = False,
+    ) -> None:
         super().__init__()
         self.width = width = settings.width
         self.embed = InputEmbedding(inputs, width, width**-0.5)

@@ -40,7 +40,15 @@ class PretrainedEncoder(nn.Module):
 
     all_at_once = True
 
-    def __init__(self, settings: TeacherSettings, inputs: Space, targets: Space) -> None:
+    def __init__(
+        self,
+        settings: TeacherSettings,
+        inputs: Space,
+        targets: Space,
+        memory_shape: tuple[int, int] | None = None,
+        *,
+        recompute: bool = False,
+    ) -> None:
         super().__init__()
         folder = model_folder(settings.path)
         start = check_vocabulary(folder, inputs)

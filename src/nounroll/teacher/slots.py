@@ -49,7 +49,7 @@ class SlotEncoder(nn.Module):
     stack. A memory of few slots has none.
     """
 
-    all_at_once = True
+    all_at_once = shares_decoder = True
 
     def __init__(
         self,
@@ -76,6 +76,9 @@ class SlotEncoder(nn.Module):
         self.last = nn.Linear(width, self.size)
         self.answer = nn.Linear(width, self.size)
         nn.init.normal_(self.address.weight, std=_SHARPNESS * width**-0.5)
+
+    def decoder(self, horizon: int) -> "SlotDecoder":
+        return SlotDecoder(self, len(self.start), horizon)
 
     def enter(self, inputs: Shaped[Tensor, "B T *x"]) -> Float[Tensor, "B T1 width"]:
         """The start, and the inputs, each by itself."""

@@ -22,7 +22,14 @@ class WindowEncoder(nn.Module):
     all_at_once = False
 
     def __init__(
-        self, settings: TeacherSettings, inputs: Space, *, context: int = CONTEXT, recompute: bool = False
+        self,
+        settings: TeacherSettings,
+        inputs: Space,
+        targets: Space | None = None,
+        memory_shape: tuple[int, int] | None = None,
+        *,
+        context: int = CONTEXT,
+        recompute: bool = False,
     ) -> None:
         super().__init__()
         self.width = width = settings.width

@@ -210,7 +210,7 @@ class Loop:
         """End a link, and hand over its student."""
         c = self.counters
         metrics = self._evaluate(link, 1.0)
-        if link.name == "smt":  # from here on it is frozen, and the readout moves away from it
+        if link.method.trains_teacher:  # from here on it is frozen, and the readout moves away from it
             self.journal.write("teacher", link, 1.0, **self.observer.measure_teacher(self.observer.test_batches()))
         if reason := self.handover.end(link.method, length, metrics):
             self.journal.write(reason, link, 1.0)

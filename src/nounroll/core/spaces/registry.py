@@ -1,10 +1,9 @@
 """The spaces by name: how a file says which space it means."""
 
 from collections.abc import Callable, Mapping
-from functools import cache
-from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar
 
+from nounroll.core.registry import installed, load_entry
 from nounroll.core.spaces.base import Space
 
 S = TypeVar("S", bound=type[Space])
@@ -16,7 +15,7 @@ def register_space(kind: str) -> Callable[[S], S]:
     """Name a class of spaces in files: ``@nounroll.register_space("ordinal")``.
 
     A student whose spaces are of it can be opened wherever the class's file was imported, or where an installed package
-    has an entry point ``ordinal`` in the group ``nounroll.core.spaces``.
+    has an entry point ``ordinal`` in the group ``nounroll.spaces``.
 
     Raises:
         ValueError: the name is taken by another class.
@@ -55,15 +54,9 @@ def space_from_json(document: Mapping[str, Any]) -> Space:
     return _class(kind).from_json(rest)
 
 
-@cache
-def _installed() -> dict[str, EntryPoint]:
-    """The spaces of installed packages, by name."""
-    return {entry.name: entry for entry in entry_points(group=GROUP)}
-
-
 def _class(kind: str) -> type[Space]:
-    if kind not in _SPACES and (entry := _installed().get(kind)):
-        register_space(kind)(entry.load())
+    if kind not in _SPACES and (entry := installed(GROUP).get(kind)):
+        register_space(kind)(load_entry(entry))
     if kind not in _SPACES:
         raise ValueError(
             f"the space {kind!r} is not known; import the file that registers it, or install its package"

@@ -1,0 +1,73 @@
+"""Parts of one kind by name: those of this package, and those of any installed package that has entry points."""
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Generic, TypeVar, cast
+
+T = TypeVar("T")
+
+
+class Registry(Generic[T]):
+    """Parts of one kind, each imported when it is first asked for.
+
+    A package adds one by an entry point, and changes no file of this one::
+
+        [project.entry-points."nounroll.cells"]
+        leaky = "my_package.cells:LeakyCell"
+
+    Args:
+        setting: dotted name of the setting that names a part, for messages.
+        group: of the entry points, such as "nounroll.cells".
+        places: name -> "module:attribute" of the parts of this package.
+    """
+
+    def __init__(self, setting: str, group: str, places: Mapping[str, str]) -> None:
+        self.setting, self.group, self.places = setting, group, dict(places)
+
+    def __iter__(self) -> Iterator[str]:
+        """All names, this package's first."""
+        return iter(dict.fromkeys([*self.places, *sorted(installed(self.group))]))
+
+    def check(self, name: str, *more: str) -> None:
+        """Raise ValueError for a name that is no part's, nor one of ``more``."""
+        if name not in (*self, *more):
+            raise ValueError(f"{self.setting} is {name!r}; it must be one of {', '.join((*more, *self))}")
+
+    def load(self, name: str) -> T:
+        """The part of a name.
+
+        Raises:
+            ValueError: there is none, an installed package takes a name of this package, or its part cannot be
+                imported.
+        """
+        self.check(name)
+        entry = installed(self.group).get(name)
+        if name not in self.places:
+            return cast(T, load_entry(cast(EntryPoint, entry)))
+        if entry is not None:
+            raise ValueError(
+                f"{self.setting} is {name!r}, which is nounroll's own and also {entry.value} by the entry points"
+                f" {self.group}; remove that package or rename its part"
+            )
+        module, _, attribute = self.places[name].partition(":")
+        return cast(T, getattr(import_module(module), attribute))
+
+
+@cache
+def installed(group: str) -> dict[str, EntryPoint]:
+    """The entry points of a group in the installed packages, by name."""
+    return {entry.name: entry for entry in entry_points(group=group)}
+
+
+def load_entry(entry: EntryPoint) -> Any:
+    """What an entry point names.
+
+    Raises:
+        ValueError: it cannot be imported.
+    """
+    try:
+        return entry.load()
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"the entry point {entry.name} = {entry.value} of {entry.group}: {error}") from error
