@@ -11,7 +11,7 @@ SHELL := /bin/bash
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help quickstart test lint types test-nightly audit sbom pins evidence probes suite text clean
+.PHONY: help quickstart test test-one develop lint types test-nightly audit sbom pins evidence probes suite text clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -23,10 +23,19 @@ quickstart: $(INSTALLED) ## install into .venv, then train a first network
 test test-nightly: export OMP_NUM_THREADS := 1
 test test-nightly: export OMP_WAIT_POLICY := PASSIVE
 test test-nightly: export HF_HUB_OFFLINE := 1
+test test-nightly: export NOUNROLL_INSTALLED := 1
 test-nightly: export NOUNROLL_NIGHTLY := 1
 
 test: lint types ## the gate: lint, types and tests
 	$(PYTEST) -m "not nightly"
+
+# make test-one T=tests/cells/test_keep.py: the sources as they are, without an installation. So does plain pytest.
+test-one: | $(BIN)/pytest ## some tests on the sources as they are: make test-one T=PATH
+	OMP_WAIT_POLICY=PASSIVE HF_HUB_OFFLINE=1 $(BIN)/pytest $(T)
+
+develop: $(INSTALLED) ## install the sources in place, so that .venv/bin/nounroll follows each edit; make test undoes it
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	@rm $(INSTALLED)
 
 test-nightly: lint types ## the gate with the long tests, and every test at its full size
 	$(PYTEST) --timeout 7200
@@ -86,6 +95,9 @@ $(INSTALLED): pyproject.toml constraints.txt $(wildcard pins/*) README.md LICENS
 	$(BIN)/pip install --quiet -c constraints.txt hatchling
 	$(BIN)/pip install --quiet -c constraints.txt --no-build-isolation ".[dev]"
 	@touch $@
+
+$(BIN)/pytest:
+	$(MAKE) $(INSTALLED)
 
 $(BIN)/pip:
 	@for python in $(PYTHON); do \

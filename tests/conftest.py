@@ -2,12 +2,19 @@
 
 import os
 import signal
+import sys
 import tempfile
+from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import settings
 from jaxtyping import install_import_hook
+
+# Plain pytest tests the sources as they are; the gate sets NOUNROLL_INSTALLED and tests what it has installed.
+if "NOUNROLL_INSTALLED" not in os.environ:
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [sys.path[0], os.environ.get("PYTHONPATH")]))
 
 install_import_hook("nounroll", "typechecking.check")
 
