@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from nounroll.data.task import SequenceTask
     from nounroll.estimators.anomaly import SequenceAnomaly
     from nounroll.estimators.classifier import SequenceClassifier
+    from nounroll.estimators.features import SequenceFeatures
     from nounroll.estimators.forecaster import Forecaster
     from nounroll.estimators.regressor import SequenceRegressor
     from nounroll.experiments.adaptation import adapt
@@ -47,6 +48,7 @@ _HOMES = {
     "SequenceClassifier": "estimators.classifier",
     "SequenceRegressor": "estimators.regressor",
     "SequenceAnomaly": "estimators.anomaly",
+    "SequenceFeatures": "estimators.features",
     "Forecaster": "estimators.forecaster",
 }
 
@@ -63,6 +65,7 @@ __all__ = [
     "Run",
     "SequenceAnomaly",
     "SequenceClassifier",
+    "SequenceFeatures",
     "SequenceRegressor",
     "SequenceTask",
     "Sequences",

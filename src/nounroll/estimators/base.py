@@ -34,6 +34,8 @@ class SequenceEstimator(BaseEstimator):
         steps: of the optimiser, in place of seconds: the same result every time.
         validation: share of the sequences that are held out to choose the network by. With ``groups`` of ``fit`` it is
             a share of these.
+        student: a trained network to begin with, in place of new weights: a ``Student``, its folder, or that of a run
+            (see ``nounroll.fit``). It stays as it is. Its cell is the network's, so ``cell`` is left out.
         settings: any other setting of a recipe, by its dotted name.
         random_state: seed of the split and of all random choices.
         progress: show a bar on stderr.
@@ -52,12 +54,13 @@ class SequenceEstimator(BaseEstimator):
         seconds: float | None = None,
         steps: int | None = None,
         validation: float = 0.15,
+        student: Any = None,
         settings: Mapping[str, Any] | None = None,
         random_state: int = 0,
         progress: bool = False,
     ) -> None:
         self.method, self.cell, self.seconds, self.steps = method, cell, seconds, steps
-        self.validation, self.settings = validation, settings
+        self.validation, self.student, self.settings = validation, student, settings
         self.random_state, self.progress = random_state, progress
 
     def _train(self, inputs: list[np.ndarray], parts: list[str], **targets: Any) -> None:
@@ -68,6 +71,7 @@ class SequenceEstimator(BaseEstimator):
             task,
             method=self.method,
             cell=copy.deepcopy(self.cell),
+            student=self.student,
             length=task.length,
             seconds=seconds,
             steps=self.steps,

@@ -229,7 +229,7 @@ def open_start(
     origin: dict[str, Any] = {"student": None, "teacher": None, "new": list(words), "tokenizer": None}
     weights: dict[str, dict[str, Tensor]] = {"student": {}, "teacher": {}}
     settings: dict[str, Any] = {}
-    model = None if student is None else _opened(student)
+    model = None if student is None else opened_student(student)
     if model is not None:
         weights["student"] = _copied(model)
         origin["student"] = _whence(student, weights["student"], model.inputs, model.targets)
@@ -274,7 +274,7 @@ def start_from(folder: str | Path, method: str, new: Sequence[str] = ()) -> Star
     return open_start(folder, folder if takes else None, [word for word in new if word != "teacher"])
 
 
-def _opened(student: Student | str | Path) -> Student:
+def opened_student(student: Student | str | Path) -> Student:
     """A copy of a student, or the one of a folder."""
     if isinstance(student, Student):
         return copy.deepcopy(student).cpu()
