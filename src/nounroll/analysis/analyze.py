@@ -16,6 +16,7 @@ from nounroll.analysis.leak import leak
 from nounroll.analysis.lengths import AtLength, by_length
 from nounroll.analysis.refit import refit
 from nounroll.analysis.trajectories import trajectories
+from nounroll.core.batch import apart
 from nounroll.data.task import SequenceTask
 from nounroll.models.student import Student
 from nounroll.rollout.collapse import guard, spectrum, spread
@@ -114,7 +115,8 @@ def analyze(
     Raises:
         ValueError: the task has no sequences of that length.
     """
-    batches = validation_batches(task, sequences, length, seed, stream="test")
+    drawn = validation_batches(task, sequences, length, seed, stream="test")
+    batches = [apart(batch, length)[0] for batch in drawn]
     seen = trajectories(student, teacher, batches)
     some = seen.batch.rows(0, _GRADIENT_ROWS)
     decoder = None if teacher is None else teacher.decoder

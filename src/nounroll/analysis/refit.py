@@ -8,6 +8,7 @@ import copy
 
 import torch
 
+from nounroll.core.batch import apart
 from nounroll.core.seeding import generator
 from nounroll.data.task import SequenceTask, draw
 from nounroll.models.student import Student
@@ -24,7 +25,7 @@ def refit(student: Student, teacher: Teacher, task: SequenceTask, length: int, s
     reader = copy.deepcopy(student)
     memories, targets = [], []
     for index in range(max(1, _TOKENS // (length * _ROWS))):
-        batch = draw(task, _ROWS, length, seed, "refit", index)
+        batch = apart(draw(task, _ROWS, length, seed, "refit", index))[0]
         with torch.no_grad():
             memories.append(teacher.memories(batch.inputs)[:, 1:][batch.mask])
         targets.append(batch.targets[batch.mask])

@@ -6,7 +6,7 @@ A cell is any ``nn.Module`` with
 - ``step(inputs, memory) -> memory``: N rows of x_t, (N,) int64 or (N, d_x) float, and memories
   (N, K, d) to the next memories (N, K, d). Rows are independent of each other.
 
-Four more methods and an attribute are optional; a cell that has them is used better:
+Five more methods and an attribute are optional; a cell that has them is used better:
 
 - ``constrain(raw) -> memory``: (..., K, d) any real numbers to memories that the cell can hold. The
   teacher's labels pass through it. Without it, each token is scaled to root mean square 1.
@@ -16,6 +16,8 @@ Four more methods and an attribute are optional; a cell that has them is used be
   each input. A fused kernel that equals T steps.
 - ``unroll_observed(inputs, memory) -> (features, memory)``: what ``observe`` sees after each input, (B, T, F), and
   the last memory. It is for a kernel that keeps the rest of the memories in between to itself.
+- ``unroll_reset(inputs, memory, resets, empty) -> memories``: ``unroll`` where a row's memory is ``empty``, (K, d),
+  before the steps at which ``resets``, (B, T), is True. Without it, time is cut at these steps.
 - ``parallel``: True when ``unroll`` is a parallel scan, whose matrix products do not wait for each other.
 """
 

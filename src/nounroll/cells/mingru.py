@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
 from nounroll.core.batch import Space
@@ -60,6 +60,17 @@ class MinGRUCell(nn.Module):
     def unroll(self, inputs: Shaped[Tensor, "B T *x"], memory: Float[Tensor, "B K d"]) -> Float[Tensor, "B T K d"]:
         return self._through_layers(inputs, memory, scan)
 
+    def unroll_reset(
+        self,
+        inputs: Shaped[Tensor, "B T *x"],
+        memory: Float[Tensor, "B K d"],
+        resets: Bool[Tensor, "B T"],
+        empty: Float[Tensor, "K d"],
+    ) -> Float[Tensor, "B T K d"]:
+        """One scan all the same: a reset keeps nothing of the memory before it, and adds ``empty``."""
+        empties = iter(empty.flatten().chunk(self.layers))
+        return self._through_layers(inputs, memory, lambda *parts: scan(*parts, resets, next(empties)))
+
     def _through_layers(self, inputs: Tensor, memory: Tensor, recurrence: Recurrence) -> Tensor:
         x, after = self.embed(inputs), []
         dtype = self.embed.map.weight.dtype  # a scan is in 32 bits at least
@@ -85,17 +96,25 @@ def one_step(
 
 
 def scan(
-    gate: Float[Tensor, "B T u"], value: Float[Tensor, "B T u"], memory: Float[Tensor, "B u"]
+    gate: Float[Tensor, "B T u"],
+    value: Float[Tensor, "B T u"],
+    memory: Float[Tensor, "B u"],
+    resets: Bool[Tensor, "B T"] | None = None,
+    empty: Float[Tensor, "u"] | None = None,
 ) -> Float[Tensor, "B T u"]:
     """h at every step by doubling, log2 T times (Hillis & Steele 1986).
 
     Two neighbouring spans of time, each a map h -> keep h + new, make one of twice the length. The paper scans
     logarithms; here every factor lies in (0, 1) and every term is positive, so that nothing cancels or overflows, and
-    a product that underflows is a memory forgotten. On one core it takes under half the time.
+    a product that underflows is a memory forgotten. On one core it takes under half the time. Where ``resets`` is True,
+    h before the step is ``empty``.
     """
     kind = torch.promote_types(memory.dtype, torch.float32)
     keep, write = (-gate).to(kind).sigmoid(), gate.to(kind).sigmoid()
     new = write * positive(value.to(kind))
+    if resets is not None and empty is not None:
+        new = torch.where(resets[..., None], torch.addcmul(new, keep, empty), new)
+        keep = keep.masked_fill(resets[..., None], 0)
     memories = torch.cat([torch.addcmul(new[:, :1], keep[:, :1], memory[:, None]), new[:, 1:]], dim=1)
     span = 1
     while span < memories.shape[1]:

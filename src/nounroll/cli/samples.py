@@ -50,7 +50,7 @@ def foretold(student: Student, task: SequenceTask, length: int, seed: int) -> Pi
     start = length * 3 // 4
     source, space = generator(seed, "generate"), student.targets
     with torch.no_grad():
-        outputs = student.readout(student.rollout(batch.inputs)[0, 1:])
+        outputs = student.readout(student.rollout(batch.inputs, resets=batch.resets)[0, 1:])
     drawn = torch.stack([space.sample(outputs, source) for _ in range(_DRAWN)])
     low, high = drawn.quantile(torch.tensor([0.025, 0.975]), dim=0)
     again = batch.inputs[:, : start + 1].expand(_CONTINUED, -1, -1)
@@ -71,7 +71,7 @@ def classes(student: Student, task: SequenceTask, length: int, seed: int) -> Pic
         if not bool((batch.mask.sum(1) == 1).all()) or length < 2:
             return None
         for part in by_rows(batch, numbers_of(student)):
-            told = student.head(student.features(part.inputs)[0][part.mask]).argmax(-1)
+            told = student.head(student.features(part.inputs, resets=part.resets)[0][part.mask]).argmax(-1)
             counts += confusion(part.targets[part.mask].numpy(), told.numpy(), len(counts))
     return classes_picture(counts, [str(symbol) for symbol in range(len(counts))])
 
@@ -83,7 +83,7 @@ def _section(title: str, caption: str, **what: Any) -> dict[str, Any]:
 @torch.no_grad()
 def _bits(student: Student, batch: Batch) -> Float[Tensor, "B T"]:
     """How surprising each target was, from all that was read up to it."""
-    features, _ = student.features(batch.inputs)
+    features, _ = student.features(batch.inputs, resets=batch.resets)
     return scores(student.head, student.targets, features, batch.targets)[0] / math.log(2)
 
 
@@ -133,7 +133,7 @@ def _surprises(student: Student, task: SequenceTask, seed: int) -> dict[str, Any
 @torch.no_grad()
 def _answers(student: Student, task: SequenceTask, length: int, seed: int) -> dict[str, Any]:
     batch = draw(task.validation(), _EXAMPLES, length, seed, "test")
-    answers = student.readout(student.rollout(batch.inputs)[:, 1:]).argmax(-1)
+    answers = student.readout(student.rollout(batch.inputs, resets=batch.resets)[:, 1:]).argmax(-1)
     examples = []
     for row in range(_EXAMPLES):
         scored = batch.mask[row].tolist()

@@ -18,7 +18,7 @@ size), S sampled positions, N any flat number of rows. ``*x`` is nothing for a c
 one axis for any other of ``nounroll.core.spaces``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -45,6 +45,8 @@ class Batch:
         inputs: ``x``, (B, T) int64 or (B, T, d) float.
         targets: ``y``, (B, T) int64 or (B, T, d) float.
         mask: (B, T) bool, True where ``y_t`` is scored; all of them when left out.
+        resets: (B, T) bool, True where the memory starts again from ``m_∅`` before ``x_t``: ``y_t`` then depends on
+            inputs since the last reset only. None for no resets.
 
     NumPy arrays become tensors. A task's arrays in other precisions become int64 and float32 (``in_spaces``).
     """
@@ -52,9 +54,10 @@ class Batch:
     inputs: Shaped[Tensor, "B T *x"]
     targets: Shaped[Tensor, "B T *y"]
     mask: Bool[Tensor, "B T"] = None  # type: ignore[assignment]  # filled in below
+    resets: Shaped[Tensor, "..."] | None = None
 
     def __post_init__(self) -> None:
-        for name in ("inputs", "targets", "mask"):
+        for name in ("inputs", "targets", "mask", "resets"):
             object.__setattr__(self, name, _tensor(getattr(self, name)))
         if self.mask is None:
             full = torch.ones(self.targets.shape[:2], dtype=torch.bool, device=self.targets.device)
@@ -81,7 +84,9 @@ class Batch:
         return self.inputs.shape[1]
 
     def to(self, device: torch.device | str) -> "Batch":
-        return replace(self, inputs=self.inputs.to(device), targets=self.targets.to(device), mask=self.mask.to(device))
+        resets = None if self.resets is None else self.resets.to(device)
+        arrays = {name: getattr(self, name).to(device) for name in ("inputs", "targets", "mask")}
+        return Batch(**arrays, resets=resets)
 
     def in_spaces(self, inputs: Space, targets: Space) -> "Batch":
         """The same in the precision of its spaces: symbols in int64, real numbers in float32."""
@@ -89,7 +94,15 @@ class Batch:
 
     def rows(self, start: int, stop: int) -> "Batch":
         """The sequences ``start .. stop - 1`` of the batch (to accumulate gradients over parts)."""
-        return Batch(self.inputs[start:stop], self.targets[start:stop], self.mask[start:stop])
+        return self._part((slice(start, stop),))
+
+    def times(self, start: int, stop: int) -> "Batch":
+        """The time steps ``start .. stop - 1`` of all sequences."""
+        return self._part((slice(None), slice(start, stop)))
+
+    def _part(self, place: tuple[slice, ...]) -> "Batch":
+        resets = None if self.resets is None else self.resets[place]
+        return Batch(self.inputs[place], self.targets[place], self.mask[place], resets)
 
     def check(self, name: str, inputs: Space, targets: Space, batch_size: int, length: int) -> None:
         """Raise ValueError, naming the array and its fault, unless the batch is what was asked for."""
@@ -105,3 +118,45 @@ class Batch:
                 f"{name}: mask is {self.mask.dtype} of shape {tuple(self.mask.shape)};"
                 f" it must be torch.bool of shape {(batch_size, length)}"
             )
+        if self.resets is not None:
+            check_resets(f"{name}: resets", self.resets, batch_size, length)
+
+
+def check_resets(name: str, resets: Tensor, batch_size: int, length: int) -> None:
+    """Raise ValueError unless resets are one truth value for each step of each row."""
+    if tuple(resets.shape) != (batch_size, length) or resets.dtype != torch.bool:
+        raise ValueError(
+            f"{name} are {resets.dtype} of shape {tuple(resets.shape)};"
+            f" they must be torch.bool of shape {(batch_size, length)}"
+        )
+
+
+def apart(batch: Batch, length: int | None = None) -> tuple[Batch, Bool[Tensor, "R t"] | None]:
+    """The parts of each row between its resets as rows of their own, in order, each from ``m_∅``.
+
+    Args:
+        batch: with or without resets.
+        length: of the rows; that of the longest part when left out.
+
+    Returns:
+        The batch, and which of its steps are there: those after a part's end repeat its last and are not scored. The
+        batch as it is, and None, where it has no resets.
+    """
+    if batch.resets is None:
+        return batch, None
+    begins = batch.resets.clone()
+    begins[:, 0] = True
+    first = begins.flatten().nonzero()[:, 0]
+    counts = torch.cat([first[1:], first.new_tensor([begins.numel()])]) - first
+    times = torch.arange(length or int(counts.max()), device=first.device)
+    place = first[:, None] + torch.minimum(times, counts[:, None] - 1)
+    inputs, targets, mask = (values.flatten(0, 1)[place] for values in (batch.inputs, batch.targets, batch.mask))
+    there = times < counts[:, None]
+    return Batch(inputs, targets, mask & there), there
+
+
+def each_part(run: Callable[[Tensor], Shaped[Tensor, "R t *y"]], batch: Batch) -> Shaped[Tensor, "B T *y"]:
+    """What ``run`` makes of the inputs of each part of a row between its resets, at the places of the batch."""
+    parts, there = apart(batch)
+    found = run(parts.inputs)
+    return found if there is None else found[there].unflatten(0, batch.mask.shape)

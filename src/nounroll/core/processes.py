@@ -30,6 +30,11 @@ def sharing(rank: int, count: int) -> Iterator[None]:
         _place = former
 
 
+def alone() -> bool:
+    """Whether this process has the whole batch."""
+    return _place[1] == 1
+
+
 def own_rows(rows: int, draw: Callable[[int], Shaped[Tensor, "..."]]) -> Shaped[Tensor, "..."]:
     """What ``draw`` gives for the rows of this process, out of a draw for those of all.
 

@@ -101,7 +101,7 @@ class Adapt(Method):
         return per_token * length
 
     def _readout(self, batch: Batch) -> Float[Tensor, ""]:
-        features, _ = self.student.features(batch.inputs)
+        features, _ = self.student.features(batch.inputs, resets=batch.resets)
         return readout_loss(self.student.head, self.student.targets, features, batch.targets, batch.mask)
 
     def _old_sequences(self, batch: Batch, generator: torch.Generator) -> Batch:
@@ -113,7 +113,7 @@ class Adapt(Method):
     def _held(self, held: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """The loss on old sequences, and how far memories and predictions are from those of the network that was."""
         student, space = self.student, self.student.targets
-        features, last = student.features(held.inputs)
+        features, last = student.features(held.inputs, resets=held.resets)
         outputs = student.head(features) if self.keeps_readout else None
         found: dict[str, Tensor] = {}
         if self.settings.rehearse and outputs is not None:
@@ -121,7 +121,7 @@ class Adapt(Method):
         if not self.settings.anchor:
             return found
         with torch.no_grad():
-            old_features, old_last = self.old.features(held.inputs)
+            old_features, old_last = self.old.features(held.inputs, resets=held.resets)
             expected = self.old.head(old_features) if outputs is not None else None
         found["memory"] = _away(features, old_features) + _away(last, old_last)
         if outputs is not None and expected is not None:

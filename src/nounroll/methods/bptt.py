@@ -25,7 +25,7 @@ class BPTT(Method):
         self, batch: Batch, state: State, generator: torch.Generator, progress: float
     ) -> tuple[dict[str, Tensor], State]:
         student = self.student
-        features, _ = student.features(batch.inputs)
+        features, _ = student.features(batch.inputs, resets=batch.resets)
         loss = readout_loss(student.head, student.targets, features, batch.targets, batch.mask)
         return {"loss": loss, "readout": loss}, {}
 

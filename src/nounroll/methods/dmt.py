@@ -14,6 +14,7 @@ from nounroll.core.ranges import at_least, more_than
 from nounroll.methods.base import Method, Parts, State
 from nounroll.methods.decoding import decoding
 from nounroll.methods.heed import Windows, heed
+from nounroll.methods.labels import separate
 from nounroll.models.student import Student
 from nounroll.nn.frozen import frozen
 from nounroll.objectives.dynamics import dynamics
@@ -94,7 +95,8 @@ class DMT(Method):
         self, batch: Batch, state: State, generator: torch.Generator, progress: float
     ) -> tuple[dict[str, Tensor], State]:
         s, student = self.settings, self.student
-        windows, figures = self._windows(batch, generator)
+        batch, there = separate(batch)
+        windows, figures = self._windows(batch, there, generator)
         predicted = unroll_windows(student, windows.inputs, windows.start)
         losses = {"readout": self._readout(windows, predicted)}
         total = losses["readout"]
@@ -109,21 +111,28 @@ class DMT(Method):
     def sequential_flops(self, per_token: float, cell_step: float, length: int) -> float:
         return cell_step * length + (per_token - cell_step) * min(self.settings.window, length)
 
-    def _windows(self, batch: Batch, generator: torch.Generator) -> tuple[Windows, dict[str, Tensor]]:
-        """Windows that start from the student's own memories, and figures of how far it is from its teacher."""
+    def _windows(
+        self, batch: Batch, there: Bool[Tensor, "B T"] | None, generator: torch.Generator
+    ) -> tuple[Windows, dict[str, Tensor]]:
+        """Windows that start from the student's own memories, and figures of how far it is from its teacher.
+
+        Steps that are not ``there`` count nothing.
+        """
         (rows, length), width = batch.mask.shape, min(self.settings.window, batch.length)
         starts, counts = (v.to(batch.inputs.device) for v in random_windows(rows, length, width, generator))
         x, y, mask = (cut(v, starts, width) for v in (batch.inputs, batch.targets, batch.mask))
+        counts = counts.flatten(0, 1) if there is None else counts.flatten(0, 1) & cut(there, starts, width)
         with torch.no_grad():
             own = self._own_memories(batch, width)
             labels, kept, expected = self._taught(batch)
             expected = None if expected is None else cut(expected, starts, width)
             start = at_times(own, starts).flatten(0, 1)
-            found = Windows(starts, x, y, mask, counts.flatten(0, 1), start, None, kept, expected)
+            found = Windows(starts, x, y, mask, counts, start, None, kept, expected)
             if labels is None:
                 return found, {}
             found = replace(found, label=cut(labels[:, 1:], starts, width))
-            figures = {"drift": mean(dynamics(own[:, 1:], labels[:, 1:], kept).mean())}
+            away = dynamics(own[:, 1:], labels[:, 1:], kept)
+            figures = {"drift": mean((away if there is None else away[there]).mean())}
             if not self.settings.only_ahead:
                 return found, figures
             own, expert = cut(own[:, 1:], starts, width), at_times(labels, starts).flatten(0, 1)

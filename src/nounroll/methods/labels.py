@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import torch
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
-from nounroll.core.processes import some_rows
+from nounroll.core.batch import Batch, apart
+from nounroll.core.processes import alone, some_rows
 from nounroll.rollout.windows import at_times, scattered
 from nounroll.teacher import Teacher
 
@@ -28,6 +29,17 @@ class Labels:
     at: Label
     single: Callable[[Tensor, Tensor], Tensor]
     look_back: Float[Tensor, "B T V"] | None = None
+
+
+def separate(batch: Batch) -> tuple[Batch, Bool[Tensor, "R t"] | None]:
+    """``apart`` for a method with a teacher: no label, window or later target reaches over a reset.
+
+    Raises:
+        ValueError: several processes share the batch, which would then hold different numbers of rows.
+    """
+    if batch.resets is not None and not alone():
+        raise ValueError("batches have resets, and several processes share them; train smt and dmt in one process")
+    return apart(batch)
 
 
 def labels(

@@ -7,7 +7,7 @@ from torch import Tensor
 from nounroll.core.batch import Batch
 from nounroll.methods.base import Method, Parts, State
 from nounroll.methods.decoding import decoding, some_places
-from nounroll.methods.labels import Label, labels, some_labels
+from nounroll.methods.labels import Label, labels, separate, some_labels
 from nounroll.methods.noise import add_noise
 from nounroll.methods.smt_settings import SMTSettings
 from nounroll.models.student import Student
@@ -45,6 +45,7 @@ class SMT(Method):
         self, batch: Batch, state: State, generator: torch.Generator, progress: float
     ) -> tuple[dict[str, Tensor], State]:
         s, student = self.settings, self.student
+        batch, there = separate(batch)
         (rows, length), device = batch.mask.shape, batch.mask.device
         starts, counts = (
             found.to(device)
@@ -65,7 +66,7 @@ class SMT(Method):
         expected = found.look_back.detach() if self.distils and found.look_back is not None else None
         losses["readout"] = masked_mean(self._surprises(label, times, batch, expected), at_times(batch.mask, times))
         errors, surprises = self._transitions(label, starts, width, batch, expected, generator)
-        losses["dynamics"] = power_mean(errors, s.power)
+        losses["dynamics"] = power_mean(errors, s.power, None if there is None else cut(there, starts, width))
         explained = 1 - losses["dynamics"].detach() / (variance.detach() + VARIANCE_FLOOR)
         if s.relative:
             losses["dynamics"] = losses["dynamics"] / (variance + VARIANCE_FLOOR)

@@ -14,8 +14,6 @@ from nounroll.models.student import Student
 from nounroll.objectives.readout import readout_loss
 from nounroll.rollout.windows import cut_rollout, staggered
 
-_ARRAYS = ("inputs", "targets", "mask")  # of a batch that is under way
-
 
 @dataclass(frozen=True, kw_only=True)
 class TBPTTSettings:
@@ -44,7 +42,8 @@ class TBPTT(Method):
     """The readout's likelihood at every scored step, with gradients through one window. No teacher has a part in it.
 
     The state, with ``carry``, is the G = ceil(T / w) - 1 batches that are under way, the latest first, and the
-    student's memory where it has got to in each: "inputs", "targets" and "mask" (G, B, T, ...), "memory" (G, B, K, d).
+    student's memory where it has got to in each: "inputs", "targets", "mask" and, where there are such, "resets"
+    (G, B, T, ...), "memory" (G, B, K, d).
     """
 
     has_settings = True
@@ -74,10 +73,11 @@ class TBPTT(Method):
         width = -(-batch.length // count)
         if not _fits(state, batch, count - 1):
             state = self._begun(batch, count, width)
-        arrays = {name: torch.cat([getattr(batch, name)[None], state[name]]) for name in _ARRAYS}
+        arrays = {name: torch.cat([values[None], state[name]]) for name, values in _arrays(batch).items()}
         memory = torch.cat([student.initial_memory(batch.batch_size)[None], state["memory"]])
-        x, y, mask = (staggered(values, width).flatten(0, 1) for values in arrays.values())
-        features, last = student.features(x, self._start(memory, generator).flatten(0, 1))
+        x, y, mask, *resets = (staggered(values, width).flatten(0, 1) for values in arrays.values())
+        start = self._start(memory, generator).flatten(0, 1)
+        features, last = student.features(x, start, resets=resets[0] if resets else None)
         loss = readout_loss(student.head, student.targets, features, y, mask)
         arrays["memory"] = last.detach().unflatten(0, (count, -1))
         return {"loss": loss, "readout": loss}, {name: values[:-1] for name, values in arrays.items()}
@@ -85,8 +85,9 @@ class TBPTT(Method):
     def _begun(self, batch: Batch, count: int, width: int) -> State:
         """A state to begin with: this batch, at the first step of each of its windows but the first."""
         with torch.no_grad():
-            memories = self.student.rollout(batch.inputs, self.student.initial_memory(batch.batch_size).detach())
-        arrays = {name: getattr(batch, name).expand(count - 1, *getattr(batch, name).shape) for name in _ARRAYS}
+            empty = self.student.initial_memory(batch.batch_size).detach()
+            memories = self.student.rollout(batch.inputs, empty, batch.resets)
+        arrays = {name: values.expand(count - 1, *values.shape) for name, values in _arrays(batch).items()}
         return {**arrays, "memory": torch.stack([memories[:, g * width] for g in range(1, count)])}
 
     def _cut(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
@@ -98,6 +99,7 @@ class TBPTT(Method):
             batch.inputs,
             student.initial_memory(batch.batch_size),
             width,
+            resets=batch.resets,
             first=first,
             start=lambda memory: self._start(memory[None], generator)[0],
         )
@@ -108,6 +110,14 @@ class TBPTT(Method):
         return add_noise(memory.transpose(0, 1), self.settings.noise, generator).transpose(0, 1)
 
 
+def _arrays(batch: Batch) -> dict[str, Tensor]:
+    """What is kept of a batch that is under way."""
+    resets = {} if batch.resets is None else {"resets": batch.resets}
+    return {"inputs": batch.inputs, "targets": batch.targets, "mask": batch.mask, **resets}
+
+
 def _fits(state: State, batch: Batch, count: int) -> bool:
     """Whether a state is of batches of this form, and of as many as there are windows under way."""
+    if ("resets" in state) != (batch.resets is not None):
+        return False
     return "inputs" in state and state["inputs"].shape == (count, *batch.inputs.shape)  # torch.compile asks it again

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from nounroll.core.batch import Batch
+from nounroll.core.batch import Batch, each_part
 from nounroll.methods.base import Method, State
 from nounroll.objectives.readout import masked_mean, negative_log_likelihood
 from nounroll.rollout.transformer import CausalTransformer
@@ -19,7 +19,7 @@ class TransformerMethod(Method):
     def forward(
         self, batch: Batch, state: State, generator: torch.Generator, progress: float
     ) -> tuple[dict[str, Tensor], State]:
-        outputs = self.model.predict(batch.inputs)
+        outputs = each_part(self.model.predict, batch)
         loss = masked_mean(negative_log_likelihood(self.model.targets, outputs, batch.targets), batch.mask)
         return {"loss": loss, "readout": loss}, {}
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from nounroll.cells import build_cell, complete
 from nounroll.cells.base import CellSettings, constrain, observe
-from nounroll.core.batch import Real, Space
+from nounroll.core.batch import Real, Space, check_resets
 from nounroll.core.modes import drawing_from, on_meta
 from nounroll.core.plain import plain
 from nounroll.core.spaces import space_from_json, space_to_json
@@ -111,29 +111,47 @@ class Student(nn.Module):
     # -- over time --------------------------------------------------------------------------------
 
     def rollout(
-        self, inputs: Shaped[Tensor, "B T *x"], memory: Float[Tensor, "B K d"] | None = None
+        self,
+        inputs: Shaped[Tensor, "B T *x"],
+        memory: Float[Tensor, "B K d"] | None = None,
+        resets: Shaped[Tensor, "..."] | None = None,
     ) -> Float[Tensor, "B T1 K d"]:
         """All memories on the way through ``inputs``: (B, T+1, K, d); index 0 is ``memory`` (m_∅ by default).
 
-        Uses the cell's fused ``unroll`` where it has one; ``stepped_rollout`` is its twin.
+        Uses the cell's fused ``unroll`` where it has one; ``stepped_rollout`` is its twin. With ``resets`` (see
+        ``Batch``) x_t is read from m_∅ where they are True, and index t is the memory before that.
         """
         start = self.initial_memory(inputs.shape[0]) if memory is None else memory
+        if resets is not None and hasattr(self.cell, "unroll_reset"):
+            check_resets("resets", resets, *inputs.shape[:2])
+            after = self.cell.unroll_reset(self._enter(inputs), start, resets, self.empty_memory)
+            return torch.cat([start[:, None], after], dim=1)
+        if resets is not None:
+            after, _ = self._reset_between(lambda x, m: _with_last(self.rollout(x, m)[:, 1:]), inputs, start, resets)
+            return torch.cat([start[:, None], after], dim=1)
         if getattr(self.cell, "unroll", None) is None:
             return self.stepped_rollout(inputs, start)
         return torch.cat([start[:, None], self.cell.unroll(self._enter(inputs), start)], dim=1)
 
     def stepped_rollout(
-        self, inputs: Shaped[Tensor, "B T *x"], memory: Float[Tensor, "B K d"] | None = None
+        self,
+        inputs: Shaped[Tensor, "B T *x"],
+        memory: Float[Tensor, "B K d"] | None = None,
+        resets: Shaped[Tensor, "..."] | None = None,
     ) -> Float[Tensor, "B T1 K d"]:
         """``rollout``, one step after another."""
         memories = [self.initial_memory(inputs.shape[0]) if memory is None else memory]
         inputs = self._enter(inputs)
         for t in range(inputs.shape[1]):
-            memories.append(self.cell.step(inputs[:, t], memories[-1]))
+            before = memories[-1] if resets is None else self.reset(memories[-1], resets[:, t])
+            memories.append(self.cell.step(inputs[:, t], before))
         return torch.stack(memories, dim=1)
 
     def features(
-        self, inputs: Shaped[Tensor, "B T *x"], memory: Float[Tensor, "B K d"] | None = None
+        self,
+        inputs: Shaped[Tensor, "B T *x"],
+        memory: Float[Tensor, "B K d"] | None = None,
+        resets: Shaped[Tensor, "..."] | None = None,
     ) -> tuple[Float[Tensor, "B T F"], Float[Tensor, "B K d"]]:
         """What the readout's ``head`` sees after each of ``inputs``, and the memory after the last.
 
@@ -142,15 +160,36 @@ class Student(nn.Module):
         """
         start = self.initial_memory(inputs.shape[0]) if memory is None else memory
         if getattr(self.cell, "unroll_observed", None) is None:
-            memories = self.rollout(inputs, start)
+            memories = self.rollout(inputs, start, resets)
             return observe(self.cell, memories[:, 1:]), memories[:, -1]
+        if resets is not None:
+            return self._reset_between(self.features, inputs, start, resets)
         return self.cell.unroll_observed(self._enter(inputs), start)
 
+    def _reset_between(
+        self,
+        unroll: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]],
+        inputs: Shaped[Tensor, "B T *x"],
+        memory: Float[Tensor, "B K d"],
+        resets: Shaped[Tensor, "..."],
+    ) -> tuple[Shaped[Tensor, "B T *y"], Float[Tensor, "B K d"]]:
+        """What ``unroll`` gives for parts of the time, between which rows are reset, and the last memory."""
+        check_resets("resets", resets, *inputs.shape[:2])
+        cuts = [0, *(resets[:, 1:].any(0).nonzero()[:, 0] + 1).tolist()]
+        found = []
+        for start, stop in zip(cuts, [*cuts[1:], inputs.shape[1]], strict=True):
+            values, memory = unroll(inputs[:, start:stop], self.reset(memory, resets[:, start]))
+            found.append(values)
+        return torch.cat(found, dim=1), memory
+
     def outputs(
-        self, inputs: Shaped[Tensor, "B T *x"], memory: Float[Tensor, "B K d"] | None = None
+        self,
+        inputs: Shaped[Tensor, "B T *x"],
+        memory: Float[Tensor, "B K d"] | None = None,
+        resets: Shaped[Tensor, "..."] | None = None,
     ) -> tuple[Float[Tensor, "B T V"], Float[Tensor, "B K d"]]:
         """The readout after each of ``inputs``, and the memory after the last."""
-        features, last = self.features(inputs, memory)
+        features, last = self.features(inputs, memory, resets)
         return self.head(features), last
 
     def forward(
@@ -158,6 +197,7 @@ class Student(nn.Module):
         inputs: Shaped[Tensor, "B T *x"],
         memory: Float[Tensor, "B K d"] | None = None,
         lengths: Shaped[Tensor, "..."] | np.ndarray | Sequence[int] | None = None,
+        resets: Shaped[Tensor, "..."] | None = None,
     ) -> tuple[Float[Tensor, "B T V"], Float[Tensor, "B K d"]]:
         """The readout after each of ``inputs``, and the memory after the last, as ``nn.LSTM`` gives them.
 
@@ -166,18 +206,20 @@ class Student(nn.Module):
             memory: to start from; m_∅ when left out.
             lengths: how many inputs of each row to read, 0 to T; all when left out. Outputs after them are 0, whatever
                 the padding holds.
+            resets: (B, T) bool, True where the memory starts again from m_∅ before x_t; nowhere when left out.
 
         Raises:
-            ValueError: lengths are not B whole numbers of 0 to T.
+            ValueError: lengths are not B whole numbers of 0 to T, or resets no truth values of shape (B, T).
         """
         if lengths is None:
-            return self.outputs(inputs, memory)
+            return self.outputs(inputs, memory, resets)
         rows, time = inputs.shape[:2]
         counts = torch.as_tensor(lengths, device=inputs.device)
         if counts.shape != (rows,) or counts.is_floating_point() or bool(((counts < 0) | (counts > time)).any()):
             raise ValueError(f"lengths are {counts.tolist()}; they must be {rows} whole numbers between 0 and {time}")
         unread = torch.arange(time, device=inputs.device) >= counts[:, None]
-        memories = self.rollout(inputs.masked_fill(unread.view(rows, time, *[1] * (inputs.dim() - 2)), 0), memory)
+        read = inputs.masked_fill(unread.view(rows, time, *[1] * (inputs.dim() - 2)), 0)
+        memories = self.rollout(read, memory, resets)
         outputs = self.readout(memories[:, 1:]).masked_fill(unread[..., None], 0)
         return outputs, memories[torch.arange(rows, device=inputs.device), counts.long()]
 
@@ -280,6 +322,10 @@ class Student(nn.Module):
         kept = config.get("trained_on")
         student.trained_on = kept if isinstance(kept, dict) else {}
         return student
+
+
+def _with_last(memories: Float[Tensor, "B T K d"]) -> tuple[Float[Tensor, "B T K d"], Float[Tensor, "B K d"]]:
+    return memories, memories[:, -1]
 
 
 def check_no_student(cell: object) -> None:

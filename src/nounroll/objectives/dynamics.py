@@ -21,8 +21,17 @@ def dynamics(
     return errors.mean(dim=(-2, -1)) if kept is None else errors.flatten(-2)[..., kept.flatten()].mean(dim=-1)
 
 
-def power_mean(errors: Float[Tensor, "..."], power: float) -> Float[Tensor, ""]:
-    """(mean of e^p)^(1/p) over the whole batch: the plain mean at p = 1, nearer to the largest error as p grows."""
+def power_mean(
+    errors: Float[Tensor, "*n"], power: float, counts: Bool[Tensor, "*n"] | None = None
+) -> Float[Tensor, ""]:
+    """(mean of e^p)^(1/p) over the whole batch: the plain mean at p = 1, nearer to the largest error as p grows.
+
+    With ``counts`` it is over these errors; 0 where there are none.
+    """
+    if counts is not None:
+        if not counts.any():
+            return 0 * errors.sum()
+        errors = errors[counts]
     if power == 1:
         return processes.mean(errors.mean())
     errors = errors + _SMALLEST

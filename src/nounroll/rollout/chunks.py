@@ -31,9 +31,7 @@ def by_rows(batch: Batch, numbers: int) -> Iterator[Batch]:
 def by_times(batch: Batch, numbers: int) -> Iterator[Batch]:
     """The same in parts of time, one after another."""
     steps = at_once(numbers * batch.batch_size)
-    arrays = (batch.inputs, batch.targets, batch.mask)
-    for start in range(0, batch.length, steps):
-        yield Batch(*(array[:, start : start + steps] for array in arrays))
+    yield from (batch.times(start, start + steps) for start in range(0, batch.length, steps))
 
 
 def scores(

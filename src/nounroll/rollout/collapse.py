@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nounroll.core.batch import Batch
+from nounroll.core.batch import Batch, apart
 from nounroll.models.student import Student
 from nounroll.objectives.dynamics import dynamics
 from nounroll.teacher import Teacher
@@ -66,7 +66,7 @@ def guard(student: Student, teacher: Teacher, batch: Batch) -> dict[str, float]:
         memory_variance, memory_rank: see ``Spread``; explained: 1 - MSE(f(m_{t-1}, x_t), m_t) / Var(m), the share of
         the variance of memories that one step of the cell explains: 1 is all, 0 is what the mean memory would do.
     """
-    batch = batch.rows(0, _ROWS).to(student.empty_memory.device)
+    batch = apart(batch)[0].rows(0, _ROWS).to(student.empty_memory.device)
     times = torch.linspace(0, batch.length - 1, min(_TIMES, batch.length), device=batch.inputs.device).long()
     positions = torch.cat([times, times + 1]).expand(batch.batch_size, -1)
     before, after = (part.flatten(0, 1) for part in teacher.memories(batch.inputs, positions).chunk(2, dim=1))

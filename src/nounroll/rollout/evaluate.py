@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from nounroll.cells.base import observe
-from nounroll.core.batch import Batch, Space
+from nounroll.core.batch import Batch, Space, each_part
 from nounroll.data.task import SequenceTask, held_out
 from nounroll.models.student import Student
 from nounroll.objectives.dynamics import dynamics
@@ -47,7 +47,7 @@ def evaluate(
     """Measure a student on its own rollouts, or the Transformer baseline.
 
     Args:
-        model: a student is rolled out from m_∅.
+        model: a student is rolled out from m_∅, anew at each reset.
         batches: held-out sequences.
         labels: a teacher's ``memories``; with it, drift is measured too.
 
@@ -63,9 +63,9 @@ def evaluate(
     score, drift, device = _Score(model.targets), 0.0, next(model.parameters()).device
     for batch in (part.to(device) for whole in batches for part in by_rows(whole, numbers_of(model))):
         if isinstance(model, CausalTransformer):
-            score.add(batch, model.states(batch.inputs), model.out)
+            score.add(batch, each_part(model.states, batch), model.out)
         else:
-            drift += _add_rollout(score, model, batch, None if labels is None else labels(batch.inputs)[:, 1:])
+            drift += _add_rollout(score, model, batch, None if labels is None else _labels(labels, batch))
     metrics = score.metrics()
     if labels is not None:
         metrics["drift"] = drift / max(sum(b.batch_size * b.length for b in batches), 1)
@@ -77,14 +77,19 @@ def _add_rollout(score: "_Score", student: Student, batch: Batch, labels: Tensor
     drift, memory, start = 0.0, None, 0
     for part in by_times(batch, numbers_of(student)):
         if labels is None:
-            features, memory = student.features(part.inputs, memory)
+            features, memory = student.features(part.inputs, memory, part.resets)
         else:
-            memories = student.rollout(part.inputs, memory)[:, 1:]
+            memories = student.rollout(part.inputs, memory, part.resets)[:, 1:]
             features, memory = observe(student.cell, memories), memories[:, -1]
             drift += float(dynamics(memories, labels[:, start : start + part.length]).double().sum())
         score.add(part, features, student.head)
         start += part.length
     return drift
+
+
+def _labels(labels: Callable[[Tensor], Tensor], batch: Batch) -> Float[Tensor, "B T K d"]:
+    """The labels after each input."""
+    return each_part(lambda inputs: labels(inputs)[:, 1:], batch)
 
 
 def numbers_of(model: Student | CausalTransformer) -> int:
@@ -112,9 +117,9 @@ def evaluate_teacher(student: Student, batches: list[Batch], labels: Callable[[T
     Returns:
         Figures as in ``evaluate``. A student that has a lower loss is past its teacher.
     """
-    score = _Score(student.targets)
-    for batch in (part.to(student.empty_memory.device) for b in batches for part in by_rows(b, numbers_of(student))):
-        score.add(batch, observe(student.cell, labels(batch.inputs)[:, 1:]), student.head)
+    score, device = _Score(student.targets), student.empty_memory.device
+    for batch in (part.to(device) for whole in batches for part in by_rows(whole, numbers_of(student))):
+        score.add(batch, observe(student.cell, _labels(labels, batch)), student.head)
     return score.metrics()
 
 

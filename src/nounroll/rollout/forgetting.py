@@ -36,7 +36,7 @@ def forgetting(old: Student, new: Student, batches: list[Batch], *, same_readout
 def _change(old: Student, new: Student, batches: Iterable[Batch]) -> float:
     away = variance = 0.0
     for batch in batches:
-        before, after = old.rollout(batch.inputs), new.rollout(batch.inputs)
+        before, after = old.rollout(batch.inputs, resets=batch.resets), new.rollout(batch.inputs, resets=batch.resets)
         away += float(dynamics(after, before).mean()) * batch.mask.numel()
         variance += float(before.var(dim=(0, 1), correction=0).mean().clamp(min=VARIANCE_FLOOR)) * batch.mask.numel()
     return away / variance

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from nounroll.cells.base import observe
-from nounroll.core.batch import Batch, Space
+from nounroll.core.batch import Batch, Space, apart
 from nounroll.models.student import Student
 from nounroll.rollout.chunks import losses_by_rows, scores
 from nounroll.teacher import Teacher
@@ -54,7 +54,7 @@ def packing(student: Student, teacher: Teacher, batch: Batch, *, cuts: int = 4) 
         cuts: how many.
     """
     decoder = teacher.decoder
-    batch = batch.rows(0, _ROWS).to(student.empty_memory.device)
+    batch = apart(batch)[0].rows(0, _ROWS).to(student.empty_memory.device)
     if decoder is None or not batch.mask.any():
         return []
     read = teacher.read(batch.inputs)

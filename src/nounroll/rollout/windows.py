@@ -102,6 +102,7 @@ def cut_rollout(
     memory: Float[Tensor, "B K d"],
     width: int,
     *,
+    resets: Bool[Tensor, "B T"] | None = None,
     first: int | None = None,
     start: Callable[[Float[Tensor, "B K d"]], Float[Tensor, "B K d"]] = lambda memory: memory,
 ) -> Float[Tensor, "B T F"]:
@@ -112,12 +113,15 @@ def cut_rollout(
         inputs: all of them.
         memory: before the first.
         width: of a window.
+        resets: see ``Batch``.
         first: steps of the first window, if it is a shorter one.
         start: what a window starts from, by the last memory of the one before. No gradient goes through that memory.
     """
-    found = []
-    for window in inputs.tensor_split(list(range(first or width, inputs.shape[1], width)), dim=1):
-        features, last = student.features(window, start(memory))
+    found, cuts = [], list(range(first or width, inputs.shape[1], width))
+    windows = inputs.tensor_split(cuts, dim=1)
+    parts = [None] * len(windows) if resets is None else resets.tensor_split(cuts, dim=1)
+    for window, part in zip(windows, parts, strict=True):
+        features, last = student.features(window, start(memory), resets=part)
         found.append(features)
         memory = last.detach()
     return torch.cat(found, dim=1)

@@ -1,0 +1,311 @@
+"""Resets: a row that starts again from m_∅ is as two sequences, for every cell and method."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import nounroll
+from helpers import (
+    CELL_KINDS,
+    SYMBOLS,
+    TEACHERS,
+    assert_same_gradients,
+    make_batch,
+    make_bptt,
+    make_dmt,
+    make_smt,
+    make_student,
+    make_tbptt,
+    make_teacher,
+)
+from nounroll.core.batch import Batch, apart
+from nounroll.core.processes import sharing
+from nounroll.core.seeding import generator
+from nounroll.methods.base import Method
+from nounroll.methods.labels import separate
+from nounroll.models.student import Student
+from nounroll.objectives.readout import negative_log_likelihood
+from nounroll.rollout.evaluate import evaluate, evaluate_teacher
+
+B, T = 3, 9
+TIMES = ((4,), (), (0, 2, 7))  # of the resets of each row
+
+
+def with_resets(batch: Batch, times: tuple[tuple[int, ...], ...] = TIMES) -> Batch:
+    resets = torch.zeros(batch.batch_size, batch.length, dtype=torch.bool)
+    for row, found in enumerate(times):
+        resets[row, list(found)] = True
+    return replace(batch, resets=resets)
+
+
+def new_batch(seed: int = 0, length: int = T) -> Batch:
+    return with_resets(make_batch(B, length, sparse=True, seed=seed))
+
+
+def separate_sequences(batch: Batch) -> Iterator[tuple[int, int, int]]:
+    """(row, start, stop) of each part, by hand."""
+    for row, times in enumerate(TIMES):
+        cuts = sorted({0, *times})
+        for start, stop in zip(cuts, [*cuts[1:], batch.length], strict=True):
+            yield row, start, stop
+
+
+def by_hand(student: Student, batch: Batch, memory: Tensor) -> Tensor:
+    """Memories after each input, from separate sequences that are stepped."""
+    rows: list[list[Tensor]] = [[] for _ in range(B)]
+    for row, start, stop in separate_sequences(batch):
+        begins = start > 0 or start in TIMES[row]
+        before = student.initial_memory(1) if begins else memory[row : row + 1]
+        rows[row] += student.stepped_rollout(batch.inputs[row : row + 1, start:stop], before)[0, 1:].unbind()
+    return torch.stack([torch.stack(one) for one in rows])
+
+
+def weighed(values: Tensor) -> Tensor:
+    """A sum to which every number contributes in a way of its own."""
+    return (values * torch.randn(values.shape, generator=generator(5, "test"), dtype=values.dtype)).sum()
+
+
+@pytest.mark.parametrize("cell", CELL_KINDS)
+def test_a_rollout_with_resets_is_that_of_separate_sequences(cell: str) -> None:
+    """Outputs and gradients, also of the memory that is carried in, by fused kernels, scans and single steps."""
+    student, batch = make_student(cell), new_batch()
+    memory = student.rollout(make_batch(B, 3, seed=9).inputs)[:, -1].detach()
+    expected = by_hand(student, batch, memory)
+    for rollout in (student.rollout, student.stepped_rollout):
+        found = rollout(batch.inputs, memory, resets=batch.resets)
+        assert torch.equal(found[:, 0], memory)
+        torch.testing.assert_close(found[:, 1:], expected)
+        assert_same_gradients(weighed(found[:, 1:]), weighed(expected), student)
+    outputs, last = student(batch.inputs, memory, resets=batch.resets)
+    torch.testing.assert_close(outputs, student.readout(expected))
+    torch.testing.assert_close(last, expected[:, -1])
+    assert_same_gradients(weighed(outputs), weighed(student.readout(expected)), student)
+    lengths = [T, 5, 8]
+    short, ends = student(batch.inputs, memory, lengths=lengths, resets=batch.resets)
+    torch.testing.assert_close(ends, expected[torch.arange(B), torch.tensor(lengths) - 1])
+    assert not short[1, 5:].any()
+
+
+@pytest.mark.parametrize("cell", ["mlp", "lstm", "mingru"])
+def test_control_a_reset_that_is_forgotten_is_found(cell: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    student, batch = make_student(cell), new_batch()
+    expected = by_hand(student, batch, student.initial_memory(B))
+    monkeypatch.setattr(Student, "reset", lambda self, memory, done: memory)
+    if cell == "mingru":
+        monkeypatch.setattr(type(student.cell), "unroll_reset", lambda self, x, m, *_: self.unroll(x, m))
+    with pytest.raises(AssertionError):
+        torch.testing.assert_close(student.rollout(batch.inputs, resets=batch.resets)[:, 1:], expected)
+
+
+@pytest.mark.parametrize("cell", ["mlp", "gru", "lstm", "pooled", "mingru"])
+def test_resets_that_are_false_change_nothing(cell: str) -> None:
+    student, x = make_student(cell), make_batch(B, T).inputs
+    never = torch.zeros(B, T, dtype=torch.bool)
+    torch.testing.assert_close(student.rollout(x, resets=never), student.rollout(x), rtol=0, atol=1e-15)
+
+
+@pytest.mark.parametrize("cell", ["mlp", "lstm", "mingru"])
+@pytest.mark.parametrize(
+    ("resets", "what"),
+    [
+        (torch.zeros(B, T - 1, dtype=torch.bool), f"torch.bool of shape ({B}, {T - 1})"),
+        (torch.zeros(B, dtype=torch.bool), f"torch.bool of shape ({B},)"),
+        (torch.zeros(B, T), f"torch.float32 of shape ({B}, {T})"),
+    ],
+    ids=["shorter", "by row", "numbers"],
+)
+def test_resets_of_another_form_are_refused(cell: str, resets: Tensor, what: str) -> None:
+    student, batch = make_student(cell), make_batch(B, T)
+    said = re.escape(f"resets are {what}; they must be torch.bool of shape ({B}, {T})")
+    with pytest.raises(ValueError, match=f"^{said}$"):
+        student(batch.inputs, resets=resets)
+    with pytest.raises(ValueError, match=f"^T: {said}$"):
+        replace(batch, resets=resets).check("T", SYMBOLS, SYMBOLS, B, T)
+
+
+# --- batches ----------------------------------------------------------------------------------------------
+
+
+def test_parts_of_a_batch_keep_their_resets() -> None:
+    batch = new_batch()
+    assert batch.resets is not None
+    assert batch.rows(1, 3).resets.tolist() == batch.resets[1:].tolist()  # type: ignore[union-attr]
+    assert batch.times(2, 5).resets.tolist() == batch.resets[:, 2:5].tolist()  # type: ignore[union-attr]
+    assert batch.to("cpu").resets is not None
+    assert Batch(batch.inputs, batch.targets).rows(0, 2).resets is None
+
+
+def test_rows_are_taken_apart_at_resets_and_filled_up_unscored() -> None:
+    batch = new_batch()
+    found, there = apart(batch)
+    assert there is not None
+    assert found.resets is None
+    parts = list(separate_sequences(batch))
+    assert found.batch_size == len(parts) == 6
+    for index, (row, start, stop) in enumerate(parts):
+        count = stop - start
+        assert there[index].sum() == count
+        assert torch.equal(found.inputs[index, :count], batch.inputs[row, start:stop])
+        assert torch.equal(found.targets[index, :count], batch.targets[row, start:stop])
+        assert torch.equal(found.mask[index, :count], batch.mask[row, start:stop])
+        assert not found.mask[index, count:].any()
+    assert apart(batch, 20)[0].length == 20
+    plain = make_batch(B, T)
+    assert apart(plain) == (plain, None)
+
+
+# --- methods ------------------------------------------------------------------------------------------------
+
+
+def loss_of(method: Method, batch: Batch, state: dict[str, Tensor] | None = None) -> Tensor:
+    return method(batch, state or {}, generator(0, "loss"), 0.5)[0]["loss"]
+
+
+def twin(student: Student, batch: Batch, memories: Tensor) -> Tensor:
+    return negative_log_likelihood(student.targets, student.readout(memories), batch.targets)[batch.mask].mean()
+
+
+@pytest.mark.parametrize("cell", CELL_KINDS)
+def test_bptt_learns_from_separate_sequences(cell: str) -> None:
+    student, batch = make_student(cell), new_batch()
+    expected = twin(student, batch, by_hand(student, batch, student.initial_memory(B)))
+    for method in (make_bptt(student), make_tbptt(student, window=T), make_tbptt(student, window=T, carry=False)):
+        loss = loss_of(method, batch)
+        torch.testing.assert_close(loss, expected, check_dtype=False)
+        assert_same_gradients(loss, expected, student)
+
+
+@pytest.mark.parametrize("cell", ["mlp", "lstm", "mingru"])
+def test_carried_windows_of_truncated_bptt_are_reset(cell: str) -> None:
+    """A second step, against every batch that is under way stepped by hand."""
+    student = make_student(cell)
+    method, batches = make_tbptt(student, window=3), [new_batch(0), new_batch(1)]
+    _, state = method(batches[0], {}, generator(0, "loss"), 0.5)
+    loss = loss_of(method, batches[1], state)
+    losses: list[Tensor] = []
+    for batch, start in ((batches[1], 0), (batches[0], 3), (batches[0], 6)):
+        memory = student.initial_memory(B)
+        for t in range(start + 3):
+            before = memory.detach() if t == start and start else memory
+            memory = student.step(batch.inputs[:, t], student.reset(before, batch.resets[:, t]))  # type: ignore[index]
+            if t >= start and bool(batch.mask[:, t].any()):
+                rows = batch.mask[:, t]
+                losses += [
+                    negative_log_likelihood(student.targets, student.readout(memory)[rows], batch.targets[rows, t])
+                ]
+    expected = torch.cat(losses).mean()
+    torch.testing.assert_close(loss, expected, check_dtype=False)
+    assert_same_gradients(loss, expected, student)
+    plain = Batch(batches[1].inputs, batches[1].targets, batches[1].mask)
+    fresh, other = loss_of(method, plain, state), loss_of(method, plain)
+    assert torch.equal(fresh, other)  # a state of another form starts afresh
+
+
+def pairs(one: Batch, other: Batch) -> tuple[Batch, Batch]:
+    """Rows of two sequences with a reset between them, and the same sequences as rows of their own."""
+    joined = Batch(
+        torch.cat([one.inputs, other.inputs], 1),
+        torch.cat([one.targets, other.targets], 1),
+        torch.cat([one.mask, other.mask], 1),
+    )
+    resets = torch.zeros_like(joined.mask)
+    resets[:, one.length] = True
+
+    def alternate(name: str) -> Tensor:
+        return torch.stack([getattr(one, name), getattr(other, name)], dim=1).flatten(0, 1)
+
+    apart_ = Batch(alternate("inputs"), alternate("targets"), alternate("mask"))
+    return replace(joined, resets=resets), apart_
+
+
+@pytest.mark.parametrize("kind", list(TEACHERS))
+@pytest.mark.parametrize("name", ["smt", "dmt"])
+def test_no_label_window_or_later_target_reaches_over_a_reset(name: str, kind: str) -> None:
+    student = make_student("mlp")
+    teacher = make_teacher(student, **TEACHERS[kind])
+    settings: dict[str, Any] = {"decoding": 1.0, "window": 3}
+    method = make_smt(student, teacher, **settings) if name == "smt" else make_dmt(student, teacher, **settings)
+    batch, rows = pairs(make_batch(B, 5, sparse=True, seed=1), make_batch(B, 5, sparse=True, seed=2))
+    loss, expected = loss_of(method, batch), loss_of(method, rows)
+    torch.testing.assert_close(loss, expected, rtol=1e-9, atol=1e-12)
+    assert_same_gradients(loss, expected, student)
+    joined = loss_of(method, replace(batch, resets=None))
+    assert abs(float(joined.detach()) - float(expected.detach())) > 1e-4  # control: what the reset is worth
+
+
+@pytest.mark.parametrize("name", ["smt", "dmt"])
+def test_what_fills_up_a_part_counts_nothing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts of unequal lengths: other values after a part's end give the same loss and gradients."""
+    student = make_student("mlp")
+    teacher = make_teacher(student, decoder_layers=0)
+    values = {"relative": False, "uniformity": 0.0} if name == "smt" else {}
+    make: Any = make_smt if name == "smt" else make_dmt
+    method, batch, found = make(student, teacher, decoding=0.0, **values), new_batch(), []
+    for fill in (0, 1):
+        rows, there = apart(batch)
+        assert there is not None
+        other = replace(rows, inputs=torch.where(there, rows.inputs, fill))
+        with monkeypatch.context() as patch:
+            patch.setattr(f"nounroll.methods.{name}.separate", lambda _, other=other, there=there: (other, there))
+            found.append(loss_of(method, batch))
+    torch.testing.assert_close(*found, rtol=1e-12, atol=0)
+    assert_same_gradients(*found, student)
+
+
+def test_several_processes_refuse_resets_for_methods_with_a_teacher() -> None:
+    with sharing(0, 2), pytest.raises(ValueError, match="several processes share them"):
+        separate(new_batch())
+
+
+# --- figures --------------------------------------------------------------------------------------------------
+
+
+def test_figures_are_those_of_separate_sequences() -> None:
+    student = make_student("lstm")
+    teacher = make_teacher(student)
+    batch = new_batch()
+    rows = [
+        Batch(*(getattr(batch, name)[row : row + 1, start:stop] for name in ("inputs", "targets", "mask")))
+        for row, start, stop in separate_sequences(batch)
+    ]
+    assert evaluate(student, [batch]) == pytest.approx(evaluate(student, rows), rel=1e-6)
+    there = evaluate(student, [batch], teacher.memories)
+    assert there == pytest.approx(evaluate(student, rows, teacher.memories), rel=1e-6)  # drift too
+    told = evaluate_teacher(student, [batch], teacher.memories)
+    assert told == pytest.approx(evaluate_teacher(student, rows, teacher.memories), rel=1e-6)
+    plain = evaluate(student, [replace(batch, resets=None)])
+    assert plain["loss"] != pytest.approx(there["loss"], rel=5e-6)  # control
+
+
+class Episodes(nounroll.SequenceTask):
+    """Say which symbol came first since the last reset."""
+
+    inputs, targets = nounroll.Categorical(3), nounroll.Categorical(3)
+    bad = False
+
+    def sample(self, batch_size: int, length: int, generator: torch.Generator) -> Batch:
+        x = torch.randint(3, (batch_size, length), generator=generator)
+        resets = torch.rand(batch_size, length, generator=generator) < 0.2
+        resets[:, 0] = True
+        starts = torch.where(resets, torch.arange(length), 0).cummax(1).values
+        return Batch(x, x.gather(1, starts), resets=resets[:1] if self.bad else resets)
+
+
+@pytest.mark.parametrize("method", ["smt+dmt+bptt", "tbptt", "transformer"])
+def test_a_run_learns_from_episodes(method: str) -> None:
+    run = nounroll.fit(Episodes(), method=method, cell="auto" if method == "transformer" else "gru", length=12, steps=9)
+    assert run.metrics["steps"] == 9
+    assert run.metrics["loss"] < 2
+
+
+def test_resets_of_a_task_are_checked() -> None:
+    task = Episodes()
+    task.bad = True
+    said = r"^Episodes: resets are torch.bool of shape \(1, 12\); they must be torch.bool of shape \(2, 12\)$"
+    with pytest.raises(ValueError, match=said):
+        nounroll.fit(task, method="bptt", cell="gru", length=12, steps=2)
