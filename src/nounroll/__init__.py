@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from nounroll.core.batch import Batch
     from nounroll.core.spaces import Bits, Categorical, Count, Positive, Product, Real, Space, register_space
     from nounroll.data.sequences import Sequences
+    from nounroll.data.stream import Stream
     from nounroll.data.task import SequenceTask
     from nounroll.estimators.anomaly import SequenceAnomaly
     from nounroll.estimators.classifier import SequenceClassifier
@@ -39,6 +40,7 @@ _HOMES = {
     "register_space": "core.spaces",
     "SequenceTask": "data.task",
     "Sequences": "data.sequences",
+    "Stream": "data.stream",
     "Student": "models.student",
     "Run": "experiments.run",
     "adapt": "experiments.adaptation",
@@ -70,6 +72,7 @@ __all__ = [
     "SequenceTask",
     "Sequences",
     "Space",
+    "Stream",
     "Student",
     "adapt",
     "compare",

@@ -105,9 +105,11 @@ def test_a_cut_rollout_goes_through_all_steps_from_where_windows_start(kind: str
         seen.append(memory)
         return memory
 
-    features = cut_rollout(student, inputs, student.initial_memory(3), 4, first=first, start=start)
+    features, last = cut_rollout(student, inputs, student.initial_memory(3), 4, first=first, start=start)
     memories = student.stepped_rollout(inputs)
     torch.testing.assert_close(features, observe(student.cell, memories[:, 1:]), rtol=0, atol=1e-12)
     begins = [0, *range(first or 4, 11, 4)]
     torch.testing.assert_close(torch.stack(seen, dim=1), memories[:, begins], rtol=0, atol=1e-12)
+    torch.testing.assert_close(last, memories[:, -1], rtol=0, atol=1e-12)
+    assert not last.requires_grad
     assert [memory.requires_grad for memory in seen] == [True] + [False] * (len(begins) - 1)

@@ -69,7 +69,9 @@ class MinGRUCell(nn.Module):
     ) -> Float[Tensor, "B T K d"]:
         """One scan all the same: a reset keeps nothing of the memory before it, and adds ``empty``."""
         empties = iter(empty.flatten().chunk(self.layers))
-        return self._through_layers(inputs, memory, lambda *parts: scan(*parts, resets, next(empties)))
+        return self._through_layers(
+            inputs, memory, lambda gate, value, before: scan(gate, value, before, resets, next(empties))
+        )
 
     def _through_layers(self, inputs: Tensor, memory: Tensor, recurrence: Recurrence) -> Tensor:
         x, after = self.embed(inputs), []
@@ -113,7 +115,7 @@ def scan(
     keep, write = (-gate).to(kind).sigmoid(), gate.to(kind).sigmoid()
     new = write * positive(value.to(kind))
     if resets is not None and empty is not None:
-        new = torch.where(resets[..., None], torch.addcmul(new, keep, empty), new)
+        new = torch.where(resets[..., None], new + keep * empty, new)
         keep = keep.masked_fill(resets[..., None], 0)
     memories = torch.cat([torch.addcmul(new[:, :1], keep[:, :1], memory[:, None]), new[:, 1:]], dim=1)
     span = 1

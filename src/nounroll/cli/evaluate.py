@@ -33,7 +33,7 @@ def evaluate(run: Path, *, sequences: int = 256) -> dict[str, Any]:
         "run": str(run),
         "sequences": sequences,
         "length": recipe.length,
-        "metrics": _finite(rollout.evaluate(student, batches)),
+        "metrics": _finite(rollout.evaluate_task(task, student, batches)),
         "teacher": None if beside is None else _finite(beside),
     }
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from nounroll.core.batch import Batch
 from nounroll.data.bare import bare
-from nounroll.data.checks import largest_symbol, whole_number
+from nounroll.data.checks import flag, largest_symbol, whole_number
 from nounroll.data.corpus import TokenCorpus
 from nounroll.data.on_disk import OnDisk
 from nounroll.data.rows import TokenRows, held_out_rows
@@ -40,6 +40,8 @@ class TokenArray(SequenceTask):
         dtype: of the numbers of a .bin file: uint8, uint16, uint32, int16, int32 or int64. When None what its header
             says, or uint16, with a notice.
         held_out: another such file, all of which is held out in place of a part of ``path``.
+        stream: read one long sequence in order, with the memory carried from batch to batch
+            (``SequenceTask.stream``), in place of windows at random places.
     """
 
     autoregressive = True
@@ -51,6 +53,7 @@ class TokenArray(SequenceTask):
         symbols: int | None = None,
         dtype: str | None = None,
         held_out: str | Path | None = None,
+        stream: bool = False,
     ) -> None:
         tokens, name = load_tokens("array.path", path, dtype), f"array.path '{path}'"
         kept = None if held_out is None else load_tokens("array.held_out", held_out, dtype)
@@ -63,8 +66,11 @@ class TokenArray(SequenceTask):
         whole_number("array.symbols", symbols, 1)
         self._source: TokenCorpus | TokenRows
         if isinstance(tokens, OnDisk):
-            self._source = TokenCorpus(tokens=tokens, held_out=kept, symbols=symbols, name=name)
+            self._source = TokenCorpus(tokens=tokens, held_out=kept, symbols=symbols, name=name, stream=stream)
         else:
+            flag("array.stream", stream)
+            if stream:
+                raise ValueError(f"array.stream is True, and {name} holds rows; a stream is one sequence, give 1-D")
             rows = held_out_rows(name, len(tokens)) if kept is None else np.arange(len(kept))
             held = kept if isinstance(kept, np.ndarray) else None
             self._source = TokenRows(tokens=tokens, held_out=rows, held_tokens=held, symbols=symbols, name=name)
@@ -77,6 +83,9 @@ class TokenArray(SequenceTask):
     def take(self, indices: Int[Tensor, "B"], length: int) -> Batch:
         return self._source.take(indices, length)
 
+    def follow(self, batch_size: int, length: int, step: int) -> Batch:
+        return self._source.follow(batch_size, length, step)
+
     def stored(self) -> Iterable[Any]:
         return self._source.stored()
 
@@ -88,7 +97,7 @@ class TokenArray(SequenceTask):
 
     def _take_after(self, source: SequenceTask) -> None:
         self.max_length, self.lengths = source.max_length, source.lengths
-        self.size = source.size
+        self.size, self.stream = source.size, source.stream
 
     def speech(self) -> dict[str, Any]:
         return {"rows": self._source.speech()} if isinstance(self._source, TokenRows) else {}

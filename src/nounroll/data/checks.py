@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Int
 
 from nounroll.core.ranges import within
-from nounroll.data.on_disk import OnDisk
+from nounroll.data.on_disk import Elements
 
 _BLOCK = 1 << 22  # elements looked at together, so that a file is never loaded whole
 
@@ -44,12 +44,12 @@ def long_enough(task: object, length: int, least: int) -> None:
         raise ValueError(f"length is {length}; {type(task).__name__} needs at least {least}")
 
 
-def largest_symbol(tokens: np.ndarray | OnDisk) -> int:
+def largest_symbol(tokens: Elements) -> int:
     """The largest element, found block by block."""
-    return max(int(block.max()) for _, block in _blocks(tokens))
+    return max(int(block.max()) for _, block in blocks(tokens))
 
 
-def within_space(name: str, tokens: np.ndarray | OnDisk, symbols: int, padding: tuple[int, ...] = ()) -> None:
+def within_space(name: str, tokens: Elements, symbols: int, padding: tuple[int, ...] = ()) -> None:
     """Raise ValueError, naming the first bad position and its value, unless all tokens are ``0 .. symbols - 1``.
 
     Values of ``padding`` pass as well.
@@ -57,7 +57,7 @@ def within_space(name: str, tokens: np.ndarray | OnDisk, symbols: int, padding: 
     bounds = np.iinfo(tokens.dtype)
     if bounds.min >= 0 and bounds.max < symbols:
         return
-    for start, block in _blocks(tokens):
+    for start, block in blocks(tokens):
         if block.min() >= 0 and block.max() < symbols:
             continue
         bad = ((block < 0) | (block >= symbols)) & ~np.isin(block, padding)
@@ -77,7 +77,7 @@ def row_ends(name: str, rows: np.ndarray, padding: tuple[int, ...]) -> Int[np.nd
     if rows.dtype.kind != "i":
         return None
     ends = np.full(len(rows), rows.shape[1])
-    for start, block in _blocks(rows):
+    for start, block in blocks(rows):
         if block.min() >= 0:
             continue
         padded = np.isin(block, padding)
@@ -93,7 +93,8 @@ def row_ends(name: str, rows: np.ndarray, padding: tuple[int, ...]) -> Int[np.nd
     return None if (ends == rows.shape[1]).all() else ends
 
 
-def _blocks(tokens: np.ndarray | OnDisk) -> Iterator[tuple[int, np.ndarray]]:
+def blocks(tokens: Elements) -> Iterator[tuple[int, np.ndarray]]:
+    """An array part after part, each with the place of its first element."""
     step = max(1, _BLOCK * len(tokens) // max(1, tokens.size))
     for start in range(0, len(tokens), step):
         yield start, np.asarray(tokens[start : start + step])

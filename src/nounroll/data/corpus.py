@@ -1,9 +1,9 @@
 """Random windows of one long array, in which every element predicts the next."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -11,13 +11,12 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from nounroll.core.batch import Batch, Categorical, Space
-from nounroll.data.checks import within_space
-from nounroll.data.on_disk import OnDisk
+from nounroll.data.checks import flag, within_space
+from nounroll.data.on_disk import Elements
 from nounroll.data.task import SequenceTask
 from nounroll.data.tokenizer import Tokenizer
 
-Elements: TypeAlias = np.ndarray | OnDisk
-E = TypeVar("E", bound=np.ndarray | OnDisk)
+E = TypeVar("E", bound=Elements)
 
 
 class Windows(SequenceTask):
@@ -37,6 +36,7 @@ class Windows(SequenceTask):
         held_out: the same, other data.
         space: of one element.
         missing: (N,) bool for each of the two, True at elements that are filled in and not scored; None for none.
+        stream: read in order (``SequenceTask.stream``).
     """
 
     lengths = "any"
@@ -49,20 +49,49 @@ class Windows(SequenceTask):
         held_out: Elements,
         space: Space,
         missing: tuple[Bool[np.ndarray, "N"], Bool[np.ndarray, "M"]] | None = None,
+        stream: bool = False,
     ) -> None:
+        flag("stream", stream)
         self.inputs = self.targets = space
+        self.stream = stream
         self._data, self._held_out = train, held_out
         self._missing, self._held_out_missing = missing or (None, None)
         self.max_length = len(train) - 1
 
     def sample(self, batch_size: int, length: int, generator: torch.Generator) -> Batch:
-        places = len(self._data) - length
+        places = self._steps - length + 1
         if places < 1:
             raise ValueError(
                 f"length is {length}; windows of it need {length + 1} elements and this part of the data"
                 f" holds {len(self._data)}"
             )
-        starts = torch.randint(places, (batch_size, 1), generator=generator)[:, 0].tolist()
+        return self._windows(torch.randint(places, (batch_size, 1), generator=generator)[:, 0].tolist(), length)
+
+    def follow(self, batch_size: int, length: int, step: int) -> Batch:
+        """Rows that begin at equal distances and read one step after another; after the last they begin again."""
+        steps = self._steps
+        if steps < batch_size:
+            raise ValueError(f"batch_size is {batch_size}; a stream of {steps} steps has no more rows than steps")
+        places = [(row * steps // batch_size + step * length) % steps for row in range(batch_size)]
+        resets = (torch.tensor(places)[:, None] + torch.arange(length)) % steps == 0
+        if max(places) + length <= steps:
+            found = self._windows(places, length)
+        else:
+            found = Batch(*(torch.cat(values) for values in zip(*(self._row(p, length) for p in places), strict=True)))
+        return replace(found, resets=resets) if resets.any() else found
+
+    def _row(self, place: int, length: int) -> Sequence[Tensor]:
+        """Inputs, targets and mask of one row from a place on, beyond the end of the sequence from its start."""
+        ahead = min(length, self._steps - place)
+        parts = [self._windows([place], ahead), *([self._windows([0], length - ahead)] if ahead < length else [])]
+        return [torch.cat(values, dim=1) for values in Batch.arrays(parts).values()]
+
+    @property
+    def _steps(self) -> int:
+        """Inputs that have a target."""
+        return len(self._data) - 1
+
+    def _windows(self, starts: Sequence[int], length: int) -> Batch:
         windows = np.stack([np.asarray(self._data[start : start + length + 1]) for start in starts])
         dtype = np.float32 if self.inputs.dtype.is_floating_point else np.int64
         batch = Batch.next_step(torch.from_numpy(windows.astype(dtype)))
@@ -86,7 +115,7 @@ class Windows(SequenceTask):
         sibling = copy.copy(self)
         sibling._data = self._held_out[part]
         sibling._missing = None if self._held_out_missing is None else self._held_out_missing[part]
-        sibling.max_length = len(sibling._data) - 1
+        sibling.max_length = sibling._steps
         return sibling
 
 
@@ -99,6 +128,7 @@ class TokenCorpus(Windows):
         held_out: other tokens, for validation and test; the tail of ``tokens`` when left out.
         fraction: the share of the tail that is held out.
         name: what errors call the data (a file, say).
+        stream: see ``Windows``.
     """
 
     def __init__(
@@ -109,6 +139,7 @@ class TokenCorpus(Windows):
         held_out: Elements | None = None,
         fraction: float = 0.1,
         name: str = "tokens",
+        stream: bool = False,
     ) -> None:
         for part in (tokens,) if held_out is None else (tokens, held_out):
             if part.ndim != 1 or part.dtype.kind not in "iu":
@@ -120,7 +151,7 @@ class TokenCorpus(Windows):
                 f"{name} holds {len(train)} elements to train on and {len(held_out)} to hold out;"
                 " at least 2 and 4 are needed"
             )
-        super().__init__(train=train, held_out=held_out, space=Categorical(symbols))
+        super().__init__(train=train, held_out=held_out, space=Categorical(symbols), stream=stream)
 
 
 class TextCorpus(TokenCorpus):
@@ -130,6 +161,7 @@ class TextCorpus(TokenCorpus):
         tokens, held_out, name: as for TokenCorpus.
         first: what comes before the start of a text.
         tokenizer: None for bytes.
+        stream: see ``Windows``.
     """
 
     def __init__(
@@ -140,9 +172,10 @@ class TextCorpus(TokenCorpus):
         name: str,
         first: bytes,
         tokenizer: Tokenizer | None = None,
+        stream: bool = False,
     ) -> None:
         symbols = 256 if tokenizer is None else tokenizer.size
-        super().__init__(tokens=tokens, symbols=symbols, held_out=held_out, name=name)
+        super().__init__(tokens=tokens, symbols=symbols, held_out=held_out, name=name, stream=stream)
         self.tokenizer, self._first = tokenizer, first
 
     def speech(self) -> dict[str, Any]:

@@ -1,10 +1,11 @@
 """Numbers that stay on disk: files end to end as one array, of which only what is asked for is read."""
 
 import copy
+import mmap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -84,3 +85,55 @@ class OnDisk:
         if len(found) < count:
             raise ValueError(f"{self._setting} is '{section.path}'; the file has become shorter, leave it as it was")
         return found
+
+
+class RowsOnDisk:
+    """Numbers on disk as rows of ``width``: a slice is a view, which ``numpy.asarray`` reads.
+
+    Args:
+        numbers: of all rows, one row after another.
+        width: of a row.
+    """
+
+    ndim = 2
+
+    def __init__(self, numbers: OnDisk, width: int) -> None:
+        self._numbers, self._width, self.dtype = numbers, width, numbers.dtype
+
+    def __len__(self) -> int:
+        return len(self._numbers) // self._width
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return (len(self), self._width)
+
+    @property
+    def size(self) -> int:
+        return len(self._numbers)
+
+    def __getitem__(self, span: slice) -> "RowsOnDisk":
+        start, stop, step = span.indices(len(self))
+        assert step == 1
+        return RowsOnDisk(self._numbers[start * self._width : stop * self._width], self._width)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """The numbers themselves (see ``OnDisk``)."""
+        return self._numbers.__array__(dtype).reshape(-1, self._width)
+
+
+Elements: TypeAlias = np.ndarray | OnDisk | RowsOnDisk
+
+
+def on_disk(setting: str, array: np.ndarray) -> Elements:
+    """A memory map of a file as numbers that are read where they are asked for; any other array as it is.
+
+    Args:
+        setting: what errors call it.
+        array: with one or two axes. A slice of a memory map stays one.
+    """
+    if not isinstance(array, np.memmap) or not isinstance(array.base, mmap.mmap) or not array.flags.c_contiguous:
+        return array
+    if array.filename is None or not array.size:
+        return array
+    numbers = OnDisk(setting, [Section(Path(array.filename), array.offset, array.size)], array.dtype)
+    return numbers if array.ndim == 1 else RowsOnDisk(numbers, array.shape[1])

@@ -16,6 +16,7 @@ from nounroll.data.checks import whole_number
 from nounroll.data.padding import without_padding
 
 _ROWS = 64  # sequences of a held-out batch
+_LANES = 8  # rows of a held-out stream
 _SORTED, _LENGTHS = 8, 4  # training batches among which sequences are sorted by length, and lengths that these have
 
 Lengths: TypeAlias = Literal["any", "whole"] | int
@@ -34,6 +35,8 @@ class SequenceTask(ABC):
         size: how many sequences there are, where they are finite: then ``take`` gives each of them, training goes
             through them in epochs, and held-out parts are measured whole. None for a source without end.
         autoregressive: True when ``y_t`` is the next input, so that the student can generate.
+        stream: True for one long sequence that ``follow`` reads in order. Truncated BPTT then carries the memory from
+            batch to batch, and held-out parts are measured so, and from m_∅ besides.
     """
 
     inputs: Space
@@ -42,6 +45,7 @@ class SequenceTask(ABC):
     lengths: Lengths | None = None
     size: int | None = None
     autoregressive: bool = False
+    stream: bool = False
 
     @abstractmethod
     def sample(self, batch_size: int, length: int, generator: torch.Generator) -> Batch:
@@ -56,6 +60,16 @@ class SequenceTask(ABC):
         raise ValueError(
             f"{type(self).__name__}.size is {self.size}, and it has no take method;"
             " it must have take(indices, length), or a size of None"
+        )
+
+    def follow(self, batch_size: int, length: int, step: int) -> Batch:
+        """Batch number ``step`` of a stream: its rows go on where those of the batch before ended.
+
+        A function of its arguments alone. Where a row begins the sequence again, the batch has a reset.
+        """
+        raise ValueError(
+            f"{type(self).__name__}.stream is True, and it has no follow method;"
+            " it must have follow(batch_size, length, step), or a stream of False"
         )
 
     def steps_each(self) -> Int[Tensor, "N"] | None:
@@ -125,6 +139,16 @@ def drawn(task: SequenceTask, batch_size: int, length: int, generator: torch.Gen
     return _checked(task, "sample", task.sample(batch_size, length, generator), batch_size, length)
 
 
+def followed(task: SequenceTask, batch_size: int, length: int, step: int) -> Batch:
+    """A batch of a stream, checked against the task's spaces.
+
+    Raises:
+        ValueError: see ``draw``.
+    """
+    _check_length(task, length)
+    return _checked(task, "follow", task.follow(batch_size, length, step), batch_size, length)
+
+
 def training_batch(task: SequenceTask, batch_size: int, length: int, seed: int, step: int) -> Batch:
     """The batch of a training step: in epochs, each in an order of its own, where the sequences are finite.
 
@@ -189,9 +213,18 @@ def _order(size: int, seed: int, epoch: int) -> Int[Tensor, "N"]:
 def held_out(task: SequenceTask, sequences: int, length: int, seed: int, stream: str) -> Iterator[Batch]:
     """Batches of a held-out part, the same each time: drawn ones; of a finite part all, or as many at equal distances.
 
+    Those of a stream are in order: a row goes on where it ended in the batch before. None is read twice.
+
     Raises:
         ValueError: see ``draw``.
     """
+    if task.stream:
+        whole = (task.max_length or sequences * length) // length  # that there are
+        count = max(1, min(sequences, whole))
+        rows = max(1, min(_LANES, count // _LANES))  # few, so that each goes on for long
+        steps = count // rows
+        yield from (followed(task, rows, length, step) for step in range(steps))
+        return
     if task.size is None:
         counts = [min(_ROWS, sequences - start) for start in range(0, sequences, _ROWS)]
         yield from (draw(task, count, length, seed, stream, index) for index, count in enumerate(counts))

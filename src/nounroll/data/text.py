@@ -50,6 +50,8 @@ class Text(TextCorpus):
         tokenizer: a folder with the tokenizer of a pretrained model, whose tokens take the place of bytes; they are
             kept in memory. None: that of ``teacher.path`` in a recipe whose ``teacher.kind`` is transformers, else
             bytes.
+        stream: read the text in order, with the memory carried from batch to batch (``SequenceTask.stream``), in place
+            of windows at random places.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class Text(TextCorpus):
         path: str | Path | None = None,
         held_out: str | Path | None = None,
         tokenizer: str | Path | None = None,
+        stream: bool = False,
     ) -> None:
         texts = _texts("text.path", path)
         if held_out is not None:
@@ -73,6 +76,7 @@ class Text(TextCorpus):
             name=f"text.path '{path}'",
             first=b"\n",
             tokenizer=own,
+            stream=stream,
         )
 
 

@@ -51,8 +51,15 @@ def build(recipe: Recipe, spaces: Spaces, cell: nn.Module | None) -> tuple[Stude
     return student, teacher
 
 
-def links(recipe: Recipe, model: Student | CausalTransformer, teacher: Teacher | None, knowable: float) -> list[Link]:
-    """The methods of a recipe's chain, over these parts; ``knowable`` is that of the task."""
+def links(
+    recipe: Recipe,
+    model: Student | CausalTransformer,
+    teacher: Teacher | None,
+    knowable: float,
+    *,
+    stream: bool = False,
+) -> list[Link]:
+    """The methods of a recipe's chain, over these parts; ``knowable`` and ``stream`` are those of the task."""
     if isinstance(model, CausalTransformer):
         return [Link(TRANSFORMER, TransformerMethod(model), 1.0, 1.0)]
     found = []
@@ -60,7 +67,7 @@ def links(recipe: Recipe, model: Student | CausalTransformer, teacher: Teacher |
         kind = method_class(name)
         settings = getattr(recipe, name) if kind.has_settings else None
         share, rate = (getattr(settings, setting, 1.0) for setting in ("share", "learning_rate"))
-        found.append(Link(name, kind.build(Parts(model, teacher, settings, knowable)), share, rate))
+        found.append(Link(name, kind.build(Parts(model, teacher, settings, knowable, stream)), share, rate))
     return found
 
 
@@ -88,7 +95,7 @@ def make_loop(
     if recipe.method == ADAPT and start is not None and isinstance(model, Student):
         chain = [Link(ADAPT, adaptation(recipe, start, model, task), 1.0, 1.0)]
     else:
-        chain = links(recipe, model, teacher, facts.knowable)
+        chain = links(recipe, model, teacher, facts.knowable, stream=task.stream)
     return Loop(
         task=task,
         stages=resolved.stages,

@@ -29,7 +29,7 @@ from nounroll.methods import TRANSFORMER, settings_read
 from nounroll.methods.cost import COSTS
 from nounroll.report.curves import draw_curves
 from nounroll.report.numbers import deviation, figure
-from nounroll.rollout.evaluate import evaluate, validation_batches
+from nounroll.rollout.evaluate import evaluate_task, validation_batches
 from nounroll.training.guard import TrainingError
 from nounroll.training.settings import BUDGETS
 
@@ -337,7 +337,7 @@ def _outcome(
     except TrainingError:
         return None
     batches = validation_batches(task, 0, recipe.length, recipe.training.seed)
-    validation = evaluate(run.model, batches)["loss"]
+    validation = evaluate_task(task, run.model, batches)["loss"]
     if not math.isfinite(validation):
         return None
     return _Outcome(
@@ -354,7 +354,7 @@ def _at_lengths(run: Run, task: SequenceTask, lengths: Sequence[int]) -> dict[st
     found = {}
     for length in lengths:
         batches = validation_batches(task, _TESTED, length, run.recipe.training.seed, stream="test")
-        found |= {f"{name}@{length}": value for name, value in evaluate(run.model, batches).items()}
+        found |= {f"{name}@{length}": value for name, value in evaluate_task(task, run.model, batches).items()}
     return found
 
 

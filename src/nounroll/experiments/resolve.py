@@ -217,6 +217,9 @@ def resolve(recipe: Recipe, task: SequenceTask, facts: Facts | None = None) -> R
         decide({"training.curriculum": 0}, "windows of tbptt begin anywhere in a sequence")
         windows = -(-recipe.length // min(recipe.tbptt.window, recipe.length))
         decide({"training.batch_size": max(1, _ROWS // windows)}, f"tbptt takes {_ROWS} windows side by side")
+    if task.stream:
+        decide({"training.curriculum": 0}, "a stream is read at one length")
+        decide({"training.batch_size": _ROWS}, "rows of a stream")
     settled = recipe.changed(changes)
     if settled.cell.kind != AUTO:
         settled = replace(settled, cell=complete(settled.cell, task.inputs))
@@ -319,6 +322,8 @@ def _is_usable(task: SequenceTask, facts: Facts, length: int, recipe: Recipe) ->
     """Whether the curriculum may train at a length: it means the same task, can be had, and something is scored."""
     if length == recipe.length:
         return True
+    if task.stream:
+        return False
     if facts.lengths == "whole" or (isinstance(facts.lengths, int) and length % facts.lengths):
         return False
     try:

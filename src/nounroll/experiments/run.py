@@ -32,7 +32,7 @@ from nounroll.experiments.warm_start import Start, drop_start, open_start
 from nounroll.methods import AUTO, TRANSFORMER, Adapt, check_taught
 from nounroll.methods.cost import COSTS
 from nounroll.models.student import Student, check_no_student
-from nounroll.rollout.evaluate import evaluate, validation_batches
+from nounroll.rollout.evaluate import evaluate_task, validation_batches
 from nounroll.rollout.forgetting import forgetting
 from nounroll.rollout.transformer import CausalTransformer
 from nounroll.storage.checkpoint import remove_unfinished
@@ -410,7 +410,7 @@ def _check_own_cell(cell: nn.Module, recipe: Recipe, task: SequenceTask) -> None
 def _final_metrics(loop: Loop, model: Student | CausalTransformer, teacher: Teacher | None) -> dict[str, float]:
     """The last figures, on held-out sequences that no choice has seen, and what they cost."""
     labels = teacher.memories if teacher else None
-    metrics: dict[str, float] = evaluate(model, loop.observer.test_batches(), labels)
+    metrics: dict[str, float] = evaluate_task(loop.task, model, loop.observer.test_batches(), labels)
     if isinstance(method := loop.chain[-1].method, Adapt):
         metrics |= _forgotten(method, model, loop)
     metrics |= {name: loop.counters.spent(name) for name in ("steps", "tokens", *COSTS)}

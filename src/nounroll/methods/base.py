@@ -38,12 +38,14 @@ class Parts:
         teacher: None where no method of the chain has one.
         settings: the recipe's group of the method's name; None where the method has none.
         knowable: nats per scored element that there are to know (``nounroll.rollout.evaluate.knowable``).
+        stream: the task is one long sequence that may be read in order (``SequenceTask.stream``).
     """
 
     student: Student
     teacher: Teacher | None
     settings: Any
     knowable: float
+    stream: bool = False
 
 
 class Method(nn.Module, ABC):
@@ -96,6 +98,11 @@ class Method(nn.Module, ABC):
 
     def finish(self) -> None:
         """Make the student whole (called before it is evaluated or saved). Most methods have nothing to do."""
+
+    @property
+    def carries(self) -> bool:
+        """True when a stream is read in order, as the state of one batch belongs to the next."""
+        return False
 
     @property
     def improves_only(self) -> bool:

@@ -23,7 +23,8 @@ class TBPTTSettings:
         window: w, steps of a window; no gradient leaves it.
         carry: True takes each of the last T / w batches one window further, side by side, from the memory where the
             step before left it. No step is taken twice, the longest chain is one window, and T / w times as many
-            rows share a kernel call; memories are of students up to T / w steps old. False rolls each batch out from
+            rows share a kernel call; memories are of students up to T / w steps old. Of a stream, which is read in
+            order, each batch goes on from the memories after the one before. False rolls each batch out from
             m_∅ and cuts the gradient every w steps, at other times in every batch.
         noise: windows start from memories with Gaussian noise of a random size from 0 to ``noise`` times their root
             mean square. Where sequences are few it keeps the student from learning them by heart.
@@ -43,29 +44,42 @@ class TBPTT(Method):
 
     The state, with ``carry``, is the G = ceil(T / w) - 1 batches that are under way, the latest first, and the
     student's memory where it has got to in each: "inputs", "targets", "mask" and, where there are such, "resets"
-    (G, B, T, ...), "memory" (G, B, K, d).
+    (G, B, T, ...), "memory" (G, B, K, d). Of a stream it is the memory after the batch before, (1, B, K, d).
+
+    Args:
+        student: that learns.
+        settings: see there.
+        stream: with ``carry``, batches are those of ``SequenceTask.follow``.
     """
 
     has_settings = True
     summary = "Truncated BPTT trained it by gradients through windows of the unrolled sequence."
 
-    def __init__(self, student: Student, settings: TBPTTSettings) -> None:
+    def __init__(self, student: Student, settings: TBPTTSettings, *, stream: bool = False) -> None:
         super().__init__()
         self.student, self.settings = student, settings
+        self._stream = stream and settings.carry
+
+    @property
+    def carries(self) -> bool:
+        return self._stream
 
     @classmethod
     def build(cls, parts: Parts) -> "Method":
-        return cls(parts.student, parts.settings)
+        return cls(parts.student, parts.settings, stream=parts.stream)
 
     def forward(
         self, batch: Batch, state: State, generator: torch.Generator, progress: float
     ) -> tuple[dict[str, Tensor], State]:
+        if self._stream:
+            return self._followed(batch, state, generator)
         if self.settings.carry and batch.length > self.settings.window:
             return self._carried(batch, state, generator)
         return self._cut(batch, generator), {}
 
     def sequential_flops(self, per_token: float, cell_step: float, length: int) -> float:
-        return per_token * (min(self.settings.window, length) if self.settings.carry else length)
+        side_by_side = self.settings.carry and not self._stream
+        return per_token * (min(self.settings.window, length) if side_by_side else length)
 
     def _carried(self, batch: Batch, state: State, generator: torch.Generator) -> tuple[dict[str, Tensor], State]:
         """One window of each batch that is under way, and the first of this one."""
@@ -90,21 +104,36 @@ class TBPTT(Method):
         arrays = {name: values.expand(count - 1, *values.shape) for name, values in _arrays(batch).items()}
         return {**arrays, "memory": torch.stack([memories[:, g * width] for g in range(1, count)])}
 
+    def _followed(self, batch: Batch, state: State, generator: torch.Generator) -> tuple[dict[str, Tensor], State]:
+        """The next part of a stream, from the memories after the part before; the first from m_∅."""
+        student, memory = self.student, state.get("memory")
+        goes_on = memory is not None and memory.shape[:2] == (1, batch.batch_size)
+        start = memory[0] if memory is not None and goes_on else student.initial_memory(batch.batch_size)
+        loss, last = self._windowed(batch, start, None, generator)
+        return {"loss": loss, "readout": loss}, {"memory": last[None]}
+
     def _cut(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """One rollout from m_∅ whose gradients end at windows, from an offset that is the batch's own."""
-        student, width = self.student, self.settings.window
+        width, start = self.settings.window, self.student.initial_memory(batch.batch_size)
         first = int(torch.randint(width, (1,), generator=generator)) + 1 if width < batch.length else width
-        features = cut_rollout(
+        loss, _ = self._windowed(batch, start, first, generator)
+        return {"loss": loss, "readout": loss}
+
+    def _windowed(
+        self, batch: Batch, start: Float[Tensor, "B K d"], first: int | None, generator: torch.Generator
+    ) -> tuple[Float[Tensor, ""], Float[Tensor, "B K d"]]:
+        """The loss of a rollout that is cut at windows, and the memory after it."""
+        student = self.student
+        features, last = cut_rollout(
             student,
             batch.inputs,
-            student.initial_memory(batch.batch_size),
-            width,
+            start,
+            self.settings.window,
             resets=batch.resets,
             first=first,
             start=lambda memory: self._start(memory[None], generator)[0],
         )
-        loss = readout_loss(student.head, student.targets, features, batch.targets, batch.mask)
-        return {"loss": loss, "readout": loss}
+        return readout_loss(student.head, student.targets, features, batch.targets, batch.mask), last
 
     def _start(self, memory: Float[Tensor, "G B K d"], generator: torch.Generator) -> Float[Tensor, "G B K d"]:
         return add_noise(memory.transpose(0, 1), self.settings.noise, generator).transpose(0, 1)

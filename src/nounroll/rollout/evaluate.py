@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from jaxtyping import Float
@@ -19,6 +19,7 @@ from nounroll.rollout.transformer import CausalTransformer
 _STEPS, _FEWEST, _MOST = 2**13, 8, 64  # time steps that are drawn for an evaluation, and bounds on its sequences
 _WHOLE = 2**18  # time steps of a finite part that are looked at
 _TESTED = 8  # times as many for the last figures
+FROM_EMPTY = "_from_empty"  # the end of the names of figures
 
 
 def validation_batches(
@@ -42,7 +43,11 @@ def validation_batches(
 
 @torch.no_grad()
 def evaluate(
-    model: Student | CausalTransformer, batches: list[Batch], labels: Callable[[Tensor], Tensor] | None = None
+    model: Student | CausalTransformer,
+    batches: list[Batch],
+    labels: Callable[[Tensor], Tensor] | None = None,
+    *,
+    carry: bool = False,
 ) -> dict[str, float]:
     """Measure a student on its own rollouts, or the Transformer baseline.
 
@@ -50,6 +55,7 @@ def evaluate(
         model: a student is rolled out from m_∅, anew at each reset.
         batches: held-out sequences.
         labels: a teacher's ``memories``; with it, drift is measured too.
+        carry: each batch goes on where the one before ended, with the student's memories.
 
     Returns:
         loss: nats per scored element; bits: the same in bits; and what the targets' space measures beside
@@ -61,20 +67,56 @@ def evaluate(
         drift: mean square distance of the student's memories to the teacher's (with ``labels``).
     """
     score, drift, device = _Score(model.targets), 0.0, next(model.parameters()).device
-    for batch in (part.to(device) for whole in batches for part in by_rows(whole, numbers_of(model))):
+    held: dict[int, Tensor] = {}  # memories by the row that they begin at, where they are carried
+    for batch, row in ((part.to(device), row) for whole in batches for row, part in _parts(whole, model)):
         if isinstance(model, CausalTransformer):
             score.add(batch, each_part(model.states, batch), model.out)
-        else:
-            drift += _add_rollout(score, model, batch, None if labels is None else _labels(labels, batch))
+            continue
+        start = held.get(row) if carry else None
+        more, held[row] = _add_rollout(score, model, batch, start, None if labels is None else _labels(labels, batch))
+        drift += more
     metrics = score.metrics()
     if labels is not None:
         metrics["drift"] = drift / max(sum(b.batch_size * b.length for b in batches), 1)
     return metrics
 
 
-def _add_rollout(score: "_Score", student: Student, batch: Batch, labels: Tensor | None) -> float:
-    """Take in a student's rollout, a part of the time after another; the sum of its drift from the labels, if any."""
-    drift, memory, start = 0.0, None, 0
+def evaluate_task(
+    task: SequenceTask,
+    model: Student | CausalTransformer,
+    batches: list[Batch],
+    labels: Callable[[Tensor], Tensor] | None = None,
+) -> dict[str, float]:
+    """``evaluate`` as the task is read: the memory of a student is carried through a stream.
+
+    Figures of a stream from m_∅ in each batch are there too, with the ending ``_from_empty``. Those of a teacher are of
+    these.
+    """
+    found = evaluate(model, batches, labels)
+    if not task.stream or not isinstance(model, Student):
+        return found
+    drift = {name: found.pop(name) for name in ("drift",) if name in found}
+    anew = {f"{name}{FROM_EMPTY}": value for name, value in found.items()}
+    return evaluate(model, batches, carry=True) | drift | anew
+
+
+def _parts(batch: Batch, model: Student | CausalTransformer) -> Iterator[tuple[int, Batch]]:
+    """A batch in parts of whole sequences, and the row that each begins at."""
+    row = 0
+    for part in by_rows(batch, numbers_of(model)):
+        yield row, part
+        row += part.batch_size
+
+
+def _add_rollout(
+    score: "_Score", student: Student, batch: Batch, memory: Tensor | None, labels: Tensor | None
+) -> tuple[float, Float[Tensor, "B K d"]]:
+    """Take in a student's rollout, a part of the time after another.
+
+    Returns:
+        The sum of its drift from the labels, if any; the memory after it.
+    """
+    drift, start = 0.0, 0
     for part in by_times(batch, numbers_of(student)):
         if labels is None:
             features, memory = student.features(part.inputs, memory, part.resets)
@@ -84,7 +126,8 @@ def _add_rollout(score: "_Score", student: Student, batch: Batch, labels: Tensor
             drift += float(dynamics(memories, labels[:, start : start + part.length]).double().sum())
         score.add(part, features, student.head)
         start += part.length
-    return drift
+    assert memory is not None
+    return drift, memory
 
 
 def _labels(labels: Callable[[Tensor], Tensor], batch: Batch) -> Float[Tensor, "B T K d"]:

@@ -105,8 +105,10 @@ def cut_rollout(
     resets: Bool[Tensor, "B T"] | None = None,
     first: int | None = None,
     start: Callable[[Float[Tensor, "B K d"]], Float[Tensor, "B K d"]] = lambda memory: memory,
-) -> Float[Tensor, "B T F"]:
+) -> tuple[Float[Tensor, "B T F"], Float[Tensor, "B K d"]]:
     """What the readout may see after each input of a rollout whose gradients end every ``width`` steps.
+
+    The memory after the last comes with it, without gradients.
 
     Args:
         student: rolled out.
@@ -124,4 +126,4 @@ def cut_rollout(
         features, last = student.features(window, start(memory), resets=part)
         found.append(features)
         memory = last.detach()
-    return torch.cat(found, dim=1)
+    return torch.cat(found, dim=1), memory

@@ -134,7 +134,9 @@ class Loop:
             if self.pace.has_spent(until):
                 self.save()
                 return "paused"
-            batch = scored_batch(self.task, s.batch_size, self.stages, now, s.seed, c.draw, s.vary)
+            batch = scored_batch(
+                self.task, s.batch_size, self.stages, now, s.seed, c.draw, s.vary, in_order=method.carries
+            )
             self.pace.prepare(link, batch.length)
             if not batch.mask.any():  # nothing can be learnt from it
                 self.pace.stepped(link, batch.length)

@@ -11,7 +11,7 @@ from nounroll.methods.base import Method
 from nounroll.models.student import Student
 from nounroll.rollout import collapse
 from nounroll.rollout import packing as packs
-from nounroll.rollout.evaluate import constant_guess, evaluate, evaluate_teacher, knowable, validation_batches
+from nounroll.rollout.evaluate import constant_guess, evaluate_task, evaluate_teacher, knowable, validation_batches
 from nounroll.rollout.transformer import CausalTransformer
 from nounroll.teacher import Teacher
 from nounroll.training.engine import Engine
@@ -52,7 +52,7 @@ class Observer:
         self.student.eval()
         labels = self.teacher.memories if self.teacher else None
         batches = self.validation if batches is None else batches
-        metrics = self.engine.gathered(lambda: evaluate(self.student, batches, labels))
+        metrics = self.engine.gathered(lambda: evaluate_task(self.task, self.student, batches, labels))
         self.student.train(training)
         return self.engine.agreed(metrics)
 

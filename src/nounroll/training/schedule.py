@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from nounroll.core.batch import Batch
 from nounroll.core.seeding import generator
-from nounroll.data.task import SequenceTask, training_batch
+from nounroll.data.task import SequenceTask, followed, training_batch
 from nounroll.training.settings import TrainingSettings
 from nounroll.training.variation import varied
 
@@ -40,16 +40,27 @@ def length_at(stages: Sequence[int], progress: float) -> int:
 
 
 def scored_batch(
-    task: SequenceTask, batch_size: int, stages: Sequence[int], progress: float, seed: int, step: int, vary: float = 0.0
+    task: SequenceTask,
+    batch_size: int,
+    stages: Sequence[int],
+    progress: float,
+    seed: int,
+    step: int,
+    vary: float = 0.0,
+    *,
+    in_order: bool = False,
 ) -> Batch:
     """The training batch at this moment: of the curriculum's length or, where nothing is scored in it, of a longer one.
 
-    Real inputs are varied by ``vary`` (see ``nounroll.training.variation``).
+    With ``in_order`` it is the next of a stream, as it is. Real inputs are varied by ``vary`` otherwise (see
+    ``nounroll.training.variation``).
 
     Raises:
         ValueError: see ``nounroll.data.task.draw``.
     """
     length = length_at(stages, progress)
+    if in_order:
+        return followed(task, batch_size, length, step)
     batch = training_batch(task, batch_size, length, seed, step)
     for longer in stages[list(stages).index(length) + 1 :]:
         if batch.mask.any():
