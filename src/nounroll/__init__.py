@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from nounroll.experiments.comparison import Comparison, compare
     from nounroll.experiments.run import Run, fit
     from nounroll.models.student import Student
+    from nounroll.training.learner import StreamLearner
 
 install()
 
@@ -41,6 +42,7 @@ _HOMES = {
     "SequenceTask": "data.task",
     "Sequences": "data.sequences",
     "Stream": "data.stream",
+    "StreamLearner": "training.learner",
     "Student": "models.student",
     "Run": "experiments.run",
     "adapt": "experiments.adaptation",
@@ -73,6 +75,7 @@ __all__ = [
     "Sequences",
     "Space",
     "Stream",
+    "StreamLearner",
     "Student",
     "adapt",
     "compare",

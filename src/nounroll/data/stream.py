@@ -56,7 +56,7 @@ class Stream(Windows):
         if self._targets is None:
             return Batch.next_step(_read(self._data, starts, length + 1))
         targets = _read(self._targets, starts, length)
-        return Batch(_read(self._data, starts, length), targets, ~_missing(targets))
+        return Batch(_read(self._data, starts, length), targets, ~missing(targets))
 
     def stored(self) -> tuple[Any, ...]:
         wanted = () if self._targets is None else (self._targets, self._held_targets)
@@ -79,7 +79,8 @@ def _read(array: Elements, starts: Sequence[int], length: int) -> Shaped[Tensor,
     return torch.from_numpy(found.astype(np.int64))
 
 
-def _missing(values: Shaped[Tensor, "B T *y"]) -> Bool[Tensor, "B T"]:
+def missing(values: Shaped[Tensor, "B T *y"]) -> Bool[Tensor, "B T"]:
+    """Where there is no target: nan, or -100 among whole numbers."""
     if not values.is_floating_point():
         return values == _UNSCORED
     return values.isnan().any(-1)

@@ -1,0 +1,256 @@
+"""A network that goes on learning from what arrives."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Shaped
+from torch import Tensor, nn
+
+from nounroll.core.batch import Batch
+from nounroll.core.notices import notice
+from nounroll.core.plain import plain
+from nounroll.core.ranges import at_least, more_than
+from nounroll.core.seeding import generator
+from nounroll.data.padding import without_padding
+from nounroll.data.stream import missing
+from nounroll.methods import TBPTT, TBPTTSettings
+from nounroll.methods.base import State
+from nounroll.models.generation import can_feed
+from nounroll.models.student import CONFIG, WEIGHTS, Student
+from nounroll.storage import checkpoint
+from nounroll.training.optimizer import load_optimizer_state, optimizer_state
+
+_BETAS, _CLIP = (0.9, 0.95), 1.0  # as in the loop
+_STREAM, _OPTIMIZER = "stream", "optimizer"  # groups of tensors beside the student's
+
+
+class StreamLearner:
+    """A student that learns from chunks of endless streams, and keeps memory and optimiser between calls.
+
+    ::
+
+        learner = StreamLearner(student)
+        learner.partial_fit(x, y)        # truncated BPTT; learner.loss is what it thought of them before it learnt
+        learner.predict(x_new)           # after what it has read; it moves nothing
+        learner.save("snapshot")         # StreamLearner.load("snapshot") goes on exactly
+
+    Args:
+        student: trained or new; it is changed in place. Real numbers of a new one take their scale from the first
+            chunk.
+        rows: streams side by side.
+        window: steps of an update; no gradient goes back further.
+        learning_rate: AdamW's, without a schedule.
+
+    Attributes:
+        memory: (B, K, d) after all that was read.
+        loss: nats a scored element of the last chunk, each window judged before it is learnt from; nan where nothing
+            was scored.
+        steps: updates so far.
+        skipped: updates that were left out, as their loss or gradient was not finite.
+    """
+
+    def __init__(self, student: Student, *, rows: int = 1, window: int = 32, learning_rate: float = 2e-3) -> None:
+        at_least("rows", rows, 1)
+        at_least("window", window, 1)
+        more_than("learning_rate", learning_rate, 0)
+        self.student, self.rows, self.window, self.learning_rate = student, rows, window, learning_rate
+        self._method = TBPTT(student, TBPTTSettings(window=window), stream=True)
+        self._optimizer = torch.optim.AdamW(student.parameters(), lr=learning_rate, betas=_BETAS, weight_decay=0.01)
+        self.loss, self.steps, self.skipped = float("nan"), 0, 0
+        self._state: State = {}
+        self._pending: Tensor | None = None  # the last input of each row, whose target has not arrived
+        self._begun = torch.ones(rows, dtype=torch.bool)  # rows of which the pending input is none
+
+    @property
+    def memory(self) -> Float[Tensor, "B K d"]:
+        return self._state["memory"][0] if self._state else self.student.initial_memory(self.rows).detach()
+
+    def partial_fit(self, x: Any, y: Any = None) -> "StreamLearner":
+        """Learn from the next chunk.
+
+        Args:
+            x: (T,) or (T, d) of one stream, (B, T) or (B, T, d) of several.
+            y: a target for each, nan or -100 where there is none. Without it the target is the next element: that of
+                the last one is the first of the next chunk.
+
+        Raises:
+            ValueError: values are not of the student's spaces, or not of this many rows.
+        """
+        inputs = self._shaped("x", x, self.student.inputs)
+        targets = None if y is None else self._shaped("y", y, self.student.targets)
+        if targets is not None and targets.shape[1] != inputs.shape[1]:
+            raise ValueError(f"y has {targets.shape[1]} steps and x {inputs.shape[1]}; they must be as many")
+        student = self.student
+        batch = self._followed(inputs) if targets is None else Batch(inputs, targets, ~missing(targets))
+        batch = without_padding(batch.in_spaces(student.inputs, student.targets), student.inputs, student.targets)
+        batch.check(type(self).__name__, student.inputs, student.targets, self.rows, batch.length)
+        self._measure(inputs, inputs if targets is None else targets)
+        if targets is None:
+            self._pending, self._begun = inputs[:, -1:], torch.zeros_like(self._begun)
+        total, scored = 0.0, 0
+        for start in range(0, batch.length, self.window):
+            part = batch.times(start, start + self.window)
+            if part.mask.any():
+                total += self._learn(part) * (count := int(part.mask.sum()))
+                scored += count
+            else:
+                self._read(part)
+        self.loss = total / scored if scored else float("nan")
+        return self
+
+    def predict(self, x: Any = None) -> Shaped[np.ndarray, "..."]:
+        """What it expects after each element of the next chunk: the most likely symbol, or the mean.
+
+        Without targets of its own, it reads the last element of the chunk before first: ``predict()`` is the next one.
+
+        Args:
+            x: as for ``partial_fit``.
+
+        Raises:
+            ValueError: there is nothing to read, or values are not of the student's inputs.
+        """
+        read = [] if x is None else [self._shaped("x", x, self.student.inputs)]
+        if self._pending is not None:
+            read.insert(0, self._pending)
+        if not read:
+            raise ValueError("x is not given, and nothing was read before; give x")
+        inputs, resets = self._joined(read)
+        student, device = self.student, self.student.empty_memory.device
+        inputs = student.inputs.convert(inputs)
+        student.inputs.check("x", inputs)
+        with torch.no_grad():
+            outputs, _ = student.outputs(inputs.to(device), self.memory, None if resets is None else resets.to(device))
+        found = student.targets.mean(outputs).cpu().numpy()
+        return found[0] if self.rows == 1 else found
+
+    def reset(self, done: Any = None) -> "StreamLearner":
+        """Begin rows anew from m_∅, those that are ``done``, (B,) bool; all when left out. What is learnt stays."""
+        ended = torch.ones(self.rows, dtype=torch.bool) if done is None else torch.as_tensor(done)
+        memory = self.student.reset(self.memory, ended).detach()
+        self._state, self._begun = {"memory": memory[None]}, self._begun | ended
+        if self._begun.all():
+            self._pending = None
+        return self
+
+    # -- files ------------------------------------------------------------------------------------
+
+    def save(self, folder: str | Path) -> None:
+        """Write a snapshot: the student, which ``Student.from_pretrained`` opens too, its memory and the optimiser.
+
+        Raises:
+            CheckpointError: the folder holds something else, or cannot be written.
+        """
+        moments, document = optimizer_state(self._optimizer)
+        pending = {} if self._pending is None else {"pending": self._pending}
+        stream = {"memory": self.memory, "begun": self._begun, **pending}
+        settings = plain(
+            {name: getattr(self, name) for name in ("rows", "window", "learning_rate", "steps", "skipped")}
+        )
+        tensors = {Path(WEIGHTS).stem: self.student.state_dict(), _STREAM: stream, _OPTIMIZER: moments}
+        documents = {Path(CONFIG).stem: self.student.to_config(), "learner": {**settings, _OPTIMIZER: document}}
+        checkpoint.write(Path(folder), {k: v for k, v in tensors.items() if v}, documents)
+
+    @classmethod
+    def load(cls, folder: str | Path, cell: nn.Module | None = None) -> "StreamLearner":
+        """The learner that ``save`` wrote, which goes on as if it had never stopped.
+
+        Args:
+            folder: where the snapshot is.
+            cell: for a student with the user's own cell, a module of the same class and sizes.
+
+        Raises:
+            ValueError: the folder holds no snapshot, or a damaged one.
+        """
+        student = Student.from_pretrained(folder, cell)
+        tensors, documents = checkpoint.read(Path(folder))
+        try:
+            kept = dict(documents["learner"])
+            document, stream = kept.pop(_OPTIMIZER), tensors[_STREAM]
+            counts = {name: kept.pop(name) for name in ("steps", "skipped")}
+            learner = cls(student, **kept)
+            load_optimizer_state(learner._optimizer, tensors.get(_OPTIMIZER, {}), document)
+            learner.steps, learner.skipped = counts["steps"], counts["skipped"]
+            learner._state = {"memory": stream["memory"][None]}
+            learner._begun, learner._pending = stream["begun"], stream.get("pending")
+            if stream["memory"].shape != (learner.rows, *student.memory_shape) or len(stream["begun"]) != learner.rows:
+                raise ValueError(f"its memory has the shape {tuple(stream['memory'].shape)}")
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{folder} holds no snapshot of a learner: {checkpoint.one_line(error)}") from error
+        return learner
+
+    # -- parts ------------------------------------------------------------------------------------
+
+    def _learn(self, part: Batch) -> float:
+        """One update; the loss before it."""
+        before, losses = self._state, self._forward(part)
+        loss = losses["loss"]
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(self.student.parameters(), _CLIP)
+        if not (loss.isfinite() and norm.isfinite()):
+            self._state, self.skipped = before, self.skipped + 1
+            notice(f"an update was left out, as its loss was {float(loss):g} and its gradient {float(norm):g}")
+            return float(loss)
+        self._optimizer.step()
+        self.steps += 1
+        return float(loss)
+
+    @torch.no_grad()
+    def _read(self, part: Batch) -> None:
+        self._forward(part)
+
+    def _forward(self, part: Batch) -> dict[str, Tensor]:
+        device = self.student.empty_memory.device
+        losses, self._state = self._method(part.to(device), self._state, generator(0, "learner"), 0.0)
+        return losses
+
+    def _followed(self, inputs: Shaped[Tensor, "B T *x"]) -> Batch:
+        """The chunk with the pending element before it, each element the target of the one before."""
+        student = self.student
+        if not can_feed(student.targets, student.inputs):
+            raise ValueError(f"y is not given, and targets are {student.targets}, inputs {student.inputs}; give y")
+        read = [inputs] if self._pending is None else [self._pending, inputs]
+        whole, resets = self._joined(read)
+        mask = torch.ones(self.rows, whole.shape[1] - 1, dtype=torch.bool)
+        if resets is not None:
+            mask[:, 0] = ~self._begun
+        return Batch(whole[:, :-1], whole[:, 1:], mask, None if resets is None else resets[:, :-1])
+
+    def _joined(self, read: list[Tensor]) -> tuple[Shaped[Tensor, "B T *x"], Bool[Tensor, "B T"] | None]:
+        """What is read, and resets after pending elements of rows that have begun anew since."""
+        whole = torch.cat(read, dim=1)
+        if len(read) == 1 or not self._begun.any():
+            return whole, None
+        resets = torch.zeros(whole.shape[:2], dtype=torch.bool)
+        resets[:, 1] = self._begun
+        return whole, resets
+
+    def _shaped(self, name: str, values: Any, space: Any) -> Shaped[Tensor, "B T *x"]:
+        """Values as (B, T, ...), of one stream without B, of one coordinate without d."""
+        found, event = torch.as_tensor(np.asarray(values)), space.event_shape
+        axes = 1 if self.rows == 1 else 2
+        if event == (1,) and found.dim() == axes:
+            found = found[..., None]
+        if self.rows == 1 and found.dim() == 1 + len(event):
+            found = found[None]
+        if found.dim() != 2 + len(event) or len(found) != self.rows or tuple(found.shape[2:]) != event:
+            rows = "(T" if self.rows == 1 else f"({self.rows}, T"
+            wanted = ", ".join([rows, *map(str, event)]) + (",)" if rows == "(T" and not event else ")")
+            raise ValueError(f"{name} has the shape {np.shape(values)}; {space} in {self.rows} rows needs {wanted}")
+        if not found.shape[1]:
+            raise ValueError(f"{name} is empty; a chunk has at least one step")
+        return found
+
+    def _measure(self, inputs: Tensor, targets: Tensor) -> None:
+        """Give a new student the scale of the first chunk."""
+        student = self.student
+        if self.steps or student.trained_on or not (student.inputs.unmeasured or student.targets.unmeasured):
+            return
+        found = []
+        for name, space, values in (("x", student.inputs, inputs), ("y", student.targets, targets)):
+            rows = space.convert(values).flatten(0, 1)
+            good = rows[~space.invalid(rows).view(len(rows), -1).any(1)]
+            found.append(space.measured(name, good, targets=name == "y") if space.unmeasured else space)
+        student.rescale(*found)
