@@ -192,10 +192,10 @@ class StreamLearner:
         if not (loss.isfinite() and norm.isfinite()):
             self._state, self.skipped = before, self.skipped + 1
             notice(f"an update was left out, as its loss was {float(loss):g} and its gradient {float(norm):g}")
-            return float(loss)
+            return loss.item()
         self._optimizer.step()
         self.steps += 1
-        return float(loss)
+        return loss.item()
 
     @torch.no_grad()
     def _read(self, part: Batch) -> None:
