@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from nounroll.experiments.adaptation import adapt
     from nounroll.experiments.comparison import Comparison, compare
     from nounroll.experiments.run import Run, fit
+    from nounroll.models.recurrent import Recurrent
     from nounroll.models.student import Student
     from nounroll.training.learner import StreamLearner
 
@@ -43,6 +44,7 @@ _HOMES = {
     "Sequences": "data.sequences",
     "Stream": "data.stream",
     "StreamLearner": "training.learner",
+    "Recurrent": "models.recurrent",
     "Student": "models.student",
     "Run": "experiments.run",
     "adapt": "experiments.adaptation",
@@ -66,6 +68,7 @@ __all__ = [
     "Positive",
     "Product",
     "Real",
+    "Recurrent",
     "Run",
     "SequenceAnomaly",
     "SequenceClassifier",

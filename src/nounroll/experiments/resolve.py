@@ -213,13 +213,12 @@ def resolve(recipe: Recipe, task: SequenceTask, facts: Facts | None = None) -> R
     decide({"cell.kind": AUTO}, "chosen by trials")
     if facts.lengths == "whole":
         decide({"training.curriculum": 0}, "a shorter sequence is another task")
-    if "tbptt" in links and recipe.tbptt.carry and facts.stream:
+    if "tbptt" in links and recipe.tbptt.carry and (facts.stream or task.stream):
         decide({"training.curriculum": 0}, "windows of tbptt begin anywhere in a sequence")
         windows = -(-recipe.length // min(recipe.tbptt.window, recipe.length))
         decide({"training.batch_size": max(1, _ROWS // windows)}, f"tbptt takes {_ROWS} windows side by side")
     if task.stream:
         decide({"training.curriculum": 0}, "a stream is read at one length")
-        decide({"training.batch_size": _ROWS}, "rows of a stream")
     settled = recipe.changed(changes)
     if settled.cell.kind != AUTO:
         settled = replace(settled, cell=complete(settled.cell, task.inputs))
