@@ -23,6 +23,7 @@ from helpers import (
     make_tbptt,
     make_teacher,
 )
+from nounroll.analysis.analyze import analyze
 from nounroll.core.batch import Batch, apart
 from nounroll.core.processes import sharing
 from nounroll.core.seeding import generator
@@ -30,7 +31,7 @@ from nounroll.methods.base import Method
 from nounroll.methods.labels import separate
 from nounroll.models.student import Student
 from nounroll.objectives.readout import negative_log_likelihood
-from nounroll.rollout.evaluate import evaluate, evaluate_teacher
+from nounroll.rollout.evaluate import evaluate, evaluate_teacher, validation_batches
 
 B, T = 3, 9
 TIMES = ((4,), (), (0, 2, 7))  # of the resets of each row
@@ -309,3 +310,21 @@ def test_resets_of_a_task_are_checked() -> None:
     said = r"^Episodes: resets are torch.bool of shape \(1, 12\); they must be torch.bool of shape \(2, 12\)$"
     with pytest.raises(ValueError, match=said):
         nounroll.fit(task, method="bptt", cell="gru", length=12, steps=2)
+
+
+def test_an_analysis_looks_at_separate_sequences() -> None:
+    """Two episodes of six steps in each row: nothing is seen of a seventh position."""
+
+    class Two(Episodes):
+        def sample(self, batch_size: int, length: int, generator: torch.Generator) -> Batch:
+            x = torch.randint(3, (batch_size, length), generator=generator)
+            resets = (torch.arange(length) % 6 == 0).expand(batch_size, -1)
+            return Batch(x, x, resets=resets)
+
+    student = make_student("gru", Two.inputs, Two.targets, dtype=torch.float32)
+    found = analyze(student, None, Two(), length=12, sequences=2, horizon=None)
+    (batch,) = validation_batches(Two(), 2, 12, 0, stream="test")
+    assert found.student.metrics == pytest.approx(evaluate(student, [batch]), rel=1e-6)
+    losses = found.student.positions.loss
+    assert len(losses) == 12
+    assert [loss is None for loss in losses] == [False] * 6 + [True] * 6

@@ -24,6 +24,7 @@ from nounroll.experiments.recipe import parse
 from nounroll.experiments.run import Run, train
 from nounroll.methods import TBPTT, TBPTTSettings
 from nounroll.objectives.readout import negative_log_likelihood
+from nounroll.report.numbers import figure, label
 from nounroll.rollout.evaluate import evaluate, evaluate_task
 from nounroll.training import run_state
 
@@ -210,6 +211,13 @@ def test_figures_carry_the_memory_and_stand_beside_those_from_empty() -> None:
     assert found == pytest.approx(carried | {f"{name}_from_empty": value for name, value in anew.items()}, rel=1e-6)
     assert carried["loss"] != pytest.approx(anew["loss"], rel=1e-6)
     assert evaluate_task(TokenLike(), student, batches) == anew
+
+
+def test_figures_from_empty_are_shown_as_the_others_are() -> None:
+    assert figure("accuracy_from_empty", 0.5) == "50.0%"
+    assert label("bits_from_empty", {}) == "bits; each sequence from the empty memory"
+    assert label("rmse_from_empty", {"rmse_standardised": 1.0}).startswith("rmse, in the data's unit; each")
+    assert label("bits", {}) == "bits"
 
 
 class TokenLike(SequenceTask):

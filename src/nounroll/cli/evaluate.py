@@ -12,7 +12,8 @@ from nounroll.cli.terminal import metrics_table, say_if_it_differs
 def evaluate(run: Path, *, sequences: int = 256) -> dict[str, Any]:
     """Measure a trained network on held-out sequences.
 
-    It starts from its empty memory and reads each sequence once; no teacher is involved. Where the run's folder has
+    It starts from its empty memory and reads each sequence once; no teacher is involved. Through a stream the memory is
+    carried, and figures from the empty memory in each sequence stand beside. Where the run's folder has
     a teacher, its memories of the same sequences are read by the same readout and stand beside it.
 
     Args:

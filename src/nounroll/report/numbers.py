@@ -21,16 +21,21 @@ _UNITS = {
     "rmse_standardised": "rmse, in standard deviations",
     "loss_standardised": "loss, nats, of standardised values",
 }
+_FROM_EMPTY = "_from_empty"  # of a stream, with each sequence from m_∅
 
 
 def figure(name: str, value: float | None) -> str:
     """A metric as text: figure("accuracy", 0.5) is "50.0%", and so is that of "accuracy@512"."""
-    return "-" if value is None else format(value, _FORMATS.get(name.partition("@")[0], ",.4g"))
+    return (
+        "-" if value is None else format(value, _FORMATS.get(name.partition("@")[0].removesuffix(_FROM_EMPTY), ",.4g"))
+    )
 
 
 def label(name: str, metrics: Mapping[str, Any]) -> str:
     """A metric's name with its unit where the data has one: "rmse" is "rmse, in the data's unit"."""
-    return _UNITS.get(name, name) if "rmse_standardised" in metrics else name
+    plain = name.removesuffix(_FROM_EMPTY)
+    found = _UNITS.get(plain, plain) if "rmse_standardised" in metrics else plain
+    return found if plain == name else f"{found}; each sequence from the empty memory"
 
 
 def measure(metrics: Iterable[str]) -> str:
