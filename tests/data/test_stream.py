@@ -71,11 +71,29 @@ def test_a_memory_map_stays_on_disk_and_gives_what_memory_gives(mapped: np.memma
         for step in range(4):
             assert torch.equal(followed(one, 2, 4, step).inputs, followed(other, 2, 4, step).inputs)
     assert torch.equal(followed(there, 1, 9, 3).inputs[0], torch.from_numpy(numbers(N, 2)[27:36]))
-    assert isinstance(on_disk("series", np.load(str(mapped.filename), mmap_mode="r")[:, 0]), np.memmap)  # a slice
+
+
+def test_parts_of_memory_maps_are_read_where_they_lie(mapped: np.memmap) -> None:
     flat = np.memmap(mapped.filename, np.float32, "r", offset=mapped.offset)
-    assert isinstance(on_disk("series", flat), OnDisk)
-    assert np.array_equal(np.asarray(on_disk("series", flat)), numbers(N, 2).ravel())
-    assert np.array_equal(np.asarray(on_disk("series", flat[10:])), numbers(N, 2).ravel()[10:])
+    for part, kind in ((flat, OnDisk), (flat[10:], OnDisk), (flat[:, None], RowsOnDisk), (mapped[7:20], RowsOnDisk)):
+        found = on_disk("series", part)
+        assert isinstance(found, kind)
+        assert found.shape == part.shape
+        assert np.array_equal(np.asarray(found), part)
+    for part in (mapped[:, 0], flat[::2], np.load(str(mapped.filename), mmap_mode="c"), np.ones(3)):
+        assert on_disk("series", part) is part
+
+
+def test_a_batch_reads_its_own_steps_alone(mapped: np.memmap, monkeypatch: pytest.MonkeyPatch) -> None:
+    task, counts, read = Stream(mapped), list[int](), OnDisk._read
+
+    def counted(self: OnDisk, index: int, place: int, count: int) -> np.ndarray:
+        counts.append(count)
+        return read(self, index, place, count)
+
+    monkeypatch.setattr(OnDisk, "_read", counted)
+    followed(task, 3, 7, 2)
+    assert counts == [2 * 8] * 3  # numbers of one step more than the inputs
 
 
 def test_a_memory_map_that_has_become_shorter_is_an_error(mapped: np.memmap) -> None:

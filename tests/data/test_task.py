@@ -153,9 +153,11 @@ class Took(Numbered):
 class BatchOf(Batch):
     """A batch that no type checker looks at."""
 
-    def __init__(self, inputs: Tensor, targets: Tensor, mask: Tensor | None = None) -> None:
+    def __init__(
+        self, inputs: Tensor, targets: Tensor, mask: Tensor | None = None, resets: Tensor | None = None
+    ) -> None:
         mask = torch.ones(targets.shape[:2]).bool() if mask is None else mask
-        for name, value in (("inputs", inputs), ("targets", targets), ("mask", mask)):
+        for name, value in (("inputs", inputs), ("targets", targets), ("mask", mask), ("resets", resets)):
             object.__setattr__(self, name, value)
 
 

@@ -73,6 +73,7 @@ def test_every_task_describes_itself() -> None:
         ("symbols", "int | None", None, False),
         ("dtype", "str | None", None, False),
         ("held_out", "str | Path | None", None, False),
+        ("stream", "bool", False, False),
     ]
     assert describe("digits")[1] == []
 

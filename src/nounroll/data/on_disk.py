@@ -1,7 +1,6 @@
 """Numbers that stay on disk: files end to end as one array, of which only what is asked for is read."""
 
 import copy
-import mmap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,11 +128,15 @@ def on_disk(setting: str, array: np.ndarray) -> Elements:
 
     Args:
         setting: what errors call it.
-        array: with one or two axes. A slice of a memory map stays one.
+        array: with one or two axes. A part of a memory map whose numbers do not follow one another stays one.
     """
-    if not isinstance(array, np.memmap) or not isinstance(array.base, mmap.mmap) or not array.flags.c_contiguous:
+    root = array
+    while isinstance(root.base, np.ndarray):
+        root = root.base
+    if not isinstance(root, np.memmap) or root.filename is None or root.mode == "c":  # "c" holds changes of its own
         return array
-    if array.filename is None or not array.size:
+    if not array.flags.c_contiguous or not array.size:
         return array
-    numbers = OnDisk(setting, [Section(Path(array.filename), array.offset, array.size)], array.dtype)
+    offset = root.offset + array.ctypes.data - root.ctypes.data
+    numbers = OnDisk(setting, [Section(Path(root.filename), offset, array.size)], array.dtype)
     return numbers if array.ndim == 1 else RowsOnDisk(numbers, array.shape[1])

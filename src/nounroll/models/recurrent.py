@@ -175,10 +175,9 @@ class Recurrent(nn.Module):
 
 def _network(kind: str, inputs: Space, size: int) -> Network:
     """A network whose outputs have so many numbers."""
-    plain = kind in _TORCHS and isinstance(inputs, Real)
     tokens, width = _memory_shape(kind, size)
     settings = CellSettings(kind=kind, tokens=tokens, memory_width=width, keep=0 if kind in _TORCHS else 4.0)  # type: ignore[arg-type]
-    if not plain:
+    if kind not in _TORCHS or not isinstance(inputs, Real):
         return Network(inputs, build_cell(settings, inputs))
     with drawing_from(torch.Generator()):  # torch's own module alone draws from torch's own generator
         cell: Any = build_cell(CellSettings(**{**vars(settings), "width": inputs.d}), inputs)
