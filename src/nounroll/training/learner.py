@@ -191,7 +191,7 @@ class StreamLearner:
         norm = nn.utils.clip_grad_norm_(self.student.parameters(), _CLIP)
         if not (loss.isfinite() and norm.isfinite()):
             self._state, self.skipped = before, self.skipped + 1
-            notice(f"an update was left out, as its loss was {float(loss):g} and its gradient {float(norm):g}")
+            notice(f"an update was left out, as its loss was {loss.item():g} and its gradient {norm.item():g}")
             return loss.item()
         self._optimizer.step()
         self.steps += 1
