@@ -5,33 +5,28 @@ import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from nounroll import data
-from nounroll.cells.base import check_cell
-from nounroll.core.batch import Space
 from nounroll.core.interrupts import stop_on_interrupt
 from nounroll.core.machine import launched, speaks
-from nounroll.data.kept import keep
-from nounroll.data.task import SequenceTask, tell_cut
+from nounroll.data.task import SequenceTask
 from nounroll.experiments.assembly import build, make_loop
 from nounroll.experiments.auto import Chosen, choose, drop_trials
-from nounroll.experiments.consent import check as check_consent
-from nounroll.experiments.consent import remember
-from nounroll.experiments.footprint import check_length, check_memory
+from nounroll.experiments.beginning import Beginning, begin
+from nounroll.experiments.footprint import check_memory
 from nounroll.experiments.recipe import Recipe, parse
-from nounroll.experiments.rehearsal import check_adaptable, reopened, with_rehearsal
-from nounroll.experiments.resolve import Facts, Resolved, look, resolve
+from nounroll.experiments.rehearsal import with_rehearsal
+from nounroll.experiments.resolve import Resolved
 from nounroll.experiments.resumption import resumed
-from nounroll.experiments.run_folder import CUSTOM, claim, held, read_kept, way_on, write_budget, write_json, write_kept
-from nounroll.experiments.warm_start import Start, drop_start, open_start
-from nounroll.methods import AUTO, TRANSFORMER, Adapt, check_taught
+from nounroll.experiments.run_folder import CUSTOM, way_on, write_json
+from nounroll.experiments.warm_start import Start, open_start
+from nounroll.methods import AUTO, TRANSFORMER, Adapt
 from nounroll.methods.cost import COSTS
-from nounroll.models.student import Student, check_no_student
+from nounroll.models.student import Student
 from nounroll.rollout.evaluate import evaluate_task, validation_batches
 from nounroll.rollout.forgetting import forgetting
 from nounroll.rollout.transformer import CausalTransformer
@@ -267,118 +262,48 @@ def train(
         ValueError: the data, the cell or the folder is not usable, or the run needs more memory than there is.
         TrainingError: the losses stopped being finite.
     """
-    before = begun = None
-    if resume and folder is not None:
-        before, begun = read_kept(folder), Start.read(folder, start.cell if start else None)
-        if start is not None:
-            start.check_same(begun, folder)
-    start = reopened(begun, start) if resume else start
-    check_adaptable(recipe, start)
-    if start is None or not start.teacher:
-        check_taught(recipe.method)
-    if not recipe.training.budget.amount and (start is None or not start.student):
-        raise ValueError(f"training.{recipe.training.budget.kind} is 0; it must be more than 0")
-    if launched()[0]:
-        folder = None  # the first process writes for all
-    if task is None and recipe.task.kind == CUSTOM:
-        way = way_on(folder) if resume and folder is not None else "nounroll.fit(task)"
-        raise ValueError(f"task.kind is {CUSTOM}, a task of your own, which is not in the recipe; in Python: {way}")
-    check_consent(recipe)
-    task = task or data.build(recipe.task.kind, recipe.task.options)
-    if cell is not None:
-        _check_own_cell(cell, recipe, task)
-    check_length(recipe, task)
-    tell_cut(task, recipe.length)
-    facts = look(task, recipe.length, recipe.training.seed)
-    kept = before[0] if before else keep(task, recipe.task.kind)
-    if scale := before or _scale_of_teacher(recipe):  # of the data as it was; of the labels
-        same = before is not None and before[0].get("kind") == recipe.task.kind  # its checkpoint refuses another kind
-        facts = _with_scale(facts, *scale[1:], must_fit=same)
-    if start is not None:
-        facts = start.in_its_scale(facts, kept)
-    resolved, chosen = resolve(recipe, task, facts), None
-
-    def enter(stack: ExitStack) -> None:
-        """Hold the run's folder until ``stack`` is left, and start it where it is a new one."""
-        if folder is None:
-            return
-        is_open = resolved.recipe.is_open(cell)  # what a method needs is decided with it
-        text = recipe.kept_in(folder).given_to_yaml() if is_open else resolved.to_yaml(folder)
-        stack.enter_context(held(folder))
-        if not resume:
-            drop_start(folder)
-            if start is not None and not (folder / "recipe.yaml").exists():
-                start.write(folder)
-            claim(folder, text)
-            write_kept(folder, kept, facts.inputs, facts.targets)
-        elif not is_open:
-            write_budget(folder, recipe)
-        remember(recipe, folder)
-
+    begun = begin(recipe, task, cell, start, folder=folder, resume=resume)
+    folder, resolved, chosen, finished = begun.folder, begun.resolved, None, False
     with ExitStack() as stack:
-        if resolved.recipe.is_open(cell):
-            enter(stack)
+        if begun.is_open:
+            begun.enter(stack)
             loop, resolved, chosen = choose(
                 recipe,
                 resolved,
-                task,
+                begun.task,
                 cell,
                 folder=folder,
                 resume=resume,
                 force=force,
                 progress=progress,
                 stop=stop,
-                start=start,
+                start=begun.start,
             )
-            finished = False
             if chosen is not None:
                 finished = loop.run(stop) == "finished"
         else:
-            check_memory(resolved.recipe, task, cell, kept=folder is not None)
-            loop = make_loop(resolved, task, cell, folder=folder, progress=progress, start=start)
-            loop.engine.by_first(lambda: enter(stack))
+            check_memory(resolved.recipe, begun.task, cell, kept=folder is not None)
+            loop = make_loop(resolved, begun.task, cell, folder=folder, progress=progress, start=begun.start)
+            loop.engine.by_first(lambda: begun.enter(stack))
             if resume:
                 loop.load(force)
                 chosen = Chosen.read(folder)
                 if folder is not None:
                     drop_trials(folder)
             finished = loop.run(stop) == "finished"
-        return _handed_over(loop, resolved, cell, task, chosen, folder, finished, kept)
-
-
-def _scale_of_teacher(recipe: Recipe) -> tuple[dict[str, Any], Space, Space] | None:
-    """What the run keeps whose teacher is taken: its labels are of inputs of its scale."""
-    return read_kept(Path(recipe.smt.teacher)) if recipe.smt.teacher else None
-
-
-def _with_scale(facts: Facts, inputs: Space, targets: Space, *, must_fit: bool) -> Facts:
-    """Facts with the scale of other data of the same kind; as they are where it is of another kind.
-
-    Raises:
-        ValueError: it ``must_fit`` and is of another kind.
-    """
-    if (facts.inputs, facts.targets) == (inputs, targets):
-        return replace(facts, inputs=inputs, targets=targets)
-    if must_fit:
-        raise ValueError(
-            f"the data differs: the run began with inputs {inputs} and targets {targets}, and now they are"
-            f" {facts.inputs} and {facts.targets}; put back what it was trained with, or train a new run"
-        )
-    return facts
+        return _handed_over(loop, resolved, cell, begun, chosen, finished)
 
 
 def _handed_over(
     loop: Loop,
     resolved: Resolved,
     cell: nn.Module | None,
-    task: SequenceTask,
+    begun: Beginning,
     chosen: Chosen | None,
-    folder: Path | None,
     finished: bool,
-    kept: dict[str, Any],
 ) -> Run:
     """The run, measured and written, with whole models on the CPU in evaluation mode."""
-    model, teacher = loop.student, loop.teacher
+    model, teacher, folder = loop.student, loop.teacher, begun.folder
     if loop.engine.sharded:
         model, teacher = build(resolved.recipe, resolved.facts, None)
         loop.state.hand_over(model, teacher)
@@ -389,22 +314,13 @@ def _handed_over(
         cell.load_state_dict(model.cell.state_dict())
         model.cell = cell.eval()
     if isinstance(model, Student):
-        model.trained_on = kept
+        model.trained_on = begun.kept
     metrics = _final_metrics(loop, model, teacher)
     if folder is not None:
         remove_unfinished(folder)
         model.save_pretrained(folder / ("student" if isinstance(model, Student) else TRANSFORMER))
         write_json(folder / "metrics.json", metrics)
-    return Run(resolved.recipe, model, metrics, loop.history, teacher, task, chosen, folder, finished)
-
-
-def _check_own_cell(cell: nn.Module, recipe: Recipe, task: SequenceTask) -> None:
-    check_no_student(cell)
-    if recipe.training.shard:
-        raise ValueError("training.shard is True; it needs a cell that can be built again, give its kind")
-    if recipe.method == TRANSFORMER:
-        raise ValueError(f"cell is a {type(cell).__name__}; the method {TRANSFORMER} has no cell")
-    check_cell(cell, task.inputs, task.inputs.enter(task.inputs.zeros(2)))
+    return Run(resolved.recipe, model, metrics, loop.history, teacher, begun.task, chosen, folder, finished)
 
 
 def _final_metrics(loop: Loop, model: Student | CausalTransformer, teacher: Teacher | None) -> dict[str, float]:

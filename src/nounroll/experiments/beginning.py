@@ -1,0 +1,158 @@
+"""What a run begins with: its data, what is decided for it, weights that are there already, and its folder."""
+
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from nounroll import data
+from nounroll.cells.base import check_cell
+from nounroll.core.batch import Space
+from nounroll.core.machine import launched
+from nounroll.data.kept import keep
+from nounroll.data.task import SequenceTask, tell_cut
+from nounroll.experiments.consent import check as check_consent
+from nounroll.experiments.consent import remember
+from nounroll.experiments.footprint import check_length
+from nounroll.experiments.recipe import Recipe
+from nounroll.experiments.rehearsal import check_adaptable, reopened
+from nounroll.experiments.resolve import Facts, Resolved, look, resolve
+from nounroll.experiments.run_folder import CUSTOM, claim, held, read_kept, way_on, write_budget, write_kept
+from nounroll.experiments.warm_start import Start, drop_start
+from nounroll.methods import TRANSFORMER, check_taught
+from nounroll.models.student import check_no_student
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """A run before its first step.
+
+    Attributes:
+        recipe: as it was given.
+        resolved: the recipe without open questions, and what was found of the data.
+        task: source of the sequences.
+        cell: in place of the recipe's, for the user's own module.
+        start: weights that are there already; None where all are new.
+        kept: what the run keeps of its data.
+        folder: where it is kept, or None; None too of every process but the first.
+        resume: it goes on from what is in the folder.
+    """
+
+    recipe: Recipe
+    resolved: Resolved
+    task: SequenceTask
+    cell: nn.Module | None
+    start: Start | None
+    kept: dict[str, Any]
+    folder: Path | None
+    resume: bool
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a method or a cell is to be chosen by trials."""
+        return self.resolved.recipe.is_open(self.cell)
+
+    def enter(self, stack: ExitStack) -> None:
+        """Hold the run's folder until ``stack`` is left, and write what a new run begins with."""
+        folder, facts = self.folder, self.resolved.facts
+        if folder is None:
+            return
+        # What an open method needs is decided with it.
+        text = self.recipe.kept_in(folder).given_to_yaml() if self.is_open else self.resolved.to_yaml(folder)
+        stack.enter_context(held(folder))
+        if not self.resume:
+            drop_start(folder)
+            if self.start is not None and not (folder / "recipe.yaml").exists():
+                self.start.write(folder)
+            claim(folder, text)
+            write_kept(folder, self.kept, facts.inputs, facts.targets)
+        elif not self.is_open:
+            write_budget(folder, self.recipe)
+        remember(self.recipe, folder)
+
+
+def begin(
+    recipe: Recipe,
+    task: SequenceTask | None,
+    cell: nn.Module | None,
+    start: Start | None,
+    *,
+    folder: Path | None,
+    resume: bool,
+) -> Beginning:
+    """Check what a run is given, look at its data, and decide what the recipe leaves open. Nothing is written.
+
+    Raises:
+        ValueError: the recipe, the data, the cell or the folder is not usable.
+    """
+    before = begun = None
+    if resume and folder is not None:
+        before, begun = read_kept(folder), Start.read(folder, start.cell if start else None)
+        if start is not None:
+            start.check_same(begun, folder)
+    start = reopened(begun, start) if resume else start
+    _check_begun(recipe, start)
+    task = _task(recipe, task, folder, resume=resume)
+    if cell is not None:
+        _check_own_cell(cell, recipe, task)
+    check_length(recipe, task)
+    tell_cut(task, recipe.length)
+    facts = look(task, recipe.length, recipe.training.seed)
+    kept = before[0] if before else keep(task, recipe.task.kind)
+    if scale := before or _scale_of_teacher(recipe):  # of the data as it was; of the labels
+        same = before is not None and before[0].get("kind") == recipe.task.kind  # its checkpoint refuses another kind
+        facts = _with_scale(facts, *scale[1:], must_fit=same)
+    if start is not None:
+        facts = start.in_its_scale(facts, kept)
+    place = None if launched()[0] else folder  # the first process writes for all
+    return Beginning(recipe, resolve(recipe, task, facts), task, cell, start, kept, place, resume)
+
+
+def _check_begun(recipe: Recipe, start: Start | None) -> None:
+    """Refuse a method that needs weights which are not there, and a budget of 0 where all weights are new."""
+    check_adaptable(recipe, start)
+    if start is None or not start.teacher:
+        check_taught(recipe.method)
+    if not recipe.training.budget.amount and (start is None or not start.student):
+        raise ValueError(f"training.{recipe.training.budget.kind} is 0; it must be more than 0")
+
+
+def _task(recipe: Recipe, task: SequenceTask | None, folder: Path | None, *, resume: bool) -> SequenceTask:
+    """The task that was given, or the recipe's."""
+    if task is None and recipe.task.kind == CUSTOM:
+        way = way_on(folder) if resume and folder is not None else "nounroll.fit(task)"
+        raise ValueError(f"task.kind is {CUSTOM}, a task of your own, which is not in the recipe; in Python: {way}")
+    check_consent(recipe)
+    return task or data.build(recipe.task.kind, recipe.task.options)
+
+
+def _scale_of_teacher(recipe: Recipe) -> tuple[dict[str, Any], Space, Space] | None:
+    """What the run keeps whose teacher is taken: its labels are of inputs of its scale."""
+    return read_kept(Path(recipe.smt.teacher)) if recipe.smt.teacher else None
+
+
+def _with_scale(facts: Facts, inputs: Space, targets: Space, *, must_fit: bool) -> Facts:
+    """Facts with the scale of other data of the same kind; as they are where it is of another kind.
+
+    Raises:
+        ValueError: it ``must_fit`` and is of another kind.
+    """
+    if (facts.inputs, facts.targets) == (inputs, targets):
+        return replace(facts, inputs=inputs, targets=targets)
+    if must_fit:
+        raise ValueError(
+            f"the data differs: the run began with inputs {inputs} and targets {targets}, and now they are"
+            f" {facts.inputs} and {facts.targets}; put back what it was trained with, or train a new run"
+        )
+    return facts
+
+
+def _check_own_cell(cell: nn.Module, recipe: Recipe, task: SequenceTask) -> None:
+    check_no_student(cell)
+    if recipe.training.shard:
+        raise ValueError("training.shard is True; it needs a cell that can be built again, give its kind")
+    if recipe.method == TRANSFORMER:
+        raise ValueError(f"cell is a {type(cell).__name__}; the method {TRANSFORMER} has no cell")
+    check_cell(cell, task.inputs, task.inputs.enter(task.inputs.zeros(2)))
