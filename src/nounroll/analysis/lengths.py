@@ -49,7 +49,7 @@ def by_length(
 
 
 def _gives(task: SequenceTask, length: int, seed: int) -> bool:
-    """Whether a task has sequences of a length; each refuses in a way of its own."""
+    """Return whether a task has sequences of a length; each refuses in a way of its own."""
     try:
         draw(task.validation(), 1, length, seed, "trial")
     except Exception:

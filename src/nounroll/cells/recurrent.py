@@ -1,4 +1,4 @@
-"""What the cells over torch's fused recurrent kernels share."""
+"""Shared base of the cells over torch's fused recurrent kernels."""
 
 import torch
 from jaxtyping import Float, Shaped

@@ -172,7 +172,7 @@ def _verdict(error: BaseException) -> tuple[int, str]:
 
 
 def _is_failed_write(error: ValueError) -> bool:
-    """Whether a checkpoint met a full disk, say: no mistake of the user's."""
+    """Return whether a checkpoint met a full disk, say: no mistake of the user's."""
     return type(error).__name__ == "CheckpointError" and isinstance(error.__cause__, OSError)
 
 

@@ -1,4 +1,4 @@
-"""What a trained network writes, draws, foretells or answers, and what surprises it: samples for its report."""
+"""Samples for a report: text, drawings, forecasts or answers of a trained network, and what surprises it."""
 
 import math
 from typing import Any

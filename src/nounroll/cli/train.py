@@ -101,7 +101,7 @@ def run_in(folder: Path, recipe: Any, resume: bool = False, force: bool = False,
 
 
 def estimate(recipe: Any) -> dict[str, Any]:
-    """What a ``Recipe`` leaves open and how it is decided, the least memory that the run takes, and what there is."""
+    """Estimate a run: settings decided for the data, the least memory that it takes, and the memory there is."""
     from nounroll.experiments import auto, footprint
     from nounroll.experiments.consent import build_task
     from nounroll.experiments.resolve import resolve

@@ -1,4 +1,4 @@
-"""What flows through the house: batches, and the time index.
+"""Batches, and the time index.
 
 **The time index (the only one in the project).** ``m_t`` is the memory after reading ``x_t``.
 An array of memories has ``T + 1`` entries: index 0 is the empty memory ``m_∅`` and index ``t + 1``

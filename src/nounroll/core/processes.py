@@ -36,7 +36,7 @@ def alone() -> bool:
 
 
 def own_rows(rows: int, draw: Callable[[int], Shaped[Tensor, "..."]]) -> Shaped[Tensor, "..."]:
-    """What ``draw`` gives for the rows of this process, out of a draw for those of all.
+    """Draw for the rows of all processes, and return the rows of this one.
 
     Args:
         rows: of this process.
@@ -49,7 +49,7 @@ def own_rows(rows: int, draw: Callable[[int], Shaped[Tensor, "..."]]) -> Shaped[
 def rows_at(
     rows: int, places: Int[Tensor, "R"], pick: Callable[[Int[Tensor, "R"]], Shaped[Tensor, "R *x"]]
 ) -> Shaped[Tensor, "R *x"]:
-    """Rows of all processes: ``places`` counts on through those of one after another.
+    """Pick rows of all processes: ``places`` count on from one process to the next.
 
     Args:
         rows: of this process.

@@ -88,7 +88,7 @@ def describe(kind: str) -> tuple[str, list[Option]]:
 
 
 def document(kind: str) -> str:
-    """All that is said about the task: its picture, its optimum where there is one, what its options mean."""
+    """Return all documentation of a task: its picture, its optimum if it has one, and the meaning of its options."""
     return inspect.getdoc(load(kind)) or ""
 
 

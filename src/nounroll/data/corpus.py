@@ -203,7 +203,7 @@ class TextCorpus(TokenCorpus):
 
 
 def reads_bytes(task: SequenceTask) -> bool:
-    """Whether a task's symbols are the bytes of a text."""
+    """Return whether a task's symbols are the bytes of a text."""
     return isinstance(task, TextCorpus) and task.tokenizer is None
 
 

@@ -1,4 +1,4 @@
-"""What a run keeps of its task, so that a trained network reads and writes without the data it was trained with."""
+"""Record of a run's task, with which a trained network reads and writes without the data it was trained with."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +11,7 @@ from nounroll.data.task import SequenceTask
 
 
 def keep(task: SequenceTask, kind: str) -> dict[str, Any]:
-    """What is kept of a task, as plain values.
+    """Return the record of a task, as plain values.
 
     Args:
         task: that is trained on.

@@ -31,7 +31,7 @@ def _paths(options: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _relative(path: Path, folder: Path) -> str:
-    """From one real folder to another: a link to the data itself is kept."""
+    """Return a path from one real folder to another: a link to the data itself is kept."""
     there = Path(os.path.realpath(path.parent)) / path.name
     try:
         return Path(os.path.relpath(there, os.path.realpath(folder))).as_posix()

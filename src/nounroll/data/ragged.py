@@ -44,7 +44,7 @@ class Ragged:
         return list(self.values.split(self.lengths.tolist()))
 
     def column(self, j: int) -> str:
-        """What errors call coordinate ``j``."""
+        """Name coordinate ``j`` as errors call it."""
         return repr(self.columns[j]) if self.columns else str(j)
 
 

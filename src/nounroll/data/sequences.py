@@ -1,4 +1,4 @@
-"""One's own sequences, held in memory: ragged arrays, with a target at each step or a label at the end."""
+"""Sequences held in memory: ragged arrays, with a target at each step or a label at the end."""
 
 import copy
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,7 +24,7 @@ Arrays = Sequence[Any] | np.ndarray | Tensor | Ragged
 
 
 class Sequences(SequenceTask):
-    """N sequences of one's own, each from its first step on, padded at its end; padding is never scored.
+    """N sequences of the user's, each from its first step on, padded at its end; padding is never scored.
 
     ::
 
@@ -189,7 +189,7 @@ class Sequences(SequenceTask):
 
     @property
     def _steps(self) -> Int[Tensor, "P"]:
-        """How many steps each piece has."""
+        """Count the steps of each piece."""
         return self._pieces[:, 2] - self._pieces[:, 0]
 
     def _over(self, part: str) -> "Sequences":
@@ -229,7 +229,7 @@ def _zeroed(values: Tensor, where: Bool[Tensor, "B T"]) -> Tensor:
 
 
 def _known(targets: Tensor) -> Bool[Tensor, "B T"]:
-    """Where there is a target."""
+    """Find the steps that have a target."""
     return ~targets.isnan().all(-1) if targets.is_floating_point() else targets != NONE
 
 

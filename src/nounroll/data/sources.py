@@ -1,4 +1,4 @@
-"""Where data comes from: optional packages, tables, the hub. Every fault is a one-line ValueError."""
+"""Sources of data: optional packages, tables, the hub. Every fault is a one-line ValueError."""
 
 import importlib
 import importlib.metadata

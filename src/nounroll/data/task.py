@@ -1,4 +1,4 @@
-"""What a task is: a source of batches. The user's own data enters the library here."""
+"""Tasks: sources of batches. The user's own data enters the library here."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
@@ -73,8 +73,10 @@ class SequenceTask(ABC):
         )
 
     def steps_each(self) -> Int[Tensor, "N"] | None:
-        """How many steps each of finitely many sequences has, where they differ: then training reads those of like
-        lengths together, no longer than the longest of a batch. None reads every batch at the length asked for.
+        """Count the steps of each of finitely many sequences, where they differ.
+
+        Training then reads sequences of similar lengths together, no longer than the longest of a batch. None reads
+        every batch at the length asked for.
         """
         return None
 
@@ -94,7 +96,7 @@ class SequenceTask(ABC):
         return ()
 
     def speech(self) -> dict[str, Any]:
-        """What ``prompt``, ``encode`` and ``decode`` need of the data, as plain values that a run keeps."""
+        """Return what ``prompt``, ``encode`` and ``decode`` need of the data, as plain values that a run keeps."""
         return {}
 
     def speak(self, kept: Mapping[str, Any]) -> None:
@@ -177,7 +179,7 @@ def _turns(size: int, seed: int, start: int, count: int) -> Int[Tensor, "count"]
 
 
 def _packed(steps: Int[Tensor, "N"], batch_size: int, seed: int, step: int) -> Int[Tensor, "B"]:
-    """The sequences of a batch of like lengths: those of some batches in turn, sorted, and read in a drawn order."""
+    """Return the sequences of a batch of similar lengths: of some batches in turn, sorted, in a drawn order."""
     count = max(1, min(_SORTED, len(steps) // batch_size))  # within an epoch, so that none is in a batch twice
     group, place = divmod(step, count)
     indices = _turns(len(steps), seed, group * count * batch_size, count * batch_size)

@@ -1,4 +1,4 @@
-"""How little a sequence is like those that were learnt."""
+"""Anomaly scores: how unlike the training sequences a sequence is."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any

@@ -1,4 +1,4 @@
-"""Which class a sequence belongs to."""
+"""Classifier of sequences."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -1,4 +1,4 @@
-"""What comes next in one series or in many: a recurrent network that writes sample paths."""
+"""Forecaster of one series or of many: a recurrent network that writes sample paths."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -239,7 +239,7 @@ class Forecaster(SequenceEstimator):
 
     @property
     def has_history(self) -> bool:
-        """Whether ``predict`` needs no data: after ``fit``, and of a folder that keeps the end of each series."""
+        """Return whether ``predict`` needs no data: after ``fit``, and where a folder keeps the end of each series."""
         return getattr(self, "_history", None) is not None
 
     # -- files ------------------------------------------------------------------------------------
@@ -268,7 +268,7 @@ class Forecaster(SequenceEstimator):
 
     @classmethod
     def load(cls, folder: str | Path, cell: nn.Module | None = None) -> "Forecaster":
-        """What ``save`` wrote; ``cell`` as for ``Student.from_pretrained``.
+        """Open a forecaster that ``save`` wrote; ``cell`` as for ``Student.from_pretrained``.
 
         Raises:
             ValueError: the folder holds no forecaster.

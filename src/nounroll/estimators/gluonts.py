@@ -79,7 +79,7 @@ class GluonTSPredictor(_Predictor):
 
     @classmethod
     def deserialize(cls, path: Path, **_: Any) -> "GluonTSPredictor":
-        """What ``serialize`` wrote."""
+        """Open a predictor that ``serialize`` wrote."""
         return cls(Forecaster.load(path / _FOLDER))
 
 

@@ -1,4 +1,4 @@
-"""What number belongs to a sequence."""
+"""Regressor of one number for each sequence."""
 
 from typing import Any
 

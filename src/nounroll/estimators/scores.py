@@ -1,4 +1,4 @@
-"""How good a forecast is, in units that series of any size share."""
+"""Scores of forecasts, in units that series of any size share."""
 
 import numpy as np
 

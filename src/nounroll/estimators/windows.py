@@ -1,4 +1,4 @@
-"""What a forecasting network reads of a series, and what it is to predict."""
+"""Windows of series: the inputs and the targets of a forecasting network."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ Place = tuple[float, float]  # what 0 is, and what 1 is more
 
 @dataclass(frozen=True)
 class Plan:
-    """How series become sequences; with a network, all that a forecast needs.
+    """Rules by which series become sequences; with a network, all that a forecast needs.
 
     A step of the input is what is known at time t, and of the next time what is known ahead::
 
@@ -70,7 +70,7 @@ class Plan:
         return Clock(self.freq)
 
     def burn(self, steps: int) -> int:
-        """How many of the first steps of a window of so many values are relative to."""
+        """Count the first steps of a window, from which its units are taken."""
         return max(1, min(self.context, steps) // 2 if self.local else min(self.season, self.context // 2))
 
     def read(self, series: list[Series]) -> list[Series]:
@@ -82,7 +82,7 @@ class Plan:
         return [replace(one, y=raised(one, self.power)) for one in series]
 
     def ahead(self, one: Series) -> np.ndarray:
-        """What is known ahead of each time, (T, f + 2 cycles)."""
+        """Return what is known ahead of each time, (T, f + 2 cycles)."""
         return np.concatenate([one.future, phases(one.times, self.cycles)], axis=1)
 
     def context_of(self, whole: Series) -> tuple[Series, int]:
@@ -152,7 +152,7 @@ class Plan:
 
 
 def drifts(series: list[Series], season: int) -> bool:
-    """Whether most series move on: y varies half as much again over the whole as it does within a quarter."""
+    """Return whether most series move on: y varies half as much again over the whole as it does within a quarter."""
     found = []
     for one in series:
         length = max(season, 2, len(one) // 4)
@@ -164,7 +164,7 @@ def drifts(series: list[Series], season: int) -> bool:
 
 
 def in_runs(series: list[Series]) -> bool:
-    """Whether of most values the one before is there too."""
+    """Return whether of most values the one before is there too."""
     known = [~np.isnan(one.y) for one in series]
     return sum(int((one[1:] & one[:-1]).sum()) for one in known) >= sum(int(one.sum()) for one in known) / 2
 

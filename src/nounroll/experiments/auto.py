@@ -47,7 +47,7 @@ _CHOSEN = "chosen.json"
 
 @dataclass(frozen=True)
 class Chosen:
-    """What ``auto`` decided.
+    """Decision of ``auto``.
 
     Attributes:
         method, cell: the chain, and the kind of the cell (or the name of the user's own class).
@@ -64,7 +64,7 @@ class Chosen:
 
     @classmethod
     def read(cls, folder: Path | None) -> "Chosen | None":
-        """What a run's folder says; None where nothing was chosen.
+        """Read the decision from a run's folder; None where nothing was chosen.
 
         Raises:
             ValueError: its file is damaged.
@@ -219,11 +219,11 @@ class _Trial:
 
     @property
     def rank(self) -> float:
-        """What candidates are compared by, lower is better."""
+        """Measure by which candidates are compared, lower is better."""
         return self.losses[-1] - self.head_start
 
     def to_dict(self) -> dict[str, Any]:
-        """What is said of it in ``Chosen.trials``."""
+        """Return the entry of ``Chosen.trials``."""
         losses = [loss if math.isfinite(loss) else None for loss in self.losses]
         found = {"losses": losses, "lengths": self.lengths, "steps": self.steps}
         return {"method": self.pair[0], "cell": self.pair[1], **found}
@@ -266,7 +266,7 @@ class _Trial:
 
 
 def _parse_rounds(document: Any) -> tuple[list[float], list[int], list[int]]:
-    """What ``_Trial.run`` wrote after each round.
+    """Parse the records that ``_Trial.run`` wrote after each round.
 
     Raises:
         ValueError, TypeError, KeyError: it is something else.

@@ -82,7 +82,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What ``compare`` returns: a row per method and cell, in their order. ``print`` shows it as a table."""
+    """Result of ``compare``: a row per method and cell, in their order. ``print`` shows it as a table."""
 
     rows: list[Row]
 
@@ -304,7 +304,7 @@ def _entry(
 
 @dataclass(frozen=True)
 class _Outcome:
-    """What stays of a run, and of its teacher."""
+    """Figures of a run, and of its teacher, that outlive it."""
 
     validation: float
     metrics: dict[str, float]
@@ -314,7 +314,7 @@ class _Outcome:
 
 
 def _names(cells: Sequence[str | nn.Module]) -> list[str]:
-    """What the table calls the cells: two modules of one class get numbers."""
+    """Name the cells in the table: two modules of one class get numbers."""
     names = [cell if isinstance(cell, str) else type(cell).__name__ for cell in cells]
     twice = {name for name in names if names.count(name) > 1}
     return [f"{name} {names[: i + 1].count(name)}" if name in twice else name for i, name in enumerate(names)]
@@ -406,6 +406,6 @@ def _row(
 
 
 def _means(runs: list[dict[str, float]]) -> dict[str, float]:
-    """Of each measure that all runs have."""
+    """Return the mean of each measure that all runs have."""
     names = [name for name in (runs[0] if runs else {}) if name in _SHOWN or "@" in name]
     return {name: fmean(run[name] for run in runs) for name in names if all(name in run for run in runs)}

@@ -107,7 +107,7 @@ def _is_signed(signatures: dict[str, str], name: str, path: Path) -> bool:
 
 
 def _read_signatures(folder: Path) -> dict[str, str]:
-    """Those of a run's folder; none where it holds none that can be read."""
+    """Read the signatures of a run's folder; none where it holds none that can be read."""
     try:
         document = json.loads(files.read_bytes(folder / CONSENT))
     except (OSError, ValueError, RecursionError):

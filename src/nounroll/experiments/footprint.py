@@ -74,22 +74,22 @@ class Footprint:
 
     @property
     def device(self) -> float:
-        """On a device with memory of its own."""
+        """Bytes on a device with memory of its own."""
         return self.state + max(self.step, self.evaluation)
 
     @property
     def main(self) -> float:
-        """In main memory, beside such a device."""
+        """Bytes in main memory, beside such a device."""
         return self.copies + self.data
 
     @property
     def total(self) -> float:
-        """In main memory, where it is the device's too."""
+        """Bytes in main memory, where it is the device's too."""
         return self.device + self.main
 
 
 def footprint(recipe: Recipe, task: SequenceTask, cell: nn.Module | None = None, *, kept: bool = True) -> Footprint:
-    """What a run takes. Nothing is built: torch's meta device has shapes alone.
+    """Count the memory that a run takes. Nothing is built: torch's meta device has shapes alone.
 
     Args:
         recipe: all settings.
@@ -237,5 +237,5 @@ def _device(recipe: Recipe) -> str:
 
 
 def _bytes(space: Space) -> int:
-    """Of one element."""
+    """Return the bytes of one element."""
     return space.dtype.itemsize * math.prod(space.event_shape)

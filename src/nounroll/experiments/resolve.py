@@ -1,4 +1,4 @@
-"""All that depends on the data is decided here, once: what a recipe leaves open gets its value, with a reason.
+"""Decisions that depend on the data, made once: each setting that a recipe leaves open gets a value and a reason.
 
 ``look`` draws a few batches and measures what kind of data it is; ``PRESETS`` says what suits each kind;
 ``resolve`` puts the two and the recipe together. After it every setting has a value, and no other file asks what
@@ -34,7 +34,7 @@ _ALONE, _ALONE_SMALL = 6e-3, 3e-3  # learning rate of a student without a teache
 
 @dataclass(frozen=True)
 class Facts:
-    """What kind of data a task gives, at a recipe's length.
+    """Kind of data that a task gives, at a recipe's length.
 
     Attributes:
         scored: share of time steps whose target is scored.
@@ -279,12 +279,12 @@ def _rows(batch: Batch) -> set[tuple[bytes, bytes]]:
 
 
 def _is_at_end(batch: Batch) -> bool:
-    """Whether each row scores a single target. Behind it there is padding, if anything."""
+    """Return whether each row scores a single target. Behind it there is padding, if anything."""
     return batch.length > 1 and bool((batch.mask.sum(1) == 1).all())
 
 
 def _predicts_next(batch: Batch, said: bool = False) -> bool:
-    """Whether every target is the input that follows. What is not scored is padding at the end, if anything.
+    """Return whether every target is the input that follows. What is not scored is padding at the end, if anything.
 
     Where the task itself has ``said`` so, targets in between may be missing.
     """
@@ -318,7 +318,7 @@ def _lengths(task: SequenceTask, length: int, seed: int) -> Lengths:
 
 
 def _is_usable(task: SequenceTask, facts: Facts, length: int, recipe: Recipe) -> bool:
-    """Whether the curriculum may train at a length: it means the same task, can be had, and something is scored."""
+    """Return whether the curriculum may train at a length: the same task, available, and something is scored."""
     if length == recipe.length:
         return True
     if task.stream:

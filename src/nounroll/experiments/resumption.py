@@ -49,7 +49,7 @@ def resumed(given: Recipe, names: set[str], folder: Path, cell: nn.Module | None
 
 
 def is_finished(recipe: Recipe, folder: Path) -> bool:
-    """Whether a run has spent its budget."""
+    """Return whether a run has spent its budget."""
     found = _counters(folder)
     return recipe.method != AUTO and found is not None and found.link >= len(parse_chain(recipe.method))
 
@@ -71,7 +71,7 @@ def extended(recipe: Recipe, folder: Path, more: Budget) -> Recipe:
 
 
 def _counters(folder: Path) -> Counters | None:
-    """Where the run in a folder stands; None before its first checkpoint."""
+    """Read the counters of the run in a folder; None before its first checkpoint."""
     found = checkpoint.read_newest(checkpoint.newest_first(folder / "checkpoints"), checkpoint.read)
     try:
         return Counters.from_dict(found[1][1]["counters"]) if found else None

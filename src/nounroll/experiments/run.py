@@ -45,7 +45,7 @@ _LENGTH = 128  # T of a task that has no length of its own
 
 @dataclass
 class Run:
-    """What ``fit`` returns.
+    """Result of ``fit``.
 
     Attributes:
         recipe: all settings.
@@ -189,7 +189,7 @@ def _begun_with(
     new: str | Sequence[str],
     cell: str | nn.Module,
 ) -> Start | None:
-    """What ``fit`` was given to begin with; None where it was nothing.
+    """Open what ``fit`` was given to begin with; None where it was nothing.
 
     Raises:
         ValueError: it cannot be begun with, or a cell is given beside a student.
@@ -347,7 +347,7 @@ def train(
 
 
 def _scale_of_teacher(recipe: Recipe) -> tuple[dict[str, Any], Space, Space] | None:
-    """What the run keeps whose teacher is taken: its labels are of inputs of its scale."""
+    """Read what the run of a taken teacher keeps: the teacher's labels are of inputs of that run's scale."""
     return read_kept(Path(recipe.smt.teacher)) if recipe.smt.teacher else None
 
 
@@ -419,7 +419,7 @@ def _final_metrics(loop: Loop, model: Student | CausalTransformer, teacher: Teac
 
 
 def _forgotten(method: Adapt, model: Student | CausalTransformer, loop: Loop) -> dict[str, float]:
-    """What an adapted student has forgotten, on the test part of what it rehearsed; else on that of its task."""
+    """Measure what an adapted student has forgotten, on the test part of what it rehearsed, or else of its task."""
     assert isinstance(model, Student)
     task = method.rehearsal or loop.task
     length = min(loop.length, task.max_length or loop.length)

@@ -55,7 +55,7 @@ def card(student: Student, recipe: Mapping[str, Any], metrics: Mapping[str, floa
 
 
 def _header(name: str, task: str, metrics: Mapping[str, float]) -> ModelCardData:
-    """What the Hub reads by machine."""
+    """Write the part of a card that the Hub reads by machine."""
     results = [
         EvalResult(
             task_type="text-generation",

@@ -23,7 +23,7 @@ _PARTS = {"all": "", "readout": "head.", "start": "empty_memory"}  # what the na
 
 @dataclass(frozen=True, kw_only=True)
 class AdaptSettings:
-    """What keeps a network's memory whole while it learns another task.
+    """Settings that keep a network's memory whole while it learns another task.
 
     Args:
         anchor: weight of the pull to the network as it was: to its memories, as a share of their variance, and to its
@@ -111,7 +111,7 @@ class Adapt(Method):
         return drawn(self.rehearsal, rows, length, generator).to(batch.inputs.device)
 
     def _held(self, held: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        """The loss on old sequences, and how far memories and predictions are from those of the network that was."""
+        """Compute the loss on old sequences, and the distance of memories and predictions from the old network's."""
         student, space = self.student, self.student.targets
         features, last = student.features(held.inputs, resets=held.resets)
         outputs = student.head(features) if self.keeps_readout else None

@@ -1,4 +1,4 @@
-"""What a method is: one loss function and its settings."""
+"""Methods: one loss function and its settings each."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass

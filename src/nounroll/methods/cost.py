@@ -1,4 +1,4 @@
-"""What training costs in FLOPs, counted by torch and not guessed.
+"""Cost of training in FLOPs, counted by torch and not guessed.
 
 Counted are the matrix products, convolutions and attention of a method's loss and of its gradients, over a whole
 batch: a multiply and an add are two. Not counted are elementwise operations (gates, norms, a parallel scan), the

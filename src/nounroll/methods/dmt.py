@@ -149,7 +149,7 @@ class DMT(Method):
     def _decoding(
         self, batch: Batch, windows: Windows, predicted: Float[Tensor, "BW width K d"], generator: torch.Generator
     ) -> Float[Tensor, ""]:
-        """What the decoder reads of later targets from the memories of the windows."""
+        """Compute the decoder's loss on later targets, from the memories of the windows."""
         decoder, starts = self._teacher[0].decoder, windows.starts
         assert decoder is not None
         times = (starts[..., None] + torch.arange(predicted.shape[1], device=starts.device)).flatten(1)

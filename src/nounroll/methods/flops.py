@@ -22,7 +22,7 @@ def count_flops(run: Callable[[], T]) -> tuple[float, T]:
 
 
 class _Counter(FlopCounterMode):
-    """Torch's counter without its module tracker, whose hooks are those of all threads."""
+    """Torch's counter without its module tracker, whose hooks reach all threads."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)

@@ -17,7 +17,7 @@ from nounroll.rollout.windows import cut_rollout, staggered
 
 @dataclass(frozen=True, kw_only=True)
 class TBPTTSettings:
-    """How far gradients go back (Williams & Peng 1990), and where a window starts.
+    """Length of the gradient's way back (Williams & Peng 1990), and the start of a window.
 
     Args:
         window: w, steps of a window; no gradient leaves it.

@@ -28,7 +28,7 @@ def fingerprint(student: Student) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """What a network holds at one instant. The network itself is not in it: ``Student.save_pretrained`` writes that.
+    """State of a network at one instant. The network itself is not in it: ``Student.save_pretrained`` writes that.
 
     Attributes:
         memory: (B, K, d).

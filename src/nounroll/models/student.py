@@ -168,7 +168,7 @@ class Student(Network):
         write_model(self, self.to_config(), Path(folder))
 
     def to_config(self) -> dict[str, Any]:
-        """What ``config.json`` holds: all but the weights."""
+        """Return the content of ``config.json``: all but the weights."""
         return {
             "format": 1,
             "inputs": space_to_json(self.inputs),
@@ -270,7 +270,7 @@ def read_model(folder: Path, what: str) -> tuple[dict[str, Any], dict[str, Tenso
 
 
 def load_model(build: Callable[[], M], weights: dict[str, Tensor], folder: Path, what: str, trial: bool = True) -> M:
-    """A model with these weights. It is built for real only once its sizes are known to be those of the weights.
+    """Build a model with these weights, for real only once its sizes are known to match them.
 
     Args:
         build: makes the model by its configuration, which may say anything.

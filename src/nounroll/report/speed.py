@@ -1,4 +1,4 @@
-"""What ``nounroll bench`` found, as a picture."""
+"""Picture of what ``nounroll bench`` found."""
 
 from collections.abc import Mapping
 from functools import partial

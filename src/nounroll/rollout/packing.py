@@ -1,4 +1,4 @@
-"""How much a memory holds of the targets that come later.
+"""Packing: how much a memory holds of the targets that come later.
 
 The loss of a teacher that looks back does not show whether its memory holds anything. Here a sequence is cut, and the
 targets after the cut are predicted three times: by the teacher as it is, which may look back past the cut; by its

@@ -41,7 +41,7 @@ class CausalTransformer(nn.Module):
         return self.out(self.states(inputs))
 
     def states(self, inputs: Shaped[Tensor, "B T *x"]) -> Float[Tensor, "B T width"]:
-        """What ``out`` reads after each input."""
+        """Return the states that ``out`` reads, after each input."""
         return self.encoder(inputs, None)[:, 1:]
 
     def extend(self, inputs: Shaped[Tensor, "B T *x"], read: Read) -> Float[Tensor, "B T V"]:

@@ -14,7 +14,7 @@ N = TypeVar("N")
 
 
 async def expected(service: Service, session: Session) -> Tensor:
-    """What the network expects after all that a session has read, (V,)."""
+    """Return the network's prediction after all that a session has read, (V,)."""
     return await service.batcher.compute(service.pool.readout, service.pool.memories[session.slot].clone())
 
 

@@ -1,4 +1,4 @@
-"""What every request passes before any route: who asks, the form and size of the body, and the time that it takes."""
+"""Guard of all routes: the sender, the form and size of the body, and the time that a request takes."""
 
 import asyncio
 import hmac
@@ -71,7 +71,7 @@ class Guard:
                 raise
 
     async def _admitted(self, scope: Scope, receive: Receive) -> tuple[ASGIApp, bytes]:
-        """Whoever answers the request, the routes or a refusal, and its body."""
+        """Return the app that answers the request, the routes or a refusal, and the request's body."""
         headers = Headers(scope=scope)
         try:
             self._check_page(headers)

@@ -1,4 +1,4 @@
-"""What a session writes, piece by piece, until a stop or the length ends it."""
+"""Writing of a session, piece by piece, until a stop or the length ends it."""
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
@@ -104,7 +104,7 @@ async def pieces(
 
 
 def _before(held: list[_Held], place: int, base: int) -> int:
-    """How many elements have a text that ends at a place, or before it where none ends there."""
+    """Count the elements whose text ends at a place, or before it where none ends there."""
     if place == base:
         return 0
     first = next(i for i, one in enumerate(held) if one.end >= place)
@@ -112,5 +112,5 @@ def _before(held: list[_Held], place: int, base: int) -> int:
 
 
 def _sure(held: list[_Held], place: int) -> int:
-    """How many elements have whole characters that end before a place where a stop may begin."""
+    """Count the elements with whole characters that end before a place where a stop may begin."""
     return max((i + 1 for i, one in enumerate(held) if one.whole and one.end <= place), default=0)

@@ -306,7 +306,7 @@ def read(
 
 @contextmanager
 def _reading(file: Path) -> Iterator[None]:
-    """Whatever the parsers make of hostile bytes, the user gets one kind of error."""
+    """Give the user one kind of error, whatever the parsers make of hostile bytes."""
     try:
         yield
     except CheckpointError:
@@ -425,7 +425,7 @@ def _check_header(path: Path, size: int, follow: bool) -> None:
 
 
 def one_line(fault: BaseException) -> str:
-    """What went wrong, without line breaks."""
+    """Describe an error without line breaks."""
     reason = fault.strerror if isinstance(fault, OSError) else str(fault)
     return " ".join(str(reason or type(fault).__name__).split())
 
@@ -435,7 +435,7 @@ def one_line(fault: BaseException) -> str:
 
 
 def step_folder(checkpoints: Path, step: int) -> Path:
-    """Where the checkpoint of a step goes."""
+    """Return the folder of the checkpoint of a step."""
     return checkpoints / f"step-{step:08d}"
 
 

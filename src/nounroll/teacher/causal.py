@@ -13,7 +13,7 @@ from nounroll.teacher.base import TeacherSettings
 
 
 class Read:
-    """What a causal encoder keeps of all it has read, so that nothing is read twice.
+    """States that a causal encoder keeps of what it has read, so that nothing is read twice.
 
     Attributes:
         layers: keys and values of each block.

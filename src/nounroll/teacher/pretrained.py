@@ -107,11 +107,11 @@ class PretrainedEncoder(nn.Module):
 
     @property
     def answers(self) -> bool:
-        """Whether its predictions are asked for: not where they are of something else, or nothing is learnt of them."""
+        """Return whether its predictions are used: they are of the task's targets, and something learns from them."""
         return self.predicts and (self.distils or not self.frozen)
 
     def look_back(self, states: Float[Tensor, "B T1 width"]) -> Float[Tensor, "B T V"] | None:
-        """What the model itself predicts of y_t from x_0 .. x_t; None where nothing is to be learnt from it."""
+        """Predict y_t from x_0 .. x_t by the model itself; None where nothing is to be learnt from it."""
         if not self.answers:
             return None
         head = self.model.get_output_embeddings()
@@ -178,7 +178,7 @@ def fingerprint(folder: Path) -> UInt8[Tensor, "32"]:
 
 @lru_cache(maxsize=64)
 def _hash(path: Path, changed: int, size: int) -> str:
-    """Of a file; it is read again when its time or size is another."""
+    """Hash a file; it is read again when its time or size has changed."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -140,7 +140,7 @@ class SlotEncoder(nn.Module):
         return memories.gather(1, positions[..., None].expand(-1, -1, memories.shape[-1]))
 
     def look_back(self, read: Float[Tensor, "B T1 n"]) -> Float[Tensor, "B T V"]:
-        """What the trunk predicts of y_t from x_0 .. x_t."""
+        """Predict y_t from x_0 .. x_t by the trunk."""
         return self.out(read[:, 1:, self.numbers :])
 
 
@@ -162,7 +162,7 @@ class SlotDecoder(Decoder):
 
 
 def slots_of(numbers: int) -> tuple[int, int]:
-    """How many slots a memory of so many numbers has, and the numbers of each: 16 where it has enough.
+    """Return the number of slots of a memory of so many numbers, and the size of each: 16 where there are enough.
 
     Raises:
         ValueError: there are not three numbers, one for each kind of slot.

@@ -38,7 +38,7 @@ def conditions(task: SequenceTask, device: torch.device, processes: int) -> dict
 
 
 def compare(kept: Any, now: Mapping[str, Any], checkpoint: object, force: bool) -> None:
-    """Give a notice for each condition that differs from those of a checkpoint.
+    """Give a notice for each condition that differs from the checkpoint's.
 
     Args:
         kept: the checkpoint's; one of an earlier version has none, and nothing is compared.

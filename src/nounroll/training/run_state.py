@@ -35,7 +35,7 @@ MAY_CHANGE = {"training.device", "training.shard", "task.options.path", "task.op
 
 
 class RunState:
-    """All that changes while a run trains.
+    """State that changes while a run trains.
 
     Args:
         engine: holds the optimiser.
@@ -183,7 +183,7 @@ class RunState:
 
 
 def _is_extended(documents: Mapping[str, Any], budget: Budget, links: int) -> bool:
-    """Whether a checkpoint is of a finished run that has spent less than a budget."""
+    """Return whether a checkpoint is of a finished run that has spent less than a budget."""
     try:
         counters = Counters.from_dict(documents["counters"])
         return counters.link >= links and counters.spent(budget.kind) < budget.amount

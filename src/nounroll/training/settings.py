@@ -12,7 +12,7 @@ _WHOLE = ("steps", "tokens")
 
 @dataclass(frozen=True)
 class Budget:
-    """How much a run may take: ``Budget("seconds", 300)``.
+    """Limit of what a run may spend: ``Budget("seconds", 300)``.
 
     Args:
         kind: one of ``BUDGETS``: wall-clock seconds, evaluations included; optimiser steps; time steps trained on, of

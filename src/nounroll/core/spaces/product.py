@@ -137,7 +137,7 @@ class Product(Space):
             )
 
     def holds(self, other: Space) -> bool:
-        """Whether parts of the same names, in the same order, each hold the other's."""
+        """Return whether parts of the same names, in the same order, each hold the other's."""
         theirs = dict(getattr(other, "parts", ()))
         return list(theirs) == [name for name, _ in self.parts] and all(s.holds(theirs[n]) for n, s in self.parts)
 
@@ -173,7 +173,7 @@ class Product(Space):
         return sum(self._readouts)
 
     def parameters(self, raw: Float[Tensor, "*n V"]) -> Float[Tensor, "*n V"]:
-        """Those of each part; where parts are chained, those of the first one alone: the others' come with values."""
+        """Return the parameters of each part; of chained parts the first's alone: the others' come with values."""
         blocks = raw.to(torch.promote_types(raw.dtype, torch.float32)).split(self._readouts, dim=-1)
         return torch.cat(
             [b if n else s.parameters(b) for s, b, n in zip(self.spaces, blocks, self._before, strict=True)], dim=-1

@@ -47,7 +47,7 @@ class Roles:
 
 
 def assigned(where: str, given: Mapping[str, str | Sequence[str]], table: Mapping[str, Column]) -> Roles:
-    """The roles that a user gives, and those of the other columns: inputs where they can be and none are named.
+    """Assign a role to each column: the user's, and inputs to the others where they can be and none are named.
 
     Raises:
         ValueError: an unknown role or column, a column of two roles, or roles that do not go together.

@@ -96,7 +96,7 @@ class _Choice:
 
 
 def _choice(index: int, pieces: list[Piece], body: Completion) -> dict[str, Any]:
-    """What is said of some pieces of one answer."""
+    """Build the entry of some pieces of one answer."""
     elements = [element for piece in pieces for element in piece.elements]
     return {
         "index": index,
