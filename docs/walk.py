@@ -1,7 +1,7 @@
 """Renew the line numbers of docs/walk.md: ``python docs/walk.py``.
 
-A stop is a link ``[`NAME`](../FILE#LLINE)``. NAME is a function or a class of the file, or a piece of source text that is
-in one line of it.
+A stop is a link ``[`NAME`](../FILE#LLINE)``. NAME is a function or a class of the file, or a piece of source text that
+is in one line of it.
 """
 
 import ast

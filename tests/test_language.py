@@ -22,7 +22,7 @@ PAGES = [
 ]
 
 OPENERS = re.compile(
-    r"(Those|These|What|Whatever|Whether|Which|Who|Whoever|Where|When|How|All that|Of|As|By|In|On|For|From|That|It|If)\b"
+    r"(Those|These|What|Whatever|Whether|Which|Who|Whoever|Where|When|How|All that|Of|As|By|In|On|For|From|That|If)\b"
 )
 IN_FIRST_LINES = re.compile(r"\b(alike|whoever|one's own|those of)\b", re.IGNORECASE)
 IN_PAGES = {

@@ -19,8 +19,10 @@ from urllib.parse import unquote
 import pytest
 import yaml
 
-from nounroll.cells import CELLS
+from nounroll.cells.base import CELLS
 from nounroll.data import TASKS
+from nounroll.methods.base import METHODS
+from nounroll.teacher.base import TEACHERS
 
 ROOT = Path(__file__).parents[1]
 SETTINGS = (ROOT / "mkdocs.yml").read_text()
@@ -169,14 +171,15 @@ def test_every_page_is_in_the_navigation_once() -> None:
 
 
 def public_names() -> set[str]:
-    """All that the package and its documented parts export, every cell and every task."""
+    """List all that the package and its documented parts export, and every registered part."""
     names = {
         f"{package}.{name}"
         for package in PACKAGES
         for name in importlib.import_module(package).__all__
         if name not in CONSTANTS
     }
-    return names | {place.replace(":", ".") for place in (*(kind.place for kind in CELLS.values()), *TASKS.values())}
+    places = [place for registry in (CELLS, TASKS, TEACHERS, METHODS) for place in registry.places.values()]
+    return names | {place.replace(":", ".") for place in places}
 
 
 def documented(site: Path) -> set[str]:

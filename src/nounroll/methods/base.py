@@ -31,7 +31,7 @@ METHODS: Registry["type[Method]"] = Registry(
 
 @dataclass(frozen=True)
 class Parts:
-    """What a method is built from.
+    """Parts that a method is built from.
 
     Attributes:
         student: to be trained.
