@@ -141,7 +141,7 @@ CLAIMS: list[Claim] = [
     ),
     *(
         (
-            f"from some context on, writing is faster than by a Transformer with its cache ({cell}; the context in tokens)",
+            f"writing overtakes a Transformer with its cache, after a context of so many tokens ({cell})",
             lambda a, cell=cell: a["writing"]["overtaken"][cell] or float("inf"),
             lambda since: since < float("inf"),
             "{:,.0f}",

@@ -21,12 +21,12 @@ measures your machine.
 CONTENDERS = {
     "smt": "our SMT, with all T transitions",
     "smt windowed": "the paper's scheme, one label for each sequence and step",
-    "smt by chunks": "SMT with `smt.chunk=256`, which computes the encoder again: the same losses and gradients, less"
-    " memory, more work",
+    "smt by chunks": "SMT with `smt.chunk=256`, which computes the encoder again: the same losses and gradients,"
+    " less memory, more work",
     "dmt": "our DMT, with the teacher's labels and the decoder",
     "dmt of the paper": "steps through time and encodes a whole context for every label, without the gradients through"
     " the frozen teacher that the public reference code computes and discards",
-    "dmt sequential": "the prefix-context baseline: dmt of the paper with prefixes as contexts, half the work on average",
+    "dmt sequential": "the prefix-context baseline: dmt of the paper with prefixes as contexts, about half the work",
     "dmt by readout": "windows that learn from the targets alone, by their name in version 0.1; much like the method"
     " tbptt today",
     "bptt stepped": "a loop over the cell",
