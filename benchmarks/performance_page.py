@@ -32,8 +32,8 @@ CONTENDERS = {
     "bptt stepped": "a loop over the cell",
     "Transformer": "of the teacher's size, with a cache of keys and values",
 }
-ROLLOUTS = """Exponent: the largest Lyapunov exponent, in nats a step. Depth: steps that wait for each other, T for a stepped
-rollout. FLOPs: relative to a stepped rollout. Times are of one core, where less depth gains nothing."""
+ROLLOUTS = """Exponent: the largest Lyapunov exponent, in nats a step. Depth: steps that wait for each other, T for a
+stepped rollout. FLOPs: relative to a stepped rollout. Times are of one core, where less depth gains nothing."""
 
 
 def page(answers: Answers) -> str:

@@ -19,13 +19,15 @@ from urllib.parse import unquote
 import pytest
 import yaml
 
+import nounroll
 from nounroll.cells.base import CELLS
 from nounroll.data import TASKS
 from nounroll.methods.base import METHODS
 from nounroll.teacher.base import TEACHERS
 
 ROOT = Path(__file__).parents[1]
-SETTINGS = (ROOT / "mkdocs.yml").read_text()
+SOURCES = Path(nounroll.__file__).parents[1]  # of the package that is tested
+SETTINGS = (ROOT / "mkdocs.yml").read_text().replace("paths: [src]", f"paths: [{SOURCES}]")
 PACKAGES = ("nounroll", "nounroll.core.spaces", "nounroll.methods", "nounroll.teacher", "nounroll.export")
 CONSTANTS = ("ADAPT", "AUTO", "METHODS", "TRANSFORMER", "FORMATS")  # names of names, explained where they are used
 
