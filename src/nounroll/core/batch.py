@@ -71,7 +71,7 @@ class Batch:
 
     @staticmethod
     def arrays(batches: Sequence["Batch"]) -> dict[str, list[Tensor]]:
-        """The inputs of all batches, their targets and their masks, by name and in the order of ``Batch``."""
+        """Collect the inputs, targets and masks of all batches by name, in the order of ``Batch``."""
         return {name: [getattr(batch, name) for batch in batches] for name in ("inputs", "targets", "mask")}
 
     @property
@@ -89,7 +89,7 @@ class Batch:
         return Batch(**arrays, resets=resets)
 
     def in_spaces(self, inputs: Space, targets: Space) -> "Batch":
-        """The same in the precision of its spaces: symbols in int64, real numbers in float32."""
+        """Convert the batch to the precision of its spaces: symbols to int64, real numbers to float32."""
         return replace(self, inputs=inputs.convert(self.inputs), targets=targets.convert(self.targets))
 
     def rows(self, start: int, stop: int) -> "Batch":

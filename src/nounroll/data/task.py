@@ -32,8 +32,8 @@ class SequenceTask(ABC):
         lengths: which T mean the same task, so that training may start with shorter sequences: "any"; "whole", the
             recipe's length alone; or a number, of which T must be a multiple. None looks at the data: see
             ``nounroll.experiments.resolve``.
-        size: how many sequences there are, where they are finite: then ``take`` gives each of them, training goes
-            through them in epochs, and held-out parts are measured whole. None for a source without end.
+        size: number of sequences of a finite task: then ``take`` returns each of them, training goes through them in
+            epochs, and held-out parts are measured whole. None for a source without end.
         autoregressive: True when ``y_t`` is the next input, so that the student can generate.
         stream: True for one long sequence that ``follow`` reads in order. Truncated BPTT then carries the memory from
             batch to batch, and held-out parts are measured so, and from m_∅ besides.
@@ -49,14 +49,14 @@ class SequenceTask(ABC):
 
     @abstractmethod
     def sample(self, batch_size: int, length: int, generator: torch.Generator) -> Batch:
-        """A batch drawn with ``generator`` alone: the same generator state, the same batch.
+        """Draw a batch with ``generator`` alone: the same generator state gives the same batch.
 
-        Where nothing is scored, targets may hold padding: nan, -100 and the like. So may inputs after the last scored
-        step of a sequence.
+        Where nothing is scored, targets may hold padding such as nan or -100. So may inputs after the last scored step
+        of a sequence.
         """
 
     def take(self, indices: Int[Tensor, "B"], length: int) -> Batch:
-        """The sequences of these numbers, 0 .. size - 1, where they are finite: a function of its arguments alone."""
+        """Return the sequences of these numbers, 0 .. size - 1, of a finite task. The same numbers give the same."""
         raise ValueError(
             f"{type(self).__name__}.size is {self.size}, and it has no take method;"
             " it must have take(indices, length), or a size of None"
@@ -81,18 +81,18 @@ class SequenceTask(ABC):
         return None
 
     def validation(self) -> "SequenceTask":
-        """The same task over held-out data, by which students are chosen. Data that is made up may return itself."""
+        """Return the task over held-out data, which chooses the student. Generated data may return itself."""
         return self
 
     def test(self) -> "SequenceTask":
-        """The same task over data that no choice has seen: the last figures are measured on it.
+        """Return the task over data that no choice has seen, for the final figures.
 
-        That of ``validation`` when left out; where it is made up, the sequences are others.
+        By default it is ``validation``; generated data then draws other sequences.
         """
         return self.validation()
 
     def stored(self) -> Iterable[Any]:
-        """The arrays that hold the data, of NumPy or ``OnDisk``, by which it is known; none where it is made up."""
+        """Return the arrays that hold the data, of NumPy or ``OnDisk``, for its fingerprint; none of generated data."""
         return ()
 
     def speech(self) -> dict[str, Any]:

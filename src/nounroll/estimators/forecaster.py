@@ -32,7 +32,7 @@ _PATHS = 400  # of a picture
 
 
 class Forecaster(SequenceEstimator):
-    """A recurrent network that predicts each next step of a series, and forecasts by drawing what it reads next.
+    """A recurrent network that predicts each next step of a series, and forecasts by drawing sample paths.
 
     ::
 
@@ -45,17 +45,17 @@ class Forecaster(SequenceEstimator):
 
     Args:
         horizon: steps to forecast.
-        freq: an offset of pandas ("MS", "D", "h"), or a whole number for times that are; told from the data when left
-            out.
-        context: steps of history that a forecast reads; when left out three seasons or four horizons, whichever is
-            more, at least 32, at most the longest series less the horizon.
-        season: steps of a season, by which errors are scaled; the shortest cycle of ``freq`` when left out.
-        past: columns that are known up to now; the network predicts them along with y.
-        future: columns that are known for the horizon too, and given to ``predict``.
+        freq: an offset of pandas ("MS", "D", "h"), or a whole number for times that are whole numbers; found from the
+            data when left out.
+        context: steps of history that a forecast reads. When left out, the larger of three seasons and four horizons,
+            at least 32, at most the longest series less the horizon.
+        season: steps of a season, for the scale of errors; the shortest cycle of ``freq`` when left out.
+        past: columns known up to now; the network predicts them along with y.
+        future: columns known for the horizon too; ``predict`` takes them.
 
     Attributes:
-        plan_: how series are read.
-        scales_: the scale of each series by its unique_id; a series that ``fit`` had not gets one from its history.
+        plan_: the rules by which series are read.
+        scales_: the scale of each series by its unique_id; a new series gets one from its history.
     """
 
     def __init__(

@@ -51,17 +51,17 @@ class Row:
 
     Attributes:
         method, cell: which; "teacher" for the teacher of the row before, "-" for the Transformer's cell.
-        learning_rate: the one whose runs had the lowest validation loss.
-        seeds: how many runs the metrics are the mean of.
+        learning_rate: the rate with the lowest validation loss.
+        seeds: number of runs that the metrics are the mean of.
         metrics: as in ``Run.metrics``, measured on other sequences than the validation loss; empty when a run
-            diverged at every learning rate. Those at a further length have it in their names: "accuracy@512".
+            diverged at every learning rate. Metrics at another length name it: "accuracy@512".
         runs: the metrics of each seed.
         spread: standard deviation of the loss over the seeds; None for a single one.
         tried: learning rate, and settings of the grid -> validation loss; None where a run diverged. Empty for a
             teacher, which is chosen with its student.
         curves: for each seed, the validation loss of each evaluation, with the tokens, flops, sequential_flops and
             seconds that training had taken.
-        settings: those of the grid with which the runs had the lowest validation loss.
+        settings: the settings of the grid with the lowest validation loss.
     """
 
     method: str
@@ -107,7 +107,7 @@ class Comparison:
         return {"rows": [asdict(row) for row in self.rows]}
 
     def to_json(self) -> str:
-        """The same as JSON text."""
+        """Return ``to_dict`` as JSON text."""
         return json.dumps(self.to_dict())
 
     def draw(self, path: str | Path) -> None:
@@ -153,19 +153,19 @@ def compare(
         seconds: wall-clock budget of each run; 120 when the four others are left out too.
         steps, tokens, flops, sequential_flops: a budget of another kind in its place (see
             ``nounroll.training.settings``).
-        seeds: how many (0, 1, ...), or which.
-        learning_rates: every method and cell is run with all of them; the best by validation loss is kept. When left
-            out, each has the one of ``settings``, or that which suits it and the data
+        seeds: their number (0, 1, ...), or a list of seeds.
+        learning_rates: each method and cell runs with all of them, and the best by validation loss is kept. When left
+            out, the rate is that of ``settings``, or the one that suits the method and the data
             (``nounroll.experiments.resolve``).
-        grid: other settings to choose from in the same way, by their dotted names: every method and cell is run with
-            each combination of their values and of the learning rates. What suits one method need not suit another;
-            combinations that differ in settings a method does not read are run once.
+        grid: other settings to choose from in the same way, by their dotted names: each method and cell runs with
+            every combination of their values and of the learning rates. Combinations that differ only in settings that
+            a method does not read are run once.
         lengths: other T at which each trained network is measured too (teachers are not).
         settings: any other setting of a recipe, by its dotted name, as in ``fit``.
-        progress: tell on stderr how it goes.
+        progress: report progress on stderr.
 
     Raises:
-        ValueError: something is not usable; nothing has run then.
+        ValueError: an argument is not usable; then nothing has run.
     """
     budget = {
         "seconds": seconds,

@@ -96,7 +96,7 @@ class SMT(Method):
         return per_token * min(self.settings.window, length)
 
     def finish(self) -> None:
-        """The student's m_∅ is the teacher's label of the empty prefix."""
+        """Set the student's m_∅ to the teacher's label of the empty prefix."""
         student = self.student
         form = student.inputs.zeros(1, 1, device=student.empty_memory.device)
         with torch.no_grad():

@@ -31,9 +31,9 @@ class Product(Space):
                                                                           2.0  0.31   1.02    -0.4
 
     Args:
-        chained: each part is predicted from those before it too; otherwise parts are independent of each other, given
-            what was read. The readout then has, for each number of a part, one for each number of the parts before it
-            (a one-hot vector for a symbol), which says how that number moves it. It grows by the product of both.
+        chained: predict each part from the parts before it too; otherwise parts are independent of each other, given
+            the past. The readout then has a coefficient for each number of a part and each number of the parts before
+            it (a one-hot vector for a symbol), so it grows by the product of both.
         parts: a space for each name.
     """
 
