@@ -122,8 +122,15 @@ BLOCKS = [block for page in PAGES for block in blocks(page)]
 SLOW = {  # half a minute of processor time and more
     *("analysis.md", "comparing.md", "pretrained.md", "warm-start.md", "method.md", "forecasting.md"),
 }
+
+
+def is_slow(page: Path) -> bool:
+    """Return whether a page is for the nightly run; the small examples of the reference are many processes."""
+    return page.name in SLOW or page.parent.name == "reference"
+
+
 RUN = [
-    pytest.param(page, marks=pytest.mark.nightly if page.name in SLOW else (), id=str(page.relative_to(ROOT)))
+    pytest.param(page, marks=pytest.mark.nightly if is_slow(page) else (), id=str(page.relative_to(ROOT)))
     for page in PAGES
     if page.exists() and blocks(page)
 ]
