@@ -1,4 +1,4 @@
-"""Does a teacher's memory know what it cannot know yet?"""
+"""Check that a teacher's memories do not depend on later inputs."""
 
 from collections.abc import Callable
 

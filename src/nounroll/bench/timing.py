@@ -1,4 +1,4 @@
-"""Contenders that take turns, and what is made of their times."""
+"""Timing of contenders that take turns."""
 
 import statistics
 import time

@@ -1,4 +1,4 @@
-"""Cells: how memory is updated by one input. One cell a file; ``base.py`` says what a cell is."""
+"""Cells: the update of memory by one input. One cell a file; ``base.py`` defines the interface."""
 
 import inspect
 from dataclasses import replace

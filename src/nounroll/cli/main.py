@@ -145,7 +145,7 @@ def _version() -> int:
 
 
 def _fail(where: str, error: BaseException) -> int:
-    """Say in one line on stderr what went wrong; the exit status."""
+    """Report an error in one line on stderr, and return the exit status."""
     if os.environ.get("NOUNROLL_TRACEBACK"):
         traceback.print_exception(error)
     status, message = _verdict(error)

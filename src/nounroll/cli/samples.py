@@ -43,7 +43,7 @@ def samples(student: Student, task: SequenceTask, length: int, seed: int) -> lis
 
 
 def foretold(student: Student, task: SequenceTask, length: int, seed: int) -> Picture | None:
-    """A held-out series with what the network says of it; None for a task of another kind."""
+    """Return a held-out series with the network's predictions; None for a task of another kind."""
     if not (task.autoregressive and task.targets.symbols is None) or length < 4:
         return None
     batch = draw(task.validation(), 1, length, seed, "test")

@@ -31,7 +31,7 @@ def printable(text: str) -> str:
 
 
 def say_if_it_differs(run: Path, task: Any, student: Any) -> None:
-    """Say so where a task's data is not what the student of a run was trained with."""
+    """Warn if a task's data differs from the data that the student of a run was trained with."""
     from nounroll.experiments.run_folder import difference
 
     if said := difference(run, task, student.trained_on):

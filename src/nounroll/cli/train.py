@@ -31,7 +31,7 @@ def train(
     new: str = "",
     dry_run: bool = False,
 ) -> dict[str, Any]:
-    """Train what a recipe says.
+    """Train a network by a recipe.
 
     The run is kept in a folder of its own. Ctrl-C or SIGTERM writes a checkpoint first: nounroll resume RUN goes on.
 

@@ -33,7 +33,7 @@ __all__ = ["Batch", "Bits", "Categorical", "Count", "Positive", "Product", "Real
 
 
 def _tensor(values: Any) -> Any:
-    """An array as a tensor of its own precision; anything else as it is."""
+    """Convert an array to a tensor of the same precision; return anything else unchanged."""
     return torch.from_numpy(np.ascontiguousarray(values)) if isinstance(values, np.ndarray) else values
 
 
@@ -105,7 +105,7 @@ class Batch:
         return Batch(self.inputs[place], self.targets[place], self.mask[place], resets)
 
     def check(self, name: str, inputs: Space, targets: Space, batch_size: int, length: int) -> None:
-        """Raise ValueError, naming the array and its fault, unless the batch is what was asked for."""
+        """Raise ValueError, naming the array and its fault, unless the batch has the requested form."""
         for label, space, values in (("inputs", inputs, self.inputs), ("targets", targets, self.targets)):
             wanted = (batch_size, length, *space.event_shape)
             if tuple(values.shape) != wanted:

@@ -76,7 +76,7 @@ def parsed(kind: str, options: dict[str, Any]) -> dict[str, Any]:
 
 
 def describe(kind: str) -> tuple[str, list[Option]]:
-    """One line on what the task is, and its options in order."""
+    """Describe a task in one line, with its options in order."""
     task = load(kind)
     types = typing.get_type_hints(task.__init__)
     parameters = list(inspect.signature(task.__init__).parameters.values())[1:]

@@ -111,7 +111,7 @@ class Windows(SequenceTask):
         return self._over(slice(len(self._held_out) // 2, None))
 
     def _over(self, part: slice) -> "Windows":
-        """The same task over a part of what is held out."""
+        """Return the task over a part of the held-out data."""
         sibling = copy.copy(self)
         sibling._data = self._held_out[part]
         sibling._missing = None if self._held_out_missing is None else self._held_out_missing[part]

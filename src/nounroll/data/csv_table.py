@@ -100,7 +100,7 @@ def header(
 
 
 def _unique(name: str, header: list[str], columns: Sequence[str] | None) -> list[str]:
-    """The names of a header; those that are missing or come twice get the number of their column.
+    """Return the names of a header; missing and repeated names get the number of their column.
 
     Where all columns are read a notice says so.
     """
@@ -170,7 +170,7 @@ def _numbers(name: str, row: Row, names: list[str], chosen: list[int]) -> list[f
 
 
 def _remedy(cell: str) -> str:
-    """Advise what to do about a cell that is no number, where that can be told."""
+    """Suggest a remedy for a cell that is no number, if there is one."""
     if _MISSING.fullmatch(cell):
         return ": fill it in, or remove the row"
     if re.fullmatch(r"[^;\t]*\d[^;\t]*([;\t][^;\t]*)+", cell):

@@ -21,7 +21,7 @@ DAMAGED = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, Ru
 
 
 class NotText(ValueError):
-    """A file that is no text in UTF-8, and what it is.
+    """Error: a file is no text in UTF-8, and its kind.
 
     Args:
         setting: whose value the path is.

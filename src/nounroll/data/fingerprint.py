@@ -1,4 +1,4 @@
-"""A fingerprint of a task's data, by which a run says whether its data is still what it was trained on."""
+"""Fingerprint of a task's data, by which a run notices that its data has changed."""
 
 import hashlib
 from typing import Any

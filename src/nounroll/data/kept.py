@@ -27,7 +27,7 @@ def keep(task: SequenceTask, kind: str) -> dict[str, Any]:
 
 
 def without_data(document: Mapping[str, Any], inputs: Space, targets: Space) -> SequenceTask:
-    """The task that was kept, without its data: it encodes prompts and decodes what is drawn, and gives no sequences.
+    """Rebuild a task from its record, without data: it encodes prompts and decodes draws, and has no sequences.
 
     Args:
         document: of ``keep``; it may come from anywhere.

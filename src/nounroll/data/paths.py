@@ -19,7 +19,7 @@ def seen_from_here(options: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def seen_from(options: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """Options with paths from the working folder, for a recipe in ``folder``. What is not there is left as it is."""
+    """Make the paths of a recipe's options in ``folder`` relative to the working folder; missing files keep theirs."""
     found = {name: _relative(Path(path), folder) for name, path in _paths(options) if _exists(Path(path))}
     return {**options, **found}
 

@@ -96,11 +96,11 @@ class SequenceTask(ABC):
         return ()
 
     def speech(self) -> dict[str, Any]:
-        """Return what ``prompt``, ``encode`` and ``decode`` need of the data, as plain values that a run keeps."""
+        """Return the values that ``prompt``, ``encode`` and ``decode`` need, for a run to keep."""
         return {}
 
     def speak(self, kept: Mapping[str, Any]) -> None:
-        """Take back what ``speech`` gave, in a task that has no data."""
+        """Restore the values of ``speech`` in a task that has no data."""
         assert not kept
 
     def prompt(self) -> Tensor:
@@ -239,7 +239,7 @@ def held_out(task: SequenceTask, sequences: int, length: int, seed: int, stream:
 
 
 def tell_cut(task: SequenceTask, length: int) -> None:
-    """Say that sequences are longer than what is read of them."""
+    """Warn that sequences are longer than the length that is read."""
     if task.size is not None and task.lengths == "any" and length < (longest := task.max_length or 0):
         notice(
             f"length is {length}, and the longest sequence of {type(task).__name__} has {longest} steps: of one that is"

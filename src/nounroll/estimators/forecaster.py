@@ -224,7 +224,7 @@ class Forecaster(SequenceEstimator):
         return frame, self._drawn(series, after, paths)
 
     def _histories(self, df: Any, X_future: Any) -> tuple[list[Series], list[Series]]:
-        """The histories that a forecast goes on from, and what is known of the steps after each."""
+        """Return the histories that a forecast continues, and the known values of the steps after each."""
         plan = self._plan()
         if df is None and self._history is None:
             raise ValueError("df is not given, and this forecaster was saved without its history; give series as df")
@@ -232,7 +232,7 @@ class Forecaster(SequenceEstimator):
         return series, futures(plan, series, X_future)
 
     def _drawn(self, series: list[Series], after: list[Series], paths: int) -> np.ndarray:
-        """(N, paths, horizon) samples of what follows each history."""
+        """Draw (N, paths, horizon) continuations of the histories."""
         if not isinstance(paths, int | np.integer) or paths < 1:
             raise ValueError(f"paths is {paths!r}; it must be a whole number, at least 1")
         return forecasts(self.student_, self.plan_, self.scales_, series, after, paths, self.random_state)

@@ -82,18 +82,18 @@ class Plan:
         return [replace(one, y=raised(one, self.power)) for one in series]
 
     def ahead(self, one: Series) -> np.ndarray:
-        """Return what is known ahead of each time, (T, f + 2 cycles)."""
+        """Return the values known ahead of each time, (T, f + 2 cycles)."""
         return np.concatenate([one.future, phases(one.times, self.cycles)], axis=1)
 
     def context_of(self, whole: Series) -> tuple[Series, int]:
-        """The last ``context`` steps up to the last y, from which a forecast goes on, and how many come after that."""
+        """Return the last ``context`` steps up to the last y, and the number of steps after it."""
         known = np.flatnonzero(~np.isnan(whole.y))
         gap = len(whole) - 1 - int(known[-1]) if self.between and len(known) else 0
         end = len(whole) - (gap if gap < self.context else 0)
         return whole.rows(max(0, end - self.context), end), len(whole) - end
 
     def values(self, one: Series, scale: float) -> tuple[np.ndarray, Place, int]:
-        """(T,) values with missing ones filled, what they are relative to, and the step after the first ones.
+        """Return (T,) values with gaps filled, the place that they are relative to, and the step after the first ones.
 
         Raises:
             ValueError: no y is observed.
@@ -117,7 +117,7 @@ class Plan:
         return np.where(places < 0, anchor, y[places])
 
     def inputs(self, one: Series, ahead: np.ndarray, scale: float) -> tuple[np.ndarray, Place]:
-        """(T, d) inputs of T steps of history, and what values are relative to; ``ahead`` is of the T steps after."""
+        """Return (T, d) inputs of T steps of history, and the place of values; ``ahead`` is of the T steps after."""
         values, place, _ = self.values(one, scale)
         return np.concatenate([np.stack([values, ~np.isnan(one.y)], axis=1), one.past, ahead], axis=1), place
 

@@ -26,7 +26,7 @@ from nounroll.training.pace import Link
 
 @runtime_checkable
 class Spaces(Protocol):
-    """A task, or what was found of one."""
+    """Protocol of a task, or of the facts about one."""
 
     @property
     def inputs(self) -> Space: ...

@@ -256,13 +256,13 @@ def _choices(rates: Sequence[float | None], grid: Mapping[str, Sequence[Any]]) -
 
 
 def _label(choice: Mapping[str, Any]) -> str:
-    """0.002, and what else was chosen: "0.002 training.batch_size=8"."""
+    """Label a row by its rate and its other settings: "0.002 training.batch_size=8"."""
     others = (f"{name}={_text(value)}" for name, value in choice.items() if name != _RATE)
     return " ".join([f"{choice[_RATE]:g}", *others])
 
 
 def _text(value: Any) -> str:
-    """A setting's value as it is written in a recipe."""
+    """Write a setting's value as in a recipe."""
     return value if isinstance(value, str) else json.dumps(value)
 
 
@@ -285,7 +285,7 @@ def _entry(
     choices: list[dict[str, Any]],
     seeds: Sequence[int],
 ) -> _Entry:
-    """Choices that differ in what this method, or a cell of the user's own, does not read are one.
+    """Reduce a choice to the settings that this method and cell read.
 
     Raises:
         ValueError: a setting of a choice is not usable, also one that is not read.
@@ -359,7 +359,7 @@ def _at_lengths(run: Run, task: SequenceTask, lengths: Sequence[int]) -> dict[st
 
 
 def _curve(run: Run, name: str) -> list[dict[str, float]]:
-    """A loss at every evaluation that has it, and what training had taken until then."""
+    """Collect the loss of each evaluation, with the tokens, FLOPs and seconds until then."""
     records = (record for record in run.history if record["event"] == "evaluation" and name in record)
     points = [{"loss": one[name], **{axis: one[axis] for axis in ("tokens", *COSTS, "seconds")}} for one in records]
     return [point for point in points if math.isfinite(point["loss"])]

@@ -130,13 +130,13 @@ class Recipe:
         return dataclasses.replace(self.changed(changes), given=given)
 
     def to_dict(self) -> dict[str, Any]:
-        """The whole recipe as plain values, defaults written out: what ``parse`` takes."""
+        """Return the whole recipe with its defaults as plain values, for ``parse``."""
         tree = dataclasses.asdict(dataclasses.replace(self, given=None, origin=None))
         del tree["given"], tree["origin"]
         return plain({**tree, "training": self.training.to_dict()})
 
     def given_to_dict(self) -> dict[str, Any]:
-        """The settings that were given alone, as plain values: what ``parse`` takes."""
+        """Return the given settings alone as plain values, for ``parse``."""
         whole, tree = self.to_dict(), {}
         for name in sorted(_names(whole) if self.given is None else self.given):
             group, _, setting = name.rpartition(".")

@@ -90,7 +90,7 @@ def reopened(begun: Start | None, given: Start | None) -> Start | None:
 
 
 def check_adaptable(recipe: Recipe, start: Start | None) -> None:
-    """Refuse to adapt what is not there, and to rehearse where nothing is adapted.
+    """Refuse to adapt without a student, and to rehearse without adapting.
 
     Raises:
         ValueError: the method and what is given do not go together.

@@ -159,7 +159,7 @@ class Resolved:
     reasons: dict[str, str]
 
     def to_yaml(self, folder: Path = Path()) -> str:
-        """The recipe as YAML for a file in ``folder``, below what was found of the data and why settings are so."""
+        """Write the recipe as YAML for a file in ``folder``, below the facts about the data and the reasons."""
         about = [f"# The data: {', '.join(self.facts.kinds)}. Decided for it:"]
         about += [f"#   {name}: {self.recipe.get(name)}, {reason}" for name, reason in self.reasons.items()]
         return "\n".join([*about, self.recipe.kept_in(folder).to_yaml()])
@@ -170,7 +170,7 @@ class Resolved:
 
 
 def resolve(recipe: Recipe, task: SequenceTask, facts: Facts | None = None) -> Resolved:
-    """Decide what a recipe leaves open. A recipe that was resolved before comes out as it is.
+    """Decide the settings that a recipe leaves open. A resolved recipe is returned unchanged.
 
     Args:
         recipe: as it was given.
@@ -227,7 +227,7 @@ def resolve(recipe: Recipe, task: SequenceTask, facts: Facts | None = None) -> R
 
 
 def look(task: SequenceTask, length: int, seed: int) -> Facts:
-    """Draw from every part of a task and say what kind of data it is.
+    """Draw from every part of a task, and find the kind of its data.
 
     Raises:
         ValueError: a batch is not what the task promises, or a part is empty. Where nothing at all is scored there is a

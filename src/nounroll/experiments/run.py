@@ -187,7 +187,7 @@ def _begun_with(
     new: str | Sequence[str],
     cell: str | nn.Module,
 ) -> Start | None:
-    """Open what ``fit`` was given to begin with; None where it was nothing.
+    """Open the student and teacher given to ``fit``; None where there are none.
 
     Raises:
         ValueError: it cannot be begun with, or a cell is given beside a student.
@@ -201,7 +201,7 @@ def _begun_with(
 
 
 def _say_stopped(run: Run) -> None:
-    """Tell on stderr that Ctrl-C was heard, and how to go on."""
+    """Say on stderr that Ctrl-C stopped the run, and how to resume it."""
     way = "nothing of it is kept, as out is not set" if run.folder is None else f"go on with: {way_on(run.folder)}"
     if speaks():
         print(f"nounroll: stopped after {run.metrics['steps']:,} steps; {way}", file=sys.stderr, flush=True)
@@ -247,7 +247,7 @@ def train(
     progress: bool = False,
     stop: Callable[[], bool] = lambda: False,
 ) -> Run:
-    """Train what a recipe says, or go on with a run that was interrupted.
+    """Train by a recipe, or resume an interrupted run.
 
     Args:
         recipe: all settings.

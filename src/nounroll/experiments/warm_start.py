@@ -67,7 +67,7 @@ class Start:
     # -- the recipe and the data ------------------------------------------------------------------
 
     def applied(self, recipe: Recipe) -> Recipe:
-        """A recipe with the sizes of what is given.
+        """Return a recipe with the sizes of the given student and teacher.
 
         Raises:
             ValueError: the recipe gives others, or has no use for it.
@@ -178,7 +178,7 @@ class Start:
         return start
 
     def check_same(self, kept: "Start | None", folder: Path) -> None:
-        """Refuse to go on with a run that began with something else.
+        """Refuse to resume a run that began with another student or teacher.
 
         Raises:
             ValueError: it did.

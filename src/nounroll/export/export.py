@@ -1,4 +1,4 @@
-"""Write a student for other programs, and check what was written against it."""
+"""Export of a student to other programs, and a check of the result against the student."""
 
 import json
 import logging

@@ -152,7 +152,7 @@ class NounrollForCausalLM(PreTrainedModel, GenerationMixin):
         return self.student.head.out
 
     def _init_weights(self, module: torch.nn.Module) -> None:
-        """Only what no file holds."""
+        """Initialise only weights that no file holds."""
         if isinstance(module, Rotary):
             module.rate.copy_(Rotary(2 * len(module.rate)).rate)
 

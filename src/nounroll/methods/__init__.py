@@ -78,7 +78,7 @@ def check_taught(method: str) -> None:
 
 
 def settings_read(method: str) -> set[str]:
-    """List what a method reads of a recipe: groups of settings, and ``readout_width``; data and length aside.
+    """List the settings that a method reads: groups, and ``readout_width``; data and length aside.
 
     Raises:
         ValueError: see ``parse_chain`` and ``check_taught``.

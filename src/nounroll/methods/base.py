@@ -67,7 +67,7 @@ class Method(nn.Module, ABC):
 
     @classmethod
     def build(cls, parts: Parts) -> "Method":
-        """The method over these parts: by default that of a method with a student alone."""
+        """Build the method from its parts; by default from the student alone."""
         return cls(parts.student)
 
     @abstractmethod

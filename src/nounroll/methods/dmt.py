@@ -167,7 +167,7 @@ class DMT(Method):
     def _taught(
         self, batch: Batch
     ) -> tuple[Float[Tensor, "B T1 K d"] | None, Bool[Tensor, "K d"] | None, Float[Tensor, "B T V"] | None]:
-        """All labels, which of their numbers are followed, and what the teacher expects of y_t: each where it counts.
+        """Return all labels, the numbers that are followed, and the teacher's predictions of y_t, where they are used.
 
         None in the second place is all of them, and all are made to compare readouts.
         """

@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 def count_flops(run: Callable[[], T]) -> tuple[float, T]:
-    """FLOPs of the matrix products, convolutions and attention of a call, and what it returns.
+    """Count the FLOPs of the matrix products, convolutions and attention of a call, and return its result too.
 
     Attention is counted as the products that it is: two forward, four backward, whichever kernel computes it.
     """

@@ -112,7 +112,7 @@ class SMT(Method):
     def _surprises(
         self, label: Label, times: Int[Tensor, "B S"], batch: Batch, expected: Float[Tensor, "B T V"] | None
     ) -> Float[Tensor, "B S"]:
-        """-log p(y_t) of the labels m_t, or what it is with what the teacher expects (``taught``)."""
+        """Compute -log p(y_t) of the labels m_t, or its mixture with the teacher's predictions (``taught``)."""
 
         def read_out(t: Int[Tensor, "B s"]) -> Float[Tensor, "B s"]:
             soft = None if expected is None else at_times(expected, t)

@@ -1,4 +1,4 @@
-"""Snapshots: a memory as data on disk, from which the same network goes on exactly, in another process too."""
+"""Snapshots: a memory as data on disk, from which the same network continues exactly, also in another process."""
 
 import base64
 import hashlib

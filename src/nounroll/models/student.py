@@ -31,7 +31,7 @@ M = TypeVar("M", bound=nn.Module)
 
 
 class Readout(nn.Module):
-    """g: what the cell lets be seen of a memory -> V parameters of p(y), such as logits. One hidden layer."""
+    """g: the visible part of a memory -> V parameters of p(y), such as logits. One hidden layer."""
 
     def __init__(self, features: int, targets: Space, width: int) -> None:
         super().__init__()
@@ -258,7 +258,7 @@ def write_model(model: nn.Module, config: dict[str, Any], folder: Path) -> None:
 
 
 def read_model(folder: Path, what: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """The configuration and the weights that ``write_model`` wrote; ``what`` they are is for the errors."""
+    """Read the configuration and the weights that ``write_model`` wrote; errors call them ``what``."""
     try:
         config, weights = checkpoint.read_files(folder, CONFIG, WEIGHTS)
         document = checkpoint.parse_document(config)
@@ -299,5 +299,5 @@ def _form(shape: torch.Size | None) -> str:
 
 
 def _standard(space: Space) -> Space:
-    """The space of what a cell takes: symbols as they are, all others as vectors of numbers of about unit size."""
+    """Return the space of a cell's inputs: symbols unchanged, others as vectors of about unit size."""
     return space if space.symbols is not None else Real(space.entered_size)

@@ -1,4 +1,4 @@
-"""Real-valued sequences: what a network foretells, one step at a time and on its own."""
+"""Pictures of real sequences: a network's predictions, one step ahead and alone."""
 
 from collections.abc import Sequence
 
@@ -18,7 +18,7 @@ def series_picture(
     scale: Float[np.ndarray, "T d"],
     drawn: Float[np.ndarray, "N L d"],
 ) -> Picture:
-    """A held-out sequence and what the network says of it.
+    """Draw a held-out sequence and the network's predictions.
 
     Args:
         names: of the columns; the first three are drawn.

@@ -32,7 +32,7 @@ _STYLE: dict[Any, Any] = {
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure and what it says.
+    """A figure and its caption.
 
     Attributes:
         name: of its file.

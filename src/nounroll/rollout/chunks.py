@@ -1,4 +1,4 @@
-"""Bounds on what an evaluation holds at once, whatever the batch, the length and the vocabulary."""
+"""Bounds on the arrays of an evaluation, for any batch, length and vocabulary."""
 
 from collections.abc import Callable, Iterator
 

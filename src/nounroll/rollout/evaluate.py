@@ -191,7 +191,7 @@ class _Score:
         self.sums: defaultdict[str, float] = defaultdict(float)
 
     def add(self, batch: Batch, features: Float[Tensor, "B T F"], head: nn.Module) -> None:
-        """Take in what the head makes of the features of the scored elements."""
+        """Add the head's outputs for the features of scored elements."""
         seen, targets = features[batch.mask], batch.targets[batch.mask]
         for outputs, wanted in parts(head, self.targets, seen, targets):
             self.loss += float(-self.targets.log_prob(outputs, wanted).double().sum())

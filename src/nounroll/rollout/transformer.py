@@ -45,7 +45,7 @@ class CausalTransformer(nn.Module):
         return self.encoder(inputs, None)[:, 1:]
 
     def extend(self, inputs: Shaped[Tensor, "B T *x"], read: Read) -> Float[Tensor, "B T V"]:
-        """``predict`` for the inputs that follow those in ``read``, to which they are added.
+        """Predict for the inputs that follow ``read``, and add them to it.
 
         ``Read(model.settings.layers)`` has read nothing.
         """

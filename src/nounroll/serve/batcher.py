@@ -29,7 +29,7 @@ class _Request:
 
 
 class Batcher:
-    """Steps a pool for many requests at once, in a thread of its own, so that the server answers meanwhile.
+    """Batcher of requests: it steps a pool for many at once, in a separate thread, while the server answers.
 
     The thread computes with copies. Memories are written here, where requests are cancelled too: a step that nobody
     waits for any more changes nothing.

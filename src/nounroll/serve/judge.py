@@ -1,4 +1,4 @@
-"""The teacher as a judge: what it would remember of the same inputs, and how far a memory is from that."""
+"""The teacher as a judge: its memory of the same inputs, and the distance of a memory from it."""
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor

@@ -47,7 +47,7 @@ class Writing(Body):
         return Sampling(temperature=self.temperature, top_k=self.top_k, top_p=self.top_p)
 
     def draws(self, answer: int = 0) -> torch.Generator:
-        """The source of an answer's draws: the seed's and the answer's number's, or one of its own without a seed."""
+        """Return the generator of an answer's draws: by seed and number of the answer, or a new one without a seed."""
         return generator(secrets.randbits(48) if self.seed is None else self.seed, "generate", answer)
 
     @property
@@ -58,7 +58,7 @@ class Writing(Body):
 
 
 class StreamOptions(Body):
-    """``include_usage``: how much was read and written, in an event of its own at the end."""
+    """``include_usage``: the numbers of elements read and written, in one more event at the end."""
 
     include_usage: bool = False
     include_obfuscation: Literal[False] = False

@@ -36,7 +36,7 @@ class Turns:
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
-        """Wait for a turn; what is done in it counts as what a request takes."""
+        """Wait for a turn; its time counts towards the request."""
         await self.wait()
         start = time.thread_time()
         try:

@@ -18,7 +18,7 @@ from nounroll.serve.text import Decoder
 
 @dataclass
 class Element:
-    """An element of what is written.
+    """A written element.
 
     Attributes:
         value: itself, as JSON.
@@ -33,7 +33,7 @@ class Element:
 
 @dataclass
 class Piece:
-    """A part of what is written.
+    """A piece of a written text.
 
     Attributes:
         text: that is known; characters that may begin a stop come later, with their elements.
@@ -52,7 +52,7 @@ class Piece:
 
 @dataclass
 class _Held:
-    """An element that a stop may leave out: where its text ends, whether a character does, and what was before it."""
+    """An element that a stop may leave out: the end of its text, whether a character ends there, and its past."""
 
     element: Element
     end: int
@@ -69,7 +69,7 @@ async def pieces(
     note: Callable[[Tensor, Tensor], Any] | None = None,
     start: int = 0,
 ) -> AsyncGenerator[Piece]:
-    """Let a session write. Afterwards its memory has read what it wrote, without the stop and what came after it.
+    """Let a session write. Its memory then has read the text, without the stop and anything after it.
 
     Args:
         service, session, body: who writes, how much and how.

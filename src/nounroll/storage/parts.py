@@ -68,7 +68,7 @@ def has_any(shapes: Shapes, place: Place, rows: Rows) -> bool:
 
 
 def taken(tensors: Mapping[str, Tensor], shapes: Shapes | None, place: Place | None, rows: Rows) -> dict[str, Tensor]:
-    """The wanted rows of what a file has.
+    """Take the wanted rows of a file.
 
     Args:
         tensors: of the file.
@@ -91,7 +91,7 @@ def taken(tensors: Mapping[str, Tensor], shapes: Shapes | None, place: Place | N
 
 
 def join(pieces: Mapping[str, list[Tensor]], shapes: Shapes, rows: Rows) -> dict[str, Tensor]:
-    """Join what was taken of one file after another into whole tensors.
+    """Join the rows of one file after another into whole tensors.
 
     Raises:
         ValueError: not all wanted rows are there.

@@ -85,7 +85,7 @@ class TeacherSettings:
 
 
 class Encoder(Protocol):
-    """Prefixes -> numbers, in two parts: what all positions share, and what is computed at the chosen ones.
+    """Prefixes -> numbers, in two parts: one that all positions share, and one at the chosen positions.
 
     It is a module, made from (settings, inputs, targets, memory_shape, recompute=). The numbers are hidden states,
     ``width`` of them, or those of a memory where the encoder makes these itself: then it has no ``width``.

@@ -48,7 +48,7 @@ class Phases(nn.Module):
     def forward(
         self, inputs: Float[Tensor, "B T width"], before: Float[Tensor, "B size"] | None = None
     ) -> tuple[Float[Tensor, "B T size"], Float[Tensor, "B T width"]]:
-        """The numbers of the phases after each input, and what they add to it.
+        """Return the numbers of the phases after each input, and their contribution to it.
 
         Args:
             inputs: e_t.

@@ -166,7 +166,7 @@ def check_vocabulary(folder: Path, inputs: Space, tokenizer: Tokenizer | None = 
 
 
 def fingerprint(folder: Path) -> UInt8[Tensor, "32"]:
-    """A hash of the files that decide what a model computes."""
+    """Hash the files that determine a model's computation."""
     files = [folder / "config.json", *sorted(folder.glob("*.safetensors*"))]
     if has_tokenizer(folder):
         files += [path for path in (folder / "tokenizer.json", folder / "tokenizer_config.json") if path.is_file()]
@@ -240,7 +240,7 @@ def _with_weights(auto: Any, folder: Path, config: Any) -> tuple[Any, list[str]]
 
 @torch.no_grad()
 def _try(folder: Path, model: Any) -> None:
-    """Refuse a model whose states see what comes later, or whose predictions are more than a linear map of them."""
+    """Refuse a model whose states see later inputs, or whose predictions are more than a linear map of its states."""
     last = model.config.get_text_config().vocab_size - 1
     tokens = torch.arange(min(_TRIED, _limit(model) or _TRIED)).clamp(max=last)[None]
     other = tokens.clone()

@@ -1,4 +1,4 @@
-"""The conditions of a run: what must stay the same for a resumed run to be, bit for bit, the one that never stopped.
+"""Conditions of a run: all that must stay the same for a resumed run to equal the uninterrupted one bit for bit.
 
 Every checkpoint records them. Other data is refused, as another recipe is; another torch, number of threads or
 processes, or machine only changes the rounding, and is said.

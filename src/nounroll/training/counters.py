@@ -46,7 +46,7 @@ class Counters:
 
     @property
     def draw(self) -> int:
-        """The number of the next batch: that of the step, past the ones to avoid."""
+        """The number of the next batch: the step's number, past the batches to avoid."""
         draw = self.step
         for avoided in sorted(self.avoid):
             draw += avoided <= draw

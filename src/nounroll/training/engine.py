@@ -170,7 +170,7 @@ class Engine:
         return values, {name: torch.cat([one[name] for one in states], dim=1) for name in states[0]}
 
     def agreed(self, value: Any) -> Any:
-        """The value of the first process, in all of them: for what a clock, a signal or a file decides."""
+        """Broadcast the first process's value, which a clock, a signal or a file decides."""
         return self.fabric.broadcast(value) if self.processes > 1 else value
 
     def by_first(self, ask: Callable[[], T]) -> T:

@@ -10,7 +10,7 @@ _ROLLBACKS = 3  # to one checkpoint
 
 
 class TrainingError(RuntimeError):
-    """Training cannot go on: the losses are not finite any more."""
+    """Error: training cannot continue, since the losses are no longer finite."""
 
 
 class Guard:

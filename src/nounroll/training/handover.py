@@ -76,7 +76,7 @@ class Handover:
             self._keep()
 
     def give(self, metrics: dict[str, float]) -> None:
-        """Keep the student as it is now, than which none that is handed over may be worse."""
+        """Keep the current student; no student that is handed over may be worse."""
         self.counters.given = self.score(metrics)
         self.given = {name: t.detach().clone() for name, t in self.student.state_dict().items()}
 
@@ -103,7 +103,7 @@ class Handover:
             self.counters.passed = self.counters.passed + 1 if self._is_passed(length, progress) else 0
 
     def is_over(self, method: Method) -> str:
-        """Why the method ends before its budget does; nothing while it goes on."""
+        """Return the reason for an early end of the method; nothing while it continues."""
         if self.counters.passed >= _PASSED:
             return "passed"
         if self.patience and method.improves_only and self.counters.waited >= self.patience:

@@ -54,7 +54,7 @@ class MetricsFile:
                 file.write((json.dumps(record) + "\n").encode())
 
     def sync(self) -> None:
-        """Make what was written outlive a loss of power: before a checkpoint that counts on it."""
+        """Flush the records to disk before a checkpoint that depends on them."""
         if self.path is not None and self.path.exists():
             with self._appended() as file:
                 os.fsync(file.fileno())

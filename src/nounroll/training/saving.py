@@ -1,4 +1,4 @@
-"""A checkpoint of a run, written and read by all its processes: each its own rows of the weights that are in parts."""
+"""Checkpoint of a run, written and read by all its processes: each its own rows of sharded weights."""
 
 from collections import ChainMap
 from collections.abc import Callable

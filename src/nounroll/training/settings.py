@@ -111,6 +111,6 @@ class TrainingSettings:
             )
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, the budget by its kind: what a recipe holds."""
+        """Return plain values, the budget by its kind, as in a recipe."""
         named = vars(self)
         return {**self.budget.to_dict(), **{name: value for name, value in named.items() if name != "budget"}}

@@ -101,7 +101,7 @@ class Space(ABC):
             raise ValueError(f"{name} holds {float(values[where]):g} at index {where}; {self.allowed}")
 
     def holds(self, other: "Space") -> bool:
-        """Return whether every element of another space is one of this space: what is drawn can be read."""
+        """Return whether every element of another space is in this space, so that drawn elements can be read."""
         return self == other
 
     def parse(self, words: Sequence[str]) -> Tensor:
@@ -124,7 +124,7 @@ class Space(ABC):
         return values
 
     def embed(self, width: int, scale: float) -> nn.Module:
-        """A map from what ``enter`` gives to vectors; ``scale`` is the size of a learnt table's numbers at first."""
+        """Build a map from the result of ``enter`` to vectors; ``scale`` is the initial size of a learnt table."""
         return nn.Linear(self.entered_size, width)
 
     @property

@@ -78,7 +78,7 @@ def _inputs(
 
 
 def shifted(where: str, found: Layout, ahead: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The steps that are read, those that are predicted from them, and where sequences of these start."""
+    """Return the steps that are read, the steps predicted from them, and the starts of sequences."""
     lengths = np.diff(found.starts)
     if (lengths <= ahead).any():
         i = int((lengths <= ahead).argmax())

@@ -1,4 +1,4 @@
-"""Columns: what kind of values each holds, guessed from all of them, and these values as arrays."""
+"""Columns: the kind of values in each, guessed from all of them, and the values as arrays."""
 
 import re
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Roles: what each column of a table is for."""
+"""Roles of the columns of a table."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -101,7 +101,7 @@ def _check_together(found: Mapping[str, tuple[str, ...]]) -> None:
 
 
 def _guessed(found: Mapping[str, tuple[str, ...]], table: Mapping[str, Column], *, bare: bool) -> dict[str, str]:
-    """Roles of the columns that have none: the only dates are the time, what can be an input is one."""
+    """Guess the roles of the other columns: the only dates are the time, and possible inputs are inputs."""
     taken = {name for names in found.values() for name in names}
     free = [name for name in table if name not in taken]
     guessed: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""Summary of a table: its columns with types and roles, its sequences, its parts, and what is odd."""
+"""Summary of a table: its columns with types and roles, its sequences, its parts, and oddities."""
 
 import warnings
 from collections.abc import Iterator, Mapping
@@ -16,7 +16,7 @@ from nounroll.data.tables.table import Table
 
 
 def understood(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Summarise what the task ``table`` makes of a file, as plain values.
+    """Summarise how the task ``table`` reads a file, as plain values.
 
     Args:
         options: of the task. Without a role that says what is to be predicted, columns and sequences are told.
@@ -91,7 +91,7 @@ def parts_of(task: Table) -> dict[str, dict[str, int]]:
 
 
 def advice(table: Mapping[str, Column], roles: Roles, found: Layout | None) -> Iterator[str]:
-    """List what is odd, one line each, with a remedy."""
+    """List oddities, one line each, with a remedy."""
     for name, one in table.items():
         role = roles.of(name)
         if one.kind == "empty" and role != "ignore":

@@ -1,4 +1,4 @@
-"""The page at ``/``, and what it has to know of the model."""
+"""The page at ``/``, and its description of the model."""
 
 from importlib.resources import files
 from typing import Any
