@@ -285,7 +285,7 @@ def _entry(
     choices: list[dict[str, Any]],
     seeds: Sequence[int],
 ) -> _Entry:
-    """Reduce a choice to the settings that this method and cell read.
+    """Build the runs of a method and a cell; choices that differ only in settings they do not read are merged.
 
     Raises:
         ValueError: a setting of a choice is not usable, also one that is not read.
