@@ -119,8 +119,9 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCKS = [block for page in PAGES for block in blocks(page)]
 
 
-SLOW = {  # half a minute of processor time and more
+SLOW = {  # a quarter of a minute of processor time and more
     *("analysis.md", "comparing.md", "pretrained.md", "warm-start.md", "method.md", "forecasting.md"),
+    *("extending.md", "first-network.md"),  # their twins: tests/integration/test_added_parts.py, README.md
 }
 
 
