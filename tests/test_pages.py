@@ -23,7 +23,14 @@ from nounroll.training.settings import BUDGETS
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 DIARY = {"lab-notes.md"}  # of settings that there were
-TABLES = {"results.md", "text.md", "figures.md", "reliability.md", "lab-notes.md"}  # of figures, or of tests
+TABLES = {
+    "downstream.md",
+    "results.md",
+    "text.md",
+    "figures.md",
+    "reliability.md",
+    "lab-notes.md",
+}  # of figures, or of tests
 GROUPS = {GROUP, *(registry.group for registry in (CELLS, TASKS, METHODS, TEACHERS))}  # of entry points
 
 
