@@ -149,7 +149,7 @@ def _fail(where: str, error: BaseException) -> int:
     if os.environ.get("NOUNROLL_TRACEBACK"):
         traceback.print_exception(error)
     status, message = _verdict(error)
-    if status == FAULT or speaks():  # a mistake, or an end from outside, is every process's alike
+    if status == FAULT or speaks():  # every process makes the same mistake, or is ended from outside
         print(f"{where}: {printable(' '.join(message.split()))}", file=sys.stderr)
     try:
         sys.stdout.flush()

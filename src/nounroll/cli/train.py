@@ -51,7 +51,7 @@ def train(
         new: parts of that run that begin anew: inputs, head, teacher, or some of them with commas between. A head does
             by itself where the targets are of another space.
         set: any other setting, such as teacher.width=256; may be given several times.
-        dry_run: train nothing, and say what is decided for the data and how much memory it would take at the least.
+        dry_run: train nothing; print the settings that are decided for the data, and the least memory of the run.
     """
     from nounroll.experiments.recipe import load
     from nounroll.experiments.warm_start import start_from

@@ -38,7 +38,7 @@ from nounroll.training.engine import best_device, device_memory
 _FLOAT = 4  # bytes
 _HELD_OUT = 9 * 2**13  # time steps that are drawn to look at on the way, and eight times as many for the last figures
 _READ = 8  # time steps of the sequence on which an encoder is counted: too few for attention's own needs to show
-_SMALLEST = {  # what makes a run large, and what each could be at the least
+_SMALLEST = {  # the settings that make a run large, and their smallest values
     "training.batch_size": 1,
     "length": 16,
     "cell.memory_width": 2,

@@ -136,12 +136,12 @@ def _labels(labels: Callable[[Tensor], Tensor], batch: Batch) -> Float[Tensor, "
 
 
 def numbers_of(model: Student | CausalTransformer) -> int:
-    """Count the numbers that an evaluation holds of each time step of a sequence, at the least."""
+    """Count the numbers that an evaluation holds of each time step of a sequence: a lower bound."""
     return math.prod(model.memory_shape) if isinstance(model, Student) else model.settings.width
 
 
 def held_at_once(model: Student | CausalTransformer, length: int) -> int:
-    """Count the numbers that an evaluation holds together, at the least: memories, outputs and log-probabilities."""
+    """Count the numbers that an evaluation holds together, a lower bound: memories, outputs, log-probabilities."""
     numbers, size = numbers_of(model), model.targets.readout_size
     rows = min(_FEWEST, at_once(numbers * length))
     steps = min(length, at_once(numbers * rows))

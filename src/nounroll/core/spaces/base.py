@@ -1,6 +1,6 @@
 """Spaces: the elements of a sequence, how a network reads them, and how it predicts the next one.
 
-A space of one's own is a class in one file: a frozen dataclass that extends ``Space`` and is named by
+A space of your own is a class in one file: a frozen dataclass that extends ``Space`` and is named by
 ``nounroll.register_space``. Five methods and two properties are required; docs/spaces.md has an example.
 """
 

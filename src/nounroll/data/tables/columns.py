@@ -183,5 +183,5 @@ def _remedy(cell: str, decimal: str, name: str) -> str:
         return "write a finite number, or nothing where it is missing"
     other = "," if decimal == "." else "."
     if re.fullmatch(rf"[+-]?\d+\{other}\d*", cell.strip()):
-        return f"decimals are written with {decimal!r} elsewhere; write them alike, or set table.decimal"
+        return f"decimals are written with {decimal!r} elsewhere; write all in one way, or set table.decimal"
     return f"write a number, or nothing where it is missing; or say what it is by types: {{{name}: category}}"
