@@ -82,7 +82,7 @@ def _section(title: str, caption: str, **what: Any) -> dict[str, Any]:
 
 @torch.no_grad()
 def _bits(student: Student, batch: Batch) -> Float[Tensor, "B T"]:
-    """How surprising each target was, from all that was read up to it."""
+    """Return the surprise of each target in bits, given all inputs up to it."""
     features, _ = student.features(batch.inputs, resets=batch.resets)
     return scores(student.head, student.targets, features, batch.targets)[0] / math.log(2)
 

@@ -156,7 +156,7 @@ def apart(batch: Batch, length: int | None = None) -> tuple[Batch, Bool[Tensor, 
 
 
 def each_part(run: Callable[[Tensor], Shaped[Tensor, "R t *y"]], batch: Batch) -> Shaped[Tensor, "B T *y"]:
-    """What ``run`` makes of the inputs of each part of a row between its resets, at the places of the batch."""
+    """Run a function on the inputs of each part of a row between its resets; results are at the batch's places."""
     parts, there = apart(batch)
     found = run(parts.inputs)
     return found if there is None else found[there].unflatten(0, batch.mask.shape)

@@ -31,7 +31,7 @@ def sharing(rank: int, count: int) -> Iterator[None]:
 
 
 def alone() -> bool:
-    """Whether this process has the whole batch."""
+    """Return whether this process has the whole batch."""
     return _place[1] == 1
 
 

@@ -63,7 +63,7 @@ class SequenceTask(ABC):
         )
 
     def follow(self, batch_size: int, length: int, step: int) -> Batch:
-        """Batch number ``step`` of a stream: its rows go on where those of the batch before ended.
+        """Batch number ``step`` of a stream: each row continues where it ended in the batch before.
 
         A function of its arguments alone. Where a row begins the sequence again, the batch has a reset.
         """

@@ -59,7 +59,7 @@ def links(
     *,
     stream: bool = False,
 ) -> list[Link]:
-    """The methods of a recipe's chain, over these parts; ``knowable`` and ``stream`` are those of the task."""
+    """Build the methods of a recipe's chain over these parts; ``knowable`` and ``stream`` are the task's."""
     if isinstance(model, CausalTransformer):
         return [Link(TRANSFORMER, TransformerMethod(model), 1.0, 1.0)]
     found = []

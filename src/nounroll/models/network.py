@@ -98,7 +98,7 @@ class Network(nn.Module):
         memory: Float[Tensor, "B K d"] | None = None,
         resets: Shaped[Tensor, "..."] | None = None,
     ) -> tuple[Float[Tensor, "B T F"], Float[Tensor, "B K d"]]:
-        """What the readout's ``head`` sees after each of ``inputs``, and the memory after the last.
+        """Return what the readout's ``head`` sees after each of ``inputs``, and the memory after the last.
 
         Both are those of ``rollout``, up to rounding. A cell whose kernel keeps a part of memory to itself
         (``unroll_observed``) is faster so.
@@ -118,7 +118,7 @@ class Network(nn.Module):
         memory: Float[Tensor, "B K d"],
         resets: Shaped[Tensor, "..."],
     ) -> tuple[Shaped[Tensor, "B T *y"], Float[Tensor, "B K d"]]:
-        """What ``unroll`` gives for parts of the time, between which rows are reset, and the last memory."""
+        """Unroll parts of the time, between which rows are reset; return the results and the last memory."""
         check_resets("resets", resets, *inputs.shape[:2])
         cuts = [0, *(resets[:, 1:].any(0).nonzero()[:, 0] + 1).tolist()]
         found = []
