@@ -11,7 +11,7 @@ SHELL := /bin/bash
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help quickstart test test-one develop lint types test-nightly audit sbom pins evidence probes suite text clean
+.PHONY: help quickstart test test-one develop lint types test-nightly docs audit sbom pins evidence probes suite text clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -47,6 +47,10 @@ lint: $(INSTALLED) ## style, formatting, and calls that let something in
 
 types: $(INSTALLED) ## static types
 	$(BIN)/pyright --pythonpath $(BIN)/python
+
+docs: $(INSTALLED) ## build the documentation site into build/site, without the network; a broken link is an error
+	$(BIN)/python docs/site.py build/docs
+	$(BIN)/zensical build --strict --clean
 
 # No part of the gate: pip-audit has no list of its own and asks a service. --strict: a package unknown there is a fault.
 audit: $(INSTALLED) ## ask a service for known weaknesses of the pinned packages

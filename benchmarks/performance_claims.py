@@ -1,4 +1,4 @@
-"""What speed and memory have to show, each held against what was measured."""
+"""Claims on speed and memory, each checked against the measurement."""
 
 from collections.abc import Callable
 from typing import Any
@@ -55,7 +55,7 @@ def iterations(answers: Answers, name: str, solver: str) -> float:
 CLAIMS: list[Claim] = [
     *(
         (
-            f"SMT makes at least 20 times the labels a second of the windowed step ({cell})",
+            f"SMT computes labels at least 20 times as fast as the windowed step ({cell})",
             lambda a, cell=cell: ratio(a, f"training-{cell}", "training", f"smt, {cell}"),
             lambda found: found >= 20,
             "{:.0f}x",
@@ -63,7 +63,7 @@ CLAIMS: list[Claim] = [
         for cell in ("mlp", "gru")
     ),
     (
-        "the teacher's trunk of width 256 reaches at least half of the measured peak of a matrix product",
+        "the teacher's trunk of width 256 reaches at least half of the peak FLOP/s of a matrix product",
         lambda a: next(
             row["share_of_matmul"] for row in a["training-mlp"]["training"] if row["name"].startswith("trunk")
         ),
@@ -71,14 +71,14 @@ CLAIMS: list[Claim] = [
         "{:.0%}",
     ),
     (
-        "a tenth of the time is enough to pass what the windowed scheme reaches on text in ten minutes",
+        "on text, SMT reaches the bits of ten minutes of the windowed scheme in at most a tenth of the time",
         share_of_time,
         lambda share: share <= 0.1,
         "{:.3f} of it",
     ),
     *(
         (
-            f"DMT makes at least 15 times the transitions a second of the paper's at T = {length} ({cell})",
+            f"DMT is at least 15 times as fast as the paper's DMT at T = {length} ({cell})",
             lambda a, cell=cell, file=file: ratio(a, f"{file}-{cell}", "training", f"dmt, {cell}"),
             lambda found: found >= 15,
             "{:.0f}x",
@@ -88,7 +88,7 @@ CLAIMS: list[Claim] = [
     ),
     *(
         (
-            f"so it does beside one whose contexts are prefixes, at T = {length} ({cell})",
+            f"DMT is at least 15 times as fast as the prefix-context baseline at T = {length} ({cell})",
             lambda a, cell=cell, file=file: ratio(
                 a, f"{file}-{cell}", "training", f"dmt, {cell}", f"dmt sequential, {cell}"
             ),
@@ -100,7 +100,7 @@ CLAIMS: list[Claim] = [
     ),
     *(
         (
-            f"a step of SMT by chunks at T = 4,096 takes at most a fifth of the memory of stepped BPTT's ({cell})",
+            f"at T = 4,096 a step of SMT by chunks takes at most a fifth of the memory of stepped BPTT ({cell})",
             lambda a, file=file: share_of_memory(a, file),
             lambda share: share <= 0.2,
             "{:.2f} of it",
@@ -128,7 +128,7 @@ CLAIMS: list[Claim] = [
         for task, cell in (("text", "gru"), ("text", "mlp"), ("retrieval", "gru"), ("retrieval", "mlp"))
     ),
     (
-        "compiled writing makes at least 3 times the tokens a second of the stepped network (MLP)",
+        "the compiled network writes at least 3 times as fast as the stepped network (MLP)",
         lambda a: ratio(a, "writing", "generation", "student mlp compiled"),
         lambda found: found >= 3,
         "{:.1f}x",
@@ -141,7 +141,7 @@ CLAIMS: list[Claim] = [
     ),
     *(
         (
-            f"a Transformer with its cache is overtaken, from a stated number of tokens read on ({cell})",
+            f"writing overtakes a Transformer with its cache, after a context of so many tokens ({cell})",
             lambda a, cell=cell: a["writing"]["overtaken"][cell] or float("inf"),
             lambda since: since < float("inf"),
             "{:,.0f}",
@@ -152,7 +152,7 @@ CLAIMS: list[Claim] = [
 
 
 def claims(answers: Answers) -> list[str]:
-    """A line for each: holds, does not hold, not measured; with the figure."""
+    """List the claims as lines: holds, does not hold or not measured, with the figure."""
     lines = []
     for sentence, value, holds, form in CLAIMS:
         try:

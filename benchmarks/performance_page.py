@@ -12,27 +12,34 @@ PICTURES = {
 }
 INTRODUCTION = """# Speed and memory
 
-Written by `python benchmarks/performance.py` from files in `docs/results/`. One thread, bytes as symbols, the default
-sizes of cell (4 tokens of 64) and, as they were in version 0.1, of the teacher (2 layers of 128; today 64).
-Contenders of a table took turns in one process; figures are medians, ratios are to the row named beside. Other work
-ran on the machine, also on the same core, so rates compare within a table. `nounroll bench` measures your machine.
-
-Beside what: *smt windowed* is the paper's scheme, one label for each sequence and step. *dmt of the paper* steps
-through time and encodes a whole context for every label, as the paper does, but without the gradients through the
-frozen teacher that the public reference code computes and throws away; *dmt sequential* is the same with prefixes for
-contexts, half the work on the mean. *smt* has all T transitions. *dmt* is ours with the teacher's labels and the
-decoder; *dmt by readout* was its name in version 0.1 for windows that learn from the targets alone, much as the method
-tbptt does today. *smt by chunks* is SMT with `smt.chunk=256`, the encoder computed again too: the same losses and
-gradients, less memory, more work. *bptt stepped* is a loop over the cell; the Transformer has the teacher's size and
-keeps keys and values.
+`python benchmarks/performance.py` writes this page from files in `docs/results/`. Runs use one thread, bytes as
+symbols, and the default sizes of cell (4 tokens of 64) and teacher (of version 0.1: 2 layers of 128; today 64). The
+contenders of a table took turns in one process. Figures are medians, and ratios are to the baseline in the column
+"beside". Other work ran on the machine, also on the same core, so compare rates within a table only. `nounroll bench`
+measures your machine.
 """
-ROLLOUTS = """Exponent: the largest Lyapunov exponent, nats a step. Depth: steps that wait for each other; a stepped
-rollout's is T. FLOPs: of those of a stepped rollout. Times are of one core, where nothing is gained by less depth."""
+CONTENDERS = {
+    "smt": "our SMT, with all T transitions",
+    "smt windowed": "the paper's scheme, one label for each sequence and step",
+    "smt by chunks": "SMT with `smt.chunk=256`, which computes the encoder again: the same losses and gradients,"
+    " less memory, more work",
+    "dmt": "our DMT, with the teacher's labels and the decoder",
+    "dmt of the paper": "steps through time and encodes a whole context for every label, without the gradients through"
+    " the frozen teacher that the public reference code computes and discards",
+    "dmt sequential": "the prefix-context baseline: dmt of the paper with prefixes as contexts, about half the work",
+    "dmt by readout": "windows that learn from the targets alone, by their name in version 0.1; much like the method"
+    " tbptt today",
+    "bptt stepped": "a loop over the cell",
+    "Transformer": "of the teacher's size, with a cache of keys and values",
+}
+ROLLOUTS = """Exponent: the largest Lyapunov exponent, in nats a step. Depth: steps that wait for each other, T for a
+stepped rollout. FLOPs: relative to a stepped rollout. Times are of one core, where less depth gains nothing."""
 
 
 def page(answers: Answers) -> str:
-    """The whole page. ``answers`` are the files, by measurement."""
-    lines = [INTRODUCTION, *claims(answers), ""]
+    """Write the whole page. ``answers`` are the files, by measurement."""
+    lines = [INTRODUCTION, *_table(["contender", "what it is"], [list(one) for one in CONTENDERS.items()]), ""]
+    lines += ["The claims, and whether they hold:", "", *claims(answers), ""]
     for name, text in PICTURES.items():
         lines += [f"![{text}]({name}.png)", ""] if name in answers else []
     for name, answer in answers.items():

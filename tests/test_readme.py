@@ -1,4 +1,4 @@
-"""The documentation runs: every ``python``, ``console`` and ``sh`` block of README.md, docs/ and docs/tutorials/.
+"""The documentation runs: every ``python``, ``console`` and ``sh`` block of README.md and docs/.
 
 Any ``seconds=NNN`` or ``--seconds NNN`` becomes 2. The blocks of a page run in their order in one folder, which
 holds copies of recipes/ and examples/. Lines that set a machine up (``pip install``, ``git clone``, ``cd``)
@@ -115,15 +115,23 @@ def call(command: list[str], folder: Path) -> str | None:
         return f"exit status {code}\n{output.read()[-4000:]}" if code else None
 
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs" / "tutorials").glob("*.md"))]
-BLOCKS = [block for page in PAGES if page.exists() for block in blocks(page)]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+BLOCKS = [block for page in PAGES for block in blocks(page)]
 
 
-SLOW = {  # half a minute of processor time and more
+SLOW = {  # a quarter of a minute of processor time and more
     *("analysis.md", "comparing.md", "pretrained.md", "warm-start.md", "method.md", "forecasting.md"),
+    *("extending.md", "first-network.md"),  # their twins: tests/integration/test_added_parts.py, README.md
 }
+
+
+def is_slow(page: Path) -> bool:
+    """Return whether a page is for the nightly run; the small examples of the reference are many processes."""
+    return page.name in SLOW or page.parent.name == "reference"
+
+
 RUN = [
-    pytest.param(page, marks=pytest.mark.nightly if page.name in SLOW else (), id=page.name)
+    pytest.param(page, marks=pytest.mark.nightly if is_slow(page) else (), id=str(page.relative_to(ROOT)))
     for page in PAGES
     if page.exists() and blocks(page)
 ]
@@ -137,7 +145,7 @@ def test_a_page_runs(page: Path, tmp_path: Path) -> None:
         assert failure is None, f"{block}\n{failure}"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_no_block_is_overlooked(page: Path) -> None:
     """A block under another name, or indented, would be shown but never run."""
     text = page.read_text() if page.exists() else ""

@@ -84,7 +84,7 @@ def test_a_report_is_one_file_that_loads_nothing(nounroll: Command, recipe: str)
         "tiny": ["What it answers"],
         "text": ["What it writes", "What surprises it"],
         "digits": ["What it draws", "how surprising each pixel"],
-        "series": ["What it foretells"],
+        "series": ["What it predicts"],
     }
     assert all(one in page for one in shown[recipe])
     assert "batch_size: 4" in page  # the recipe

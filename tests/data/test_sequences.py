@@ -298,7 +298,7 @@ REAL = [np.ones((3, 2))] * 9
 SHARES = "three shares such as (0.8, 0.1, 0.1), or the name of a part for each sequence"
 FORM = "it must be (T,) for whole numbers, (T,) or (T, d) for real ones"
 FINITE = "real numbers must be finite as float32"
-ALIKE = ", and all must be alike"
+AGREE = "; they must agree"
 EACH = "and each part must have at least one"
 SYMBOLS = "whole numbers are symbols 0 to 999,999 (floats are real numbers)"
 ONE_OF = "targets, one for each step, or labels, one for each sequence: {}; give one of them"
@@ -318,17 +318,17 @@ BAD: list[tuple[Any, dict[str, Any], str]] = [
     (
         at(2, np.ones(4)),
         {"labels": Y},
-        f"inputs[2] holds real vectors of width 1; inputs[0] holds whole numbers{ALIKE}",
+        f"inputs[2] holds real vectors of width 1; inputs[0] holds whole numbers{AGREE}",
     ),
     (
         [*REAL, np.ones((3, 3))],
         {"labels": Y},
-        f"inputs[9] holds real vectors of width 3; inputs[0] holds real vectors of width 2{ALIKE}",
+        f"inputs[9] holds real vectors of width 3; inputs[0] holds real vectors of width 2{AGREE}",
     ),
     (
         X,
         {"targets": at(1, np.ones(3))},
-        f"targets[1] holds real vectors of width 1; targets[0] holds whole numbers{ALIKE}",
+        f"targets[1] holds real vectors of width 1; targets[0] holds whole numbers{AGREE}",
     ),
     ([*REAL, np.array([[1, 2], [3, np.inf]])], {"labels": Y}, f"inputs[9][1, 1] is inf; {FINITE}"),
     (X, {"targets": at(0, [0.5, -np.inf])}, f"targets[0][1] is -inf; {FINITE}"),

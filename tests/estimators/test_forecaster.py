@@ -423,7 +423,7 @@ def test_what_cannot_be_forecast_is_one_line(fitted: Forecaster) -> None:
     with pytest.raises(ValueError, match="series 's0' has no y in the 36 rows up to 2010-12-01 00:00:00 that are read"):
         fitted.predict(gone)
     zoned = panel((96,)).assign(ds=pd.date_range("2001-01-01", periods=96, freq="MS", tz="UTC"))
-    with pytest.raises(ValueError, match="column 'ds' is of time zone UTC, and fit had None; give both alike"):
+    with pytest.raises(ValueError, match="column 'ds' is of time zone UTC, and fit had None; use one zone"):
         fitted.backtest(zoned, windows=1)
 
 

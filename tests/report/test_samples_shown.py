@@ -64,7 +64,7 @@ def test_a_series_is_drawn_in_the_units_of_its_file(tmp_path: Path) -> None:
     assert 950 <= min(truth) <= max(truth) <= 1050
     assert [text.get_text() for text in picture.figure.legends[0].texts] == [
         "held-out data",
-        "foretold, one step ahead",
+        "predicted, one step ahead",
         "90 % of its forecasts",
         "50 % of its forecasts",
         "their median",

@@ -1,4 +1,4 @@
-"""What can be said of a trained student and its teacher: students, teachers and batches in, plain data out."""
+"""Analysis of a trained student and its teacher: students, teachers and batches in, plain data out."""
 
 from nounroll.analysis.analyze import Analysis, analyze
 

@@ -53,7 +53,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Analysis:
-    """What ``analyze`` returns. ``to_dict`` gives plain values for JSON.
+    """Result of ``analyze``. ``to_dict`` gives plain values for JSON.
 
     Attributes:
         length: T, in time steps.

@@ -1,4 +1,4 @@
-"""How contractive a cell is along its own rollout: what decides whether a parallel rollout converges soon."""
+"""Contraction of a cell along its own rollout, which decides whether a parallel rollout converges soon."""
 
 import math
 

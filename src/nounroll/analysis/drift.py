@@ -1,4 +1,4 @@
-"""How far a student's memories are from its teacher's as time goes by, and whether that levels off."""
+"""Drift: the distance of a student's memories from its teacher's over time, and whether it levels off."""
 
 from dataclasses import dataclass
 

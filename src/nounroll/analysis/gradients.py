@@ -1,4 +1,4 @@
-"""How large a gradient reaches the memory of each step: |dL/dm_t| (arXiv 2606.06479, the figure on gradient norms).
+"""Size of the gradient that reaches the memory of each step: |dL/dm_t| (arXiv 2606.06479, gradient norms).
 
 For every memory m_∅, m_0, .. m_{s-1} of a sequence whose last scored step is s, this measures the gradient of the
 nearest loss that lies ahead of it and can correct it:

@@ -18,7 +18,7 @@ _WINDOWS = 32  # memories of a sequence that the decoder starts from
 
 @dataclass(frozen=True)
 class Positions:
-    """What the readout makes of the memory after each step; None where no sequence is scored.
+    """Figures of the readout from the memory after each step; None where no sequence is scored.
 
     Attributes:
         loss: nats, for t = 0 .. T - 1.

@@ -1,4 +1,4 @@
-"""Does a teacher's memory know what it cannot know yet?"""
+"""Check that a teacher's memories do not depend on later inputs."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ from nounroll.core.batch import Batch
 
 @torch.no_grad()
 def leak(labels: Callable[[Tensor], Tensor], batch: Batch) -> float:
-    """How much the memories of a prefix change with the inputs after it, relative to their variance.
+    """Measure how much the memories of a prefix change with the inputs after it, relative to their variance.
 
     Each sequence's second half is replaced by the next sequence's. The memories of the first half must not move: 0,
     or the rounding of float32. A teacher that sees the future makes losses look wonderful and memories empty.

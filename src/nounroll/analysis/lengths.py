@@ -1,4 +1,4 @@
-"""Longer than it was trained for: the student and its own teacher at T, 2 T, 4 T and 8 T."""
+"""Lengths beyond training: the student and its teacher at T, 2 T, 4 T and 8 T."""
 
 from dataclasses import dataclass
 
@@ -49,7 +49,7 @@ def by_length(
 
 
 def _gives(task: SequenceTask, length: int, seed: int) -> bool:
-    """Whether a task has sequences of a length; each refuses in a way of its own."""
+    """Return whether a task has sequences of a length; tasks refuse in different ways."""
     try:
         draw(task.validation(), 1, length, seed, "trial")
     except Exception:

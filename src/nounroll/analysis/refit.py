@@ -1,4 +1,4 @@
-"""A readout fitted to the teacher's memories: what they hold, whatever has become of the student's readout since.
+"""A readout fitted to the teacher's memories, to measure what they hold apart from the student's own readout.
 
 DMT and BPTT train the readout on the student's memories. Reading the teacher's by it can make the teacher look worse
 than it is, and the student look past it.

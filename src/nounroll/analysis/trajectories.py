@@ -1,4 +1,4 @@
-"""What a student and its teacher remember of the same sequences: what most of the analysis looks at."""
+"""Memories of a student and its teacher on the same sequences: the input of most of the analysis."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""How fast this machine trains and generates, each contender beside a baseline in the same process.
+"""Speed of training and generation on this machine, each contender beside a baseline in the same process.
 
 The baselines: for SMT the paper's scheme, one windowed label per sequence and step; for DMT the paper's, which encodes
 every context by itself; for fused BPTT the same cell's BPTT, one step after another; for generation a Transformer of

@@ -58,7 +58,7 @@ def at_places(task: SequenceTask, cell: str, places: list[int], *, compiled: boo
 
 
 def overtaken(rows: Iterable[Mapping[str, Any]], cells: list[str]) -> dict[str, int | None]:
-    """For each cell the shortest measured context from which on it writes faster than the Transformer with a cache."""
+    """Find, for each cell, the shortest measured context at which it outpaces the Transformer with a cache."""
     found: dict[str, int | None] = {}
     for cell in cells:
         own = sorted((r for r in rows if r["name"].startswith(f"student {cell},")), key=lambda r: r["context"])

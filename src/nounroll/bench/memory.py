@@ -1,4 +1,4 @@
-"""Peak memory of one training step, each in a process of its own.
+"""Peak memory of one training step, measured in a separate process.
 
 python -m nounroll.bench.memory "bptt stepped" mlp 4096 1
 

@@ -1,4 +1,4 @@
-"""How a training step grows with T, the memory's width, the teacher's width and the batch: curves and exponents."""
+"""Growth of a training step with T, the memory's width, the teacher's width and the batch: curves and exponents."""
 
 import statistics
 from collections.abc import Iterator

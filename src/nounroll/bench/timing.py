@@ -1,4 +1,4 @@
-"""Contenders that take turns, and what is made of their times."""
+"""Timing of contenders that take turns."""
 
 import statistics
 import time
@@ -45,7 +45,7 @@ def in_turn(contenders: Mapping[str, Contender], rounds: int) -> dict[str, list[
 def row(
     name: str, contenders: Mapping[str, Contender], times: Mapping[str, list[float]], peak: float
 ) -> dict[str, Any]:
-    """What is told of a contender; ``peak`` is the FLOP/s of ``matmul``."""
+    """Build the table row of a contender; ``peak`` is the FLOP/s of ``matmul``."""
     one, ordered = contenders[name], sorted(times[name])
     rate = one.amount / statistics.median(ordered)
     other = contenders[one.baseline].amount / statistics.median(times[one.baseline])

@@ -88,7 +88,7 @@ def training(task: SequenceTask, cells: list[str], length: int, batch: int) -> d
 
 
 def methods(task: SequenceTask, cell: str, length: int) -> dict[str, Method]:
-    """The methods that train a cell, by name, each with a student of its own."""
+    """Build the methods that train a cell, by name, each with a separate student."""
 
     def student() -> Student:
         return Student(task.inputs, task.targets, CellSettings(kind=cell))  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Cells: how memory is updated by one input. One cell a file; ``base.py`` says what a cell is."""
+"""Cells: the update of memory by one input. One cell a file; ``base.py`` defines the interface."""
 
 import inspect
 from dataclasses import replace
@@ -48,5 +48,5 @@ def build_cell(settings: CellSettings, inputs: Space) -> nn.Module:
 
 
 def takes(kind: str, option: str) -> bool:
-    """Whether the constructor of a kind of cell takes an option: width, layers or keep."""
+    """Return whether the constructor of a kind of cell takes an option: width, layers or keep."""
     return option in inspect.signature(CELLS.load(kind)).parameters

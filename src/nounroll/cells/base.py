@@ -63,7 +63,7 @@ it need be no wider than inputs need.
 
 @runtime_checkable
 class Cell(Protocol):
-    """What a cell must have. See this file's docstring."""
+    """Protocol of a cell. This file's docstring has the optional methods."""
 
     memory_shape: tuple[int, int]
 
@@ -72,7 +72,7 @@ class Cell(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class CellSettings:
-    """Which cell, and how large.
+    """Kind and size of the cell.
 
     Args:
         kind: mlp, transformer, gru, lstm, elman, tape, mingru, pooled, or one that an installed package adds; auto, in
@@ -114,7 +114,7 @@ def constrain(cell: nn.Module, raw: Float[Tensor, "... K d"]) -> Float[Tensor, "
 
 
 def observe(cell: nn.Module, memory: Float[Tensor, "... K d"]) -> Float[Tensor, "... F"]:
-    """What the readout may see of a memory: the cell's own ``observe``, or all of it."""
+    """Return the part of a memory that the readout may see: the cell's own ``observe``, or all of it."""
     own = getattr(cell, "observe", None)
     return own(memory) if own is not None else memory.flatten(-2)
 

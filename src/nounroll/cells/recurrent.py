@@ -1,4 +1,4 @@
-"""What the cells over torch's fused recurrent kernels share."""
+"""Shared base of the cells over torch's fused recurrent kernels."""
 
 import torch
 from jaxtyping import Float, Shaped
@@ -12,7 +12,7 @@ from nounroll.nn.transforms import is_transformed
 
 @torch.no_grad()
 def start_keeping(core: nn.RNNBase, most: float) -> None:
-    """Start a gated kernel with units that keep what they hold for different times.
+    """Initialise a gated kernel so that its units keep their values for different times.
 
     The gate that keeps is the forget gate of an LSTM and the update gate of a GRU, whose z is what stays. Its biases
     are spread evenly from 0 to ``most`` over the units, and all others are 0. Torch's own start has all gates half

@@ -23,7 +23,7 @@ def adapt(
     out: Path | None = None,
     set: tuple[str, ...] = (),
 ) -> dict[str, Any]:
-    """Carry a trained network on to another task, and keep what it knew.
+    """Train a trained network for another task, and keep what it knew.
 
     A new run: its student begins with that of RUN, learns the new task by BPTT, and is held to what it was on sequences
     of the old task, which are drawn from RUN's own data.

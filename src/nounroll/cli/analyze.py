@@ -59,7 +59,7 @@ def measured(run: Path, length: int | None, sequences: int) -> dict[str, Any]:
 
 
 def _symbols(targets: list[list[float | None]]) -> dict[str, str]:
-    """How people write the targets that are drawn, which are bytes."""
+    """Return the targets that are drawn, which are bytes, as people write them."""
     seen = {int(target) for row in targets for target in row if target is not None}
     return {str(byte): repr(bytes([byte]).decode(errors="replace")) for byte in sorted(seen)}
 

@@ -11,7 +11,7 @@ from rich.table import Table
 def data(
     file: str, *, role: tuple[str, ...] = (), type: tuple[str, ...] = (), set: tuple[str, ...] = ()
 ) -> dict[str, Any]:
-    """Show what is understood of a table: columns, types, roles, gaps, sequences, parts, and what is odd.
+    """Show how a table is read: columns, types, roles, gaps, sequences, parts, and oddities.
 
     Args:
         file: CSV, Parquet, Arrow, JSON lines or .ts.

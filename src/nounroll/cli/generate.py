@@ -77,12 +77,12 @@ def show(result: dict[str, Any], console: Console) -> None:
 
 
 def end_of(drawn: list[int], stops: list[list[int]]) -> int:
-    """How many symbols of a stop stand at the end of what was drawn: of the longest, where there are several."""
+    """Count the symbols of a stop at the end of what was drawn: of the longest, where there are several."""
     return max((len(stop) for stop in stops if drawn[-len(stop) :] == stop), default=0)
 
 
 def steps_of(task: Any, start: Any, length: int | None) -> int:
-    """How many elements to draw."""
+    """Return the number of elements to draw."""
     if length is not None and length < 1:
         raise ValueError(f"--length is {length}; it must be at least 1")
     if length is not None:

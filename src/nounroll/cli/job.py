@@ -1,4 +1,4 @@
-"""A run in a process of its own."""
+"""A run in a separate process."""
 
 import json
 import os
@@ -15,7 +15,7 @@ PYTHON = [sys.executable, "-P", "-m", "nounroll.cli.main"]
 
 @dataclass
 class Job:
-    """A run trained by ``nounroll train`` in a process of its own.
+    """A run trained by ``nounroll train`` in a separate process.
 
     Attributes:
         measure: the metric that tells most.

@@ -145,11 +145,11 @@ def _version() -> int:
 
 
 def _fail(where: str, error: BaseException) -> int:
-    """Say in one line on stderr what went wrong; the exit status."""
+    """Report an error in one line on stderr, and return the exit status."""
     if os.environ.get("NOUNROLL_TRACEBACK"):
         traceback.print_exception(error)
     status, message = _verdict(error)
-    if status == FAULT or speaks():  # a mistake, or an end from outside, is every process's alike
+    if status == FAULT or speaks():  # every process makes the same mistake, or is ended from outside
         print(f"{where}: {printable(' '.join(message.split()))}", file=sys.stderr)
     try:
         sys.stdout.flush()
@@ -172,7 +172,7 @@ def _verdict(error: BaseException) -> tuple[int, str]:
 
 
 def _is_failed_write(error: ValueError) -> bool:
-    """Whether a checkpoint met a full disk, say: no mistake of the user's."""
+    """Return whether a checkpoint met a full disk, say: no mistake of the user's."""
     return type(error).__name__ == "CheckpointError" and isinstance(error.__cause__, OSError)
 
 

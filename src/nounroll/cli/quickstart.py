@@ -143,7 +143,7 @@ def _train(jobs: list[Job], workers: int) -> None:
 
 
 def _sample(run: Path) -> str:
-    """What the network writes, without the line break that it starts from."""
+    """Let the network write a text, and leave out the line break that it starts from."""
     from nounroll.cli.generate import generate
 
     return generate(run, length=_WRITTEN, temperature=0.8)["text"][1:]

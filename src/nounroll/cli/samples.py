@@ -1,4 +1,4 @@
-"""What a trained network writes, draws, foretells or answers, and what surprises it: samples for its report."""
+"""Samples for a report: text, drawings, forecasts or answers of a trained network, and what surprises it."""
 
 import math
 from typing import Any
@@ -43,7 +43,7 @@ def samples(student: Student, task: SequenceTask, length: int, seed: int) -> lis
 
 
 def foretold(student: Student, task: SequenceTask, length: int, seed: int) -> Picture | None:
-    """A held-out series with what the network says of it; None for a task of another kind."""
+    """Return a held-out series with the network's predictions; None for a task of another kind."""
     if not (task.autoregressive and task.targets.symbols is None) or length < 4:
         return None
     batch = draw(task.validation(), 1, length, seed, "test")
@@ -82,7 +82,7 @@ def _section(title: str, caption: str, **what: Any) -> dict[str, Any]:
 
 @torch.no_grad()
 def _bits(student: Student, batch: Batch) -> Float[Tensor, "B T"]:
-    """How surprising each target was, from all that was read up to it."""
+    """Return the surprise of each target in bits, given all inputs up to it."""
     features, _ = student.features(batch.inputs, resets=batch.resets)
     return scores(student.head, student.targets, features, batch.targets)[0] / math.log(2)
 

@@ -111,7 +111,7 @@ def _token(host: str, public: bool) -> tuple[str | None, bool]:
 
 
 def _is_loopback(host: str) -> bool:
-    """Whether this machine alone reaches an address."""
+    """Return whether this machine alone reaches an address."""
     with contextlib.suppress(ValueError):
         return ip_address(host).is_loopback
     return host == "localhost"

@@ -1,4 +1,4 @@
-"""What the commands share: notes on stderr, metrics for people, and a signal that asks a run to stop."""
+"""Shared parts of the commands: notes on stderr, metrics for people, and a signal that asks a run to stop."""
 
 import signal
 import sys
@@ -21,17 +21,17 @@ def note(text: str) -> None:
 
 
 def watched() -> bool:
-    """Whether a person looks at stderr: progress bars are for them alone."""
+    """Return whether a person looks at stderr: progress bars are for them alone."""
     return sys.stderr.isatty() and not launched()[0]
 
 
 def printable(text: str) -> str:
-    """What a network wrote, safe for a terminal: control characters are shown as �."""
+    """Make the text of a network safe for a terminal: control characters are shown as �."""
     return "".join(c if c.isprintable() or c in "\n\t" else "�" for c in text)
 
 
 def say_if_it_differs(run: Path, task: Any, student: Any) -> None:
-    """Say so where a task's data is not what the student of a run was trained with."""
+    """Warn if a task's data differs from the data that the student of a run was trained with."""
     from nounroll.experiments.run_folder import difference
 
     if said := difference(run, task, student.trained_on):
@@ -49,7 +49,7 @@ def metrics_table(metrics: Mapping[str, Any]) -> Table:
 
 
 def last_warning(history: Sequence[Mapping[str, Any]]) -> str:
-    """What the last evaluation of a run found wrong, or that nothing was scored; nothing when it was well."""
+    """Return the warning of a run's last evaluation, or that nothing was scored; "" when all is well."""
     looks = (record for record in reversed(history) if record["event"] in ("evaluation", "unscored"))
     return next(looks, {}).get("warning", "")
 

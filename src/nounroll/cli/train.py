@@ -31,7 +31,7 @@ def train(
     new: str = "",
     dry_run: bool = False,
 ) -> dict[str, Any]:
-    """Train what a recipe says.
+    """Train a network by a recipe.
 
     The run is kept in a folder of its own. Ctrl-C or SIGTERM writes a checkpoint first: nounroll resume RUN goes on.
 
@@ -51,7 +51,7 @@ def train(
         new: parts of that run that begin anew: inputs, head, teacher, or some of them with commas between. A head does
             by itself where the targets are of another space.
         set: any other setting, such as teacher.width=256; may be given several times.
-        dry_run: train nothing, and say what is decided for the data and how much memory it would take at the least.
+        dry_run: train nothing; print the settings that are decided for the data, and the least memory of the run.
     """
     from nounroll.experiments.recipe import load
     from nounroll.experiments.warm_start import start_from
@@ -101,7 +101,7 @@ def run_in(folder: Path, recipe: Any, resume: bool = False, force: bool = False,
 
 
 def estimate(recipe: Any) -> dict[str, Any]:
-    """What a ``Recipe`` leaves open and how it is decided, the least memory that the run takes, and what there is."""
+    """Estimate a run: settings decided for the data, the least memory that it takes, and the memory there is."""
     from nounroll.experiments import auto, footprint
     from nounroll.experiments.consent import build_task
     from nounroll.experiments.resolve import resolve

@@ -1,1 +1,1 @@
-"""What everything stands on: seeds, ranges of settings, processes, the machine."""
+"""Foundations of all packages: seeds, ranges of settings, processes, the machine."""

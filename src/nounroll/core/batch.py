@@ -1,4 +1,4 @@
-"""What flows through the house: batches, and the time index.
+"""Batches, and the time index.
 
 **The time index (the only one in the project).** ``m_t`` is the memory after reading ``x_t``.
 An array of memories has ``T + 1`` entries: index 0 is the empty memory ``m_∅`` and index ``t + 1``
@@ -33,7 +33,7 @@ __all__ = ["Batch", "Bits", "Categorical", "Count", "Positive", "Product", "Real
 
 
 def _tensor(values: Any) -> Any:
-    """An array as a tensor of its own precision; anything else as it is."""
+    """Convert an array to a tensor of the same precision; return anything else unchanged."""
     return torch.from_numpy(np.ascontiguousarray(values)) if isinstance(values, np.ndarray) else values
 
 
@@ -71,7 +71,7 @@ class Batch:
 
     @staticmethod
     def arrays(batches: Sequence["Batch"]) -> dict[str, list[Tensor]]:
-        """The inputs of all batches, their targets and their masks, by name and in the order of ``Batch``."""
+        """Collect the inputs, targets and masks of all batches by name, in the order of ``Batch``."""
         return {name: [getattr(batch, name) for batch in batches] for name in ("inputs", "targets", "mask")}
 
     @property
@@ -89,7 +89,7 @@ class Batch:
         return Batch(**arrays, resets=resets)
 
     def in_spaces(self, inputs: Space, targets: Space) -> "Batch":
-        """The same in the precision of its spaces: symbols in int64, real numbers in float32."""
+        """Convert the batch to the precision of its spaces: symbols to int64, real numbers to float32."""
         return replace(self, inputs=inputs.convert(self.inputs), targets=targets.convert(self.targets))
 
     def rows(self, start: int, stop: int) -> "Batch":
@@ -105,7 +105,7 @@ class Batch:
         return Batch(self.inputs[place], self.targets[place], self.mask[place], resets)
 
     def check(self, name: str, inputs: Space, targets: Space, batch_size: int, length: int) -> None:
-        """Raise ValueError, naming the array and its fault, unless the batch is what was asked for."""
+        """Raise ValueError, naming the array and its fault, unless the batch has the requested form."""
         for label, space, values in (("inputs", inputs, self.inputs), ("targets", targets, self.targets)):
             wanted = (batch_size, length, *space.event_shape)
             if tuple(values.shape) != wanted:
@@ -156,7 +156,7 @@ def apart(batch: Batch, length: int | None = None) -> tuple[Batch, Bool[Tensor, 
 
 
 def each_part(run: Callable[[Tensor], Shaped[Tensor, "R t *y"]], batch: Batch) -> Shaped[Tensor, "B T *y"]:
-    """What ``run`` makes of the inputs of each part of a row between its resets, at the places of the batch."""
+    """Run a function on the inputs of each part of a row between its resets; results are at the batch's places."""
     parts, there = apart(batch)
     found = run(parts.inputs)
     return found if there is None else found[there].unflatten(0, batch.mask.shape)

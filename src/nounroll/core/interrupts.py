@@ -9,7 +9,7 @@ from typing import Any
 
 @contextmanager
 def stop_on(numbers: Sequence[int]) -> Iterator[Callable[[], bool]]:
-    """``stop()`` turns True at the first of these signals. A second one does what it did before."""
+    """Make ``stop()`` True at the first of these signals. A second one has its usual effect."""
     asked: list[int] = []
     former = {number: signal.getsignal(number) for number in numbers}
 

@@ -1,4 +1,4 @@
-"""What this machine has."""
+"""Resources of this machine."""
 
 import os
 import platform
@@ -17,7 +17,7 @@ def launched() -> tuple[int, int]:
 
 
 def speaks() -> bool:
-    """Whether this process is the first one on its machine: what all would say alike, it says alone."""
+    """Return whether this process is the first one on its machine, which speaks for all."""
     return launched()[0] == 0 or os.environ["LOCAL_RANK"] == "0"
 
 

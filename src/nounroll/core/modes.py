@@ -24,7 +24,7 @@ _DRAWS = {
 
 
 class drawing_from(TorchFunctionMode):
-    """Let what torch draws in this thread come from a generator, where none is given.
+    """Make torch draw from a generator in this thread, where no other is given.
 
     The initial weights of modules come from torch's global generator otherwise, which all threads share.
 

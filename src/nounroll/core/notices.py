@@ -1,4 +1,4 @@
-"""Notices: warnings about a run that goes on all the same. The command prints each in one line."""
+"""Notices: warnings about a run that continues. The command prints each in one line."""
 
 import warnings
 

@@ -1,4 +1,4 @@
-"""One batch over several processes: each holds some of its rows, and a loss is that of the whole batch.
+"""One batch over several processes: each holds some rows, and losses are of the whole batch.
 
 ``torchrun`` starts the processes. A loss that equals the one-process loss needs two things. The random numbers are
 those of the whole batch: every process draws them all and keeps those of its rows (``own_rows``). Sums and means are
@@ -31,12 +31,12 @@ def sharing(rank: int, count: int) -> Iterator[None]:
 
 
 def alone() -> bool:
-    """Whether this process has the whole batch."""
+    """Return whether this process has the whole batch."""
     return _place[1] == 1
 
 
 def own_rows(rows: int, draw: Callable[[int], Shaped[Tensor, "..."]]) -> Shaped[Tensor, "..."]:
-    """What ``draw`` gives for the rows of this process, out of a draw for those of all.
+    """Draw for the rows of all processes, and return the rows of this one.
 
     Args:
         rows: of this process.
@@ -49,7 +49,7 @@ def own_rows(rows: int, draw: Callable[[int], Shaped[Tensor, "..."]]) -> Shaped[
 def rows_at(
     rows: int, places: Int[Tensor, "R"], pick: Callable[[Int[Tensor, "R"]], Shaped[Tensor, "R *x"]]
 ) -> Shaped[Tensor, "R *x"]:
-    """Rows of all processes: ``places`` counts on through those of one after another.
+    """Pick rows of all processes: ``places`` count on from one process to the next.
 
     Args:
         rows: of this process.
@@ -72,7 +72,7 @@ def some_rows(
     pick: Callable[[Int[Tensor, "R"]], Shaped[Tensor, "R *x"]],
     device: torch.device,
 ) -> Shaped[Tensor, "R *x"]:
-    """At most ``most`` rows of all processes, drawn without replacement. The rest is that of ``rows_at``."""
+    """Draw at most ``most`` rows of all processes without replacement. The other arguments are as in ``rows_at``."""
     order = torch.randperm(rows * _place[1], generator=generator)
     return rows_at(rows, order[:most].to(device), pick)
 

@@ -1,4 +1,4 @@
-"""Parts of one kind by name: those of this package, and those of any installed package that has entry points."""
+"""Registry of the parts of one kind by name: this package's, and any installed package's with entry points."""
 
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -36,7 +36,7 @@ class Registry(Generic[T]):
             raise ValueError(f"{self.setting} is {name!r}; it must be one of {', '.join((*more, *self))}")
 
     def load(self, name: str) -> T:
-        """The part of a name.
+        """Import the part of a name.
 
         Raises:
             ValueError: there is none, an installed package takes a name of this package, or its part cannot be
@@ -62,7 +62,7 @@ def installed(group: str) -> dict[str, EntryPoint]:
 
 
 def load_entry(entry: EntryPoint) -> Any:
-    """What an entry point names.
+    """Import the object that an entry point names.
 
     Raises:
         ValueError: it cannot be imported.

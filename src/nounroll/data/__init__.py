@@ -76,7 +76,7 @@ def parsed(kind: str, options: dict[str, Any]) -> dict[str, Any]:
 
 
 def describe(kind: str) -> tuple[str, list[Option]]:
-    """One line on what the task is, and its options in order."""
+    """Describe a task in one line, with its options in order."""
     task = load(kind)
     types = typing.get_type_hints(task.__init__)
     parameters = list(inspect.signature(task.__init__).parameters.values())[1:]
@@ -88,7 +88,7 @@ def describe(kind: str) -> tuple[str, list[Option]]:
 
 
 def document(kind: str) -> str:
-    """All that is said about the task: its picture, its optimum where there is one, what its options mean."""
+    """Return all documentation of a task: its picture, its optimum if it has one, and the meaning of its options."""
     return inspect.getdoc(load(kind)) or ""
 
 

@@ -69,7 +69,7 @@ def within_space(name: str, tokens: Elements, symbols: int, padding: tuple[int, 
 
 
 def row_ends(name: str, rows: np.ndarray, padding: tuple[int, ...]) -> Int[np.ndarray, "N"] | None:
-    """How many elements of each row come before its padding; None where no row has any.
+    """Count the elements of each row before its padding; None where no row has any.
 
     Raises:
         ValueError: a row is nothing but padding, or goes on after it.

@@ -26,7 +26,7 @@ def named(labels: Any) -> tuple[Any, list[str]]:
 
 
 def by_size(name: str) -> tuple[int, float, str]:
-    """What names are sorted by: numbers by their size, before words."""
+    """Sort key of names: numbers by their size, before words."""
     return (0, float(name), name) if re.fullmatch(r"[+-]?\d+(\.\d+)?", name, re.ASCII) else (1, 0.0, name)
 
 

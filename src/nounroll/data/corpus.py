@@ -111,7 +111,7 @@ class Windows(SequenceTask):
         return self._over(slice(len(self._held_out) // 2, None))
 
     def _over(self, part: slice) -> "Windows":
-        """The same task over a part of what is held out."""
+        """Return the task over a part of the held-out data."""
         sibling = copy.copy(self)
         sibling._data = self._held_out[part]
         sibling._missing = None if self._held_out_missing is None else self._held_out_missing[part]
@@ -203,7 +203,7 @@ class TextCorpus(TokenCorpus):
 
 
 def reads_bytes(task: SequenceTask) -> bool:
-    """Whether a task's symbols are the bytes of a text."""
+    """Return whether a task's symbols are the bytes of a text."""
     return isinstance(task, TextCorpus) and task.tokenizer is None
 
 

@@ -82,7 +82,7 @@ class Series(Windows):
             )
 
     def latest(self, count: int, path: str | Path | None = None) -> Float[Tensor, "T d"]:
-        """The last ``count`` rows, from which a forecast goes on: of a newer file where one is given.
+        """Return the last ``count`` rows, which a forecast continues: of a newer file if one is given.
 
         Raises:
             ValueError: the file cannot be read, or holds no row.

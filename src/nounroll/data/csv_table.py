@@ -100,7 +100,7 @@ def header(
 
 
 def _unique(name: str, header: list[str], columns: Sequence[str] | None) -> list[str]:
-    """The names of a header; those that are missing or come twice get the number of their column.
+    """Return the names of a header; missing and repeated names get the number of their column.
 
     Where all columns are read a notice says so.
     """
@@ -117,7 +117,7 @@ def _unique(name: str, header: list[str], columns: Sequence[str] | None) -> list
 
 
 def _may_be_names(first: list[str], second: list[str]) -> bool:
-    """Whether numbers may be names: whole ones that count up by one, above others that are not whole, or years."""
+    """Return whether numbers may be names: years, or whole ones that count up by one above others that are not."""
     if not all(_WHOLE.fullmatch(cell) for cell in first) or not all(map(is_number, second)):
         return False
     not_whole = any(not _WHOLE.fullmatch(cell) for cell in second)
@@ -128,7 +128,7 @@ def _may_be_names(first: list[str], second: list[str]) -> bool:
 
 
 def _is_header(first: list[str], second: list[str]) -> bool:
-    """Whether a row that is not all numbers holds names: none is a number, or one is a word above a figure."""
+    """Return whether a row that is not all numbers holds names: none is a number, or one is a word above a figure."""
     if not any(map(is_number, first)):
         return True
     return any(
@@ -138,7 +138,7 @@ def _is_header(first: list[str], second: list[str]) -> bool:
 
 
 def _places(name: str, names: list[str], columns: Sequence[str] | None) -> list[int]:
-    """Which columns are read. Each must have a name of its own."""
+    """Find the columns that are read. Each must have a unique name."""
     wanted = names if columns is None else list(columns)
     unknown = [column for column in wanted if column not in names]
     if unknown or not wanted:
@@ -170,7 +170,7 @@ def _numbers(name: str, row: Row, names: list[str], chosen: list[int]) -> list[f
 
 
 def _remedy(cell: str) -> str:
-    """What to do about a cell that is no number, where that can be told."""
+    """Suggest a remedy for a cell that is no number, if there is one."""
     if _MISSING.fullmatch(cell):
         return ": fill it in, or remove the row"
     if re.fullmatch(r"[^;\t]*\d[^;\t]*([;\t][^;\t]*)+", cell):
@@ -192,7 +192,7 @@ def _refuse_dates(name: str, names: list[str], table: Float64[np.ndarray, "N d"]
 
 
 def is_number(cell: str) -> bool:
-    """Whether a cell is a decimal number in ASCII: float() also takes 2020_01_15, and digits of other scripts."""
+    """Return whether a cell is a decimal number in ASCII; float() also takes 2020_01_15, and other scripts' digits."""
     return NUMBER.fullmatch(cell) is not None
 
 

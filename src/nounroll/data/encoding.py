@@ -1,4 +1,4 @@
-"""Text as UTF-8: marks of an encoding are heeded, and what is not text is named and refused."""
+"""Text as UTF-8: an encoding's marks are followed, and other files are named and refused."""
 
 import codecs
 import re
@@ -47,7 +47,7 @@ def read_text(setting: str, path: str | Path) -> str:
 
 
 def text_section(setting: str, path: Path) -> Section:
-    """A text file in UTF-8, on disk as it is but for a mark at its start.
+    """Open a text file in UTF-8 on disk, without the mark at its start.
 
     Raises:
         NotText: it is something else, or packed, or in another encoding.
@@ -91,12 +91,12 @@ def _check_kind(setting: str, path: object, start: bytes) -> None:
 
 
 def kind_of(start: bytes) -> str:
-    """What a file with this start is, where it is known and no text."""
+    """Name the kind of a file by its start, where it is known and no text."""
     return next((kind for magic, kind in _KINDS.items() if re.match(magic, start)), "")
 
 
 def _checked(setting: str, path: object, pieces: Iterable[bytes]) -> int:
-    """How many bytes there are; all of them text in UTF-8 without zero bytes, which UTF-16 without a mark has."""
+    """Count the bytes; all of them must be text in UTF-8 without zero bytes, which UTF-16 without a mark has."""
     decoder, count, line = codecs.getincrementaldecoder("utf-8")(), 0, 1
     for piece in chain(pieces, [b""]):
         bad, what = first_fault(decoder, piece)
@@ -108,7 +108,7 @@ def _checked(setting: str, path: object, pieces: Iterable[bytes]) -> int:
 
 
 def first_fault(decoder: codecs.IncrementalDecoder, piece: bytes) -> tuple[int, str]:
-    """Where a piece of text, b"" at the end, is none, and what is there; "" where all is well."""
+    """Find the first fault in a piece of text, b"" at the end, and its place; "" where there is none."""
     held = len(decoder.getstate()[0])  # the start of a character, from the piece before
     try:
         decoder.decode(piece, final=not piece)

@@ -1,4 +1,4 @@
-"""What the network reads at each step: inputs, what is known ahead, and what holds for the whole sequence."""
+"""Inputs of the network at each step: of that step, known ahead, and of the whole sequence."""
 
 from typing import Any
 

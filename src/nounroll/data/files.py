@@ -21,7 +21,7 @@ DAMAGED = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, Ru
 
 
 class NotText(ValueError):
-    """A file that is no text in UTF-8, and what it is.
+    """Error: a file is no text in UTF-8, and its kind.
 
     Args:
         setting: whose value the path is.
@@ -53,7 +53,7 @@ def regular(setting: str, path: object) -> Path:
 
 
 def _mode(setting: str, path: object) -> int:
-    """What there is at a path: the mode of the file, in which links end."""
+    """Return the mode of the file at a path, at the end of its links."""
     if not isinstance(path, str | os.PathLike):
         raise ValueError(f"{setting} is {path!r}; it must be the path of a file or folder")
     try:
@@ -145,7 +145,7 @@ def files_below(setting: str, folder: Path, without: set[str] | None = None) -> 
 
 
 def _inside(root: str, link: Path) -> Path | None:
-    """Where in the folder a link leads; None when it leads out of it or to nothing."""
+    """Return the place in the folder that a link leads to; None when it leads out of it or to nothing."""
     target = Path(os.path.realpath(link))
     return target.relative_to(root) if target.is_relative_to(root) and target.exists() else None
 

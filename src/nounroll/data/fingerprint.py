@@ -1,4 +1,4 @@
-"""A fingerprint of a task's data, by which a run says whether its data is still what it was trained on."""
+"""Fingerprint of a task's data, by which a run notices that its data has changed."""
 
 import hashlib
 from typing import Any
@@ -49,7 +49,7 @@ def _read(digest: Any, array: Any) -> None:
 
 
 def _drawn(part: SequenceTask) -> bytes:
-    """A few sequences of a part as text; nothing where it refuses the length, as tasks of one's own may."""
+    """Draw a few sequences of a part as text; nothing where the part refuses the length, as a user's task may."""
     try:
         batch = part.sample(_ROWS, _length(part), generator(0, "fingerprint"))
         arrays = [batch.inputs, batch.targets, batch.mask]

@@ -131,7 +131,7 @@ def _read_csv(kind: str, path: Path) -> UInt8[np.ndarray, "N 28 28"]:
 
 
 def _label_column(name: str, header: list[str], table: np.ndarray) -> int:
-    """Where the label stands: as the header says; else first or last, where small numbers vary as no corner does."""
+    """Find the column of the label: by the header; else first or last, where small numbers vary as no corner does."""
     if header:
         if header.count("label") != 1:
             raise ValueError(f"{name} with a header that names no column label; name one so, or leave the header out")
@@ -143,6 +143,6 @@ def _label_column(name: str, header: list[str], table: np.ndarray) -> int:
 
 
 def _may_be_label(column: np.ndarray) -> bool:
-    """Whether a column holds small whole numbers, several of them and each more than once."""
+    """Return whether a column holds small whole numbers, several of them and each more than once."""
     whole = (column >= 0) & (column < _CLASSES) & (column == np.rint(column))
     return bool(whole.all()) and 1 < len(np.unique(column)) <= len(column) // 2

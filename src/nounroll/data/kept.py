@@ -1,4 +1,4 @@
-"""What a run keeps of its task, so that a trained network reads and writes without the data it was trained with."""
+"""Record of a run's task, with which a trained network reads and writes without the data it was trained with."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +11,7 @@ from nounroll.data.task import SequenceTask
 
 
 def keep(task: SequenceTask, kind: str) -> dict[str, Any]:
-    """What is kept of a task, as plain values.
+    """Return the record of a task, as plain values.
 
     Args:
         task: that is trained on.
@@ -27,7 +27,7 @@ def keep(task: SequenceTask, kind: str) -> dict[str, Any]:
 
 
 def without_data(document: Mapping[str, Any], inputs: Space, targets: Space) -> SequenceTask:
-    """The task that was kept, without its data: it encodes prompts and decodes what is drawn, and gives no sequences.
+    """Rebuild a task from its record, without data: it encodes prompts and decodes draws, and has no sequences.
 
     Args:
         document: of ``keep``; it may come from anywhere.

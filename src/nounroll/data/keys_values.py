@@ -69,7 +69,7 @@ class KeysValues(SequenceTask):
         self.inputs, self.targets = Categorical(keys + values + 1), Categorical(values)
 
     def fitting(self, length: int) -> tuple[int, int]:
-        """How many pairs and queries a sequence of this length has."""
+        """Count the pairs and queries that fit into a sequence of this length."""
         long_enough(self, length, 4 if self.mqar else 3)
         room = length // 4 if self.mqar else max(min(length // 3, self.queries), (length - self.queries) // 2)
         pairs = min(room, self.pairs)

@@ -55,7 +55,7 @@ def with_flags(
 
 
 def observed_values(name: str, found: Ragged, given: Sequence[Any] | None) -> Bool[Tensor, "S *d"]:
-    """Where there is a value: neither nan nor, in a mask that is ``given``, False.
+    """Find the values that are there: neither nan nor, in a mask that is ``given``, False.
 
     Raises:
         ValueError: a mask is no bool array of its sequence's shape.

@@ -48,7 +48,7 @@ class ModularArithmetic(SequenceTask):
         return Batch(inputs, targets, mask)
 
     def optimum(self, inputs: Int[Tensor, "B T"]) -> Float[Tensor, "B P n"]:
-        """What a perfect predictor says at the P = (T + 1) // 2 scored steps: the probability of each y.
+        """Return the best possible prediction at the P = (T + 1) // 2 scored steps: the probability of each y.
 
         All rules that agree with the pairs shown so far are equally likely.
         """

@@ -1,4 +1,4 @@
-"""Numbers that stay on disk: files end to end as one array, of which only what is asked for is read."""
+"""Numbers that stay on disk: files end to end as one array, of which only the requested part is read."""
 
 import copy
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Padding: what stands in a batch where nothing is scored, and need be no value of its space."""
+"""Padding: values of a batch where nothing is scored, which need not be of its space."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Which sequences train, which choose the student, and which are measured at the end alone."""
+"""Split into sequences that train, that choose the student, and that are measured at the end alone."""
 
 import math
 from collections.abc import Hashable, Sequence

@@ -19,7 +19,7 @@ def seen_from_here(options: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def seen_from(options: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """Options with paths from the working folder, for a recipe in ``folder``. What is not there is left as it is."""
+    """Make the paths of a recipe's options in ``folder`` relative to the working folder; missing files keep theirs."""
     found = {name: _relative(Path(path), folder) for name, path in _paths(options) if _exists(Path(path))}
     return {**options, **found}
 
@@ -31,7 +31,7 @@ def _paths(options: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _relative(path: Path, folder: Path) -> str:
-    """From one real folder to another: a link to the data itself is kept."""
+    """Return a path from one real folder to another: a link to the data itself is kept."""
     there = Path(os.path.realpath(path.parent)) / path.name
     try:
         return Path(os.path.relpath(there, os.path.realpath(folder))).as_posix()

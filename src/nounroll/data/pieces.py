@@ -12,7 +12,7 @@ from nounroll.data.ragged import Ragged
 
 
 class Piece(NamedTuple):
-    """Steps ``start .. stop - 1`` of all sequences end to end, scored from ``scored`` on; those before are history."""
+    """Steps ``start .. stop - 1`` of all sequences end to end, scored from ``scored`` on; earlier ones are history."""
 
     start: int
     scored: int

@@ -44,7 +44,7 @@ class Ragged:
         return list(self.values.split(self.lengths.tolist()))
 
     def column(self, j: int) -> str:
-        """What errors call coordinate ``j``."""
+        """Name coordinate ``j`` as errors call it."""
         return repr(self.columns[j]) if self.columns else str(j)
 
 
@@ -75,7 +75,7 @@ def read(name: str, values: Any, *, gaps: Gaps = "none", real: bool = False) -> 
     arrays = [read_array(f"{name}[{i}]", one, "T", gaps=gaps, real=real) for i, one in enumerate(values)]
     for i, one in enumerate(arrays):
         if kind(one) != kind(arrays[0]):
-            raise ValueError(f"{name}[{i}] holds {kind(one)}; {name}[0] holds {kind(arrays[0])}, and all must be alike")
+            raise ValueError(f"{name}[{i}] holds {kind(one)}; {name}[0] holds {kind(arrays[0])}; they must agree")
     return Ragged(torch.cat(arrays), ends([len(one) for one in arrays]), columns)
 
 
@@ -91,7 +91,7 @@ def _columns(name: str, values: Any) -> tuple[str, ...]:
         found = tuple(map(str, one.columns)) if hasattr(one, "columns") else ()
         if found != first:
             raise ValueError(
-                f"{name}[{i}] has the columns {list(found)}; {name}[0] has {list(first)}, and all must be alike"
+                f"{name}[{i}] has the columns {list(found)}; {name}[0] has {list(first)}, and all must have the same"
             )
     return first
 

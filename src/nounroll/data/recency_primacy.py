@@ -1,4 +1,4 @@
-"""Recency and primacy: say the symbol at a distance from now, or from the start. It probes what a memory keeps."""
+"""Recency and primacy: say the symbol at a distance from now, or from the start, to probe what a memory keeps."""
 
 import torch
 

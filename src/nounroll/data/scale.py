@@ -11,7 +11,7 @@ _NUMBERS = 2**24  # that are drawn at most
 
 
 def measured(task: SequenceTask, length: int) -> tuple[Space, Space]:
-    """The spaces of a task's inputs and targets, with the scale of those that have none (``Space.measured``).
+    """Return the spaces of a task's inputs and targets, with measured scales (``Space.measured``).
 
     The draws are the same for every run of a task at a length, whatever its seed.
 
@@ -36,5 +36,5 @@ def measured(task: SequenceTask, length: int) -> tuple[Space, Space]:
 
 
 def _read(mask: Bool[Tensor, "B T"]) -> Bool[Tensor, "B T"]:
-    """True up to the last scored step of each row: what comes after it is padding, or as good as that."""
+    """Mark the steps up to the last scored step of each row; later steps count as padding."""
     return mask.flip(1).cummax(1).values.flip(1)

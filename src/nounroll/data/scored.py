@@ -1,4 +1,4 @@
-"""How often a probe reveals its state: which steps are scored."""
+"""Scored steps of a probe: how often it reveals its state."""
 
 import torch
 from jaxtyping import Bool

@@ -1,4 +1,4 @@
-"""One's own sequences, held in memory: ragged arrays, with a target at each step or a label at the end."""
+"""Sequences held in memory: ragged arrays, with a target at each step or a label at the end."""
 
 import copy
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,7 +24,7 @@ Arrays = Sequence[Any] | np.ndarray | Tensor | Ragged
 
 
 class Sequences(SequenceTask):
-    """N sequences of one's own, each from its first step on, padded at its end; padding is never scored.
+    """N sequences of the user's, each from its first step on, padded at its end; padding is never scored.
 
     ::
 
@@ -32,40 +32,40 @@ class Sequences(SequenceTask):
         labels     .    .    y    .        one each, scored after the last step
         targets    y_0  y_1  y_2  .        or one for each step
 
-    They are split once into three parts: training goes through its part in epochs, the student is chosen by all of the
-    validation part, and the test part is measured at the end alone. No step is scored in two of them. A sequence with a
-    label is always read whole. With targets a shorter length reads the first steps of each.
+    They are split once into three parts. Training goes through its part in epochs, the validation part chooses the
+    student, and the test part is measured at the end alone. No step is scored in two parts. A sequence with a label is
+    always read whole; with targets, a shorter length reads the first steps of each sequence.
 
     Args:
         inputs: N arrays, tensors or data frames, (T_i,) whole numbers or (T_i, d) real ones; or one array (N, T) or
-            (N, T, d). A nan is a missing value: the network reads the one before it in its sequence, or the mean of the
-            training part, and for each column with gaps a 0/1 column more, which is 1 where the value is missing.
-        targets: the same form, a target for each step; -100 among whole numbers, and nan in all of a real vector, stand
-            where there is none, and are not scored.
-        labels: N targets: whole numbers, names of classes or (N, d) real ones. Exactly one of the two is given.
-        static: N numbers or vectors, or a data frame: what holds for a whole sequence, read at each of its steps.
-        future: N arrays (T_i + 1, f) beside ``targets``: what is known one step ahead. Step t reads row t + 1.
-        observed: N masks (T_i,) or (T_i, d), False where a value of ``inputs`` is missing. Missing symbols are a symbol
-            of their own.
-        score: of ``targets``, all steps or the last one of each sequence.
+            (N, T, d). A nan is a missing value: the network reads the value before it in its sequence, or the mean of
+            the training part. For each column with gaps it also reads a 0/1 column, 1 where the value is missing.
+        targets: the same form, a target for each step. There is no target, and nothing is scored, at -100 among whole
+            numbers, and where all of a real vector is nan.
+        labels: N targets: whole numbers, names of classes or (N, d) real ones. Give targets or labels.
+        static: N numbers or vectors, or a data frame: properties of a whole sequence, read at each of its steps.
+        future: N arrays (T_i + 1, f) beside ``targets``: values known one step ahead. Step t reads row t + 1.
+        observed: N masks (T_i,) or (T_i, d), False where a value of ``inputs`` is missing. A missing symbol is an extra
+            symbol.
+        score: the steps of ``targets`` to score: all, or the last one of each sequence.
         split: shares of the train, validation and test parts, drawn by ``seed``; or the name of the part of each
             sequence.
-        groups: N values; sequences of one value stay in one part (recordings of one person, say), and the shares are
-            those of the values.
-        times: N numbers or dates, by which the parts follow each other: training is before the rest. Or N arrays (T_i,)
-            of them, of when each target is: then sequences are cut at two times, and the held-out steps of a sequence
-            are read after those before them, which are not scored again.
+        groups: N values. Sequences with the same value stay in one part (recordings of one person, say), and the shares
+            count values.
+        times: N numbers or dates that order the parts: training comes before the others. Or N arrays (T_i,) of them,
+            the time of each target: then sequences are cut at two times, and the held-out steps of a sequence are read
+            after the earlier steps, which are not scored again.
         window: longest piece, in steps, that sequences with ``targets`` are cut into; None reads them whole. Held-out
-            pieces begin with half a window of the steps before, not scored.
-        weights: "balanced", or a number for each class of ``labels``: how often training reads a sequence of it.
+            pieces begin with half a window of earlier steps, not scored.
+        weights: "balanced", or a number for each class of ``labels``: how often training reads its sequences.
         seed: of the split.
 
     Attributes:
         classes: names of the classes, sorted, where ``labels`` were names.
 
     Raises:
-        ValueError: arrays that do not fit each other, a part without sequences, a symbol or a number that cannot be, a
-            column without a value, one class alone, or one that training has no sequence of.
+        ValueError: arrays do not fit each other, a part has no sequences, a symbol or a number is out of range, a
+            column has no value, there is only one class, or training has no sequence of a class.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class Sequences(SequenceTask):
 
     @property
     def length(self) -> int:
-        """Steps of the longest sequence: what ``fit`` takes as ``length`` to read all of them whole."""
+        """Steps of the longest sequence: with this ``length``, ``fit`` reads all sequences whole."""
         return int(self.max_length or 0)
 
     def _split(
@@ -189,7 +189,7 @@ class Sequences(SequenceTask):
 
     @property
     def _steps(self) -> Int[Tensor, "P"]:
-        """How many steps each piece has."""
+        """Count the steps of each piece."""
         return self._pieces[:, 2] - self._pieces[:, 0]
 
     def _over(self, part: str) -> "Sequences":
@@ -229,7 +229,7 @@ def _zeroed(values: Tensor, where: Bool[Tensor, "B T"]) -> Tensor:
 
 
 def _known(targets: Tensor) -> Bool[Tensor, "B T"]:
-    """Where there is a target."""
+    """Find the steps that have a target."""
     return ~targets.isnan().all(-1) if targets.is_floating_point() else targets != NONE
 
 

@@ -1,4 +1,4 @@
-"""Where data comes from: optional packages, tables, the hub. Every fault is a one-line ValueError."""
+"""Sources of data: optional packages, tables, the hub. Every fault is a one-line ValueError."""
 
 import importlib
 import importlib.metadata
@@ -12,7 +12,7 @@ from nounroll.data.files import files_below, first_names, reason, unreadable
 
 
 def optional(module: str, what: str, extra: str) -> Any:
-    """Import a package that only some tasks or teachers need; ``what`` needs it."""
+    """Import an optional package; ``what`` names the part that needs it."""
     try:
         return importlib.import_module(module)
     except ImportError:

@@ -80,7 +80,7 @@ def _read(array: Elements, starts: Sequence[int], length: int) -> Shaped[Tensor,
 
 
 def missing(values: Shaped[Tensor, "B T *y"]) -> Bool[Tensor, "B T"]:
-    """Where there is no target: nan, or -100 among whole numbers."""
+    """Find the steps without a target: nan, or -100 among whole numbers."""
     if not values.is_floating_point():
         return values == _UNSCORED
     return values.isnan().any(-1)

@@ -1,4 +1,4 @@
-"""What a task is: a source of batches. The user's own data enters the library here."""
+"""Tasks: sources of batches. The user's own data enters the library here."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
@@ -32,8 +32,8 @@ class SequenceTask(ABC):
         lengths: which T mean the same task, so that training may start with shorter sequences: "any"; "whole", the
             recipe's length alone; or a number, of which T must be a multiple. None looks at the data: see
             ``nounroll.experiments.resolve``.
-        size: how many sequences there are, where they are finite: then ``take`` gives each of them, training goes
-            through them in epochs, and held-out parts are measured whole. None for a source without end.
+        size: number of sequences of a finite task: then ``take`` returns each of them, training goes through them in
+            epochs, and held-out parts are measured whole. None for a source without end.
         autoregressive: True when ``y_t`` is the next input, so that the student can generate.
         stream: True for one long sequence that ``follow`` reads in order. Truncated BPTT then carries the memory from
             batch to batch, and held-out parts are measured so, and from m_∅ besides.
@@ -49,21 +49,21 @@ class SequenceTask(ABC):
 
     @abstractmethod
     def sample(self, batch_size: int, length: int, generator: torch.Generator) -> Batch:
-        """A batch drawn with ``generator`` alone: the same generator state, the same batch.
+        """Draw a batch with ``generator`` alone: the same generator state gives the same batch.
 
-        Where nothing is scored, targets may hold padding: nan, -100 and the like. So may inputs after the last scored
-        step of a sequence.
+        Where nothing is scored, targets may hold padding such as nan or -100. So may inputs after the last scored step
+        of a sequence.
         """
 
     def take(self, indices: Int[Tensor, "B"], length: int) -> Batch:
-        """The sequences of these numbers, 0 .. size - 1, where they are finite: a function of its arguments alone."""
+        """Return the sequences of these numbers, 0 .. size - 1, of a finite task. The same numbers give the same."""
         raise ValueError(
             f"{type(self).__name__}.size is {self.size}, and it has no take method;"
             " it must have take(indices, length), or a size of None"
         )
 
     def follow(self, batch_size: int, length: int, step: int) -> Batch:
-        """Batch number ``step`` of a stream: its rows go on where those of the batch before ended.
+        """Batch number ``step`` of a stream: each row continues where it ended in the batch before.
 
         A function of its arguments alone. Where a row begins the sequence again, the batch has a reset.
         """
@@ -73,32 +73,34 @@ class SequenceTask(ABC):
         )
 
     def steps_each(self) -> Int[Tensor, "N"] | None:
-        """How many steps each of finitely many sequences has, where they differ: then training reads those of like
-        lengths together, no longer than the longest of a batch. None reads every batch at the length asked for.
+        """Count the steps of each of finitely many sequences, where they differ.
+
+        Training then reads sequences of similar lengths together, no longer than the longest of a batch. None reads
+        every batch at the length asked for.
         """
         return None
 
     def validation(self) -> "SequenceTask":
-        """The same task over held-out data, by which students are chosen. Data that is made up may return itself."""
+        """Return the task over held-out data, which chooses the student. Generated data may return itself."""
         return self
 
     def test(self) -> "SequenceTask":
-        """The same task over data that no choice has seen: the last figures are measured on it.
+        """Return the task over data that no choice has seen, for the final figures.
 
-        That of ``validation`` when left out; where it is made up, the sequences are others.
+        By default it is ``validation``; generated data then draws other sequences.
         """
         return self.validation()
 
     def stored(self) -> Iterable[Any]:
-        """The arrays that hold the data, of NumPy or ``OnDisk``, by which it is known; none where it is made up."""
+        """Return the arrays that hold the data, of NumPy or ``OnDisk``, for its fingerprint; none of generated data."""
         return ()
 
     def speech(self) -> dict[str, Any]:
-        """What ``prompt``, ``encode`` and ``decode`` need of the data, as plain values that a run keeps."""
+        """Return the values that ``prompt``, ``encode`` and ``decode`` need, for a run to keep."""
         return {}
 
     def speak(self, kept: Mapping[str, Any]) -> None:
-        """Take back what ``speech`` gave, in a task that has no data."""
+        """Restore the values of ``speech`` in a task that has no data."""
         assert not kept
 
     def prompt(self) -> Tensor:
@@ -177,7 +179,7 @@ def _turns(size: int, seed: int, start: int, count: int) -> Int[Tensor, "count"]
 
 
 def _packed(steps: Int[Tensor, "N"], batch_size: int, seed: int, step: int) -> Int[Tensor, "B"]:
-    """The sequences of a batch of like lengths: those of some batches in turn, sorted, and read in a drawn order."""
+    """Return the sequences of a batch of similar lengths: of some batches in turn, sorted, in a drawn order."""
     count = max(1, min(_SORTED, len(steps) // batch_size))  # within an epoch, so that none is in a batch twice
     group, place = divmod(step, count)
     indices = _turns(len(steps), seed, group * count * batch_size, count * batch_size)
@@ -237,7 +239,7 @@ def held_out(task: SequenceTask, sequences: int, length: int, seed: int, stream:
 
 
 def tell_cut(task: SequenceTask, length: int) -> None:
-    """Say that sequences are longer than what is read of them."""
+    """Warn that sequences are longer than the length that is read."""
     if task.size is not None and task.lengths == "any" and length < (longest := task.max_length or 0):
         notice(
             f"length is {length}, and the longest sequence of {type(task).__name__} has {longest} steps: of one that is"

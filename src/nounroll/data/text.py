@@ -93,7 +93,7 @@ def _texts(setting: str, path: str | Path | None) -> Texts:
 
 
 def _folder(setting: str, folder: Path, suffix: str, without: set[str]) -> Texts:
-    """The texts below a folder, in the order of their names; what is left out is warned of."""
+    """Find the texts below a folder, in the order of their names, with a warning of files left out."""
     files, left_out = files_below(setting, folder, without)
     texts = dict[str, Section]()
     for path in files:
@@ -130,7 +130,7 @@ def _tokens(tokenizer: Tokenizer, text: OnDisk) -> np.ndarray:
 
 
 def _split(texts: Texts) -> tuple[Texts, Texts]:
-    """Training part and what is held out: about 5 % of the bytes, in whole files where that can be."""
+    """Split into a training part and a held-out part of about 5 % of the bytes, in whole files where possible."""
     share = {name: int.from_bytes(hashlib.sha256(os.fsencode(name)).digest()[:8]) / 2**64 for name in texts}
     aim = max(4, round(_HELD_OUT * sum(text.count for text in texts.values())))
     held = {name for name in texts if share[name] < _HELD_OUT}

@@ -63,7 +63,7 @@ def _npy(setting: str, path: str | Path, found: Path) -> np.ndarray | OnDisk:
 
 
 def _kind(setting: str, path: str | Path, found: Path, start: bytes, dtype: str | None) -> tuple[int, str]:
-    """Where the numbers of a bare file begin, and their type: as given, as its header says, or a guess that is said."""
+    """Find the start and the type of the numbers in a bare file: as given, by its header, or guessed with a notice."""
     if len(start) >= _HEADER:
         magic, version, count = np.frombuffer(start, "<i4", 3).tolist()
         said = _LLM_C.get((magic, version))
@@ -82,7 +82,7 @@ def _kind(setting: str, path: str | Path, found: Path, start: bytes, dtype: str 
 
 
 def _other(start: bytes) -> str:
-    """What a file may be other than tokens of the type that is guessed; "" when nothing speaks against it."""
+    """Name what a file may be other than tokens of the guessed type; "" when nothing speaks against it."""
     if kind := kind_of(start):
         return kind
     if start and b"\0" not in start and _is_text(start):

@@ -43,7 +43,7 @@ class Tokenizer:
         self.start = start if start is not None and 0 <= start < self.size else None
 
     def to_json(self) -> dict[str, Any]:
-        """All that ``from_json`` needs, so that a run owns its vocabulary."""
+        """Return all that ``from_json`` needs, so that a run owns its vocabulary."""
         return {"tokenizer": self.pretrained.backend_tokenizer.to_str(), "bos": self.pretrained.bos_token}
 
     @classmethod

@@ -1,4 +1,4 @@
-"""How little a sequence is like those that were learnt."""
+"""Anomaly scores: how unlike the training sequences a sequence is."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class SequenceAnomaly(OutlierMixin, SequenceEstimator):
-    """A recurrent network that predicts each next step; what it did not expect is an anomaly.
+    """A recurrent network that predicts each next step, and calls sequences that it predicts badly anomalies.
 
     ::
 
@@ -28,7 +28,7 @@ class SequenceAnomaly(OutlierMixin, SequenceEstimator):
     The further settings and attributes are those of ``nounroll.estimators.base.SequenceEstimator``.
 
     Args:
-        contamination: share of the training sequences that ``predict`` takes for anomalies.
+        contamination: share of the training sequences that ``predict`` calls anomalies.
 
     Attributes:
         offset_: the score below which a sequence is an anomaly.

@@ -55,5 +55,5 @@ def _time(text: str, like: Any) -> Any:
         return int(text)
     found = pd.Timestamp(text)
     if (found.tzinfo is None) != (like.tz is None):
-        raise ValueError(f"df: column 'ds' is of time zone {like.tz}, and fit had {found.tzinfo}; give both alike")
+        raise ValueError(f"df: column 'ds' is of time zone {like.tz}, and fit had {found.tzinfo}; use one zone")
     return found

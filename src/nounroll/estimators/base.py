@@ -1,4 +1,4 @@
-"""What the estimators share: settings, training, and a network's outputs for ragged sequences."""
+"""Shared base of the estimators: settings, training, and a network's outputs for ragged sequences."""
 
 import copy
 import math

@@ -1,4 +1,4 @@
-"""Which class a sequence belongs to."""
+"""Classifier of sequences."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class SequenceClassifier(ClassifierMixin, SequenceEstimator):
-    """A recurrent network that tells the class of a sequence after its last step.
+    """A recurrent network that predicts the class of a sequence after its last step.
 
     ::
 
@@ -34,7 +34,7 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
             X: a list of (T_i, d) arrays, an array (n, T) or (n, T, d), or a data frame (see
                 ``nounroll.estimators.forms``). One array (T_i,) of whole numbers holds symbols.
             y: n classes, numbers or names.
-            groups: n values; sequences of one value (recordings of one person, say) are all trained on or all held out.
+            groups: n values. Sequences with one value (of one person, say) are all trained on or all held out.
 
         Raises:
             ValueError: X and y do not fit each other, or there is one class only.

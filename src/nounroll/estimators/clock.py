@@ -42,7 +42,7 @@ class Clock:
 
     @classmethod
     def of(cls, freq: Any, times: Any, name: Any) -> "Clock":
-        """The clock that a user names; where he names none, that of the times of a series.
+        """Return the clock that the user names, or else the clock of a series' times.
 
         Raises:
             ValueError: ``freq`` is none, does not go with these times, or cannot be told from them.

@@ -16,7 +16,7 @@ _HORIZONS = 4  # of history that are drawn
 
 
 def chosen(series: list[Series], names: Sequence[Any] | None) -> list[int]:
-    """Numbers of the series to draw: those that are named, or the first ones.
+    """Choose the series to draw: the named ones, or the first ones.
 
     Raises:
         ValueError: there is no such series, or there are more than a picture has room for.

@@ -1,4 +1,4 @@
-"""What comes next in one series or in many: a recurrent network that writes sample paths."""
+"""Forecaster of one series or of many: a recurrent network that writes sample paths."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -32,7 +32,7 @@ _PATHS = 400  # of a picture
 
 
 class Forecaster(SequenceEstimator):
-    """A recurrent network that predicts each next step of a series, and forecasts by drawing what it reads next.
+    """A recurrent network that predicts each next step of a series, and forecasts by drawing sample paths.
 
     ::
 
@@ -45,17 +45,17 @@ class Forecaster(SequenceEstimator):
 
     Args:
         horizon: steps to forecast.
-        freq: an offset of pandas ("MS", "D", "h"), or a whole number for times that are; told from the data when left
-            out.
-        context: steps of history that a forecast reads; when left out three seasons or four horizons, whichever is
-            more, at least 32, at most the longest series less the horizon.
-        season: steps of a season, by which errors are scaled; the shortest cycle of ``freq`` when left out.
-        past: columns that are known up to now; the network predicts them along with y.
-        future: columns that are known for the horizon too, and given to ``predict``.
+        freq: an offset of pandas ("MS", "D", "h"), or a whole number for times that are whole numbers; found from the
+            data when left out.
+        context: steps of history that a forecast reads. When left out, the larger of three seasons and four horizons,
+            at least 32, at most the longest series less the horizon.
+        season: steps of a season, for the scale of errors; the shortest cycle of ``freq`` when left out.
+        past: columns known up to now; the network predicts them along with y.
+        future: columns known for the horizon too; ``predict`` takes them.
 
     Attributes:
-        plan_: how series are read.
-        scales_: the scale of each series by its unique_id; a series that ``fit`` had not gets one from its history.
+        plan_: the rules by which series are read.
+        scales_: the scale of each series by its unique_id; a new series gets one from its history.
     """
 
     def __init__(
@@ -224,7 +224,7 @@ class Forecaster(SequenceEstimator):
         return frame, self._drawn(series, after, paths)
 
     def _histories(self, df: Any, X_future: Any) -> tuple[list[Series], list[Series]]:
-        """The histories that a forecast goes on from, and what is known of the steps after each."""
+        """Return the histories that a forecast continues, and the known values of the steps after each."""
         plan = self._plan()
         if df is None and self._history is None:
             raise ValueError("df is not given, and this forecaster was saved without its history; give series as df")
@@ -232,14 +232,14 @@ class Forecaster(SequenceEstimator):
         return series, futures(plan, series, X_future)
 
     def _drawn(self, series: list[Series], after: list[Series], paths: int) -> np.ndarray:
-        """(N, paths, horizon) samples of what follows each history."""
+        """Draw (N, paths, horizon) continuations of the histories."""
         if not isinstance(paths, int | np.integer) or paths < 1:
             raise ValueError(f"paths is {paths!r}; it must be a whole number, at least 1")
         return forecasts(self.student_, self.plan_, self.scales_, series, after, paths, self.random_state)
 
     @property
     def has_history(self) -> bool:
-        """Whether ``predict`` needs no data: after ``fit``, and of a folder that keeps the end of each series."""
+        """Return whether ``predict`` needs no data: after ``fit``, and where a folder keeps the end of each series."""
         return getattr(self, "_history", None) is not None
 
     # -- files ------------------------------------------------------------------------------------
@@ -268,7 +268,7 @@ class Forecaster(SequenceEstimator):
 
     @classmethod
     def load(cls, folder: str | Path, cell: nn.Module | None = None) -> "Forecaster":
-        """What ``save`` wrote; ``cell`` as for ``Student.from_pretrained``.
+        """Open a forecaster that ``save`` wrote; ``cell`` as for ``Student.from_pretrained``.
 
         Raises:
             ValueError: the folder holds no forecaster.

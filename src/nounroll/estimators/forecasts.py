@@ -21,7 +21,7 @@ def forecasts(
     paths: int,
     seed: int,
 ) -> np.ndarray:
-    """(N, paths, horizon) samples of what follows each history.
+    """Draw (N, paths, horizon) continuations of the histories.
 
     Args:
         student: trained on the windows of ``plan``.

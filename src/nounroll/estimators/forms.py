@@ -25,9 +25,7 @@ def as_sequences(name: str, values: Any) -> list[np.ndarray]:
         raise ValueError(f"{name} is empty; it must hold at least one sequence")
     for i, one in enumerate(found):
         if _kind(one) != _kind(found[0]):
-            raise ValueError(
-                f"{name}[{i}] holds {_kind(one)}; {name}[0] holds {_kind(found[0])}, and all must be alike"
-            )
+            raise ValueError(f"{name}[{i}] holds {_kind(one)}; {name}[0] holds {_kind(found[0])}; they must agree")
     return found
 
 

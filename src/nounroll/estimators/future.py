@@ -1,4 +1,4 @@
-"""The steps that a forecast is for, and what is known of them."""
+"""Steps of a forecast, and their known values."""
 
 from typing import Any
 

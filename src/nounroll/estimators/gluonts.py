@@ -55,7 +55,7 @@ class GluonTSPredictor(_Predictor):
             yield _SampleForecast(samples=samples, start_date=start, item_id=entry.get("item_id"))
 
     def _frames(self, entry: Mapping[str, Any]) -> tuple[Any, Any]:
-        """The history of an entry, and what is known ahead; None where nothing is."""
+        """Return the history of an entry and the values known ahead, None if there are none."""
         plan, target = self.forecaster.plan_, np.asarray(entry["target"], dtype=float)
         name, steps = str(entry.get("item_id", "entry")), len(target)
         if target.ndim != 1:
@@ -79,7 +79,7 @@ class GluonTSPredictor(_Predictor):
 
     @classmethod
     def deserialize(cls, path: Path, **_: Any) -> "GluonTSPredictor":
-        """What ``serialize`` wrote."""
+        """Open a predictor that ``serialize`` wrote."""
         return cls(Forecaster.load(path / _FOLDER))
 
 

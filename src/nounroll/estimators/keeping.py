@@ -16,12 +16,12 @@ DOCUMENT, HISTORY = "forecaster", "history"
 
 
 def is_forecaster(folder: Path) -> bool:
-    """Whether ``Forecaster.save`` wrote a folder."""
+    """Return whether ``Forecaster.save`` wrote a folder."""
     return (folder / f"{DOCUMENT}.json").is_file()
 
 
 def read_document(folder: Path) -> dict[str, Any]:
-    """What ``Forecaster.save`` wrote beside the network."""
+    """Read the document that ``Forecaster.save`` wrote beside the network."""
     document = checkpoint.parse_document(checkpoint.read_files(folder, f"{DOCUMENT}.json")[0])
     if not isinstance(document, dict):
         raise TypeError(f"{DOCUMENT}.json holds {type(document).__name__}")

@@ -1,4 +1,4 @@
-"""What number belongs to a sequence."""
+"""Regressor of one number for each sequence."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from nounroll.estimators.forms import as_sequences
 
 
 class SequenceRegressor(RegressorMixin, SequenceEstimator):
-    """A recurrent network that tells one number, or several, of a sequence after its last step.
+    """A recurrent network that predicts one number or several from a sequence, after its last step.
 
     ::
 

@@ -1,10 +1,10 @@
-"""How good a forecast is, in units that series of any size share."""
+"""Scores of forecasts, in units that series of any size share."""
 
 import numpy as np
 
 
 def naive_error(history: np.ndarray, season: int) -> float:
-    """The mean absolute error of the guess "as a season ago" within a history: what errors are scaled by.
+    """Return the scale of errors: the mean absolute error of the guess "as a season ago" within a history.
 
     nan where it is 0 or cannot be told, so that no score is made up.
     """

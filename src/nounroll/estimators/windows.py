@@ -1,4 +1,4 @@
-"""What a forecasting network reads of a series, and what it is to predict."""
+"""Windows of series: the inputs and the targets of a forecasting network."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ Place = tuple[float, float]  # what 0 is, and what 1 is more
 
 @dataclass(frozen=True)
 class Plan:
-    """How series become sequences; with a network, all that a forecast needs.
+    """Rules by which series become sequences; with a network, all that a forecast needs.
 
     A step of the input is what is known at time t, and of the next time what is known ahead::
 
@@ -70,7 +70,7 @@ class Plan:
         return Clock(self.freq)
 
     def burn(self, steps: int) -> int:
-        """How many of the first steps of a window of so many values are relative to."""
+        """Count the first steps of a window, from which its units are taken."""
         return max(1, min(self.context, steps) // 2 if self.local else min(self.season, self.context // 2))
 
     def read(self, series: list[Series]) -> list[Series]:
@@ -82,18 +82,18 @@ class Plan:
         return [replace(one, y=raised(one, self.power)) for one in series]
 
     def ahead(self, one: Series) -> np.ndarray:
-        """What is known ahead of each time, (T, f + 2 cycles)."""
+        """Return the values known ahead of each time, (T, f + 2 cycles)."""
         return np.concatenate([one.future, phases(one.times, self.cycles)], axis=1)
 
     def context_of(self, whole: Series) -> tuple[Series, int]:
-        """The last ``context`` steps up to the last y, from which a forecast goes on, and how many come after that."""
+        """Return the last ``context`` steps up to the last y, and the number of steps after it."""
         known = np.flatnonzero(~np.isnan(whole.y))
         gap = len(whole) - 1 - int(known[-1]) if self.between and len(known) else 0
         end = len(whole) - (gap if gap < self.context else 0)
         return whole.rows(max(0, end - self.context), end), len(whole) - end
 
     def values(self, one: Series, scale: float) -> tuple[np.ndarray, Place, int]:
-        """(T,) values with missing ones filled, what they are relative to, and the step after the first ones.
+        """Return (T,) values with gaps filled, the place that they are relative to, and the step after the first ones.
 
         Raises:
             ValueError: no y is observed.
@@ -117,7 +117,7 @@ class Plan:
         return np.where(places < 0, anchor, y[places])
 
     def inputs(self, one: Series, ahead: np.ndarray, scale: float) -> tuple[np.ndarray, Place]:
-        """(T, d) inputs of T steps of history, and what values are relative to; ``ahead`` is of the T steps after."""
+        """Return (T, d) inputs of T steps of history, and the place of values; ``ahead`` is of the T steps after."""
         values, place, _ = self.values(one, scale)
         return np.concatenate([np.stack([values, ~np.isnan(one.y)], axis=1), one.past, ahead], axis=1), place
 
@@ -152,7 +152,7 @@ class Plan:
 
 
 def drifts(series: list[Series], season: int) -> bool:
-    """Whether most series move on: y varies half as much again over the whole as it does within a quarter."""
+    """Return whether most series move on: y varies half as much again over the whole as it does within a quarter."""
     found = []
     for one in series:
         length = max(season, 2, len(one) // 4)
@@ -164,7 +164,7 @@ def drifts(series: list[Series], season: int) -> bool:
 
 
 def in_runs(series: list[Series]) -> bool:
-    """Whether of most values the one before is there too."""
+    """Return whether of most values the one before is there too."""
     known = [~np.isnan(one.y) for one in series]
     return sum(int((one[1:] & one[:-1]).sum()) for one in known) >= sum(int(one.sum()) for one in known) / 2
 

@@ -1,1 +1,1 @@
-"""From a document to a trained run: recipe, resolve, warm start, comparison, sweep."""
+"""The way from a document to a trained run: recipe, resolve, warm start, comparison, sweep."""

@@ -29,23 +29,23 @@ def adapt(
         run.metrics["old_loss_before"], run.metrics["old_loss"], run.metrics["memory_change"]
 
     Args:
-        student: the network, which stays as it is; or the folder of one, or of a run.
-        task: the new one. Targets of another space have a new readout.
-        head: the readout is kept, or begins anew.
+        student: the network, of which a copy is trained; or the folder of a network or of a run.
+        task: the new task. Targets of another space get a new readout.
+        head: keep the readout, or begin with a new one.
         anchor: weight of the pull to the network as it was (``AdaptSettings``).
         rehearse: the old task, or the folder of the run that learnt it; the share of old sequences; or both. Without
-            the task the network writes its old sequences itself, where it can.
-        update: what learns: "all", the "readout" alone, or m_∅ (the "start") alone.
-        settings: further ones of a recipe, by their dotted names.
+            the task the network writes old sequences itself, if it can.
+        update: the weights that learn: "all", the "readout" alone, or m_∅ (the "start") alone.
+        settings: other settings of a recipe, by their dotted names.
         options: of ``fit``: length, a budget (seconds=...), seed, out, resume, progress.
 
     Returns:
-        The run. Beside the figures of the new task its metrics have, of the old sequences, ``memory_change`` (mean
-        squared distance of the memories to what they were, as a share of their variance) and, where the readout is
-        kept, ``old_loss_before`` and ``old_loss`` (bits and accuracy likewise).
+        The run. Its metrics are those of the new task and, on the old sequences, ``memory_change`` (mean squared
+        distance of the memories from the old network's, as a share of their variance). Where the readout is kept,
+        there are also ``old_loss_before`` and ``old_loss``, and the same for bits and accuracy.
 
     Raises:
-        ValueError: a setting is not usable, or what is given does not go together.
+        ValueError: a setting is not usable, or two arguments contradict each other.
     """
     if head not in ("keep", "new"):
         raise ValueError(f"head is {head!r}; it must be 'keep' or 'new'")

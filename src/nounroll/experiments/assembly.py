@@ -1,4 +1,4 @@
-"""What a recipe is made of: the network, its teacher, the methods that train them, and the loop that walks these."""
+"""Assembly of a recipe's parts: the network, its teacher, the methods that train them, and the loop."""
 
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -26,7 +26,7 @@ from nounroll.training.pace import Link
 
 @runtime_checkable
 class Spaces(Protocol):
-    """A task, or what was found of one."""
+    """Protocol of a task, or of the facts about one."""
 
     @property
     def inputs(self) -> Space: ...
@@ -35,7 +35,7 @@ class Spaces(Protocol):
 
 
 def build(recipe: Recipe, spaces: Spaces, cell: nn.Module | None) -> tuple[Student | CausalTransformer, Teacher | None]:
-    """What is to be trained, and the teacher where the method has one."""
+    """Build the model that is trained, and the teacher where the method has one."""
     chain = parse_chain(recipe.method)
     if TRANSFORMER in chain:
         return CausalTransformer(spaces.inputs, spaces.targets, recipe.teacher), None
@@ -59,7 +59,7 @@ def links(
     *,
     stream: bool = False,
 ) -> list[Link]:
-    """The methods of a recipe's chain, over these parts; ``knowable`` and ``stream`` are those of the task."""
+    """Build the methods of a recipe's chain over these parts; ``knowable`` and ``stream`` are the task's."""
     if isinstance(model, CausalTransformer):
         return [Link(TRANSFORMER, TransformerMethod(model), 1.0, 1.0)]
     found = []
@@ -80,7 +80,7 @@ def make_loop(
     progress: bool = False,
     start: Start | None = None,
 ) -> Loop:
-    """The loop of a run, with fresh weights or those of ``start``. Nothing is read or written yet.
+    """Build the loop of a run, with fresh weights or with ``start``. Nothing is read or written yet.
 
     Raises:
         ValueError: the device is not there, or ``smt.teacher`` or ``start`` does not fit.

@@ -47,7 +47,7 @@ _CHOSEN = "chosen.json"
 
 @dataclass(frozen=True)
 class Chosen:
-    """What ``auto`` decided.
+    """Decision of ``auto``.
 
     Attributes:
         method, cell: the chain, and the kind of the cell (or the name of the user's own class).
@@ -64,7 +64,7 @@ class Chosen:
 
     @classmethod
     def read(cls, folder: Path | None) -> "Chosen | None":
-        """What a run's folder says; None where nothing was chosen.
+        """Read the decision from a run's folder; None where nothing was chosen.
 
         Raises:
             ValueError: its file is damaged.
@@ -112,7 +112,7 @@ def choose(
     stop: Callable[[], bool],
     start: Start | None = None,
 ) -> tuple[Loop, Resolved, Chosen | None]:
-    """Try the candidates, and return the loop of the best, ready to go on.
+    """Try the candidates, and return the loop of the best, ready to continue.
 
     Args:
         recipe: as it was given.
@@ -159,7 +159,7 @@ def choose(
 
 
 def share_left(candidates: int) -> float:
-    """Share of the budget that the trials of those that were not chosen leave."""
+    """Share of the budget that is left after the trials of the other candidates."""
     return 1 - ((candidates - 2) * _FIRST + _SECOND) if candidates > 1 else 1.0
 
 
@@ -186,7 +186,7 @@ def _tried(trials: list["_Trial"], rounds: list[float], stop: Callable[[], bool]
 
 
 class _Trial:
-    """One candidate: a loop whose budget is what the others leave, that pauses after each round."""
+    """One candidate: a loop that pauses after each round, with the budget that the others leave."""
 
     def __init__(
         self,
@@ -219,11 +219,11 @@ class _Trial:
 
     @property
     def rank(self) -> float:
-        """What candidates are compared by, lower is better."""
+        """Measure by which candidates are compared, lower is better."""
         return self.losses[-1] - self.head_start
 
     def to_dict(self) -> dict[str, Any]:
-        """What is said of it in ``Chosen.trials``."""
+        """Return the entry of ``Chosen.trials``."""
         losses = [loss if math.isfinite(loss) else None for loss in self.losses]
         found = {"losses": losses, "lengths": self.lengths, "steps": self.steps}
         return {"method": self.pair[0], "cell": self.pair[1], **found}
@@ -266,7 +266,7 @@ class _Trial:
 
 
 def _parse_rounds(document: Any) -> tuple[list[float], list[int], list[int]]:
-    """What ``_Trial.run`` wrote after each round.
+    """Parse the records that ``_Trial.run`` wrote after each round.
 
     Raises:
         ValueError, TypeError, KeyError: it is something else.
@@ -279,14 +279,14 @@ def _parse_rounds(document: Any) -> tuple[list[float], list[int], list[int]]:
 
 
 def _reason(best: _Trial, trials: list[_Trial]) -> str:
-    """One line: what was chosen, and the figures of all."""
+    """Describe the choice and the figures of all candidates in one line."""
     figures = ", ".join(f"{trial.name} {trial.losses[-1]:.4g}" for trial in trials if trial is not best)
     share = f"{100 * (_FIRST if len(best.losses) == 1 else _SECOND):g} %"
     return f"chose {best.name}: validation loss {best.losses[-1]:.4g} after {share} of the budget; {figures}"
 
 
 def _move(best: _Trial, chosen: Chosen, folder: Path) -> None:
-    """Make the run's folder that of the best trial. Its recipe comes last: until then a resume chooses again."""
+    """Move the best trial into the run's folder. Its recipe comes last: until then a resume chooses again."""
     if best.folder is not None and (best.folder / "metrics.jsonl").is_file():
         write(folder / "metrics.jsonl", read_bytes(best.folder / "metrics.jsonl", LOG_LIMIT).decode())
     best.loop.folder = folder

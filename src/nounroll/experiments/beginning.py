@@ -1,4 +1,4 @@
-"""What a run begins with: its data, what is decided for it, weights that are there already, and its folder."""
+"""Beginning of a run: its data, decided settings, weights to start from, and folder."""
 
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -51,7 +51,7 @@ class Beginning:
 
     @property
     def is_open(self) -> bool:
-        """Whether a method or a cell is to be chosen by trials."""
+        """True when a method or a cell is to be chosen by trials."""
         return self.resolved.recipe.is_open(self.cell)
 
     def enter(self, stack: ExitStack) -> None:
@@ -129,7 +129,7 @@ def _task(recipe: Recipe, task: SequenceTask | None, folder: Path | None, *, res
 
 
 def _scale_of_teacher(recipe: Recipe) -> tuple[dict[str, Any], Space, Space] | None:
-    """What the run keeps whose teacher is taken: its labels are of inputs of its scale."""
+    """Read what the run of a taken teacher keeps: the teacher's labels are of inputs of that run's scale."""
     return read_kept(Path(recipe.smt.teacher)) if recipe.smt.teacher else None
 
 

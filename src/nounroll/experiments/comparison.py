@@ -51,17 +51,17 @@ class Row:
 
     Attributes:
         method, cell: which; "teacher" for the teacher of the row before, "-" for the Transformer's cell.
-        learning_rate: the one whose runs had the lowest validation loss.
-        seeds: how many runs the metrics are the mean of.
+        learning_rate: the rate with the lowest validation loss.
+        seeds: number of runs that the metrics are the mean of.
         metrics: as in ``Run.metrics``, measured on other sequences than the validation loss; empty when a run
-            diverged at every learning rate. Those at a further length have it in their names: "accuracy@512".
+            diverged at every learning rate. Metrics at another length name it: "accuracy@512".
         runs: the metrics of each seed.
         spread: standard deviation of the loss over the seeds; None for a single one.
         tried: learning rate, and settings of the grid -> validation loss; None where a run diverged. Empty for a
             teacher, which is chosen with its student.
         curves: for each seed, the validation loss of each evaluation, with the tokens, flops, sequential_flops and
             seconds that training had taken.
-        settings: those of the grid with which the runs had the lowest validation loss.
+        settings: the settings of the grid with the lowest validation loss.
     """
 
     method: str
@@ -82,7 +82,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What ``compare`` returns: a row per method and cell, in their order. ``print`` shows it as a table."""
+    """Result of ``compare``: a row per method and cell, in their order. ``print`` shows it as a table."""
 
     rows: list[Row]
 
@@ -107,7 +107,7 @@ class Comparison:
         return {"rows": [asdict(row) for row in self.rows]}
 
     def to_json(self) -> str:
-        """The same as JSON text."""
+        """Return ``to_dict`` as JSON text."""
         return json.dumps(self.to_dict())
 
     def draw(self, path: str | Path) -> None:
@@ -153,19 +153,19 @@ def compare(
         seconds: wall-clock budget of each run; 120 when the four others are left out too.
         steps, tokens, flops, sequential_flops: a budget of another kind in its place (see
             ``nounroll.training.settings``).
-        seeds: how many (0, 1, ...), or which.
-        learning_rates: every method and cell is run with all of them; the best by validation loss is kept. When left
-            out, each has the one of ``settings``, or that which suits it and the data
+        seeds: their number (0, 1, ...), or a list of seeds.
+        learning_rates: each method and cell runs with all of them, and the best by validation loss is kept. When left
+            out, the rate is that of ``settings``, or the one that suits the method and the data
             (``nounroll.experiments.resolve``).
-        grid: other settings to choose from in the same way, by their dotted names: every method and cell is run with
-            each combination of their values and of the learning rates. What suits one method need not suit another;
-            combinations that differ in settings a method does not read are run once.
+        grid: other settings to choose from in the same way, by their dotted names: each method and cell runs with
+            every combination of their values and of the learning rates. Combinations that differ only in settings that
+            a method does not read are run once.
         lengths: other T at which each trained network is measured too (teachers are not).
         settings: any other setting of a recipe, by its dotted name, as in ``fit``.
-        progress: tell on stderr how it goes.
+        progress: report progress on stderr.
 
     Raises:
-        ValueError: something is not usable; nothing has run then.
+        ValueError: an argument is not usable; then nothing has run.
     """
     budget = {
         "seconds": seconds,
@@ -256,13 +256,13 @@ def _choices(rates: Sequence[float | None], grid: Mapping[str, Sequence[Any]]) -
 
 
 def _label(choice: Mapping[str, Any]) -> str:
-    """0.002, and what else was chosen: "0.002 training.batch_size=8"."""
+    """Label a row by its rate and its other settings: "0.002 training.batch_size=8"."""
     others = (f"{name}={_text(value)}" for name, value in choice.items() if name != _RATE)
     return " ".join([f"{choice[_RATE]:g}", *others])
 
 
 def _text(value: Any) -> str:
-    """A setting's value as it is written in a recipe."""
+    """Write a setting's value as in a recipe."""
     return value if isinstance(value, str) else json.dumps(value)
 
 
@@ -285,7 +285,7 @@ def _entry(
     choices: list[dict[str, Any]],
     seeds: Sequence[int],
 ) -> _Entry:
-    """Choices that differ in what this method, or a cell of the user's own, does not read are one.
+    """Build the runs of a method and a cell; choices that differ only in settings they do not read are merged.
 
     Raises:
         ValueError: a setting of a choice is not usable, also one that is not read.
@@ -304,7 +304,7 @@ def _entry(
 
 @dataclass(frozen=True)
 class _Outcome:
-    """What stays of a run, and of its teacher."""
+    """Figures of a run, and of its teacher, that outlive it."""
 
     validation: float
     metrics: dict[str, float]
@@ -314,7 +314,7 @@ class _Outcome:
 
 
 def _names(cells: Sequence[str | nn.Module]) -> list[str]:
-    """What the table calls the cells: two modules of one class get numbers."""
+    """Name the cells in the table: two modules of one class get numbers."""
     names = [cell if isinstance(cell, str) else type(cell).__name__ for cell in cells]
     twice = {name for name in names if names.count(name) > 1}
     return [f"{name} {names[: i + 1].count(name)}" if name in twice else name for i, name in enumerate(names)]
@@ -359,7 +359,7 @@ def _at_lengths(run: Run, task: SequenceTask, lengths: Sequence[int]) -> dict[st
 
 
 def _curve(run: Run, name: str) -> list[dict[str, float]]:
-    """A loss at every evaluation that has it, and what training had taken until then."""
+    """Collect the loss of each evaluation, with the tokens, FLOPs and seconds until then."""
     records = (record for record in run.history if record["event"] == "evaluation" and name in record)
     points = [{"loss": one[name], **{axis: one[axis] for axis in ("tokens", *COSTS, "seconds")}} for one in records]
     return [point for point in points if math.isfinite(point["loss"])]
@@ -406,6 +406,6 @@ def _row(
 
 
 def _means(runs: list[dict[str, float]]) -> dict[str, float]:
-    """Of each measure that all runs have."""
+    """Return the mean of each measure that all runs have."""
     names = [name for name in (runs[0] if runs else {}) if name in _SHOWN or "@" in name]
     return {name: fmean(run[name] for run in runs) for name in names if all(name in run for run in runs)}

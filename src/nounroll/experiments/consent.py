@@ -1,4 +1,4 @@
-"""Consent: a recipe reads data outside its own folder only where the user has said so.
+"""Consent: a recipe reads data outside its own folder only if the user agrees.
 
 The user says so by naming the path in the command (``--set task.options.path=...``) or by ``--trust``. A run remembers
 it in ``consent.json``: for each path a signature by a key of the user's own, which is made when it is first needed and
@@ -107,7 +107,7 @@ def _is_signed(signatures: dict[str, str], name: str, path: Path) -> bool:
 
 
 def _read_signatures(folder: Path) -> dict[str, str]:
-    """Those of a run's folder; none where it holds none that can be read."""
+    """Read the signatures of a run's folder; none where it holds none that can be read."""
     try:
         document = json.loads(files.read_bytes(folder / CONSENT))
     except (OSError, ValueError, RecursionError):

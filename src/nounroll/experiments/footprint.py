@@ -38,7 +38,7 @@ from nounroll.training.engine import best_device, device_memory
 _FLOAT = 4  # bytes
 _HELD_OUT = 9 * 2**13  # time steps that are drawn to look at on the way, and eight times as many for the last figures
 _READ = 8  # time steps of the sequence on which an encoder is counted: too few for attention's own needs to show
-_SMALLEST = {  # what makes a run large, and what each could be at the least
+_SMALLEST = {  # the settings that make a run large, and their smallest values
     "training.batch_size": 1,
     "length": 16,
     "cell.memory_width": 2,
@@ -74,22 +74,22 @@ class Footprint:
 
     @property
     def device(self) -> float:
-        """On a device with memory of its own."""
+        """Bytes on a device with memory of its own."""
         return self.state + max(self.step, self.evaluation)
 
     @property
     def main(self) -> float:
-        """In main memory, beside such a device."""
+        """Bytes in main memory, beside such a device."""
         return self.copies + self.data
 
     @property
     def total(self) -> float:
-        """In main memory, where it is the device's too."""
+        """Bytes in main memory, where it is the device's too."""
         return self.device + self.main
 
 
 def footprint(recipe: Recipe, task: SequenceTask, cell: nn.Module | None = None, *, kept: bool = True) -> Footprint:
-    """What a run takes. Nothing is built: torch's meta device has shapes alone.
+    """Count the memory that a run takes. Nothing is built: torch's meta device has shapes alone.
 
     Args:
         recipe: all settings.
@@ -237,5 +237,5 @@ def _device(recipe: Recipe) -> str:
 
 
 def _bytes(space: Space) -> int:
-    """Of one element."""
+    """Return the bytes of one element."""
     return space.dtype.itemsize * math.prod(space.event_shape)

@@ -21,7 +21,7 @@ _GONE = (
 
 
 def is_former(document: Mapping[str, Any]) -> bool:
-    """Whether version 0.1 wrote a whole recipe."""
+    """Return whether version 0.1 wrote a whole recipe."""
     dmt = document.get("dmt")
     return isinstance(dmt, Mapping) and "tolerance" in dmt and "tbptt" not in document
 

@@ -36,7 +36,7 @@ _NO_YAML = (yaml.YAMLError, ValueError, RecursionError)  # a date of month 13 is
 
 @dataclass(frozen=True, kw_only=True)
 class TaskSettings:
-    """Which task, and its own options (``nounroll tasks`` lists both)."""
+    """Task of a recipe, and its own options (``nounroll tasks`` lists both)."""
 
     kind: str
     options: dict[str, Any] = field(default_factory=dict)
@@ -44,7 +44,7 @@ class TaskSettings:
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a recipe was read from.
+    """Place that a recipe was read from.
 
     Attributes:
         folder: of its file.
@@ -55,13 +55,13 @@ class Origin:
     typed: frozenset[str]
 
     def is_typed(self, name: str) -> bool:
-        """Whether the user set this name, or a group that it is in."""
+        """Return whether the user set this name, or a group that it is in."""
         return any(name == one or name.startswith(f"{one}.") for one in self.typed)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """All that decides a run.
+    """Settings of a whole run.
 
     Args:
         name: of the run; its folder is runs/NAME.
@@ -99,7 +99,7 @@ class Recipe:
             raise ValueError(f"name is {self.name!r}; it must be a plain folder name")
 
     def is_open(self, own_cell: object = None) -> bool:
-        """Whether the method, or the cell where it is not the user's own module, is to be chosen by trials."""
+        """Return whether the method, or the cell where it is not the user's own module, is to be chosen by trials."""
         return self.method == AUTO or (own_cell is None and self.cell.kind == AUTO and self.method != TRANSFORMER)
 
     def get(self, name: str) -> Any:
@@ -130,13 +130,13 @@ class Recipe:
         return dataclasses.replace(self.changed(changes), given=given)
 
     def to_dict(self) -> dict[str, Any]:
-        """The whole recipe as plain values, defaults written out: what ``parse`` takes."""
+        """Return the whole recipe with its defaults as plain values, for ``parse``."""
         tree = dataclasses.asdict(dataclasses.replace(self, given=None, origin=None))
         del tree["given"], tree["origin"]
         return plain({**tree, "training": self.training.to_dict()})
 
     def given_to_dict(self) -> dict[str, Any]:
-        """The settings that were given alone, as plain values: what ``parse`` takes."""
+        """Return the given settings alone as plain values, for ``parse``."""
         whole, tree = self.to_dict(), {}
         for name in sorted(_names(whole) if self.given is None else self.given):
             group, _, setting = name.rpartition(".")

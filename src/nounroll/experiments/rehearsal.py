@@ -1,4 +1,4 @@
-"""Where the old sequences come from that a network rehearses while it is adapted."""
+"""Source of the old sequences that a network rehearses while it is adapted."""
 
 import copy
 from dataclasses import replace
@@ -74,7 +74,7 @@ def with_rehearsal(start: Start | None, rehearse: SequenceTask | str | Path | No
 
 
 def reopened(begun: Start | None, given: Start | None) -> Start | None:
-    """What a resumed run began with, with its old task: the one that is given again, or that of the run it came from.
+    """Return the start of a resumed run, with its old task: the given one, or that of the run it came from.
 
     Raises:
         ValueError: the old task was an object of the user's, and is not given.
@@ -90,7 +90,7 @@ def reopened(begun: Start | None, given: Start | None) -> Start | None:
 
 
 def check_adaptable(recipe: Recipe, start: Start | None) -> None:
-    """Refuse to adapt what is not there, and to rehearse where nothing is adapted.
+    """Refuse to adapt without a student, and to rehearse without adapting.
 
     Raises:
         ValueError: the method and what is given do not go together.

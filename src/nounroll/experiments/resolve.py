@@ -1,4 +1,4 @@
-"""All that depends on the data is decided here, once: what a recipe leaves open gets its value, with a reason.
+"""Decisions that depend on the data, made once: each setting that a recipe leaves open gets a value and a reason.
 
 ``look`` draws a few batches and measures what kind of data it is; ``PRESETS`` says what suits each kind;
 ``resolve`` puts the two and the recipe together. After it every setting has a value, and no other file asks what
@@ -34,7 +34,7 @@ _ALONE, _ALONE_SMALL = 6e-3, 3e-3  # learning rate of a student without a teache
 
 @dataclass(frozen=True)
 class Facts:
-    """What kind of data a task gives, at a recipe's length.
+    """Kind of data that a task gives, at a recipe's length.
 
     Attributes:
         scored: share of time steps whose target is scored.
@@ -159,7 +159,7 @@ class Resolved:
     reasons: dict[str, str]
 
     def to_yaml(self, folder: Path = Path()) -> str:
-        """The recipe as YAML for a file in ``folder``, below what was found of the data and why settings are so."""
+        """Write the recipe as YAML for a file in ``folder``, below the facts about the data and the reasons."""
         about = [f"# The data: {', '.join(self.facts.kinds)}. Decided for it:"]
         about += [f"#   {name}: {self.recipe.get(name)}, {reason}" for name, reason in self.reasons.items()]
         return "\n".join([*about, self.recipe.kept_in(folder).to_yaml()])
@@ -170,7 +170,7 @@ class Resolved:
 
 
 def resolve(recipe: Recipe, task: SequenceTask, facts: Facts | None = None) -> Resolved:
-    """Decide what a recipe leaves open. A recipe that was resolved before comes out as it is.
+    """Decide the settings that a recipe leaves open. A resolved recipe is returned unchanged.
 
     Args:
         recipe: as it was given.
@@ -227,7 +227,7 @@ def resolve(recipe: Recipe, task: SequenceTask, facts: Facts | None = None) -> R
 
 
 def look(task: SequenceTask, length: int, seed: int) -> Facts:
-    """Draw from every part of a task and say what kind of data it is.
+    """Draw from every part of a task, and find the kind of its data.
 
     Raises:
         ValueError: a batch is not what the task promises, or a part is empty. Where nothing at all is scored there is a
@@ -279,12 +279,12 @@ def _rows(batch: Batch) -> set[tuple[bytes, bytes]]:
 
 
 def _is_at_end(batch: Batch) -> bool:
-    """Whether each row scores a single target. Behind it there is padding, if anything."""
+    """Return whether each row scores a single target. Behind it there is padding, if anything."""
     return batch.length > 1 and bool((batch.mask.sum(1) == 1).all())
 
 
 def _predicts_next(batch: Batch, said: bool = False) -> bool:
-    """Whether every target is the input that follows. What is not scored is padding at the end, if anything.
+    """Return whether every target is the input that follows. What is not scored is padding at the end, if anything.
 
     Where the task itself has ``said`` so, targets in between may be missing.
     """
@@ -318,7 +318,7 @@ def _lengths(task: SequenceTask, length: int, seed: int) -> Lengths:
 
 
 def _is_usable(task: SequenceTask, facts: Facts, length: int, recipe: Recipe) -> bool:
-    """Whether the curriculum may train at a length: it means the same task, can be had, and something is scored."""
+    """Return whether the curriculum may train at a length: the same task, available, and something is scored."""
     if length == recipe.length:
         return True
     if task.stream:

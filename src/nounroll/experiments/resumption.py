@@ -1,4 +1,4 @@
-"""Go on with a run from Python: its recipe is that of its folder, and what is given again must agree with it."""
+"""Resumption of a run from Python: its recipe is the folder's, and repeated settings must agree with it."""
 
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ _COMPLETED = ("cell.width", "cell.layers")  # 0 lets the cell choose, and the ru
 
 
 def resumed(given: Recipe, names: set[str], folder: Path, cell: nn.Module | None) -> Recipe:
-    """The recipe by which the run in a folder goes on.
+    """Return the recipe with which the run in a folder continues.
 
     Args:
         given: the settings that are asked for now.
@@ -49,13 +49,13 @@ def resumed(given: Recipe, names: set[str], folder: Path, cell: nn.Module | None
 
 
 def is_finished(recipe: Recipe, folder: Path) -> bool:
-    """Whether a run has spent its budget."""
+    """Return whether a run has spent its budget."""
     found = _counters(folder)
     return recipe.method != AUTO and found is not None and found.link >= len(parse_chain(recipe.method))
 
 
 def extended(recipe: Recipe, folder: Path, more: Budget) -> Recipe:
-    """The recipe of a finished run with more budget on top of what it has spent.
+    """Return the recipe of a finished run with more budget.
 
     Raises:
         ValueError: the run is not finished.
@@ -71,7 +71,7 @@ def extended(recipe: Recipe, folder: Path, more: Budget) -> Recipe:
 
 
 def _counters(folder: Path) -> Counters | None:
-    """Where the run in a folder stands; None before its first checkpoint."""
+    """Read the counters of the run in a folder; None before its first checkpoint."""
     found = checkpoint.read_newest(checkpoint.newest_first(folder / "checkpoints"), checkpoint.read)
     try:
         return Counters.from_dict(found[1][1]["counters"]) if found else None
@@ -80,7 +80,7 @@ def _counters(folder: Path) -> Counters | None:
 
 
 def _values(name: str, given: Recipe, kept: Recipe, folder: Path) -> tuple[Any, Any]:
-    """The setting as it is asked for now, and as the run has it. Trials have taken a part of the run's budget."""
+    """Return a setting as it is given now and as the run has it. Trials have taken a part of the run's budget."""
     budget = given.training.budget
     if name != f"training.{budget.kind}":
         return given.get(name), kept.get(name)

@@ -40,7 +40,7 @@ _LENGTH = 128  # T of a task that has no length of its own
 
 @dataclass
 class Run:
-    """What ``fit`` returns.
+    """Result of ``fit``.
 
     Attributes:
         recipe: all settings.
@@ -50,9 +50,9 @@ class Run:
         history: the records of metrics.jsonl.
         teacher: for analysis; None after a method without smt.
         task: source of the sequences.
-        chosen: what ``auto`` decided, and the measurements it decided by; None where all was given.
-        folder: where it is kept, or None.
-        finished: False when it was stopped before its budget was spent.
+        chosen: the decision of ``auto`` with its measurements; None where method and cell were given.
+        folder: the run's folder, or None.
+        finished: False when the run was stopped before its budget was spent.
     """
 
     recipe: Recipe
@@ -115,15 +115,14 @@ def fit(
             transformer, which has no cell.
         cell: "auto"; a kind (mlp, transformer, gru, lstm, elman, tape, mingru, pooled); or a module (see
             ``nounroll.cells.base``), which is trained in place.
-        student: one to begin with, in place of a cell: its cell, spaces, scale and readout are kept, the readout where
-            the targets are of its space. It stays as it is, a copy is trained; what is returned is no worse on the
-            validation part. Or the folder of a student, or of a run. "auto" then tries methods alone.
-        teacher: one to begin with, for smt and dmt (which then needs no smt before it); a copy is trained. Or the
-            folder of a run that has one. A new one when left out.
-        new: "inputs", "head" or both: parts of ``student`` that begin anew. Inputs of another space than the student's
-            need the word; targets of another space have a new head without it.
-        rehearse: the old task of ``student``, or the folder of the run that learnt it: the method adapt keeps up what
-            was known of it.
+        student: a student to begin with, in place of a cell, or the folder of a student or of a run. Its cell, spaces
+            and scale are kept, and its readout if the targets are of its space. A copy is trained, and the student that
+            is returned is no worse on the validation part. "auto" then tries methods alone.
+        teacher: a teacher to begin with, for smt and dmt, or the folder of a run that has one. A copy is trained, and
+            dmt needs no smt before it. A new teacher when left out.
+        new: "inputs", "head" or both: parts of ``student`` that start with new weights. Inputs of another space need
+            "inputs"; targets of another space get a new head in any case.
+        rehearse: the old task of ``student``, or the folder of the run that learnt it, for the method adapt.
         length: T, in time steps; when left out the longest of a task with finitely many sequences, 128 of another.
         seconds: wall-clock budget; 120 when the four others are left out too.
         steps, tokens, flops, sequential_flops: a budget of another kind in its place (see
@@ -131,14 +130,13 @@ def fit(
             for a run that is finished. With ``student`` it may be 0, where ``out`` is not set.
         seed: of data, weights and all random choices; 0 when left out.
         out: folder to keep the run in; nothing is written without it.
-        resume: go on with the run in ``out``, by its own recipe; train a new one where there is none (for several
-            processes there must be one). Settings that are given again must be as they were, and a cell of the user's
-            own must be given.
-        settings: any other setting of a recipe, by its dotted name: ``{"teacher.width": 256}``. What is left out is
-            decided for the task's data: see ``nounroll.experiments.resolve``.
-        progress: show a bar on stderr, and what was chosen.
+        resume: continue the run in ``out`` by its recipe; train a new one if there is none (several processes need
+            one). Settings that are given again must be the same, and the user's own cell must be given again.
+        settings: any other setting of a recipe, by its dotted name: ``{"teacher.width": 256}``. Settings that are left
+            out are decided for the task's data: see ``nounroll.experiments.resolve``.
+        progress: show a bar on stderr, and the choice of "auto".
 
-    Ctrl-C ends the run early: it is returned as it stands, with a checkpoint in ``out``. A second Ctrl-C raises
+    Ctrl-C ends the run early and returns it so far, with a checkpoint in ``out``. A second Ctrl-C raises
     KeyboardInterrupt.
 
     Raises:
@@ -184,7 +182,7 @@ def _begun_with(
     new: str | Sequence[str],
     cell: str | nn.Module,
 ) -> Start | None:
-    """What ``fit`` was given to begin with; None where it was nothing.
+    """Open the student and teacher given to ``fit``; None where there are none.
 
     Raises:
         ValueError: it cannot be begun with, or a cell is given beside a student.
@@ -198,7 +196,7 @@ def _begun_with(
 
 
 def _say_stopped(run: Run) -> None:
-    """Tell on stderr that Ctrl-C was heard, and how to go on."""
+    """Say on stderr that Ctrl-C stopped the run, and how to resume it."""
     way = "nothing of it is kept, as out is not set" if run.folder is None else f"go on with: {way_on(run.folder)}"
     if speaks():
         print(f"nounroll: stopped after {run.metrics['steps']:,} steps; {way}", file=sys.stderr, flush=True)
@@ -244,7 +242,7 @@ def train(
     progress: bool = False,
     stop: Callable[[], bool] = lambda: False,
 ) -> Run:
-    """Train what a recipe says, or go on with a run that was interrupted.
+    """Train by a recipe, or resume an interrupted run.
 
     Args:
         recipe: all settings.
@@ -335,7 +333,7 @@ def _final_metrics(loop: Loop, model: Student | CausalTransformer, teacher: Teac
 
 
 def _forgotten(method: Adapt, model: Student | CausalTransformer, loop: Loop) -> dict[str, float]:
-    """What an adapted student has forgotten, on the test part of what it rehearsed; else on that of its task."""
+    """Measure what an adapted student has forgotten, on the test part of what it rehearsed, or else of its task."""
     assert isinstance(model, Student)
     task = method.rehearsal or loop.task
     length = min(loop.length, task.max_length or loop.length)

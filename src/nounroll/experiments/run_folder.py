@@ -108,7 +108,7 @@ def write_kept(folder: Path, kept: Mapping[str, Any], inputs: Space, targets: Sp
 
 
 def read_kept(folder: Path) -> tuple[dict[str, Any], Space, Space] | None:
-    """What a run keeps of its task, and its spaces; None in a run of an earlier version.
+    """Read what a run keeps of its task, and its spaces; None in a run of an earlier version.
 
     Raises:
         ValueError: ``data.json`` cannot be read.
@@ -149,7 +149,7 @@ def open_teacher(folder: str | Path, student: Student) -> Teacher | None:
 
 
 def way_on(folder: Path) -> str:
-    """What to call to go on with the run in a folder, its task perhaps an object of the user's."""
+    """Say what to call to go on with the run in a folder, whose task may be an object of the user's."""
     try:
         own = open_run(folder)[0].task.kind == CUSTOM
     except ValueError:

@@ -1,4 +1,4 @@
-"""What a run of some size would take, counted on a model that is never built: torch's meta device has shapes alone."""
+"""Size of a run, counted on a model that is never built: torch's meta device has shapes alone."""
 
 from dataclasses import dataclass, replace
 

@@ -40,7 +40,7 @@ def read_teacher(run: str | Path) -> tuple[Recipe, dict[str, Tensor], tuple[Spac
 
 
 def same_range(cell: Any, other: Any, shape: tuple[int, int]) -> bool:
-    """Whether two cells can hold the same memories, of this shape."""
+    """Return whether two cells can hold the same memories, of this shape."""
     if tuple(cell.memory_shape) != tuple(other.memory_shape):
         return False
     raw = torch.linspace(-3, 3, math.prod(shape)).view(1, *shape)

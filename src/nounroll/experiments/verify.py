@@ -16,7 +16,7 @@ _MOST = 20  # things that are named which have no place in a run's folder
 
 @dataclass
 class Verified:
-    """What was looked at, and what is wrong.
+    """Files that were looked at, and what is wrong with them.
 
     Attributes:
         folders: checkpoints and models that were read to the last byte.
@@ -59,7 +59,7 @@ def verify(folder: str | Path) -> Verified:
 
 
 def _look(found: Verified, read: Callable[[], Any], *files: Path) -> Any:
-    """What ``read`` gives; None and a fault when it cannot."""
+    """Return the result of ``read``; None and a fault when it cannot be read."""
     found.folders += len(files) > 1
     present = [file for file in files if file.is_file()]
     found.files, found.size = found.files + len(present), found.size + sum(file.stat().st_size for file in present)

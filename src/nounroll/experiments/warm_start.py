@@ -44,7 +44,7 @@ RENEWABLE = ("inputs", "head")  # parts of a student that may begin anew
 
 @dataclass(frozen=True)
 class Start:
-    """What a run begins with.
+    """Weights that a run begins with.
 
     Attributes:
         student, teacher: weights; empty where it begins with a new one.
@@ -67,7 +67,7 @@ class Start:
     # -- the recipe and the data ------------------------------------------------------------------
 
     def applied(self, recipe: Recipe) -> Recipe:
-        """A recipe with the sizes of what is given.
+        """Return a recipe with the sizes of the given student and teacher.
 
         Raises:
             ValueError: the recipe gives others, or has no use for it.
@@ -134,11 +134,11 @@ class Start:
             _load(teacher, self.teacher, "teacher", "; begin with a new one: teacher=None (--new teacher)")
 
     def keeps_readout(self, model: Student) -> bool:
-        """Whether a run's student has the readout that is given."""
+        """Return whether a run's student has the readout that is given."""
         return "head." not in self._anew(model)
 
     def _anew(self, model: Student) -> tuple[str, ...]:
-        """What the names of weights begin with that are not taken over."""
+        """Return the beginnings of the names of weights that are not taken over."""
         inputs, targets = self._spaces("student")
         head = ("head.",) if "head" in self.origin["new"] or model.targets != targets else ()
         if model.inputs == inputs and "inputs" not in self.origin["new"]:
@@ -161,7 +161,7 @@ class Start:
 
     @classmethod
     def read(cls, folder: Path, cell: nn.Module | None = None) -> "Start | None":
-        """What the run in a folder began with; None where that was nothing.
+        """Read the start of the run in a folder; None where it began with nothing.
 
         Raises:
             ValueError: it cannot be read.
@@ -178,7 +178,7 @@ class Start:
         return start
 
     def check_same(self, kept: "Start | None", folder: Path) -> None:
-        """Refuse to go on with a run that began with something else.
+        """Refuse to resume a run that began with another student or teacher.
 
         Raises:
             ValueError: it did.
@@ -211,7 +211,7 @@ def drop_start(folder: Path) -> None:
 def open_start(
     student: Student | str | Path | None, teacher: Teacher | str | Path | None, new: str | Sequence[str] = ()
 ) -> Start:
-    """What is given to begin with.
+    """Open the student and the teacher to begin with.
 
     Args:
         student: a student, which stays as it is; or the folder of one, or of a run.

@@ -1,4 +1,4 @@
-"""Write a student for other programs, and check what was written against it."""
+"""Export of a student to other programs, and a check of the result against the student."""
 
 import json
 import logging
@@ -20,7 +20,7 @@ TOLERANCE = 1e-3  # largest difference in a memory or a logit
 
 
 class ExportError(Exception):
-    """What was written does not do what the student does."""
+    """Error: the exported file does not compute what the student computes."""
 
 
 def export(student: Student, to: str, folder: str | Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What is exported: one step of a student, (inputs, memory) -> (memory, logits)."""
+"""The exported function: one step of a student, (inputs, memory) -> (memory, logits)."""
 
 from collections.abc import Callable
 from typing import TypeAlias

@@ -20,7 +20,7 @@ _SPENT = {"seconds": "seconds", "steps": "steps", "tokens": "tokens", "flops": "
 
 
 def card(student: Student, recipe: Mapping[str, Any], metrics: Mapping[str, float], *, text: bool, first: int) -> str:
-    """The text of README.md: what it is, what was measured, how it was trained, how it is loaded.
+    """Write README.md: the model, its figures, its training, and how to load it.
 
     Args:
         student: the network.
@@ -55,7 +55,7 @@ def card(student: Student, recipe: Mapping[str, Any], metrics: Mapping[str, floa
 
 
 def _header(name: str, task: str, metrics: Mapping[str, float]) -> ModelCardData:
-    """What the Hub reads by machine."""
+    """Write the part of a card that the Hub reads by machine."""
     results = [
         EvalResult(
             task_type="text-generation",

@@ -106,7 +106,7 @@ def bare(pretrained: Any) -> PreTrainedTokenizerFast:
 
 
 def step_of(folder: Path) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """One step of what transformers loads from a folder: inputs (B,), memory (B, K, d) -> memory, logits (B, V)."""
+    """Return one step of the model in a folder: inputs (B,), memory (B, K, d) -> memory, logits (B, V)."""
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:

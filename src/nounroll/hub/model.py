@@ -17,7 +17,7 @@ from nounroll.nn.rotary import Rotary
 
 @no_type_check  # transformers hands its constructor names that its signature has not
 class NounrollConfig(PreTrainedConfig):
-    """What ``Student.save_pretrained`` writes in its config.json, and what transformers wants to know besides.
+    """Configuration that ``Student.save_pretrained`` writes in its config.json, and what transformers needs besides.
 
     Args:
         inputs, targets: the two spaces, both categorical; no target is outside the inputs.
@@ -137,7 +137,7 @@ class NounrollForCausalLM(PreTrainedModel, GenerationMixin):
         return torch.stack(memories, dim=1)
 
     def prepare_inputs_for_generation(self, *args: Any, **kwargs: Any) -> Any:
-        """What ``forward`` reads; tokenizers, which ``generate`` hands on to it, are for the criteria that stop it."""
+        """Return what ``forward`` reads; the tokenizers that ``generate`` passes are for its stopping criteria."""
         for name in ("tokenizer", "assistant_tokenizer"):
             kwargs.pop(name, None)
         return super().prepare_inputs_for_generation(*args, **kwargs)  # type: ignore[attr-defined]
@@ -152,7 +152,7 @@ class NounrollForCausalLM(PreTrainedModel, GenerationMixin):
         return self.student.head.out
 
     def _init_weights(self, module: torch.nn.Module) -> None:
-        """Only what no file holds."""
+        """Initialise only weights that no file holds."""
         if isinstance(module, Rotary):
             module.rate.copy_(Rotary(2 * len(module.rate)).rate)
 

@@ -10,7 +10,7 @@ from nounroll.models.student import CONFIG, WEIGHTS
 
 
 def push_to_hub(folder: str | Path, repo_id: str, *, private: bool | None = None, token: str | None = None) -> str:
-    """Upload what ``nounroll.hub.save_pretrained`` or ``Student.save_pretrained`` wrote, in one commit.
+    """Upload a folder of ``nounroll.hub.save_pretrained`` or ``Student.save_pretrained`` in one commit.
 
     Nothing else in the folder is uploaded. Files of the same names on the Hub are replaced or removed, others stay.
 

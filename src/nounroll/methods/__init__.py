@@ -57,7 +57,7 @@ def parse_chain(method: str) -> tuple[str, ...]:
 
 
 def is_taught(method: str) -> bool:
-    """Whether a method has a teacher."""
+    """Return whether a method has a teacher."""
     return any(link.taught for link in _links(method))
 
 
@@ -78,7 +78,7 @@ def check_taught(method: str) -> None:
 
 
 def settings_read(method: str) -> set[str]:
-    """What a run of a method reads of a recipe: groups of settings, and ``readout_width``; data and length aside.
+    """List the settings that a method reads: groups, and ``readout_width``; data and length aside.
 
     Raises:
         ValueError: see ``parse_chain`` and ``check_taught``.

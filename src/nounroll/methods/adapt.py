@@ -23,16 +23,16 @@ _PARTS = {"all": "", "readout": "head.", "start": "empty_memory"}  # what the na
 
 @dataclass(frozen=True, kw_only=True)
 class AdaptSettings:
-    """What keeps a network's memory whole while it learns another task.
+    """Settings that keep a network's memory whole while it learns another task.
 
     Args:
         anchor: weight of the pull to the network as it was: to its memories, as a share of their variance, and to its
             predictions, in nats (learning without forgetting, Li & Hoiem 2016, arXiv 1606.09282; for memories see
-            ``Adapt``). 0 lets go.
-        rehearse: share of old sequences: of so many rows on top of each batch, and of their loss in the whole. They
-            come from the old task, or where it is not given from the network that was, which writes them itself. The
-            anchor then holds on these; without them, on the new task's.
-        update: what learns: all weights; the readout alone, on memories that stay as they are; or m_∅ alone.
+            ``Adapt``). 0 has no pull.
+        rehearse: share of old sequences: of rows on top of each batch, and of their loss in the total. They come from
+            the old task, or else the old network writes them. The anchor then acts on these sequences; without them, on
+            the new task's.
+        update: the weights that learn: all; the readout alone, on memories that do not change; or m_∅ alone.
     """
 
     anchor: float = 0.7
@@ -111,7 +111,7 @@ class Adapt(Method):
         return drawn(self.rehearsal, rows, length, generator).to(batch.inputs.device)
 
     def _held(self, held: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        """The loss on old sequences, and how far memories and predictions are from those of the network that was."""
+        """Compute the loss on old sequences, and the distance of memories and predictions from the old network's."""
         student, space = self.student, self.student.targets
         features, last = student.features(held.inputs, resets=held.resets)
         outputs = student.head(features) if self.keeps_readout else None

@@ -1,4 +1,4 @@
-"""What a method is: one loss function and its settings."""
+"""Methods: one loss function and its settings each."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ METHODS: Registry["type[Method]"] = Registry(
 
 @dataclass(frozen=True)
 class Parts:
-    """What a method is built from.
+    """Parts that a method is built from.
 
     Attributes:
         student: to be trained.
@@ -67,7 +67,7 @@ class Method(nn.Module, ABC):
 
     @classmethod
     def build(cls, parts: Parts) -> "Method":
-        """The method over these parts: by default that of a method with a student alone."""
+        """Build the method from its parts; by default from the student alone."""
         return cls(parts.student)
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""Backpropagation through time: what SMT has to beat, and a post-training step."""
+"""Backpropagation through time: the baseline of SMT, and a post-training step."""
 
 import torch
 from torch import Tensor

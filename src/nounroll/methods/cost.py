@@ -1,4 +1,4 @@
-"""What training costs in FLOPs, counted by torch and not guessed.
+"""Cost of training in FLOPs, counted by torch and not guessed.
 
 Counted are the matrix products, convolutions and attention of a method's loss and of its gradients, over a whole
 batch: a multiply and an add are two. Not counted are elementwise operations (gates, norms, a parallel scan), the
@@ -25,7 +25,7 @@ _COUNTED = (
 def step_cost(
     method: Method, task: SequenceTask, length: int, batch_size: int, accumulate: int = 1
 ) -> dict[str, float]:
-    """Cost of one time step of one sequence: that of one training step, divided by its time steps.
+    """Cost of one time step of one sequence: the cost of a training step, divided by its time steps.
 
     Args:
         method: what is trained; its weights are left as they are.
@@ -59,7 +59,7 @@ def cell_flops(method: Method, batch: Batch) -> float:
 
 
 def _count(method: Method, batch: Batch) -> float:
-    """FLOPs of one loss and its gradients: of a step that goes on from others, where the method has such."""
+    """Count the FLOPs of one loss and its gradients: of a later step, where a method carries a state."""
     cell = _cell(method)
     fused = [] if getattr(cell, "parallel", False) else [n for n in ("unroll", "unroll_observed") if hasattr(cell, n)]
     for name in fused:

@@ -46,7 +46,7 @@ def decoding(
 
 
 def informative(mask: Bool[Tensor, "B T"], horizon: int, times: Int[Tensor, "B S"]) -> Bool[Tensor, "B S"]:
-    """Whether a target within the horizon is scored. None is from T on."""
+    """Return whether a target within the horizon is scored. None is from T on."""
     before = torch.nn.functional.pad(mask.cumsum(1), (1, 0))  # scored targets before each time
     last = mask.shape[1]
     return before.gather(1, (times + horizon).clamp(max=last)) > before.gather(1, times.clamp(max=last))

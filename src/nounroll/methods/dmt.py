@@ -34,13 +34,13 @@ class DMTSettings:
         decoding: weight of the decoder's prediction of the next targets from memories of the student's, with gradients
             through the window, and to a decoder that shares no weights with the encoder. It tells a window what the far
             future needs of its memories (ours).
-        only_ahead: heed the labels only where the teacher is ahead (ours). The regression is multiplied by how far its
-            memories read out better than the student's on this batch (cf. the Q-filter of Nair et al. 2018, arXiv
-            1709.10089): a teacher that is behind would hold the student back. And a window starts at the teacher's
-            memory in place of the student's where the student is lost: its drift is more than half of the variance
-            of memories, and its readout there is clearly worse than the teacher's (or nothing is scored there).
-            From such a memory nothing can be learnt, and trying to would blur the readout (cf. SafeDAgger, Zhang &
-            Cho 2017). False is the paper's.
+        only_ahead: follow the labels only where the teacher is ahead (ours). The regression is multiplied by how much
+            better the teacher's memories read out than the student's on this batch (cf. the Q-filter of Nair et al.
+            2018, arXiv 1709.10089), since a teacher that is behind would hold the student back. A window starts at the
+            teacher's memory where the student is lost: its drift is more than half of the variance of memories, and
+            its readout there is clearly worse than the teacher's (or nothing is scored there). Nothing can be learnt
+            from such a memory, and training on it blurs the readout (cf. SafeDAgger, Zhang & Cho 2017). False is the
+            paper's.
         window: w, steps unrolled with gradients from each of the student's own memories.
         share: part of the run's budget, relative to the other methods of its chain; tbptt and bptt have 1.
         learning_rate: as a multiple of training.learning_rate.
@@ -67,8 +67,8 @@ class DMT(Method):
     """Short corrections of the student on its own memories, in one batch, parallel over time.
 
     A rollout without gradients gives the student's own memories. Windows start from them and unroll side by side:
-    B T / w rows, sequential depth w. The readout's likelihood, the teacher's labels and its decoder say what is wrong.
-    The labels are frozen; the decoder goes on learning where it is used, unless labels hang on its weights.
+    B T / w rows, sequential depth w. The readout's likelihood, the teacher's labels and its decoder correct them. The
+    labels are frozen; the decoder continues to learn where it is used, unless labels depend on its weights.
 
     Args:
         student, teacher: as SMT left them.
@@ -149,7 +149,7 @@ class DMT(Method):
     def _decoding(
         self, batch: Batch, windows: Windows, predicted: Float[Tensor, "BW width K d"], generator: torch.Generator
     ) -> Float[Tensor, ""]:
-        """What the decoder reads of later targets from the memories of the windows."""
+        """Compute the decoder's loss on later targets, from the memories of the windows."""
         decoder, starts = self._teacher[0].decoder, windows.starts
         assert decoder is not None
         times = (starts[..., None] + torch.arange(predicted.shape[1], device=starts.device)).flatten(1)
@@ -167,7 +167,7 @@ class DMT(Method):
     def _taught(
         self, batch: Batch
     ) -> tuple[Float[Tensor, "B T1 K d"] | None, Bool[Tensor, "K d"] | None, Float[Tensor, "B T V"] | None]:
-        """All labels, which of their numbers are followed, and what the teacher expects of y_t: each where it counts.
+        """Return all labels, the numbers that are followed, and the teacher's predictions of y_t, where they are used.
 
         None in the second place is all of them, and all are made to compare readouts.
         """

@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 def count_flops(run: Callable[[], T]) -> tuple[float, T]:
-    """FLOPs of the matrix products, convolutions and attention of a call, and what it returns.
+    """Count the FLOPs of the matrix products, convolutions and attention of a call, and return its result too.
 
     Attention is counted as the products that it is: two forward, four backward, whichever kernel computes it.
     """
@@ -22,7 +22,7 @@ def count_flops(run: Callable[[], T]) -> tuple[float, T]:
 
 
 class _Counter(FlopCounterMode):
-    """Torch's counter without its module tracker, whose hooks are those of all threads."""
+    """Torch's counter without its module tracker, whose hooks reach all threads."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)

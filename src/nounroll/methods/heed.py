@@ -1,4 +1,4 @@
-"""When a teacher is heeded: as far as it is ahead of its student (ours)."""
+"""Weighing of the teacher by how far it is ahead of its student (ours)."""
 
 from dataclasses import dataclass
 
@@ -48,7 +48,7 @@ def heed(
     expert: Float[Tensor, "BW K d"],
     knowable: float,
 ) -> tuple[Float[Tensor, "BW K d"], dict[str, Tensor]]:
-    """Where windows start, and how far the teacher is ahead on them, from 0 to 1.
+    """Choose where windows start, and measure how far the teacher is ahead on them, from 0 to 1.
 
     A window starts at the teacher's memory where the student is lost.
 

@@ -96,7 +96,7 @@ class SMT(Method):
         return per_token * min(self.settings.window, length)
 
     def finish(self) -> None:
-        """The student's m_∅ is the teacher's label of the empty prefix."""
+        """Set the student's m_∅ to the teacher's label of the empty prefix."""
         student = self.student
         form = student.inputs.zeros(1, 1, device=student.empty_memory.device)
         with torch.no_grad():
@@ -112,7 +112,7 @@ class SMT(Method):
     def _surprises(
         self, label: Label, times: Int[Tensor, "B S"], batch: Batch, expected: Float[Tensor, "B T V"] | None
     ) -> Float[Tensor, "B S"]:
-        """-log p(y_t) of the labels m_t, or what it is with what the teacher expects (``taught``)."""
+        """Compute -log p(y_t) of the labels m_t, or its mixture with the teacher's predictions (``taught``)."""
 
         def read_out(t: Int[Tensor, "B s"]) -> Float[Tensor, "B s"]:
             soft = None if expected is None else at_times(expected, t)

@@ -17,7 +17,7 @@ from nounroll.rollout.windows import cut_rollout, staggered
 
 @dataclass(frozen=True, kw_only=True)
 class TBPTTSettings:
-    """How far gradients go back (Williams & Peng 1990), and where a window starts.
+    """Length of the gradient's way back (Williams & Peng 1990), and the start of a window.
 
     Args:
         window: w, steps of a window; no gradient leaves it.
@@ -140,13 +140,13 @@ class TBPTT(Method):
 
 
 def _arrays(batch: Batch) -> dict[str, Tensor]:
-    """What is kept of a batch that is under way."""
+    """Return the arrays of a batch under way."""
     resets = {} if batch.resets is None else {"resets": batch.resets}
     return {"inputs": batch.inputs, "targets": batch.targets, "mask": batch.mask, **resets}
 
 
 def _fits(state: State, batch: Batch, count: int) -> bool:
-    """Whether a state is of batches of this form, and of as many as there are windows under way."""
+    """Return whether a state is of batches of this form, and of as many as there are windows under way."""
     if ("resets" in state) != (batch.resets is not None):
         return False
     return "inputs" in state and state["inputs"].shape == (count, *batch.inputs.shape)  # torch.compile asks it again

@@ -138,5 +138,5 @@ class Generation:
 
 
 def can_feed(targets: Space, inputs: Space) -> bool:
-    """Whether every target is an input too."""
+    """Return whether every target is an input too."""
     return inputs.holds(targets)

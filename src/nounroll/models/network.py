@@ -29,11 +29,11 @@ class Network(nn.Module):
     # -- one step ---------------------------------------------------------------------------------
 
     def initial_memory(self, batch_size: int) -> Float[Tensor, "B K d"]:
-        """m_∅ for each row, in memory of its own."""
+        """Return a copy of m_∅ for each row."""
         return self.empty_memory.expand(batch_size, *self.memory_shape).clone()
 
     def reset(self, memory: Float[Tensor, "B K d"], done: Bool[Tensor, "B"] | Sequence[bool]) -> Float[Tensor, "B K d"]:
-        """The memory of rows that end begins anew: m_∅ where ``done`` is True, as it is elsewhere.
+        """Set the memory of finished rows back to m_∅: where ``done`` is True. Other rows keep theirs.
 
         Raises:
             ValueError: done is not one truth value a row.
@@ -45,7 +45,7 @@ class Network(nn.Module):
         return torch.where(ended[:, None, None], self.empty_memory, memory)
 
     def step(self, inputs: Shaped[Tensor, "B *x"], memory: Float[Tensor, "B K d"]) -> Float[Tensor, "B K d"]:
-        """m_t from x_t and m_{t-1}."""
+        """Compute m_t from x_t and m_{t-1}."""
         return self.cell.step(self._enter(inputs), memory)
 
     def _enter(self, inputs: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:
@@ -61,7 +61,7 @@ class Network(nn.Module):
         memory: Float[Tensor, "B K d"] | None = None,
         resets: Shaped[Tensor, "..."] | None = None,
     ) -> Float[Tensor, "B T1 K d"]:
-        """All memories on the way through ``inputs``: (B, T+1, K, d); index 0 is ``memory`` (m_∅ by default).
+        """Compute all memories along ``inputs``: (B, T+1, K, d); index 0 is ``memory`` (m_∅ by default).
 
         Uses the cell's fused ``unroll`` where it has one; ``stepped_rollout`` is its twin. With ``resets`` (see
         ``Batch``) x_t is read from m_∅ where they are True, and index t is the memory before that.
@@ -98,7 +98,7 @@ class Network(nn.Module):
         memory: Float[Tensor, "B K d"] | None = None,
         resets: Shaped[Tensor, "..."] | None = None,
     ) -> tuple[Float[Tensor, "B T F"], Float[Tensor, "B K d"]]:
-        """What the readout's ``head`` sees after each of ``inputs``, and the memory after the last.
+        """Return what the readout's ``head`` sees after each of ``inputs``, and the memory after the last.
 
         Both are those of ``rollout``, up to rounding. A cell whose kernel keeps a part of memory to itself
         (``unroll_observed``) is faster so.
@@ -118,7 +118,7 @@ class Network(nn.Module):
         memory: Float[Tensor, "B K d"],
         resets: Shaped[Tensor, "..."],
     ) -> tuple[Shaped[Tensor, "B T *y"], Float[Tensor, "B K d"]]:
-        """What ``unroll`` gives for parts of the time, between which rows are reset, and the last memory."""
+        """Unroll parts of the time, between which rows are reset; return the results and the last memory."""
         check_resets("resets", resets, *inputs.shape[:2])
         cuts = [0, *(resets[:, 1:].any(0).nonzero()[:, 0] + 1).tolist()]
         found = []

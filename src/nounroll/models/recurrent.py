@@ -204,7 +204,7 @@ def _memory_shape(kind: str, size: int) -> tuple[int, int]:
 def _packed_features(
     network: Network, data: Shaped[Tensor, "N *x"], sizes: Int[Tensor, "T"], memory: Float[Tensor, "B K d"]
 ) -> tuple[Float[Tensor, "N F"], Float[Tensor, "B K d"]]:
-    """What a network puts out for packed data: rows of which none ends in between are read together."""
+    """Compute the outputs of packed data: rows of which none ends in between are read together."""
     found, place = [], 0
     rows, steps = torch.unique_consecutive(sizes, return_counts=True)
     for n, time in zip(rows.tolist(), steps.tolist(), strict=True):

@@ -1,4 +1,4 @@
-"""Snapshots: a memory as data on disk, from which the same network goes on exactly, in another process too."""
+"""Snapshots: a memory as data on disk, from which the same network continues exactly, also in another process."""
 
 import base64
 import hashlib
@@ -28,7 +28,7 @@ def fingerprint(student: Student) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """What a network holds at one instant. The network itself is not in it: ``Student.save_pretrained`` writes that.
+    """State of a network at one instant. The network itself is not in it: ``Student.save_pretrained`` writes that.
 
     Attributes:
         memory: (B, K, d).

@@ -14,7 +14,7 @@ ENDED = -1  # in the place of the symbols that a row would have after its end
 
 
 class Stops:
-    """Looks for stops in what each row writes, one symbol at a time.
+    """Search for stops in the symbols of each row, one at a time.
 
     Args:
         sequences: the stops; each a symbol, or a sequence of symbols.

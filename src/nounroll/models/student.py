@@ -31,7 +31,7 @@ M = TypeVar("M", bound=nn.Module)
 
 
 class Readout(nn.Module):
-    """g: what the cell lets be seen of a memory -> V parameters of p(y), such as logits. One hidden layer."""
+    """g: the visible part of a memory -> V parameters of p(y), such as logits. One hidden layer."""
 
     def __init__(self, features: int, targets: Space, width: int) -> None:
         super().__init__()
@@ -70,7 +70,7 @@ class Student(Network):
         self.head = Readout(features, targets, readout_width)
 
     def rescale(self, inputs: Space, targets: Space) -> None:
-        """Give the spaces another shift and scale: the network computes as before, and speaks another unit."""
+        """Give the spaces another shift and scale: the network computes as before, in another unit."""
         if (inputs, targets) != (self.inputs, self.targets):
             raise ValueError(f"spaces are {inputs} and {targets}; the student has {self.inputs} and {self.targets}")
         self.inputs, self.targets, self.head.out.targets = inputs, targets, targets
@@ -78,7 +78,7 @@ class Student(Network):
     # -- one step ---------------------------------------------------------------------------------
 
     def readout(self, memory: Float[Tensor, "... K d"]) -> Float[Tensor, "... V"]:
-        """The parameters of p(y_t) in the data's unit, such as logits of symbols, from m_t."""
+        """Compute the parameters of p(y_t) from m_t, in the data's unit, such as logits of symbols."""
         return self.head(observe(self.cell, memory))
 
     # -- over time --------------------------------------------------------------------------------
@@ -100,12 +100,12 @@ class Student(Network):
         lengths: Shaped[Tensor, "..."] | np.ndarray | Sequence[int] | None = None,
         resets: Shaped[Tensor, "..."] | None = None,
     ) -> tuple[Float[Tensor, "B T V"], Float[Tensor, "B K d"]]:
-        """The readout after each of ``inputs``, and the memory after the last, as ``nn.LSTM`` gives them.
+        """Compute the readout after each of ``inputs``, and the memory after the last, as ``nn.LSTM`` returns them.
 
         Args:
             inputs: padded, where rows have different lengths.
             memory: to start from; m_∅ when left out.
-            lengths: how many inputs of each row to read, 0 to T; all when left out. Outputs after them are 0, whatever
+            lengths: number of inputs to read in each row, 0 to T; all when left out. Outputs after them are 0, whatever
                 the padding holds.
             resets: (B, T) bool, True where the memory starts again from m_∅ before x_t; nowhere when left out.
 
@@ -142,10 +142,10 @@ class Student(Network):
 
         Args:
             prompt: the first inputs, P >= 1; the memory before them is m_∅.
-            steps: how many elements to draw, at least 1.
+            steps: number of elements to draw, at least 1.
             temperature, top_k, top_p: see ``nounroll.models.generation.Sampling``.
             generator: source of the draws; the same state, the same result.
-            compiled: eight elements a compiled call; it pays for long texts only.
+            compiled: draw eight elements in each compiled call, which is faster for long texts only.
             stop: symbols, or sequences of symbols, with which a row ends; see ``Generation.write``.
 
         Raises:
@@ -168,7 +168,7 @@ class Student(Network):
         write_model(self, self.to_config(), Path(folder))
 
     def to_config(self) -> dict[str, Any]:
-        """What ``config.json`` holds: all but the weights."""
+        """Return the content of ``config.json``: all but the weights."""
         return {
             "format": 1,
             "inputs": space_to_json(self.inputs),
@@ -185,7 +185,7 @@ class Student(Network):
 
     @classmethod
     def from_pretrained(cls, folder: str | Path, cell: nn.Module | None = None) -> "Student":
-        """The student that ``save_pretrained`` wrote, in evaluation mode, on the CPU.
+        """Open the student that ``save_pretrained`` wrote, in evaluation mode, on the CPU.
 
         Args:
             folder: where it was saved.
@@ -258,7 +258,7 @@ def write_model(model: nn.Module, config: dict[str, Any], folder: Path) -> None:
 
 
 def read_model(folder: Path, what: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """The configuration and the weights that ``write_model`` wrote; ``what`` they are is for the errors."""
+    """Read the configuration and the weights that ``write_model`` wrote; errors call them ``what``."""
     try:
         config, weights = checkpoint.read_files(folder, CONFIG, WEIGHTS)
         document = checkpoint.parse_document(config)
@@ -270,7 +270,7 @@ def read_model(folder: Path, what: str) -> tuple[dict[str, Any], dict[str, Tenso
 
 
 def load_model(build: Callable[[], M], weights: dict[str, Tensor], folder: Path, what: str, trial: bool = True) -> M:
-    """A model with these weights. It is built for real only once its sizes are known to be those of the weights.
+    """Build a model with these weights, for real only once its sizes are known to match them.
 
     Args:
         build: makes the model by its configuration, which may say anything.
@@ -299,5 +299,5 @@ def _form(shape: torch.Size | None) -> str:
 
 
 def _standard(space: Space) -> Space:
-    """The space of what a cell takes: symbols as they are, all others as vectors of numbers of about unit size."""
+    """Return the space of a cell's inputs: symbols unchanged, others as vectors of about unit size."""
     return space if space.symbols is not None else Real(space.entered_size)

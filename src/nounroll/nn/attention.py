@@ -36,7 +36,7 @@ class SelfAttention(nn.Module):
         visible: Bool[Tensor, "B 1 1 T"] | None = None,
         cache: KeyValueCache | None = None,
     ) -> Float[Tensor, "B T width"]:
-        """Attention among the positions of ``x``, and to those of the cache.
+        """Attend among the positions of ``x``, and to those in the cache.
 
         Args:
             x: the vectors.

@@ -63,7 +63,7 @@ class Block(nn.Module):
 
 
 class Transformer(nn.Module):
-    """A stack of blocks and a last norm. The settings are those of ``Block``."""
+    """A stack of blocks and a last norm, with the settings of ``Block``."""
 
     def __init__(
         self, width: int, layers: int, heads: int, *, causal: bool, rotary: bool, recompute: bool = False
@@ -80,7 +80,7 @@ class Transformer(nn.Module):
         visible: Bool[Tensor, "B 1 1 T"] | None = None,
         caches: Sequence[KeyValueCache] | None = None,
     ) -> Float[Tensor, "B T width"]:
-        """``visible`` and ``caches``, one for each block, are those of ``SelfAttention``."""
+        """Run all blocks; ``visible`` and ``caches``, one for each block, are as in ``SelfAttention``."""
         for block, cache in zip(self.blocks, caches or [None] * len(self.blocks), strict=True):
             x = block(x, visible, cache)
         return self.norm(x)

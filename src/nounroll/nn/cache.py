@@ -5,7 +5,7 @@ from torch import Tensor
 
 
 class KeyValueCache:
-    """The cache of one layer. Its room doubles when it is full: what is there is copied seldom, whatever the length.
+    """Cache of one layer. Its room doubles when it is full, so that copies are rare at any length.
 
     Attributes:
         length: positions in it.

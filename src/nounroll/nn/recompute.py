@@ -1,4 +1,4 @@
-"""Less memory for more work: what a backward pass needs is computed again in place of being kept.
+"""Recomputation: a backward pass computes activations again, which takes less memory and more work.
 
 Gradients are the same; no part may draw random numbers from torch's global generator.
 """
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 def again(run: Callable[..., T], *given: Any) -> T:
-    """``run(*given)``, keeping only what it was given (Chen et al. 2016, arXiv 1604.06174)."""
+    """Return ``run(*given)``, keeping its arguments alone for the gradient (Chen et al. 2016, arXiv 1604.06174)."""
     if not torch.is_grad_enabled():
         return run(*given)
     return checkpoint(run, *given, use_reentrant=False, preserve_rng_state=False)  # type: ignore[return-value]

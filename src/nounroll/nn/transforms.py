@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 def is_transformed() -> bool:
-    """Whether this call is inside a transform of torch.func."""
+    """Return whether this call is inside a transform of torch.func."""
     return torch._C._are_functorch_transforms_active()  # torch.autograd.Function asks the same
 
 

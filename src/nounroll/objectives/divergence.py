@@ -1,4 +1,4 @@
-"""How far one network's predictions are from another's."""
+"""Divergence of one network's predictions from another's."""
 
 import torch
 import torch.nn.functional as F

@@ -14,7 +14,7 @@ _SCORES = ("precision", "recall", "F1")
 
 
 def confusion(truth: Int[np.ndarray, "n"], told: Int[np.ndarray, "n"], classes: int) -> Int[np.ndarray, "C C"]:
-    """How many of each class (row) were told to be of each (column)."""
+    """Count how many of each class (row) were told to be of each (column)."""
     counts = np.zeros((classes, classes), dtype=np.int64)
     np.add.at(counts, (truth, told), 1)
     return counts

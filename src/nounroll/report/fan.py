@@ -1,4 +1,4 @@
-"""Fan charts: a history, the quantiles of what may follow it, and what did."""
+"""Fan charts: a history, the quantiles of its forecast, and the truth."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

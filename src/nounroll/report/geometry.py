@@ -44,7 +44,7 @@ def geometry(a: dict[str, Any]) -> Picture:
 
 
 def _colours(targets: list[float]) -> tuple[Callable[[float | None], Any], dict[float | None, str], str]:
-    """A colour for each target, a legend, and what it means: the most frequent symbols have one, numbers go by size."""
+    """Choose a colour for each target, a legend and its title: by frequency for symbols, by size for numbers."""
     from matplotlib import colormaps
 
     if any(target % 1 for target in targets):

@@ -1,4 +1,4 @@
-"""The picture of one memory as it is renewed."""
+"""Picture of one memory over time."""
 
 from typing import Any
 

@@ -49,6 +49,6 @@ def deviation(name: str, value: float) -> str:
 
 
 def is_past(analysis: dict[str, Any]) -> bool:
-    """Whether the network needs fewer bits than its teacher's memories do, by its own readout or a fitted one."""
+    """Return whether the network needs fewer bits than its teacher's memories, by its own readout or a fitted one."""
     beside = (analysis["teacher"]["metrics"]["bits"], analysis["refitted"]["bits"])
     return analysis["student"]["metrics"]["bits"] < min(beside)

@@ -13,7 +13,7 @@ _NAT = 1 / math.log(2)  # bits
 
 
 def pictures(analysis: dict[str, Any]) -> list[Picture]:
-    """All that the analysis has data for."""
+    """Draw every picture that the analysis has data for."""
     with styled():
         drawn = (_lengths, _positions, _drift, heatmap, geometry, _spectrum, _gradients, _ahead, _packing)
         made = [draw(analysis) for draw in drawn]

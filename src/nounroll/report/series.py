@@ -1,4 +1,4 @@
-"""Real-valued sequences: what a network foretells, one step at a time and on its own."""
+"""Pictures of real sequences: a network's predictions, one step ahead and alone."""
 
 from collections.abc import Sequence
 
@@ -18,12 +18,12 @@ def series_picture(
     scale: Float[np.ndarray, "T d"],
     drawn: Float[np.ndarray, "N L d"],
 ) -> Picture:
-    """A held-out sequence and what the network says of it.
+    """Draw a held-out sequence and the network's predictions.
 
     Args:
         names: of the columns; the first three are drawn.
         truth: the sequence.
-        mean, scale: what the network foretells of each step, having read all steps before it; 95 % within two scales.
+        mean, scale: the network's prediction of each step from all steps before it; 95 % within two scales.
         drawn: the last L steps as the network goes on by itself, N times.
     """
     shown = list(names)[:_COLUMNS]
@@ -35,7 +35,7 @@ def series_picture(
             ax.plot(times, truth[:, column], color="black", lw=1, zorder=3, label="held-out data")
             low, high = (mean[read, column] + sign * 2 * scale[read, column] for sign in (-1, 1))
             ax.fill_between(times[read], low, high, color=STUDENT, alpha=0.2, lw=0)
-            ax.plot(times[read], mean[read, column], color=STUDENT, lw=3, alpha=0.6, label="foretold, one step ahead")
+            ax.plot(times[read], mean[read, column], color=STUDENT, lw=3, alpha=0.6, label="predicted, one step ahead")
             for low, high in _BANDS:
                 edges = np.quantile(drawn[:, :, column], (low, high), axis=0)
                 share = f"{100 * (high - low):.0f} % of its forecasts"
@@ -48,8 +48,8 @@ def series_picture(
         named = dict(zip(labels, handles, strict=True))  # each once, though it is drawn several times
         figure.legend(named.values(), named.keys(), loc="outside upper right", ncols=3)
     caption = (
-        "Up to the dotted line the network reads the data, and foretells each step from those before it; the band"
+        "Up to the dotted line the network reads the data, and predicts each step from the steps before it; the band"
         f" holds 95 % of what it expects. After it, it reads its own draws, {len(drawn)} times anew, as a fan"
         " chart."
     )
-    return Picture("series", "What it foretells", caption, figure)
+    return Picture("series", "What it predicts", caption, figure)

@@ -1,4 +1,4 @@
-"""What ``nounroll bench`` found, as a picture."""
+"""Picture of what ``nounroll bench`` found."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -10,7 +10,7 @@ from nounroll.report.style import panels, styled
 
 
 def draw_speed(path: Path, result: Mapping[str, Any]) -> None:
-    """Tokens per second against what was read before; with curves, a step's time and its peak memory against T.
+    """Draw tokens per second against the context; with curves, a step's time and its peak memory against T.
 
     Args:
         path: PNG, SVG or PDF file.

@@ -1,4 +1,4 @@
-"""How all pictures look."""
+"""Style of all pictures."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -32,7 +32,7 @@ _STYLE: dict[Any, Any] = {
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure and what it says.
+    """A figure and its caption.
 
     Attributes:
         name: of its file.
@@ -49,7 +49,7 @@ class Picture:
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """Figures made and saved inside look alike."""
+    """Give the figures made and saved inside one style."""
     from matplotlib import rc_context
 
     with rc_context(_STYLE):

@@ -1,4 +1,4 @@
-"""How training went, from the records of metrics.jsonl."""
+"""Pictures of the training, from the records of metrics.jsonl."""
 
 from itertools import pairwise
 from typing import Any

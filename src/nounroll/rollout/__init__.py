@@ -1,1 +1,1 @@
-"""What runs a student over time beside its own plain rollout: parallel windows, parallel solvers, evaluation."""
+"""Rollouts of a student other than the plain one: parallel windows, parallel solvers, evaluation."""

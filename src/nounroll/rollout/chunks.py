@@ -1,4 +1,4 @@
-"""Bounds on what an evaluation holds at once, whatever the batch, the length and the vocabulary."""
+"""Bounds on the arrays of an evaluation, for any batch, length and vocabulary."""
 
 from collections.abc import Callable, Iterator
 
@@ -13,7 +13,7 @@ NUMBERS = 2**22  # of one array, 16 MiB in float32, which are allocated fast; a 
 
 
 def at_once(numbers: int) -> int:
-    """How many elements of so many numbers are held together."""
+    """Return how many elements of so many numbers are held together."""
     return max(1, NUMBERS // max(1, numbers))
 
 

@@ -24,7 +24,7 @@ _ALIKE = 0.01  # memories that vary by less than this share of their mean square
 
 @dataclass(frozen=True)
 class Spread:
-    """How a set of memories fills its space.
+    """Spread of a set of memories in its space.
 
     Attributes:
         variance: of the memories, relative to their mean square: 0 when all are equal, 1 when their mean is 0.

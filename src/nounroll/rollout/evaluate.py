@@ -1,4 +1,4 @@
-"""How well a student does alone: rollouts from m_∅ on held-out sequences. And its rivals, on the same ones."""
+"""Evaluation of a student alone, by rollouts from m_∅ on held-out sequences, and of its rivals on the same ones."""
 
 import math
 from collections import defaultdict
@@ -136,12 +136,12 @@ def _labels(labels: Callable[[Tensor], Tensor], batch: Batch) -> Float[Tensor, "
 
 
 def numbers_of(model: Student | CausalTransformer) -> int:
-    """How many numbers an evaluation holds of each time step of a sequence, at the least."""
+    """Count the numbers that an evaluation holds of each time step of a sequence: a lower bound."""
     return math.prod(model.memory_shape) if isinstance(model, Student) else model.settings.width
 
 
 def held_at_once(model: Student | CausalTransformer, length: int) -> int:
-    """How many numbers an evaluation holds together, at the least: memories, outputs and their log-probabilities."""
+    """Count the numbers that an evaluation holds together, a lower bound: memories, outputs, log-probabilities."""
     numbers, size = numbers_of(model), model.targets.readout_size
     rows = min(_FEWEST, at_once(numbers * length))
     steps = min(length, at_once(numbers * rows))
@@ -167,7 +167,7 @@ def evaluate_teacher(student: Student, batches: list[Batch], labels: Callable[[T
 
 
 def constant_guess(targets: Space, batches: list[Batch]) -> dict[str, float]:
-    """What the best answer that reads nothing gets on these very targets: the level of chance.
+    """Measure the best answer that reads nothing, on these very targets: the level of chance.
 
     Returns:
         Figures as in ``evaluate`` (``Space.guess``): of the symbols' shares, say, or of a Gaussian with the mean and
@@ -191,7 +191,7 @@ class _Score:
         self.sums: defaultdict[str, float] = defaultdict(float)
 
     def add(self, batch: Batch, features: Float[Tensor, "B T F"], head: nn.Module) -> None:
-        """Take in what the head makes of the features of the scored elements."""
+        """Add the head's outputs for the features of scored elements."""
         seen, targets = features[batch.mask], batch.targets[batch.mask]
         for outputs, wanted in parts(head, self.targets, seen, targets):
             self.loss += float(-self.targets.log_prob(outputs, wanted).double().sum())

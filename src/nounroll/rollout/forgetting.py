@@ -1,4 +1,4 @@
-"""What a network has forgotten of a task since it was another network."""
+"""Measure of what a network has forgotten of a task since it was another network."""
 
 from collections.abc import Iterable
 

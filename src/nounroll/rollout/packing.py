@@ -1,4 +1,4 @@
-"""How much a memory holds of the targets that come later.
+"""Packing: how much a memory holds of the targets that come later.
 
 The loss of a teacher that looks back does not show whether its memory holds anything. Here a sequence is cut, and the
 targets after the cut are predicted three times: by the teacher as it is, which may look back past the cut; by its
@@ -76,7 +76,7 @@ def packing(student: Student, teacher: Teacher, batch: Batch, *, cuts: int = 4) 
 
 
 def _answered(student: Student, teacher: Teacher, read: Tensor, labels: Tensor, batch: Batch, span: slice) -> Tensor:
-    """Losses (B, F) of the teacher with all of the past: of what it says itself, or of its memories' readout."""
+    """Losses (B, F) of the teacher with all of the past: of its own answers, or of its memories' readout."""
     space, targets = student.targets, batch.targets[:, span]
     first, last = span.start, span.stop
     if not teacher.answers:

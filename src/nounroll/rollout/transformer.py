@@ -41,11 +41,11 @@ class CausalTransformer(nn.Module):
         return self.out(self.states(inputs))
 
     def states(self, inputs: Shaped[Tensor, "B T *x"]) -> Float[Tensor, "B T width"]:
-        """What ``out`` reads after each input."""
+        """Return the states that ``out`` reads, after each input."""
         return self.encoder(inputs, None)[:, 1:]
 
     def extend(self, inputs: Shaped[Tensor, "B T *x"], read: Read) -> Float[Tensor, "B T V"]:
-        """``predict`` for the inputs that follow those in ``read``, to which they are added.
+        """Predict for the inputs that follow ``read``, and add them to it.
 
         ``Read(model.settings.layers)`` has read nothing.
         """

@@ -106,7 +106,7 @@ def cut_rollout(
     first: int | None = None,
     start: Callable[[Float[Tensor, "B K d"]], Float[Tensor, "B K d"]] = lambda memory: memory,
 ) -> tuple[Float[Tensor, "B T F"], Float[Tensor, "B K d"]]:
-    """What the readout may see after each input of a rollout whose gradients end every ``width`` steps.
+    """Roll out with gradients that end every ``width`` steps; return what the readout may see after each input.
 
     The memory after the last comes with it, without gradients.
 

@@ -23,7 +23,7 @@ async def answer(
     stream: bool,
     closing: Callable[[], dict[str, Any]] | None = None,
 ) -> Response:
-    """All pieces in one JSON object, or each in an event. What goes wrong before the first has a status of its own.
+    """Answer with all pieces in one JSON object, or with each in an event. A fault before the first has its own status.
 
     Args:
         source: of the pieces.
@@ -56,7 +56,7 @@ def _event(said: dict[str, Any]) -> str:
 
 
 class _Stream(StreamingResponse):
-    """Events, and what has to be done when they end, also when the client left before the first."""
+    """Events, and the action at their end, also when the client left before the first."""
 
     def __init__(self, events: AsyncIterator[str], end: Callable[[], Awaitable[None]]) -> None:
         super().__init__(events, media_type="text/event-stream")

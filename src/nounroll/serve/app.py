@@ -1,4 +1,4 @@
-"""The server of one student: its parts, its routes, and what every request passes."""
+"""Server of one student: its parts, its routes, and the guard of every request."""
 
 import asyncio
 from collections.abc import AsyncIterator

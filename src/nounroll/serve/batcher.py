@@ -29,7 +29,7 @@ class _Request:
 
 
 class Batcher:
-    """Steps a pool for many requests at once, in a thread of its own, so that the server answers meanwhile.
+    """Batcher of requests: it steps a pool for many at once, in a separate thread, while the server answers.
 
     The thread computes with copies. Memories are written here, where requests are cancelled too: a step that nobody
     waits for any more changes nothing.
@@ -51,7 +51,7 @@ class Batcher:
 
     @property
     def at_work(self) -> bool:
-        """Whether any answer is under way."""
+        """Return whether any answer is under way."""
         return self._under_way > 0
 
     def enter(self, places: int = 1) -> None:
@@ -77,7 +77,7 @@ class Batcher:
         return await request.result
 
     async def compute(self, function: Callable[[Tensor], R], memory: Tensor) -> R:
-        """What a function makes of a memory, between two steps."""
+        """Apply a function to a memory, between two steps."""
         if self._closed:
             raise Busy
         return await asyncio.get_running_loop().run_in_executor(self.thread, function, memory)
@@ -98,7 +98,7 @@ class Batcher:
             self.thread.shutdown(wait=False, cancel_futures=True)
 
     def close(self) -> None:
-        """Step nothing any more: whoever waits, and whoever comes, gets Busy."""
+        """Stop stepping: every request that waits or comes later gets Busy."""
         self._closed = True
         for one in [*self._stepping, *self._waiting]:
             if not one.result.done():

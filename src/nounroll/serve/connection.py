@@ -26,7 +26,7 @@ class Connection(H11Protocol):
 
     @property
     def waiting(self) -> bool:
-        """Whether no whole request is under way."""
+        """Return whether no whole request is under way."""
         return self.cycle is None or self.cycle.response_complete or self.cycle.more_body
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]

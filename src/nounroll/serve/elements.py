@@ -14,7 +14,7 @@ N = TypeVar("N")
 
 
 async def expected(service: Service, session: Session) -> Tensor:
-    """What the network expects after all that a session has read, (V,)."""
+    """Return the network's prediction after all that a session has read, (V,)."""
     return await service.batcher.compute(service.pool.readout, service.pool.memories[session.slot].clone())
 
 
@@ -45,7 +45,7 @@ async def read(
 async def draw(
     service: Service, session: Session, count: int, sampling: Sampling, source: torch.Generator
 ) -> AsyncGenerator[tuple[Tensor, Tensor]]:
-    """Draw elements, each read back in, with what was expected before each."""
+    """Draw elements and read each back in; yield them with the predictions before each."""
     outputs = await expected(service, session) if count else torch.empty(0)
     for _ in range(count):
         element = sampling.draw(service.student.targets, outputs[None], source)[0]

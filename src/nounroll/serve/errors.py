@@ -40,7 +40,7 @@ def error_response(status: int, message: str, *, closes: bool = False) -> JSONRe
 
 
 def refusal(error: Exception) -> tuple[int, str]:
-    """The status and the message for what a route may raise."""
+    """Return the status and the message of an exception of a route."""
     if type(error) in _REFUSALS:
         return _REFUSALS[type(error)]
     failed_write = isinstance(error, CheckpointError) and isinstance(error.__cause__, OSError)
@@ -48,7 +48,7 @@ def refusal(error: Exception) -> tuple[int, str]:
 
 
 def add_errors(app: FastAPI) -> None:
-    """Let an app answer what its routes raise."""
+    """Let an app answer the exceptions of its routes."""
     reply = error_response
 
     async def refused(request: Request, error: Exception) -> JSONResponse:
@@ -73,7 +73,7 @@ def add_errors(app: FastAPI) -> None:
 
 
 def _said(fault: dict[str, Any]) -> str:
-    """The setting, its value and what it must be, of what pydantic found."""
+    """Describe a fault that pydantic found: the setting, its value and the allowed values."""
     place, kind = fault["loc"][1:2], fault["type"]
     if not place or not isinstance(place[0], str):
         return "the body is no JSON object; send one, with Content-Type: application/json"

@@ -1,4 +1,4 @@
-"""What every request passes before any route: who asks, the form and size of the body, and the time that it takes."""
+"""Guard of all routes: the sender, the form and size of the body, and the time that a request takes."""
 
 import asyncio
 import hmac
@@ -23,7 +23,7 @@ class Refused(Exception):
 
 
 class Guard:
-    """ASGI middleware: refuses what no route should see, cancels work for clients that have gone, counts answers.
+    """ASGI middleware: it refuses bad requests, cancels work for clients that have left, and counts answers.
 
     It answers 403 to a web page of another origin or under another host's name, 401 without the token, 408 and 413 to a
     body that is slow or large, 415 to one that is not JSON. Requests that step nothing, and refusals, wait for their
@@ -71,7 +71,7 @@ class Guard:
                 raise
 
     async def _admitted(self, scope: Scope, receive: Receive) -> tuple[ASGIApp, bytes]:
-        """Whoever answers the request, the routes or a refusal, and its body."""
+        """Return the app that answers the request, the routes or a refusal, and the request's body."""
         headers = Headers(scope=scope)
         try:
             self._check_page(headers)
@@ -91,7 +91,7 @@ class Guard:
         return later
 
     def _check_page(self, headers: Headers) -> None:
-        """Refuse what a web page of somebody else sends from the user's browser."""
+        """Refuse requests that another web page sends from the user's browser."""
         host, origin = headers.get("host", ""), headers.get("origin")
         try:
             name = urlsplit(f"//{host}").hostname
@@ -129,7 +129,7 @@ class Guard:
             raise Refused(408, f"the body did not arrive within {seconds:g} seconds") from error
 
     def _check_form(self, scope: Scope, headers: Headers, body: bytes) -> None:
-        """Refuse a body of another type than JSON: a web page may send those without asking the browser."""
+        """Refuse bodies of other types than JSON, which a web page may send without asking the browser."""
         given = headers.get("content-type", "")
         if not body or scope["path"].endswith(_NOT_JSON):
             return

@@ -1,4 +1,4 @@
-"""The teacher as a judge: what it would remember of the same inputs, and how far a memory is from that."""
+"""The teacher as a judge: its memory of the same inputs, and the distance of a memory from it."""
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +19,7 @@ _SEQUENCES = 32  # held-out ones, for the variance of the teacher's memories
 
 @dataclass(frozen=True)
 class Verdict:
-    """Of one memory.
+    """Judgement of one memory.
 
     Attributes:
         label: (K, d), the teacher's memory of the same inputs.
@@ -61,7 +61,7 @@ class Judge:
 
     @torch.inference_mode()
     def verdict(self, memory: Float[Tensor, "K d"], inputs: Shaped[Tensor, "T *x"]) -> Verdict:
-        """Of the memory that a student has after these inputs."""
+        """Judge the memory that a student has after these inputs."""
         last = torch.tensor([[len(inputs)]])
         label = self.teacher.memories(inputs[None], last)[0, 0]
         return Verdict(label, float(dynamics(memory, label)) / self.variance)

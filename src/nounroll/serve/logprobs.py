@@ -13,7 +13,7 @@ MOST = 5  # likely elements beside the one that is there
 
 
 def told(task: SequenceTask, count: int) -> Callable[[Tensor, Tensor], dict[str, Any]]:
-    """What to note of an element: its log probability at temperature 1, and the ``count`` likeliest in its place."""
+    """Note an element's log probability at temperature 1, and the ``count`` likeliest in its place."""
 
     def note(outputs: Tensor, value: Tensor) -> dict[str, Any]:
         known = outputs.log_softmax(-1)

@@ -1,4 +1,4 @@
-"""Sessions as memories of the pool: new ones, and instants from which they go on."""
+"""Sessions as memories of the pool: new ones, and marks from which they continue."""
 
 import secrets
 
@@ -22,7 +22,7 @@ class Memories:
         self.task, self.pool, self._remembered = task, pool, remembered
 
     def new(self, mark: Mark | None = None) -> Session:
-        """A session that has read nothing, or goes on from an instant of another.
+        """Open a session that has read nothing, or that continues from a mark of another.
 
         Raises:
             Full: there is no slot for it.
@@ -35,7 +35,7 @@ class Memories:
         return session
 
     def mark(self, session: Session) -> Mark:
-        """The session as it is now."""
+        """Mark the current state of a session."""
         return Mark(self.pool.memories[session.slot].clone(), session.read, session.inputs, session.decoder.tail)
 
     def go_back(self, session: Session, mark: Mark) -> None:
@@ -49,7 +49,7 @@ class Memories:
         return Snapshot(memory=mark.memory[None], length=mark.read, tail=mark.tail)
 
     def restored(self, snapshot: Snapshot) -> Session:
-        """A session that goes on from a snapshot.
+        """Open a session that continues from a snapshot.
 
         Raises:
             ValueError: it is of several rows, or of a generation in Python.

@@ -65,5 +65,5 @@ class Pool:
 
     @torch.inference_mode()
     def readout(self, memory: Float[Tensor, "K d"]) -> Float[Tensor, "V"]:
-        """What the network expects after a memory."""
+        """Return the network's prediction after a memory."""
         return self.student.readout(memory)

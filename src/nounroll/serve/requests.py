@@ -16,7 +16,7 @@ Vectors: TypeAlias = Annotated[list[Annotated[list[float], Field(fail_fast=True)
 
 
 class Body(BaseModel):
-    """What is not known is refused: a setting that were ignored would mislead."""
+    """Body of a request. Unknown fields are refused: a setting that is ignored would mislead."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -32,7 +32,7 @@ class Body(BaseModel):
 
 
 class Writing(Body):
-    """How much to draw, and how."""
+    """Settings of a draw: how much, and how."""
 
     max_tokens: int = Field(16, ge=0)
     temperature: float = Field(1.0, ge=0, allow_inf_nan=False)
@@ -47,7 +47,7 @@ class Writing(Body):
         return Sampling(temperature=self.temperature, top_k=self.top_k, top_p=self.top_p)
 
     def draws(self, answer: int = 0) -> torch.Generator:
-        """The source of an answer's draws: the seed's and the answer's number's, or one of its own without a seed."""
+        """Return the generator of an answer's draws: by seed and number of the answer, or a new one without a seed."""
         return generator(secrets.randbits(48) if self.seed is None else self.seed, "generate", answer)
 
     @property
@@ -58,14 +58,14 @@ class Writing(Body):
 
 
 class StreamOptions(Body):
-    """``include_usage``: how much was read and written, in an event of its own at the end."""
+    """``include_usage``: the numbers of elements read and written, in one more event at the end."""
 
     include_usage: bool = False
     include_obfuscation: Literal[False] = False
 
 
 class Completion(Writing):
-    """As OpenAI's clients send it. Of what the server does not do, the value that asks for nothing is taken."""
+    """Completion as OpenAI's clients ask for it. Of what the server does not do, only the neutral value is taken."""
 
     model: str
     prompt: str | Tokens | Texts | Annotated[list[Tokens], Field(fail_fast=True)]
@@ -91,7 +91,7 @@ class Completion(Writing):
 
 
 class Sample(Writing):
-    """Of a session. ``watch``: the memory with every piece."""
+    """Sample of a session. ``watch``: the memory with every piece."""
 
     watch: bool = False
 
@@ -105,7 +105,7 @@ class Feed(Body):
 
 
 class Forecast(Body):
-    """Of a series: ``text`` as the task reads it, or ``inputs``. Levels of the quantiles over so many paths."""
+    """Forecast of a series: ``text`` as the task reads it, or ``inputs``. Quantile levels over so many paths."""
 
     text: str | None = None
     inputs: Vectors | None = None

@@ -50,7 +50,7 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
     def _abort(self, *, waiting: bool = False) -> None:
-        """Close connections: all of them, or those that wait for their client."""
+        """Close all connections, or the connections that wait for their client."""
         for connection in list(self.server_state.connections):
             if isinstance(connection, Connection) and (connection.waiting or not waiting):
                 connection.transport.abort()

@@ -1,4 +1,4 @@
-"""One student being served: what every route needs."""
+"""Service of one student: the parts that every route needs."""
 
 from dataclasses import dataclass
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""A session: one memory of the pool, and what is known about it."""
+"""A session: one memory of the pool, and its records."""
 
 import time
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from nounroll.serve.text import Decoder
 
 @dataclass(frozen=True)
 class Mark:
-    """An instant of a session to which it can go back: its memory (K, d), and what it had read."""
+    """State of a session to which it can go back: its memory (K, d), and the inputs read."""
 
     memory: Tensor
     read: int
@@ -20,7 +20,7 @@ class Mark:
 
 @dataclass(eq=False)
 class Session:
-    """One memory and what may be done with it, one request at a time.
+    """One memory and its requests, one at a time.
 
     Attributes:
         id: its name in routes.

@@ -73,7 +73,7 @@ class Sessions:
                 raise
 
     def _reopen(self, store: Store) -> None:
-        """Open the sessions that were kept; those that are damaged are set aside."""
+        """Open the sessions in the folder, and set damaged ones aside."""
         kept, self.set_aside = store.load()
         if len(kept) > len(self.memories.pool.memories):
             raise ValueError(f"slots is {len(self.memories.pool.memories)}; {store.folder} holds {len(kept)} sessions")
@@ -100,11 +100,11 @@ class Sessions:
         return await self._opened(self.memories.new)
 
     async def fork(self, session: Session) -> Session:
-        """A second session that goes on from the same memory."""
+        """Open a second session with the same memory."""
         return await self._opened(lambda: self.memories.new(self.memories.mark(session)))
 
     async def restore(self, body: bytes) -> Session:
-        """A session that goes on where the snapshot was taken.
+        """Open a session from a snapshot.
 
         Raises:
             ValueError: it is no snapshot, of another model, or holds NaN.
@@ -177,7 +177,7 @@ class Sessions:
 
     @asynccontextmanager
     async def working(self, session: Session, *, whole: bool) -> AsyncIterator[Session]:
-        """Keep other requests off a session, and take a place in the queue; keep what became of it.
+        """Lock a session for one request, take a place in the queue, and keep the result.
 
         Args:
             session: to work on.

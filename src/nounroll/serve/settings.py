@@ -8,7 +8,7 @@ STOPS, STOP_BYTES = 4, 1024  # texts that may end an answer, and how long each m
 
 @dataclass(frozen=True, kw_only=True)
 class ServeSettings:
-    """What a server allows.
+    """Limits of a server.
 
     Args:
         token: every request must carry it as ``Authorization: Bearer TOKEN``, but for ``/health`` and the files of the
@@ -54,5 +54,5 @@ class ServeSettings:
 
     @property
     def most_sessions(self) -> int:
-        """How many sessions may be opened."""
+        """Largest number of sessions that may be open."""
         return self.slots - self.slots // 4

@@ -36,14 +36,14 @@ class Stops:
 
 
 def _step(stop: str, fallbacks: list[int], matched: int, character: str) -> int:
-    """How much of a stop a text ends with after one more character."""
+    """Return how much of a stop a text ends with after one more character."""
     while matched and (matched == len(stop) or stop[matched] != character):
         matched = fallbacks[matched - 1]
     return matched + (stop[matched] == character)
 
 
 def _fallbacks(stop: str) -> list[int]:
-    """Of each beginning of a stop: the longest shorter one that it ends with."""
+    """Find, for each beginning of a stop, the longest shorter one that it ends with."""
     result = [0]
     for character in stop[1:]:
         result.append(_step(stop, result, result[-1], character))

@@ -1,4 +1,4 @@
-"""Sessions on disk: a folder of snapshots, from which a server that died goes on."""
+"""Sessions on disk: a folder of snapshots, from which a server restarts."""
 
 import itertools
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""How elements become text."""
+"""Text of elements."""
 
 import codecs
 

@@ -29,14 +29,14 @@ class Turns:
         """Return when the next turn begins."""
         loop = asyncio.get_running_loop()
         async with self._first:
-            await asyncio.sleep(0)  # one at a time also without work, so that whoever brings some waits for few
+            await asyncio.sleep(0)  # one at a time also without work, so that a request with work waits for few
             while self._at_work() and (ahead := self._next - time.process_time()) > 0 and loop.time() < self._latest:
                 await asyncio.sleep(ahead)
             self._next, self._latest = time.process_time() + _SHARE * self._cost, loop.time() + _LONGEST
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
-        """Wait for a turn; what is done in it counts as what a request takes."""
+        """Wait for a turn; its time counts towards the request."""
         await self.wait()
         start = time.thread_time()
         try:

@@ -1,4 +1,4 @@
-"""What a session writes, piece by piece, until a stop or the length ends it."""
+"""Writing of a session, piece by piece, until a stop or the length ends it."""
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
@@ -18,7 +18,7 @@ from nounroll.serve.text import Decoder
 
 @dataclass
 class Element:
-    """An element of what is written.
+    """A written element.
 
     Attributes:
         value: itself, as JSON.
@@ -33,7 +33,7 @@ class Element:
 
 @dataclass
 class Piece:
-    """A part of what is written.
+    """A piece of a written text.
 
     Attributes:
         text: that is known; characters that may begin a stop come later, with their elements.
@@ -52,7 +52,7 @@ class Piece:
 
 @dataclass
 class _Held:
-    """An element that a stop may leave out: where its text ends, whether a character does, and what was before it."""
+    """An element that a stop may leave out: the end of its text, whether a character ends there, and its past."""
 
     element: Element
     end: int
@@ -69,7 +69,7 @@ async def pieces(
     note: Callable[[Tensor, Tensor], Any] | None = None,
     start: int = 0,
 ) -> AsyncGenerator[Piece]:
-    """Let a session write. Afterwards its memory has read what it wrote, without the stop and what came after it.
+    """Let a session write. Its memory then has read the text, without the stop and anything after it.
 
     Args:
         service, session, body: who writes, how much and how.
@@ -104,7 +104,7 @@ async def pieces(
 
 
 def _before(held: list[_Held], place: int, base: int) -> int:
-    """How many elements have a text that ends at a place, or before it where none ends there."""
+    """Count the elements whose text ends at a place, or before it where none ends there."""
     if place == base:
         return 0
     first = next(i for i, one in enumerate(held) if one.end >= place)
@@ -112,5 +112,5 @@ def _before(held: list[_Held], place: int, base: int) -> int:
 
 
 def _sure(held: list[_Held], place: int) -> int:
-    """How many elements have whole characters that end before a place where a stop may begin."""
+    """Count the elements with whole characters that end before a place where a stop may begin."""
     return max((i + 1 for i, one in enumerate(held) if one.whole and one.end <= place), default=0)

@@ -62,7 +62,7 @@ Rows = Callable[[str, str, parts.Shape], tuple[int, int] | None]  # of a group's
 
 
 class CheckpointError(ValueError):
-    """A checkpoint cannot be written or is not what was written: one line naming the file and the fault."""
+    """Error: a checkpoint cannot be written, or has changed; one line names the file and the fault."""
 
 
 # --------------------------------------------------------------------------------------------------
@@ -142,7 +142,7 @@ class Draft:
             _remove(_old(target))
 
     def discard(self) -> None:
-        """Remove what was added."""
+        """Remove the added files."""
         shutil.rmtree(self.temporary, ignore_errors=True)
 
     @contextmanager
@@ -201,7 +201,7 @@ def _manifest(files: Mapping[str, Any]) -> bytes:
 
 
 def _refuse_foreign(target: Path, files: Collection[str]) -> None:
-    """Never replace a folder that holds something else than a checkpoint, or than what is written now."""
+    """Refuse to replace a folder that holds anything but a checkpoint with the same files."""
     names = set(os.listdir(target)) if target.exists() else set()
     foreign = names - {*files, MANIFEST, *(_read_manifest(target) if MANIFEST in names else ())}
     if foreign:
@@ -306,7 +306,7 @@ def read(
 
 @contextmanager
 def _reading(file: Path) -> Iterator[None]:
-    """Whatever the parsers make of hostile bytes, the user gets one kind of error."""
+    """Give the user one kind of error, whatever the parsers make of hostile bytes."""
     try:
         yield
     except CheckpointError:
@@ -363,7 +363,7 @@ def parse_document(data: bytes) -> Any:
 
 
 def _verified(folder: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
-    """(name, what gives its bytes and checks them) of every file but the manifest, documents first."""
+    """Yield (name, a function that reads and checks its bytes) of every file but the manifest, documents first."""
     try:
         entries = {entry.name: entry for entry in os.scandir(folder)}
     except OSError as fault:
@@ -425,7 +425,7 @@ def _check_header(path: Path, size: int, follow: bool) -> None:
 
 
 def one_line(fault: BaseException) -> str:
-    """What went wrong, without line breaks."""
+    """Describe an error without line breaks."""
     reason = fault.strerror if isinstance(fault, OSError) else str(fault)
     return " ".join(str(reason or type(fault).__name__).split())
 
@@ -435,7 +435,7 @@ def one_line(fault: BaseException) -> str:
 
 
 def step_folder(checkpoints: Path, step: int) -> Path:
-    """Where the checkpoint of a step goes."""
+    """Return the folder of the checkpoint of a step."""
     return checkpoints / f"step-{step:08d}"
 
 
@@ -454,7 +454,7 @@ def named(folder: Path) -> list[Path]:
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Remove what processes that died while they wrote have left in a folder."""
+    """Remove the leftovers of processes that died while they wrote to a folder."""
     for path in _folders(folder):
         if path.name.startswith(TEMPORARY):
             shutil.rmtree(path)
@@ -473,7 +473,7 @@ def newest_first(checkpoints: Path) -> list[Path]:
 
 
 def read_newest(folders: Iterable[Path], read: Callable[[Path], T]) -> tuple[Path, T] | None:
-    """The first of some checkpoints that is not damaged, and what ``read`` gives of it; None where there is none.
+    """Read the first of some checkpoints that is not damaged; None where there is none.
 
     A notice names each damaged one before it.
 
@@ -510,7 +510,7 @@ def set_aside(folder: Path) -> None:
 
 
 def prune(checkpoints: Path, keep: int) -> None:
-    """Remove all but the newest ``keep`` checkpoints, and what dead processes left behind.
+    """Remove all but the newest ``keep`` checkpoints, and the leftovers of dead processes.
 
     Raises:
         CheckpointError: something cannot be removed.

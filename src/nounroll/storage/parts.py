@@ -29,7 +29,7 @@ def share(rows: int, rank: int, count: int) -> tuple[int, int]:
 def files_of(
     tensors: Mapping[str, Mapping[str, Tensor]], shapes: Mapping[str, Shapes], place: Place
 ) -> dict[str, dict[str, Tensor]]:
-    """What one process writes, by file: its rows, and, the first process, all that is in no parts.
+    """List what one process writes, by file: its rows, and, the first process, all that is not sharded.
 
     Args:
         tensors: by group and name; this process's rows of those in ``shapes``.
@@ -63,12 +63,12 @@ def parse_shapes(document: Any) -> dict[str, dict[str, Shape]]:
 
 
 def has_any(shapes: Shapes, place: Place, rows: Rows) -> bool:
-    """Whether a file has some of the wanted rows of any tensor."""
+    """Return whether a file has some of the wanted rows of any tensor."""
     return any(_inside(shape, place, rows(name, shape)) is not None for name, shape in shapes.items())
 
 
 def taken(tensors: Mapping[str, Tensor], shapes: Shapes | None, place: Place | None, rows: Rows) -> dict[str, Tensor]:
-    """The wanted rows of what a file has.
+    """Take the wanted rows of a file.
 
     Args:
         tensors: of the file.
@@ -91,7 +91,7 @@ def taken(tensors: Mapping[str, Tensor], shapes: Shapes | None, place: Place | N
 
 
 def join(pieces: Mapping[str, list[Tensor]], shapes: Shapes, rows: Rows) -> dict[str, Tensor]:
-    """What was taken of one file after another, as whole tensors.
+    """Join the rows of one file after another into whole tensors.
 
     Raises:
         ValueError: not all wanted rows are there.
@@ -106,7 +106,7 @@ def join(pieces: Mapping[str, list[Tensor]], shapes: Shapes, rows: Rows) -> dict
 
 
 def _inside(shape: Shape, place: Place, rows: tuple[int, int] | None) -> slice | None:
-    """Where the wanted rows are among those of a part; None when it has none of them."""
+    """Find the wanted rows among the rows of a part; None when it has none of them."""
     if rows is None:
         return slice(None)
     start, stop = share(shape[0], *place)

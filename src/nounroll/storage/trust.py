@@ -1,4 +1,4 @@
-"""Whether the user vouches for the recipe or run at hand, which may come from a stranger: ``--trust``."""
+"""Return whether the user vouches for the recipe or run at hand, which may come from a stranger: ``--trust``."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ _TRUSTED = ContextVar("trusted", default=False)
 
 
 def is_trusted() -> bool:
-    """Whether links and data outside a recipe's folder may be followed and read."""
+    """Return whether links and data outside a recipe's folder may be followed and read."""
     return _TRUSTED.get()
 
 

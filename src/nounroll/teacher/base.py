@@ -1,4 +1,4 @@
-"""What a teacher is: an encoder E, a memory head, and a decoder D."""
+"""Teachers: an encoder E, a memory head, and a decoder D."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -85,7 +85,7 @@ class TeacherSettings:
 
 
 class Encoder(Protocol):
-    """Prefixes -> numbers, in two parts: what all positions share, and what is computed at the chosen ones.
+    """Prefixes -> numbers, in two parts: one that all positions share, and one at the chosen positions.
 
     It is a module, made from (settings, inputs, targets, memory_shape, recompute=). The numbers are hidden states,
     ``width`` of them, or those of a memory where the encoder makes these itself: then it has no ``width``.
@@ -140,7 +140,7 @@ class Teacher(nn.Module):
         return self.labels(self.read(inputs), positions)
 
     def read(self, inputs: Shaped[Tensor, "B T *x"]) -> Shaped[Tensor, "B n *y"]:
-        """What ``labels`` needs of the inputs: computed once, for labels at some positions after others.
+        """Read the inputs once, for ``labels`` at some positions after others.
 
         Raises:
             ValueError: there are more inputs than it can read.
@@ -168,12 +168,12 @@ class Teacher(nn.Module):
         return constrain(self._cell[0], self.head(numbers).unflatten(-1, self.memory_shape))
 
     def look_back(self, read: Shaped[Tensor, "B n *y"]) -> Float[Tensor, "B T V"] | None:
-        """What an encoder that answers for itself predicts of y_t, with x_0 .. x_t before it; None of another."""
+        """Predict y_t from x_0 .. x_t by an encoder that answers for itself; None of another."""
         return self.encoder.look_back(read) if self.answers else None
 
     @property
     def answers(self) -> bool:
-        """Whether the encoder answers for itself."""
+        """Return whether the encoder answers for itself."""
         return hasattr(self.encoder, "look_back") and getattr(self.encoder, "answers", True)
 
     def held(self) -> Iterator[nn.Parameter]:
@@ -195,7 +195,7 @@ class Teacher(nn.Module):
 
     @property
     def shares_decoder(self) -> bool:
-        """Whether the decoder has weights of the encoder's, so that to train it moves the labels."""
+        """Return whether the decoder has weights of the encoder's, so that to train it moves the labels."""
         return getattr(self.encoder, "shares_decoder", False)
 
     def empty_memory(self, inputs: Shaped[Tensor, "B T *x"]) -> Float[Tensor, "K d"]:

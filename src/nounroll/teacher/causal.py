@@ -13,7 +13,7 @@ from nounroll.teacher.base import TeacherSettings
 
 
 class Read:
-    """What a causal encoder keeps of all it has read, so that nothing is read twice.
+    """States that a causal encoder keeps of what it has read, so that nothing is read twice.
 
     Attributes:
         layers: keys and values of each block.
@@ -50,7 +50,7 @@ class CausalEncoder(nn.Module):
         return torch.cat([self.start.expand(len(inputs), 1, -1), self.embed(inputs)], dim=1)
 
     def extend(self, inputs: Shaped[Tensor, "B T *x"], read: Read) -> Float[Tensor, "B T width"]:
-        """The states after each of the inputs that follow those in ``read``, to which they are added."""
+        """Return the states after each of the inputs that follow ``read``, and add them to it."""
         last, first = read.last, read.last is None
         x = self._enter(inputs) if last is None else torch.cat([last, self.embed(inputs)], dim=1)
         read.last = x[:, -1:]

@@ -34,7 +34,7 @@ class Decoder(nn.Module, ABC):
 
 
 class TransformerDecoder(Decoder):
-    """A causal Transformer of its own over [m_t, x_{t+1}, x_{t+2}, ...].
+    """A separate causal Transformer over [m_t, x_{t+1}, x_{t+2}, ...].
 
     ::
 

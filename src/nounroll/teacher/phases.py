@@ -23,8 +23,8 @@ class Phases(nn.Module):
 
         z_t = k_t exp(i θ_t) z_{t-1} + (1 - k_t)       k_t in (0, 1) and θ_t read from e_t; z_{-1} = 1
 
-    At the start every input turns a phase alike, each phase at a period of its own: a clock. Inputs can learn to turn
-    otherwise, and then phases count: a push forward and a pop back, or a delimiter that starts anew.
+    At the start every input turns a phase by the same angle, and each phase has another period: a clock. Inputs can
+    learn other angles, and then phases count: a push turns forward and a pop back, or a delimiter starts anew.
 
     Args:
         width: of e_t.
@@ -48,7 +48,7 @@ class Phases(nn.Module):
     def forward(
         self, inputs: Float[Tensor, "B T width"], before: Float[Tensor, "B size"] | None = None
     ) -> tuple[Float[Tensor, "B T size"], Float[Tensor, "B T width"]]:
-        """The numbers of the phases after each input, and what they add to it.
+        """Return the numbers of the phases after each input, and their contribution to it.
 
         Args:
             inputs: e_t.

@@ -107,11 +107,11 @@ class PretrainedEncoder(nn.Module):
 
     @property
     def answers(self) -> bool:
-        """Whether its predictions are asked for: not where they are of something else, or nothing is learnt of them."""
+        """Return whether its predictions are used: they are of the task's targets, and something learns from them."""
         return self.predicts and (self.distils or not self.frozen)
 
     def look_back(self, states: Float[Tensor, "B T1 width"]) -> Float[Tensor, "B T V"] | None:
-        """What the model itself predicts of y_t from x_0 .. x_t; None where nothing is to be learnt from it."""
+        """Predict y_t from x_0 .. x_t by the model itself; None where nothing is to be learnt from it."""
         if not self.answers:
             return None
         head = self.model.get_output_embeddings()
@@ -166,7 +166,7 @@ def check_vocabulary(folder: Path, inputs: Space, tokenizer: Tokenizer | None = 
 
 
 def fingerprint(folder: Path) -> UInt8[Tensor, "32"]:
-    """A hash of the files that decide what a model computes."""
+    """Hash the files that determine a model's computation."""
     files = [folder / "config.json", *sorted(folder.glob("*.safetensors*"))]
     if has_tokenizer(folder):
         files += [path for path in (folder / "tokenizer.json", folder / "tokenizer_config.json") if path.is_file()]
@@ -178,7 +178,7 @@ def fingerprint(folder: Path) -> UInt8[Tensor, "32"]:
 
 @lru_cache(maxsize=64)
 def _hash(path: Path, changed: int, size: int) -> str:
-    """Of a file; it is read again when its time or size is another."""
+    """Hash a file; it is read again when its time or size has changed."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -240,7 +240,7 @@ def _with_weights(auto: Any, folder: Path, config: Any) -> tuple[Any, list[str]]
 
 @torch.no_grad()
 def _try(folder: Path, model: Any) -> None:
-    """Refuse a model whose states see what comes later, or whose predictions are more than a linear map of them."""
+    """Refuse a model whose states see later inputs, or whose predictions are more than a linear map of its states."""
     last = model.config.get_text_config().vocab_size - 1
     tokens = torch.arange(min(_TRIED, _limit(model) or _TRIED)).clamp(max=last)[None]
     other = tokens.clone()

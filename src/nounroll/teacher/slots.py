@@ -97,7 +97,7 @@ class SlotEncoder(nn.Module):
         return torch.cat([answer, rest], dim=-1), torch.arange(self.numbers, device=rest.device) >= self.size
 
     def _rest(self, inputs: Shaped[Tensor, "B T *x"]) -> tuple[Float[Tensor, "B T1 n"], Float[Tensor, "B T1 width"]]:
-        """All numbers of the memories behind the answer, and what enters the trunk."""
+        """Return all numbers of the memories after the answer, and the trunk's inputs."""
         alone = self.enter(inputs)
         phases, seen = self.located(self.shift(alone))
         slots, last = self._written(rms_normalise(seen)), rms_normalise(self.last(rms_normalise(alone)))
@@ -140,12 +140,12 @@ class SlotEncoder(nn.Module):
         return memories.gather(1, positions[..., None].expand(-1, -1, memories.shape[-1]))
 
     def look_back(self, read: Float[Tensor, "B T1 n"]) -> Float[Tensor, "B T V"]:
-        """What the trunk predicts of y_t from x_0 .. x_t."""
+        """Predict y_t from x_0 .. x_t by the trunk."""
         return self.out(read[:, 1:, self.numbers :])
 
 
 class SlotDecoder(Decoder):
-    """The encoder's own trunk over [m_t, x_{t+1}, x_{t+2}, ...]: what it knows of looking back serves it here."""
+    """The encoder's own trunk over [m_t, x_{t+1}, x_{t+2}, ...]: it uses here what it learnt by looking back."""
 
     def __init__(self, encoder: SlotEncoder, width: int, horizon: int) -> None:
         super().__init__(horizon)
@@ -162,7 +162,7 @@ class SlotDecoder(Decoder):
 
 
 def slots_of(numbers: int) -> tuple[int, int]:
-    """How many slots a memory of so many numbers has, and the numbers of each: 16 where it has enough.
+    """Return the number of slots of a memory of so many numbers, and the size of each: 16 where there are enough.
 
     Raises:
         ValueError: there are not three numbers, one for each kind of slot.

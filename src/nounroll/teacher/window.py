@@ -14,9 +14,9 @@ _ROWS = 256  # prefixes encoded at a time when all are asked for
 
 
 class WindowEncoder(nn.Module):
-    """Encodes the last ``context`` inputs of each prefix, all seeing all, and reads the state of a last token.
+    """A bidirectional encoder of the last ``context`` inputs of each prefix, which reads the state of a last token.
 
-    Every prefix costs a pass of its own: use it to reproduce the paper and as the baseline of speed.
+    Every prefix costs one pass: use it to reproduce the paper and as the baseline of speed.
     """
 
     all_at_once = False

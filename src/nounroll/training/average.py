@@ -1,4 +1,4 @@
-"""A running average of the student's weights: what is evaluated, and handed over.
+"""A running average of the student's weights, which is evaluated and handed over.
 
 The weights of a step are noisy while the learning rate is high; their average over the last steps is nearly as good as
 after the rate has fallen. So the best student of a run that was better half way is one that the rate has not spoilt.

@@ -1,4 +1,4 @@
-"""The conditions of a run: what must stay the same for a resumed run to be, bit for bit, the one that never stopped.
+"""Conditions of a run: all that must stay the same for a resumed run to equal the uninterrupted one bit for bit.
 
 Every checkpoint records them. Other data is refused, as another recipe is; another torch, number of threads or
 processes, or machine only changes the rounding, and is said.
@@ -38,7 +38,7 @@ def conditions(task: SequenceTask, device: torch.device, processes: int) -> dict
 
 
 def compare(kept: Any, now: Mapping[str, Any], checkpoint: object, force: bool) -> None:
-    """Give a notice for each condition that differs from those of a checkpoint.
+    """Give a notice for each condition that differs from the checkpoint's.
 
     Args:
         kept: the checkpoint's; one of an earlier version has none, and nothing is compared.

@@ -1,4 +1,4 @@
-"""Where a run stands: steps, tokens, seconds and FLOPs, and how much of them each method has taken."""
+"""Counters of a run: steps, tokens, seconds and FLOPs, and the share of them that each method has taken."""
 
 import math
 from copy import deepcopy
@@ -46,7 +46,7 @@ class Counters:
 
     @property
     def draw(self) -> int:
-        """The number of the next batch: that of the step, past the ones to avoid."""
+        """The number of the next batch: the step's number, past the batches to avoid."""
         draw = self.step
         for avoided in sorted(self.avoid):
             draw += avoided <= draw
@@ -58,14 +58,14 @@ class Counters:
 
     @classmethod
     def from_dict(cls, document: dict[str, Any]) -> "Counters":
-        """What ``to_dict`` gave."""
+        """Restore the counters from ``to_dict``."""
         given = deepcopy(document)
         for name in ("best", "given"):
             given[name] = math.inf if given.get(name) is None else given[name]
         return cls(**given)
 
     def spent(self, budget: str, method: str | None = None) -> float:
-        """How much of a budget (one of ``BUDGETS``) went into the run, or into the method at work alone."""
+        """Return how much of a budget (one of ``BUDGETS``) the run, or the method at work alone, has spent."""
         if budget == "seconds":
             return self.link_seconds + (self.seconds if method is None else 0.0)
         if budget == "steps":

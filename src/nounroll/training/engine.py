@@ -24,7 +24,7 @@ _CLIP = 1.0  # largest gradient norm, for the teacher and for the student apart
 
 
 class Engine:
-    """Runs a method's loss and its optimiser on whatever device there is, in one process or in those of ``torchrun``.
+    """Device, precision and optimiser of a run, in one process or in the processes of ``torchrun``.
 
     Every process has rows of its own: a step is that of one process on the whole batch. It holds the whole model, or
     with ``training.shard`` a part of the weights, gradients and optimiser.
@@ -170,11 +170,11 @@ class Engine:
         return values, {name: torch.cat([one[name] for one in states], dim=1) for name in states[0]}
 
     def agreed(self, value: Any) -> Any:
-        """The value of the first process, in all of them: for what a clock, a signal or a file decides."""
+        """Broadcast the first process's value, which a clock, a signal or a file decides."""
         return self.fabric.broadcast(value) if self.processes > 1 else value
 
     def by_first(self, ask: Callable[[], T]) -> T:
-        """What the first process finds, or the error that it meets, in all of them: none waits for one that failed."""
+        """Run on the first process, then broadcast the result or the exception to all."""
         if self.processes == 1:
             return ask()
         found: Any = None
@@ -190,7 +190,7 @@ class Engine:
         return found
 
     def by_each(self, ask: Callable[[], T]) -> list[T]:
-        """What every process finds, in all of them; or the error that one of them meets, its own before another's."""
+        """Run on every process and return all results; or raise an exception that one of them met, its own first."""
         if self.processes == 1:
             return [ask()]
         found: Any = None
@@ -210,7 +210,7 @@ class Engine:
         return processes.sharing(self.rank, self.processes)
 
     def is_finite(self) -> bool:
-        """Whether all weights are."""
+        """Return whether all weights are."""
         weights = [sharding.own(p) for parameters in self.groups.values() for p in parameters]
         bad = torch.stack([(~torch.isfinite(part)).sum() for part in weights]).sum()
         with self._sharing():
@@ -218,18 +218,18 @@ class Engine:
 
 
 def _leave() -> None:
-    """Threads of gloo that still run at the exit of a process would abort it; Fabric ends those of NCCL only."""
+    """End gloo's threads, which would abort a process at its exit; Fabric ends NCCL's alone."""
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
 
 
 def _kernels(accelerator: str, sharded: bool) -> dict[str, bool]:
-    """Which AdamW. The fused one takes no weights of which some are in parts and some are whole."""
+    """Choose the kernels of AdamW. The fused one takes no mixture of whole and sharded weights."""
     return {"fused": not sharded and accelerator in ("cpu", "cuda"), **({"foreach": False} if sharded else {})}
 
 
 def devices() -> list[str]:
-    """What this machine has, the fastest last."""
+    """List the devices of this machine, the fastest last."""
     found = {"cpu": True, "mps": torch.backends.mps.is_available(), "cuda": torch.cuda.is_available()}
     return [name for name, there in found.items() if there]
 

@@ -1,4 +1,4 @@
-"""What becomes of a run whose losses are not finite: skip the step, go back, give up.
+"""Response to losses that are not finite: skip the step, roll back, give up.
 
 A step whose loss or gradient is not finite changes nothing. Three in a row take the run back to its last
 checkpoint, and the batches of those three are not drawn again. So does a weight that is not finite, so that none is
@@ -10,7 +10,7 @@ _ROLLBACKS = 3  # to one checkpoint
 
 
 class TrainingError(RuntimeError):
-    """Training cannot go on: the losses are not finite any more."""
+    """Error: training cannot continue, since the losses are no longer finite."""
 
 
 class Guard:

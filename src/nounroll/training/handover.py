@@ -1,4 +1,4 @@
-"""Which student a method hands over, and when it ends before its budget does: one rule for all methods.
+"""Handover: the student that a method passes on, and the early end of a method. One rule for all methods.
 
 A method hands over the better of the student that it was given and the students that it made, judged on the
 validation part. Where labels are counted the last student stands for the best one if it has as few errors within one
@@ -62,7 +62,7 @@ class Handover:
         self.given: dict[str, Tensor] = {}
 
     def score(self, metrics: dict[str, float]) -> float:
-        """What students are compared by, lower is better; infinite for one that is not finite."""
+        """Measure by which students are compared, lower is better; infinite for one that is not finite."""
         loss = metrics["loss"]
         if not math.isfinite(loss):
             return math.inf
@@ -76,7 +76,7 @@ class Handover:
             self._keep()
 
     def give(self, metrics: dict[str, float]) -> None:
-        """Keep the student as it is now, than which none that is handed over may be worse."""
+        """Keep the current student; no student that is handed over may be worse."""
         self.counters.given = self.score(metrics)
         self.given = {name: t.detach().clone() for name, t in self.student.state_dict().items()}
 
@@ -103,7 +103,7 @@ class Handover:
             self.counters.passed = self.counters.passed + 1 if self._is_passed(length, progress) else 0
 
     def is_over(self, method: Method) -> str:
-        """Why the method ends before its budget does; nothing while it goes on."""
+        """Return the reason for an early end of the method; nothing while it continues."""
         if self.counters.passed >= _PASSED:
             return "passed"
         if self.patience and method.improves_only and self.counters.waited >= self.patience:
@@ -150,7 +150,7 @@ class Handover:
         self.best = {name: t.detach().clone() for name, t in weights.items()}
 
     def _is_passed(self, length: int, progress: float) -> bool:
-        """Whether the student alone predicts better than its teacher and than a constant guess.
+        """Return whether the student alone predicts better than its teacher and than a constant guess.
 
         From half of the way on also whether a constant guess is nearly as good as the teacher. Before, neither may know
         anything yet, and which of the two is less wrong is chance.
@@ -160,6 +160,6 @@ class Handover:
         return student < min(teacher - _AHEAD * self.knowable, guess) or behind
 
     def _knows_nothing(self, length: int) -> bool:
-        """Whether a constant guess is nearly as good as the teacher, and as the student alone."""
+        """Return whether a constant guess is nearly as good as the teacher, and as the student alone."""
         student, teacher, guess = self.observer.losses(length)
         return guess < min(student, teacher) + _KNOWS * self.knowable

@@ -1,4 +1,4 @@
-"""The records of a run: one each for training steps, evaluations and what else happened, in memory and on disk."""
+"""Records of a run: training steps, evaluations and other events, in memory and on disk."""
 
 from pathlib import Path
 from typing import Any

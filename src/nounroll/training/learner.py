@@ -101,7 +101,7 @@ class StreamLearner:
         return self
 
     def predict(self, x: Any = None) -> Shaped[np.ndarray, "..."]:
-        """What it expects after each element of the next chunk: the most likely symbol, or the mean.
+        """Predict after each element of the next chunk: the most likely symbol, or the mean.
 
         Without targets of its own, it reads the last element of the chunk before first: ``predict()`` is the next one.
 
@@ -219,7 +219,7 @@ class StreamLearner:
         return Batch(whole[:, :-1], whole[:, 1:], mask, None if resets is None else resets[:, :-1])
 
     def _joined(self, read: list[Tensor]) -> tuple[Shaped[Tensor, "B T *x"], Bool[Tensor, "B T"] | None]:
-        """What is read, and resets after pending elements of rows that have begun anew since."""
+        """Return the inputs read, with resets after pending elements of rows that have started again since."""
         whole = torch.cat(read, dim=1)
         if len(read) == 1 or not self._begun.any():
             return whole, None

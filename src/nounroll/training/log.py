@@ -1,4 +1,4 @@
-"""What a run tells: metrics.jsonl for programs, a progress bar for people."""
+"""Output of a run: metrics.jsonl for programs, a progress bar for people."""
 
 import json
 import os
@@ -54,7 +54,7 @@ class MetricsFile:
                 file.write((json.dumps(record) + "\n").encode())
 
     def sync(self) -> None:
-        """Make what was written outlive a loss of power: before a checkpoint that counts on it."""
+        """Flush the records to disk before a checkpoint that depends on them."""
         if self.path is not None and self.path.exists():
             with self._appended() as file:
                 os.fsync(file.fileno())
@@ -80,7 +80,7 @@ def _read(path: Path) -> bytes:
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:
-    """None where it is no record, as the line that the machine died in."""
+    """Parse a record; None for a broken line, such as the last one before a power cut."""
     try:
         record = json.loads(line)
     except (ValueError, RecursionError):

@@ -32,7 +32,7 @@ End = Literal["finished", "stopped", "paused"]
 
 
 class Loop:
-    """A run in memory: its state, and how it goes on.
+    """A run in memory: its state, and its loop.
 
     Args:
         task: source of sequences.
@@ -191,7 +191,7 @@ class Loop:
         return {"rate": rate, **losses}
 
     def _give(self, link: Link) -> None:
-        """Keep the student that the run begins or goes on with, once."""
+        """Keep the student that the run begins or resumes with, once."""
         c = self.counters
         if self.handover.given:
             return
@@ -203,7 +203,7 @@ class Loop:
         self.journal.write("given", link, now, **_finite(metrics))
 
     def _stop(self, link: Link) -> None:
-        """End early: the checkpoint goes on from here, but the student handed over is the best one."""
+        """End early: a resumed run continues from here, but the best student is handed over."""
         self.engine.gathered(link.method.finish)
         self.save()
         self.handover.stop(link.method)

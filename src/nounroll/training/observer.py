@@ -1,4 +1,4 @@
-"""What is seen of a run from outside: student and teacher on held-out sequences, and the state of their memories."""
+"""Observation of a run: student and teacher on held-out sequences, and the state of their memories."""
 
 import math
 from dataclasses import asdict
@@ -65,7 +65,7 @@ class Observer:
         return self.engine.agreed(metrics)
 
     def losses(self, length: int) -> tuple[float, float, float]:
-        """Of the student alone, its teacher and the best constant guess, on validation sequences of a length."""
+        """Measure the student alone, its teacher and the best constant guess, on validation sequences of a length."""
         batches = self.validation
         if length != self.length:
             batches = validation_batches(self.task, 0, length, self.seed)
@@ -73,7 +73,7 @@ class Observer:
         return self.measure(batches)["loss"], self.measure_teacher(batches)["loss"], guess
 
     def learning(self, method: Method) -> dict[str, Any]:
-        """What is logged beside the student's figures while a method is at work: memories, teacher, a warning."""
+        """Collect what is logged beside the student's figures while a method works: memories, teacher, a warning."""
         found = self.collapse()
         if isinstance(method, SMT):
             loss = self.measure_teacher(self.validation)["loss"]
@@ -98,7 +98,7 @@ class Observer:
         return {**found, **({"warning": self.warning} if self.warning else {})}
 
     def packing(self) -> dict[str, Any]:
-        """What is read of later targets from memories alone, and a warning where the teacher only looks back."""
+        """Measure what memories alone tell of later targets, and warn where the teacher only looks back."""
         student, teacher = self.student, self.teacher
         if teacher is None or not isinstance(student, Student):
             return {}

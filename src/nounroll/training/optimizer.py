@@ -1,4 +1,4 @@
-"""The state of an optimiser as tensors and JSON: what a checkpoint holds of it."""
+"""State of an optimiser as tensors and JSON, for a checkpoint."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -37,7 +37,7 @@ def parameter_of(optimizer: Optimizer, key: str) -> Tensor | None:
 
 
 def load_optimizer_state(optimizer: Optimizer, tensors: Mapping[str, Tensor], document: Mapping[str, Any]) -> None:
-    """Put back what ``optimizer_state`` gave, exactly, also after a trip through ``write`` and ``read``.
+    """Restore the result of ``optimizer_state`` exactly, also after ``write`` and ``read``.
 
     Of what is in parts, ``tensors`` has this process's own.
 

@@ -1,4 +1,4 @@
-"""How far a run has got through its budget, and what each step of it costs."""
+"""Progress of a run through its budget, and the cost of its steps."""
 
 import time
 from collections.abc import Sequence
@@ -67,7 +67,7 @@ class Pace:
         return now / (end - before) if end > before else 1.0
 
     def has_spent(self, share: float) -> bool:
-        """Whether a share of the run's budget is spent."""
+        """Return whether a share of the run's budget is spent."""
         budget = self.settings.budget
         return share < 1 and self.counters.spent(budget.kind) >= share * budget.amount
 

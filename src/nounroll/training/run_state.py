@@ -1,4 +1,4 @@
-"""The state of a run: what a checkpoint holds, what a rollback goes back to, and how both are put back.
+"""State of a run, as checkpoints hold it and rollbacks restore it.
 
 Every random choice is a pure function of (seed, stream, step), so the state is the weights, the optimiser's moments,
 what the method at work hands on to its next step, and a few counters.
@@ -35,7 +35,7 @@ MAY_CHANGE = {"training.device", "training.shard", "task.options.path", "task.op
 
 
 class RunState:
-    """All that changes while a run trains.
+    """State that changes while a run trains.
 
     Args:
         engine: holds the optimiser.
@@ -62,7 +62,7 @@ class RunState:
         self.remembered: State = ({}, {})
 
     def remember(self) -> None:
-        """Copy the state: what ``save`` writes, and what ``go_back`` goes back to.
+        """Copy the state, for ``save`` and ``go_back``.
 
         Of weights in parts, each process copies its own.
         """
@@ -74,7 +74,7 @@ class RunState:
         self.remembered = copies, {"counters": self.counters.to_dict(), "optimizer": document}
 
     def save(self, folder: Path, recipe: Mapping[str, Any], conditions: Mapping[str, Any]) -> None:
-        """Write what ``remember`` copied as the checkpoint of this step, and remove all but the newest two."""
+        """Write the state that ``remember`` copied as the checkpoint of this step; keep the newest two checkpoints."""
         tensors, documents = self.remembered
         state = tensors, {**documents, "recipe": recipe, "conditions": conditions}
         saving.write(self.engine, checkpoint.step_folder(folder, self.counters.step), self._live(), state)
@@ -130,11 +130,11 @@ class RunState:
         return True
 
     def go_back(self) -> None:
-        """Put back what was remembered last."""
+        """Restore the state that was remembered last."""
         self._restore(*self.remembered)
 
     def hand_over(self, student: Student | CausalTransformer, teacher: Teacher | None) -> None:
-        """Give whole weights to modules of the same form, which take the place of those in parts."""
+        """Replace sharded modules by whole modules of the same form, with whole weights."""
         for old, new in ((self.student, student), (self.teacher, teacher)):
             if old is not None and new is not None:
                 new.load_state_dict({name: whole(t).cpu() for name, t in old.state_dict().items()})
@@ -183,7 +183,7 @@ class RunState:
 
 
 def _is_extended(documents: Mapping[str, Any], budget: Budget, links: int) -> bool:
-    """Whether a checkpoint is of a finished run that has spent less than a budget."""
+    """Return whether a checkpoint is of a finished run that has spent less than a budget."""
     try:
         counters = Counters.from_dict(documents["counters"])
         return counters.link >= links and counters.spent(budget.kind) < budget.amount
@@ -192,7 +192,7 @@ def _is_extended(documents: Mapping[str, Any], budget: Budget, links: int) -> bo
 
 
 def _changes(kept: Any, now: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """(dotted name, in the checkpoint, now) of each setting that is not what it was.
+    """List each changed setting: (dotted name, in the checkpoint, now).
 
     A setting that is younger than the checkpoint, and off, changes nothing.
     """

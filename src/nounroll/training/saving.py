@@ -1,4 +1,4 @@
-"""A checkpoint of a run, written and read by all its processes: each its own rows of the weights that are in parts."""
+"""Checkpoint of a run, written and read by all its processes: each its own rows of sharded weights."""
 
 from collections import ChainMap
 from collections.abc import Callable
@@ -43,7 +43,7 @@ def write(engine: Engine, folder: Path, live: checkpoint.Tensors, state: State) 
 
 
 def read(engine: Engine, folder: Path, like: Callable[[str, str], Tensor | None]) -> State:
-    """What this process holds of a checkpoint, whatever the number of processes that wrote it.
+    """Read this process's rows of a checkpoint, whatever the number of processes that wrote it.
 
     Args:
         engine: of the run.

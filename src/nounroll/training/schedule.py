@@ -1,4 +1,4 @@
-"""What changes over a method's budget, as pure functions of progress (0 to 1)."""
+"""Schedules over a method's budget, as pure functions of progress (0 to 1)."""
 
 import math
 from collections.abc import Sequence

@@ -12,7 +12,7 @@ _WHOLE = ("steps", "tokens")
 
 @dataclass(frozen=True)
 class Budget:
-    """How much a run may take: ``Budget("seconds", 300)``.
+    """Limit of what a run may spend: ``Budget("seconds", 300)``.
 
     Args:
         kind: one of ``BUDGETS``: wall-clock seconds, evaluations included; optimiser steps; time steps trained on, of
@@ -111,6 +111,6 @@ class TrainingSettings:
             )
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, the budget by its kind: what a recipe holds."""
+        """Return plain values, the budget by its kind, as in a recipe."""
         named = vars(self)
         return {**self.budget.to_dict(), **{name: value for name, value in named.items() if name != "budget"}}

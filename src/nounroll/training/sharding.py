@@ -36,12 +36,12 @@ class Gathering(nn.Module):
 
 
 def written(module: nn.Module) -> set[nn.Parameter]:
-    """Weights that are written to while others are gathered, which would be lost: each process keeps them whole."""
+    """Return the weights that are written to while others are gathered: if sharded, the writes would be lost."""
     return {p for name, p in module.named_parameters() if name.split(".")[-1] == "empty_memory"}
 
 
 def shard(module: nn.Module, mesh: "DeviceMesh") -> nn.Module:
-    """Spread a module's weights over the processes of ``mesh["data_parallel"]``, all but those of ``written``."""
+    """Shard a module's weights over the processes of ``mesh["data_parallel"]``, all but ``written``."""
     from torch.distributed.fsdp import fully_shard
 
     processes = mesh["data_parallel"]
@@ -70,7 +70,7 @@ def whole(values: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:
 
 
 def as_in(part: Shaped[Tensor, "..."], like: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:
-    """What ``own`` gave of a tensor, as that tensor: in parts where ``like`` is.
+    """Return the result of ``own`` on a tensor in that tensor's form: sharded where ``like`` is.
 
     Raises:
         RuntimeError: it is not the part that this process has of ``like``.

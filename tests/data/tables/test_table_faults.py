@@ -187,7 +187,7 @@ FILES: dict[str, tuple[bytes, str]] = {
     "a.ts": (b"@timestamps true\n1,2:a\n", "table.path 'a.ts' has timestamps, which are not read; give a long table"),
     "b.ts": (
         b"@classLabel true a b\n1,2:3:a\n",
-        "table.path 'b.ts', line 2 has 2 dimensions of [1, 2] steps; all must",
+        "table.path 'b.ts', line 2 has 2 dimensions of [1, 2] steps; they must",
     ),
     "c.ts": (b"@classLabel true a b\n1,x:a\n", "table.path 'c.ts', line 2 holds what is no number; values are between"),
     "b.csv": (

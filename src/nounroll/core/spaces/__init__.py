@@ -1,4 +1,4 @@
-"""Spaces: what one element of a sequence may be. One space a file; ``base.py`` says what a space is."""
+"""Spaces: the possible elements of a sequence. One space a file; ``base.py`` defines the interface."""
 
 from nounroll.core.spaces.base import Space
 from nounroll.core.spaces.bits import Bits

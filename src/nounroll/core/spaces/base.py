@@ -1,6 +1,6 @@
-"""What a space is: the elements of a sequence, how a network reads them, and how it says which comes next.
+"""Spaces: the elements of a sequence, how a network reads them, and how it predicts the next one.
 
-A space of one's own is a class in one file: a frozen dataclass that extends ``Space`` and is named by
+A space of your own is a class in one file: a frozen dataclass that extends ``Space`` and is named by
 ``nounroll.register_space``. Five methods and two properties are required; docs/spaces.md has an example.
 """
 
@@ -54,7 +54,7 @@ class Space(ABC):
 
     @abstractmethod
     def invalid(self, values: Shaped[Tensor, "*n"]) -> Bool[Tensor, "*n"]:
-        """Where an array holds numbers that are not of the space."""
+        """Find the numbers of an array that are not of the space."""
 
     @abstractmethod
     def log_prob(self, outputs: Float[Tensor, "*n V"], values: Shaped[Tensor, "..."]) -> Float[Tensor, "*n"]:
@@ -88,7 +88,7 @@ class Space(ABC):
         return torch.zeros(*shape, *self.event_shape, dtype=self.dtype, device=device)
 
     def convert(self, values: Tensor) -> Tensor:
-        """Values of another precision converted; those of another kind are left for ``check`` to refuse."""
+        """Convert values of another precision; values of another kind are left for ``check`` to refuse."""
         return values if values.is_complex() else values.to(self.dtype)
 
     def check(self, name: str, values: Tensor) -> None:
@@ -101,7 +101,7 @@ class Space(ABC):
             raise ValueError(f"{name} holds {float(values[where]):g} at index {where}; {self.allowed}")
 
     def holds(self, other: "Space") -> bool:
-        """Whether every element of another space is one of this space: what is drawn can be read."""
+        """Return whether every element of another space is in this space, so that drawn elements can be read."""
         return self == other
 
     def parse(self, words: Sequence[str]) -> Tensor:
@@ -116,15 +116,15 @@ class Space(ABC):
 
     @property
     def entered_size(self) -> int:
-        """How many numbers ``enter`` makes of an element."""
+        """Count of the numbers that ``enter`` makes of an element."""
         return math.prod(self.event_shape)
 
     def enter(self, values: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:
-        """What a cell and a teacher read: vectors of numbers of about unit size, (*n, entered_size), or symbols."""
+        """Turn elements into a network's inputs: vectors of about unit size, (*n, entered_size), or symbols."""
         return values
 
     def embed(self, width: int, scale: float) -> nn.Module:
-        """A map from what ``enter`` gives to vectors; ``scale`` is the size of a learnt table's numbers at first."""
+        """Build a map from the result of ``enter`` to vectors; ``scale`` is the initial size of a learnt table."""
         return nn.Linear(self.entered_size, width)
 
     @property
@@ -148,7 +148,7 @@ class Space(ABC):
         return torch.rand(rows, *self.noise_shape, generator=generator)
 
     def drawn(self, values: Shaped[Tensor, "*n"]) -> Bool[Tensor, "*n"]:
-        """Whether values of ``choose`` come from finite outputs."""
+        """Return whether values of ``choose`` come from finite outputs."""
         return values.isfinite()
 
     def sample(self, outputs: Float[Tensor, "B V"], generator: torch.Generator | None = None) -> Tensor:
@@ -173,7 +173,7 @@ class Space(ABC):
 
     @property
     def unmeasured(self) -> bool:
-        """Whether ``measured`` has something to find."""
+        """Return whether ``measured`` has something to find."""
         return False
 
     def measured(self, name: str, values: Shaped[Tensor, "N ..."], *, targets: bool) -> "Space":
@@ -190,7 +190,7 @@ class Space(ABC):
         return self
 
     def hits(self, outputs: Float[Tensor, "*n V"], values: Shaped[Tensor, "..."]) -> Float[Tensor, "*n"]:
-        """How good each answer is: the share of it that is right, or the negative squared error of the mean."""
+        """Score each answer: the share of it that is right, or the negative squared error of the mean."""
         return -(self.mean(outputs) - values).square().flatten(outputs.dim() - 1).sum(-1)
 
     def errors(self, outputs: Float[Tensor, "*n V"], values: Shaped[Tensor, "..."]) -> dict[str, Float[Tensor, "*n"]]:
@@ -233,7 +233,7 @@ class Space(ABC):
     # -- files --------------------------------------------------------------------------------------
 
     def to_json(self) -> dict[str, Any]:
-        """The arguments of the constructor, for ``from_json``; those of a dataclass are its fields."""
+        """Return the arguments of the constructor, for ``from_json``; of a dataclass its fields."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}  # type: ignore[arg-type]
 
     @classmethod

@@ -66,7 +66,7 @@ class Categorical(Space):
 
     @property
     def entered_size(self) -> int:
-        """Those of a one-hot vector, which a symbol is where it stands beside numbers."""
+        """Size of a one-hot vector, which a symbol becomes where it stands beside numbers."""
         return self.n
 
     def embed(self, width: int, scale: float) -> nn.Module:
@@ -83,7 +83,7 @@ class Categorical(Space):
         return -flat.view(values.shape)
 
     def choose(self, outputs: Float[Tensor, "B V"], noise: Float[Tensor, "B"], sampling: Sampling) -> Int[Tensor, "B"]:
-        """By the cumulative probabilities. The symbol V, which there is not, stands for outputs that are not finite."""
+        """Choose by the cumulative probabilities. Outputs that are not finite give the symbol V, which is refused."""
         if sampling.temperature == 0:
             return outputs.argmax(-1)
         cumulative = _among(outputs / sampling.temperature, sampling).softmax(-1).cumsum(-1)

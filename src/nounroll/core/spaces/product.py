@@ -31,9 +31,9 @@ class Product(Space):
                                                                           2.0  0.31   1.02    -0.4
 
     Args:
-        chained: each part is predicted from those before it too; otherwise parts are independent of each other, given
-            what was read. The readout then has, for each number of a part, one for each number of the parts before it
-            (a one-hot vector for a symbol), which says how that number moves it. It grows by the product of both.
+        chained: predict each part from the parts before it too; otherwise parts are independent of each other, given
+            the past. The readout then has a coefficient for each number of a part and each number of the parts before
+            it (a one-hot vector for a symbol), so it grows by the product of both.
         parts: a space for each name.
     """
 
@@ -79,7 +79,7 @@ class Product(Space):
         return [f"{name}.{one}" if len(own) > 1 else name for name, own in names for one in own]
 
     def split(self, values: Shaped[Tensor, "*n columns"]) -> dict[str, Tensor]:
-        """An array for each part, in its own form: (*n,) symbols, (*n, d) numbers."""
+        """Split an array into one for each part: (*n,) symbols, (*n, d) numbers."""
         blocks = values.split(self._widths, dim=-1)
         return {
             name: block.reshape((*block.shape[:-1], *space.event_shape)).to(space.dtype)
@@ -89,7 +89,7 @@ class Product(Space):
         }
 
     def join(self, **arrays: Any) -> Float[Tensor, "*n columns"]:
-        """One array of those for each part, tensors or NumPy's.
+        """Join the arrays of all parts, tensors or NumPy's, into one.
 
         Raises:
             ValueError: a part is missing, unknown or of another shape.
@@ -137,7 +137,7 @@ class Product(Space):
             )
 
     def holds(self, other: Space) -> bool:
-        """Whether parts of the same names, in the same order, each hold the other's."""
+        """Return whether parts of the same names, in the same order, each hold the other's."""
         theirs = dict(getattr(other, "parts", ()))
         return list(theirs) == [name for name, _ in self.parts] and all(s.holds(theirs[n]) for n, s in self.parts)
 
@@ -148,7 +148,7 @@ class Product(Space):
         return sum(space.entered_size for space in self.spaces)
 
     def enter(self, values: Float[Tensor, "*n columns"]) -> Float[Tensor, "*n k"]:
-        """One-hot vectors of symbols, as large as one number for each of them, beside what other parts enter as."""
+        """Turn symbols into one-hot vectors, and concatenate them with the other parts' inputs."""
         return torch.cat([_numbers(s, v) for s, v in zip(self.spaces, self.split(values).values(), strict=True)], -1)
 
     @property
@@ -173,14 +173,14 @@ class Product(Space):
         return sum(self._readouts)
 
     def parameters(self, raw: Float[Tensor, "*n V"]) -> Float[Tensor, "*n V"]:
-        """Those of each part; where parts are chained, those of the first one alone: the others' come with values."""
+        """Return the parameters of each part; of chained parts the first's alone: the others' come with values."""
         blocks = raw.to(torch.promote_types(raw.dtype, torch.float32)).split(self._readouts, dim=-1)
         return torch.cat(
             [b if n else s.parameters(b) for s, b, n in zip(self.spaces, blocks, self._before, strict=True)], dim=-1
         )
 
     def _told(self, outputs: Float[Tensor, "*n V"], part: int, numbers: Sequence[Tensor]) -> Float[Tensor, "*n v"]:
-        """The parameters of a part, once the numbers of those before it are known."""
+        """Return the parameters of a part, given the numbers of the parts before it."""
         block, size = outputs.split(self._readouts, dim=-1)[part], self.spaces[part].readout_size
         if not self._before[part]:
             return block
@@ -223,7 +223,7 @@ class Product(Space):
         return self._join(iter(drawn))
 
     def mean(self, outputs: Float[Tensor, "*n V"]) -> Float[Tensor, "*n columns"]:
-        """The mean of each part; where parts are chained, given the means of those before it."""
+        """Return the mean of each part; a chained part's is given the means of the parts before it."""
         found, numbers = list[Tensor](), list[Tensor]()
         for i, space in enumerate(self.spaces):
             found.append(space.mean(self._told(outputs, i, numbers)))

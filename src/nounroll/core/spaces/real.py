@@ -24,11 +24,11 @@ class Real(Vectors):
 
     Args:
         d: coordinates.
-        shift, scale: of each coordinate. Networks compute with (x - shift) / scale; what goes into them and what
-            comes out of them is in the unit of the data. None is 0 and 1: before training they are then measured
-            (``nounroll.data.scale``). Spaces of one ``d`` and likelihood are equal, whatever these are.
+        shift, scale: of each coordinate. Networks compute with (x - shift) / scale; their inputs and outputs are in
+            the unit of the data. None means 0 and 1 until both are measured, before training
+            (``nounroll.data.scale``). Spaces with the same ``d`` and likelihood are equal, whatever these are.
         likelihood: of targets: "gaussian", with a learnt scale per coordinate; "student_t", for data with outliers;
-            "mixture", of five Gaussians, whose coordinates hang together; "quantiles", nine of each coordinate.
+            "mixture", of five Gaussians, with dependent coordinates; "quantiles", nine for each coordinate.
     """
 
     d: int

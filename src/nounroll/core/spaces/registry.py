@@ -33,7 +33,7 @@ def register_space(kind: str) -> Callable[[S], S]:
 
 
 def space_to_json(space: Space) -> dict[str, Any]:
-    """What ``space_from_json`` takes.
+    """Describe a space in plain values, for ``space_from_json``.
 
     Raises:
         ValueError: the space has no name.

@@ -1,4 +1,4 @@
-"""How elements are drawn from what a readout says."""
+"""Drawing of elements from the outputs of a readout."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
-    """How elements are drawn from what the readout says.
+    """Settings by which elements are drawn from the outputs of a readout.
 
     Args:
         temperature: of the distribution; 0 takes the most likely symbol, and the middle of what is no symbol: the mean
@@ -63,7 +63,7 @@ class Sampling:
 
 
 def checked(space: "Space", drawn: Shaped[Tensor, "*n"]) -> Shaped[Tensor, "*n"]:
-    """What was chosen, if it is of the space."""
+    """Return the chosen element, if it is of the space."""
     if not space.drawn(drawn).all():
         raise ValueError("the network's outputs are not finite; its weights or its memory are damaged")
     return drawn

@@ -1,4 +1,4 @@
-"""What spaces of vectors share whose distribution is one of ``nounroll.core.spaces.likelihoods``."""
+"""Shared base of spaces of vectors whose distribution is one of ``nounroll.core.spaces.likelihoods``."""
 
 from typing import Any, ClassVar
 

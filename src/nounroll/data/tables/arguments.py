@@ -22,7 +22,7 @@ _LARGEST = 1e18  # whose square single precision holds
 
 
 def arguments(where: str, table: Mapping[str, Column], roles: Roles, found: Layout, ahead: int) -> dict[str, Any]:
-    """What ``Sequences`` is made of, but for the split.
+    """Return the arguments of ``Sequences``, all but the split.
 
     Args:
         where: the table is, for errors.
@@ -64,7 +64,7 @@ def arguments(where: str, table: Mapping[str, Column], roles: Roles, found: Layo
 def _inputs(
     where: str, table: Mapping[str, Column], found: Layout, names: list[str], steps: Any, starts: np.ndarray, more: bool
 ) -> dict[str, Any]:
-    """What is read at these steps: symbols of a column of names that is alone, or else numbers.
+    """Return the inputs at these steps: symbols of a column of names that is alone, or else numbers.
 
     Args:
         more: other numbers are read beside it.
@@ -78,7 +78,7 @@ def _inputs(
 
 
 def shifted(where: str, found: Layout, ahead: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The steps that are read, those that are predicted from them, and where sequences of these start."""
+    """Return the steps that are read, the steps predicted from them, and the starts of sequences."""
     lengths = np.diff(found.starts)
     if (lengths <= ahead).any():
         i = int((lengths <= ahead).argmax())

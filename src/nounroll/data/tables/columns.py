@@ -1,4 +1,4 @@
-"""Columns: what kind of values each holds, guessed from all of them, and these values as arrays."""
+"""Columns: the kind of values in each, guessed from all of them, and the values as arrays."""
 
 import re
 from dataclasses import dataclass
@@ -183,5 +183,5 @@ def _remedy(cell: str, decimal: str, name: str) -> str:
         return "write a finite number, or nothing where it is missing"
     other = "," if decimal == "." else "."
     if re.fullmatch(rf"[+-]?\d+\{other}\d*", cell.strip()):
-        return f"decimals are written with {decimal!r} elsewhere; write them alike, or set table.decimal"
+        return f"decimals are written with {decimal!r} elsewhere; write all in one way, or set table.decimal"
     return f"write a number, or nothing where it is missing; or say what it is by types: {{{name}: category}}"

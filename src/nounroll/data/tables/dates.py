@@ -67,7 +67,7 @@ def as_dates(at: str, array: Any, form: str | None, wanted: bool) -> tuple[np.nd
         row = int(faults[best].argmax())
         raise ValueError(
             f"{at}, row {row + 1} is {str(whole[row])[:40]!r}, and others are dates such as"
-            f" {texts.iloc[0]!r}; write it alike"
+            f" {texts.iloc[0]!r}; write all in one form"
         )
     for other in fitting[1:]:
         if not read[other].equals(read[fitting[0]]):

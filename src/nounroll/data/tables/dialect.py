@@ -1,4 +1,4 @@
-"""How a CSV file is written: its delimiter, quotes, decimals, encoding and header, guessed from its start."""
+"""Dialect of a CSV file: its delimiter, quotes, decimals, encoding and header, guessed from its start."""
 
 import codecs
 import csv
@@ -27,7 +27,7 @@ _EITHER = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}", re.ASCII)
 
 @dataclass(frozen=True)
 class Dialect:
-    """How rows are cut into cells.
+    """Rules by which rows are cut into cells.
 
     Attributes:
         names: of the columns.

@@ -1,4 +1,4 @@
-"""Which row of a table each step of each sequence is, in the forms in which tables hold sequences."""
+"""Layout of a table: the row of each step of each sequence, in the forms in which tables hold sequences."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

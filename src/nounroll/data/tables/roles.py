@@ -1,4 +1,4 @@
-"""Roles: what each column of a table is for."""
+"""Roles of the columns of a table."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -47,7 +47,7 @@ class Roles:
 
 
 def assigned(where: str, given: Mapping[str, str | Sequence[str]], table: Mapping[str, Column]) -> Roles:
-    """The roles that a user gives, and those of the other columns: inputs where they can be and none are named.
+    """Assign a role to each column: the user's, and inputs to the others where they can be and none are named.
 
     Raises:
         ValueError: an unknown role or column, a column of two roles, or roles that do not go together.
@@ -101,7 +101,7 @@ def _check_together(found: Mapping[str, tuple[str, ...]]) -> None:
 
 
 def _guessed(found: Mapping[str, tuple[str, ...]], table: Mapping[str, Column], *, bare: bool) -> dict[str, str]:
-    """Roles of the columns that have none: the only dates are the time, what can be an input is one."""
+    """Guess the roles of the other columns: the only dates are the time, and possible inputs are inputs."""
     taken = {name for names in found.values() for name in names}
     free = [name for name in table if name not in taken]
     guessed: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""Which sequences of a table train, which choose the network, and which are measured at the end."""
+"""Split of a table into sequences that train, that choose the network, and that are measured at the end."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,7 +12,7 @@ from nounroll.data.tables.roles import Roles
 
 
 def split(where: str, table: Mapping[str, Column], roles: Roles, found: Layout, ahead: int) -> dict[str, Any]:
-    """How the sequences are split: by a column, by group, by time where there is a target, or else at random."""
+    """Split the sequences by a column, by group, by time where there is a target, or else at random."""
     if name := roles.one("part"):
         column = table[name]
         if column.kind != "category":

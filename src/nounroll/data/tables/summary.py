@@ -1,4 +1,4 @@
-"""What was understood of a table: its columns, their types and roles, its sequences, its parts, and what is odd."""
+"""Summary of a table: its columns with types and roles, its sequences, its parts, and oddities."""
 
 import warnings
 from collections.abc import Iterator, Mapping
@@ -16,7 +16,7 @@ from nounroll.data.tables.table import Table
 
 
 def understood(options: Mapping[str, Any]) -> dict[str, Any]:
-    """What the task ``table`` makes of a file, as plain values.
+    """Summarise how the task ``table`` reads a file, as plain values.
 
     Args:
         options: of the task. Without a role that says what is to be predicted, columns and sequences are told.
@@ -69,7 +69,7 @@ def columns_of(table: Mapping[str, Column], roles: Roles) -> list[dict[str, Any]
 
 
 def sequences_of(found: Layout) -> dict[str, Any]:
-    """How many sequences there are, and how long."""
+    """Count the sequences and their lengths."""
     lengths = np.diff(found.starts)
     return {
         "count": len(lengths),
@@ -81,7 +81,7 @@ def sequences_of(found: Layout) -> dict[str, Any]:
 
 
 def parts_of(task: Table) -> dict[str, dict[str, int]]:
-    """How many pieces and scored steps each part has, as training and evaluation read them."""
+    """Count the pieces and scored steps of each part, as training and evaluation read them."""
     found = {}
     for part in PARTS:
         pieces = task._pieces[task._parts[part].unique()]
@@ -91,7 +91,7 @@ def parts_of(task: Table) -> dict[str, dict[str, int]]:
 
 
 def advice(table: Mapping[str, Column], roles: Roles, found: Layout | None) -> Iterator[str]:
-    """What is odd, one line each, with a remedy."""
+    """List oddities, one line each, with a remedy."""
     for name, one in table.items():
         role = roles.of(name)
         if one.kind == "empty" and role != "ignore":

@@ -172,7 +172,7 @@ class Table(Sequences):
             notice(f"{where}: {'; '.join(said)} (nounroll data shows all)")
 
     def _tell_files_apart(self, count: int, rows: int) -> None:
-        """Sequences of the test file are others than those of the same id before it."""
+        """Tell sequences of the test file apart from sequences with the same id before it."""
         which = (np.arange(rows) >= count).astype(np.float64)
         self.columns[_FILE] = Column(_FILE, "number", which, 0, whole=True)
         self.roles = Roles({**self.roles.columns, "id": (*self.roles["id"], _FILE)}, self.roles.guessed)

@@ -34,7 +34,7 @@ def read_ts(setting: str, path: str | Path) -> Any:
         lengths = {len(one) for one in dimensions}
         if len(lengths) != 1 or (columns and len(dimensions) != len(columns) - 1 - labelled):
             raise ValueError(
-                f"{name}, line {number} has {len(dimensions)} dimensions of {sorted(lengths)} steps; all must be alike"
+                f"{name}, line {number} has {len(dimensions)} dimensions of {sorted(lengths)} steps; they must agree"
             )
         steps = lengths.pop()
         columns.setdefault(CASE, []).extend([case] * steps)

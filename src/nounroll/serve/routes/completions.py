@@ -76,7 +76,7 @@ class _Choice:
     number: int
 
     async def written(self, session: Session) -> AsyncGenerator[Piece]:
-        """The prompt, where it is echoed, and what is written after it."""
+        """Write the prompt, if it is echoed, and its continuation."""
         task, body = self.service.task, self.body
         note = None if body.logprobs is None else logprobs.told(task, body.logprobs)
         notes, _ = await read(self.service, session, self.prompt, note if body.echo else None)
@@ -96,7 +96,7 @@ class _Choice:
 
 
 def _choice(index: int, pieces: list[Piece], body: Completion) -> dict[str, Any]:
-    """What is said of some pieces of one answer."""
+    """Build the entry of some pieces of one answer."""
     elements = [element for piece in pieces for element in piece.elements]
     return {
         "index": index,
@@ -107,7 +107,7 @@ def _choice(index: int, pieces: list[Piece], body: Completion) -> dict[str, Any]
 
 
 def _check(service: Service, body: Completion) -> None:
-    """Refuse what the model does not do."""
+    """Refuse options that the model does not support."""
     _check_model(service, body.model)
     service.check_may_write(body, len(body.prompts) * body.n)
     if body.best_of not in (None, body.n):

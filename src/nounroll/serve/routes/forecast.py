@@ -37,7 +37,7 @@ async def forecast(service: Served, body: Forecast) -> dict[str, Any]:
 
 
 def columns(service: Service) -> list[str] | None:
-    """The names of a series' columns; None where the model goes on with no series of numbers."""
+    """Return the names of a series' columns; None where the model continues no series of numbers."""
     task = service.task
     if not task.autoregressive or task.targets.discrete:
         return None

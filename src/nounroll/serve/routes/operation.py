@@ -1,4 +1,4 @@
-"""For those who run the server: health and metrics."""
+"""Routes for operators: health and metrics."""
 
 from fastapi import APIRouter, Response
 

@@ -1,4 +1,4 @@
-"""The page at ``/``, and what it has to know of the model."""
+"""The page at ``/``, and its description of the model."""
 
 from importlib.resources import files
 from typing import Any
@@ -39,7 +39,7 @@ for _path, (_name, _media_type) in FILES.items():
 
 @router.get("/v1/about")
 async def about(service: Served) -> dict[str, Any]:
-    """What the model reads and writes, and how large its memory is."""
+    """Describe what the model reads and writes, and the size of its memory."""
     task = service.task
     return {
         "model": service.name,

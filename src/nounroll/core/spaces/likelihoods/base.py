@@ -1,4 +1,4 @@
-"""What a family of distributions of vectors (d,) is. ``unit`` is the shift and the scale of the data."""
+"""Families of distributions of vectors (d,). ``unit`` is the shift and the scale of the data."""
 
 from abc import ABC, abstractmethod
 

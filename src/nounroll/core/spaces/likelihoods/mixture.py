@@ -1,4 +1,4 @@
-"""Mixtures of Gaussians, for what may go one way or another (Bishop 1994; Graves 2013, arXiv 1308.0850)."""
+"""Mixtures of Gaussians, for data with several modes (Bishop 1994; Graves 2013, arXiv 1308.0850)."""
 
 import math
 from statistics import NormalDist

@@ -35,7 +35,7 @@ class Quantiles(Likelihood):
         return d
 
     def parameters(self, raw: Float[Tensor, "*n V"], unit: Standard) -> Float[Tensor, "*n V"]:
-        """Those of a standard normal where all numbers are 0. Slopes are relative to those of the two sides' lines."""
+        """Return the parameters: a standard normal's where ``raw`` is 0. Slopes are relative to the lines beside."""
         median, gaps, slopes = _cut(raw)
         heights = _heights(raw).log()
         gaps = heights + limited(gaps)
@@ -79,7 +79,7 @@ class Quantiles(Likelihood):
         return _joined(unit.standardise(median), _over(unit.shrink, gaps), _over(unit.stretch, slopes))
 
     def quantiles(self, outputs: Float[Tensor, "*n V"]) -> Float[Tensor, "*n d 9"]:
-        """Those of ``LEVELS``, in order."""
+        """Return the quantiles at ``LEVELS``, in order."""
         median, gaps, _ = _cut(outputs)
         return median[..., None] + _knots(gaps)
 
@@ -125,7 +125,7 @@ def _at(values: Float[Tensor, "*n d k"], places: Int[Tensor, "*n d"]) -> Float[T
 def _bin(
     bin: Int[Tensor, "*n d"], gaps: Float[Tensor, "*n d 8"], slopes: Float[Tensor, "*n d 9"]
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Of the spline between two quantiles: slopes at both over that of the line, its logarithm, and z at the first."""
+    """Return the spline between two quantiles: slopes at both over the line's, its logarithm, and z at the first."""
     lines = _heights(gaps).log() - gaps
     line = _at(lines, bin)
     left, right = (_at(slopes, bin + i) - line for i in (0, 1))

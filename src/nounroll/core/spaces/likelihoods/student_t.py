@@ -38,7 +38,7 @@ class StudentT(Likelihood):
     def choose(
         self, outputs: Float[Tensor, "B V"], noise: Float[Tensor, "B k"], temperature: float, d: int
     ) -> Float[Tensor, "B d"]:
-        """By Bailey's polar formula (1994) from two uniform numbers."""
+        """Draw by Bailey's polar formula (1994) from two uniform numbers."""
         mean, log_scale, freedom = outputs.chunk(3, dim=-1)
         first, second = torch.special.ndtr(noise).chunk(2, dim=-1)
         radius = (freedom * torch.expm1(-2 / freedom * first.clamp(min=_SMALLEST).log())).clamp(min=0).sqrt()
