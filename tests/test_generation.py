@@ -90,6 +90,7 @@ assert len(calls) == 2 * 2, len(calls)  # 1 from the memory alone, 2 x 8, and 3 
 """
 
 
+@pytest.mark.nightly
 def test_a_compiled_call_is_one_graph_and_draws_the_same() -> None:
     """By the tracer alone, the compiler takes too long here; without type checks, which it cannot trace."""
     done = subprocess.run([sys.executable, "-c", COMPILED], capture_output=True, text=True, check=False)

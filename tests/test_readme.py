@@ -121,6 +121,7 @@ BLOCKS = [block for page in PAGES for block in blocks(page)]
 
 SLOW = {  # a quarter of a minute of processor time and more
     *("analysis.md", "comparing.md", "pretrained.md", "warm-start.md", "method.md", "forecasting.md"),
+    *("adapt.md", "estimators.md", "streams.md"),  # the tutorials are shorter
     *("extending.md", "first-network.md"),  # their twins: tests/integration/test_added_parts.py, README.md
 }
 

@@ -8,6 +8,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 
+@pytest.mark.nightly
 def test_the_first_row_is_counted_again(monkeypatch: pytest.MonkeyPatch) -> None:
     plan = runpy.run_path(str(ROOT / "benchmarks" / "scaling_plan.py"))
     family = plan["FAMILY"]

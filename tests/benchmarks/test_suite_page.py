@@ -126,6 +126,7 @@ def test_later_seeds_of_a_rival_take_the_rate_of_the_first(monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("contender", [OURS, "lstm"])
+@pytest.mark.nightly
 def test_a_run_answers_with_a_score_and_where_it_was_had(contender: str, tmp_path: Path) -> None:
     script, file = Path(suite.__file__).with_name("suite_run.py"), tmp_path / "answer.json"
     words = [sys.executable, str(script), "parity", contender, "0", "0.3", str(file)]

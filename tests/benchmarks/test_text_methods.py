@@ -123,6 +123,7 @@ def test_later_seeds_take_the_rate_that_the_first_chose_under_their_budget(
 
 
 @pytest.mark.parametrize("contender", ["tbptt/lstm", "lstm"])
+@pytest.mark.nightly
 def test_a_run_of_tokens_tells_its_rate_and_what_it_took(contender: str, tmp_path: Path) -> None:
     script, file = Path(text.__file__).with_name("suite_run.py"), tmp_path / "answer.json"
     words = [sys.executable, str(script), "text", contender, "0", "2000", str(file), "--unit", "tokens"]

@@ -40,6 +40,7 @@ def test_a_full_disk_ends_a_run_and_costs_nothing(tmp_path: Path) -> None:
     assert all(trial["same"] for trial in trials), "with room again, it goes on as if nothing had been"
 
 
+@pytest.mark.nightly
 def test_control_a_writer_that_ignores_the_disk_is_seen(tmp_path: Path) -> None:
     faults = [wrong(trial) or "" for trial in run_full(tmp_path, 4, "ignored")]
     assert any(fault.startswith("the newest checkpoint does not load") for fault in faults)

@@ -50,5 +50,6 @@ def test_control_a_writer_in_place_does_not_survive(tmp_path: Path) -> None:
         run_killed(tmp_path, 16, "in place")  # ends with the first that does not load
 
 
+@pytest.mark.nightly
 def test_control_a_forgotten_optimiser_shows(tmp_path: Path) -> None:
     assert different(run_killed(tmp_path, 16, "without the optimiser"))

@@ -114,6 +114,7 @@ def test_a_student_speaks_the_unit_of_its_data(large: nounroll.Run, tmp_path: Pa
 
 
 @pytest.mark.parametrize("to", ["onnx", "torch"])
+@pytest.mark.nightly
 def test_what_is_exported_does_too(large: nounroll.Run, to: str, tmp_path: Path) -> None:
     if to == "onnx":
         pytest.importorskip("onnxscript")

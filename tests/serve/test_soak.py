@@ -146,6 +146,7 @@ def long(gate: float, nightly: float) -> float:
     return nightly if "NOUNROLL_NIGHTLY" in os.environ else gate
 
 
+@pytest.mark.nightly
 def test_every_session_is_as_if_it_were_alone() -> None:
     seconds = long(8, 300)
     with process(slots=SLOTS) as server:

@@ -60,6 +60,7 @@ def check(method: str, backend: str) -> None:
     assert found["compiled"] == pytest.approx(found["plain"], abs=1e-5)
 
 
+@pytest.mark.nightly
 def test_a_traced_loss_is_the_loss() -> None:
     """By the tracer alone, the compiler takes too long here."""
     check("smt+tbptt", "eager")

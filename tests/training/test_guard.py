@@ -286,6 +286,7 @@ def test_control_without_a_look_at_the_weights_the_writer_refuses(
         start(folder=tmp_path / "run")
 
 
+@pytest.mark.nightly
 def test_bad_steps_here_and_there_cost_little(monkeypatch: pytest.MonkeyPatch) -> None:
     """One bad step at a time, at ``PLACES`` places: the loss ends within 2 % of the clean run's."""
     longer = ("method=bptt", "training.steps=120", "training.curriculum=0", "training.learning_rate=0.001")

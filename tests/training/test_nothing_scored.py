@@ -134,6 +134,7 @@ def rare() -> nounroll.Run:
     return nounroll.fit(Rare(), method="smt+dmt", cell="mlp", length=32, steps=240, settings=settings)
 
 
+@pytest.mark.nightly
 def test_what_was_learnt_of_a_rare_event_is_kept() -> None:
     run = rare()
     last_of_smt = [r["loss"] for r in run.history if r["event"] == "evaluation" and r["method"] == "smt"][-1]
