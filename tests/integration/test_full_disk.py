@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 TRIALS = 50 if os.environ.get("NOUNROLL_NIGHTLY") else 6
 
 
