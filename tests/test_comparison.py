@@ -345,13 +345,13 @@ def outcomes(monkeypatch: pytest.MonkeyPatch, loss: Any) -> list[Recipe]:
 
 def test_other_lengths_are_measured_too_on_sequences_of_that_length(monkeypatch: pytest.MonkeyPatch) -> None:
     spans = []
-    measure = comparison.evaluate
+    measure = comparison.evaluate_task
 
-    def spy(model: Any, batches: Any, *rest: Any) -> Any:
+    def spy(task: Any, model: Any, batches: Any) -> Any:
         spans.extend((batch.length, batch.batch_size) for batch in batches)
-        return measure(model, batches, *rest)
+        return measure(task, model, batches)
 
-    monkeypatch.setattr(comparison, "evaluate", spy)
+    monkeypatch.setattr(comparison, "evaluate_task", spy)
     plain = compare(Parity(), methods=["smt"], cells=["mlp"], **SIZES)
     assert spans == [(4, 64)]
     result = compare(Parity(), methods=["smt"], cells=["mlp"], lengths=[8, 16], **SIZES)

@@ -221,7 +221,7 @@ def test_tbptt_scores_no_prediction_that_knows_its_future(
 def test_control_carried_memories_of_later_inputs_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     method = make_tbptt(make_student("lstm", targets=NAMED), window=2)
     rollout = method.student.rollout
-    monkeypatch.setattr(method.student, "rollout", lambda x, memory: rollout(x, memory).roll(-2, 1))
+    monkeypatch.setattr(method.student, "rollout", lambda x, memory, _: rollout(x, memory).roll(-2, 1))
     assert leaks(reach(monkeypatch, method)) == [True]
 
 

@@ -221,8 +221,9 @@ ABSURD = 1e4  # times the learning rate of the method after smt
 def wild(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Recipe]:
     """A recipe whose last method does harm."""
 
-    def links(*given: Any) -> list[Link]:
-        return [replace(link, learning_rate=1.0 if link.name == "smt" else ABSURD) for link in original(*given)]
+    def links(*given: Any, **more: Any) -> list[Link]:
+        found = original(*given, **more)
+        return [replace(link, learning_rate=1.0 if link.name == "smt" else ABSURD) for link in found]
 
     original = assembly.links
     monkeypatch.setattr(assembly, "links", links)
