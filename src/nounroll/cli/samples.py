@@ -1,5 +1,6 @@
 """Samples for a report: text, drawings, forecasts or answers of a trained network, and what surprises it."""
 
+import base64
 import math
 from typing import Any
 
@@ -17,6 +18,7 @@ from nounroll.data.task import SequenceTask, draw
 from nounroll.models.student import Student
 from nounroll.report.classes import MOST, classes_picture, confusion
 from nounroll.report.page import embedded_grid
+from nounroll.report.piano_roll import piano_roll_picture
 from nounroll.report.series import series_picture
 from nounroll.report.style import Picture
 from nounroll.report.surprise import coloured
@@ -28,6 +30,7 @@ _CHARACTERS = 800
 _EXAMPLES, _SHOWN = 3, 40  # sequences, and time steps of each
 _BRIGHT = 4.0  # bits of a pixel that is shown white
 _CONTINUED = 200  # times that a series is continued
+_PIECES = 2  # of music, real ones and written ones
 _DRAWN = 200  # samples of each step, between whose outer fortieths its band lies
 
 
@@ -35,6 +38,8 @@ def samples(student: Student, task: SequenceTask, length: int, seed: int) -> lis
     """The values of the report's sections on samples; none for a task whose answers are vectors."""
     if hasattr(task, "image_shape"):
         return _images(student, task, seed)
+    if hasattr(task, "midi"):
+        return [_music(student, task, seed)]
     if reads_bytes(task):
         return [_text(student, task, seed), _surprises(student, task, seed)]
     if task.targets.symbols is None:
@@ -44,7 +49,7 @@ def samples(student: Student, task: SequenceTask, length: int, seed: int) -> lis
 
 def foretold(student: Student, task: SequenceTask, length: int, seed: int) -> Picture | None:
     """Return a held-out series with the network's predictions; None for a task of another kind."""
-    if not (task.autoregressive and task.targets.symbols is None) or length < 4:
+    if not (task.autoregressive and task.targets.symbols is None) or length < 4 or hasattr(task, "midi"):
         return None
     batch = draw(task.validation(), 1, length, seed, "test")
     start = length * 3 // 4
@@ -58,6 +63,40 @@ def foretold(student: Student, task: SequenceTask, length: int, seed: int) -> Pi
     names = getattr(task, "columns", space.columns)
     mean, scale = space.mean(outputs), (high - low) / 4
     return series_picture(names, batch.targets[0].numpy(), mean.numpy(), scale.numpy(), written.numpy())
+
+
+def piano_roll(student: Student, task: Any, seed: int) -> Picture | None:
+    """Held-out pieces beside those that the network writes; None for a task that is not music."""
+    if not hasattr(task, "midi"):
+        return None
+    steps = task.max_length
+    batch = draw(task.test(), _PIECES, steps, seed, "test")
+    real = [task.notes(batch.inputs[i][: int(batch.mask[i].sum())]) for i in range(_PIECES)]
+    written = _pieces_written(student, task, steps, seed)
+    return piano_roll_picture(
+        [
+            *((f"held-out piece {i + 1}", notes) for i, notes in enumerate(real)),
+            *((f"written by the network, {i + 1}", task.notes(one)) for i, one in enumerate(written)),
+        ]
+    )
+
+
+def _pieces_written(student: Student, task: Any, steps: int, seed: int) -> Tensor:
+    start = task.prompt().expand(_PIECES, -1, -1)
+    drawn = student.generate(start, steps, temperature=_TEMPERATURE, generator=generator(seed, "generate"))
+    return torch.cat([start, drawn], dim=1)
+
+
+def _music(student: Student, task: Any, seed: int) -> dict[str, Any]:
+    """The frames that the network writes, and a MIDI file of them."""
+    written = _pieces_written(student, task, task.max_length, seed)[0]
+    data = base64.b64encode(task.midi(written)).decode()
+    caption = (
+        f"From its empty memory, at temperature {_TEMPERATURE}: the pitches of each frame, in the numbers of MIDI;"
+        " the first of the pieces in the picture below."
+    )
+    file = {"name": "written.mid", "data": f"data:audio/midi;base64,{data}"}
+    return _section("What it writes", caption, text=task.decode(written), files=[file])
 
 
 @torch.no_grad()
@@ -77,7 +116,8 @@ def classes(student: Student, task: SequenceTask, length: int, seed: int) -> Pic
 
 
 def _section(title: str, caption: str, **what: Any) -> dict[str, Any]:
-    return {"title": title, "caption": caption, "text": "", "coloured": [], "images": [], "examples": [], **what}
+    empty: dict[str, Any] = {"text": "", "coloured": [], "images": [], "examples": [], "files": []}
+    return {"title": title, "caption": caption, **empty, **what}
 
 
 @torch.no_grad()

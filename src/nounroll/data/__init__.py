@@ -32,6 +32,7 @@ _PLACES = {
     "tinystories": "nounroll.data.tinystories:TinyStories",
     "series": "nounroll.data.csv_series:Series",
     "table": "nounroll.data.tables.table:Table",
+    "music": "nounroll.data.music:Music",
 }
 TASKS: Registry[type["SequenceTask"]] = Registry("task.kind", "nounroll.tasks", _PLACES)
 

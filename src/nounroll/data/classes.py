@@ -74,22 +74,46 @@ def repeated(
         classes: names of the symbols, if they have any.
     """
     mine = symbols[numbers]
-    counts = mine.bincount().double()
-    if isinstance(weights, str) and weights == "balanced":
-        wanted = {c: 1 / float(counts[c]) for c in range(len(counts)) if counts[c]}
-    else:
-        wanted = _given(weights, mine.unique().tolist(), classes)
+    wanted = _wanted(weights, mine, classes)
     least = min(wanted.values())
-    if max(wanted.values()) > _MOST * least:
-        raise ValueError(
-            f"weights differ by {max(wanted.values()) / least:,.0f} times; they may by {_MOST:,.0f} at most"
-        )
     rate = torch.tensor([wanted[c] / least for c in mine.tolist()], dtype=torch.float64)
     rank = torch.zeros(len(mine), dtype=torch.float64)
     for c in wanted:
         rank[mine == c] = torch.arange(int((mine == c).sum()), dtype=torch.float64)
     times = (((rank + 1) * rate + 1e-9).floor() - (rank * rate + 1e-9).floor()).long()
     return numbers.repeat_interleave(times)
+
+
+def of_steps(weights: Any, symbols: Int[Tensor, "S"], count: int) -> tuple[float, ...]:
+    """How much a step of each of ``count`` classes counts: 1 in the mean over the scored steps of training.
+
+    Args:
+        weights: "balanced", or a number for each class.
+        symbols: of the scored steps of training.
+        count: classes; one that training never has counts 1.
+    """
+    wanted = _wanted(weights, symbols, [])
+    counts = symbols.bincount(minlength=count).double()
+    table = torch.ones(count, dtype=torch.float64)
+    table[list(wanted)] = torch.tensor(list(wanted.values()), dtype=torch.float64)
+    seen = counts > 0
+    table[seen] *= counts.sum() / (counts * table)[seen].sum()
+    return tuple(table.tolist())
+
+
+def _wanted(weights: Any, symbols: Int[Tensor, "S"], classes: list[str]) -> dict[int, float]:
+    """The weight of each class that is there."""
+    counts = symbols.bincount().double()
+    if isinstance(weights, str) and weights == "balanced":
+        wanted = {c: 1 / float(counts[c]) for c in range(len(counts)) if counts[c]}
+    else:
+        wanted = _given(weights, symbols.unique().tolist(), classes)
+    least = min(wanted.values())
+    if max(wanted.values()) > _MOST * least:
+        raise ValueError(
+            f"weights differ by {max(wanted.values()) / least:,.0f} times; they may by {_MOST:,.0f} at most"
+        )
+    return wanted
 
 
 def _given(weights: Any, symbols: list[int], classes: list[str]) -> dict[int, float]:

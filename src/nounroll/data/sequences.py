@@ -14,9 +14,10 @@ from nounroll.core.spaces import Bits
 from nounroll.data import classes, pieces
 from nounroll.data.checks import whole_number
 from nounroll.data.features import joined
+from nounroll.data.named_spaces import in_space, known
 from nounroll.data.padding import without_padding
 from nounroll.data.parts import PARTS, check_parts, shares_of, split_parts
-from nounroll.data.ragged import NONE, Ragged, ends, read, read_array
+from nounroll.data.ragged import Ragged, ends, read, read_array
 from nounroll.data.task import SequenceTask
 
 Score = Literal["all", "last"]
@@ -57,7 +58,10 @@ class Sequences(SequenceTask):
             after the earlier steps, which are not scored again.
         window: longest piece, in steps, that sequences with ``targets`` are cut into; None reads them whole. Held-out
             pieces begin with half a window of earlier steps, not scored.
-        weights: "balanced", or a number for each class of ``labels``: how often training reads its sequences.
+        weights: "balanced", or a number for each class. Of ``labels`` it is how often training reads a sequence of the
+            class; of ``targets`` how much a step of it counts in the losses of training (``Categorical.weights``).
+        inputs_space, targets_space: spaces that ``inputs``, and ``targets`` or ``labels``, are of, such as a Product of
+            the parts of an event; found from the values when None.
         seed: of the split.
 
     Attributes:
@@ -83,25 +87,29 @@ class Sequences(SequenceTask):
         times: Any = None,
         window: int | None = None,
         weights: str | Mapping[Any, float] | None = None,
+        inputs_space: Space | None = None,
+        targets_space: Space | None = None,
         seed: int = 0,
     ) -> None:
         self._at_end = labels is not None
         self._score: Score = "last" if self._at_end else score
-        _check_options(targets, labels, score, future, window, weights)
-        read_inputs = read("inputs", inputs, gaps="values")
+        _check_options(targets, labels, score, future, window)
+        read_inputs = _inputs(inputs, inputs_space, observed=observed, future=future, static=static)
         labels, self.classes = classes.named(labels)
         name = "targets" if labels is None else "labels"
-        self._targets = read("targets", targets, gaps="steps") if labels is None else _each_label(labels)
+        self._targets = _read_targets(name, targets if labels is None else labels, targets_space)
         _check_counts(name, read_inputs, self._targets, each_step=not self._at_end)
         parts = self._split(read_inputs, split, groups, times, window, seed)
         train = parts == 0
-        values, self.inputs = joined(read_inputs, observed, future, static, train)
+        if inputs_space is None:
+            values, self.inputs = joined(read_inputs, observed, future, static, train)
+        else:
+            values, self.inputs = read_inputs.values, inputs_space
         self._inputs = Ragged(values, read_inputs.starts)
-        self.targets = _space(self._targets.values)
+        self.targets = targets_space or _space(self._targets.values)
         self._check_classes(name, parts)
         if weights is not None:
-            symbols = self._targets.values
-            self._parts["train"] = classes.repeated(weights, symbols, self._parts["train"], self.classes)
+            self._weigh(name, weights, parts)
         self.max_length = int(self._steps.max())
         self.lengths = "whole" if self._score == "last" else "any"
         self._choose("train")
@@ -136,8 +144,21 @@ class Sequences(SequenceTask):
         if self._at_end:
             classes.check(name, values, parts[self._inputs.starts[1:] - 1], self.classes)
         else:
-            known = values != NONE
-            classes.tell_unseen(name, values[known], parts[known])
+            there = known(values)
+            classes.tell_unseen(name, values[there], parts[there])
+
+    def _weigh(self, name: str, weights: Any, parts: Int[Tensor, "S"]) -> None:
+        symbols = self._targets.values
+        count = self.targets.symbols
+        if getattr(self.targets, "weights", ()):
+            raise ValueError(f"weights is set, and {name}_space has weights too; give one of them")
+        if count is None:
+            raise ValueError(f"weights is set, and {name} are of {self.targets}; only classes have weights")
+        if self._at_end:
+            self._parts["train"] = classes.repeated(weights, symbols, self._parts["train"], self.classes)
+        else:
+            trained = symbols[(parts == 0) & known(symbols)]
+            self.targets = Categorical(count, classes.of_steps(weights, trained, count))
 
     def sample(self, batch_size: int, length: int, generator: torch.Generator) -> Batch:
         return self.take(torch.randint(len(self._numbers), (batch_size,), generator=generator), length)
@@ -165,7 +186,7 @@ class Sequences(SequenceTask):
             y = _zeroed(labels[:, None].expand(-1, length, *labels.shape[1:]), mask)
         else:
             y = _zeroed(self._targets.values[places], inside)
-            mask = inside & (places >= scored[:, None]) & _known(y)
+            mask = inside & (places >= scored[:, None]) & known(y)
             if self._score == "last":
                 mask &= mask.cumsum(1) == mask.sum(1, keepdim=True)
         return without_padding(Batch(x, y, mask), self.inputs, self.targets)
@@ -202,7 +223,7 @@ class Sequences(SequenceTask):
         self.size = len(self._numbers)
 
 
-def _check_options(targets: Any, labels: Any, score: str, future: Any, window: Any, weights: Any) -> None:
+def _check_options(targets: Any, labels: Any, score: str, future: Any, window: Any) -> None:
     if (targets is None) == (labels is None):
         given = "neither is set" if labels is None else "both are set"
         raise ValueError(f"targets, one for each step, or labels, one for each sequence: {given}; give one of them")
@@ -214,23 +235,34 @@ def _check_options(targets: Any, labels: Any, score: str, future: Any, window: A
         whole_number("window", window, 2)
         if labels is not None or score == "last":
             raise ValueError("window is set, and one step of each sequence is scored; it must then be read whole")
-    if weights is not None and labels is None:
-        raise ValueError("weights is set without labels; it holds a number for each class of labels")
 
 
-def _each_label(labels: Any) -> Ragged:
-    array = read_array("labels", labels, "N")
-    return Ragged(array, ends([1] * len(array)))
+def _inputs(values: Any, space: Space | None, **beside: Any) -> Ragged:
+    """The inputs; of a space that is named, complete and alone."""
+    if space is None:
+        return read("inputs", values, gaps="values")
+    for name, given in beside.items():
+        if given is not None:
+            raise ValueError(
+                f"{name} is set beside inputs_space, whose values are then all that is read; leave one out"
+            )
+    return in_space("inputs", read("inputs", values, real=space.dtype.is_floating_point), space)
+
+
+def _read_targets(name: str, values: Any, space: Space | None) -> Ragged:
+    """A target for each step, or one for each sequence."""
+    real = space is not None and space.dtype.is_floating_point
+    if name == "targets":
+        found = read(name, values, gaps="steps", real=real)
+    else:
+        array = read_array(name, values, "N", real=real)
+        found = Ragged(array, ends([1] * len(array)))
+    return found if space is None else in_space(name, found, space)
 
 
 def _zeroed(values: Tensor, where: Bool[Tensor, "B T"]) -> Tensor:
     """The values, 0 where the mask is False."""
     return values.where(where if values.dim() == 2 else where[..., None], torch.zeros((), dtype=values.dtype))
-
-
-def _known(targets: Tensor) -> Bool[Tensor, "B T"]:
-    """Find the steps that have a target."""
-    return ~targets.isnan().all(-1) if targets.is_floating_point() else targets != NONE
 
 
 def _check_counts(name: str, inputs: Ragged, targets: Ragged, *, each_step: bool) -> None:

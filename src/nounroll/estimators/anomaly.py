@@ -53,7 +53,7 @@ class SequenceAnomaly(OutlierMixin, SequenceEstimator):
         arrays = as_sequences("X", X)
         _check_steps(arrays)
         before, after = [one[:-1] for one in arrays], [one[1:] for one in arrays]
-        self._train(before, self._parts(len(arrays), groups), targets=after)
+        self._train(before, self._parts(len(arrays), groups), targets=after, targets_space=self.inputs_space)
         self.offset_ = float(np.quantile(self.score_samples(X), self.contamination))
         return self
 

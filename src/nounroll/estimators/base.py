@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from nounroll.core.batch import Space
 from nounroll.core.seeding import generator
 from nounroll.data.ragged import read
 from nounroll.data.sequences import Sequences
@@ -37,6 +38,8 @@ class SequenceEstimator(BaseEstimator):
         student: a trained network to begin with, in place of new weights: a ``Student``, its folder, or that of a run
             (see ``nounroll.fit``). It stays as it is. Its cell is the network's, so ``cell`` is left out.
         settings: any other setting of a recipe, by its dotted name.
+        inputs_space: that a step of X is of, such as a Product of the parts of an event; real numbers or symbols, as
+            the arrays are, when None.
         random_state: seed of the split and of all random choices.
         progress: show a bar on stderr.
 
@@ -56,16 +59,18 @@ class SequenceEstimator(BaseEstimator):
         validation: float = 0.15,
         student: Any = None,
         settings: Mapping[str, Any] | None = None,
+        inputs_space: Space | None = None,
         random_state: int = 0,
         progress: bool = False,
     ) -> None:
         self.method, self.cell, self.seconds, self.steps = method, cell, seconds, steps
-        self.validation, self.student, self.settings = validation, student, settings
+        self.validation, self.student = validation, student
+        self.settings, self.inputs_space = settings, inputs_space
         self.random_state, self.progress = random_state, progress
 
     def _train(self, inputs: list[np.ndarray], parts: list[str], **targets: Any) -> None:
         """Train a network on the sequences, by ``labels`` or ``targets`` of ``nounroll.Sequences``."""
-        task = _Known(inputs, split=parts, **targets)
+        task = _Known(inputs, split=parts, inputs_space=self.inputs_space, **targets)
         seconds = 60.0 if self.seconds is None and self.steps is None else self.seconds
         self.run_: Run = fit(
             task,
@@ -140,10 +145,19 @@ class SequenceEstimator(BaseEstimator):
 class _Known(Sequences):
     """Sequences without a test part: the caller holds one back himself. The validation part stands in for it."""
 
-    def __init__(self, inputs: list[np.ndarray], *, split: list[str], **targets: Any) -> None:
+    def __init__(
+        self,
+        inputs: list[np.ndarray],
+        *,
+        split: list[str],
+        inputs_space: Space | None = None,
+        targets_space: Space | None = None,
+        **targets: Any,
+    ) -> None:
         first = split.index("validation")  # ``Sequences`` wants three parts; one sequence names the third
         again: dict[str, Any] = {name: [*values, values[first]] for name, values in targets.items()}
-        super().__init__(read("inputs", [*inputs, inputs[first]]), split=[*split, "test"], **again)
+        whole = read("inputs", [*inputs, inputs[first]])
+        super().__init__(whole, split=[*split, "test"], inputs_space=inputs_space, targets_space=targets_space, **again)
 
     def test(self) -> Sequences:
         return self.validation()

@@ -75,7 +75,7 @@ class Forecaster(SequenceEstimator):
 
     @classmethod
     def _get_param_names(cls) -> list[str]:
-        return sorted([*SequenceEstimator._get_param_names(), *_OWN])
+        return sorted([*(set(SequenceEstimator._get_param_names()) - {"inputs_space"}), *_OWN])
 
     def fit(self, df: Any, y: None = None) -> "Forecaster":
         """Train on the series of a long data frame. ``y`` is not read: it is a column.
@@ -106,6 +106,8 @@ class Forecaster(SequenceEstimator):
         return self
 
     def _check_settings(self) -> None:
+        if self.inputs_space is not None:
+            raise ValueError(f"inputs_space is {self.inputs_space}; a forecaster reads numbers, leave it out")
         for name in ("horizon", "context", "season"):
             value = getattr(self, name)
             if (value is not None or name == "horizon") and (not isinstance(value, int | np.integer) or value < 1):

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+import torch
 
 from nounroll.core.batch import Space
 
@@ -77,6 +78,8 @@ def check_like(name: str, arrays: list[np.ndarray], space: Space) -> None:
         if first.shape[1:] != space.event_shape:
             numbers = math.prod(space.event_shape)
             raise ValueError(f"{name} holds {_kind(first)}; the estimator was fitted on {numbers} numbers a step")
+        for i, one in enumerate(arrays):
+            space.check(f"{name}[{i}]", torch.tensor(one, dtype=space.dtype))
         return
     if first.ndim != 1:
         raise ValueError(f"{name} holds {_kind(first)}; the estimator was fitted on symbols")

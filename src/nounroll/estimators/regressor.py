@@ -3,10 +3,17 @@
 from typing import Any
 
 import numpy as np
+import torch
+from jaxtyping import Float
 from sklearn.base import RegressorMixin
+from torch import Tensor
 
+from nounroll.core.batch import Space
+from nounroll.core.seeding import generator
 from nounroll.estimators.base import SequenceEstimator
 from nounroll.estimators.forms import as_sequences
+
+_DRAWS, _AT_ONCE = 1000, 50  # of each row, for a deviation
 
 
 class SequenceRegressor(RegressorMixin, SequenceEstimator):
@@ -18,8 +25,20 @@ class SequenceRegressor(RegressorMixin, SequenceEstimator):
         model.predict(X_new), model.score(X_new, y_new)                          # score: R squared
         mean, deviation = model.predict(X_new, return_std=True)
 
-    The settings and attributes are those of ``nounroll.estimators.base.SequenceEstimator``.
+    The further settings and attributes are those of ``nounroll.estimators.base.SequenceEstimator``.
+
+    Args:
+        targets_space: that y is of, such as ``Count(1)`` or ``Positive(1)``; real numbers, or bits where all are 0 or
+            1, when None.
     """
+
+    def __init__(self, *, targets_space: Space | None = None, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.targets_space = targets_space
+
+    @classmethod
+    def _get_param_names(cls) -> list[str]:
+        return sorted([*SequenceEstimator._get_param_names(), "targets_space"])
 
     def fit(self, X: Any, y: Any, groups: Any = None) -> "SequenceRegressor":
         """Train on n sequences and their numbers.
@@ -36,16 +55,26 @@ class SequenceRegressor(RegressorMixin, SequenceEstimator):
         if numbers.ndim not in (1, 2) or len(numbers) != len(arrays):
             raise ValueError(f"y has shape {numbers.shape}; it must be ({len(arrays)},) or ({len(arrays)}, k)")
         self._flat = numbers.ndim == 1
-        self._train(arrays, self._parts(len(arrays), groups), labels=numbers.reshape(len(arrays), -1))
+        labels = numbers.reshape(len(arrays), -1)
+        self._train(arrays, self._parts(len(arrays), groups), labels=labels, targets_space=self.targets_space)
         return self
 
     def predict(self, X: Any, return_std: bool = False) -> Any:
         """The mean for each sequence, (n,) or (n, k) as ``y`` was; with ``return_std`` also the standard deviation.
 
-        Of numbers that were 0 and 1 alone, the mean is the probability of a 1.
+        Of numbers that were 0 and 1 alone, the mean is the probability of a 1. The deviation of a space that was named
+        is that of 1000 draws.
         """
         outputs, space = self._last_outputs(self._inputs(X)).double(), self.student_.targets
         mean = space.mean(outputs)
-        deviation = (mean * (1 - mean)).sqrt() if space.discrete else outputs.chunk(2, dim=-1)[1].exp()
+        if self.targets_space is not None:
+            deviation = self._drawn_deviation(outputs) if return_std else mean
+        else:
+            deviation = (mean * (1 - mean)).sqrt() if space.discrete else outputs.chunk(2, dim=-1)[1].exp()
         found = [part[:, 0].numpy() if self._flat else part.numpy() for part in (mean, deviation)]
         return tuple(found) if return_std else found[0]
+
+    def _drawn_deviation(self, outputs: Float[Tensor, "n V"]) -> Float[Tensor, "n k"]:
+        source, space = generator(self.random_state, "deviation"), self.student_.targets
+        drawn = [space.sample(outputs.repeat(_AT_ONCE, 1), source) for _ in range(_DRAWS // _AT_ONCE)]
+        return torch.cat(drawn).double().unflatten(0, (_DRAWS, len(outputs))).std(0)

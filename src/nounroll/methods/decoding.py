@@ -8,7 +8,7 @@ from torch import Tensor
 
 from nounroll.core.batch import Batch, Space
 from nounroll.core.processes import own_rows, rows_at
-from nounroll.objectives.readout import masked_mean, negative_log_likelihood
+from nounroll.objectives.readout import masked_mean, taught
 from nounroll.rollout.windows import at_times
 from nounroll.teacher.decoder import Decoder
 
@@ -42,7 +42,7 @@ def decoding(
     x, y, mask = (
         at_times(v, span).unflatten(1, (-1, horizon)).flatten(0, 1) for v in (batch.inputs, batch.targets, batch.mask)
     )
-    return masked_mean(negative_log_likelihood(targets, decoder(memory, x[:, 1:]), y), mask & inside)
+    return masked_mean(taught(targets, decoder(memory, x[:, 1:]), y), mask & inside)
 
 
 def informative(mask: Bool[Tensor, "B T"], horizon: int, times: Int[Tensor, "B S"]) -> Bool[Tensor, "B S"]:

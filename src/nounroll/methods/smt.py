@@ -13,7 +13,7 @@ from nounroll.methods.smt_settings import SMTSettings
 from nounroll.models.student import Student
 from nounroll.nn.recompute import again
 from nounroll.objectives.dynamics import VARIANCE_FLOOR, dynamics, power_mean, scale_gradient
-from nounroll.objectives.readout import masked_mean, negative_log_likelihood, taught
+from nounroll.objectives.readout import masked_mean, taught
 from nounroll.objectives.uniformity import uniformity
 from nounroll.rollout.windows import at_times, cut, some_windows, unroll_windows
 from nounroll.teacher import Teacher
@@ -61,7 +61,7 @@ class SMT(Method):
 
         times = some_places(batch.mask, sampled_times.shape[1], generator) if every else sampled_times
         if learn and found.look_back is not None and not self.teacher.settings.frozen:
-            surprise = negative_log_likelihood(student.targets, found.look_back, batch.targets)
+            surprise = taught(student.targets, found.look_back, batch.targets)
             losses["look_back"] = masked_mean(surprise, batch.mask)
         expected = found.look_back.detach() if self.distils and found.look_back is not None else None
         losses["readout"] = masked_mean(self._surprises(label, times, batch, expected), at_times(batch.mask, times))

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from nounroll.core.batch import Batch, each_part
 from nounroll.methods.base import Method, State
-from nounroll.objectives.readout import masked_mean, negative_log_likelihood
+from nounroll.objectives.readout import masked_mean, taught
 from nounroll.rollout.transformer import CausalTransformer
 
 
@@ -20,7 +20,7 @@ class TransformerMethod(Method):
         self, batch: Batch, state: State, generator: torch.Generator, progress: float
     ) -> tuple[dict[str, Tensor], State]:
         outputs = each_part(self.model.predict, batch)
-        loss = masked_mean(negative_log_likelihood(self.model.targets, outputs, batch.targets), batch.mask)
+        loss = masked_mean(taught(self.model.targets, outputs, batch.targets), batch.mask)
         return {"loss": loss, "readout": loss}, {}
 
     def sequential_flops(self, per_token: float, cell_step: float, length: int) -> float:

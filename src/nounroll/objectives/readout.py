@@ -33,7 +33,7 @@ def taught(
     """(1 - share) * -log p(y) + share * KL(q || p), in nats, for each element (Hinton et al. 2015, arXiv 1503.02531).
 
     Args:
-        space: of the targets; Categorical where there is a teacher.
+        space: of the targets, whose weights count; Categorical where there is a teacher.
         outputs: the parameters of p.
         targets: y.
         teacher: logits of q, which get no gradient; None for -log p(y) alone.
@@ -41,10 +41,10 @@ def taught(
     """
     losses = negative_log_likelihood(space, outputs, targets)
     if teacher is None:
-        return losses
+        return space.counted(losses, targets)
     expected = teacher.detach().float().log_softmax(-1)
     divergence = F.kl_div(outputs.float().log_softmax(-1), expected, reduction="none", log_target=True).sum(-1)
-    return (1 - share) * losses + share * divergence
+    return space.counted((1 - share) * losses + share * divergence, targets)
 
 
 def readout_loss(

@@ -138,6 +138,10 @@ class Space(ABC):
         """Outputs from the numbers of a linear map, any real ones of about unit size."""
         return raw
 
+    def counted(self, losses: Float[Tensor, "*n"], values: Shaped[Tensor, "..."]) -> Float[Tensor, "*n"]:
+        """Losses of training as much as each of these targets counts: as they are, unless the space has weights."""
+        return losses
+
     @property
     def noise_shape(self) -> tuple[int, ...]:
         """Axes of the random numbers of one draw."""

@@ -2,8 +2,8 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -19,15 +19,30 @@ from nounroll.core.spaces.sampling import Sampling
 @register_space("categorical")
 @dataclass(frozen=True)
 class Categorical(Space):
-    """Symbols ``0 .. n - 1``, held as int64 arrays of shape (B, T). Outputs are logits."""
+    """Symbols ``0 .. n - 1``, held as int64 arrays of shape (B, T). Outputs are logits.
+
+    Args:
+        n: how many there are.
+        weights: how much a target of each symbol counts in the losses of training, 1 when left out; what is measured
+            counts all alike.
+    """
 
     n: int
+    weights: Sequence[float] = field(default=(), compare=False, repr=False)
 
     dtype: ClassVar[torch.dtype] = torch.int64
     discrete: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "n", count("Categorical.n", self.n))
+        if self.weights:
+            weights = tuple(self.weights)
+            good = [float(one) for one in weights if 0 < one < math.inf]
+            if not len(good) == len(weights) == self.n:
+                raise ValueError(
+                    f"Categorical.weights is {weights}; it must hold a number above 0 for each of the {self.n} symbols"
+                )
+            object.__setattr__(self, "weights", tuple(good))
 
     @property
     def event_shape(self) -> tuple[int, ...]:
@@ -82,6 +97,9 @@ class Categorical(Space):
         flat = F.cross_entropy(outputs.flatten(0, -2).float(), values.flatten(), reduction="none")
         return -flat.view(values.shape)
 
+    def counted(self, losses: Float[Tensor, "*n"], values: Int[Tensor, "*n"]) -> Float[Tensor, "*n"]:
+        return losses * losses.new_tensor(self.weights)[values] if self.weights else losses
+
     def choose(self, outputs: Float[Tensor, "B V"], noise: Float[Tensor, "B"], sampling: Sampling) -> Int[Tensor, "B"]:
         """Choose by the cumulative probabilities. Outputs that are not finite give the symbol V, which is refused."""
         if sampling.temperature == 0:
@@ -104,6 +122,9 @@ class Categorical(Space):
 
     def metrics(self, sums: Mapping[str, float], scored: float, loss: float) -> dict[str, float]:
         return {"accuracy": sums["hits"] / scored}
+
+    def to_json(self) -> dict[str, Any]:
+        return {"n": self.n, **({"weights": list(self.weights)} if self.weights else {})}
 
     def guess(self, values: Int[Tensor, "N"]) -> dict[str, float]:
         """The symbols' shares."""

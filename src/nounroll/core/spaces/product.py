@@ -48,6 +48,8 @@ class Product(Space):
                 raise ValueError(f"Product.{name} is a {type(space).__name__}; it must be a space, such as Real(1)")
             if space.symbols is not None and space.symbols > _WHOLE:
                 raise ValueError(f"Product.{name} is {space}; a part has at most {_WHOLE:,.0f} symbols")
+            if getattr(space, "weights", ()):
+                raise ValueError(f"Product.{name} is {space} with weights; only symbols that stand alone have them")
         object.__setattr__(self, "parts", tuple(parts.items()))
         object.__setattr__(self, "chained", bool(chained))
 

@@ -1,0 +1,40 @@
+"""Sequences whose space the user names: what they hold is checked, and never guessed."""
+
+import torch
+from torch import Tensor
+
+from nounroll.core.batch import Space
+from nounroll.data.ragged import NONE, Ragged
+
+
+def in_space(name: str, found: Ragged, space: Space) -> Ragged:
+    """The sequences in the precision of a space.
+
+    Args:
+        name: of the argument.
+        found: sequences; a step of -100, or of nan alone, holds nothing, and stays as it is.
+        space: that the user names.
+
+    Raises:
+        ValueError: naming the sequence, where one is not of the space.
+    """
+    if found.values.is_floating_point() != space.dtype.is_floating_point or (
+        tuple(found.values.shape[1:]) != space.event_shape
+    ):
+        numbers = "whole numbers" if not space.dtype.is_floating_point else f"vectors of {', '.join(space.columns)}"
+        raise ValueError(f"{name} holds {found.kind}; {space} has {numbers}")
+    values = found.values.to(space.dtype)
+    there = known(values)
+    bad = space.invalid(values) & there.view(-1, *[1] * (values.dim() - 1))
+    if bool(bad.any()):
+        step = int(bad.flatten(1).any(1).nonzero()[0]) if bad.dim() > 1 else int(bad.nonzero()[0])
+        i = int(torch.searchsorted(found.starts, step, right=True)) - 1
+        begin, end = found.starts[i : i + 2].tolist()
+        filled = torch.where(there.view(-1, *[1] * (values.dim() - 1)), values, space.zeros(len(values)))
+        space.check(f"{name}[{i}]", filled[begin:end])
+    return Ragged(values, found.starts, found.columns)
+
+
+def known(targets: Tensor) -> Tensor:
+    """Where a step holds something: (*n,) of (*n,) symbols or (*n, d) numbers."""
+    return ~targets.isnan().all(-1) if targets.is_floating_point() else targets != NONE

@@ -1,0 +1,108 @@
+"""Written music through music21: parts of a score as rolls of frames, and notes as a MIDI file."""
+
+import math
+from collections.abc import Iterable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool
+
+from nounroll.data.files import MOST, regular, unreadable
+from nounroll.data.sources import optional
+
+KEYS = 128  # of MIDI
+FORMATS = (".mid", ".midi", ".mxl", ".musicxml", ".xml", ".krn", ".abc")
+_TEMPO = 90  # quarters a minute of what is written
+
+
+class Note(NamedTuple):
+    """A key that sounds.
+
+    Attributes:
+        voice: whose it is.
+        pitch: in MIDI's numbers, 60 is the middle C.
+        start, stop: in quarters.
+    """
+
+    voice: int
+    pitch: int
+    start: float
+    stop: float
+
+
+def music21(what: str, module: str) -> Any:
+    """A module of the package, which ``what`` needs."""
+    return optional(f"music21.{module}", what, "music")
+
+
+def chorales() -> list[Path]:
+    """The settings of chorales by Bach that music21 ships."""
+    corpus = music21("task music", "corpus")
+    found = sorted(Path(path) for path in corpus.getComposer("bach") if Path(path).name.startswith("bwv"))
+    return [path for path in found if path.suffix == ".mxl"]
+
+
+def read_score(setting: str, path: Path, frame: Fraction) -> list[Bool[np.ndarray, "T 128"]]:
+    """Which keys sound at the start of each frame, for each part of a score, up to the last note of all.
+
+    Args:
+        setting: whose value the path is, for errors.
+        path: a file whose name ends in one of ``FORMATS``.
+        frame: quarters of one.
+
+    Raises:
+        ValueError: music21 is not there, or cannot read the file.
+    """
+    converter = music21("task music", "converter")
+    if (size := regular(setting, path).stat().st_size) > MOST:
+        raise ValueError(f"{setting} is '{path}'; it has {size:,} bytes, and {MOST:,} are read at most")
+    try:
+        # forceSource, storePickle: what was pickled before, by whomever, is not unpickled
+        score = converter.parse(path, forceSource=True, storePickle=False)
+        return rolls(getattr(score, "parts", [score]), frame)
+    except Exception as error:  # its readers have errors of their own
+        raise unreadable(setting, path, error) from None
+
+
+def rolls(parts: Iterable[Any], frame: Fraction) -> list[Bool[np.ndarray, "T 128"]]:
+    """The keys that sound in each part of music21's, all as long as the longest."""
+    found = [[one for element in part.flatten().notes for one in _sounding(element, frame)] for part in parts]
+    length = max((stop for part in found for _, _, stop in part), default=0)
+    made = []
+    for part in found:
+        roll = np.zeros((length, KEYS), dtype=bool)
+        for pitch, start, stop in part:
+            roll[start:stop, pitch] = True
+        made.append(roll)
+    return made
+
+
+def _sounding(element: Any, frame: Fraction) -> list[tuple[int, int, int]]:
+    """Pitch, first frame and frame after the last of each key of a note or chord. Drums have no pitch."""
+    start = Fraction(element.offset)
+    stop = start + Fraction(element.duration.quarterLength)
+    first, last = math.ceil(start / frame), math.ceil(stop / frame)
+    keys = [int(pitch.midi) for pitch in getattr(element, "pitches", ()) if 0 < pitch.midi < KEYS]
+    return [(key, first, last) for key in keys if last > first]
+
+
+def midi(notes: list[Note]) -> bytes:
+    """The notes as a MIDI file, a track for each voice.
+
+    Raises:
+        ValueError: music21 is not there.
+    """
+    stream, note, tempo, translate = (
+        music21("a MIDI file", module) for module in ("stream", "note", "tempo", "midi.translate")
+    )
+    score = stream.Score()
+    for voice in sorted({one.voice for one in notes}):
+        part = stream.Part(id=f"voice{voice + 1}")
+        part.insert(0, tempo.MetronomeMark(number=_TEMPO))
+        for one in notes:
+            if one.voice == voice:
+                part.insert(one.start, note.Note(one.pitch, quarterLength=one.stop - one.start))
+        score.insert(0, part)
+    return translate.streamToMidiFile(score).writestr()

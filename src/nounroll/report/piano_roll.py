@@ -1,0 +1,30 @@
+"""Piano rolls: what is written beside real pieces."""
+
+from collections.abc import Sequence
+
+from matplotlib import colormaps
+
+from nounroll.report.style import Picture, panels, styled
+
+Key = tuple[int, int, float, float]  # voice, pitch, and from when to when it sounds, in quarters
+
+
+def piano_roll_picture(pieces: Sequence[tuple[str, Sequence[Key]]]) -> Picture:
+    """A panel for each piece: a line for each note, at its pitch, in the colour of its voice.
+
+    Args:
+        pieces: a title and the notes of each; a piece may be silent.
+    """
+    colours = colormaps["tab10"]
+    with styled():
+        figure, grid = panels(rows=len(pieces), height=1.9, squeeze=False, sharex=True, sharey=True)
+        for ax, (title, notes) in zip(grid[:, 0], pieces, strict=True):
+            for voice, pitch, start, stop in notes:
+                ax.hlines(pitch, start, stop, color=colours(voice % 10), lw=3)
+            ax.set(title=title if notes else f"{title}: silence", ylabel="pitch")
+        grid[-1, 0].set_xlabel("quarters")
+    caption = (
+        "Pitches in the numbers of MIDI, 60 is the middle C; a colour is a voice. What the network writes begins from"
+        " its empty memory, each frame read back in."
+    )
+    return Picture("piano-roll", "What it writes, beside real pieces", caption, figure)
