@@ -143,3 +143,40 @@ def test_names_are_written_on_without_the_file(capsys: pytest.CaptureFixture[str
     words = json.loads(capsys.readouterr().out)["text"].split()
     assert len(words) >= 4
     assert set(words) <= {"la", "di", "da"}
+
+
+def test_a_recipe_is_shown_as_its_file_is_with_the_same_options(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "sales.csv", *ROLES, "--set", "freq=D", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    Path("recipes").mkdir()
+    Path("recipes/sales.csv").write_text(Path("sales.csv").read_text())
+    Path("sales.csv").unlink()
+    roles = {"id": "shop", "time": "day", "target": "sales", "future": "offer"}
+    options = {"path": "sales.csv", "roles": roles, "freq": "D"}
+    Path("recipes/sales.yaml").write_text(yaml.safe_dump({"task": {"kind": "table", "options": options}, "length": 8}))
+    assert main(["data", "recipes/sales.yaml", "--json"]) == 0  # its path leads from the recipe's folder
+    again = json.loads(capsys.readouterr().out)
+    for name in ("rows", "columns", "sequences", "parts", "inputs", "targets"):
+        assert again[name] == found[name]
+    assert main(["data", "recipes/sales.yaml", "--role", "static=size", "--json"]) == 0
+    changed = json.loads(capsys.readouterr().out)
+    assert {one["name"]: one["role"] for one in changed["columns"]}["size"] == "static"
+    assert changed["recipe"]["options"]["roles"]["target"] == "sales"
+
+
+@pytest.mark.parametrize(
+    ("document", "said"),
+    [
+        ("task: {kind: parity}\nlength: 8\n", "r.yaml has a task of kind parity; nounroll data shows tables"),
+        ("task: {kind: table}\nlength: 8\n", "task.options.path is not set; table needs it"),
+        ("colour: red\n", "colour"),
+    ],
+    ids=["another task", "no path", "no recipe"],
+)
+def test_what_is_no_recipe_of_a_table_is_one_line(document: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("r.yaml").write_text(document)
+    assert main(["data", "r.yaml"]) == 2
+    line = capsys.readouterr().err
+    assert line.startswith("nounroll data: ")
+    assert line.count("\n") == 1
+    assert said in line

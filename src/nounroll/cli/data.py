@@ -14,7 +14,7 @@ def data(
     """Show how a table is read: columns, types, roles, gaps, sequences, parts, and oddities.
 
     Args:
-        file: CSV, Parquet, Arrow, JSON lines or .ts.
+        file: CSV, Parquet, Arrow, JSON lines or .ts; or a recipe (.yaml) whose task is table, with its options.
         role: what columns are for: target=sales or input=price,offer; ``nounroll tasks --about table`` lists the roles.
         type: number, category or time, where the guess is wrong: store=category.
         set: another option of the task table: ahead=0.
@@ -24,7 +24,7 @@ def data(
     from nounroll import data as registry
     from nounroll.data.tables.summary import understood
 
-    options: dict[str, Any] = {"path": file}
+    options = _of_recipe(file) if file.endswith((".yaml", ".yml")) else {"path": file}
     known = [one.name for one in registry.describe("table")[1]]
     for name, value in _named("--set", set):
         if name not in known:
@@ -32,8 +32,28 @@ def data(
         options[name] = yaml.safe_load(value)
     roles = {name: value.split(",") if "," in value else value for name, value in _named("--role", role)}
     types = dict(_named("--type", type))
-    options |= {name: given for name, given in (("roles", roles), ("types", types)) if given}
+    for name, given in (("roles", roles), ("types", types)):
+        if given:
+            options[name] = {**(options.get(name) or {}), **given}
     return understood(registry.parsed("table", options))
+
+
+def _of_recipe(file: str) -> dict[str, Any]:
+    """The options of a recipe's table.
+
+    Raises:
+        ValueError: it is no recipe, or its task is another.
+    """
+    from pathlib import Path
+
+    from nounroll.experiments.recipe import load
+
+    task = load(Path(file)).task
+    if task.kind != "table":
+        raise ValueError(
+            f"{file} has a task of kind {task.kind}; nounroll data shows tables: give a recipe of kind table"
+        )
+    return dict(task.options)
 
 
 def _named(option: str, given: tuple[str, ...]) -> Iterator[tuple[str, str]]:

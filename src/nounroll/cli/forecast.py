@@ -22,9 +22,11 @@ def forecast(
 ) -> dict[str, Any]:
     """Forecast series: the mean and quantiles of each step ahead, over sample paths.
 
-    RUN is a folder that Forecaster.save wrote, or a run of nounroll train on a file of numbers (task series). Files
+    RUN is a folder that Forecaster.save wrote, or a run of nounroll train on numbers (tasks series and table). Files
     are CSV, Parquet or JSON, by their ending. A forecaster's files are long tables with the columns unique_id, ds, y
-    and covariates; the history of a run is a file like its data, and ds counts the rows after the last.
+    and covariates; the history of a run on a series is a file like its data, and ds counts the rows after the last. A
+    run on a table goes on from the last targets of its file as it is now; rows after them, without target, have the
+    columns of the role future.
 
     Args:
         run: the folder.
@@ -121,12 +123,17 @@ def _in_words_of_the_command(said: str, history: Path | None, future: Path | Non
 
 def _by_run(run: Path, horizon: int | None, levels: list[float], history: Path | None, future: Path | None) -> Any:
     """The forecast of a run of ``nounroll train`` on a series."""
-    import numpy as np
-
     from nounroll.core.seeding import generator
-    from nounroll.estimators.clock import pd
-    from nounroll.experiments.run_folder import open_student
+    from nounroll.experiments.run_folder import open_run, open_student
 
+    if open_run(run)[0].task.kind == "table":
+        for option, path in (("--history", history), ("--future", future)):
+            if path is not None:
+                raise ValueError(
+                    f"{option} is '{path}'; {run} goes on from the end of its table: put the rows there, and leave it"
+                    " out"
+                )
+        return _by_table(*open_student(run), horizon, levels)
     if future is not None:
         raise ValueError(f"--future is '{future}'; {run} has no covariates, leave it out")
     try:
@@ -144,8 +151,49 @@ def _by_run(run: Path, horizon: int | None, levels: list[float], history: Path |
         rows.expand(_PATHS, *rows.shape), steps, generator=generator(recipe.training.seed, "paths")
     ).double()
     names = [str(name) for name in task.columns]
-    frame = pd.DataFrame({"unique_id": np.repeat(names, steps), "ds": np.tile(np.arange(1, steps + 1), len(names))})
-    frame["mean"] = drawn.mean(0).T.reshape(-1).numpy()
-    for level, values in zip(levels, np.quantile(drawn.numpy(), levels, axis=0), strict=True):
-        frame[f"q{level:g}"] = values.T.reshape(-1)
-    return frame
+    return _framed([(name, list(range(1, steps + 1)), drawn[..., j].numpy()) for j, name in enumerate(names)], levels)
+
+
+def _framed(series: list[tuple[str, list[Any], Any]], levels: list[float]) -> Any:
+    """A long frame of the mean and the quantiles of series: name, times of the horizon, and (paths, horizon) draws."""
+    import numpy as np
+
+    from nounroll.estimators.clock import pd
+
+    frames = []
+    for name, times, drawn in series:
+        frame = pd.DataFrame({"unique_id": name, "ds": times, "mean": drawn.mean(0)})
+        for level, values in zip(levels, np.quantile(drawn, levels, axis=0), strict=True):
+            frame[f"q{level:g}"] = values
+        frames.append(frame)
+    return pd.concat(frames, ignore_index=True)
+
+
+def _by_table(recipe: Any, task: Any, student: Any, horizon: int | None, levels: list[float]) -> Any:
+    """The forecast of a run on a table, from the last targets of each of its sequences."""
+    from nounroll.core.seeding import generator
+    from nounroll.data.tables.continued import continued
+
+    names = list(task.roles["target"]) or list(student.targets.columns)
+    several = len(task.layout.names) > 1 or bool(task.roles["id"] or task.roles["series"])
+    found = []
+    for i, one in enumerate(continued(task, recipe.length, horizon)):
+        drawn = _drawn(student, task, one, generator(recipe.training.seed, "paths", i)).numpy()
+        for j, name in enumerate(names):
+            alone = one.name if len(names) == 1 else f"{one.name}, {name}"
+            found.append((alone if several else name, one.times, drawn[..., j]))
+    return _framed(found, levels)
+
+
+def _drawn(student: Any, task: Any, one: Any, source: Any) -> Any:
+    """(paths, horizon, k) draws of the targets after a sequence: each is read at the next step."""
+    import torch
+
+    with torch.no_grad():
+        _, memory = student(one.inputs[None])
+        memory, found = memory.repeat_interleave(_PATHS, dim=0), []
+        for row in [*one.ahead, None]:
+            found.append(student.targets.sample(student.readout(memory), source))
+            if row is not None:
+                memory = student.step(task.with_values(row.expand(_PATHS, -1), found[-1]), memory)
+    return torch.stack(found, dim=1).double()

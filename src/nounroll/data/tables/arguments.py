@@ -73,7 +73,7 @@ def _inputs(
         raise ValueError(f"{where}: no column has the role input, so there is nothing to read; name one")
     if len(names) == 1 and not more and _is_symbols(table, names[0], found):
         return _symbols(table[names[0]], found.rows[steps], starts)
-    values, columns = _features(where, table, found, names, found.rows, steps)
+    values, columns = features(where, table, found, names, found.rows, steps)
     return {"inputs": _ragged(values, starts, columns)}
 
 
@@ -107,7 +107,7 @@ def _symbols(column: Column, rows: np.ndarray, starts: np.ndarray) -> dict[str, 
     return made
 
 
-def _features(
+def features(
     where: str, table: Mapping[str, Column], found: Layout, names: list[str], rows: np.ndarray, steps: Any = slice(None)
 ) -> tuple[np.ndarray, list[str]]:
     """The columns as numbers at these steps, (S, d) float32, and their names; a category is a 0/1 column."""
@@ -184,7 +184,7 @@ def _targets(
         raise ValueError(
             f"{where}: column {symbols[0]!r} of the role target holds names, beside others; predict it alone"
         )
-    values, _ = _features(where, table, found, names, found.rows, steps)
+    values, _ = features(where, table, found, names, found.rows, steps)
     values[np.isnan(values).any(1)] = np.nan
     if np.isnan(values).all():
         raise ValueError(
@@ -197,9 +197,7 @@ def _future(where: str, table: Mapping[str, Column], roles: Roles, found: Layout
     """Rows from ``ahead - 1`` on, since ``Sequences`` reads each one step ahead."""
     lengths = np.diff(found.starts)
     place = np.arange(len(found.rows)) - np.repeat(found.starts[:-1], lengths)
-    values, names = _features(
-        where, table, found, list(roles["future"]), found.rows, np.flatnonzero(place >= ahead - 1)
-    )
+    values, names = features(where, table, found, list(roles["future"]), found.rows, np.flatnonzero(place >= ahead - 1))
     return _ragged(values, np.concatenate([[0], np.cumsum(lengths - ahead + 1)]), names)
 
 
@@ -208,7 +206,7 @@ def _static(where: str, table: Mapping[str, Column], roles: Roles, found: Layout
         return {}
     for name in roles["static"]:
         each(where, table[name], found, "static")
-    values, names = _features(
+    values, names = features(
         where, table, Layout(found.first, found.starts, found.names), list(roles["static"]), found.first
     )
     return {"static": _ragged(values, np.arange(len(values) + 1), names)}

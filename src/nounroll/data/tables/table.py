@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from nounroll.core.notices import notice
@@ -142,6 +143,7 @@ class Table(Sequences):
             count: rows before those of the test part, all where there is none.
             options: of the task.
         """
+        self.where, self.ahead, self.freq = where, options.ahead, options.freq
         self.columns, self.roles = columns(where, table, options)
         rows = self.rows = table.num_rows
         self._say_guesses(where)
@@ -149,6 +151,8 @@ class Table(Sequences):
             self._tell_files_apart(count, rows)
         found = self.layout = laid_out(where, self.columns, self.roles, options.freq)
         made = arguments(where, self.columns, self.roles, found, options.ahead)
+        read: Tensor = made["inputs"].values
+        self.gaps = read.isnan().any(0) if read.is_floating_point() else torch.zeros(0, dtype=torch.bool)
         parted = split(where, self.columns, self.roles, found, options.ahead)
         if count < rows:
             parted = with_test(where, found.first, count, options.shares, options.seed)
@@ -162,6 +166,17 @@ class Table(Sequences):
         self.autoregressive = options.ahead == 1 and not self.roles["label"] and self.inputs == self.targets
         target = self.columns.get(self.roles["target"][0]) if self.autoregressive and self.roles["target"] else None
         self.names = list(target.categories) if target is not None else []
+
+    def sequence(self, i: int) -> Tensor:
+        """What the network reads of sequence ``i``, (T, d), all parts of it."""
+        return self._inputs.split()[i]
+
+    def with_values(self, rows: Float[Tensor, "T d"], values: Float[Tensor, "T k"]) -> Float[Tensor, "T d"]:
+        """What is read where these are the values of the first columns, and nan of those that are missing."""
+        rows, missing, gaps = rows.clone(), values.isnan(), self.gaps[: values.shape[-1]]
+        rows[..., : values.shape[-1]] = torch.where(missing, rows[..., : values.shape[-1]], values)
+        rows[..., len(self.gaps) + gaps.cumsum(0)[gaps] - 1] = missing[..., gaps].to(rows)
+        return rows
 
     def _say_guesses(self, where: str) -> None:
         guessed = [f"{name} is {role}" for name, role in self.roles.guessed.items()]
