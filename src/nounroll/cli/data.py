@@ -24,7 +24,7 @@ def data(
     from nounroll import data as registry
     from nounroll.data.tables.summary import understood
 
-    options = _of_recipe(file) if file.endswith((".yaml", ".yml")) else {"path": file}
+    options: dict[str, Any] = _of_recipe(file) if file.endswith((".yaml", ".yml")) else {"path": file}
     known = [one.name for one in registry.describe("table")[1]]
     for name, value in _named("--set", set):
         if name not in known:
@@ -50,9 +50,7 @@ def _of_recipe(file: str) -> dict[str, Any]:
 
     task = load(Path(file)).task
     if task.kind != "table":
-        raise ValueError(
-            f"{file} has a task of kind {task.kind}; nounroll data shows tables: give a recipe of kind table"
-        )
+        raise ValueError(f"{file} has a task of kind {task.kind}; nounroll data shows tables, give a recipe of one")
     return dict(task.options)
 
 
