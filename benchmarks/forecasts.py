@@ -95,18 +95,23 @@ def before(df: Any, rows: int) -> Any:
 
 
 def backtested(df: Any, one: Set, told: Callable[[int, Any, np.ndarray], np.ndarray]) -> Any:
-    """Mean scores over series and origins, the k-th horizon from the end each; ``told`` gives (paths, horizon)."""
+    """Mean scores over series and origins."""
+    return scored(df, one, told).mean()
+
+
+def scored(df: Any, one: Set, told: Callable[[int, Any, np.ndarray], np.ndarray]) -> Any:
+    """Scores of each origin and series, the k-th horizon from the end each; ``told`` gives (paths, horizon)."""
     rows = []
     for k in range(one.windows, 0, -1):
         for of, part in df.groupby("unique_id"):
             y = part["y"].to_numpy()
             past, ahead = np.split(y, [len(y) - one.horizon * k])
             rows.append(scores(told(k, of, past), ahead[: one.horizon], past, one.season))
-    return pd.DataFrame(rows).mean()
+    return pd.DataFrame(rows)
 
 
 def rules(name: str) -> None:
-    """The ``mase`` of simple rules on the same origins."""
+    """The ``mase`` of simple rules on the same origins, and of the best of the regressions at each, in hindsight."""
     one = SETS[name]
     found: dict[str, Callable[[np.ndarray], np.ndarray]] = {}
     if name == "macro":
@@ -123,9 +128,18 @@ def rules(name: str) -> None:
             found[f"{lags} lags of the root"] = lambda past, lags=lags: (
                 regressed(np.sqrt(past), lags, one.horizon).clip(0) ** 2
             )
+    df, each = series(name), {}
     for rule, told in found.items():
-        mean = backtested(series(name), one, lambda k, of, past, told=told: told(past)[None])
-        print(f"{rule}: {mean.mase:.3f}")
+        each[rule] = scored(df, one, lambda k, of, past, told=told: told(past)[None]).mase
+        print(f"{rule}: {each[rule].mean():.3f}")
+    if name == "macro":
+        return
+    best = pd.DataFrame({rule: mase for rule, mase in each.items() if "lags" in rule}).min(axis=1)
+    print(f"the best regression at each origin, in hindsight: {best.mean():.3f}")
+    y = df["y"].to_numpy()
+    smooth = pd.Series(y).rolling(13, center=True, min_periods=7).mean().to_numpy()
+    known = scored(df, one, lambda k, of, past: smooth[len(past) : len(past) + one.horizon][None])
+    print(f"the 13-month mean of what came: {known.mase.mean():.3f}")
 
 
 def regressed(past: np.ndarray, lags: int, horizon: int) -> np.ndarray:
