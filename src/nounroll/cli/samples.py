@@ -69,9 +69,9 @@ def piano_roll(student: Student, task: Any, seed: int) -> Picture | None:
     """Held-out pieces beside those that the network writes; None for a task that is not music."""
     if not hasattr(task, "midi"):
         return None
-    steps = task.max_length
-    batch = draw(task.test(), _PIECES, steps, seed, "test")
-    real = [task.notes(batch.inputs[i][: int(batch.mask[i].sum())]) for i in range(_PIECES)]
+    steps, held_out = task.max_length, task.test()
+    batch = held_out.take(torch.arange(min(_PIECES, held_out.size)), steps)
+    real = [task.notes(targets[mask]) for targets, mask in zip(batch.targets, batch.mask, strict=True)]
     written = _pieces_written(student, task, steps, seed)
     return piano_roll_picture(
         [

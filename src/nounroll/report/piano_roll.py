@@ -22,6 +22,7 @@ def piano_roll_picture(pieces: Sequence[tuple[str, Sequence[Key]]]) -> Picture:
             for voice, pitch, start, stop in notes:
                 ax.hlines(pitch, start, stop, color=colours(voice % 10), lw=3)
             ax.set(title=title if notes else f"{title}: silence", ylabel="pitch")
+        grid[-1, 0].yaxis.get_major_locator().set_params(integer=True)
         grid[-1, 0].set_xlabel("quarters")
     caption = (
         "Pitches in the numbers of MIDI, 60 is the middle C; a colour is a voice. What the network writes begins from"
