@@ -1,6 +1,6 @@
 """What missing values cost a forecast 24 months ahead: the same network with and without 30 % of the history.
 
-    python benchmarks/gaps.py sunspots 500 0      series, steps, seed
+    python benchmarks/gaps.py sunspots 400 0      series, steps, seed
 
 The series are those of forecasts.py. Entries are removed at random, from what is trained on and from the history that
 is read before each forecast; errors are against the whole truth, over the "as a season ago" error of the whole history.
@@ -12,12 +12,12 @@ import time
 from typing import Any
 
 import numpy as np
-from forecasts import CONTEXT, HORIZON, WINDOWS, series
+from forecasts import SETS, series
 
 from nounroll import Forecaster
 from nounroll.estimators.scores import naive_error
 
-SHARE, SEASON, PATHS = 0.3, 12, 100
+SHARE, PATHS = 0.3, 100
 
 
 def removed(df: Any, seed: int) -> Any:
@@ -29,14 +29,14 @@ def removed(df: Any, seed: int) -> Any:
 
 def error(df: Any, read: Any, name: str, steps: int, seed: int) -> float:
     """MASE over all origins, of a network that is trained on and reads ``read``, against the truth in ``df``."""
-    count = WINDOWS[name]
-    model = Forecaster(HORIZON, "MS", CONTEXT[name], method="bptt", cell="lstm", steps=steps, random_state=seed)
-    model.fit(read.iloc[: -HORIZON * count])
+    one = SETS[name]
+    model = Forecaster(one.horizon, one.freq, one.context, method="bptt", cell="lstm", steps=steps, random_state=seed)
+    model.fit(read.iloc[: -one.horizon * one.windows])
     found = []
-    for cut in (len(df) - HORIZON * k for k in range(count, 0, -1)):
+    for cut in (len(df) - one.horizon * k for k in range(one.windows, 0, -1)):
         middle = model.predict(read.iloc[:cut], levels=(0.5,), paths=PATHS)["q0.5"].to_numpy()
-        truth = df.y.to_numpy()[cut : cut + HORIZON]
-        found.append(np.nanmean(np.abs(middle - truth)) / naive_error(df.y.to_numpy()[:cut], SEASON))
+        truth = df.y.to_numpy()[cut : cut + one.horizon]
+        found.append(np.nanmean(np.abs(middle - truth)) / naive_error(df.y.to_numpy()[:cut], one.season))
     return float(np.mean(found))
 
 

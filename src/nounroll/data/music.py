@@ -64,6 +64,7 @@ class Music(Sequences):
     ) -> None:
         whole_number("music.voices", voices, 0, 64)
         whole_number("music.window", window, 2)
+        whole_number("music.seed", seed, 0, 2**32 - 1)
         if not 1 / 64 <= frame <= 64:
             raise ValueError(f"music.frame is {frame}; it must be 1/64 to 64 quarters")
         where = "task music" if path is None else f"music.path '{path}'"
