@@ -16,7 +16,7 @@ from nounroll.models.student import Student
 from nounroll.nn.frozen import frozen
 from nounroll.objectives.divergence import divergence
 from nounroll.objectives.dynamics import VARIANCE_FLOOR
-from nounroll.objectives.readout import masked_mean, negative_log_likelihood, readout_loss
+from nounroll.objectives.readout import masked_mean, readout_loss, taught
 
 _PARTS = {"all": "", "readout": "head.", "start": "empty_memory"}  # what the names of weights that learn begin with
 
@@ -117,7 +117,7 @@ class Adapt(Method):
         outputs = student.head(features) if self.keeps_readout else None
         found: dict[str, Tensor] = {}
         if self.settings.rehearse and outputs is not None:
-            found["rehearsed"] = masked_mean(negative_log_likelihood(space, outputs, held.targets), held.mask)
+            found["rehearsed"] = masked_mean(taught(space, outputs, held.targets), held.mask)
         if not self.settings.anchor:
             return found
         with torch.no_grad():
