@@ -20,12 +20,12 @@ ORDER = (
     ("analysis", "methods"),
     ("bench", "serve", "training"),
     ("experiments",),
-    ("estimators",),
+    ("control", "estimators"),
     ("cli",),
     ("__init__",),
 )
 FLOOR = {package: place for place, floor in enumerate(ORDER) for package in floor}
-LEAVES = {"export", "hub", "serve"}  # for the command line alone
+LEAVES = {"control", "export", "hub", "serve"}  # for the command line alone
 
 
 def imported(path: Path, root: Path, *, types: bool = True) -> Iterator[tuple[int, str]]:

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -124,6 +125,7 @@ SLOW = {  # a quarter of a minute of processor time and more
     *("adapt.md", "estimators.md", "streams.md"),  # the tutorials are shorter
     *("extending.md", "first-network.md"),  # their twins: tests/integration/test_added_parts.py, README.md
 }
+NEEDED = {"act.md": "gymnasium", "control.md": "gymnasium"}  # packages, without which a page is skipped
 
 
 def is_slow(page: Path) -> bool:
@@ -131,8 +133,15 @@ def is_slow(page: Path) -> bool:
     return page.name in SLOW or page.parent.name == "reference"
 
 
+def marks(page: Path) -> list[pytest.MarkDecorator]:
+    """Why a page does not run everywhere, or every time."""
+    package = NEEDED.get(page.name, "pytest")
+    absent = pytest.mark.skipif(find_spec(package) is None, reason=f"needs {package}")
+    return [absent, *([pytest.mark.nightly] if is_slow(page) else [])]
+
+
 RUN = [
-    pytest.param(page, marks=pytest.mark.nightly if is_slow(page) else (), id=str(page.relative_to(ROOT)))
+    pytest.param(page, marks=marks(page), id=str(page.relative_to(ROOT)))
     for page in PAGES
     if page.exists() and blocks(page)
 ]

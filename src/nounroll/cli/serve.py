@@ -39,7 +39,7 @@ def serve(
     server can be reached from other machines, a token is made and printed.
 
     Args:
-        run: the run's folder.
+        run: the run's folder, or that of a student.
         host: address to listen on; this machine alone when left out.
         port: to listen on; 0 takes a free one.
         public: let everyone in who reaches the server, without a token.
@@ -55,7 +55,7 @@ def serve(
     for package in _NEEDED:
         if find_spec(package) is None:
             raise ValueError(f"serve needs the package {package}; pip install 'nounroll[serve]'")
-    from nounroll.experiments.run_folder import open_student, open_teacher
+    from nounroll.experiments.run_folder import open_alone, open_student, open_teacher
     from nounroll.serve.app import create_app
     from nounroll.serve.judge import Judge
     from nounroll.serve.server import Server
@@ -75,13 +75,16 @@ def serve(
         body=body,
         idle=idle,
     )
-    recipe, task, student = open_student(run, with_data=False)
     judge = None
-    if teacher := open_teacher(run, student):
-        try:
-            judge = Judge.of(teacher, student, open_student(run)[1], recipe.length)
-        except ValueError as error:
-            note(f"no drift is shown: {error}")
+    if (run / "config.json").is_file() and not (run / "recipe.yaml").is_file():
+        task, student = open_alone(run)
+    else:
+        recipe, task, student = open_student(run, with_data=False)
+        if teacher := open_teacher(run, student):
+            try:
+                judge = Judge.of(teacher, student, open_student(run)[1], recipe.length)
+            except ValueError as error:
+                note(f"no drift is shown: {error}")
     app = create_app(student, task, run.resolve().name, settings, folder=sessions, judge=judge)
     for line in app.state.service.sessions.set_aside:
         note(f"a session is damaged: {line}")

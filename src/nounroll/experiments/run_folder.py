@@ -24,7 +24,7 @@ from nounroll.core.batch import Space
 from nounroll.core.modes import drawing_from
 from nounroll.core.spaces import space_from_json, space_to_json
 from nounroll.data.fingerprint import fingerprint
-from nounroll.data.kept import without_data
+from nounroll.data.kept import CUSTOM, without_data
 from nounroll.data.task import SequenceTask
 from nounroll.experiments.consent import build_task
 from nounroll.experiments.recipe import Recipe, load
@@ -35,7 +35,6 @@ from nounroll.storage.locks import Held, Lock
 from nounroll.teacher import Teacher, build_teacher
 
 DATA = "data.json"
-CUSTOM = "custom"  # the kind of a task that is an object of the user's
 
 
 def open_run(folder: str | Path) -> tuple[Recipe, Path]:
@@ -86,6 +85,18 @@ def open_student(folder: str | Path, *, with_data: bool = True) -> tuple[Recipe,
     if not student.trained_on:  # an earlier version standardised series by the file, outside of the student
         student.rescale(task.inputs, task.targets)
     return recipe, task, student
+
+
+def open_alone(folder: str | Path) -> tuple[SequenceTask, Student]:
+    """A student that was saved by itself, and its task without its data.
+
+    Raises:
+        ValueError: the folder holds no student, or one that was never trained.
+    """
+    student = Student.from_pretrained(folder)
+    if not student.trained_on:
+        raise ValueError(f"{folder} holds a student that was never trained; train it first")
+    return without_data(student.trained_on, student.inputs, student.targets), student
 
 
 def difference(folder: Path, task: SequenceTask, kept: Mapping[str, Any]) -> str:

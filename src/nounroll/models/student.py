@@ -7,7 +7,7 @@ This module imports no teacher, no method and no training code.
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
@@ -25,6 +25,9 @@ from nounroll.models.generation import Generation, Sampling
 from nounroll.models.network import Network
 from nounroll.nn.outputs import Outputs
 from nounroll.storage import checkpoint
+
+if TYPE_CHECKING:
+    from nounroll.models.policy import Policy
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 M = TypeVar("M", bound=nn.Module)
@@ -154,6 +157,21 @@ class Student(Network):
         """
         sampling = Sampling(temperature=temperature, top_k=top_k, top_p=top_p)
         return Generation(self, len(prompt), sampling, generator, compiled=compiled).read(prompt).write(steps, stop)
+
+    def policy(self, envs: Any, *, temperature: float = 0.0, generator: torch.Generator | None = None) -> "Policy":
+        """The student as a policy that acts in environments; see ``nounroll.models.policy.Policy``.
+
+        Args:
+            envs: a ``gymnasium.Env`` or a vector environment, whose spaces are the student's.
+            temperature: of the draw of each action; 0 takes the most likely one.
+            generator: source of the draws.
+
+        Raises:
+            ValueError: the spaces are others.
+        """
+        from nounroll.models.policy import Policy
+
+        return Policy.of(self, envs, temperature=temperature, generator=generator)
 
     # -- files ------------------------------------------------------------------------------------
 

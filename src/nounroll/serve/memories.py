@@ -43,6 +43,11 @@ class Memories:
         self.pool.memories[session.slot] = mark.memory
         session.read, session.inputs, session.decoder = mark.read, mark.inputs, Decoder(self.task, mark.tail)
 
+    def begin(self, session: Session) -> None:
+        """Let a session be as one that has read nothing."""
+        empty = self.pool.student.empty_memory.detach()
+        self.go_back(session, Mark(empty, 0, [] if self._remembered else None, b""))
+
     def snapshot(self, session: Session) -> Snapshot:
         """The session as data."""
         mark = self.mark(session)

@@ -104,6 +104,21 @@ class Feed(Body):
     watch: bool = False
 
 
+class Act(Body):
+    """What an environment shows: a symbol, or numbers. ``begin``: it is the first of an episode, so that the session
+    begins anew. ``watch``: the memory after it."""
+
+    observation: int | float | Annotated[list[float], Field(fail_fast=True)]
+    begin: bool = False
+    temperature: float = Field(0.0, ge=0, allow_inf_nan=False)
+    seed: int | None = Field(None, ge=0)
+    watch: bool = False
+
+    def draws(self, step: int) -> torch.Generator:
+        """The source of the draw at a step of the session: the seed's, or one of its own without a seed."""
+        return generator(secrets.randbits(48) if self.seed is None else self.seed, "act", step)
+
+
 class Forecast(Body):
     """Forecast of a series: ``text`` as the task reads it, or ``inputs``. Quantile levels over so many paths."""
 

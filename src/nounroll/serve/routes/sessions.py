@@ -1,4 +1,4 @@
-"""Sessions: list, open, feed, sample, fork, snapshot, restore, look, close."""
+"""Sessions: list, open, feed, sample, act, fork, snapshot, restore, look, close."""
 
 import math
 import time
@@ -11,9 +11,10 @@ from fastapi import APIRouter, HTTPException, Request, Response
 from torch import Tensor
 
 from nounroll.core.batch import Space
+from nounroll.core.spaces import Sampling
 from nounroll.serve.answer import answer
 from nounroll.serve.elements import read
-from nounroll.serve.requests import Feed, Sample
+from nounroll.serve.requests import Act, Feed, Sample
 from nounroll.serve.service import Served, Service
 from nounroll.serve.session import Session
 from nounroll.serve.sessions import InUse
@@ -97,6 +98,23 @@ async def sample(service: Served, id: str, body: Sample) -> Response:
         return {**written[-1].seen, "text": text, "elements": elements, "finish_reason": written[-1].finish_reason}
 
     return await answer(written(), frame, stream=body.stream)
+
+
+@router.post("/{id}/act")
+async def act(service: Served, id: str, body: Act) -> dict[str, Any]:
+    """Read what an environment shows, and say what to do."""
+    session = idle(service, id)
+    given = service.read([body.observation])  # type: ignore[arg-type]  # it says what is no element of the space
+    async with service.sessions.working(session, whole=True):
+        if body.begin:
+            service.sessions.memories.begin(session)
+        _, outputs = await read(service, session, given)
+        sampling = Sampling(temperature=body.temperature)
+        action = sampling.draw(service.student.targets, outputs[None], body.draws(session.read))[0]
+        result: dict[str, Any] = {"action": action.tolist(), "logits": outputs.tolist()}
+        if body.watch:
+            result |= await seen(service, session)
+    return about(service, session) | result
 
 
 @router.post("/{id}/fork", status_code=201)

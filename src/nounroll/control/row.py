@@ -1,0 +1,45 @@
+"""One environment, and the episode that is played in it."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(eq=False)
+class Row:
+    """An environment, its draws, and what the episode has been so far."""
+
+    env: Any
+    actions: Any  # the space of them, whose draws are this row's own
+    seed: int = 0
+    random: np.random.Generator = field(default_factory=np.random.default_rng)
+    observation: Any = None
+    shown: list[Any] = field(default_factory=list)
+    taken: list[Any] = field(default_factory=list)
+    advice: list[Any] = field(default_factory=list)
+    rewards: list[float] = field(default_factory=list)
+
+    def begin(self, seed: int) -> None:
+        """Reset the environment."""
+        self.seed, self.random = seed, np.random.default_rng(seed)
+        self.actions.seed(seed)
+        self.observation, _ = self.env.reset(seed=seed)
+        self.shown, self.taken, self.advice, self.rewards = [self.observation], [], [], []
+
+    def step(self, action: Any) -> tuple[bool, bool]:
+        """Take an action; whether the episode has ended, and whether it was cut off.
+
+        Raises:
+            ValueError: the reward is not finite.
+        """
+        self.observation, reward, ended, cut, _ = self.env.step(action)
+        if not np.isfinite(float(reward)):
+            raise ValueError(
+                f"the reward of step {len(self.taken)} of the episode with seed {self.seed} is {reward};"
+                " rewards must be finite"
+            )
+        self.shown.append(self.observation)
+        self.taken.append(action)
+        self.rewards.append(float(reward))
+        return bool(ended), bool(cut)

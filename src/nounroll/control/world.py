@@ -1,0 +1,166 @@
+"""World models: a student that predicts an environment, and what it imagines.
+
+It reads an observation and the action that followed, and predicts the next observation, the reward and whether the
+episode has ended::
+
+    inputs             (o_0, a_0)        (o_1, a_1)        (o_2, a_2)
+    targets            (o_1, r_0, end)   (o_2, r_1, end)   (o_3, r_2, end)
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Shaped
+from torch import Tensor
+
+from nounroll.control.episodes import Episode, Episodes, EpisodeSequences
+from nounroll.core.batch import Bits, Product, Real, Space
+from nounroll.core.plain import count
+from nounroll.core.spaces import Sampling
+from nounroll.models.student import Student
+
+OBSERVATION, ACTION, REWARD, END = "observation", "action", "reward", "end"
+
+
+@dataclass(frozen=True)
+class Imagined:
+    """What a world model expects of n actions.
+
+    Attributes:
+        observations: (B, n, *x), after each action.
+        rewards: (B, n).
+        ended: (B, n), whether the episode is over after each action; what comes later means nothing.
+        memory: (B, K, d), after the last.
+    """
+
+    observations: Shaped[Tensor, "B n *x"]
+    rewards: Float[Tensor, "B n"]
+    ended: Bool[Tensor, "B n"]
+    memory: Float[Tensor, "B K d"]
+
+
+def world_sequences(episodes: Episodes) -> EpisodeSequences:
+    """Sequences from which a world model is learnt, by ``nounroll.fit``.
+
+    Rewards of 0 and 1 alone are bits; others are real numbers.
+
+    Raises:
+        ValueError: there are fewer than three episodes.
+    """
+    read = Product(observation=episodes.observations.space, action=episodes.actions.space)
+    rewards = torch.cat([one.rewards for one in episodes])
+    reward: Space = Bits(1) if bool(((rewards == 0) | (rewards == 1)).all()) else Real(1)
+    predicted = Product(observation=episodes.observations.space, reward=reward, end=Bits(1))
+    targets = [
+        predicted.join(observation=one.observations[1:], reward=one.rewards[:, None].float(), end=_ends(one))
+        for one in episodes
+    ]
+    inputs = [read.join(observation=one.observations[:-1], action=one.actions) for one in episodes]
+    return EpisodeSequences(inputs, targets, read, predicted)
+
+
+@torch.no_grad()
+def imagine(
+    student: Student,
+    memory: Float[Tensor, "B K d"],
+    actions: Shaped[Tensor, "B n *y"],
+    observation: Shaped[Tensor, "B *x"] | None = None,
+    *,
+    temperature: float = 0.0,
+    generator: torch.Generator | None = None,
+) -> Imagined:
+    """Let a world model go on by itself: each observation that it predicts is the next one that it reads.
+
+    Args:
+        student: trained on ``world_sequences``.
+        memory: of all that has happened, up to the action that led to now.
+        actions: to be taken from now on.
+        observation: what is seen now; when left out, what the memory expects. At the beginning of an episode the memory
+            knows nothing yet, and it must be given.
+        temperature: of the draw of each prediction; 0 takes the middle of it.
+        generator: source of the draws.
+
+    Raises:
+        ValueError: the student is no world model.
+    """
+    read, predicted = world_spaces(student)
+    sampling, generator = Sampling(temperature=temperature), generator or torch.Generator()
+
+    def predict() -> dict[str, Tensor]:
+        return predicted.split(sampling.draw(predicted, student.readout(memory), generator))
+
+    now = predict()[OBSERVATION] if observation is None else observation
+    seen, rewards, ended = list[Tensor](), list[Tensor](), list[Tensor]()
+    for action in actions.unbind(1):
+        memory = student.step(read.join(observation=now, action=action), memory)
+        said = predict()
+        now = said[OBSERVATION]
+        seen.append(now)
+        rewards.append(said[REWARD][:, 0])
+        ended.append(said[END][:, 0] > 0.5)
+    over = torch.stack(ended, 1).cumsum(1) > 0
+    return Imagined(torch.stack(seen, 1), torch.stack(rewards, 1), over, memory)
+
+
+@torch.no_grad()
+def compare_imagined(student: Student, episodes: Episodes, *, after: int, steps: int) -> dict[str, list[float]]:
+    """How far imagination is from what the environment did.
+
+    The student reads the first steps of each episode as they were, then imagines what its own actions led to.
+
+    Args:
+        student: a world model.
+        episodes: of numbers as observations. Those that are too short are left out.
+        after: steps that are read.
+        steps: that are imagined.
+
+    Returns:
+        ``imagined``: after each step the root mean square difference of all observations, in standard deviations of
+        each number over the episodes; ``unchanged``: that of the last observation that was read, for comparison.
+
+    Raises:
+        ValueError: no episode is so long, observations are no numbers, or the student is no world model.
+    """
+    count("steps", steps)
+    long = [one for one in episodes if len(one) >= after + steps]
+    if not long:
+        longest = max(len(one) for one in episodes)
+        raise ValueError(f"after is {after} and steps is {steps}; the longest episode has {longest} steps")
+    if episodes.observations.space.symbols is not None:
+        raise ValueError(f"observations are {episodes.observations.space}; a distance needs numbers")
+    read, _ = world_spaces(student)
+    seen = torch.stack([one.observations[: after + steps + 1] for one in long])
+    actions = torch.stack([one.actions[: after + steps] for one in long])
+    memory = student.initial_memory(len(long))
+    if after:
+        memory = student.rollout(read.join(observation=seen[:, :after], action=actions[:, :after]))[:, -1]
+    found = imagine(student, memory, actions[:, after:], seen[:, after])
+    scale = torch.cat([one.observations for one in episodes]).std(0).clamp(min=1e-6)
+    truth = seen[:, after + 1 :]
+    still = seen[:, after : after + 1].expand_as(truth)
+    return {"imagined": _distances(found.observations, truth, scale), "unchanged": _distances(still, truth, scale)}
+
+
+def world_spaces(student: Student) -> tuple[Product, Product]:
+    """What a world model reads and predicts.
+
+    Raises:
+        ValueError: the student is none.
+    """
+    wanted = ([OBSERVATION, ACTION], [OBSERVATION, REWARD, END])
+    for space, names, what in zip((student.inputs, student.targets), wanted, ("inputs", "targets"), strict=True):
+        if not isinstance(space, Product) or [name for name, _ in space.parts] != names:
+            raise ValueError(f"the student's {what} are {space}; those of a world model are {', '.join(names)}")
+    return student.inputs, student.targets  # type: ignore[return-value]  # as was checked
+
+
+def _ends(episode: Episode) -> Float[Tensor, "T 1"]:
+    """1 after the last step, where the environment ended the episode."""
+    ends = torch.zeros(len(episode), 1)
+    ends[-1] = float(episode.ended)
+    return ends
+
+
+def _distances(found: Tensor, truth: Tensor, scale: Tensor) -> list[float]:
+    """Root mean squares by step."""
+    return ((found - truth) / scale).square().flatten(2).mean((0, 2)).sqrt().tolist()
