@@ -25,7 +25,7 @@ _APART = 10**9  # between the seeds of two imitations
 
 @dataclass(frozen=True)
 class Imitation:
-    """What ``imitate`` returns.
+    """Result of ``imitate``.
 
     Attributes:
         student: of the round with the highest mean return in validation.
@@ -122,7 +122,7 @@ def part_seed(seed: int, part: str) -> int:
 
 
 def _begun(runs: list[Run], method: str, cell: str | nn.Module) -> dict[str, Any]:
-    """What a round trains: something new at first, then what the round before it has made."""
+    """Build the arguments of a round's training: a new student at first, then the student of the round before it."""
     if not runs:
         return {"method": method, "cell": cell}
     last, method = runs[-1], runs[-1].recipe.method

@@ -18,7 +18,7 @@ _COLOURS = (STUDENT, TEACHER, "#1a7f37", "#6f42c1", "#bf3989", GUESS)
 
 
 def episode_picture(episode: Episode, student: Student, names: Sequence[str] = ()) -> Picture:
-    """What an episode showed, what was done, and the memory that the student has of it.
+    """Draw the observations and actions of an episode, and the student's memory of it.
 
     Args:
         episode: that the student, or anyone, has played.

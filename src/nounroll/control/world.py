@@ -24,7 +24,7 @@ OBSERVATION, ACTION, REWARD, END = "observation", "action", "reward", "end"
 
 @dataclass(frozen=True)
 class Imagined:
-    """What a world model expects of n actions.
+    """Predictions of a world model for n actions.
 
     Attributes:
         observations: (B, n, *x), after each action.
@@ -104,7 +104,7 @@ def imagine(
 
 @torch.no_grad()
 def compare_imagined(student: Student, episodes: Episodes, *, after: int, steps: int) -> dict[str, list[float]]:
-    """How far imagination is from what the environment did.
+    """Measure the error of imagination against the environment.
 
     The student reads the first steps of each episode as they were, then imagines what its own actions led to.
 
@@ -142,7 +142,7 @@ def compare_imagined(student: Student, episodes: Episodes, *, after: int, steps:
 
 
 def world_spaces(student: Student) -> tuple[Product, Product]:
-    """What a world model reads and predicts.
+    """Inputs and targets of a world model.
 
     Raises:
         ValueError: the student is none.

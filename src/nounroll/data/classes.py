@@ -85,7 +85,7 @@ def repeated(
 
 
 def of_steps(weights: Any, symbols: Int[Tensor, "S"], count: int) -> tuple[float, ...]:
-    """How much a step of each of ``count`` classes counts: 1 in the mean over the scored steps of training.
+    """Weight of a step of each of ``count`` classes: 1 in the mean over the scored steps of training.
 
     Args:
         weights: "balanced", or a number for each class.

@@ -27,7 +27,7 @@ KINDS = ("Discrete", "MultiBinary", "Box", "MultiDiscrete", "Tuple", "Dict")
 
 @dataclass(frozen=True)
 class Translation:
-    """How elements of one of an environment's spaces are read and written.
+    """Translation of the elements of an environment's space.
 
     Attributes:
         name: of the space, for errors.

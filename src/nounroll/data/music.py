@@ -175,7 +175,7 @@ class Music(Sequences):
 
 
 def _files(path: str | Path | None) -> list[Path]:
-    """The scores: one, or those of a folder. Links out of it are not followed, and a notice names them."""
+    """Find the score, or the scores of a folder. Links out of it are not followed, and a notice names them."""
     if path is None:
         return chorales()
     top = existing("music.path", path)

@@ -36,5 +36,5 @@ def in_space(name: str, found: Ragged, space: Space) -> Ragged:
 
 
 def known(targets: Tensor) -> Tensor:
-    """Where a step holds something: (*n,) of (*n,) symbols or (*n, d) numbers."""
+    """Find the steps that hold a value: (*n,) of (*n,) symbols or (*n, d) numbers."""
     return ~targets.isnan().all(-1) if targets.is_floating_point() else targets != NONE

@@ -45,7 +45,7 @@ def chorales() -> list[Path]:
 
 
 def read_score(setting: str, path: Path, frame: Fraction) -> list[Bool[np.ndarray, "T 128"]]:
-    """Which keys sound at the start of each frame, for each part of a score, up to the last note of all.
+    """Find the keys that sound at the start of each frame, for each part of a score, up to the last note of all.
 
     Args:
         setting: whose value the path is, for errors.

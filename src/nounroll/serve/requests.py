@@ -105,7 +105,7 @@ class Feed(Body):
 
 
 class Act(Body):
-    """What an environment shows: a symbol, or numbers. ``begin``: it is the first of an episode, so that the session
+    """Observation of an environment: a symbol, or numbers. ``begin``: it is the first of an episode, so that the session
     begins anew. ``watch``: the memory after it."""
 
     observation: int | float | Annotated[list[float], Field(fail_fast=True)]

@@ -1,4 +1,4 @@
-"""Where each sequence of a table ends, and what is known of the steps after it."""
+"""Ends of the sequences of a table, and the known values of the steps after them."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -168,11 +168,11 @@ class Table(Sequences):
         self.names = list(target.categories) if target is not None else []
 
     def sequence(self, i: int) -> Tensor:
-        """What the network reads of sequence ``i``, (T, d), all parts of it."""
+        """Build the network's inputs of sequence ``i``, (T, d), in all of its parts."""
         return self._inputs.split()[i]
 
     def with_values(self, rows: Float[Tensor, "T d"], values: Float[Tensor, "T k"]) -> Float[Tensor, "T d"]:
-        """What is read where these are the values of the first columns, and nan of those that are missing."""
+        """Build inputs from the values of the first columns, with nan where one is missing."""
         rows, missing, gaps = rows.clone(), values.isnan(), self.gaps[: values.shape[-1]]
         rows[..., : values.shape[-1]] = torch.where(missing, rows[..., : values.shape[-1]], values)
         rows[..., len(self.gaps) + gaps.cumsum(0)[gaps] - 1] = missing[..., gaps].to(rows)

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PLANTED = {
     "pickle": "import pickle\npickle.loads(b'')\n",
     "eval": "eval('1')\n",

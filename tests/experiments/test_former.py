@@ -18,7 +18,7 @@ from nounroll.models.student import Student, cell_settings
 from nounroll.rollout.evaluate import evaluate, validation_batches
 from nounroll.storage.checkpoint import CheckpointError
 
-RUN = Path(__file__).parent / "fixtures" / "run-0.1"
+RUN = Path(__file__).parents[1] / "fixtures" / "run-0.1"
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "walk.md"
 MOST = {"One training step": 6, "A setting, from YAML to its use": 5, "A request through the server": 6}
 

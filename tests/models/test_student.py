@@ -193,7 +193,7 @@ def test_a_student_alone_is_the_student_that_was_trained(tmp_path: Path) -> None
             memories = student.rollout(inputs)
             drawn = student.generate(inputs[:, :3], 5, generator=torch.Generator().manual_seed(7))
             expected[name] = [memories, student.stepped_rollout(inputs), student.readout(memories), drawn]
-    script = [sys.executable, "-c", ALONE, tmp_path / "students", Path(__file__).parent, tmp_path / "found.pt"]
+    script = [sys.executable, "-c", ALONE, tmp_path / "students", Path(__file__).parents[1], tmp_path / "found.pt"]
     done = subprocess.run([str(part) for part in script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     found = torch.load(tmp_path / "found.pt")

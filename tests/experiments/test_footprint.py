@@ -28,7 +28,7 @@ SIZES = (
     *("training.batch_size", "length"),
     *("cell.memory_width", "cell.tokens", "cell.width", "teacher.width", "readout_width"),
 )
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)

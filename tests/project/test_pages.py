@@ -20,7 +20,7 @@ from nounroll.methods.base import METHODS
 from nounroll.teacher.base import TEACHERS
 from nounroll.training.settings import BUDGETS
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 DIARY = {"lab-notes.md"}  # of settings that there were
 TABLES = {

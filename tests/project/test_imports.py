@@ -192,3 +192,24 @@ def test_control_a_heavy_student_is_caught(tmp_path: Path) -> None:
         (tmp_path / "nounroll" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "nounroll" / name).write_text(text)
     assert heavy_modules(str(tmp_path)) == ["nounroll.training"]
+
+
+OTHER_TESTS = {"benchmarks", "examples", "fixtures", "golden", "integration", "project", "properties"}
+
+
+def misplaced(tests: Path, packages: set[str]) -> list[str]:
+    """Find tests that are in no folder of their own, and folders that are named after no package."""
+    files = [path.name for path in tests.glob("test_*.py")]
+    folders = [path.name for path in tests.iterdir() if path.is_dir() and any(path.rglob("test_*.py"))]
+    return sorted([*files, *(set(folders) - packages - OTHER_TESTS)])
+
+
+def test_the_tests_of_a_package_are_in_the_folder_of_its_name() -> None:
+    assert misplaced(Path(__file__).parents[1], set(FLOOR)) == []
+
+
+def test_control_a_misplaced_test_is_found(tmp_path: Path) -> None:
+    (tmp_path / "attic").mkdir()
+    (tmp_path / "test_a.py").touch()
+    (tmp_path / "attic" / "test_b.py").touch()
+    assert misplaced(tmp_path, {"cells"}) == ["attic", "test_a.py"]

@@ -25,7 +25,7 @@ from nounroll.data import TASKS
 from nounroll.methods.base import METHODS
 from nounroll.teacher.base import TEACHERS
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SOURCES = Path(nounroll.__file__).parents[1]  # of the package that is tested
 SETTINGS = (ROOT / "mkdocs.yml").read_text().replace("paths: [src]", f"paths: [{SOURCES}]")
 PACKAGES = ("nounroll", "nounroll.core.spaces", "nounroll.methods", "nounroll.teacher", "nounroll.export")

@@ -287,7 +287,7 @@ class Dies(Echo):
         return super().sample(rows, length, generator)
 fit(Dies(), student={str(source)!r}, teacher={str(source)!r}, out={str(folder)!r}, **{how!r})
 """
-    paths = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    paths = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": paths})
     assert done.returncode == 9
 

@@ -144,7 +144,7 @@ class Dies(Echo):
         return super().sample(rows, length, generator)
 fit(Dies(), out={str(tmp_path / "run")!r}, **{ {**BPTT, "settings": {**SMALL, "training.evaluations": 4}}!r})
 """
-    paths = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    paths = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": paths})
     assert done.returncode == 9
     assert 0 < counters(tmp_path / "run").step < 8
