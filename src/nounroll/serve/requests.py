@@ -105,8 +105,10 @@ class Feed(Body):
 
 
 class Act(Body):
-    """Observation of an environment: a symbol, or numbers. ``begin``: it is the first of an episode, so that the session
-    begins anew. ``watch``: the memory after it."""
+    """Observation of an environment: a symbol, or numbers.
+
+    ``begin``: it is the first of an episode, so that the session begins anew. ``watch``: the memory after it.
+    """
 
     observation: int | float | Annotated[list[float], Field(fail_fast=True)]
     begin: bool = False
