@@ -4,11 +4,10 @@ import json
 import math
 from pathlib import Path
 
+import spaces
 import torch
 from spaces_tasks import Events
 from torch import distributions as known
-
-import spaces
 
 ROOT = Path(__file__).resolve().parents[2]
 
