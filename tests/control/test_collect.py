@@ -93,7 +93,9 @@ def test_actions_taken_are_the_targets_without_an_expert() -> None:
 
 
 @pytest.mark.parametrize(
-    ("env", "least"), [(CartPole, 500), (Acrobot, -120), (MountainCar, -130), (lambda: TMaze(9), 1)], ids=str
+    ("env", "least"),
+    [(CartPole, 500), (Acrobot, -120), (MountainCar, -130), (lambda: TMaze(9), 1)],
+    ids=["CartPole", "Acrobot", "MountainCar", "TMaze"],
 )
 def test_experts_know_their_environments(env: Any, least: float) -> None:
     expert = env.expert if hasattr(env, "expert") else TMaze.expert

@@ -60,7 +60,7 @@ def test_the_check_sees_fits_that_share_a_generator(monkeypatch: pytest.MonkeyPa
     assert not all(alike(result, alone) for result in at_once(trained, [kind] * THREADS))
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", list(CELLS))
 @pytest.mark.parametrize("teacher", ["slots", "causal", "window"])
 def test_initial_weights_come_from_the_seed_alone(cell: str, teacher: str) -> None:
     """They are those that a global seed gives, and torch's global generator is left as it was."""

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 import torch
 
-from helpers import SHAPE, SYMBOLS, make_bptt, make_dmt, make_smt, make_student, make_tbptt, make_teacher
+from helpers import CELL_KINDS, SHAPE, SYMBOLS, make_bptt, make_dmt, make_smt, make_student, make_tbptt, make_teacher
+from nounroll.cells.recurrent import stepped
 from nounroll.data.task import draw
 from nounroll.methods import cost, flops
 from nounroll.methods.base import Method
@@ -35,6 +36,16 @@ def test_bptt_of_an_mlp_cell_by_hand() -> None:
         flops = of_a_step(make_bptt(student()), length)
         assert flops["flops"] == B * length * 3 * PER_TOKEN
         assert flops["sequential_flops"] == length * 3 * PER_TOKEN
+
+
+@pytest.mark.parametrize("kind", CELL_KINDS)
+@pytest.mark.parametrize("name", ["bptt", "tbptt", "dmt"])
+def test_steps_side_by_side_cost_what_a_rollout_does(kind: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = student(kind)
+    made = {"bptt": make_bptt, "tbptt": make_tbptt, "dmt": lambda s: make_dmt(s, make_teacher(s).float())}[name](one)
+    found = of_a_step(made, 24)
+    monkeypatch.setattr(cost, "_side_by_side", stepped)
+    assert found == of_a_step(made, 24)
 
 
 def test_a_step_by_hand() -> None:

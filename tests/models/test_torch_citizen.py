@@ -35,7 +35,7 @@ def inputs(space: Space) -> Tensor:
 
 
 @pytest.mark.parametrize("space", SPACES, ids=str)
-@pytest.mark.parametrize("kind", CELLS)
+@pytest.mark.parametrize("kind", list(CELLS))
 def test_forward_reads_each_row_to_its_length(kind: str, space: Space) -> None:
     one, x, lengths = student(kind, space), inputs(space), [5, 0, 2]
     start = one.initial_memory(ROWS) * 0.5
@@ -73,7 +73,7 @@ def test_lengths_that_cannot_be_are_refused(lengths: Any) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
 @pytest.mark.parametrize("space", SPACES, ids=str)
-@pytest.mark.parametrize("kind", CELLS)
+@pytest.mark.parametrize("kind", list(CELLS))
 def test_a_student_of_another_precision_rolls_out_learns_and_generates(
     kind: str, space: Space, dtype: torch.dtype
 ) -> None:
@@ -106,7 +106,7 @@ def test_symbols_in_16_bits_are_drawn_as_often_as_in_32() -> None:
 
 @pytest.mark.filterwarnings("error::UserWarning")  # a batching rule that torch lacks, and loops instead
 @pytest.mark.parametrize("space", SPACES, ids=str)
-@pytest.mark.parametrize("kind", CELLS)
+@pytest.mark.parametrize("kind", list(CELLS))
 def test_gradients_by_torch_func_are_those_of_autograd(kind: str, space: Space) -> None:
     one, x = student(kind, space), inputs(space)
     weights = dict(one.named_parameters())
@@ -124,7 +124,7 @@ def test_gradients_by_torch_func_are_those_of_autograd(kind: str, space: Space) 
 
 @pytest.mark.filterwarnings("error::UserWarning")
 @pytest.mark.parametrize("space", SPACES, ids=str)
-@pytest.mark.parametrize("kind", CELLS)
+@pytest.mark.parametrize("kind", list(CELLS))
 def test_steps_and_rollouts_under_vmap_and_jvp_are_those_without(kind: str, space: Space) -> None:
     one, x = student(kind, space), inputs(space)
     memory = one.initial_memory(ROWS).detach()
@@ -161,7 +161,7 @@ def test_a_student_in_place_of_a_cell_is_refused_with_advice() -> None:
     fit(Parity(), method="bptt", cell=copy.deepcopy(one.cell), length=8, steps=1)
 
 
-@pytest.mark.parametrize("kind", CELLS)
+@pytest.mark.parametrize("kind", list(CELLS))
 def test_rows_that_end_begin_anew(kind: str) -> None:
     """A stream of episodes equals each episode alone, gradients of m_∅ too."""
     one, x = student(kind, Real(2)), torch.randn(ROWS, TIME, 2)

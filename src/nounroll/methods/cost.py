@@ -6,9 +6,12 @@ optimiser, drawing the data, and evaluations. Causal attention counts all pairs 
 What depends on chance is counted for one draw.
 """
 
+from functools import partial
 from typing import Any
 
 import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor
 
 from nounroll.core.batch import Batch
 from nounroll.core.seeding import generator
@@ -35,7 +38,7 @@ def step_cost(
         accumulate: parts that the batch is cut into.
 
     Returns:
-        flops: forward and backward. Fused kernels are counted through their stepped twins.
+        flops: forward and backward. Rollouts are counted through steps of the cell, side by side.
         sequential_flops: those on the longest chain of dependent steps, were time and batch spread over
             enough processors: T time steps' worth a training step for BPTT, a window's worth for SMT and for truncated
             BPTT that carries its state, and for DMT a forward rollout over T and what is left of a window's worth.
@@ -61,16 +64,35 @@ def cell_flops(method: Method, batch: Batch) -> float:
 def _count(method: Method, batch: Batch) -> float:
     """Count the FLOPs of one loss and its gradients: of a later step, where a method carries a state."""
     cell = _cell(method)
-    fused = [] if getattr(cell, "parallel", False) else [n for n in ("unroll", "unroll_observed") if hasattr(cell, n)]
-    for name in fused:
-        setattr(cell, name, None)  # the counter cannot look into fused kernels
+    stand_ins: dict[str, Any] = {}
+    if cell is not None and not getattr(cell, "parallel", False):
+        stand_ins = {"unroll": partial(_side_by_side, cell), "unroll_observed": None}
+    for name, value in stand_ins.items():
+        setattr(cell, name, value)  # of this module alone; its class has the true ones
     try:
         flops, state = _count_once(method, batch, {})
         return _count_once(method, batch, state)[0] if state else flops
     finally:
-        for name in fused:
+        for name in stand_ins:
             delattr(cell, name)
         method.zero_grad(set_to_none=True)
+
+
+def _side_by_side(
+    cell: Any, inputs: Shaped[Tensor, "B T *x"], memory: Float[Tensor, "B K d"]
+) -> Float[Tensor, "B T K d"]:
+    """Stand-in for ``unroll`` with its matrix products and gradients: all steps but the first are rows of one step.
+
+    The counter cannot look into fused kernels, and is slow over many small steps. The memories are no rollout.
+    """
+    first = cell.step(inputs[:, 0], memory)[:, None]
+    rest = inputs[:, 1:]
+    if not rest.shape[1]:
+        return first
+    before = first.detach().expand(-1, rest.shape[1], -1, -1).flatten(0, 1)
+    before = before.requires_grad_(first.requires_grad)
+    after = cell.step(rest.flatten(0, 1), before).unflatten(0, rest.shape[:2])
+    return torch.cat([first, after], dim=1)
 
 
 def _count_once(method: Method, batch: Batch, state: State) -> tuple[float, State]:
