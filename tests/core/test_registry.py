@@ -75,6 +75,15 @@ def test_a_name_of_nounrolls_own_cannot_be_taken(install: Install) -> None:
         CELLS.load("gru")
 
 
+def test_two_packages_cannot_share_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    points = [EntryPoint("leaky", value, "nounroll.cells") for value in ("one:Cell", "one:Cell", "other:Cell")]
+    monkeypatch.setattr(registry, "entry_points", lambda group: points[:2])
+    assert list(registry.installed.__wrapped__("nounroll.cells")) == ["leaky"]
+    monkeypatch.setattr(registry, "entry_points", lambda group: points)
+    with pytest.raises(ValueError, match="two parts named 'leaky', one:Cell and other:Cell"):
+        registry.installed.__wrapped__("nounroll.cells")
+
+
 @pytest.mark.parametrize("place", ["added_parts:No", "no_such_package:Cell"])
 def test_a_part_that_cannot_be_imported_is_named(place: str, install: Install) -> None:
     install("nounroll.cells", leaky=place)

@@ -145,6 +145,16 @@ def test_targets_of_another_space_get_a_new_head(old: Run) -> None:
     assert not torch.equal(mine["head.hidden.weight"], its["head.hidden.weight"])
 
 
+def test_the_weights_of_targets_are_the_new_tasks(old: Run) -> None:
+    class Weighted(Echo):
+        targets = Categorical(5, weights=(1, 1, 1, 1, 9))
+
+    weighted = fit(Weighted(), student=old.student, method="bptt", steps=1, **WARM)
+    assert weighted.student.targets.weights == (1, 1, 1, 1, 9)
+    again = fit(Echo(), student=weighted.student, method="bptt", steps=1, **WARM)
+    assert again.student.targets.weights == ()
+
+
 def test_a_head_is_new_where_it_is_asked_for(old: Run) -> None:
     run = fit(Echo(), student=old.student, new="head", method="bptt", steps=0, **WARM)
     mine, its = run.student.state_dict(), old.student.state_dict()

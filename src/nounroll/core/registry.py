@@ -43,12 +43,12 @@ class Registry(Generic[T]):
                 imported.
         """
         self.check(name)
-        entry = installed(self.group).get(name)
+        added = installed(self.group).get(name)
         if name not in self.places:
-            return cast(T, load_entry(cast(EntryPoint, entry)))
-        if entry is not None:
+            return cast(T, load_entry(cast(EntryPoint, added)))
+        if added is not None:
             raise ValueError(
-                f"{self.setting} is {name!r}, which is nounroll's own and also {entry.value} by the entry points"
+                f"{self.setting} is {name!r}, which is nounroll's own and also {added.value} by the entry points"
                 f" {self.group}; remove that package or rename its part"
             )
         module, _, attribute = self.places[name].partition(":")
@@ -57,8 +57,20 @@ class Registry(Generic[T]):
 
 @cache
 def installed(group: str) -> dict[str, EntryPoint]:
-    """The entry points of a group in the installed packages, by name."""
-    return {entry.name: entry for entry in entry_points(group=group)}
+    """The entry points of a group in the installed packages, by name.
+
+    Raises:
+        ValueError: two packages give different parts the same name.
+    """
+    found: dict[str, EntryPoint] = {}
+    for entry in entry_points(group=group):
+        first = found.setdefault(entry.name, entry)
+        if first.value != entry.value:
+            raise ValueError(
+                f"the entry points {group} have two parts named {entry.name!r}, {first.value} and {entry.value};"
+                " remove one of the packages"
+            )
+    return found
 
 
 def load_entry(entry: EntryPoint) -> Any:

@@ -65,7 +65,7 @@ def links(
     found = []
     for name in parse_chain(recipe.method):
         kind = method_class(name)
-        settings = getattr(recipe, name) if kind.has_settings else None
+        settings = getattr(recipe, name, None) if kind.has_settings else None
         share, rate = (getattr(settings, setting, 1.0) for setting in ("share", "learning_rate"))
         found.append(Link(name, kind.build(Parts(model, teacher, settings, knowable, stream)), share, rate))
     return found

@@ -280,7 +280,15 @@ def _parse_rounds(document: Any) -> tuple[list[float], list[int], list[int]]:
 
 def _reason(best: _Trial, trials: list[_Trial]) -> str:
     """Describe the choice and the figures of all candidates in one line."""
-    figures = ", ".join(f"{trial.name} {trial.losses[-1]:.4g}" for trial in trials if trial is not best)
+    if len(trials) == 1:
+        return f"took {best.name}, the only candidate"
+    if not best.losses:
+        return f"took {best.name}: no candidate was measured in its share of the budget; give more"
+    figures = ", ".join(
+        f"{trial.name} {trial.losses[-1]:.4g}" if trial.losses else f"{trial.name} not measured"
+        for trial in trials
+        if trial is not best
+    )
     share = f"{100 * (_FIRST if len(best.losses) == 1 else _SECOND):g} %"
     return f"chose {best.name}: validation loss {best.losses[-1]:.4g} after {share} of the budget; {figures}"
 

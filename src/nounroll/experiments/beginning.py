@@ -140,7 +140,7 @@ def _with_scale(facts: Facts, inputs: Space, targets: Space, *, must_fit: bool) 
         ValueError: it ``must_fit`` and is of another kind.
     """
     if (facts.inputs, facts.targets) == (inputs, targets):
-        return replace(facts, inputs=inputs, targets=targets)
+        return replace(facts, inputs=facts.inputs.scaled_as(inputs), targets=facts.targets.scaled_as(targets))
     if must_fit:
         raise ValueError(
             f"the data differs: the run began with inputs {inputs} and targets {targets}, and now they are"

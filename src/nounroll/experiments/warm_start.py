@@ -114,8 +114,10 @@ class Start:
             )
         return replace(
             facts,
-            inputs=inputs if inputs is not None and facts.inputs == inputs else facts.inputs,
-            targets=targets if targets is not None and facts.targets == targets else facts.targets,
+            inputs=facts.inputs.scaled_as(inputs) if inputs is not None and facts.inputs == inputs else facts.inputs,
+            targets=facts.targets.scaled_as(targets)
+            if targets is not None and facts.targets == targets
+            else facts.targets,
         )
 
     # -- the weights ------------------------------------------------------------------------------

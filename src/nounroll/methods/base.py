@@ -56,7 +56,7 @@ class Method(nn.Module, ABC):
     Attributes:
         taught: it has a teacher.
         trains_teacher: it trains the teacher that it has; another one needs such a method before it in a chain.
-        has_settings: a recipe has a group of its name.
+        has_settings: a recipe has a group of its name, as for nounroll's own methods alone.
         summary: a sentence for the report.
     """
 

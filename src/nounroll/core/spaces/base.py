@@ -138,6 +138,10 @@ class Space(ABC):
         """Outputs from the numbers of a linear map, any real ones of about unit size."""
         return raw
 
+    def scaled_as(self, other: "Space") -> "Space":
+        """Return this space in the units of an equal one. How much targets count stays this space's own."""
+        return other
+
     def counted(self, losses: Float[Tensor, "*n"], values: Shaped[Tensor, "..."]) -> Float[Tensor, "*n"]:
         """Losses of training as much as each of these targets counts: as they are, unless the space has weights."""
         return losses

@@ -97,6 +97,9 @@ class Categorical(Space):
         flat = F.cross_entropy(outputs.flatten(0, -2).float(), values.flatten(), reduction="none")
         return -flat.view(values.shape)
 
+    def scaled_as(self, other: Space) -> Space:
+        return self  # it has no unit, and its weights are the task's
+
     def counted(self, losses: Float[Tensor, "*n"], values: Int[Tensor, "*n"]) -> Float[Tensor, "*n"]:
         return losses * losses.new_tensor(self.weights)[values] if self.weights else losses
 
