@@ -310,6 +310,11 @@ def _opened_teacher(teacher: Teacher | str | Path) -> tuple[dict[str, Any], dict
     return {f"teacher.{name}": value for name, value in vars(form).items()}, weights, cell, spaces
 
 
+def _scaled_as(space: Space, other: Space | None) -> Space:
+    """Return a space in the units of an equal one; as it is where the other is of another kind, or none."""
+    return space.scaled_as(other) if other is not None and space == other else space
+
+
 def _copied(module: nn.Module) -> dict[str, Tensor]:
     return {name: t.detach().cpu().clone() for name, t in module.state_dict().items()}
 
