@@ -4,12 +4,15 @@ from collections.abc import Callable
 from importlib.metadata import EntryPoint
 
 import pytest
+import torch
 
 from added_parts import AveragedEncoder, Echo, LeakyCell, Letters
+from nounroll.cells import build_cell
 from nounroll.cells.base import CELLS, CellSettings
 from nounroll.core import registry
+from nounroll.core.batch import Categorical
 from nounroll.core.spaces import space_from_json
-from nounroll.data import TASKS, build
+from nounroll.data import TASKS, build, describe
 from nounroll.methods import METHODS, parse_chain
 from nounroll.teacher.base import TEACHERS, TeacherSettings
 
@@ -89,3 +92,55 @@ def test_a_part_that_cannot_be_imported_is_named(place: str, install: Install) -
     install("nounroll.cells", leaky=place)
     with pytest.raises(ValueError, match=f"^the entry point leaky = {place} of nounroll.cells: "):
         CELLS.load("leaky")
+
+
+class NoSizes(torch.nn.Module):
+    """A cell whose constructor takes nothing."""
+
+    memory_shape = (1, 4)
+
+    def __init__(self) -> None:
+        super().__init__()
+
+
+class NoStep(torch.nn.Module):
+    """A module that is no cell."""
+
+    def __init__(self, inputs: object, memory_shape: tuple[int, int]) -> None:
+        super().__init__()
+        self.memory_shape = memory_shape
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("NoSizes", r"^cell\.kind is 'added'; NoSizes is called with \(Categorical, tuple\): "),
+        ("NoStep", r"^NoStep has no step\(inputs, memory\) method"),
+    ],
+)
+def test_a_cell_that_is_none_is_told_in_one_line(name: str, said: str, install: Install) -> None:
+    install("nounroll.cells", added=f"test_registry:{name}")
+    with pytest.raises(ValueError, match=said):
+        build_cell(CellSettings(kind="added"), Categorical(3))
+
+
+class Plain(Echo):
+    """A task without a constructor of its own."""
+
+    __init__ = object.__init__  # type: ignore[assignment]
+    inputs = targets = Letters(3)
+
+
+class Untyped(Echo):
+    """A task whose option has no type."""
+
+    def __init__(self, path) -> None:  # type: ignore[no-untyped-def]
+        super().__init__()
+
+
+def test_a_task_without_a_constructor_has_no_options(install: Install) -> None:
+    install("nounroll.tasks", plain="test_registry:Plain", untyped="test_registry:Untyped")
+    assert describe("plain")[1] == []
+    assert isinstance(build("plain"), Plain)
+    with pytest.raises(ValueError, match="annotate each argument of __init__, such as path: int = 3"):
+        describe("untyped")

@@ -71,3 +71,17 @@ def test_errors_name_the_setting(student: Student, tmp_path: Path) -> None:
         nounroll.SequenceFeatures(tmp_path / "nothing-here").fit(X)
     with pytest.raises(ValueError, match="X"):
         nounroll.SequenceFeatures(student).fit([one[:, :1] for one in X])
+
+
+def test_a_regressor_begins_with_a_network_of_another_unit(student: Student) -> None:
+    X, y = waves(120)
+    far = 5000 + 1000 * y
+    model = nounroll.SequenceRegressor(student=student, method="bptt", steps=100, settings=SHORT).fit(X, far)
+    assert model.score(X, far) > 0.3
+
+
+def test_classes_that_are_missing_are_refused() -> None:
+    X, y = waves()
+    for missing in (np.where(np.arange(len(y)) == 3, np.nan, y), [None, *y[1:]]):
+        with pytest.raises(ValueError, match=r"^y holds None or nan"):
+            nounroll.SequenceClassifier(steps=1).fit(X, missing)

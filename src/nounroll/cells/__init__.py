@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from nounroll.cells.base import CELLS, CellSettings
+from nounroll.cells.base import CELLS, CellSettings, check_cell
 from nounroll.core.batch import Space
 
 _NARROWEST = 8  # width of an embedding
@@ -40,11 +40,13 @@ def build_cell(settings: CellSettings, inputs: Space) -> nn.Module:
     Raises:
         ValueError: the kind is unknown, or it has no such setting.
     """
-    cell, settings = CELLS.load(settings.kind), complete(settings)
+    settings = complete(settings)
     if settings.layers > 1 and not takes(settings.kind, "layers"):
         raise ValueError(f"cell.layers is {settings.layers}; the {settings.kind} cell has one layer")
     options: dict[str, Any] = {"width": settings.width, "layers": settings.layers, "keep": settings.keep}
-    return cell(inputs, settings.memory_shape, **{n: v for n, v in options.items() if takes(settings.kind, n)})
+    taken = {name: value for name, value in options.items() if takes(settings.kind, name)}
+    made = CELLS.make(settings.kind, inputs, settings.memory_shape, **taken)
+    return made if settings.kind in CELLS.places else check_cell(made, inputs, inputs.enter(inputs.zeros(2)))
 
 
 def takes(kind: str, option: str) -> bool:

@@ -1,5 +1,6 @@
 """Registry of the parts of one kind by name: this package's, and any installed package's with entry points."""
 
+import inspect
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import import_module
@@ -54,6 +55,22 @@ class Registry(Generic[T]):
         module, _, attribute = self.places[name].partition(":")
         return cast(T, getattr(import_module(module), attribute))
 
+    def make(self, name: str, *values: Any, **options: Any) -> Any:
+        """Call the part of a name.
+
+        Raises:
+            ValueError: see ``load``; or it is not called so.
+        """
+        part: Any = self.load(name)
+        try:
+            inspect.signature(part).bind(*values, **options)
+        except TypeError as error:
+            called = ", ".join([*(type(one).__name__ for one in values), *(f"{option}=" for option in options)])
+            raise ValueError(
+                f"{self.setting} is {name!r}; {part.__qualname__} is called with ({called}): {error}"
+            ) from None
+        return part(*values, **options)
+
 
 @cache
 def installed(group: str) -> dict[str, EntryPoint]:
@@ -81,5 +98,7 @@ def load_entry(entry: EntryPoint) -> Any:
     """
     try:
         return entry.load()
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"the entry point {entry.name} = {entry.value} of {entry.group}: {error}") from error
+    except Exception as error:  # of a module that is not ours
+        raise ValueError(
+            f"the entry point {entry.name} = {entry.value} of {entry.group}: {type(error).__name__}: {error}"
+        ) from error

@@ -72,18 +72,17 @@ def parsed(kind: str, options: dict[str, Any]) -> dict[str, Any]:
     for option in known:
         if option.required and option.name not in options:
             raise ValueError(f"task.options.{option.name} is not set; {kind} needs it: {option.type}")
-    types = typing.get_type_hints(task.__init__)
+    types = _types(task)
     return {name: _parsed(name, types[name], plain(value)) for name, value in options.items()}
 
 
 def describe(kind: str) -> tuple[str, list[Option]]:
     """Describe a task in one line, with its options in order."""
     task = load(kind)
-    types = typing.get_type_hints(task.__init__)
-    parameters = list(inspect.signature(task.__init__).parameters.values())[1:]
+    types = _types(task)
     options = [
         Option(p.name, _type_name(types[p.name]), None if p.default is p.empty else p.default, p.default is p.empty)
-        for p in parameters
+        for p in _parameters(task)
     ]
     return (inspect.getdoc(task) or "").partition("\n")[0], options
 
@@ -100,6 +99,29 @@ def load(kind: str) -> type["SequenceTask"]:
         ValueError: there is no such kind.
     """
     return TASKS.load(kind)
+
+
+def _parameters(task: type["SequenceTask"]) -> list[inspect.Parameter]:
+    """Parameters of a task's constructor; none of a class that has no constructor of its own."""
+    if task.__init__ is object.__init__:
+        return []
+    return list(inspect.signature(task.__init__).parameters.values())[1:]
+
+
+def _types(task: type["SequenceTask"]) -> dict[str, Any]:
+    """Types of the options of a task.
+
+    Raises:
+        ValueError: one is not annotated, or there are any number of them.
+    """
+    types = typing.get_type_hints(task.__init__)
+    for one in _parameters(task):
+        if one.name not in types or one.kind in (one.VAR_POSITIONAL, one.VAR_KEYWORD):
+            raise ValueError(
+                f"{task.__module__}.{task.__qualname__}({one}) cannot be named in a recipe;"
+                f" annotate each argument of __init__, such as {one.name}: int = 3"
+            )
+    return types
 
 
 def _parsed(name: str, expected: Any, value: Any) -> Any:

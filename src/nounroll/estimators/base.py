@@ -49,6 +49,8 @@ class SequenceEstimator(BaseEstimator):
         n_features_in_: numbers of a step; 1 of symbols.
     """
 
+    _new_head = False  # whether a network that is given has learnt other targets than those of ``fit``
+
     def __init__(
         self,
         *,
@@ -77,6 +79,7 @@ class SequenceEstimator(BaseEstimator):
             method=self.method,
             cell=copy.deepcopy(self.cell),
             student=self.student,
+            new=("head",) if self.student is not None and self._new_head else (),
             length=task.length,
             seconds=seconds,
             steps=self.steps,

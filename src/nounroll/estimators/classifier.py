@@ -27,6 +27,8 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         classes_: the classes, sorted; columns of ``predict_proba``.
     """
 
+    _new_head = True
+
     def fit(self, X: Any, y: Any, groups: Any = None) -> "SequenceClassifier":
         """Train on n sequences and their classes.
 
@@ -42,6 +44,8 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         arrays, classes = as_sequences("X", X), np.asarray(y)
         if classes.shape != (len(arrays),):
             raise ValueError(f"y has shape {classes.shape}; it must be ({len(arrays)},), one class for each sequence")
+        if any(one is None or one != one for one in classes.tolist()):
+            raise ValueError("y holds None or nan; it must hold a class for each sequence, leave the others out")
         self.classes_, codes = np.unique(classes, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(f"y holds one class only, {self.classes_[0]!r}; it must hold two or more")

@@ -32,6 +32,8 @@ class SequenceRegressor(RegressorMixin, SequenceEstimator):
             1, when None.
     """
 
+    _new_head = True
+
     def __init__(self, *, targets_space: Space | None = None, **settings: Any) -> None:
         super().__init__(**settings)
         self.targets_space = targets_space

@@ -114,10 +114,8 @@ class Start:
             )
         return replace(
             facts,
-            inputs=facts.inputs.scaled_as(inputs) if inputs is not None and facts.inputs == inputs else facts.inputs,
-            targets=facts.targets.scaled_as(targets)
-            if targets is not None and facts.targets == targets
-            else facts.targets,
+            inputs=_scaled_as(facts.inputs, inputs),
+            targets=facts.targets if "head" in self.origin["new"] else _scaled_as(facts.targets, targets),
         )
 
     # -- the weights ------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ def build_teacher(
     memory, about a third more work.
     """
     shape: tuple[int, int] = tuple(cell.memory_shape)  # type: ignore[assignment]
-    encoder = TEACHERS.load(settings.kind)(settings, inputs, targets, shape, recompute=recompute)
+    encoder = TEACHERS.make(settings.kind, settings, inputs, targets, shape, recompute=recompute)
     width, horizon, decoder = getattr(encoder, "width", None), settings.horizon or sys.maxsize, None
     head = nn.Identity() if width is None else nn.Linear(width, shape[0] * shape[1])
     if settings.decoder_layers and hasattr(encoder, "decoder"):
