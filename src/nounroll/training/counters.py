@@ -47,10 +47,18 @@ class Counters:
     @property
     def draw(self) -> int:
         """The number of the next batch: the step's number, past the batches to avoid."""
-        draw = self.step
+        return self._draw(self.step)
+
+    @property
+    def passed_over(self) -> list[int]:
+        """The batches to avoid between the last one and the next."""
+        last = self._draw(self.step - 1) if self.step else -1
+        return [avoided for avoided in sorted(self.avoid) if last < avoided < self.draw]
+
+    def _draw(self, step: int) -> int:
         for avoided in sorted(self.avoid):
-            draw += avoided <= draw
-        return draw
+            step += avoided <= step
+        return step
 
     def to_dict(self) -> dict[str, Any]:
         """A copy as JSON has it, which knows no infinity."""

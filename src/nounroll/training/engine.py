@@ -2,7 +2,7 @@
 
 import atexit
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, TypeVar
@@ -139,13 +139,9 @@ class Engine:
         """
         self.optimizer.zero_grad(set_to_none=True)
         parts = self.settings.accumulate
-        rows = max(1, batch.batch_size // (parts * self.processes))
         sums: dict[str, Tensor] = {}
         states: list[State] = []
-        for index, generator in zip(range(parts), generators, strict=False):
-            start = (index * self.processes + self.rank) * rows
-            own = batch.rows(start, start + rows).to(self.device)
-            before = {name: values[:, index * rows : (index + 1) * rows] for name, values in state.items()}
+        for index, (own, before, generator) in enumerate(self._parts(batch, state, generators)):
             sync = index + 1 == parts
             with self.fabric.no_backward_sync(self._gathering or method, enabled=not sync), self._sharing():
                 losses, after = method(own, before, generator, progress)
@@ -167,7 +163,35 @@ class Engine:
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.learning_rate * rate
         self.optimizer.step()
-        return values, {name: torch.cat([one[name] for one in states], dim=1) for name in states[0]}
+        return values, _joined(states)
+
+    @torch.no_grad()
+    def read(
+        self, method: Any, batch: Batch, state: State, generators: Iterable[torch.Generator], progress: float
+    ) -> State:
+        """The state after a batch that nothing is learnt from; as it was where it would not be finite.
+
+        The arguments are as in ``step``.
+        """
+        states: list[State] = []
+        for own, before, generator in self._parts(batch, state, generators):
+            with self._sharing():
+                states.append(method(own, before, generator, progress)[1])
+        after = _joined(states)
+        bad = torch.stack([(~torch.isfinite(values)).sum() for values in after.values()]).sum()
+        with self._sharing():
+            return state if processes.total(bad) else after
+
+    def _parts(
+        self, batch: Batch, state: State, generators: Iterable[torch.Generator]
+    ) -> Iterator[tuple[Batch, State, torch.Generator]]:
+        """This process's rows of each part of a batch, their state, and the part's generator."""
+        parts = self.settings.accumulate
+        rows = max(1, batch.batch_size // (parts * self.processes))
+        for index, generator in zip(range(parts), generators, strict=False):
+            start = (index * self.processes + self.rank) * rows
+            before = {name: values[:, index * rows : (index + 1) * rows] for name, values in state.items()}
+            yield batch.rows(start, start + rows).to(self.device), before, generator
 
     def agreed(self, value: Any) -> Any:
         """Broadcast the first process's value, which a clock, a signal or a file decides."""
@@ -215,6 +239,11 @@ class Engine:
         bad = torch.stack([(~torch.isfinite(part)).sum() for part in weights]).sum()
         with self._sharing():
             return not processes.total(bad)
+
+
+def _joined(states: list[State]) -> State:
+    """The state of all parts of a batch."""
+    return {name: torch.cat([one[name] for one in states], dim=1) for name in states[0]}
 
 
 def _leave() -> None:

@@ -121,6 +121,8 @@ class Bar:
 
 
 def status(losses: dict[str, float] | None, counters: Counters) -> str:
-    """The loss of a step and the throughput so far, for the bar; None is a step that was skipped."""
+    """The loss of a step and the throughput, for the bar; None is a step that was skipped, {} one that is only read."""
     rate = counters.spent("tokens") / max(counters.spent("seconds"), 1e-9)
-    return f"loss {losses['loss']:.3f}  {rate:,.0f} tok/s" if losses else "step skipped: not finite"
+    if losses is None:
+        return "step skipped: not finite"
+    return f"loss {losses['loss']:.3f}  {rate:,.0f} tok/s" if losses else "step read: nothing is scored"

@@ -1,7 +1,7 @@
 """The only training loop: it walks a chain of methods over one student."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -134,20 +134,24 @@ class Loop:
             if self.pace.has_spent(until):
                 self.save()
                 return "paused"
-            batch = scored_batch(
-                self.task, s.batch_size, self.stages, now, s.seed, c.draw, s.vary, in_order=method.carries
-            )
+            if method.carries:
+                for avoided in c.passed_over:
+                    self._read(forward, self._batch(link, now, avoided), now, avoided)
+            batch = self._batch(link, now, c.draw)
             self.pace.prepare(link, batch.length)
-            if not batch.mask.any():  # nothing can be learnt from it
+            scored = bool(batch.mask.any())
+            blind = 0 if scored else blind + 1
+            if self._is_blind(link, blind, batch):
                 self.pace.stepped(link, batch.length)
-                blind += 1
-                if blind >= _BLIND:
-                    warning = _UNSCORED.format(blind, link.name)
-                    self.journal.write("unscored", link, now, length=batch.length, warning=warning)
-                    break
+                warning = _UNSCORED.format(blind, link.name)
+                self.journal.write("unscored", link, now, length=batch.length, warning=warning)
+                break
+            if not scored and not method.carries:  # nothing can be learnt from it
+                self.pace.stepped(link, batch.length)
                 continue
-            blind = 0
-            losses = self._step(link, forward, batch, now)
+            losses = self._step(link, forward, batch, now) if scored else {}
+            if method.carries and not losses:  # the memory goes on all the same
+                self._read(forward, batch, now, c.draw)
             if self.recovery.guard.stepped(c.draw, losses is not None):
                 self.recovery.roll_back(link)
                 continue
@@ -175,12 +179,28 @@ class Loop:
         self._finish(link, length_at(self.stages, now))
         return "finished"
 
+    def _batch(self, link: Link, progress: float, draw: int) -> Batch:
+        s, in_order = self.settings, link.method.carries
+        return scored_batch(self.task, s.batch_size, self.stages, progress, s.seed, draw, s.vary, in_order=in_order)
+
+    def _is_blind(self, link: Link, blind: int, batch: Batch) -> bool:
+        """Return whether so many batches without a scored target end a method: of a stream, all of it at least."""
+        whole = (self.task.max_length or 0) if link.method.carries else 0
+        return blind >= _BLIND and blind * batch.mask.numel() >= whole
+
+    def _draws(self, draw: int) -> Iterator[torch.Generator]:
+        s = self.settings
+        return (generator(s.seed, f"loss/{part}", draw) for part in range(s.accumulate))
+
+    def _read(self, forward: Any, batch: Batch, progress: float, draw: int) -> None:
+        """Carry the memory of a stream through a batch that nothing is learnt from."""
+        self.state.method_state = self.engine.read(forward, batch, self.state.method_state, self._draws(draw), progress)
+
     def _step(self, link: Link, forward: Any, batch: Batch, progress: float) -> dict[str, float] | None:
         """One step on a batch; None when its loss or gradient was not finite, and nothing has changed."""
         c, s = self.counters, self.settings
-        generators = (generator(s.seed, f"loss/{part}", c.draw) for part in range(s.accumulate))
         rate = link.learning_rate * learning_rate(s, progress)
-        found = self.engine.step(forward, batch, self.state.method_state, generators, progress, rate)
+        found = self.engine.step(forward, batch, self.state.method_state, self._draws(c.draw), progress, rate)
         if found is None:
             c.skipped += 1
             self.journal.write("skipped", link, progress, batch=c.draw, length=batch.length)
