@@ -161,6 +161,104 @@ def test_rows_that_are_done_begin_anew() -> None:
     assert model.reset()._pending is None
 
 
+def memory_after(model: StreamLearner, *elements: int) -> torch.Tensor:
+    with torch.no_grad():
+        return model.student(torch.tensor([elements]))[1][0]
+
+
+@pytest.mark.parametrize("cuts", [[], [1], [1, 2], [2]], ids=str)
+def test_a_row_that_begins_anew_reads_nothing_of_before(cuts: list[int]) -> None:
+    """Chunks of one step too. It learns next to nothing, so that the memory is that of one rollout."""
+    model, x = StreamLearner(make_student("gru", dtype=torch.float32), rows=2, learning_rate=1e-12), symbols(2, 6)
+    model.partial_fit(x).reset([True, False])
+    later = symbols(2, 3, seed=4)
+    for part in chunks(later, cuts):
+        model.partial_fit(part)
+    torch.testing.assert_close(model.memory[0], memory_after(model, *later[0, :-1]))
+    torch.testing.assert_close(model.memory[1], memory_after(model, *x[1], *later[1, :-1]))
+    first = StreamLearner(make_student("gru", dtype=torch.float32), rows=2, learning_rate=1e-12)
+    first.partial_fit(x[:, :1]).reset([True, False])  # nothing was read, and one element waits
+    for part in chunks(later, cuts):
+        first.partial_fit(part)
+    torch.testing.assert_close(first.memory[0], memory_after(first, *later[0, :-1]))
+    torch.testing.assert_close(first.memory[1], memory_after(first, x[1, 0], *later[1, :-1]))
+
+
+def test_a_prediction_sees_nothing_of_a_row_before_it_began_anew() -> None:
+    model, x = learner(2).partial_fit(symbols(2, 9)), symbols(2, 3, seed=4)
+    model.reset([True, False])
+    with pytest.raises(ValueError, match=r"^x is not given, and nothing was read before in rows \[0\]; give x$"):
+        model.predict()
+    found = model.predict(x)
+    with torch.no_grad():
+        outputs, _ = model.student(torch.from_numpy(x[:1]))
+    assert found[0].tolist() == [outputs[0, 0].argmax(), *outputs[0].argmax(-1)]
+    after = model.partial_fit(x[:, :1]).predict()  # the waiting element is read from m_∅
+    assert after.shape == (2, 1)
+    with torch.no_grad():
+        assert after[0, 0] == model.student(torch.from_numpy(x[:1, :1]))[0][0, 0].argmax()
+
+
+def test_a_buffer_that_is_used_again_changes_nothing() -> None:
+    one, other, buffer = learner(), learner(), symbols(5)
+    for seed in range(3):
+        buffer[:] = symbols(5, seed=seed)
+        one.partial_fit(buffer)
+        other.partial_fit(buffer.copy())
+    assert same(one, other)
+
+
+def test_an_element_that_waits_is_read_before_a_chunk_with_targets() -> None:
+    model = StreamLearner(make_student("gru", dtype=torch.float32), learning_rate=1e-12)
+    model.partial_fit(np.array([0, 1, 2])).partial_fit(np.array([3, 4]), np.array([1, 1]))
+    torch.testing.assert_close(model.memory[0], memory_after(model, 0, 1, 2, 3, 4))
+    model.partial_fit(np.array([1, 2]))
+    torch.testing.assert_close(model.memory[0], memory_after(model, 0, 1, 2, 3, 4, 1))
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+def test_the_empty_memory_is_learnt_after_a_snapshot_and_after_a_reset(tmp_path: Path, rows: int) -> None:
+    x = symbols(40) if rows == 1 else symbols(rows, 40)
+    model, kept = learner(rows), learner(rows)
+    kept.save(tmp_path / "s")
+    again = StreamLearner.load(tmp_path / "s")
+    assert same(model.partial_fit(x), again.partial_fit(x))
+    before = model.student.empty_memory.detach().clone()
+    model._optimizer.zero_grad()
+    for ended in (None, [True] + [False] * (rows - 1)):
+        model.reset(ended)
+        model._forward(model._given(torch.from_numpy(x).view(rows, -1), torch.from_numpy(x).view(rows, -1)))[
+            "loss"
+        ].backward()
+        assert model.student.empty_memory.grad.abs().sum() > 0  # type: ignore[union-attr]
+        model._optimizer.zero_grad()
+    assert torch.equal(model.student.empty_memory, before)
+
+
+def test_a_snapshot_between_a_reset_and_the_next_chunk_goes_on_exactly(tmp_path: Path) -> None:
+    model = learner(2).partial_fit(symbols(2, 9)).reset([True, False])
+    model.save(tmp_path / "s")
+    again = StreamLearner.load(tmp_path / "s")
+    for seed in (1, 2):
+        one = symbols(2, 1, seed=seed)
+        assert same(model.partial_fit(one), again.partial_fit(one))
+
+
+def test_tensors_that_are_part_of_a_graph_are_read() -> None:
+    x = torch.randn(40, 1, generator=torch.Generator().manual_seed(0))
+    models = [StreamLearner(nounroll.Student(Real(1), Real(1), CellSettings(kind="gru", tokens=1))) for _ in range(2)]
+    models[1].student.load_state_dict(models[0].student.state_dict())
+    models[0].partial_fit(x)
+    models[1].partial_fit(x.clone().requires_grad_())
+    assert same(*models)
+
+
+def test_a_scale_of_few_elements_is_told() -> None:
+    model = StreamLearner(nounroll.Student(Real(1), Real(1), CellSettings(kind="gru", tokens=1)))
+    with pytest.warns(Notice, match=r"^the scale of x is taken from 1 elements for good; begin with a longer chunk$"):
+        model.partial_fit(np.array([1000.0]))
+
+
 def test_missing_targets_are_read_and_not_scored() -> None:
     x, y = symbols(16), symbols(16, seed=1)
     y[:8] = -100

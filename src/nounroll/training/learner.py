@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
 from nounroll.core.batch import Batch
@@ -23,6 +23,7 @@ from nounroll.storage import checkpoint
 from nounroll.training.optimizer import load_optimizer_state, optimizer_state
 
 _BETAS, _CLIP = (0.9, 0.95), 1.0  # as in the loop
+_FEW = 16  # elements, of which a scale is hardly known
 _STREAM, _OPTIMIZER = "stream", "optimizer"  # groups of tensors beside the student's
 
 
@@ -38,7 +39,7 @@ class StreamLearner:
 
     Args:
         student: trained or new; it is changed in place. Real numbers of a new one take their scale from the first
-            chunk.
+            chunk, for good: begin with a long one.
         rows: streams side by side.
         window: steps of an update; no gradient goes back further.
         learning_rate: AdamW's, without a schedule.
@@ -62,10 +63,14 @@ class StreamLearner:
         self._state: State = {}
         self._pending: Tensor | None = None  # the last input of each row, whose target has not arrived
         self._begun = torch.ones(rows, dtype=torch.bool)  # rows of which the pending input is none
+        self._fresh = torch.ones(rows, dtype=torch.bool)  # rows that start from m_∅ at their next input
 
     @property
     def memory(self) -> Float[Tensor, "B K d"]:
-        return self._state["memory"][0] if self._state else self.student.initial_memory(self.rows).detach()
+        if not self._state:
+            return self.student.initial_memory(self.rows).detach()
+        memory = self._state["memory"][0]
+        return self.student.reset(memory, self._fresh.to(memory.device)).detach()
 
     def partial_fit(self, x: Any, y: Any = None) -> "StreamLearner":
         """Learn from the next chunk.
@@ -83,12 +88,13 @@ class StreamLearner:
         if targets is not None and targets.shape[1] != inputs.shape[1]:
             raise ValueError(f"y has {targets.shape[1]} steps and x {inputs.shape[1]}; they must be as many")
         student = self.student
-        batch = self._followed(inputs) if targets is None else Batch(inputs, targets, ~missing(targets))
+        batch = self._followed(inputs) if targets is None else self._given(inputs, targets)
         batch = without_padding(batch.in_spaces(student.inputs, student.targets), student.inputs, student.targets)
         batch.check(type(self).__name__, student.inputs, student.targets, self.rows, batch.length)
         self._measure(inputs, inputs if targets is None else targets)
-        if targets is None:
-            self._pending, self._begun = inputs[:, -1:], torch.zeros_like(self._begun)
+        self._fresh = self._fresh & (self._first_place >= batch.length)
+        self._pending = inputs[:, -1:].clone() if targets is None else None
+        self._begun = torch.full_like(self._begun, targets is not None)
         total, scored = 0.0, 0
         for start in range(0, batch.length, self.window):
             part = batch.times(start, start + self.window)
@@ -104,6 +110,7 @@ class StreamLearner:
         """Predict after each element of the next chunk: the most likely symbol, or the mean.
 
         Without targets of its own, it reads the last element of the chunk before first: ``predict()`` is the next one.
+        Of a row that has begun anew since, the first prediction is then that after the first of ``x``, twice.
 
         Args:
             x: as for ``partial_fit``.
@@ -112,10 +119,14 @@ class StreamLearner:
             ValueError: there is nothing to read, or values are not of the student's inputs.
         """
         read = [] if x is None else [self._shaped("x", x, self.student.inputs)]
+        if x is None and self._begun.any():
+            which = "" if self._begun.all() else f" in rows {self._begun.nonzero()[:, 0].tolist()}"
+            raise ValueError(f"x is not given, and nothing was read before{which}; give x")
         if self._pending is not None:
             read.insert(0, self._pending)
-        if not read:
-            raise ValueError("x is not given, and nothing was read before; give x")
+        if len(read) == 2:
+            begun = self._begun.view(-1, *[1] * (read[1].dim() - 1))
+            read[0] = torch.where(begun, read[1][:, :1], read[0])
         inputs, resets = self._joined(read)
         student, device = self.student, self.student.empty_memory.device
         inputs = student.inputs.convert(inputs)
@@ -127,9 +138,9 @@ class StreamLearner:
 
     def reset(self, done: Any = None) -> "StreamLearner":
         """Begin rows anew from m_∅, those that are ``done``, (B,) bool; all when left out. What is learnt stays."""
-        ended = torch.ones(self.rows, dtype=torch.bool) if done is None else torch.as_tensor(done)
-        memory = self.student.reset(self.memory, ended).detach()
-        self._state, self._begun = {"memory": memory[None]}, self._begun | ended
+        ended = torch.ones(self.rows, dtype=torch.bool) if done is None else torch.as_tensor(done).cpu()
+        self._fresh, self._begun = self._fresh | ended, self._begun | ended
+        self._state = {} if self._fresh.all() else {"memory": self.memory[None]}
         if self._begun.all():
             self._pending = None
         return self
@@ -144,7 +155,7 @@ class StreamLearner:
         """
         moments, document = optimizer_state(self._optimizer)
         pending = {} if self._pending is None else {"pending": self._pending}
-        stream = {"memory": self.memory, "begun": self._begun, **pending}
+        stream = {"memory": self.memory, "begun": self._begun, "fresh": self._fresh, **pending}
         settings = plain(
             {name: getattr(self, name) for name in ("rows", "window", "learning_rate", "steps", "skipped")}
         )
@@ -153,17 +164,20 @@ class StreamLearner:
         checkpoint.write(Path(folder), {k: v for k, v in tensors.items() if v}, documents)
 
     @classmethod
-    def load(cls, folder: str | Path, cell: nn.Module | None = None) -> "StreamLearner":
+    def load(
+        cls, folder: str | Path, cell: nn.Module | None = None, *, device: torch.device | str = "cpu"
+    ) -> "StreamLearner":
         """The learner that ``save`` wrote, which goes on as if it had never stopped.
 
         Args:
             folder: where the snapshot is.
             cell: for a student with the user's own cell, a module of the same class and sizes.
+            device: of the student, its memory and the optimiser.
 
         Raises:
             ValueError: the folder holds no snapshot, or a damaged one.
         """
-        student = Student.from_pretrained(folder, cell)
+        student = Student.from_pretrained(folder, cell).to(device)
         tensors, documents = checkpoint.read(Path(folder))
         try:
             kept = dict(documents["learner"])
@@ -172,8 +186,10 @@ class StreamLearner:
             learner = cls(student, **kept)
             load_optimizer_state(learner._optimizer, tensors.get(_OPTIMIZER, {}), document)
             learner.steps, learner.skipped = counts["steps"], counts["skipped"]
-            learner._state = {"memory": stream["memory"][None]}
             learner._begun, learner._pending = stream["begun"], stream.get("pending")
+            pending_only = learner._begun & (learner._pending is not None)
+            learner._fresh = stream.get("fresh", pending_only)  # which a snapshot of 0.1 lacks
+            learner._state = {} if learner._fresh.all() else {"memory": stream["memory"][None].to(device)}
             if stream["memory"].shape != (learner.rows, *student.memory_shape) or len(stream["begun"]) != learner.rows:
                 raise ValueError(f"its memory has the shape {tuple(stream['memory'].shape)}")
         except (KeyError, TypeError, ValueError) as error:
@@ -218,18 +234,33 @@ class StreamLearner:
             mask[:, 0] = ~self._begun
         return Batch(whole[:, :-1], whole[:, 1:], mask, None if resets is None else resets[:, :-1])
 
+    def _given(self, inputs: Shaped[Tensor, "B T *x"], targets: Shaped[Tensor, "B T *y"]) -> Batch:
+        """The chunk with its targets; the pending element before it is read, and not scored."""
+        mask, read = ~missing(targets), [inputs]
+        if self._pending is not None:
+            read.insert(0, self._pending)
+            targets = torch.cat([targets[:, :1], targets], dim=1)
+            mask = torch.cat([torch.zeros_like(mask[:, :1]), mask], dim=1)
+        whole, resets = self._joined(read)
+        return Batch(whole, targets, mask, resets)
+
+    @property
+    def _first_place(self) -> Int[Tensor, "B"]:
+        """Place of the next input of each row among those that are read: after a pending one that is none."""
+        return (self._begun & (self._pending is not None)).long()
+
     def _joined(self, read: list[Tensor]) -> tuple[Shaped[Tensor, "B T *x"], Bool[Tensor, "B T"] | None]:
-        """Return the inputs read, with resets after pending elements of rows that have started again since."""
+        """Return the inputs read, with resets before the next inputs of rows that have started again."""
         whole = torch.cat(read, dim=1)
-        if len(read) == 1 or not self._begun.any():
-            return whole, None
-        resets = torch.zeros(whole.shape[:2], dtype=torch.bool)
-        resets[:, 1] = self._begun
-        return whole, resets
+        resets = self._fresh[:, None] & (torch.arange(whole.shape[1]) == self._first_place[:, None])
+        if not self._state:  # all start from m_∅
+            resets[:, 0] = False
+        return whole, resets if resets.any() else None
 
     def _shaped(self, name: str, values: Any, space: Any) -> Shaped[Tensor, "B T *x"]:
         """Values as (B, T, ...), of one stream without B, of one coordinate without d."""
-        found, event = torch.as_tensor(np.asarray(values)), space.event_shape
+        values = values.detach().cpu() if isinstance(values, Tensor) else np.asarray(values)
+        found, event = torch.as_tensor(values), space.event_shape
         axes = 1 if self.rows == 1 else 2
         if event == (1,) and found.dim() == axes:
             found = found[..., None]
@@ -252,5 +283,7 @@ class StreamLearner:
         for name, space, values in (("x", student.inputs, inputs), ("y", student.targets, targets)):
             rows = space.convert(values).flatten(0, 1)
             good = rows[~space.invalid(rows).view(len(rows), -1).any(1)]
+            if space.unmeasured and len(good) < _FEW and not (name == "y" and targets is inputs):
+                notice(f"the scale of {name} is taken from {len(good)} elements for good; begin with a longer chunk")
             found.append(space.measured(name, good, targets=name == "y") if space.unmeasured else space)
         student.rescale(*found)
