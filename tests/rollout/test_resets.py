@@ -24,14 +24,17 @@ from helpers import (
     make_teacher,
 )
 from nounroll.analysis.analyze import analyze
-from nounroll.core.batch import Batch, apart
+from nounroll.core.batch import Batch, apart, each_part
 from nounroll.core.processes import sharing
 from nounroll.core.seeding import generator
 from nounroll.methods.base import Method
+from nounroll.methods.heed import is_lost
 from nounroll.methods.labels import separate
 from nounroll.models.student import Student
 from nounroll.objectives.readout import negative_log_likelihood
+from nounroll.rollout.collapse import guard, spread
 from nounroll.rollout.evaluate import evaluate, evaluate_teacher, validation_batches
+from nounroll.rollout.windows import windows_there
 
 B, T = 3, 9
 TIMES = ((4,), (), (0, 2, 7))  # of the resets of each row
@@ -239,23 +242,89 @@ def test_no_label_window_or_later_target_reaches_over_a_reset(name: str, kind: s
     assert abs(float(joined.detach()) - float(expected.detach())) > 1e-4  # control: what the reset is worth
 
 
-@pytest.mark.parametrize("name", ["smt", "dmt"])
-def test_what_fills_up_a_part_counts_nothing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Parts of unequal lengths: other values after a part's end give the same loss and gradients."""
+@pytest.mark.parametrize("transitions", [0, 4])
+@pytest.mark.parametrize(("name", "kind"), [("smt", "causal"), ("smt", "slots"), ("dmt", "causal")])
+def test_what_fills_up_a_part_counts_nothing(
+    name: str, kind: str, transitions: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Parts of unequal lengths: other values after a part's end give the same losses and gradients."""
     student = make_student("mlp")
-    teacher = make_teacher(student, decoder_layers=0)
-    values = {"relative": False, "uniformity": 0.0} if name == "smt" else {}
+    teacher = make_teacher(student, kind=kind, decoder_layers=0)
+    values = {"relative": True, "uniformity": 0.1, "transitions": transitions} if name == "smt" else {}
+    values |= {"only_ahead": True} if name == "dmt" else {}
     make: Any = make_smt if name == "smt" else make_dmt
     method, batch, found = make(student, teacher, decoding=0.0, **values), new_batch(), []
+    figures: list[dict[str, float]] = []
     for fill in (0, 1):
         rows, there = apart(batch)
         assert there is not None
         other = replace(rows, inputs=torch.where(there, rows.inputs, fill))
         with monkeypatch.context() as patch:
             patch.setattr(f"nounroll.methods.{name}.separate", lambda _, other=other, there=there: (other, there))
-            found.append(loss_of(method, batch))
+            losses = method(batch, {}, generator(0, "loss"), 0.5)[0]
+        found.append(losses["loss"])
+        figures.append({name: float(value.detach()) for name, value in losses.items()})
     torch.testing.assert_close(*found, rtol=1e-12, atol=0)
+    assert figures[0] == pytest.approx(figures[1], rel=1e-9)
     assert_same_gradients(*found, student)
+
+
+def test_a_student_is_lost_by_the_variance_of_what_is_there() -> None:
+    there, expert = torch.tensor([True, True, False]), torch.tensor([0.0, 1.0, 90.0])[:, None, None]
+    behind, mask = torch.full((3, 1), 9.0), torch.ones(3, 1, dtype=torch.bool)
+    assert is_lost(expert + 1, expert, behind, mask, 1.0, there).tolist() == [True, True, True]
+    assert not is_lost(expert + 1, expert, behind, mask, 1.0)[:2].any()  # control
+
+
+def test_the_collapse_guard_looks_at_what_is_there() -> None:
+    student = make_student("mlp")
+    teacher = make_teacher(student)
+    batch = new_batch()
+    seen = [
+        teacher.memories(batch.inputs[row : row + 1, start:stop])[0, 1:].detach()
+        for row, start, stop in separate_sequences(batch)
+    ]
+    assert guard(student, teacher, batch)["memory_variance"] == pytest.approx(
+        spread(torch.cat(seen)).variance, rel=1e-6
+    )
+
+
+def test_transitions_are_drawn_where_steps_are_there() -> None:
+    """Of all parts together, each step equally often, whatever is longest."""
+    there = torch.arange(50) < torch.tensor([50, 1, 3, 1, 5])[:, None]
+    counts = torch.zeros(there.shape)
+    for seed in range(400):
+        starts, drawn = windows_there(there, 1, 6, generator(seed, "test"))
+        assert int(drawn.sum()) == 6
+        rows = torch.arange(5)[:, None].expand_as(starts)[drawn]
+        assert there[rows, starts[drawn]].all()
+        counts[rows, starts[drawn]] += 1
+    assert counts[~there].sum() == 0
+    assert counts[there].min() > 20  # 40 are expected of each
+    student = make_student("mlp")
+    parts, found = separate(new_batch())
+    method = make_smt(student, make_teacher(student), transitions=4)
+    _, _, used = method._windows(parts, found, (B, T), generator(0, "test"))
+    assert int(used.sum()) == B * 4  # type: ignore[union-attr]
+    starts, drawn = windows_there(there, 3, 99, generator(0, "test"))
+    assert drawn.sum(1).tolist() == [48, 1, 1, 1, 3]
+
+
+def test_no_more_is_run_at_once_than_a_batch_has_steps() -> None:
+    resets = torch.zeros(2, 40, dtype=torch.bool)
+    resets[0, 20:] = resets[1, 33:] = True
+    x, sizes = torch.randint(5, (2, 40), generator=generator(0, "test")), list[int]()
+
+    def run(inputs: Tensor) -> Tensor:
+        sizes.append(inputs.numel())
+        return inputs.cumsum(1)[..., None]
+
+    batch = Batch(x, x, resets=resets)
+    found = each_part(run, batch)
+    assert max(sizes) <= 80
+    parts, there = apart(batch)
+    assert parts.inputs.numel() > 10 * 80  # control: what it would be together
+    assert torch.equal(found, parts.inputs.cumsum(1)[..., None][there].unflatten(0, (2, 40)))  # type: ignore[index]
 
 
 def test_several_processes_refuse_resets_for_methods_with_a_teacher() -> None:
@@ -297,11 +366,21 @@ class Episodes(nounroll.SequenceTask):
         return Batch(x, x.gather(1, starts), resets=resets[:1] if self.bad else resets)
 
 
+def learnt(method: str, steps: int) -> nounroll.Run:
+    settings = {"training.learning_rate": 1e-2, "training.batch_size": 32, "training.evaluations": 1}
+    cell = "auto" if method == "transformer" else "gru"
+    return nounroll.fit(Episodes(), method=method, cell=cell, length=12, steps=steps, settings=settings)
+
+
 @pytest.mark.parametrize("method", ["smt+dmt+bptt", "tbptt", "transformer"])
 def test_a_run_learns_from_episodes(method: str) -> None:
-    run = nounroll.fit(Episodes(), method=method, cell="auto" if method == "transformer" else "gru", length=12, steps=9)
-    assert run.metrics["steps"] == 9
-    assert run.metrics["loss"] < 2
+    run = learnt(method, 25)
+    assert run.metrics["steps"] == 25
+    assert run.metrics["loss"] < 0.7  # of log 3
+
+
+def test_control_a_run_that_has_not_learnt_yet_is_seen() -> None:
+    assert learnt("tbptt", 1).metrics["loss"] > 0.9
 
 
 def test_resets_of_a_task_are_checked() -> None:

@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Shaped
+from jaxtyping import Bool, Int, Shaped
 from torch import Tensor
 
 from nounroll.core.spaces import Bits, Categorical, Count, Positive, Product, Real, Space
@@ -144,19 +144,43 @@ def apart(batch: Batch, length: int | None = None) -> tuple[Batch, Bool[Tensor, 
     """
     if batch.resets is None:
         return batch, None
-    begins = batch.resets.clone()
-    begins[:, 0] = True
-    first = begins.flatten().nonzero()[:, 0]
-    counts = torch.cat([first[1:], first.new_tensor([begins.numel()])]) - first
-    times = torch.arange(length or int(counts.max()), device=first.device)
-    place = first[:, None] + torch.minimum(times, counts[:, None] - 1)
+    first, counts = _between(batch.resets)
+    place, there = _filled(first, counts, length or int(counts.max()))
     inputs, targets, mask = (values.flatten(0, 1)[place] for values in (batch.inputs, batch.targets, batch.mask))
-    there = times < counts[:, None]
     return Batch(inputs, targets, mask & there), there
 
 
 def each_part(run: Callable[[Tensor], Shaped[Tensor, "R t *y"]], batch: Batch) -> Shaped[Tensor, "B T *y"]:
-    """Run a function on the inputs of each part of a row between its resets; results are at the batch's places."""
-    parts, there = apart(batch)
-    found = run(parts.inputs)
-    return found if there is None else found[there].unflatten(0, batch.mask.shape)
+    """Run a function on the inputs of each part of a row between its resets; results are at the batch's places.
+
+    Parts of like lengths run together, so many at once that filled up they have no more steps than the batch.
+    """
+    if batch.resets is None:
+        return run(batch.inputs)
+    first, counts = _between(batch.resets)
+    order, values = counts.argsort(descending=True, stable=True), batch.inputs.flatten(0, 1)
+    found, places, start = [], [], 0
+    while start < len(order):
+        longest = int(counts[order[start]])
+        group = order[start : start + batch.mask.numel() // longest]
+        place, there = _filled(first[group], counts[group], longest)
+        found.append(run(values[place])[there])
+        places.append(place[there])
+        start += len(group)
+    return torch.cat(found)[torch.cat(places).argsort()].unflatten(0, batch.mask.shape)
+
+
+def _between(resets: Bool[Tensor, "B T"]) -> tuple[Int[Tensor, "R"], Int[Tensor, "R"]]:
+    """The first step of each part between resets, among the steps of all rows, and the number of its steps."""
+    begins = resets.clone()
+    begins[:, 0] = True
+    first = begins.flatten().nonzero()[:, 0]
+    return first, torch.cat([first[1:], first.new_tensor([begins.numel()])]) - first
+
+
+def _filled(
+    first: Int[Tensor, "R"], counts: Int[Tensor, "R"], length: int
+) -> tuple[Int[Tensor, "R t"], Bool[Tensor, "R t"]]:
+    """The steps of parts, each filled up to a length with its last, and which of them are there."""
+    times = torch.arange(length, device=first.device)
+    return first[:, None] + torch.minimum(times, counts[:, None] - 1), times < counts[:, None]

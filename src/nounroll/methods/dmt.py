@@ -136,7 +136,8 @@ class DMT(Method):
             if not self.settings.only_ahead:
                 return found, figures
             own, expert = cut(own[:, 1:], starts, width), at_times(labels, starts).flatten(0, 1)
-            start, seen = heed(self.student, found, own, expert, self.knowable)
+            begin = None if there is None else at_times(there, starts).flatten()
+            start, seen = heed(self.student, found, own, expert, self.knowable, begin)
             return replace(found, start=start), figures | seen
 
     def _readout(self, windows: Windows, predicted: Float[Tensor, "BW width K d"]) -> Float[Tensor, ""]:

@@ -47,6 +47,7 @@ def heed(
     own: Float[Tensor, "BW width K d"],
     expert: Float[Tensor, "BW K d"],
     knowable: float,
+    there: Bool[Tensor, "BW"] | None = None,
 ) -> tuple[Float[Tensor, "BW K d"], dict[str, Tensor]]:
     """Choose where windows start, and measure how far the teacher is ahead on them, from 0 to 1.
 
@@ -58,6 +59,7 @@ def heed(
         own: its memories at their steps.
         expert: the teacher's memories at their starts.
         knowable: nats per scored element that there are to know.
+        there: windows that are more than what fills up a row; None for all.
 
     Returns:
         The starts; "ahead", how far the teacher reads out better, and "lost", the share of windows that begin anew.
@@ -69,10 +71,10 @@ def heed(
         return negative_log_likelihood(student.targets, student.readout(memories), targets)
 
     behind = surprise(own) - surprise(windows.label)
-    lost = is_lost(windows.start, expert, behind, mask, knowable)
+    lost = is_lost(windows.start, expert, behind, mask, knowable, there)
     ahead = masked_mean(behind, mask & windows.counts) / (_FULL_PULL * knowable)
     start = torch.where(lost[:, None, None], expert, windows.start)
-    return start, {"ahead": ahead.clamp(0, 1), "lost": mean(lost.float().mean())}
+    return start, {"ahead": ahead.clamp(0, 1), "lost": mean((lost if there is None else lost[there]).float().mean())}
 
 
 def is_lost(
@@ -81,6 +83,7 @@ def is_lost(
     behind: Float[Tensor, "BW width"],
     mask: Bool[Tensor, "BW width"],
     knowable: float,
+    there: Bool[Tensor, "BW"] | None = None,
 ) -> Bool[Tensor, "BW"]:
     """Windows from whose start the student can learn nothing.
 
@@ -91,7 +94,8 @@ def is_lost(
         behind: nats by which the student reads out worse, at each step.
         mask: True where a target is scored.
         knowable: nats per scored element that there are to know.
+        there: windows whose memories count for the variance; None for all.
     """
-    far = dynamics(start, expert) > _LOST * variance(expert)
+    far = dynamics(start, expert) > _LOST * variance(expert if there is None else expert[there])
     worse = torch.where(mask, behind, 0.0).sum(1) / mask.sum(1).clamp(min=1) > _CLEARLY_WORSE * knowable
     return far & (worse | ~mask.any(1))

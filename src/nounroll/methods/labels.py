@@ -75,13 +75,23 @@ def labels(
 
 
 def some_labels(
-    found: Labels, times: Int[Tensor, "B S"], most: int, generator: torch.Generator
+    found: Labels,
+    times: Int[Tensor, "B S"],
+    most: int,
+    generator: torch.Generator,
+    used: Bool[Tensor, "B S"] | None = None,
 ) -> Float[Tensor, "R K d"]:
-    """At most ``most`` of the labels m_t at ``times``, of all processes, for the statistics of all."""
+    """At most ``most`` of the labels m_t at ``times``, of all processes, for the statistics of all.
+
+    With ``used``, which one process alone may give, it is of these.
+    """
     rows, count = times.shape
 
     def pick(places: Int[Tensor, "R"]) -> Float[Tensor, "R K d"]:
         row = places // count
         return found.single(row, times[row, places % count] + 1)
 
-    return some_rows(rows * count, most, generator, pick, times.device)
+    if used is None:
+        return some_rows(rows * count, most, generator, pick, times.device)
+    order = torch.randperm(rows * count, generator=generator).to(times.device)
+    return pick(order[used.flatten()[order]][:most])

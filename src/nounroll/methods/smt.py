@@ -1,7 +1,7 @@
 """Supervised Memory Training: a teacher labels memories, the cell learns single steps between them."""
 
 import torch
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from nounroll.core.batch import Batch
@@ -15,7 +15,7 @@ from nounroll.nn.recompute import again
 from nounroll.objectives.dynamics import VARIANCE_FLOOR, dynamics, power_mean, scale_gradient
 from nounroll.objectives.readout import masked_mean, taught
 from nounroll.objectives.uniformity import uniformity
-from nounroll.rollout.windows import at_times, cut, some_windows, unroll_windows
+from nounroll.rollout.windows import at_times, cut, some_windows, unroll_windows, windows_there
 from nounroll.teacher import Teacher
 
 _SAMPLED_MEMORIES = 256  # whose statistics are taken
@@ -45,17 +45,14 @@ class SMT(Method):
         self, batch: Batch, state: State, generator: torch.Generator, progress: float
     ) -> tuple[dict[str, Tensor], State]:
         s, student = self.settings, self.student
+        whole = batch.mask.shape
         batch, there = separate(batch)
-        (rows, length), device = batch.mask.shape, batch.mask.device
-        starts, counts = (
-            found.to(device)
-            for found in some_windows(rows, length, min(s.window, length), s.transitions or length, generator)
-        )
+        starts, counts, used = self._windows(batch, there, whole, generator)
         width, learn, every = counts.shape[-1], not s.teacher, self.teacher.encoder.all_at_once
         spans = starts[..., None] + torch.arange(width + 1, device=starts.device)
         sampled_times = spans[..., :-1].flatten(1)
         found = labels(self.teacher, batch.inputs, None if every else spans.flatten(1), learn=learn)
-        sampled, label = some_labels(found, sampled_times, _SAMPLED_MEMORIES, generator), found.at
+        sampled, label = some_labels(found, sampled_times, _SAMPLED_MEMORIES, generator, used), found.at
         variance = sampled.var(dim=0).mean() if len(sampled) > 1 else sampled.new_ones(())
         losses: dict[str, Tensor] = {}
 
@@ -64,9 +61,10 @@ class SMT(Method):
             surprise = taught(student.targets, found.look_back, batch.targets)
             losses["look_back"] = masked_mean(surprise, batch.mask)
         expected = found.look_back.detach() if self.distils and found.look_back is not None else None
-        losses["readout"] = masked_mean(self._surprises(label, times, batch, expected), at_times(batch.mask, times))
+        scored = at_times(batch.mask, times) if every or used is None else at_times(batch.mask, times) & used
+        losses["readout"] = masked_mean(self._surprises(label, times, batch, expected), scored)
         errors, surprises = self._transitions(label, starts, width, batch, expected, generator)
-        losses["dynamics"] = power_mean(errors, s.power, None if there is None else cut(there, starts, width))
+        losses["dynamics"] = power_mean(errors, s.power, None if used is None else used.view(-1, width))
         explained = 1 - losses["dynamics"].detach() / (variance.detach() + VARIANCE_FLOOR)
         if s.relative:
             losses["dynamics"] = losses["dynamics"] / (variance + VARIANCE_FLOOR)
@@ -87,6 +85,24 @@ class SMT(Method):
             losses["uniformity"] = uniformity(sampled[:_SPREAD]).mean()
         total = torch.stack([getattr(s, name, 1.0) * value for name, value in losses.items()]).sum()
         return {"loss": total, **losses, "explained": explained}, {}
+
+    def _windows(
+        self, batch: Batch, there: Bool[Tensor, "B T"] | None, whole: tuple[int, ...], generator: torch.Generator
+    ) -> tuple[Int[Tensor, "B W"], Bool[Tensor, "B W width"], Bool[Tensor, "B S"] | None]:
+        """Windows of transitions, which of their steps count, and which are there at all: None for all of them.
+
+        Of rows that were taken apart as many are drawn as of the ``whole`` ones, (B, T) before.
+        """
+        s, (rows, length), device = self.settings, batch.mask.shape, batch.mask.device
+        width = min(s.window, length)
+        if there is None or not s.transitions or s.transitions >= whole[1]:
+            starts, counts = some_windows(rows, length, width, s.transitions or length, generator)
+            starts, counts = starts.to(device), counts.to(device)
+            return starts, counts, None if there is None else cut(there, starts, width).view(rows, -1)
+        count = whole[0] * -(-s.transitions // width)
+        starts, drawn = (v.to(device) for v in windows_there(there.cpu(), width, count, generator))
+        counts = cut(there, starts, width).unflatten(0, starts.shape) & drawn[..., None]
+        return starts, counts, counts.flatten(1)
 
     @property
     def until_passed(self) -> bool:

@@ -66,11 +66,16 @@ def guard(student: Student, teacher: Teacher, batch: Batch) -> dict[str, float]:
         memory_variance, memory_rank: see ``Spread``; explained: 1 - MSE(f(m_{t-1}, x_t), m_t) / Var(m), the share of
         the variance of memories that one step of the cell explains: 1 is all, 0 is what the mean memory would do.
     """
-    batch = apart(batch)[0].rows(0, _ROWS).to(student.empty_memory.device)
+    (batch, there), device = apart(batch.rows(0, _ROWS)), student.empty_memory.device
+    batch = batch.rows(0, _ROWS).to(device)
     times = torch.linspace(0, batch.length - 1, min(_TIMES, batch.length), device=batch.inputs.device).long()
     positions = torch.cat([times, times + 1]).expand(batch.batch_size, -1)
     before, after = (part.flatten(0, 1) for part in teacher.memories(batch.inputs, positions).chunk(2, dim=1))
-    error = dynamics(student.step(batch.inputs[:, times].flatten(0, 1), before), after).mean()
+    inputs = batch.inputs[:, times].flatten(0, 1)
+    if there is not None:  # what fills up a part is none of it
+        kept = there[:_ROWS].to(device)[:, times].flatten()
+        before, after, inputs = before[kept], after[kept], inputs[kept]
+    error = dynamics(student.step(inputs, before), after).mean()
     variance = (after - after.mean(0)).square().mean()
     explained = float(1 - error / variance) if variance > 0 else 0.0
     found = spread(after)

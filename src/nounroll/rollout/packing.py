@@ -54,7 +54,7 @@ def packing(student: Student, teacher: Teacher, batch: Batch, *, cuts: int = 4) 
         cuts: how many.
     """
     decoder = teacher.decoder
-    batch = apart(batch)[0].rows(0, _ROWS).to(student.empty_memory.device)
+    batch = apart(batch.rows(0, _ROWS))[0].rows(0, _ROWS).to(student.empty_memory.device)
     if decoder is None or not batch.mask.any():
         return []
     read = teacher.read(batch.inputs)

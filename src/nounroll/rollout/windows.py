@@ -43,6 +43,27 @@ def some_windows(
     return starts, torch.ones(*starts.shape, width, dtype=torch.bool)
 
 
+def windows_there(
+    there: Bool[Tensor, "B T"], width: int, count: int, generator: torch.Generator
+) -> tuple[Int[Tensor, "B W"], Bool[Tensor, "B W"]]:
+    """Windows at random places of all rows together, and which of them were drawn: rows have unequally many.
+
+    Args:
+        there: the first steps of each row, which a window lies in; of a shorter row it begins at the first.
+        width: of a window.
+        count: of windows in all rows together; all that there are where there are fewer.
+        generator: source of the draws.
+    """
+    last = (there.sum(dim=1) - width).clamp(min=0)
+    possible = torch.arange(there.shape[1] - width + 1) <= last[:, None]
+    scores = torch.rand(possible.shape, generator=generator).masked_fill(~possible, 2.0)
+    drawn = torch.zeros_like(possible).flatten()
+    drawn[scores.flatten().argsort()[: min(count, int(possible.sum()))]] = True
+    drawn = drawn.view_as(possible)
+    starts = drawn.int().argsort(dim=1, descending=True, stable=True)[:, : int(drawn.sum(dim=1).max())]
+    return starts, drawn.gather(1, starts)
+
+
 def at_times(values: Shaped[Tensor, "B T *x"], times: Int[Tensor, "B *s"]) -> Shaped[Tensor, "..."]:
     """values[b, times[b, ...]]."""
     rows = torch.arange(len(values), device=values.device).view(-1, *[1] * (times.dim() - 1))
