@@ -253,7 +253,7 @@ def test_a_cell_of_ones_own_is_not_sharded() -> None:
 
 
 def test_a_process_that_is_not_the_first_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nounroll.experiments.run.launched", lambda: (1, 2))
+    monkeypatch.setattr("nounroll.experiments.beginning.launched", lambda: (1, 2))
     train(tiny_recipe("training.steps=1", "method=bptt"), folder=tmp_path / "run")
     assert tree_of(tmp_path) == []
 
