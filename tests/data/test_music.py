@@ -229,7 +229,9 @@ def test_a_note_far_away_is_refused_before_the_frames_are_made(folder: Path, mon
         return SimpleNamespace(parts=[part((0, 1, [C]), (2**40, 1, [C]))])
 
     monkeypatch.setattr(scores, "music21", lambda what, module: SimpleNamespace(parse=parse))
-    with pytest.raises(ValueError, match=r"^music\.path is '[^\n]*mid'; it cannot be read [^\n]*frames are read at most"):
+    with pytest.raises(
+        ValueError, match=r"^music\.path is '[^\n]*mid'; it cannot be read [^\n]*frames are read at most"
+    ):
         Music(path=folder)
 
 

@@ -61,8 +61,8 @@ def test_whole_numbers_of_a_space_of_numbers_are_no_symbols() -> None:
         model = nounroll.SequenceRegressor(steps=2, inputs_space=Count(1), **QUICK)
         model.fit([one.astype(kind) for one in X], range(12))
         assert model.student_.inputs == Count(1)
-        fitted.append([model.predict([one.astype(form) for one in X]) for form in (np.int64, np.float64)])
-    assert np.ptp(np.stack(sum(fitted, [])), axis=0).max() == 0
+        fitted.extend([model.predict([one.astype(form) for one in X]) for form in (np.int64, np.float64)])
+    assert np.ptp(np.stack(fitted), axis=0).max() == 0
     features = nounroll.SequenceFeatures(model.student_)
     assert np.array_equal(features.transform(X), features.transform([one.astype(float) for one in X]))
 

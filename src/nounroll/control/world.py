@@ -141,7 +141,10 @@ def compare_imagined(student: Student, episodes: Episodes, *, after: int, steps:
     scale = torch.cat([one.observations for one in episodes]).std(0).clamp(min=1e-6)
     truth = seen[:, after + 1 :]
     still = seen[:, after : after + 1].expand_as(truth)
-    return {"imagined": _distances(found.observations.cpu(), truth, scale), "unchanged": _distances(still, truth, scale)}
+    return {
+        "imagined": _distances(found.observations.cpu(), truth, scale),
+        "unchanged": _distances(still, truth, scale),
+    }
 
 
 def world_spaces(student: Student) -> tuple[Product, Product]:

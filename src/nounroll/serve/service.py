@@ -39,7 +39,7 @@ class Service:
     judge: Judge | None
     turns: Turns
 
-    def read(self, given: str | list[float] | list[list[float]]) -> Tensor:
+    def read(self, given: str | list[int] | list[float] | list[list[float]]) -> Tensor:
         """A prompt as inputs of the task's space, (P,) or (P, d).
 
         Raises:
