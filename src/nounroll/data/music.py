@@ -191,7 +191,7 @@ def _files(path: str | Path | None) -> list[Path]:
     return found
 
 
-def _pieces(where: str, files: list[Path], voices: int, frame: Fraction) -> list[Int[np.ndarray, "T k"]]:
+def _pieces(where: str, files: list[Path], voices: int, frame: Fraction) -> list[Int[np.ndarray, "_ _"]]:
     """Pitches of each frame of each piece: of each voice, or of all keys that sound, 0 for none."""
     found, other = [], []
     for file in files:
@@ -231,7 +231,7 @@ def _extremes(piece: Int[np.ndarray, "T k"]) -> tuple[Int[np.ndarray, "k"], Int[
     return np.where(piece > 0, piece, KEYS).min(0), piece.max(0)
 
 
-def _range(pieces: list[Int[np.ndarray, "T k"]], voices: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def _range(pieces: list[Int[np.ndarray, "_ _"]], voices: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The lowest and the highest pitch, of each voice or of all."""
     lows, highs = zip(*map(_extremes, pieces), strict=True)
     if not voices:
@@ -239,7 +239,7 @@ def _range(pieces: list[Int[np.ndarray, "T k"]], voices: int) -> tuple[tuple[int
     return tuple(np.min(lows, axis=0).tolist()), tuple(np.max(highs, axis=0).tolist())
 
 
-def _parts(where: str, pieces: list[Int[np.ndarray, "T k"]], split: Any, seed: int) -> list[str]:
+def _parts(where: str, pieces: list[Int[np.ndarray, "_ _"]], split: Any, seed: int) -> list[str]:
     """The part of each piece; those whose highest notes begin with the same intervals are in one."""
     melodies = [_melody(piece.max(1)) for piece in pieces]
     numbers = {melody: i for i, melody in enumerate(dict.fromkeys(melodies))}
