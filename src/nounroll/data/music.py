@@ -250,6 +250,6 @@ def _parts(where: str, pieces: list[Int[np.ndarray, "_ _"]], split: Any, seed: i
 
 
 def _melody(highest: Int[np.ndarray, "T"]) -> tuple[int | None, ...]:
-    """Intervals from the first note to those of the frames after it, None for a rest: the same in every key."""
+    """Return the intervals from the first note to the next frames, None for a rest. No key changes them."""
     first, *others = np.trim_zeros(highest, "f")[: _MELODY + 1].tolist()
     return tuple(pitch - first if pitch else None for pitch in others)
