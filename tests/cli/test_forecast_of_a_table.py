@@ -91,6 +91,21 @@ def test_what_is_read_is_what_training_reads(tmp_path: Path) -> None:
         assert not torch.equal(filled, whole[60:62])  # control: there the targets are missing
 
 
+@pytest.mark.parametrize("freq", [None, "D"], ids=str)
+def test_times_of_the_horizon_are_those_of_its_rows(tmp_path: Path, freq: str | None) -> None:
+    """Where the table has not so many rows, they follow by freq, and without it they are counted."""
+    (tmp_path / "t.csv").write_text(table(ahead=4))
+    roles: Any = {"id": "shop", "time": "day", "target": "sales", "ignore": ["offer", "size"]}
+    task = Table(path=tmp_path / "t.csv", roles=roles, freq=freq)
+    days = np.datetime64("2024-01-01") + np.arange(70)
+    for horizon in (1, 4, 6):
+        for one in continued(task, 12, horizon):
+            if freq is None and horizon > 4:
+                assert one.times == [1, 2, 3, 4, 5, 6]
+            else:
+                assert [np.datetime64(time, "D") for time in one.times] == list(days[60 : 60 + horizon])
+
+
 def test_a_last_row_with_its_target_is_read(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text(table(ahead=0))
     roles: Any = {"id": "shop", "target": "sales", "input": "offer", "ignore": ["day", "size"]}

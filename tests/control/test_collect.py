@@ -34,6 +34,40 @@ class Bell(gymnasium.Env):
         return self.sound, reward, self.time == self.steps + self.sound, self.time == 2 * self.steps, {}
 
 
+class InPlace(gymnasium.Env):
+    """Counts in an array that it hands out, and spoils the actions and the advice that it was given."""
+
+    observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (1,))
+    action_space = gymnasium.spaces.Box(-np.inf, np.inf, (1,))
+
+    def __init__(self) -> None:
+        self.shown, self.advised = np.zeros(1, dtype=np.float32), np.zeros(1, dtype=np.float32)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        super().reset(seed=seed)
+        self.shown[:] = 0
+        return self.shown, {}
+
+    def step(self, action: Any) -> Any:
+        action += 100
+        self.shown += 1
+        return self.shown, 0.0, bool(self.shown[0] == 4), False, {}
+
+
+def follows(env: Any, observation: Any) -> Any:
+    advised = env.unwrapped.advised
+    advised[:] = observation
+    return advised
+
+
+def test_what_an_environment_changes_in_place_is_kept_as_it_was() -> None:
+    episode = collect(InPlace, follows, episodes=1).each[0]
+    assert episode.observations[:, 0].tolist() == [0, 1, 2, 3, 4]
+    assert episode.actions[:, 0].tolist() == [0, 1, 2, 3]
+    assert episode.advice is not None
+    assert episode.advice[:, 0].tolist() == [0, 1, 2, 3]
+
+
 def hears(env: Any, observation: Any) -> Any:
     return None if observation == 0 else observation
 

@@ -67,6 +67,29 @@ def test_the_best_round_is_handed_over(learnt: Imitation, monkeypatch: pytest.Mo
     assert found.returns.mean == 1
 
 
+@pytest.mark.parametrize(
+    ("budget", "shares"),
+    [
+        ({"steps": 5}, [{"steps": 3}, {"steps": 2}]),
+        ({"seconds": 30}, [{"seconds": 15}] * 2),
+        ({}, [{"seconds": 60}] * 2),
+    ],
+    ids=str,
+)
+def test_rounds_share_the_whole_budget(
+    learnt: Imitation, monkeypatch: pytest.MonkeyPatch, budget: dict[str, Any], shares: list[Any]
+) -> None:
+    found = []
+
+    def trained(task: Any, **options: Any) -> Any:
+        found.append({name: options[name] for name in ("steps", "seconds") if name in options})
+        return learnt.runs[0]
+
+    monkeypatch.setattr("nounroll.control.imitation.fit", trained)
+    imitated(**budget, rounds=2)
+    assert found == shares
+
+
 def test_a_round_goes_on_with_student_and_teacher() -> None:
     small = {**SMALL, "teacher.width": 16, "teacher.layers": 1, "teacher.decoder_layers": 1}
     found = imitated(method="smt+dmt", cell="mlp", steps=8, rounds=2, settings=small)
@@ -83,6 +106,7 @@ def test_a_round_goes_on_with_student_and_teacher() -> None:
         ({"episodes": 2}, "episodes is 2; it must be at least 3"),
         ({"validation": 0}, "validation is 0"),
         ({"seconds": 3.0, "steps": 3}, "seconds is 3.0 and steps is 3; give one of them"),
+        ({"seconds": 0.0}, "seconds is 0"),
         ({"seed": -1, "steps": 3}, "seed is -1; it must be at least 0"),
         ({"method": "magic", "steps": 3}, "method is 'magic'"),
         ({"limit": 2, "steps": 3}, "has not ended after 2 steps"),

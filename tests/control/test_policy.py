@@ -135,6 +135,13 @@ def test_a_student_of_other_spaces_is_refused(inputs: Any, targets: Any, said: s
         make_student("gru", inputs, targets).policy(Short())
 
 
+def test_a_vector_environment_that_does_not_say_when_it_resets_is_refused(student: Student) -> None:
+    envs = gymnasium.vector.SyncVectorEnv([Short] * 2)
+    envs.metadata = {name: value for name, value in envs.metadata.items() if name != "autoreset_mode"}
+    with pytest.raises(ValueError, match=r"^envs does not say when it resets: [^\n]*gymnasium 1\.1 or later[^\n]*$"):
+        student.policy(envs)
+
+
 @pytest.mark.parametrize("done", [[True], [1, 0], [[True, False]]], ids=str)
 def test_done_must_be_a_truth_value_a_row(student: Student, done: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     unchecked = Student.reset.__wrapped__  # type: ignore[attr-defined]  # without the checks of types that tests have

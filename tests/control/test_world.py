@@ -1,5 +1,7 @@
 """A world model imagines what the environment does; an untrained one does not."""
 
+import copy
+import math
 from typing import Any
 
 import pytest
@@ -12,7 +14,15 @@ from nounroll.core.spaces import Bits, Categorical, Product, Real
 from nounroll.models.student import Student
 
 gymnasium = pytest.importorskip("gymnasium")
-from nounroll.control import Episodes, TMaze, collect, compare_imagined, imagine, world_sequences  # noqa: E402
+from nounroll.control import (  # noqa: E402
+    Episodes,
+    TMaze,
+    collect,
+    compare_imagined,
+    episode_picture,
+    imagine,
+    world_sequences,
+)
 
 SMALL = {"cell.memory_width": 16, "cell.width": 16, "training.learning_rate": 1e-2, "training.evaluations": 1}
 
@@ -64,6 +74,19 @@ def test_control_an_untrained_model_does_not_follow(seen: Episodes, world: Stude
     assert found["imagined"][-1] > 0.4 * found["unchanged"][-1]
 
 
+def test_what_a_student_reads_is_moved_to_its_device(
+    world: Student, seen: Episodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The device "meta" stands for another one: it computes shapes, and its results are replaced by zeros."""
+    monkeypatch.setattr(torch.Tensor, "cpu", lambda given: torch.zeros(given.shape, dtype=given.dtype))
+    monkeypatch.setattr("nounroll.core.spaces.sampling.checked", lambda space, drawn: drawn)  # it needs the values
+    there = copy.deepcopy(world).to("meta")
+    for after in (0, 3):
+        assert all(map(math.isfinite, compare_imagined(there, seen, after=after, steps=2)["imagined"]))
+    reader = make_student("gru", Real(4), Categorical(2), dtype=torch.float32).to("meta")
+    assert episode_picture(seen.each[0], reader).figure.axes
+
+
 def test_imagination_goes_on_from_a_memory_and_what_it_expects(world: Student, seen: Episodes) -> None:
     read = world.inputs
     assert isinstance(read, Product)
@@ -105,12 +128,13 @@ def _maze_spaces() -> tuple[Any, Any]:
     [
         ({"after": 3, "steps": 1000}, r"after is 3 and steps is 1000; the longest episode has \d+ steps"),
         ({"after": 3, "steps": 0}, "steps is 0"),
+        ({"after": -1, "steps": 2}, "after is -1; it must be at least 0"),
         (
             {"after": 0, "steps": 2, "student": make_student("gru", Real(4), Categorical(2))},
             r"the student's inputs are Real\(d=4\); those of a world model are observation, action",
         ),
     ],
-    ids=["too long", "no step", "no world model"],
+    ids=["too long", "no step", "before the beginning", "no world model"],
 )
 def test_a_comparison_that_cannot_be_is_refused(
     options: dict[str, Any], said: str, world: Student, seen: Episodes

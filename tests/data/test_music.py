@@ -1,6 +1,7 @@
 """Music in frames: reading, splitting, and writing MIDI. Without music21 its place is taken by simple scores."""
 
 import sys
+import tracemalloc
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
@@ -109,6 +110,32 @@ def test_settings_of_one_melody_are_in_one_part(folder: Path) -> None:
         assert sum(map(len, found)) == 12
 
 
+def test_a_melody_with_rests_is_one_in_every_key(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twelve rhythms of one note, each in two keys; rests stand between the notes, and before some."""
+    rests = [[0, *map(int, f"{i:04b}"), 1, 0] for i in range(12)]
+
+    def parse(path: Path, **options: Any) -> Any:
+        rhythm, key = map(int, path.stem.split("-"))
+        times = [i for i, sounds in enumerate(rests[rhythm]) if sounds]
+        return SimpleNamespace(
+            parts=[part(*((i, 1, [low + key]) for i in times), (7, 1, [low + key])) for low in (C, C - 12)]
+        )
+
+    for old in folder.glob("*.mid"):
+        old.unlink()
+    for rhythm in range(12):
+        for key in (0, 3):
+            (folder / f"{rhythm}-{key}.mid").write_bytes(b"MThd")
+    monkeypatch.setattr(scores, "music21", lambda what, module: SimpleNamespace(parse=parse))
+    for voices in (0, 2):
+        task = Music(path=folder, voices=voices, split=[0.6, 0.2, 0.2])
+        for one in (task.validation(), task.test()):
+            rows = [task.pitches(one.take(torch.tensor([i]), 8).targets[0]) for i in range(one.size or 0)]
+            heard = [[any(frame) for frame in row] for row in rows]
+            assert heard
+            assert all(heard.count(row) == 2 for row in heard)
+
+
 def test_any_number_of_parts_is_a_set_of_keys(folder: Path) -> None:
     task = Music(path=folder, voices=0, split=[0.6, 0.2, 0.2])
     assert task.inputs == nounroll.Bits(task.high[0] - task.low[0] + 1)
@@ -168,6 +195,44 @@ def test_prompts_of_other_pitches_are_one_line(folder: Path) -> None:
             task.encode(text)
     with pytest.raises(ValueError, match="prompt is empty"):
         task.encode(" ")
+
+
+def test_a_frame_of_more_pitches_than_keys_is_refused(folder: Path) -> None:
+    """One long frame widens no other: 20,000 short frames and a long one took gigabytes."""
+    task = Music(path=folder, voices=0)
+    keys, low = task.high[0] - task.low[0] + 1, task.low[0]
+    assert task.encode(",".join([str(low)] * keys))[1].sum() == 1
+    short = f"{low} " * 4000
+    tracemalloc.start()
+    assert len(task.encode(short + ",".join([str(low)] * keys))) == 4002
+    with pytest.raises(ValueError, match="a frame is pitches with commas between them"):
+        task.encode(short + ",".join([str(low)] * 16_000))
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 2**24
+
+
+def test_a_part_is_read_at_the_pitch_that_sounds() -> None:
+    written, sounding, unknown = part((0, 1, [D])), part((0, 1, [D])), part((0, 1, [D]))
+
+    def transpose(*, inPlace: bool) -> None:
+        assert inPlace
+        written.flatten = part((0, 1, [C])).flatten
+
+    written.toSoundingPitch, written.atSoundingPitch = transpose, False
+    sounding.atSoundingPitch, unknown.atSoundingPitch = True, "unknown"
+    assert [roll.argmax() for roll in rolls([written, sounding, unknown], Fraction(1))] == [C, D, D]
+
+
+def test_a_note_far_away_is_refused_before_the_frames_are_made(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def parse(path: Path, **options: Any) -> Any:
+        return SimpleNamespace(parts=[part((0, 1, [C]), (2**40, 1, [C]))])
+
+    monkeypatch.setattr(scores, "music21", lambda what, module: SimpleNamespace(parse=parse))
+    with pytest.raises(
+        ValueError, match=r"^music\.path is '[^\n]*mid'; it cannot be read [^\n]*frames are read at most"
+    ):
+        Music(path=folder)
 
 
 def test_a_folder_without_scores_is_one_line(tmp_path: Path) -> None:

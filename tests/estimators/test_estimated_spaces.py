@@ -53,6 +53,20 @@ def test_counts_are_regressed_with_their_deviation() -> None:
     assert np.array_equal(deviation, again)
 
 
+def test_whole_numbers_of_a_space_of_numbers_are_no_symbols() -> None:
+    draw = np.random.default_rng(0)
+    X = [draw.poisson(9, n) for n in (3, 5, 4, 6) * 3]
+    fitted = []
+    for kind in (np.int64, np.float64):
+        model = nounroll.SequenceRegressor(steps=2, inputs_space=Count(1), **QUICK)
+        model.fit([one.astype(kind) for one in X], range(12))
+        assert model.student_.inputs == Count(1)
+        fitted.extend([model.predict([one.astype(form) for one in X]) for form in (np.int64, np.float64)])
+    assert np.ptp(np.stack(fitted), axis=0).max() == 0
+    features = nounroll.SequenceFeatures(model.student_)
+    assert np.array_equal(features.transform(X), features.transform([one.astype(float) for one in X]))
+
+
 @pytest.mark.parametrize(
     ("make", "said"),
     [

@@ -215,6 +215,16 @@ def test_a_trained_network_is_one_too(cell: str, tmp_path: Path) -> None:
     assert student.empty_memory.grad is None  # a copy
 
 
+@pytest.mark.parametrize("cell", CELL_KINDS)
+def test_an_event_of_several_parts_is_read(cell: str) -> None:
+    space = nounroll.Product(a=nounroll.Categorical(3), b=nounroll.Real(2))
+    module = Recurrent(space, 12, cell=cell, batch_first=True)
+    outputs, _ = module(torch.tensor([[[2.0, 0.1, -4.0], [0.0, 3.0, 1.0]]]))
+    assert outputs.shape == (1, 2, 12)
+    with pytest.raises(ValueError, match=r"input has the shape \(1, 2, 5\)"):
+        module(torch.zeros(1, 2, 5))
+
+
 def test_symbols_are_embedded() -> None:
     module = Recurrent(Categorical(7), 6, cell="gru")
     assert module(torch.randint(7, (4, 2)))[0].shape == (4, 2, 6)

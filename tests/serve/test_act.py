@@ -116,6 +116,19 @@ def test_a_mistake_is_said_and_changes_nothing(
     assert client.get(f"/v1/sessions/{id}").json()["read"] == 0
 
 
+@pytest.mark.parametrize("observation", [1.7, -0.9, 0.5], ids=str)
+def test_a_symbol_with_a_fraction_is_refused(observation: float) -> None:
+    """The control: a whole number is taken in either form."""
+    client, _ = client_of(Categorical(4), Categorical(3))
+    with client:
+        id = client.post("/v1/sessions").json()["id"]
+        answer = act(client, id, observation)
+        assert answer.status_code == 400
+        assert f"inputs hold {observation}; symbols" in answer.json()["error"]["message"]
+        assert client.get(f"/v1/sessions/{id}").json()["read"] == 0
+        assert [act(client, id, whole).status_code for whole in (1, 1.0)] == [200, 200]
+
+
 def test_a_student_that_was_saved_alone_is_served(tmp_path: Path) -> None:
     student = make_student("gru", Real(2), Categorical(3), dtype=torch.float32)
     student.save_pretrained(tmp_path / "untrained")

@@ -92,9 +92,7 @@ def imitate(
     whole_number("seed", seed, 0)
     if seconds is not None and steps is not None:
         raise ValueError(f"seconds is {seconds} and steps is {steps}; give one of them")
-    budget: dict[str, Any] = (
-        {"steps": max(1, steps // rounds)} if steps is not None else {"seconds": (seconds or 120.0) / rounds}
-    )
+    seconds = 120.0 if seconds is None and steps is None else seconds
     first, common = part_seed(seed, "train"), dict[str, Any](limit=limit, progress=progress)
 
     def returns(part: str, **actor: Any) -> Returns:
@@ -102,12 +100,13 @@ def imitate(
 
     data = collect(env, expert, episodes=episodes, noise=noise, seed=first, **common)
     runs, found = list[Run](), list[Returns]()
-    for _ in range(rounds):
+    for number in range(rounds):
         if runs:
             data += collect(env, expert, student=runs[-1].student, episodes=episodes, seed=first + len(data), **common)
         begun = _begun(runs, method, cell)
         task = data.sequences()
         read = None if length is None else min(length, task.length)
+        budget = _share(seconds, steps, number, rounds)
         runs.append(fit(task, length=read, seed=seed, settings=settings, progress=progress, **begun, **budget))
         found.append(returns("validation", student=runs[-1].student))
     best = max(range(rounds), key=lambda number: (found[number].mean, number))
@@ -119,6 +118,13 @@ def imitate(
 def part_seed(seed: int, part: str) -> int:
     """The seed of the first episode for "train", "validation" or "test"; the others follow it."""
     return seed * _APART + _SEEDS[part]
+
+
+def _share(seconds: float | None, steps: int | None, number: int, rounds: int) -> dict[str, Any]:
+    """The budget of a round; the first ones take the steps that are left over."""
+    if steps is None:
+        return {"seconds": None if seconds is None else seconds / rounds}
+    return {"steps": max(1, steps // rounds + (number < steps % rounds))}
 
 
 def _begun(runs: list[Run], method: str, cell: str | nn.Module) -> dict[str, Any]:

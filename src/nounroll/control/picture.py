@@ -75,7 +75,8 @@ def _actions(episode: Episode) -> list[tuple[np.ndarray, dict[str, object], str]
 @torch.no_grad()
 def _memory(episode: Episode, student: Student) -> Float[np.ndarray, "T n"]:
     """Standardised numbers of the memory, those that change least from step to step first."""
-    memories = student.rollout(episode.observations[:-1][None])[0, 1:].flatten(1).double()
+    seen = episode.observations[None, :-1].to(student.empty_memory.device)
+    memories = student.rollout(seen)[0, 1:].flatten(1).cpu().double()
     memories = memories[:, memories.std(0, correction=0) > 0]
     if not memories.numel():
         return np.zeros((len(episode), 1))

@@ -154,7 +154,7 @@ class _Play:
                 f"the episode with seed {row.seed} has not ended after {self.limit} steps; raise limit, or give the"
                 " environment a time limit (gymnasium.wrappers.TimeLimit)"
             )
-        advice = None if self.expert is None else self.expert(row.env, row.observation)
+        advice = None if self.expert is None else copy.deepcopy(self.expert(row.env, row.observation))
         row.advice.append(advice)
         if action is None:
             action = advice

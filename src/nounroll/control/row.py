@@ -1,5 +1,6 @@
 """One environment, and the episode that is played in it."""
 
+import copy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,7 +9,10 @@ import numpy as np
 
 @dataclass(eq=False)
 class Row:
-    """An environment, its draws, and what the episode has been so far."""
+    """An environment, its draws, and what the episode has been so far.
+
+    An environment gets and gives copies: it may change its own in place.
+    """
 
     env: Any
     actions: Any  # the space of them, whose draws are this row's own
@@ -24,7 +28,8 @@ class Row:
         """Reset the environment."""
         self.seed, self.random = seed, np.random.default_rng(seed)
         self.actions.seed(seed)
-        self.observation, _ = self.env.reset(seed=seed)
+        observation, _ = self.env.reset(seed=seed)
+        self.observation = copy.deepcopy(observation)
         self.shown, self.taken, self.advice, self.rewards = [self.observation], [], [], []
 
     def step(self, action: Any) -> tuple[bool, bool]:
@@ -33,7 +38,8 @@ class Row:
         Raises:
             ValueError: the reward is not finite.
         """
-        self.observation, reward, ended, cut, _ = self.env.step(action)
+        observation, reward, ended, cut, _ = self.env.step(copy.deepcopy(action))
+        self.observation = copy.deepcopy(observation)
         if not np.isfinite(float(reward)):
             raise ValueError(
                 f"the reward of step {len(self.taken)} of the episode with seed {self.seed} is {reward};"

@@ -17,6 +17,7 @@ from nounroll.control.episodes import Episode, Episodes, EpisodeSequences
 from nounroll.core.batch import Bits, Product, Real, Space
 from nounroll.core.plain import count
 from nounroll.core.spaces import Sampling
+from nounroll.data.checks import whole_number
 from nounroll.models.student import Student
 
 OBSERVATION, ACTION, REWARD, END = "observation", "action", "reward", "end"
@@ -89,9 +90,9 @@ def imagine(
     def predict() -> dict[str, Tensor]:
         return predicted.split(sampling.draw(predicted, student.readout(memory), generator))
 
-    now = predict()[OBSERVATION] if observation is None else observation
+    now = predict()[OBSERVATION] if observation is None else observation.to(memory.device)
     seen, rewards, ended = list[Tensor](), list[Tensor](), list[Tensor]()
-    for action in actions.unbind(1):
+    for action in actions.to(memory.device).unbind(1):
         memory = student.step(read.join(observation=now, action=action), memory)
         said = predict()
         now = said[OBSERVATION]
@@ -121,6 +122,7 @@ def compare_imagined(student: Student, episodes: Episodes, *, after: int, steps:
     Raises:
         ValueError: no episode is so long, observations are no numbers, or the student is no world model.
     """
+    whole_number("after", after, 0)
     count("steps", steps)
     long = [one for one in episodes if len(one) >= after + steps]
     if not long:
@@ -133,12 +135,16 @@ def compare_imagined(student: Student, episodes: Episodes, *, after: int, steps:
     actions = torch.stack([one.actions[: after + steps] for one in long])
     memory = student.initial_memory(len(long))
     if after:
-        memory = student.rollout(read.join(observation=seen[:, :after], action=actions[:, :after]))[:, -1]
+        past = read.join(observation=seen[:, :after], action=actions[:, :after])
+        memory = student.rollout(past.to(memory.device))[:, -1]
     found = imagine(student, memory, actions[:, after:], seen[:, after])
     scale = torch.cat([one.observations for one in episodes]).std(0).clamp(min=1e-6)
     truth = seen[:, after + 1 :]
     still = seen[:, after : after + 1].expand_as(truth)
-    return {"imagined": _distances(found.observations, truth, scale), "unchanged": _distances(still, truth, scale)}
+    return {
+        "imagined": _distances(found.observations.cpu(), truth, scale),
+        "unchanged": _distances(still, truth, scale),
+    }
 
 
 def world_spaces(student: Student) -> tuple[Product, Product]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from fractions import Fraction
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from nounroll.data.parts import split_parts
 from nounroll.data.scores import FORMATS, KEYS, Note, chorales, midi, read_score
 from nounroll.data.sequences import Sequences
 
-_MELODY = 8  # intervals by which settings of one melody are told
+_MELODY = 8  # frames after the first note by which settings of one melody are told
 _SHIFTS = range(-6, 6)  # semitones: all twelve keys
 _SHARES = (0.8, 0.1, 0.1)
 
@@ -104,7 +103,10 @@ class Music(Sequences):
         low = np.array(self.low)
         if self.voices:
             return np.where(piece > 0, piece - low + 1, 0).astype(np.float32)
-        return (piece[..., None] == np.arange(low[0], self.high[0] + 1)).any(1).astype(np.float32)
+        frames = np.zeros((len(piece), self.high[0] - low[0] + 1), dtype=np.float32)
+        rows, columns = piece.nonzero()
+        frames[rows, piece[rows, columns] - low[0]] = 1
+        return frames
 
     # -- what is written ----------------------------------------------------------------------------
 
@@ -157,10 +159,11 @@ class Music(Sequences):
         return torch.cat([self.prompt(), frames])
 
     def _typed(self, text: str, word: str) -> list[int]:
-        pitches = [int(part) if part.isdecimal() else -1 for part in word.split(",")]
+        most = self.voices or self.high[0] - self.low[0] + 1
+        pitches = [int(part) if part.isdecimal() else -1 for part in word.split(",", most)]
         low, high = (self.low, self.high) if self.voices else (self.low * len(pitches), self.high * len(pitches))
         ranges = ", ".join(f"{a} to {b}" for a, b in zip(self.low, self.high, strict=True))
-        inside = len(low) == len(pitches) and all(
+        inside = len(low) == len(pitches) <= most and all(
             not p or a <= p <= b for p, a, b in zip(pitches, low, high, strict=True)
         )
         if not inside:
@@ -188,7 +191,7 @@ def _files(path: str | Path | None) -> list[Path]:
     return found
 
 
-def _pieces(where: str, files: list[Path], voices: int, frame: Fraction) -> list[Int[np.ndarray, "T k"]]:
+def _pieces(where: str, files: list[Path], voices: int, frame: Fraction) -> list[Int[np.ndarray, "_ _"]]:
     """Pitches of each frame of each piece: of each voice, or of all keys that sound, 0 for none."""
     found, other = [], []
     for file in files:
@@ -228,7 +231,7 @@ def _extremes(piece: Int[np.ndarray, "T k"]) -> tuple[Int[np.ndarray, "k"], Int[
     return np.where(piece > 0, piece, KEYS).min(0), piece.max(0)
 
 
-def _range(pieces: list[Int[np.ndarray, "T k"]], voices: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def _range(pieces: list[Int[np.ndarray, "_ _"]], voices: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The lowest and the highest pitch, of each voice or of all."""
     lows, highs = zip(*map(_extremes, pieces), strict=True)
     if not voices:
@@ -236,11 +239,17 @@ def _range(pieces: list[Int[np.ndarray, "T k"]], voices: int) -> tuple[tuple[int
     return tuple(np.min(lows, axis=0).tolist()), tuple(np.max(highs, axis=0).tolist())
 
 
-def _parts(where: str, pieces: list[Int[np.ndarray, "T k"]], split: Any, seed: int) -> list[str]:
+def _parts(where: str, pieces: list[Int[np.ndarray, "_ _"]], split: Any, seed: int) -> list[str]:
     """The part of each piece; those whose highest notes begin with the same intervals are in one."""
-    melodies = [tuple(b - a for a, b in pairwise(piece.max(1)[: _MELODY + 1].tolist())) for piece in pieces]
+    melodies = [_melody(piece.max(1)) for piece in pieces]
     numbers = {melody: i for i, melody in enumerate(dict.fromkeys(melodies))}
     try:
         return split_parts(len(pieces), split, [numbers[one] for one in melodies], seed)
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from None
+
+
+def _melody(highest: Int[np.ndarray, "T"]) -> tuple[int | None, ...]:
+    """Return the intervals from the first note to the next frames, None for a rest. No key changes them."""
+    first, *others = np.trim_zeros(highest, "f")[: _MELODY + 1].tolist()
+    return tuple(pitch - first if pitch else None for pitch in others)

@@ -14,6 +14,7 @@ from nounroll.data.sources import optional
 
 KEYS = 128  # of MIDI
 FORMATS = (".mid", ".midi", ".mxl", ".musicxml", ".xml", ".krn", ".abc")
+_FRAMES = 2**20  # of all parts of a score: 128 MiB of rolls
 _TEMPO = 90  # quarters a minute of what is written
 
 
@@ -67,9 +68,20 @@ def read_score(setting: str, path: Path, frame: Fraction) -> list[Bool[np.ndarra
 
 
 def rolls(parts: Iterable[Any], frame: Fraction) -> list[Bool[np.ndarray, "T 128"]]:
-    """The keys that sound in each part of music21's, all as long as the longest."""
-    found = [[one for element in part.flatten().notes for one in _sounding(element, frame)] for part in parts]
+    """The keys that sound in each part of music21's, all as long as the longest.
+
+    Raises:
+        ValueError: they have too many frames.
+    """
+    found = [
+        [one for element in _transposed(part).flatten().notes for one in _sounding(element, frame)] for part in parts
+    ]
     length = max((stop for part in found for _, _, stop in part), default=0)
+    if length * len(found) > _FRAMES:
+        raise ValueError(
+            f"{len(found)} parts of {length:,} frames of {frame} quarters; {_FRAMES:,} frames are read at most: leave"
+            " it out, or set a longer music.frame"
+        )
     made = []
     for part in found:
         roll = np.zeros((length, KEYS), dtype=bool)
@@ -77,6 +89,13 @@ def rolls(parts: Iterable[Any], frame: Fraction) -> list[Bool[np.ndarray, "T 128
             roll[start:stop, pitch] = True
         made.append(roll)
     return made
+
+
+def _transposed(part: Any) -> Any:
+    """A part at the pitch that sounds: that of a clarinet, say, is written in another."""
+    if getattr(part, "atSoundingPitch", True) is False:  # "unknown" where the form of the file does not say
+        part.toSoundingPitch(inPlace=True)
+    return part
 
 
 def _sounding(element: Any, frame: Fraction) -> list[tuple[int, int, int]]:

@@ -98,7 +98,7 @@ class SequenceEstimator(BaseEstimator):
             ValueError: they are not of the kind that was fitted.
         """
         self._check_fitted("sequences and their targets")
-        arrays = as_sequences("X", X)
+        arrays = as_sequences("X", X, self.student_.inputs)
         check_like("X", arrays, self.student_.inputs)
         return arrays
 

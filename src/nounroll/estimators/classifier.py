@@ -41,7 +41,7 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         Raises:
             ValueError: X and y do not fit each other, or there is one class only.
         """
-        arrays, classes = as_sequences("X", X), np.asarray(y)
+        arrays, classes = as_sequences("X", X, self.inputs_space), np.asarray(y)
         if classes.shape != (len(arrays),):
             raise ValueError(f"y has shape {classes.shape}; it must be ({len(arrays)},), one class for each sequence")
         if any(one is None or one != one for one in classes.tolist()):

@@ -45,7 +45,7 @@ class SequenceFeatures(TransformerMixin, BaseEstimator):
             raise ValueError(f"pool is {self.pool!r}; it must be one of {', '.join(POOLS)}")
         self.student_ = opened_student(self.student)
         self.n_features_in_ = int(np.prod(self.student_.inputs.event_shape))
-        check_like("X", as_sequences("X", X), self.student_.inputs)
+        check_like("X", as_sequences("X", X, self.student_.inputs), self.student_.inputs)
         return self
 
     @torch.no_grad()
@@ -53,7 +53,7 @@ class SequenceFeatures(TransformerMixin, BaseEstimator):
         """Features of n sequences, (n, K d) or (n, 2 K d)."""
         if not hasattr(self, "student_"):
             self.fit(X)
-        arrays = as_sequences("X", X)
+        arrays = as_sequences("X", X, self.student_.inputs)
         check_like("X", arrays, self.student_.inputs)
         found: dict[int, np.ndarray] = {}
         for numbers in by_length(arrays):

@@ -12,16 +12,18 @@ from nounroll.core.batch import Space
 _FORMS = "a list of (T_i, d) arrays, an array (n, T) or (n, T, d), or a data frame"
 
 
-def as_sequences(name: str, values: Any) -> list[np.ndarray]:
+def as_sequences(name: str, values: Any, space: Space | None = None) -> list[np.ndarray]:
     """One array for each sequence: (T_i,) symbols or (T_i, d) real numbers.
 
     A data frame whose index has two levels holds a sequence for each value of the first one, its steps below each
     other in the order of the frame, and a coordinate in each column. Any other frame has a sequence in each row.
+    Whole numbers are symbols, unless ``space`` is one of numbers.
 
     Raises:
         ValueError: there is none, or one is no array of numbers of one or two axes, is empty, or is not finite.
     """
-    found = [_one(f"{name}[{i}]", one) for i, one in enumerate(_split(name, values))]
+    real = space is not None and space.dtype.is_floating_point
+    found = [_one(f"{name}[{i}]", one, real) for i, one in enumerate(_split(name, values))]
     if not found:
         raise ValueError(f"{name} is empty; it must hold at least one sequence")
     for i, one in enumerate(found):
@@ -42,7 +44,7 @@ def _split(name: str, values: Any) -> Iterable[Any]:
     return values
 
 
-def _one(name: str, values: Any) -> np.ndarray:
+def _one(name: str, values: Any, real: bool) -> np.ndarray:
     try:
         array = np.asarray(values)
     except (TypeError, ValueError) as error:
@@ -56,7 +58,7 @@ def _one(name: str, values: Any) -> np.ndarray:
             ) from None
     if array.dtype.kind not in "biuf":
         raise ValueError(f"{name} holds values of type {array.dtype}; it must hold whole or real numbers")
-    if array.ndim == 2 and array.dtype.kind != "f":
+    if array.dtype.kind != "f" and (real or array.ndim == 2):
         array = array.astype(np.float32)  # several whole numbers a step are coordinates
     if array.ndim not in (1, 2) or not array.size:
         raise ValueError(f"{name} has shape {array.shape}; it must be (T,) or (T, d), with at least one number")

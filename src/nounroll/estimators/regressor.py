@@ -52,7 +52,7 @@ class SequenceRegressor(RegressorMixin, SequenceEstimator):
         Raises:
             ValueError: X and y do not fit each other.
         """
-        arrays = as_sequences("X", X)
+        arrays = as_sequences("X", X, self.inputs_space)
         numbers = np.asarray(y, dtype=np.float64)
         if numbers.ndim not in (1, 2) or len(numbers) != len(arrays):
             raise ValueError(f"y has shape {numbers.shape}; it must be ({len(arrays)},) or ({len(arrays)}, k)")

@@ -67,13 +67,19 @@ class Policy:
         """The policy for a ``gymnasium.Env`` or a vector environment; options are the temperature and the generator.
 
         Raises:
-            ValueError: a space has no counterpart here, or is not the student's.
+            ValueError: a space has no counterpart here, or is not the student's; a vector environment has no
+                ``autoreset_mode``.
         """
         is_vector = hasattr(envs, "single_observation_space")
         prefix, rows = ("single_", int(envs.num_envs)) if is_vector else ("", 1)
         names = (f"{prefix}observation_space", f"{prefix}action_space")
         observations, actions = (Translation.of(name, getattr(envs, name)) for name in names)
         mode = (envs.metadata or {}).get("autoreset_mode") if is_vector else None
+        if is_vector and mode is None:
+            raise ValueError(
+                "envs does not say when it resets: its metadata has no autoreset_mode; make it with gymnasium 1.1 or"
+                " later, or set envs.metadata['autoreset_mode']"
+            )
         late = getattr(mode, "value", mode) == "NextStep"
         return cls(student, observations, actions, rows, is_vector=is_vector, resets_late=late, **options)
 

@@ -16,7 +16,7 @@ from nounroll.core.batch import Real, Space
 from nounroll.core.modes import drawing_from
 from nounroll.core.plain import count
 from nounroll.models.network import Network
-from nounroll.models.student import Student
+from nounroll.models.student import Student, standard
 
 State: TypeAlias = Tensor | tuple[Tensor, Tensor]
 _TORCHS = ("lstm", "gru", "elman")  # cells over torch's own modules
@@ -178,7 +178,7 @@ def _network(kind: str, inputs: Space, size: int) -> Network:
     tokens, width = _memory_shape(kind, size)
     settings = CellSettings(kind=kind, tokens=tokens, memory_width=width, keep=0 if kind in _TORCHS else 4.0)  # type: ignore[arg-type]
     if kind not in _TORCHS or not isinstance(inputs, Real):
-        return Network(inputs, build_cell(settings, inputs))
+        return Network(inputs, build_cell(settings, standard(inputs)))
     with drawing_from(torch.Generator()):  # torch's own module alone draws from torch's own generator
         cell: Any = build_cell(CellSettings(**{**vars(settings), "width": inputs.d}), inputs)
         network = Network(inputs, cell)

@@ -64,7 +64,7 @@ class Student(Network):
         check_no_student(cell)
         settings = CellSettings() if cell is None else cell if isinstance(cell, CellSettings) else None
         super().__init__(
-            inputs, cell if isinstance(cell, nn.Module) else build_cell(settings or CellSettings(), _standard(inputs))
+            inputs, cell if isinstance(cell, nn.Module) else build_cell(settings or CellSettings(), standard(inputs))
         )
         self.targets, self.settings = targets, settings
         self.readout_width = readout_width
@@ -316,6 +316,6 @@ def _form(shape: torch.Size | None) -> str:
     return "not there" if shape is None else str(tuple(shape))
 
 
-def _standard(space: Space) -> Space:
+def standard(space: Space) -> Space:
     """Return the space of a cell's inputs: symbols unchanged, others as vectors of about unit size."""
     return space if space.symbols is not None else Real(space.entered_size)

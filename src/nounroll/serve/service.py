@@ -39,7 +39,7 @@ class Service:
     judge: Judge | None
     turns: Turns
 
-    def read(self, given: str | list[int] | list[list[float]]) -> Tensor:
+    def read(self, given: str | list[int] | list[float] | list[list[float]]) -> Tensor:
         """A prompt as inputs of the task's space, (P,) or (P, d).
 
         Raises:
@@ -57,6 +57,10 @@ class Service:
             raise ValueError("prompt is empty; at least one input is needed")
         if result.shape[1:] != inputs.event_shape:
             raise ValueError(f"inputs have shape {tuple(result.shape)}; they must be of the space {inputs}")
+        if inputs.symbols is not None:  # torch would cut a fraction off
+            for one in given:
+                if isinstance(one, float) and not one.is_integer():
+                    raise ValueError(f"inputs hold {one}; symbols of the space {inputs} are whole numbers")
         if len(result) > self.settings.prompt:
             raise ValueError(f"prompt has {len(result)} elements; this server takes at most {self.settings.prompt}")
         inputs.check("prompt", result)

@@ -21,7 +21,8 @@ class Continued:
         name: of the sequence.
         inputs: what the network reads of its last steps.
         ahead: what it is to read at each step of the horizon but the last; targets are to be put in.
-        times: of the horizon: those of the table, those that follow by ``freq``, or the count of the steps.
+        times: of the horizon: those of its rows where all are in the table, those that follow by ``freq``, or the count
+            of the steps.
     """
 
     name: str
@@ -120,9 +121,13 @@ def _read_at(task: Table, step: int) -> Float[Tensor, "1 k"]:
 
 
 def _times(task: Table, i: int, last: int, horizon: int) -> list[Any]:
-    if task.layout.times is None or task.freq is None:
+    if task.layout.times is None:
         return list(range(1, horizon + 1))
-    now = task.layout.times[task.layout.starts[i] + last]
+    now, *after = task.layout.times[task.layout.starts[i] + last : task.layout.starts[i + 1]]
+    if len(after) >= horizon:
+        return after[:horizon]
+    if task.freq is None:
+        return list(range(1, horizon + 1))
     if isinstance(task.freq, int):
         return [int(now) + task.freq * k for k in range(1, horizon + 1)]
     pd = optional("pandas", task.where, "tables")
