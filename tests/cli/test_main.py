@@ -240,7 +240,7 @@ def test_json_is_one_object_and_nothing_else(nounroll: Command) -> None:
     commands = {
         "resume runs/text": {"run", "finished", "metrics"},
         "evaluate runs/text --sequences 4": {"run", "sequences", "length", "metrics", "teacher"},
-        "generate runs/text --length 3": {"run", "prompt", "text", "image"},
+        "generate runs/text --length 3": {"run", "prompt", "text", "image", "midi"},
         "compare tiny.yaml --methods bptt --cells mlp": {"recipe", "rows"},
         "tasks": {"tasks"},
     }

@@ -148,3 +148,21 @@ def test_symbols_have_no_distance() -> None:
     student = make_student("gru", *_maze_spaces(), dtype=torch.float32)
     with pytest.raises(ValueError, match=r"observations are Categorical\(n=4\); a distance needs numbers"):
         compare_imagined(student, episodes, after=0, steps=2)
+
+
+@pytest.mark.parametrize(
+    ("actions", "said"),
+    [
+        (torch.tensor([[0, 2]]), "the symbol 2"),
+        (torch.tensor([[0.5]]), "int64"),
+        (torch.tensor([[[0], [1]]]), r"\(B, n\)"),
+    ],
+)
+def test_actions_of_another_kind_are_refused(world: Student, actions: torch.Tensor, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        imagine(world, world.initial_memory(1), actions)
+
+
+def test_an_expert_that_draws_actions_depends_on_the_seed_alone() -> None:
+    one, other = (collect("CartPole-v1", random, episodes=3, seed=4) for _ in range(2))
+    assert all(torch.equal(a.actions, b.actions) for a, b in zip(one.each, other.each, strict=True))

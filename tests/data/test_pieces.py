@@ -130,7 +130,6 @@ BAD: list[tuple[dict[str, Any], str]] = [
         {"window": 4, "score": "last"},
         "window is set, and one step of each sequence is scored; it must then be read whole",
     ),
-    ({"weights": "balanced"}, "weights is set without labels; it holds a number for each class of labels"),
 ]
 
 

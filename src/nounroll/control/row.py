@@ -28,6 +28,7 @@ class Row:
         """Reset the environment."""
         self.seed, self.random = seed, np.random.default_rng(seed)
         self.actions.seed(seed)
+        self.env.action_space.seed(seed)  # which an expert may draw from
         observation, _ = self.env.reset(seed=seed)
         self.observation = copy.deepcopy(observation)
         self.shown, self.taken, self.advice, self.rewards = [self.observation], [], [], []

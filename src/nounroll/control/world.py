@@ -82,9 +82,15 @@ def imagine(
         generator: source of the draws.
 
     Raises:
-        ValueError: the student is no world model.
+        ValueError: the student is no world model, or actions are none of its space or have another shape.
     """
     read, predicted = world_spaces(student)
+    space = dict(read.parts)[ACTION]
+    actions = space.convert(torch.as_tensor(actions))
+    if actions.dim() != 2 + len(space.event_shape):
+        form = ", ".join(["B", "n", *map(str, space.event_shape)])
+        raise ValueError(f"actions have the shape {tuple(actions.shape)}; they must be ({form})")
+    space.check("actions", actions)
     sampling, generator = Sampling(temperature=temperature), generator or torch.Generator()
 
     def predict() -> dict[str, Tensor]:
@@ -155,7 +161,7 @@ def world_spaces(student: Student) -> tuple[Product, Product]:
     """
     wanted = ([OBSERVATION, ACTION], [OBSERVATION, REWARD, END])
     for space, names, what in zip((student.inputs, student.targets), wanted, ("inputs", "targets"), strict=True):
-        if not isinstance(space, Product) or [name for name, _ in space.parts] != names:
+        if [name for name, _ in getattr(space, "parts", ())] != names:
             raise ValueError(f"the student's {what} are {space}; those of a world model are {', '.join(names)}")
     return student.inputs, student.targets  # type: ignore[return-value]  # as was checked
 

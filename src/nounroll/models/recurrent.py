@@ -58,7 +58,7 @@ class Recurrent(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        space = input_size if isinstance(input_size, Space) else Real(count("input_size", input_size))
+        space: Any = input_size if hasattr(input_size, "event_shape") else Real(count("input_size", input_size))
         size = count("hidden_size", hidden_size)
         spaces = [space, *[Real(size)] * (count("num_layers", num_layers) - 1)]
         self._hold([_network(cell, one, size) for one in spaces], batch_first)
@@ -177,10 +177,10 @@ def _network(kind: str, inputs: Space, size: int) -> Network:
     """A network whose outputs have so many numbers."""
     tokens, width = _memory_shape(kind, size)
     settings = CellSettings(kind=kind, tokens=tokens, memory_width=width, keep=0 if kind in _TORCHS else 4.0)  # type: ignore[arg-type]
-    if kind not in _TORCHS or not isinstance(inputs, Real):
+    if kind not in _TORCHS or not inputs.affine:
         return Network(inputs, build_cell(settings, standard(inputs)))
     with drawing_from(torch.Generator()):  # torch's own module alone draws from torch's own generator
-        cell: Any = build_cell(CellSettings(**{**vars(settings), "width": inputs.d}), inputs)
+        cell: Any = build_cell(CellSettings(**{**vars(settings), "width": inputs.entered_size}), inputs)
         network = Network(inputs, cell)
     cell.embed = nn.Identity()
     cell.core.reset_parameters()
