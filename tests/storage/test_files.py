@@ -86,6 +86,25 @@ def test_a_file_is_written_whole_or_not_at_all(monkeypatch: pytest.MonkeyPatch) 
     assert [path.name for path in Path().iterdir()] == ["whole"]
 
 
+def test_what_a_dead_process_was_writing_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    def die(*_: object) -> None:
+        os._exit(9)
+
+    Path("whole").unlink()
+    pid = os.fork()
+    if not pid:
+        os.replace = die
+        files.write_bytes(tmp_path / "recipe.yaml", b"half")
+    os.waitpid(pid, 0)
+    assert [path.name[:13] for path in tmp_path.iterdir()] == [".recipe.yaml-"]
+    others = [tmp_path / name for name in (".lock", "metrics.json", ".notes-today", "step-00000009", ".gitignore-2")]
+    for path in others:
+        path.touch()
+    (tmp_path / ".folder-0123abcd").mkdir()
+    files.remove_unfinished(tmp_path)
+    assert sorted(tmp_path.iterdir()) == sorted([*others, tmp_path / ".folder-0123abcd"])
+
+
 def test_a_link_at_the_place_of_a_file_is_replaced_and_not_followed() -> None:
     Path("link").symlink_to("whole")
     files.write_bytes(Path("link"), b"new")

@@ -30,7 +30,6 @@ from nounroll.models.student import Student
 from nounroll.rollout.evaluate import evaluate_task, validation_batches
 from nounroll.rollout.forgetting import forgetting
 from nounroll.rollout.transformer import CausalTransformer
-from nounroll.storage.checkpoint import remove_unfinished
 from nounroll.teacher import Teacher
 from nounroll.training.loop import Loop
 from nounroll.training.settings import BUDGETS, Budget
@@ -315,7 +314,6 @@ def _handed_over(
         model.trained_on = begun.kept
     metrics = _final_metrics(loop, model, teacher)
     if folder is not None:
-        remove_unfinished(folder)
         model.save_pretrained(folder / ("student" if isinstance(model, Student) else TRANSFORMER))
         write_json(folder / "metrics.json", metrics)
     return Run(resolved.recipe, model, metrics, loop.history, teacher, begun.task, chosen, folder, finished)

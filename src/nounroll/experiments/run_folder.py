@@ -199,7 +199,7 @@ def write(path: Path, text: str) -> None:
 
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """Keep a second process out of a run's folder.
+    """Keep a second process out of a run's folder, and remove what a process that died left half written.
 
     Raises:
         ValueError: one is in it, or the folder cannot be written or holds links, pipes or devices.
@@ -208,6 +208,8 @@ def held(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         files.check_plain(folder)
         lock = Lock(folder)
+        files.remove_unfinished(folder)
+        checkpoint.remove_unfinished(folder)
     except Held as error:
         raise ValueError(f"{error}; wait for it or choose another folder") from None
     except OSError as error:

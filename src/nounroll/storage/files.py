@@ -9,6 +9,7 @@ A file that is refused is an ``OSError`` whose ``strerror`` says why, as one tha
 
 import errno
 import os
+import re
 import secrets
 import stat
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ LOG_LIMIT = 1 << 28  # bytes of metrics.jsonl: half a million records
 _MOST_ENTRIES = 100_000  # of a folder and all below it; a run has some dozen
 
 _SAFE = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
+_UNFINISHED = re.compile(r"\..+-[0-9a-f]{8}")  # beside the file that it was to become
 _KINDS = {
     stat.S_IFLNK: "a link",
     stat.S_IFIFO: "a pipe",
@@ -94,6 +96,16 @@ def write_bytes(path: Path, data: bytes, *, mode: int = 0o666) -> None:
         sync_folder(path.parent)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove the files in a folder that processes were writing when they died.
+
+    Nobody else may be writing to the folder.
+    """
+    for entry in os.scandir(folder):
+        if _UNFINISHED.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+            os.unlink(entry)
 
 
 def sync_folder(folder: Path) -> None:
