@@ -77,18 +77,58 @@ def test_without_columns_ahead_any_horizon_is_forecast(nounroll: Command) -> Non
     assert json.loads(nounroll("forecast", "runs/t", "--json").out)["horizon"] == 24
 
 
-def test_what_is_read_is_what_training_reads(tmp_path: Path) -> None:
-    """The inputs up to the last target, and those of the horizon but for the targets, are the task's own."""
-    (tmp_path / "t.csv").write_text(table(ahead=4))
-    roles: Any = {"id": "shop", "target": "sales", "future": "offer", "ignore": ["day", "size"]}
-    task = Table(path=tmp_path / "t.csv", roles=roles)
+@pytest.mark.parametrize("gaps", [False, True], ids=["whole", "gaps"])
+def test_what_is_read_is_what_training_reads(tmp_path: Path, gaps: bool) -> None:
+    """The inputs up to the last target, and those of the horizon, are those of a table in which its targets are."""
+    text = table(ahead=4, gaps=gaps)
+    (tmp_path / "t.csv").write_text(text)
+    (tmp_path / "later.csv").write_text(_with_later_targets(text))
+    roles: Any = {"id": "shop", "target": "sales", "future": "offer", "static": "size", "ignore": "day"}
+    task, later = (Table(path=tmp_path / name, roles=roles) for name in ("t.csv", "later.csv"))
+    assert task.sequence(0).shape[1] == later.sequence(0).shape[1] == (4 if not gaps else 5)
+    assert len(task.sequence(0)) == 59, "the horizon is none of what is trained on"
     for i, one in enumerate(continued(task, 12, 3)):
-        whole = task.sequence(i)
+        whole = later.sequence(i)
         assert torch.equal(one.inputs, whole[48:60])
-        filled = task.with_values(whole[60:62], torch.full((2, 1), 7.0))
-        assert torch.equal(task.with_values(one.ahead, torch.full((2, 1), 7.0)), filled)
-        assert (filled[:, 0] == 7).all()
-        assert not torch.equal(filled, whole[60:62])  # control: there the targets are missing
+        filled = task.with_values(one.ahead, torch.full((2, 1), 7.0))
+        assert torch.equal(filled, whole[60:62])
+        assert not torch.equal(filled, whole[59:61])  # control: another time knows another offer
+
+
+def _with_later_targets(text: str) -> str:
+    lines = text.splitlines()
+    return "\n".join(line.replace(",,", ",7,") if line.split(",")[1] >= str(DAYS[60]) else line for line in lines)
+
+
+def test_rows_to_be_forecast_may_be_added_after_training(nounroll: Command) -> None:
+    trained(nounroll, table(ahead=0, gaps=False))
+    assert "has 0 rows after its last target" in one_line(nounroll("forecast", "runs/t"), 2)
+    before = json.loads(nounroll("evaluate", "runs/t", "--json").out)
+    Path("t.csv").write_text(table(ahead=3, gaps=False))
+    rows = json.loads(nounroll("forecast", "runs/t", "--json").out)["forecast"]
+    assert [row["ds"][:10] for row in rows[:3]] == [str(day) for day in DAYS[60:63]]
+    after = json.loads(nounroll("evaluate", "runs/t", "--json").out)
+    assert after["metrics"] == before["metrics"], "the figures are those of the same steps"
+    lines = table(ahead=3, gaps=False).splitlines()
+    lines[62] = lines[62].replace(",0,small", ",,small").replace(",1,small", ",,small")
+    Path("t.csv").write_text("\n".join(lines))
+    line = one_line(nounroll("forecast", "runs/t"), 2)
+    assert "column 'offer', row 62 is missing, and training has no gaps in it; give a value" in line
+
+
+def test_an_offer_that_is_missing_ahead_reads_as_the_one_before(tmp_path: Path) -> None:
+    lines = table(ahead=4, gaps=False).splitlines()
+    for i in (10, 62, 63):  # in the past; then the second and the third of the horizon
+        lines[i] = ",".join("" if j == 3 else word for j, word in enumerate(lines[i].split(",")))
+    (tmp_path / "t.csv").write_text("\n".join(lines))
+    (tmp_path / "later.csv").write_text(
+        "\n".join(line.replace(",,", ",7,", 1) if i > 60 else line for i, line in enumerate(lines))
+    )
+    roles: Any = {"id": "shop", "target": "sales", "future": "offer", "ignore": ["day", "size"]}
+    task, later = (Table(path=tmp_path / name, roles=roles) for name in ("t.csv", "later.csv"))
+    filled = task.with_values(continued(task, 12, 4)[0].ahead, torch.full((3, 1), 7.0))
+    assert torch.equal(filled, later.sequence(0)[60:63])
+    assert filled[:, 2].tolist() == [1.0, 1.0, 0.0]
 
 
 @pytest.mark.parametrize("freq", [None, "D"], ids=str)

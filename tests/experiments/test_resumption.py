@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -120,6 +121,21 @@ def test_signals_are_left_alone_in_threads_and_put_back() -> None:
 
 
 # --- resume --------------------------------------------------------------------------------------------
+
+
+def test_resume_of_a_finished_run_removes_what_a_process_that_died_left(tmp_path: Path) -> None:
+    """It may have died after the last checkpoint, while it removed an older one or wrote the student."""
+    run = tmp_path / "run"
+    first = fit(Echo(), out=run, **BPTT)
+    whole = sorted(run.rglob("*"))
+    newest = sorted((run / "checkpoints").iterdir())[-1]
+    shutil.copytree(newest, newest.with_name("step-00000000"))
+    for unfinished in (newest.with_name(".tmp-step-00000001-0123abcd"), run / ".tmp-student-0123abcd"):
+        unfinished.mkdir()
+        (unfinished / "student.safetensors").touch()
+    (run / ".metrics.json-0123abcd").touch()
+    assert same_state(weights(fit(Echo(), out=run, resume=True, **BPTT)), weights(first))
+    assert sorted(run.rglob("*")) == whole
 
 
 def test_resume_starts_a_run_where_there_is_none_and_returns_one_that_is_finished(tmp_path: Path) -> None:

@@ -127,6 +127,7 @@ class RunState:
         if extended:
             self.counters.link, self.counters.extensions = links - 1, self.counters.extensions + 1
         self.engine.by_first(lambda: [checkpoint.set_aside(one) for one in every[: every.index(newest)]])
+        self.engine.by_first(lambda: checkpoint.prune(newest.parent, _KEPT))  # what a process that died did not get to
         return True
 
     def go_back(self) -> None:

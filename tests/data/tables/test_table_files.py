@@ -131,6 +131,7 @@ def by_hand() -> Sequences:
     inputs, targets, times, future, static = [], [], [], [], []
     for shop in SHOPS:
         mine = frame()[frame().shop == shop]
+        mine = mine[: int(np.flatnonzero(mine.sales.notna())[-1]) + 1]  # what comes after is to be forecast
         sales = mine.sales.to_numpy()
         inputs.append(sales[:-1])
         targets.append(sales[1:])

@@ -5,11 +5,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from nounroll.data.sources import optional
 from nounroll.data.tables.arguments import features
+from nounroll.data.tables.horizon import known
+from nounroll.data.tables.layout import Layout
 from nounroll.data.tables.table import Table
 
 
@@ -49,8 +51,11 @@ def continued(task: Table, context: int, horizon: int | None) -> list[Continued]
             f"{task.where}: a forecast needs numbers that are predicted one step ahead; this run has"
             f" {'a label' if task.roles['label'] else f'ahead {task.ahead}, targets {task.targets}'}"
         )
-    starts, lasts = task.layout.starts[:-1], _lasts(task)
-    left = np.diff(task.layout.starts) - 1 - lasts
+    unknown = np.flatnonzero(~np.logical_or.reduceat(_known(task), task.layout.starts[:-1]))
+    if len(unknown):
+        name = task.layout.names[unknown[0]]
+        raise ValueError(f"{task.where}: sequence {name!r} has no target that is known; leave it out")
+    left = np.diff(task.whole.starts) - np.diff(task.layout.starts)
     if horizon is None:
         horizon = int(left.min()) if task.roles["future"] else 24
     if task.roles["future"] and (horizon < 1 or horizon > left.min()):
@@ -64,68 +69,75 @@ def continued(task: Table, context: int, horizon: int | None) -> list[Continued]
             f"{task.where}: column {task.roles['input'][0]!r} of the role input is not known {horizon} steps ahead; ask"
             " for --horizon 1, or train with it as a target or future"
         )
-    return [
-        _one(task, i, int(last), context, horizon, int(start))
-        for i, (start, last) in enumerate(zip(starts, lasts, strict=True))
-    ]
+    return [_one(task, i, context, horizon) for i in range(len(task.layout.names))]
 
 
-def _lasts(task: Table) -> np.ndarray:
-    """The step of each sequence that has its last target."""
-    found = []
-    for name, values in zip(task.layout.names, np.split(_targets(task), task.layout.starts[1:-1]), strict=True):
-        known = np.flatnonzero(~np.isnan(values).any(1))
-        if not len(known):
-            raise ValueError(f"{task.where}: sequence {name!r} has no target that is known; leave it out")
-        found.append(known[-1])
-    return np.array(found)
+def _known(task: Table) -> Bool[np.ndarray, "S"]:
+    return known(task.columns, task.roles, task.layout)
 
 
-def _targets(task: Table) -> Float[np.ndarray, "S k"]:
-    """The targets of all steps of all sequences, end to end."""
-    layout = task.layout
-    if "value" in layout.own:
-        return layout.own["value"][:, None]
-    columns = [layout.own.get(name, task.columns[name].values[layout.rows]) for name in task.roles["target"]]
-    return np.stack(columns, axis=1)
-
-
-def _one(task: Table, i: int, last: int, context: int, horizon: int, start: int) -> Continued:
-    rows = task.sequence(i)
-    count = len(rows)  # a step less than the table: the last one predicts nothing
-    if last >= count:  # it ends with a target
-        rows = torch.cat([rows, task.with_values(rows[-1:], _read_at(task, start + last).to(rows))])
-    ahead = rows[last + 1 : last + horizon]
-    ahead = torch.cat([ahead, rows[-1:].expand(horizon - 1 - len(ahead), -1)])
+def _one(task: Table, i: int, context: int, horizon: int) -> Continued:
+    read = task.sequence(i)  # a step less than the sequence: the last one predicts nothing in training
+    last = int(task.layout.starts[i + 1]) - 1
+    end = task.with_values(read[-1:], _read_at(task, last).to(read))
+    ahead = end.expand(horizon - 1, -1)
+    if task.roles["future"]:
+        step = int(task.whole.starts[i] + np.diff(task.layout.starts)[i])  # the first of the horizon
+        end, *more = _with_future(task, end, step, horizon)
+        ahead = torch.cat([ahead[:0], *more])
     return Continued(
-        task.layout.names[i], rows[max(0, last + 1 - context) : last + 1], ahead, _times(task, i, last, horizon)
+        task.layout.names[i],
+        torch.cat([read, end])[-context:],
+        ahead,
+        _times(task, i, last, horizon),
     )
 
 
-def _read_at(task: Table, step: int) -> Float[Tensor, "1 k"]:
-    """The columns that are read up to now, at one step of all, nan where one is missing.
+def _with_future(task: Table, end: Float[Tensor, "1 d"], step: int, horizon: int) -> list[Float[Tensor, "1 d"]]:
+    """The last row and those of the horizon but the last, each with what is known of the step after it."""
+    steps = np.arange(step, step + horizon)
+    values = _checked(task, task.whole, list(task.roles["future"]), steps, task.future_gaps)
+    found = []
+    for row in values.to(end).split(1):
+        end = task.with_future(end, row)  # a missing value reads as the one before
+        found.append(end)
+    return found
 
-    Raises:
-        ValueError: it is of a column that never was when the network was trained.
-    """
+
+def _read_at(task: Table, step: int) -> Float[Tensor, "1 k"]:
+    """The columns that are read up to now, at one step of all, nan where one is missing."""
     names = list(task.roles["input"]) if "value" in task.layout.own else [*task.roles["target"], *task.roles["input"]]
     names = ["value", *names] if "value" in task.layout.own else list(dict.fromkeys(names))
-    values, columns = features(task.where, task.columns, task.layout, names, task.layout.rows, np.array([step]))
-    new = np.flatnonzero(np.isnan(values[0]) & ~task.gaps.numpy())
+    return _checked(task, task.layout, names, np.array([step]), task.gaps)
+
+
+def _checked(
+    task: Table, layout: Layout, names: list[str], steps: Int[np.ndarray, "n"], gaps: Bool[Tensor, "k"]
+) -> Float[Tensor, "n k"]:
+    """The columns at these steps, nan where one is missing.
+
+    Raises:
+        ValueError: it is of a column without gaps in training.
+    """
+    values, columns = features(task.where, task.columns, layout, names, layout.rows, steps)
+    new = np.argwhere(np.isnan(values) & ~gaps.numpy())
     if len(new):
+        step, column = new[0]
         raise ValueError(
-            f"{task.where}: column {columns[new[0]]!r}, row {task.layout.rows[step] + 1} is missing, and training has"
+            f"{task.where}: column {columns[column]!r}, row {layout.rows[steps[step]] + 1} is missing, and training has"
             " no gaps in it; give a value"
         )
     return torch.from_numpy(values)
 
 
 def _times(task: Table, i: int, last: int, horizon: int) -> list[Any]:
-    if task.layout.times is None:
+    """The times of the horizon after step ``last`` of all, which is the last of sequence ``i``."""
+    if task.whole.times is None or task.layout.times is None:
         return list(range(1, horizon + 1))
-    now, *after = task.layout.times[task.layout.starts[i] + last : task.layout.starts[i + 1]]
+    now, stop = task.layout.times[last], task.whole.starts[i + 1]
+    after = task.whole.times[task.whole.starts[i] + np.diff(task.layout.starts)[i] : stop]
     if len(after) >= horizon:
-        return after[:horizon]
+        return list(after[:horizon])
     if task.freq is None:
         return list(range(1, horizon + 1))
     if isinstance(task.freq, int):

@@ -7,16 +7,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from nounroll.core.notices import notice
 from nounroll.data.checks import whole_number
 from nounroll.data.files import first_names
+from nounroll.data.ragged import Ragged
 from nounroll.data.sequences import Sequences
 from nounroll.data.sources import optional
 from nounroll.data.tables.arguments import arguments
 from nounroll.data.tables.columns import KINDS, Column, column
+from nounroll.data.tables.horizon import without_horizon
 from nounroll.data.tables.layout import laid_out
 from nounroll.data.tables.reading import from_frame, read_table
 from nounroll.data.tables.roles import Roles, assigned
@@ -149,10 +151,13 @@ class Table(Sequences):
         self._say_guesses(where)
         if count < rows and not self.roles["steps"] and all(one.kind != "list" for one in self.columns.values()):
             self._tell_files_apart(count, rows)
-        found = self.layout = laid_out(where, self.columns, self.roles, options.freq)
+        found = self.layout = self.whole = laid_out(where, self.columns, self.roles, options.freq)
+        if options.ahead == 1 and not self.roles["label"]:
+            found = self.layout = without_horizon(self.columns, self.roles, found)
         made = arguments(where, self.columns, self.roles, found, options.ahead)
-        read: Tensor = made["inputs"].values
-        self.gaps = read.isnan().any(0) if read.is_floating_point() else torch.zeros(0, dtype=torch.bool)
+        self.gaps = _gaps(made["inputs"].values)
+        future = made.get("future")
+        self.future_gaps = _gaps(future.values[_after_first(future)]) if future else self.gaps[:0]
         parted = split(where, self.columns, self.roles, found, options.ahead)
         if count < rows:
             parted = with_test(where, found.first, count, options.shares, options.seed)
@@ -173,10 +178,11 @@ class Table(Sequences):
 
     def with_values(self, rows: Float[Tensor, "T d"], values: Float[Tensor, "T k"]) -> Float[Tensor, "T d"]:
         """Build inputs from the values of the first columns, with nan where one is missing."""
-        rows, missing, gaps = rows.clone(), values.isnan(), self.gaps[: values.shape[-1]]
-        rows[..., : values.shape[-1]] = torch.where(missing, rows[..., : values.shape[-1]], values)
-        rows[..., len(self.gaps) + gaps.cumsum(0)[gaps] - 1] = missing[..., gaps].to(rows)
-        return rows
+        return _with(rows, values, 0, self.gaps)
+
+    def with_future(self, rows: Float[Tensor, "T d"], values: Float[Tensor, "T f"]) -> Float[Tensor, "T d"]:
+        """Build inputs from the values of the columns of the role future, with nan where one is missing."""
+        return _with(rows, values, len(self.gaps) + int(self.gaps.sum()), self.future_gaps)
 
     def _say_guesses(self, where: str) -> None:
         guessed = [f"{name} is {role}" for name, role in self.roles.guessed.items()]
@@ -209,6 +215,29 @@ class Table(Sequences):
 
     def decode(self, values: Tensor) -> str:
         return " ".join(self.names[one] for one in values.tolist()) if self.names else super().decode(values)
+
+
+def _gaps(values: Tensor) -> Bool[Tensor, "d"]:
+    """Find the columns with missing values."""
+    return values.isnan().any(0) if values.is_floating_point() else torch.zeros(0, dtype=torch.bool)
+
+
+def _after_first(values: Ragged) -> Bool[Tensor, "S"]:
+    """Find all steps but the first of each sequence."""
+    found = torch.ones(len(values.values), dtype=torch.bool)
+    found[values.starts[:-1]] = False
+    return found
+
+
+def _with(
+    rows: Float[Tensor, "T d"], values: Float[Tensor, "T k"], start: int, gaps: Bool[Tensor, "e"]
+) -> Float[Tensor, "T d"]:
+    """Put values into the columns from ``start`` on, and after all e of these the flags of those with gaps."""
+    rows, missing, count = rows.clone(), values.isnan(), values.shape[-1]
+    gaps, flags = gaps[:count], start + len(gaps)
+    rows[..., start : start + count] = torch.where(missing, rows[..., start : start + count], values)
+    rows[..., flags + gaps.cumsum(0)[gaps] - 1] = missing[..., gaps].to(rows)
+    return rows
 
 
 def columns(where: str, table: Any, options: Options) -> tuple[dict[str, Column], Roles]:
