@@ -54,6 +54,29 @@ def test_it_shows_columns_roles_gaps_sequences_and_parts(capsys: pytest.CaptureF
     assert "odd: column 'note' has no value at all and is left out" in shown
 
 
+def test_it_counts_the_rows_that_are_to_be_forecast(capsys: pytest.CaptureFixture[str]) -> None:
+    ahead = [
+        f"{shop};{day:02}.02.2024;;1;{size};"
+        for shop, size in (("Bonn", "small"), ("Rome", "big"))
+        for day in (1, 2, 3)
+    ]
+    Path("later.csv").write_text(Path("sales.csv").read_text() + "\n".join(ahead) + "\n")
+    found = []
+    for file in ("sales.csv", "later.csv"):
+        assert main(["data", file, *ROLES, "--role", "ignore=size", "--json"]) == 0
+        found.append(json.loads(capsys.readouterr().out))
+    assert found[1]["rows"] == 68
+    assert found[1]["advice"][0] == (
+        "6 rows at the end of sequences have no target: they are not trained on, but forecast"
+    )
+    same = ("sequences", "parts", "inputs")
+    assert {name: found[1][name] for name in same} == {name: found[0][name] for name in same}
+    assert {one["name"]: one["type"] for one in found[0]["columns"] if one["role"] == "ignore"} == {
+        "size": "not read",
+        "note": "empty",
+    }
+
+
 def test_without_roles_it_shows_the_columns_and_what_to_say(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data", "sales.csv", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)

@@ -36,6 +36,8 @@ def understood(options: Mapping[str, Any]) -> dict[str, Any]:
                 raise
             odd = [] if isinstance(error, NothingToPredict) else [str(error)]
     layout = getattr(task, "layout", None)
+    if layout is not None and (ahead := len(task.whole.rows) - len(layout.rows)):
+        odd.append(f"{ahead:,} rows at the end of sequences have no target: they are not trained on, but forecast")
     roles = {role: names[0] if len(names) == 1 else list(names) for role, names in task.roles.columns.items() if names}
     return {
         "file": str(options["path"]),
@@ -56,6 +58,8 @@ def described(column: Column, role: str, guessed: bool) -> dict[str, Any]:
         found["from"], found["to"] = float(np.nanmin(column.values)), float(np.nanmax(column.values))
     elif column.kind == "category":
         found["categories"], found["first"] = len(column.categories), list(column.categories[:5])
+    elif column.kind == "empty" and not column.missing:
+        found["type"] = "not read"
     elif column.kind == "time":
         known = column.values if column.values.dtype.kind != "M" else column.values[~np.isnat(column.values)]
         found["from"], found["to"], found["zone"] = str(known.min()), str(known.max()), column.zone
