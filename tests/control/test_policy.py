@@ -142,6 +142,11 @@ def test_a_vector_environment_that_does_not_say_when_it_resets_is_refused(studen
         student.policy(envs)
 
 
+def test_what_is_no_environment_is_refused(student: Student) -> None:
+    with pytest.raises(ValueError, match=r"^envs is 'CartPole-v1'; it must be a gymnasium.Env or a vector"):
+        student.policy("CartPole-v1")
+
+
 @pytest.mark.parametrize("done", [[True], [1, 0], [[True, False]]], ids=str)
 def test_done_must_be_a_truth_value_a_row(student: Student, done: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     unchecked = Student.reset.__wrapped__  # type: ignore[attr-defined]  # without the checks of types that tests have

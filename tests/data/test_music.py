@@ -191,7 +191,7 @@ def test_what_cannot_be_read_is_one_line(folder: Path, options: dict[str, Any], 
 def test_prompts_of_other_pitches_are_one_line(folder: Path) -> None:
     task = Music(path=folder, voices=2)
     for text in ("60", "60,48,40", "200,48", "c,d"):
-        with pytest.raises(ValueError, match="a frame is a pitch of each voice with commas between them, 0 for none"):
+        with pytest.raises(ValueError, match="it must be a pitch of each voice with commas between them, 0 for none"):
             task.encode(text)
     with pytest.raises(ValueError, match="prompt is empty"):
         task.encode(" ")
@@ -205,7 +205,7 @@ def test_a_frame_of_more_pitches_than_keys_is_refused(folder: Path) -> None:
     short = f"{low} " * 4000
     tracemalloc.start()
     assert len(task.encode(short + ",".join([str(low)] * keys))) == 4002
-    with pytest.raises(ValueError, match="a frame is pitches with commas between them"):
+    with pytest.raises(ValueError, match="it must be pitches with commas between them"):
         task.encode(short + ",".join([str(low)] * 16_000))
     most = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()

@@ -44,6 +44,8 @@ def forecast(
         raise ValueError(f"--horizon is {horizon}; it must be at least 1")
     if out is not None:
         check_ending("--out", out)
+        if not out.parent.is_dir():
+            raise ValueError(f"--out is '{out}'; the folder {out.parent} is not there, make it first")
     make = _by_forecaster if is_forecaster(run) else _by_run
     frame = make(run, horizon, levels, history, future)
     if out is not None:

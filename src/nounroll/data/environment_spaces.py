@@ -88,6 +88,7 @@ class Translation:
 
     def _checked(self, theirs: Any, rows: np.ndarray) -> np.ndarray:
         """The rows, of symbols from 0 on."""
+        shown = rows
         if isinstance(theirs, _kinds("Box")):
             good = np.isfinite(rows)
         elif isinstance(theirs, _kinds("MultiBinary")):
@@ -97,7 +98,9 @@ class Translation:
             sizes = theirs.n if isinstance(theirs, _kinds("Discrete")) else theirs.nvec.reshape(1, -1)
             good = (rows >= 0) & (rows < sizes) & (rows == np.floor(rows))
         if not good.all():
-            raise ValueError(f"{self.name} is {theirs}, and an element holds {rows[~good][0]}; it must be of the space")
+            raise ValueError(
+                f"{self.name} is {theirs}, and an element holds {shown[~good][0]}; it must be of the space"
+            )
         return rows
 
 

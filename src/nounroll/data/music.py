@@ -151,14 +151,14 @@ class Music(Sequences):
 
     def encode(self, text: str) -> Tensor:
         """Frames between spaces, pitches of MIDI between commas, 0 for a rest, after a silent frame."""
-        rows = [self._typed(text, word) for word in text.split()]
+        rows = [self._typed(word) for word in text.split()]
         if not rows:
             raise ValueError("prompt is empty; it must hold a frame, such as 67,62,59,43")
         width = max(map(len, rows))
         frames = torch.from_numpy(self._frames(np.array([row + [0] * (width - len(row)) for row in rows])))
         return torch.cat([self.prompt(), frames])
 
-    def _typed(self, text: str, word: str) -> list[int]:
+    def _typed(self, word: str) -> list[int]:
         most = self.voices or self.high[0] - self.low[0] + 1
         pitches = [int(part) if part.isdecimal() else -1 for part in word.split(",", most)]
         low, high = (self.low, self.high) if self.voices else (self.low * len(pitches), self.high * len(pitches))
@@ -168,8 +168,8 @@ class Music(Sequences):
         )
         if not inside:
             raise ValueError(
-                f"prompt is {text!r}; a frame is {'a pitch of each voice' if self.voices else 'pitches'} with commas"
-                f" between them, 0 for none, of {ranges}"
+                f"prompt has the frame {word[:60]!r}; it must be {'a pitch of each voice' if self.voices else 'pitches'}"
+                f" with commas between them, 0 for none, of {ranges}"
             )
         return pitches
 

@@ -73,6 +73,8 @@ class Policy:
         is_vector = hasattr(envs, "single_observation_space")
         prefix, rows = ("single_", int(envs.num_envs)) if is_vector else ("", 1)
         names = (f"{prefix}observation_space", f"{prefix}action_space")
+        if not all(hasattr(envs, name) for name in names):
+            raise ValueError(f"envs is {envs!r:.100}; it must be a gymnasium.Env or a vector environment")
         observations, actions = (Translation.of(name, getattr(envs, name)) for name in names)
         mode = (envs.metadata or {}).get("autoreset_mode") if is_vector else None
         if is_vector and mode is None:
