@@ -86,7 +86,7 @@ def test_what_is_no_music_has_no_midi_file(nounroll: Command, trained: list[list
     for words, said in {
         ("runs/series", "--midi", "a.mid"): "--midi is 'a.mid'; it must be a .mid file, and the task music",
         ("runs/tune", "--midi", "a.wav"): "--midi is 'a.wav'; it must be a .mid file, and the task music",
-        ("runs/tune", "--prompt", "60"): "a frame is a pitch of each voice with commas between them",
+        ("runs/tune", "--prompt", "60"): "it must be a pitch of each voice with commas between them",
     }.items():
         assert said in one_line(nounroll("generate", *words), 2, "nounroll generate: ")
     assert not Path("a.mid").exists()

@@ -167,9 +167,10 @@ class Music(Sequences):
             not p or a <= p <= b for p, a, b in zip(pitches, low, high, strict=True)
         )
         if not inside:
+            wanted = "a pitch of each voice" if self.voices else "pitches"
             raise ValueError(
-                f"prompt has the frame {word[:60]!r}; it must be {'a pitch of each voice' if self.voices else 'pitches'}"
-                f" with commas between them, 0 for none, of {ranges}"
+                f"prompt has the frame {word[:60]!r}; it must be {wanted} with commas between them, 0 for none, of"
+                f" {ranges}"
             )
         return pitches
 
