@@ -23,7 +23,9 @@ from torch import Tensor, nn
 from nounroll.cells import build_cell, complete
 from nounroll.core.batch import Space
 from nounroll.core.modes import drawing_from
+from nounroll.core.notices import notice
 from nounroll.core.spaces import space_from_json, space_to_json
+from nounroll.core.spaces.units import other_unit
 from nounroll.data.task import SequenceTask
 from nounroll.experiments.recipe import Recipe
 from nounroll.experiments.resolve import Facts
@@ -114,8 +116,8 @@ class Start:
             )
         return replace(
             facts,
-            inputs=_scaled_as(facts.inputs, inputs),
-            targets=facts.targets if "head" in self.origin["new"] else _scaled_as(facts.targets, targets),
+            inputs=_scaled_as("inputs", facts.inputs, inputs),
+            targets=facts.targets if "head" in self.origin["new"] else _scaled_as("targets", facts.targets, targets),
         )
 
     # -- the weights ------------------------------------------------------------------------------
@@ -308,9 +310,15 @@ def _opened_teacher(teacher: Teacher | str | Path) -> tuple[dict[str, Any], dict
     return {f"teacher.{name}": value for name, value in vars(form).items()}, weights, cell, spaces
 
 
-def _scaled_as(space: Space, other: Space | None) -> Space:
+def _scaled_as(name: str, space: Space, other: Space | None) -> Space:
     """Return a space in the units of an equal one; as it is where the other is of another kind, or none."""
-    return space.scaled_as(other) if other is not None and space == other else space
+    if other is None or space != other:
+        return space
+    if said := other_unit(space, other):
+        notice(
+            f"{name}: {said} in the data of the student that is given, whose unit is kept; is the data in that unit?"
+        )
+    return space.scaled_as(other)
 
 
 def _copied(module: nn.Module) -> dict[str, Tensor]:
