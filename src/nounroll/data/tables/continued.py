@@ -94,7 +94,7 @@ def _one(task: Table, i: int, context: int, horizon: int) -> Continued:
 
 
 def _with_future(task: Table, end: Float[Tensor, "1 d"], step: int, horizon: int) -> list[Float[Tensor, "1 d"]]:
-    """The last row and those of the horizon but the last, each with what is known of the step after it."""
+    """Rows from the last one with its targets on, each with the known values of the step after it."""
     steps = np.arange(step, step + horizon)
     values = _checked(task, task.whole, list(task.roles["future"]), steps, task.future_gaps)
     found = []
