@@ -61,7 +61,6 @@ RUNS: dict[str, tuple[str, ...]] = {
 BAD_STEPS = range(4, 7)  # steps of "poisoned" whose gradients are NaN
 MISTAKES: dict[str, tuple[str, ...]] = {
     "setting": ("train", "tiny.yaml", "--set", "cell.tokens=0"),
-    "compiled": ("train", "tiny.yaml", "--set", "training.shard=true", "--set", "training.compile=true"),
     "batch": ("train", "tiny.yaml", "--set", "training.batch_size=3"),
     "folder": ("train", "tiny.yaml", "--out", "stopped"),  # the first process alone looks at folders
     "checkpoint": ("resume", "damaged"),

@@ -115,7 +115,7 @@ OWN: dict[str, dict[str, object]] = {  # what a recipe is about
     "drift": {"method": "smt", "training.budget": Budget("steps", 150_000)},
 }
 LEFT = {  # what may be anything: it decides no loss and no step of these runs
-    *("training.evaluations", "training.device", "training.precision", "training.compile", "training.shard"),
+    *("training.evaluations", "training.device", "training.precision", "training.shard"),
     *("training.seed", "tbptt.window", "tbptt.carry", "tbptt.noise", "readout_width"),
     *("teacher.path", "teacher.frozen", "teacher.distillation"),  # of another kind of teacher
     *("adapt.anchor", "adapt.rehearse", "adapt.update"),  # of another method

@@ -52,13 +52,13 @@ def test_one_budget_takes_the_place_of_the_other(
 
 
 def test_overrides_reach_every_depth_and_keep_their_types() -> None:
-    overrides = ["length=16", "cell.kind=gru", "teacher.width = 64", "cell.width=0", "training.compile=true"]
+    overrides = ["length=16", "cell.kind=gru", "teacher.width = 64", "cell.width=0", "training.shard=true"]
     overrides += ["training.learning_rate=1e-4"]
     recipe = parse(LEAST, [*overrides, "task.options.path=a=b.txt", "task.options.n=[1, 2]"])
     assert (recipe.length, recipe.cell.kind, recipe.teacher.width, recipe.cell.width) == (16, "gru", 64, 0)
     assert recipe.task.options == {"path": "a=b.txt", "n": [1, 2]}
     assert recipe.training.learning_rate == 1e-4
-    assert recipe.training.compile is True
+    assert recipe.training.shard is True
 
 
 def test_what_is_given_is_not_changed() -> None:
@@ -164,7 +164,7 @@ def test_method_and_cell_are_open_or_not(overrides: list[str], own_cell: object,
         ("training.curriculum=false", "training.curriculum is False; it must be a whole number"),
         ("training.budget=3", "training.budget is unknown; training has seconds, steps, tokens, flops"),
         ("given=[length]", "given is unknown; a recipe has name, task, length"),
-        ("training.compile=1", "training.compile is 1; it must be true or false"),
+        ("training.shard=1", "training.shard is 1; it must be true or false"),
         ("teacher.hue=3", "teacher.hue is unknown; teacher has kind, path"),
         ("colour=3", "colour is unknown; a recipe has name, task, length"),
         ("length.x=3", "length.x cannot be set: length is not a group of settings"),

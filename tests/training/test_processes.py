@@ -212,7 +212,6 @@ def test_all_go_back_when_the_gradients_of_one_are_not_finite(both: tuple[Seen, 
     ("name", "said"),
     [
         ("setting", "nounroll train: cell.tokens is 0; it must be at least 1\n"),
-        ("compiled", "nounroll train: training.shard is True and training.compile is True; only one of them may be\n"),
         ("batch", "nounroll train: training.batch_size is 3; it must be a multiple of training.accumulate 1 times"),
         ("folder", "nounroll train: stopped already holds a run; choose another folder"),
         ("checkpoint", "nounroll resume: damaged/checkpoints/"),

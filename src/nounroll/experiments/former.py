@@ -16,7 +16,7 @@ _GONE = (
     *("dmt.readout", "dmt.decoded", "dmt.noise", "dmt.lost", "dmt.mixing", "dmt.rollout", "dmt.tolerance"),
     *("teacher.reader", "teacher.context", "teacher.recompute"),
     *("training.betas", "training.clip", "training.warmup", "training.curriculum_share"),
-    *("training.evaluation_sequences", "training.log_every", "training.keep", "training.keep_best"),
+    *("training.evaluation_sequences", "training.log_every", "training.keep", "training.keep_best", "training.compile"),
 )
 
 

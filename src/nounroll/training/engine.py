@@ -58,8 +58,6 @@ class Engine:
             )
         here = int(os.environ["LOCAL_WORLD_SIZE"]) if self.processes > 1 else 1
         self.sharded = settings.shard and self.processes > 1
-        if self.sharded and settings.compile:
-            raise ValueError("training.shard is True and training.compile is True; only one of them may be")
         self.fabric: Fabric = Fabric(
             accelerator=accelerator,
             devices=here,
@@ -108,7 +106,7 @@ class Engine:
         if self.sharded:
             return partial(self._gathering, method)
         method.to(self.device)
-        return self.fabric.setup_module(method, _reapply_compile=self.settings.compile)
+        return self.fabric.setup_module(method)
 
     @torch.no_grad()
     def gathered(self, run: Callable[[], T]) -> T:

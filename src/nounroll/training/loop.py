@@ -119,8 +119,7 @@ class Loop:
 
     def _run_link(self, link: Link, bar: Bar, stop: Callable[[], bool], until: float) -> End:
         c, s, method = self.counters, self.settings, link.method
-        prepared = self.engine.prepare(method)
-        forward = torch.compile(prepared) if s.compile else prepared
+        forward = self.engine.prepare(method)
         is_last = link is self.chain[-1]
         bar.start(link.name)
         self.pace.start()

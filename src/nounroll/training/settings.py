@@ -78,7 +78,6 @@ class TrainingSettings:
             and size (see ``nounroll.training.variation``); 0 trains on them as they are.
         device: where to run; "auto" takes cuda, then mps, then cpu.
         precision: "auto" is bf16-mixed on CUDA and 32-true elsewhere.
-        compile: run the loss through torch.compile.
         shard: of several processes (``torchrun``), give each a part of the weights, gradients and optimiser in place of
             all: less memory, more talk between them. Weights are gathered where they are needed.
         seed: of the data, the initial weights and every random choice.
@@ -96,7 +95,6 @@ class TrainingSettings:
     vary: float = 0.0
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
-    compile: bool = False
     shard: bool = False
     seed: int = 0
 
