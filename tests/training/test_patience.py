@@ -28,14 +28,14 @@ def _worse_after_the_fifth(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def planted(self: Observer, batches: Any = None) -> dict[str, float]:
         found = measure(self, batches)
-        return {**found, "loss": abs(weights_moved(self) - 2 * BEST_AT) + 1.0} if batches is None else found
+        return {**found, "loss": abs(weights_moved(self) - 2 * BEST_AT) + 0.1} if batches is None else found
 
     monkeypatch.setattr(Observer, "measure", planted)
 
 
-def rising(monkeypatch: pytest.MonkeyPatch, by: float) -> None:
+def rising(monkeypatch: pytest.MonkeyPatch, by: float, start: float = -2.0) -> None:
     """A validation loss that rises with every step."""
-    monkeypatch.setattr(Observer, "measure", lambda self, *_: {"loss": 1.0 + by * weights_moved(self)})
+    monkeypatch.setattr(Observer, "measure", lambda self, *_: {"loss": start + by * weights_moved(self)})
 
 
 def weights_moved(observer: Observer) -> float:
@@ -81,6 +81,13 @@ def test_a_student_that_is_hardly_worse_is_waited_for(by: float, monkeypatch: py
     """By less than a twentieth of what there is to know, which is a bit in parity."""
     rising(monkeypatch, by)
     assert ends(start()) == []
+
+
+@pytest.mark.parametrize(("start_at", "ended"), [(-2.0, True), (1.0, False)])
+def test_patience_begins_once_something_is_known(start_at: float, ended: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A constant guess has a bit in parity, 0.69 nats; a student with more has nothing to lose yet."""
+    rising(monkeypatch, 1.0, start_at)
+    assert bool(ends(start())) is ended
 
 
 def test_the_next_method_has_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:

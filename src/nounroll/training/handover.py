@@ -10,7 +10,8 @@ A student that the run was given, or that it had made when its budget was extend
 whole chain has made, SMT's too: what is handed over at the end is never worse than it.
 
 A method ends early when SMT's teacher has nothing more to teach, or when validation has risen for so many evaluations
-that patience is exhausted. Every threshold on a loss is a share of what there is to know
+that patience is exhausted, which begins with the first student that is better than a constant guess: before, nothing
+is known that could be lost. Every threshold on a loss is a share of what there is to know
 (``nounroll.rollout.evaluate.knowable``).
 """
 
@@ -20,6 +21,7 @@ from torch import Tensor
 
 from nounroll.methods.base import Method
 from nounroll.models.student import Student
+from nounroll.rollout.evaluate import constant_guess
 from nounroll.rollout.transformer import CausalTransformer
 from nounroll.training.average import Average
 from nounroll.training.counters import Counters
@@ -91,7 +93,8 @@ class Handover:
     def note(self, method: Method, metrics: dict[str, float]) -> None:
         """Take in an evaluation, and keep the student if it is the best of its method so far."""
         c, score = self.counters, self.score(metrics)
-        c.waited = c.waited + 1 if score > c.best + (2 * self._error(c.best) or _RISEN * self.knowable) else 0
+        risen = score > c.best + (2 * self._error(c.best) or _RISEN * self.knowable)
+        c.waited = c.waited + 1 if risen and self._knows(c.best) else 0
         if score <= c.best and math.isfinite(score):
             c.best = score
             if method.improves_only:
@@ -136,6 +139,11 @@ class Handover:
         if method.improves_only and self.best and not self.score(self.observer.measure()) <= self.counters.best:
             self.student.load_state_dict(self.best)
         self.settle()
+
+    def _knows(self, score: float) -> bool:
+        """Return whether a student with this score is better than the best constant guess."""
+        guess = constant_guess(self.student.targets, self.observer.validation)
+        return not guess or score < self.score(guess)
 
     def _error(self, score: float) -> float:
         """Standard error of a share of errors on the validation part; 0 where losses are compared."""

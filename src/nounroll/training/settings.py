@@ -73,7 +73,7 @@ class TrainingSettings:
         accumulate: parts that each batch is cut into, to save device memory.
         evaluations: evaluations (and checkpoints) per method.
         patience: end a method after so many evaluations in a row with a student that is clearly worse than the best,
-            and return the rest of the budget; 0 never does.
+            and return the rest of the budget; 0 never does. It begins once the best is better than a constant guess.
         vary: real inputs of training sequences are moved and stretched by so much of what sequences differ by in level
             and size (see ``nounroll.training.variation``); 0 trains on them as they are.
         device: where to run; "auto" takes cuda, then mps, then cpu.
