@@ -78,6 +78,7 @@ def test_what_was_chosen_is_told(nounroll: Command) -> None:
 
 def test_a_run_that_ended_early_says_so(nounroll: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nounroll.training.handover._RISEN", -9.0)  # any student is worse
+    monkeypatch.setattr("nounroll.training.handover.constant_guess", lambda *_: {"loss": 9.0})  # and knows something
     ended = nounroll(
         "train", "tiny.yaml", "--steps", 12, "--set", "training.patience=1", "--set", "training.evaluations=4", "--json"
     )
