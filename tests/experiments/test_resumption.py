@@ -127,6 +127,8 @@ def test_resume_of_a_finished_run_removes_what_a_process_that_died_left(tmp_path
     """It may have died after the last checkpoint, while it removed an older one or wrote the student."""
     run = tmp_path / "run"
     first = fit(Echo(), out=run, **BPTT)
+    (run / ".tmp-of-mine").mkdir()
+    (run / ".backup-20240101").touch()  # of the user's
     whole = sorted(run.rglob("*"))
     newest = sorted((run / "checkpoints").iterdir())[-1]
     shutil.copytree(newest, newest.with_name("step-00000000"))

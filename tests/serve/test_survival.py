@@ -87,9 +87,9 @@ def test_a_replacement_that_died_half_way_leaves_the_old_one(tmp_path: Path) -> 
         session = fed(client)
     folder = tmp_path / "sessions" / session.rsplit("/", 1)[1]
     folder.rename(folder.with_name(f".old-{folder.name}"))
-    (tmp_path / "sessions" / ".tmp-half").mkdir()
+    (tmp_path / "sessions" / ".tmp-half-0123abcd").mkdir()
     assert goes_on(tmp_path / "sessions", session)
-    assert not (tmp_path / "sessions" / ".tmp-half").exists()
+    assert not (tmp_path / "sessions" / ".tmp-half-0123abcd").exists()
 
 
 def test_a_completion_leaves_nothing(tmp_path: Path) -> None:

@@ -97,12 +97,15 @@ def test_what_a_dead_process_was_writing_is_removed_and_nothing_else(tmp_path: P
         files.write_bytes(tmp_path / "recipe.yaml", b"half")
     os.waitpid(pid, 0)
     assert [path.name[:13] for path in tmp_path.iterdir()] == [".recipe.yaml-"]
-    others = [tmp_path / name for name in (".lock", "metrics.json", ".notes-today", "step-00000009", ".gitignore-2")]
+    others = [
+        tmp_path / name
+        for name in (".lock", "recipe.yaml", ".notes-20240101", "recipe.yaml-0123abcd", ".recipe.yaml-2")
+    ]
     for path in others:
         path.touch()
-    (tmp_path / ".folder-0123abcd").mkdir()
-    files.remove_unfinished(tmp_path)
-    assert sorted(tmp_path.iterdir()) == sorted([*others, tmp_path / ".folder-0123abcd"])
+    (tmp_path / ".recipe.yaml-0123abcd").mkdir()
+    files.remove_unfinished(tmp_path, ("recipe.yaml",))
+    assert sorted(tmp_path.iterdir()) == sorted([*others, tmp_path / ".recipe.yaml-0123abcd"])
 
 
 def test_a_link_at_the_place_of_a_file_is_replaced_and_not_followed() -> None:

@@ -35,6 +35,7 @@ from nounroll.storage.locks import Held, Lock
 from nounroll.teacher import Teacher, build_teacher
 
 DATA = "data.json"
+_WRITTEN = ("recipe.yaml", DATA, "metrics.jsonl", "chosen.json", "consent.json", "metrics.json")
 
 
 def open_run(folder: str | Path) -> tuple[Recipe, Path]:
@@ -208,7 +209,7 @@ def held(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         files.check_plain(folder)
         lock = Lock(folder)
-        files.remove_unfinished(folder)
+        files.remove_unfinished(folder, _WRITTEN)
         checkpoint.remove_unfinished(folder)
     except Held as error:
         raise ValueError(f"{error}; wait for it or choose another folder") from None

@@ -52,6 +52,7 @@ MANIFEST_LIMIT = 1 << 22  # bytes; a manifest is a few hundred for each process 
 DOCUMENT_LIMIT = 1 << 24  # bytes of a JSON file; ours have some thousand
 HEADER_LIMIT = 1 << 23  # bytes that name the tensors of a file; ours have some thousand
 TEMPORARY, OLD = ".tmp-", ".old-"
+_UNFINISHED = re.compile(rf"{re.escape(TEMPORARY)}.+-[0-9a-f]{{8}}")
 FILE_NAME = re.compile(r"[A-Za-z0-9_-]+\.(safetensors|json)")
 STEP_NAME = re.compile(r"step-(\d{8,})")
 
@@ -456,7 +457,7 @@ def named(folder: Path) -> list[Path]:
 def remove_unfinished(folder: Path) -> None:
     """Remove the leftovers of processes that died while they wrote to a folder."""
     for path in _folders(folder):
-        if path.name.startswith(TEMPORARY):
+        if _UNFINISHED.fullmatch(path.name):
             shutil.rmtree(path)
 
 

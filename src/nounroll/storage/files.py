@@ -12,7 +12,7 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,7 +21,7 @@ LOG_LIMIT = 1 << 28  # bytes of metrics.jsonl: half a million records
 _MOST_ENTRIES = 100_000  # of a folder and all below it; a run has some dozen
 
 _SAFE = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
-_UNFINISHED = re.compile(r"\..+-[0-9a-f]{8}")  # beside the file that it was to become
+_UNFINISHED = re.compile(r"\.(.+)-[0-9a-f]{8}")  # beside the file that it was to become
 _KINDS = {
     stat.S_IFLNK: "a link",
     stat.S_IFIFO: "a pipe",
@@ -98,13 +98,11 @@ def write_bytes(path: Path, data: bytes, *, mode: int = 0o666) -> None:
         beside.unlink(missing_ok=True)
 
 
-def remove_unfinished(folder: Path) -> None:
-    """Remove the files in a folder that processes were writing when they died.
-
-    Nobody else may be writing to the folder.
-    """
+def remove_unfinished(folder: Path, names: Container[str]) -> None:
+    """Remove what processes that died were writing to files of these names. Nobody else may be writing to them."""
     for entry in os.scandir(folder):
-        if _UNFINISHED.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+        found = _UNFINISHED.fullmatch(entry.name)
+        if found and found[1] in names and entry.is_file(follow_symlinks=False):
             os.unlink(entry)
 
 
