@@ -64,9 +64,14 @@ def _ahead(inputs: Ragged, future: Ragged) -> Ragged:
             f"future[{i}] has {int(future.lengths[i])} rows; it must have {steps + 1}: one for each of the {steps}"
             f" steps of inputs[{i}], and one for the step after"
         )
-    rows = torch.ones(len(future.values), dtype=torch.bool)
-    rows[future.starts[:-1]] = False
-    return Ragged(future.values[rows], inputs.starts, future.columns)
+    return Ragged(after_first(future), inputs.starts, future.columns)
+
+
+def after_first(values: Ragged) -> Shaped[Tensor, "S *x"]:
+    """The rows of all steps but the first of each sequence."""
+    rows = torch.ones(len(values.values), dtype=torch.bool)
+    rows[values.starts[:-1]] = False
+    return values.values[rows]
 
 
 def _each(name: str, values: Any, count: int) -> Ragged:

@@ -10,8 +10,8 @@ A student that the run was given, or that it had made when its budget was extend
 whole chain has made, SMT's too: what is handed over at the end is never worse than it.
 
 A method ends early when SMT's teacher has nothing more to teach, or when validation has risen for so many evaluations
-that patience is exhausted, which begins with the first student that is better than a constant guess: before, nothing
-is known that could be lost. Every threshold on a loss is a share of what there is to know
+that patience is exhausted. Evaluations are counted for it only after a student was better than a constant guess: a
+network that has learnt nothing cannot overfit. Every threshold on a loss is a share of what there is to know
 (``nounroll.rollout.evaluate.knowable``).
 """
 

@@ -11,7 +11,6 @@ from torch import Tensor
 from nounroll.data.sources import optional
 from nounroll.data.tables.arguments import features
 from nounroll.data.tables.horizon import known
-from nounroll.data.tables.layout import Layout
 from nounroll.data.tables.table import Table
 
 
@@ -23,8 +22,8 @@ class Continued:
         name: of the sequence.
         inputs: what the network reads of its last steps.
         ahead: what it is to read at each step of the horizon but the last; targets are to be put in.
-        times: of the horizon: those of its rows where all are in the table, those that follow by ``freq``, or the count
-            of the steps.
+        times: of the steps of the horizon. They are read from the table where it has a row for each step. Elsewhere
+            they follow by ``freq``, and without it steps are counted.
     """
 
     name: str
@@ -51,7 +50,8 @@ def continued(task: Table, context: int, horizon: int | None) -> list[Continued]
             f"{task.where}: a forecast needs numbers that are predicted one step ahead; this run has"
             f" {'a label' if task.roles['label'] else f'ahead {task.ahead}, targets {task.targets}'}"
         )
-    unknown = np.flatnonzero(~np.logical_or.reduceat(_known(task), task.layout.starts[:-1]))
+    there = known(task.columns, task.roles, task.layout)
+    unknown = np.flatnonzero(~np.logical_or.reduceat(there, task.layout.starts[:-1]))
     if len(unknown):
         name = task.layout.names[unknown[0]]
         raise ValueError(f"{task.where}: sequence {name!r} has no target that is known; leave it out")
@@ -72,33 +72,27 @@ def continued(task: Table, context: int, horizon: int | None) -> list[Continued]
     return [_one(task, i, context, horizon) for i in range(len(task.layout.names))]
 
 
-def _known(task: Table) -> Bool[np.ndarray, "S"]:
-    return known(task.columns, task.roles, task.layout)
-
-
 def _one(task: Table, i: int, context: int, horizon: int) -> Continued:
     read = task.sequence(i)  # a step less than the sequence: the last one predicts nothing in training
-    last = int(task.layout.starts[i + 1]) - 1
-    end = task.with_values(read[-1:], _read_at(task, last).to(read))
+    step = int(task.whole.starts[i] + np.diff(task.layout.starts)[i])  # the first of the horizon
+    end = task.with_values(read[-1:], _read_at(task, step - 1).to(read))
     ahead = end.expand(horizon - 1, -1)
     if task.roles["future"]:
-        step = int(task.whole.starts[i] + np.diff(task.layout.starts)[i])  # the first of the horizon
         end, *more = _with_future(task, end, step, horizon)
         ahead = torch.cat([ahead[:0], *more])
     return Continued(
         task.layout.names[i],
         torch.cat([read, end])[-context:],
         ahead,
-        _times(task, i, last, horizon),
+        _times(task, step, int(task.whole.starts[i + 1]), horizon),
     )
 
 
 def _with_future(task: Table, end: Float[Tensor, "1 d"], step: int, horizon: int) -> list[Float[Tensor, "1 d"]]:
     """Rows from the last one with its targets on, each with the known values of the step after it."""
     steps = np.arange(step, step + horizon)
-    values = _checked(task, task.whole, list(task.roles["future"]), steps, task.future_gaps)
     found = []
-    for row in values.to(end).split(1):
+    for row in _checked(task, list(task.roles["future"]), steps, task.future_gaps).to(end).split(1):
         end = task.with_future(end, row)  # a missing value reads as the one before
         found.append(end)
     return found
@@ -108,36 +102,37 @@ def _read_at(task: Table, step: int) -> Float[Tensor, "1 k"]:
     """The columns that are read up to now, at one step of all, nan where one is missing."""
     names = list(task.roles["input"]) if "value" in task.layout.own else [*task.roles["target"], *task.roles["input"]]
     names = ["value", *names] if "value" in task.layout.own else list(dict.fromkeys(names))
-    return _checked(task, task.layout, names, np.array([step]), task.gaps)
+    return _checked(task, names, np.array([step]), task.gaps)
 
 
 def _checked(
-    task: Table, layout: Layout, names: list[str], steps: Int[np.ndarray, "n"], gaps: Bool[Tensor, "k"]
+    task: Table, names: list[str], steps: Int[np.ndarray, "n"], gaps: Bool[Tensor, "k"]
 ) -> Float[Tensor, "n k"]:
-    """The columns at these steps, nan where one is missing.
+    """The columns at these steps of the whole table, nan where one is missing.
 
     Raises:
         ValueError: it is of a column without gaps in training.
     """
-    values, columns = features(task.where, task.columns, layout, names, layout.rows, steps)
+    rows = task.whole.rows
+    values, columns = features(task.where, task.columns, task.whole, names, rows, steps)
     new = np.argwhere(np.isnan(values) & ~gaps.numpy())
     if len(new):
         step, column = new[0]
         raise ValueError(
-            f"{task.where}: column {columns[column]!r}, row {layout.rows[steps[step]] + 1} is missing, and training has"
-            " no gaps in it; give a value"
+            f"{task.where}: column {columns[column]!r}, row {rows[steps[step]] + 1} is missing, and training has no"
+            " gaps in it; give a value"
         )
     return torch.from_numpy(values)
 
 
-def _times(task: Table, i: int, last: int, horizon: int) -> list[Any]:
-    """The times of the horizon after step ``last`` of all, which is the last of sequence ``i``."""
-    if task.whole.times is None or task.layout.times is None:
+def _times(task: Table, step: int, stop: int, horizon: int) -> list[Any]:
+    """The times of a horizon, whose rows in the whole table are those from ``step`` to ``stop``."""
+    times = task.whole.times
+    if times is None:
         return list(range(1, horizon + 1))
-    now, stop = task.layout.times[last], task.whole.starts[i + 1]
-    after = task.whole.times[task.whole.starts[i] + np.diff(task.layout.starts)[i] : stop]
-    if len(after) >= horizon:
-        return list(after[:horizon])
+    if stop - step >= horizon:
+        return list(times[step : step + horizon])
+    now = times[step - 1]
     if task.freq is None:
         return list(range(1, horizon + 1))
     if isinstance(task.freq, int):

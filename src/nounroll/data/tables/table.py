@@ -12,8 +12,8 @@ from torch import Tensor
 
 from nounroll.core.notices import notice
 from nounroll.data.checks import whole_number
+from nounroll.data.features import after_first
 from nounroll.data.files import first_names
-from nounroll.data.ragged import Ragged
 from nounroll.data.sequences import Sequences
 from nounroll.data.sources import optional
 from nounroll.data.tables.arguments import arguments
@@ -157,7 +157,7 @@ class Table(Sequences):
         made = arguments(where, self.columns, self.roles, found, options.ahead)
         self.gaps = _gaps(made["inputs"].values)
         future = made.get("future")
-        self.future_gaps = _gaps(future.values[_after_first(future)]) if future else self.gaps[:0]
+        self.future_gaps = _gaps(after_first(future)) if future else self.gaps[:0]
         parted = split(where, self.columns, self.roles, found, options.ahead)
         if count < rows:
             parted = with_test(where, found.first, count, options.shares, options.seed)
@@ -220,13 +220,6 @@ class Table(Sequences):
 def _gaps(values: Tensor) -> Bool[Tensor, "d"]:
     """Find the columns with missing values."""
     return values.isnan().any(0) if values.is_floating_point() else torch.zeros(0, dtype=torch.bool)
-
-
-def _after_first(values: Ragged) -> Bool[Tensor, "S"]:
-    """Find all steps but the first of each sequence."""
-    found = torch.ones(len(values.values), dtype=torch.bool)
-    found[values.starts[:-1]] = False
-    return found
 
 
 def _with(
