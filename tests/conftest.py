@@ -9,14 +9,15 @@ from pathlib import Path
 import pytest
 import torch
 from hypothesis import settings
-from jaxtyping import install_import_hook
+
+import typechecking
 
 # Plain pytest tests the sources as they are; the gate sets NOUNROLL_INSTALLED and tests what it has installed.
 if "NOUNROLL_INSTALLED" not in os.environ:
     sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [sys.path[0], os.environ.get("PYTHONPATH")]))
 
-install_import_hook("nounroll", "typechecking.check")
+typechecking.install("nounroll")
 
 # What a shell starts in the background ignores Ctrl-C, and so would every command that the tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)

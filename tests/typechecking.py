@@ -1,5 +1,76 @@
-"""The type checker of the tests: beartype, by which a whole number is a float too, as Python's typing says."""
+"""Types and shapes checked at every call of the tests: jaxtyping's annotations, by beartype.
 
+jaxtyping's import hook decorates every function and class of the package. Its own decorator binds the arguments of
+a call and checks them twice, for the sake of its messages; the one here checks them once, which takes a third of the
+time.
+"""
+
+import dataclasses
+import functools
+import types
+import typing
+from collections.abc import Callable
+from typing import Any
+
+import jaxtyping
 from beartype import BeartypeConf, beartype
 
+# A whole number is a float too, as Python's typing says.
 check = beartype(conf=BeartypeConf(is_pep484_tower=True))
+_context = jaxtyping.jaxtyped
+
+
+def install(package: str) -> None:
+    """Check every call of the package, which is not imported yet."""
+    jaxtyping.jaxtyped = _decorator
+    jaxtyping.install_import_hook(package, "typechecking.check")
+
+
+def _decorator(*, typechecker: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """The decorator that the import hook writes above every function and class."""
+
+    def decorate(decorated: Any) -> Any:
+        if not isinstance(decorated, type):
+            return _checked(decorated, typechecker)
+        if dataclasses.is_dataclass(decorated) and "__init__" in vars(decorated):
+            decorated.__init__ = _checked(decorated.__init__, typechecker)
+        return decorated
+
+    return decorate
+
+
+def _checked(function: Callable[..., Any], typechecker: Callable[[Any], Any]) -> Callable[..., Any]:
+    """The function with every call checked. An axis ("B") has one size within a call, whatever it has in another."""
+    checked = typechecker(_without_later_names(function))
+
+    @functools.wraps(function)
+    def call(*arguments: Any, **named: Any) -> Any:
+        if jaxtyping.config.jaxtyping_disable:
+            return function(*arguments, **named)
+        with _context("context"):
+            return checked(*arguments, **named)
+
+    return call
+
+
+def _without_later_names(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, or its like without annotations that name what is not defined yet, or imported for types alone."""
+    hints = {name: _defined(hint, function) for name, hint in function.__annotations__.items()}
+    if hints == function.__annotations__:
+        return function
+    like = types.FunctionType(
+        function.__code__, function.__globals__, function.__name__, function.__defaults__, function.__closure__
+    )
+    functools.update_wrapper(like, function)
+    like.__kwdefaults__, like.__annotations__ = function.__kwdefaults__, hints
+    return like
+
+
+def _defined(hint: Any, function: Callable[..., Any]) -> Any:
+    """The hint, or Any where a name in it is not defined."""
+    named = types.SimpleNamespace(__annotations__={"hint": hint})
+    try:
+        typing.get_type_hints(named, function.__globals__)
+    except Exception:
+        return Any
+    return hint

@@ -1,6 +1,6 @@
 """The documentation runs: every ``python``, ``console`` and ``sh`` block of README.md and docs/.
 
-Any ``seconds=NNN`` or ``--seconds NNN`` becomes 2. The blocks of a page run in their order in one folder, which
+Any ``seconds=NNN`` or ``--seconds NNN`` becomes 1. The blocks of a page run in their order in one folder, which
 holds copies of recipes/ and examples/. Lines that set a machine up (``pip install``, ``git clone``, ``cd``)
 are left out; ``make TARGET`` must name a target of the Makefile. A block after ``<!-- not run: REASON -->`` is skipped.
 """
@@ -86,10 +86,10 @@ def run(block: Block, folder: Path) -> str | None:
     if block.language == "python":
         script = folder / f"block_{block.page.stem}.py"
         script.write_text(
-            "\n" * (block.line - 1) + SECONDS.sub(r"\g<1>2", block.code)
+            "\n" * (block.line - 1) + SECONDS.sub(r"\g<1>1", block.code)
         )  # so tracebacks name the page's line
         return call([sys.executable, script.name], folder)
-    return call(["bash", "-euo", "pipefail", "-c", SECONDS.sub(r"\g<1>2", commands(block))], folder)
+    return call(["bash", "-euo", "pipefail", "-c", SECONDS.sub(r"\g<1>1", commands(block))], folder)
 
 
 def call(command: list[str], folder: Path) -> str | None:
