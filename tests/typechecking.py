@@ -15,8 +15,8 @@ from typing import Any
 import jaxtyping
 from beartype import BeartypeConf, beartype
 
-# A whole number is a float too, as Python's typing says.
-check = beartype(conf=BeartypeConf(is_pep484_tower=True))
+# A whole number is a float too, as Python's typing says. What a file's reader refuses as a TypeError, it does here too.
+check = beartype(conf=BeartypeConf(is_pep484_tower=True, violation_type=TypeError))
 _context = jaxtyping.jaxtyped
 
 
