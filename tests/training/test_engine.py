@@ -14,7 +14,8 @@ from nounroll.data.task import SequenceTask
 from nounroll.experiments.run import fit
 from nounroll.methods import BPTT, DMT, SMT, TBPTT
 from nounroll.methods.base import Method, State
-from nounroll.training.engine import Engine, best_device, devices
+from nounroll.training.devices import best_device, devices
+from nounroll.training.engine import Engine
 from nounroll.training.settings import Budget, TrainingSettings
 from own_parts import Echo, RunningMean
 

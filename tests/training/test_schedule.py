@@ -119,18 +119,22 @@ def test_a_batch_of_the_curriculum_scores_something(
         reject()
     assert lengths[-1] == FULL
     for step in range(20):
-        batch = scored_batch(task, batch_size, lengths, step / 20, seed, step)
+        batch = scored_batch(task, drawn(batch_size, seed), lengths, step / 20, step)
         assert batch.mask.any() or not at_full_length(task, batch_size, seed, step).mask.any()
 
 
 def at_full_length(task: Masked, batch_size: int, seed: int, step: int) -> Batch:
-    return scored_batch(task, batch_size, [FULL], 1.0, seed, step)
+    return scored_batch(task, drawn(batch_size, seed), [FULL], 1.0, step)
+
+
+def drawn(batch_size: int, seed: int = 0) -> TrainingSettings:
+    return TrainingSettings(budget=Budget("steps", 1), batch_size=batch_size, seed=seed)
 
 
 def test_control_the_shortest_length_alone_scores_nothing() -> None:
     task = Masked("burn-in", 0.5)
-    assert not scored_batch(task, 4, [8], 0.0, 0, 0).mask.any()
-    assert scored_batch(task, 4, [8, FULL], 0.0, 0, 0).length == FULL
+    assert not scored_batch(task, drawn(4), [8], 0.0, 0).mask.any()
+    assert scored_batch(task, drawn(4), [8, FULL], 0.0, 0).length == FULL
 
 
 # --- shares -------------------------------------------------------------------------------------------

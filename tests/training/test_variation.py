@@ -89,7 +89,10 @@ def test_spaces_whose_elements_are_no_measurements_stay(space: Space) -> None:
             shape = (batch_size, length)
             return Batch(space.example(*shape, generator=generator), torch.zeros(shape, dtype=torch.int64))
 
-    plain, after = (scored_batch(Some(), 8, [5], 0.5, 0, 1, vary=vary) for vary in (0.0, 0.5))
+    plain, after = (
+        scored_batch(Some(), TrainingSettings(budget=Budget("steps", 1), batch_size=8, vary=vary), [5], 0.5, 1)
+        for vary in (0.0, 0.5)
+    )
     assert torch.equal(plain.inputs, after.inputs)
     if isinstance(space, Positive):  # the control: as real numbers they would be moved
         assert not torch.equal(varied(plain, 0.5, torch.Generator().manual_seed(0)).inputs, plain.inputs)

@@ -33,7 +33,7 @@ from nounroll.rollout.evaluate import held_at_once
 from nounroll.rollout.transformer import CausalTransformer
 from nounroll.teacher import Teacher
 from nounroll.teacher.window import CONTEXT
-from nounroll.training.engine import best_device, device_memory
+from nounroll.training.devices import best_device, device_memory
 
 _FLOAT = 4  # bytes
 _HELD_OUT = 9 * 2**13  # time steps that are drawn to look at on the way, and eight times as many for the last figures

@@ -15,6 +15,7 @@ from nounroll.core.batch import Batch
 from nounroll.core.machine import launched
 from nounroll.methods.base import Method, State
 from nounroll.training import sharding
+from nounroll.training.devices import best_device, devices
 from nounroll.training.settings import TrainingSettings
 
 T = TypeVar("T")
@@ -58,12 +59,9 @@ class Engine:
             )
         here = int(os.environ["LOCAL_WORLD_SIZE"]) if self.processes > 1 else 1
         self.sharded = settings.shard and self.processes > 1
+        nodes, strategy = self.processes // here, self._strategy()
         self.fabric: Fabric = Fabric(
-            accelerator=accelerator,
-            devices=here,
-            num_nodes=self.processes // here,
-            strategy=self._strategy(),
-            plugins=plugins,
+            accelerator=accelerator, devices=here, num_nodes=nodes, strategy=strategy, plugins=plugins
         )
         self.fabric.launch()
         if self.processes > 1:
@@ -199,13 +197,7 @@ class Engine:
         """Run on the first process, then broadcast the result or the exception to all."""
         if self.processes == 1:
             return ask()
-        found: Any = None
-        error: Exception | None = None
-        if self.rank == 0:
-            try:
-                found = ask()
-            except Exception as met:
-                error = met
+        found, error = _tried(ask) if self.rank == 0 else (None, None)
         found, said = self.agreed((found, error))
         if said is not None:
             raise error or said  # its own, with its cause, in the first process
@@ -215,12 +207,7 @@ class Engine:
         """Run on every process and return all results; or raise an exception that one of them met, its own first."""
         if self.processes == 1:
             return [ask()]
-        found: Any = None
-        error: Exception | None = None
-        try:
-            found = ask()
-        except Exception as met:
-            error = met
+        found, error = _tried(ask)
         told: list[Any] = [None] * self.processes
         torch.distributed.all_gather_object(told, (found, error))
         for said in (error, *(said for _, said in told)):
@@ -239,6 +226,14 @@ class Engine:
             return not processes.total(bad)
 
 
+def _tried(ask: Callable[[], T]) -> tuple[T | None, Exception | None]:
+    """The result, or the exception."""
+    try:
+        return ask(), None
+    except Exception as met:
+        return None, met
+
+
 def _joined(states: list[State]) -> State:
     """The state of all parts of a batch."""
     return {name: torch.cat([one[name] for one in states], dim=1) for name in states[0]}
@@ -253,23 +248,3 @@ def _leave() -> None:
 def _kernels(accelerator: str, sharded: bool) -> dict[str, bool]:
     """Choose the kernels of AdamW. The fused one takes no mixture of whole and sharded weights."""
     return {"fused": not sharded and accelerator in ("cpu", "cuda"), **({"foreach": False} if sharded else {})}
-
-
-def devices() -> list[str]:
-    """List the devices of this machine, the fastest last."""
-    found = {"cpu": True, "mps": torch.backends.mps.is_available(), "cuda": torch.cuda.is_available()}
-    return [name for name, there in found.items() if there]
-
-
-def best_device() -> str:
-    """cuda, else mps, else cpu."""
-    return devices()[-1]
-
-
-def device_memory(device: str) -> float:
-    """Bytes of a device's own memory; no limit is known of one that is not there."""
-    if device == "cuda" and torch.cuda.is_available():
-        return torch.cuda.get_device_properties(0).total_memory
-    if device == "mps" and torch.backends.mps.is_available():
-        return torch.mps.recommended_max_memory()
-    return float("inf")

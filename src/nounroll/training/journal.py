@@ -1,5 +1,6 @@
 """Records of a run: training steps, evaluations and other events, in memory and on disk."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -30,14 +31,14 @@ class Journal:
         self.records = self._file.kept or self.records
 
     def write(self, event: str, link: Link, progress: float, **values: Any) -> None:
-        """Write a record of an event, at a share of the method's budget."""
+        """Write a record of an event, at a share of the method's budget. Values that are not finite are left out."""
         c = self.counters
         record = {
             "event": event,
             "method": link.name,
             "step": c.step,
             "tokens": c.spent("tokens"),
-            **values,
+            **{name: value for name, value in values.items() if not isinstance(value, float) or math.isfinite(value)},
             **{name: c.spent(name) for name in COSTS},
             "progress": round(progress, 4),
             "seconds": round(c.spent("seconds"), 2),

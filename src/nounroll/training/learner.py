@@ -20,10 +20,11 @@ from nounroll.methods.base import State
 from nounroll.models.generation import can_feed
 from nounroll.models.student import CONFIG, WEIGHTS, Student
 from nounroll.storage import checkpoint
+from nounroll.training.chunks import as_rows, take_scale
 from nounroll.training.optimizer import load_optimizer_state, optimizer_state
 
 _BETAS, _CLIP = (0.9, 0.95), 1.0  # as in the loop
-_FEW = 16  # elements, of which a scale is hardly known
+_KEPT = ("rows", "window", "learning_rate", "steps", "skipped")  # plain values of a snapshot
 _STREAM, _OPTIMIZER = "stream", "optimizer"  # groups of tensors beside the student's
 
 
@@ -83,26 +84,27 @@ class StreamLearner:
         Raises:
             ValueError: values are not of the student's spaces, or not of this many rows.
         """
-        inputs = self._shaped("x", x, self.student.inputs)
-        targets = None if y is None else self._shaped("y", y, self.student.targets)
+        student = self.student
+        inputs = as_rows("x", x, student.inputs, self.rows)
+        targets = None if y is None else as_rows("y", y, student.targets, self.rows)
         if targets is not None and targets.shape[1] != inputs.shape[1]:
             raise ValueError(f"y has {targets.shape[1]} steps and x {inputs.shape[1]}; they must be as many")
-        student = self.student
         batch = self._followed(inputs) if targets is None else self._given(inputs, targets)
         batch = without_padding(batch.in_spaces(student.inputs, student.targets), student.inputs, student.targets)
         batch.check(type(self).__name__, student.inputs, student.targets, self.rows, batch.length)
-        self._measure(inputs, inputs if targets is None else targets)
+        if not (self.steps or student.trained_on):
+            take_scale(student, inputs, targets)
         self._fresh = self._fresh & (self._first_place >= batch.length)
         self._pending = inputs[:, -1:].clone() if targets is None else None
         self._begun = torch.full_like(self._begun, targets is not None)
         total, scored = 0.0, 0
         for start in range(0, batch.length, self.window):
             part = batch.times(start, start + self.window)
-            if part.mask.any():
-                total += self._learn(part) * (count := int(part.mask.sum()))
-                scored += count
+            if count := int(part.mask.sum()):
+                total, scored = total + self._learn(part) * count, scored + count
             else:
-                self._read(part)
+                with torch.no_grad():
+                    self._forward(part)
         self.loss = total / scored if scored else float("nan")
         return self
 
@@ -118,19 +120,17 @@ class StreamLearner:
         Raises:
             ValueError: there is nothing to read, or values are not of the student's inputs.
         """
-        read = [] if x is None else [self._shaped("x", x, self.student.inputs)]
         if x is None and self._begun.any():
             which = "" if self._begun.all() else f" in rows {self._begun.nonzero()[:, 0].tolist()}"
             raise ValueError(f"x is not given, and nothing was read before{which}; give x")
-        if self._pending is not None:
-            read.insert(0, self._pending)
+        read = [] if self._pending is None else [self._pending]
+        read += [] if x is None else [as_rows("x", x, self.student.inputs, self.rows)]
         if len(read) == 2:
             begun = self._begun.view(-1, *[1] * (read[1].dim() - 1))
             read[0] = torch.where(begun, read[1][:, :1], read[0])
-        inputs, resets = self._joined(read)
+        whole, resets = self._joined(read)
         student, device = self.student, self.student.empty_memory.device
-        inputs = student.inputs.convert(inputs)
-        student.inputs.check("x", inputs)
+        student.inputs.check("x", inputs := student.inputs.convert(whole))
         with torch.no_grad():
             outputs, _ = student.outputs(inputs.to(device), self.memory, None if resets is None else resets.to(device))
         found = student.targets.mean(outputs).cpu().numpy()
@@ -156,9 +156,7 @@ class StreamLearner:
         moments, document = optimizer_state(self._optimizer)
         pending = {} if self._pending is None else {"pending": self._pending}
         stream = {"memory": self.memory, "begun": self._begun, "fresh": self._fresh, **pending}
-        settings = plain(
-            {name: getattr(self, name) for name in ("rows", "window", "learning_rate", "steps", "skipped")}
-        )
+        settings = plain({name: getattr(self, name) for name in _KEPT})
         tensors = {Path(WEIGHTS).stem: self.student.state_dict(), _STREAM: stream, _OPTIMIZER: moments}
         documents = {Path(CONFIG).stem: self.student.to_config(), "learner": {**settings, _OPTIMIZER: document}}
         checkpoint.write(Path(folder), {k: v for k, v in tensors.items() if v}, documents)
@@ -182,10 +180,10 @@ class StreamLearner:
         try:
             kept = dict(documents["learner"])
             document, stream = kept.pop(_OPTIMIZER), tensors[_STREAM]
-            counts = {name: kept.pop(name) for name in ("steps", "skipped")}
+            steps, skipped = kept.pop("steps"), kept.pop("skipped")
             learner = cls(student, **kept)
             load_optimizer_state(learner._optimizer, tensors.get(_OPTIMIZER, {}), document)
-            learner.steps, learner.skipped = counts["steps"], counts["skipped"]
+            learner.steps, learner.skipped = steps, skipped
             learner._begun, learner._pending = stream["begun"], stream.get("pending")
             pending_only = learner._begun & (learner._pending is not None)
             learner._fresh = stream.get("fresh", pending_only)  # which a snapshot of 0.1 lacks
@@ -200,8 +198,7 @@ class StreamLearner:
 
     def _learn(self, part: Batch) -> float:
         """One update; the loss before it."""
-        before, losses = self._state, self._forward(part)
-        loss = losses["loss"]
+        before, loss = self._state, self._forward(part)["loss"]
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.student.parameters(), _CLIP)
@@ -213,10 +210,6 @@ class StreamLearner:
         self.steps += 1
         return loss.item()
 
-    @torch.no_grad()
-    def _read(self, part: Batch) -> None:
-        self._forward(part)
-
     def _forward(self, part: Batch) -> dict[str, Tensor]:
         device = self.student.empty_memory.device
         losses, self._state = self._method(part.to(device), self._state, generator(0, "learner"), 0.0)
@@ -224,11 +217,10 @@ class StreamLearner:
 
     def _followed(self, inputs: Shaped[Tensor, "B T *x"]) -> Batch:
         """The chunk with the pending element before it, each element the target of the one before."""
-        student = self.student
-        if not can_feed(student.targets, student.inputs):
-            raise ValueError(f"y is not given, and targets are {student.targets}, inputs {student.inputs}; give y")
-        read = [inputs] if self._pending is None else [self._pending, inputs]
-        whole, resets = self._joined(read)
+        if not can_feed(self.student.targets, self.student.inputs):
+            spaces = f"targets are {self.student.targets}, inputs {self.student.inputs}"
+            raise ValueError(f"y is not given, and {spaces}; give y")
+        whole, resets = self._joined([inputs] if self._pending is None else [self._pending, inputs])
         mask = torch.ones(self.rows, whole.shape[1] - 1, dtype=torch.bool)
         if resets is not None:
             mask[:, 0] = ~self._begun
@@ -238,7 +230,7 @@ class StreamLearner:
         """The chunk with its targets; the pending element before it is read, and not scored."""
         mask, read = ~missing(targets), [inputs]
         if self._pending is not None:
-            read.insert(0, self._pending)
+            read = [self._pending, inputs]
             targets = torch.cat([targets[:, :1], targets], dim=1)
             mask = torch.cat([torch.zeros_like(mask[:, :1]), mask], dim=1)
         whole, resets = self._joined(read)
@@ -256,34 +248,3 @@ class StreamLearner:
         if not self._state:  # all start from m_∅
             resets[:, 0] = False
         return whole, resets if resets.any() else None
-
-    def _shaped(self, name: str, values: Any, space: Any) -> Shaped[Tensor, "B T *x"]:
-        """Values as (B, T, ...), of one stream without B, of one coordinate without d."""
-        values = values.detach().cpu() if isinstance(values, Tensor) else np.asarray(values)
-        found, event = torch.as_tensor(values), space.event_shape
-        axes = 1 if self.rows == 1 else 2
-        if event == (1,) and found.dim() == axes:
-            found = found[..., None]
-        if self.rows == 1 and found.dim() == 1 + len(event):
-            found = found[None]
-        if found.dim() != 2 + len(event) or len(found) != self.rows or tuple(found.shape[2:]) != event:
-            rows = "(T" if self.rows == 1 else f"({self.rows}, T"
-            wanted = ", ".join([rows, *map(str, event)]) + (",)" if rows == "(T" and not event else ")")
-            raise ValueError(f"{name} has the shape {np.shape(values)}; {space} in {self.rows} rows needs {wanted}")
-        if not found.shape[1]:
-            raise ValueError(f"{name} is empty; a chunk has at least one step")
-        return found
-
-    def _measure(self, inputs: Tensor, targets: Tensor) -> None:
-        """Give a new student the scale of the first chunk."""
-        student = self.student
-        if self.steps or student.trained_on or not (student.inputs.unmeasured or student.targets.unmeasured):
-            return
-        found = []
-        for name, space, values in (("x", student.inputs, inputs), ("y", student.targets, targets)):
-            rows = space.convert(values).flatten(0, 1)
-            good = rows[~space.invalid(rows).view(len(rows), -1).any(1)]
-            if space.unmeasured and len(good) < _FEW and not (name == "y" and targets is inputs):
-                notice(f"the scale of {name} is taken from {len(good)} elements for good; begin with a longer chunk")
-            found.append(space.measured(name, good, targets=name == "y") if space.unmeasured else space)
-        student.rescale(*found)

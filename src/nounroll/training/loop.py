@@ -1,6 +1,5 @@
 """The only training loop: it walks a chain of methods over one student."""
 
-import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -24,10 +23,9 @@ from nounroll.training.recovery import Recovery
 from nounroll.training.run_state import RunState
 from nounroll.training.schedule import learning_rate, length_at, scored_batch
 from nounroll.training.settings import TrainingSettings
+from nounroll.training.unscored import Unscored
 
 _LOGGED = 10  # steps between records of metrics.jsonl
-_BLIND = 100  # batches in a row without a scored target, after which a method ends
-_UNSCORED = "nothing was scored in {} batches in a row, so {} ended; the task's mask must be True somewhere"
 End = Literal["finished", "stopped", "paused"]
 
 
@@ -77,12 +75,7 @@ class Loop:
         self.engine = Engine(settings, {"student": student, **({} if teacher is None else {"teacher": teacher})})
         self.observer = Observer(task, self.length, settings.seed, self.engine, student, teacher)
         self.handover = Handover(
-            student,
-            self.observer,
-            self.counters,
-            knowable=knowable,
-            by_errors=by_errors,
-            patience=settings.patience,
+            student, self.observer, self.counters, knowable=knowable, by_errors=by_errors, patience=settings.patience
         )
         self.state = RunState(self.engine, student, teacher, self.counters, self.handover)
         self.recovery = Recovery(task, settings, self.state, self.pace, self.journal, recipe or {})
@@ -123,7 +116,7 @@ class Loop:
         is_last = link is self.chain[-1]
         bar.start(link.name)
         self.pace.start()
-        blind = 0  # batches in a row in which nothing was scored
+        unscored = Unscored(link.name, (self.task.max_length or 0) if method.carries else 0)
         if c.link_step == 0:
             self.handover.begin(method, is_last)
             if (c.step or self.warm) and method.improves_only:
@@ -139,10 +132,8 @@ class Loop:
             batch = self._batch(link, now, c.draw)
             self.pace.prepare(link, batch.length)
             scored = bool(batch.mask.any())
-            blind = 0 if scored else blind + 1
-            if self._is_blind(link, blind, batch):
+            if warning := unscored.warning(batch):
                 self.pace.stepped(link, batch.length)
-                warning = _UNSCORED.format(blind, link.name)
                 self.journal.write("unscored", link, now, length=batch.length, warning=warning)
                 break
             if not scored and not method.carries:  # nothing can be learnt from it
@@ -179,13 +170,7 @@ class Loop:
         return "finished"
 
     def _batch(self, link: Link, progress: float, draw: int) -> Batch:
-        s, in_order = self.settings, link.method.carries
-        return scored_batch(self.task, s.batch_size, self.stages, progress, s.seed, draw, s.vary, in_order=in_order)
-
-    def _is_blind(self, link: Link, blind: int, batch: Batch) -> bool:
-        """Return whether so many batches without a scored target end a method: of a stream, all of it at least."""
-        whole = (self.task.max_length or 0) if link.method.carries else 0
-        return blind >= _BLIND and blind * batch.mask.numel() >= whole
+        return scored_batch(self.task, self.settings, self.stages, progress, draw, in_order=link.method.carries)
 
     def _draws(self, draw: int) -> Iterator[torch.Generator]:
         s = self.settings
@@ -211,15 +196,14 @@ class Loop:
 
     def _give(self, link: Link) -> None:
         """Keep the student that the run begins or resumes with, once."""
-        c = self.counters
+        c, s = self.counters, self.settings
         if self.handover.given:
             return
         metrics = self.observer.measure()
         self.handover.give(metrics)
-        budget = self.settings.budget
-        now = c.spent(budget.kind) / budget.amount if c.extensions else 0.0
-        c.evaluations = int(now * self.settings.evaluations)
-        self.journal.write("given", link, now, **_finite(metrics))
+        now = c.spent(s.budget.kind) / s.budget.amount if c.extensions else 0.0
+        c.evaluations = int(now * s.evaluations)
+        self.journal.write("given", link, now, **metrics)
 
     def _stop(self, link: Link) -> None:
         """End early: a resumed run continues from here, but the best student is handed over."""
@@ -246,7 +230,7 @@ class Loop:
 
     def _evaluate(self, link: Link, progress: float) -> dict[str, float]:
         metrics = self.look(link)
-        self.journal.write("evaluation", link, progress, **_finite(metrics), **self.observer.learning(link.method))
+        self.journal.write("evaluation", link, progress, **metrics, **self.observer.learning(link.method))
         self.handover.note(link.method, metrics)
         return metrics
 
@@ -264,7 +248,3 @@ class Loop:
     def load(self, force: bool = False) -> bool:
         """Go back to the newest checkpoint of the folder; False when there is none (see ``RunState.load``)."""
         return self.recovery.load(self.folder, self.chain, force)
-
-
-def _finite(metrics: dict[str, float]) -> dict[str, float]:
-    return {name: value for name, value in metrics.items() if math.isfinite(value)}

@@ -41,29 +41,27 @@ def length_at(stages: Sequence[int], progress: float) -> int:
 
 def scored_batch(
     task: SequenceTask,
-    batch_size: int,
+    settings: TrainingSettings,
     stages: Sequence[int],
     progress: float,
-    seed: int,
     step: int,
-    vary: float = 0.0,
     *,
     in_order: bool = False,
 ) -> Batch:
     """The training batch at this moment: of the curriculum's length or, where nothing is scored in it, of a longer one.
 
-    With ``in_order`` it is the next of a stream, as it is. Real inputs are varied by ``vary`` otherwise (see
+    With ``in_order`` it is the next of a stream, as it is. Real inputs are varied otherwise (``training.vary``, see
     ``nounroll.training.variation``).
 
     Raises:
         ValueError: see ``nounroll.data.task.draw``.
     """
-    length = length_at(stages, progress)
+    s, length = settings, length_at(stages, progress)
     if in_order:
-        return followed(task, batch_size, length, step)
-    batch = training_batch(task, batch_size, length, seed, step)
+        return followed(task, s.batch_size, length, step)
+    batch = training_batch(task, s.batch_size, length, s.seed, step)
     for longer in stages[list(stages).index(length) + 1 :]:
         if batch.mask.any():
             break
-        batch = training_batch(task, batch_size, longer, seed, step)
-    return varied(batch, vary, generator(seed, "vary", step)) if vary and task.inputs.affine else batch
+        batch = training_batch(task, s.batch_size, longer, s.seed, step)
+    return varied(batch, s.vary, generator(s.seed, "vary", step)) if s.vary and task.inputs.affine else batch
