@@ -46,11 +46,10 @@ class Engine:
         accelerator = best_device() if settings.device == "auto" else settings.device
         if accelerator not in devices():
             raise ValueError(f"training.device is {accelerator!r}; this machine has {', '.join(devices())}")
-        precision = settings.precision
-        if precision == "auto":
-            precision = "bf16-mixed" if accelerator == "cuda" else "32-true"
+        usual = "bf16-mixed" if accelerator == "cuda" else "32-true"
+        precision = usual if settings.precision == "auto" else settings.precision
         plugins: Any = [Autocast(precision, accelerator)] if precision == "bf16-mixed" else []
-        self.settings = settings
+        self.settings, self.updates = settings, 0  # updates: how often any weight has been changed
         self.rank, self.processes = launched()
         if settings.batch_size % (settings.accumulate * self.processes):
             raise ValueError(
@@ -159,6 +158,7 @@ class Engine:
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.learning_rate * rate
         self.optimizer.step()
+        self.updates += 1
         return values, _joined(states)
 
     @torch.no_grad()

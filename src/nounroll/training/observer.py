@@ -4,6 +4,10 @@ import math
 from dataclasses import asdict
 from typing import Any
 
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor
+
 from nounroll.core.batch import Batch
 from nounroll.data.task import SequenceTask
 from nounroll.methods import SMT
@@ -15,6 +19,29 @@ from nounroll.rollout.evaluate import constant_guess, evaluate_task, evaluate_te
 from nounroll.rollout.transformer import CausalTransformer
 from nounroll.teacher import Teacher
 from nounroll.training.engine import Engine
+
+_CUTS = 2  # of sequences, at which packing is measured while a method trains
+_KEPT = 2**22  # numbers of labels that are kept from one measurement to the next
+
+
+class _Labels:
+    """The teacher's memories of held-out inputs, made once for all measurements between two steps of training."""
+
+    def __init__(self, teacher: Teacher, engine: Engine) -> None:
+        self.teacher, self.engine = teacher, engine
+        self._kept: list[tuple[Tensor, Tensor]] = []
+        self._at = -1  # updates of the engine's weights when they were made
+
+    def __call__(self, inputs: Shaped[Tensor, "B T *x"]) -> Float[Tensor, "B T1 K d"]:
+        if self._at != self.engine.updates:
+            self._kept, self._at = [], self.engine.updates
+        for known, labels in self._kept:
+            if known.shape == inputs.shape and torch.equal(known, inputs):
+                return labels
+        labels = self.teacher.memories(inputs)
+        if sum(kept.numel() for _, kept in self._kept) + labels.numel() <= _KEPT:
+            self._kept.append((inputs, labels))
+        return labels
 
 
 class Observer:
@@ -39,6 +66,7 @@ class Observer:
     ) -> None:
         self.task, self.length, self.seed, self.engine = task, length, seed, engine
         self.student, self.teacher = student, teacher
+        self._labels = None if teacher is None else _Labels(teacher, engine)
         self.validation = validation_batches(task, 0, length, seed)
         self.warning = ""  # what was found wrong at the last look, in a few words
 
@@ -50,18 +78,17 @@ class Observer:
         """The student's figures, on the validation batches when left out; with its drift where there is a teacher."""
         training = self.student.training
         self.student.eval()
-        labels = self.teacher.memories if self.teacher else None
         batches = self.validation if batches is None else batches
-        metrics = self.engine.gathered(lambda: evaluate_task(self.task, self.student, batches, labels))
+        metrics = self.engine.gathered(lambda: evaluate_task(self.task, self.student, batches, self._labels))
         self.student.train(training)
         return self.engine.agreed(metrics)
 
     def measure_teacher(self, batches: list[Batch]) -> dict[str, float]:
         """The teacher's figures, by the readout that was trained on its memories."""
-        student, teacher = self.student, self.teacher
+        student, labels = self.student, self._labels
         assert isinstance(student, Student)
-        assert teacher is not None
-        metrics = self.engine.gathered(lambda: evaluate_teacher(student, batches, teacher.memories))
+        assert labels is not None
+        metrics = self.engine.gathered(lambda: evaluate_teacher(student, batches, labels))
         return self.engine.agreed(metrics)
 
     def losses(self, length: int) -> tuple[float, float, float]:
@@ -104,7 +131,7 @@ class Observer:
             return {}
         # Plain values: Fabric looks into what comes out of a module, and refuses frozen dataclasses.
         seen = self.engine.gathered(
-            lambda: [asdict(one) for one in packs.packing(student, teacher, self.validation[0])]
+            lambda: [asdict(one) for one in packs.packing(student, teacher, self.validation[0], cuts=_CUTS)]
         )
         found = [packs.Packing(**one) for one in seen]
         targets, batches = self.student.targets, self.validation

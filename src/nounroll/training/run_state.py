@@ -163,6 +163,7 @@ class RunState:
         load_weights(self.student, tensors["student"])
         if self.teacher is not None:
             load_weights(self.teacher, tensors["teacher"])
+        self.engine.updates += 1
         counters = Counters.from_dict(documents["counters"])
         vars(self.counters).update(vars(counters), costs={**self._costs, **counters.costs})
         load_optimizer_state(self.engine.optimizer, tensors["optimizer"], documents["optimizer"])
