@@ -137,22 +137,35 @@ def test_what_is_decided_has_a_reason_and_nothing_else_changes(name: str, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("name", "method", "rate"),
+    ("name", "method", "cell", "rate", "of_dmt"),
     [
-        ("parity", "bptt", 6e-3),
-        ("parity", "tbptt", 6e-3),
-        ("parity", "smt+dmt", 2e-3),
-        ("parity", "smt+tbptt", 2e-3),
-        ("images", "bptt", 3e-3),
-        ("images", "smt+dmt", 2e-3),
-        ("images", "transformer", 2e-3),
-        ("parity", "auto", 2e-3),
-        ("text", "smt+dmt", 6e-3),
+        ("parity", "bptt", "lstm", 6e-3, 1.0),
+        ("parity", "tbptt", "lstm", 6e-3, 1.0),
+        ("parity", "tbptt", "mlp", 2e-3, 1.0),
+        ("parity", "bptt", "elman", 2e-3, 1.0),
+        ("parity", "smt+dmt", "transformer", 2e-3, 3.0),
+        ("parity", "smt+dmt", "mlp", 2e-3, 1.0),
+        ("parity", "smt+tbptt", "lstm", 2e-3, 1.0),
+        ("images", "bptt", "lstm", 3e-3, 1.0),
+        ("images", "smt+dmt", "lstm", 2e-3, 1.5),
+        ("images", "transformer", "lstm", 2e-3, 1.0),
+        ("parity", "auto", "lstm", 2e-3, 1.0),
+        ("text", "smt+dmt", "lstm", 6e-3, 1.0),
+        ("text", "smt+dmt", "mlp", 2e-3, 1.0),
     ],
 )
-def test_the_learning_rate_is_of_data_and_method(name: str, method: str, rate: float, tmp_path: Path) -> None:
-    found = resolve(recipe_of(f"method={method}", "cell.kind=lstm"), TASKS[name][0](tmp_path))
-    assert found.recipe.training.learning_rate == rate
+def test_learning_rates_are_of_data_method_and_cell(
+    name: str, method: str, cell: str, rate: float, of_dmt: float, tmp_path: Path
+) -> None:
+    found = resolve(recipe_of(f"method={method}", f"cell.kind={cell}"), TASKS[name][0](tmp_path)).recipe
+    assert (found.training.learning_rate, found.dmt.learning_rate) == (rate, of_dmt)
+
+
+def test_a_learning_rate_that_is_given_stays() -> None:
+    given = ("method=smt+dmt", "cell.kind=gru", "training.learning_rate=1e-3", "dmt.learning_rate=0.1")
+    found = resolve(recipe_of(*given), Parity()).recipe
+    assert (found.training.learning_rate, found.dmt.learning_rate) == (1e-3, 0.1)
+    assert resolve(recipe_of(*given[:3]), Parity()).recipe.dmt.learning_rate == 1.0  # DMT keeps to what is given
 
 
 @pytest.mark.parametrize(("name", "keep"), [("retrieval", 4.0), ("images", 4.0), ("text", 0.0), ("melodies", 0.0)])

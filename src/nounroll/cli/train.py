@@ -42,7 +42,7 @@ def train(
         tokens: budget in time steps trained on, in place of the recipe's.
         flops: budget in FLOPs of losses and gradients, in place of the recipe's.
         sequential_flops: budget in FLOPs on the longest chain of dependent operations, in place of the recipe's.
-        cell: mlp, transformer, gru, lstm, elman, tape or mingru; or auto, which is chosen by short trials.
+        cell: mlp, transformer, gru, lstm, elman, tape, mingru or pooled; or auto, which is chosen by short trials.
         method: chain of smt, dmt, tbptt and bptt, such as smt+dmt; or auto.
         length: T, in time steps.
         seed: of data, weights and all random choices.

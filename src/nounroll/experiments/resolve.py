@@ -29,7 +29,9 @@ _MOST = 2**22  # time steps that are drawn at once
 _DRAWN = 512  # sequences among which repeated ones are looked for
 _SMALL = 5_000  # training sequences, below which they can be learnt by heart
 _ROWS = 32  # that truncated BPTT takes side by side
-_ALONE, _ALONE_SMALL = 6e-3, 3e-3  # learning rate of a student without a teacher; where data is small
+_ALONE = 6e-3  # learning rate of a student that no teacher learns beside
+_ALONE_SMALL = 3e-3  # at most, where data is small
+_ALONE_OF = {"mlp": 2e-3, "elman": 2e-3}  # at most: without gates or attention, cells saturate at higher rates
 
 
 @dataclass(frozen=True)
@@ -207,9 +209,15 @@ def resolve(recipe: Recipe, task: SequenceTask, facts: Facts | None = None) -> R
             )
     if links == (ADAPT,):
         decide({"training.curriculum": 0}, "the student knows much already")
+    alone = min(_ALONE_SMALL if facts.small else _ALONE, _ALONE_OF.get(recipe.cell.kind, _ALONE))
+    with_teacher = changes.get("training.learning_rate", recipe.training.learning_rate)
     if links not in ((), (TRANSFORMER,)) and not is_taught(recipe.method):
-        rate, where = (_ALONE_SMALL, " from small data") if facts.small else (_ALONE, "")
-        decide({"training.learning_rate": rate}, f"the student learns alone{where}, with no teacher to keep up with")
+        where = " from small data" if facts.small else ""
+        decide({"training.learning_rate": alone}, f"the student learns alone{where}, with no teacher to keep up with")
+    elif with_teacher > alone:
+        decide({"training.learning_rate": alone}, f"the most for a student with the cell {recipe.cell.kind}")
+    elif {"smt", "dmt"} <= set(links) and with_teacher < alone and "training.learning_rate" not in (recipe.given or ()):
+        decide({"dmt.learning_rate": round(alone / with_teacher, 3)}, "the student's own rate: the teacher is frozen")
     decide({"cell.kind": AUTO}, "chosen by trials")
     if facts.lengths == "whole":
         decide({"training.curriculum": 0}, "a shorter sequence is another task")
