@@ -6,7 +6,7 @@ BELOW_0 = [
     *("training.vary", "adapt.anchor", "adapt.rehearse"),
 ]
 AT_0 = [
-    *("smt.share", "dmt.share", "dmt.learning_rate", "training.learning_rate"),
+    *("smt.share", "dmt.learning_rate", "training.learning_rate"),
     *("training.seconds", "training.flops", "training.sequential_flops"),
 ]
 NOT_A_SHARE = ["smt.labels_learn", "teacher.distillation"]
@@ -30,7 +30,6 @@ OUT_OF_RANGE: list[tuple[str, object, str]] = [
     *((name, -1, "it must be at least 0") for name in LESS_THAN_ZERO),
     *((name, value, "it must be more than 0") for name in NO_NUMBER_OF for value in (0, -3)),
     *((name, 1001, "it must be at most 1000") for name in ("cell.layers", "teacher.layers", "teacher.decoder_layers")),
-    ("smt.power", 0.75, "it must be at least 1"),
     ("adapt.rehearse", 1.0, "it must be less than 1"),
     ("teacher.width", 1, "it must be at least 2"),
     ("teacher.heads", 3, "it must divide teacher.width 16 into even head widths"),

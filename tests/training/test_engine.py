@@ -127,7 +127,7 @@ def test_the_learning_rate_is_the_schedules() -> None:
 
 # --- hard cases of smt --------------------------------------------------------------------------------
 
-OURS: dict[str, Any] = {"relative": True, "power": 2.0, "noise": 1.0, "labels_learn": 0.05}
+OURS: dict[str, Any] = {"relative": True, "noise": 1.0, "labels_learn": 0.05}
 
 
 def smt_step(teacher_change: Callable[[Any], None], batch: Batch, **values: Any) -> None:

@@ -130,7 +130,7 @@ class Rare(SequenceTask):
 
 def rare() -> nounroll.Run:
     sizes = {"teacher.width": 32, "cell.memory_width": 16, "readout_width": 32}
-    settings = {**SMALL, **sizes, "smt.window": 1, "smt.share": 1, "dmt.share": 0.05}
+    settings = {**SMALL, **sizes, "smt.window": 1, "smt.share": 20}
     return nounroll.fit(Rare(), method="smt+dmt", cell="mlp", length=32, steps=240, settings=settings)
 
 

@@ -66,7 +66,7 @@ def links(
     for name in parse_chain(recipe.method):
         kind = method_class(name)
         settings = getattr(recipe, name, None) if kind.has_settings else None
-        share, rate = (getattr(settings, setting, 1.0) for setting in ("share", "learning_rate"))
+        share, rate = getattr(settings, "share", 1.0), getattr(settings, "learning_rate", 1.0)
         found.append(Link(name, kind.build(Parts(model, teacher, settings, knowable, stream)), share, rate))
     return found
 

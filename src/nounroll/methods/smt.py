@@ -64,7 +64,9 @@ class SMT(Method):
         scored = at_times(batch.mask, times) if every or used is None else at_times(batch.mask, times) & used
         losses["readout"] = masked_mean(self._surprises(label, times, batch, expected), scored)
         errors, surprises = self._transitions(label, starts, width, batch, expected, generator)
-        losses["dynamics"] = power_mean(errors, s.power, None if used is None else used.view(-1, width))
+        losses["dynamics"] = power_mean(
+            errors, 2.0 if s.relative else 1.0, None if used is None else used.view(-1, width)
+        )
         explained = 1 - losses["dynamics"].detach() / (variance.detach() + VARIANCE_FLOOR)
         if s.relative:
             losses["dynamics"] = losses["dynamics"] / (variance + VARIANCE_FLOOR)

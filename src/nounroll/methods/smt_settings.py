@@ -19,11 +19,10 @@ class SMTSettings:
         transitions: transitions per sequence, drawn at random (rounded up to whole windows); 0, or T and more, is
             all T.
         window: steps that the cell takes by itself from each label it starts at. 1 is the paper's single step.
-        relative: divide the errors by the variance of the labels, so that labels cannot make them small
-            by shrinking towards a constant (ours). The variance carries its whole gradient to the teacher, whatever
-            ``labels_learn`` is: that is about the errors.
-        power: errors of transitions enter as (mean e^p)^(1/p). 1 is the paper's mean. A rollout is as good as its
-            worst step, and the steps that matter can be rare: 2 makes them count (ours).
+        relative: take the root of the mean square of the transitions' errors, since a rollout is as good as its worst
+            step and the steps that matter can be rare; and divide it by the variance of the labels, so that labels
+            cannot make it small by shrinking towards a constant (ours). The variance carries its whole gradient to the
+            teacher, whatever ``labels_learn`` is: that is about the errors. False is the paper's mean of the errors.
         noise: the cell starts from memories with Gaussian noise of a random size from 0 to ``noise`` times their
             root mean square, and must still land on the label: it learns to pull its errors back in (ours).
         labels_learn: share of the errors' gradient that reaches the teacher through the labels m_t. 1 is
@@ -34,7 +33,7 @@ class SMTSettings:
             cell and readout learn, and ``decoding`` and ``uniformity``, which are about labels, count for nothing.
             Its sizes, the memory's and what the cell's memories can be must be the same (ours). Empty: a teacher of
             the run's own.
-        share: part of the run's budget, relative to the other methods of its chain; tbptt and bptt have 1.
+        share: part of the run's budget, relative to the other methods of its chain, which have 1.
         until_passed: end when the teacher has nothing to teach (any more), and leave the rest of the budget to the next
             method: when in two evaluations in a row the student alone predicts better than its teacher and a constant
             guess; or when, after half of its own share, the teacher is hardly better than the best constant guess. A
@@ -53,7 +52,6 @@ class SMTSettings:
     transitions: int = 16
     window: int = 1
     relative: bool = True
-    power: float = 2.0
     noise: float = 1.0
     labels_learn: float = 0.3
     teacher: str = ""
@@ -64,7 +62,6 @@ class SMTSettings:
     def __post_init__(self) -> None:
         for name in ("decoding", "dynamics", "uniformity", "step_readout", "noise", "transitions", "chunk"):
             at_least(f"smt.{name}", getattr(self, name), 0)
-        for name in ("window", "power"):
-            at_least(f"smt.{name}", getattr(self, name), 1)
+        at_least("smt.window", self.window, 1)
         within("smt.labels_learn", self.labels_learn, 0, 1)
         more_than("smt.share", self.share, 0)
