@@ -70,8 +70,8 @@ def one_line(answer: Any, status: int, said: str) -> None:
         ({"prompt": ["a"] * 65, "n": 2}, 400, "n and prompt ask for 130 answers"),
         ({"n": 2, "best_of": 3}, 400, "best_of is 3; "),
         ({"logprobs": 6}, 400, "logprobs is 6; it must be less than or equal to 5"),
-        ({"suffix": "x"}, 400, "suffix is nothing that this server knows"),
-        ({"stream_options": {"include": 1}}, 400, "stream_options.include is nothing that this server knows"),
+        ({"suffix": "x"}, 400, "suffix is unknown to this server"),
+        ({"stream_options": {"include": 1}}, 400, "stream_options.include is unknown to this server"),
         (
             {"stream_options": {"include_usage": 1}},
             400,
@@ -197,11 +197,11 @@ def test_bad_snapshots(client: TestClient, tmp_path: Path) -> None:
     Snapshot(memory=memory, length=6).write(tmp_path / "other", fingerprint(student(seed=5)))
     for i, (bad, said) in enumerate(
         [
-            (b"", "no snapshot"),
-            (good[:-1], "no snapshot"),
-            (good[: len(good) // 2], "no snapshot"),
-            (zipped(files, zipfile.ZIP_DEFLATED), "no snapshot"),
-            (zipped({**files, "../escaped.json": b"{}"}), "no snapshot"),
+            (b"", "not a snapshot"),
+            (good[:-1], "not a snapshot"),
+            (good[: len(good) // 2], "not a snapshot"),
+            (zipped(files, zipfile.ZIP_DEFLATED), "not a snapshot"),
+            (zipped({**files, "../escaped.json": b"{}"}), "not a snapshot"),
             (zipped({**files, "more.json": b"{}"}), "not in the manifest"),
             (zipped({}), "cannot be read"),
             (zipped(flipped), "is damaged"),

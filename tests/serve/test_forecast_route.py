@@ -80,4 +80,4 @@ def test_a_model_of_text_forecasts_nothing() -> None:
     with server() as text:
         assert text.get("/v1/about").json()["series"] is None
         answer = text.post("/v1/forecast", json={"text": "1"})
-        assert "does not go on with a series of numbers" in answer.json()["error"]["message"]
+        assert "does not predict a series of numbers" in answer.json()["error"]["message"]

@@ -1,1 +1,1 @@
-"""A trained network as a server: OpenAI's completions, and sessions that keep a memory."""
+"""Server for a trained network: OpenAI's completions, and sessions that keep a memory."""

@@ -1,4 +1,4 @@
-"""Answers: all pieces in one JSON object, or each in an event of a stream."""
+"""Answers to clients: all pieces in one JSON object, or a stream with one event for each piece."""
 
 import asyncio
 import json
@@ -23,13 +23,13 @@ async def answer(
     stream: bool,
     closing: Callable[[], dict[str, Any]] | None = None,
 ) -> Response:
-    """Answer with all pieces in one JSON object, or with each in an event. A fault before the first has its own status.
+    """Answer with all pieces in one JSON object, or with an event for each; an early error sets the HTTP status.
 
     Args:
-        source: of the pieces.
-        frame: what is said of some of them.
-        stream: each by itself.
-        closing: what a stream says after the last piece.
+        source: the pieces.
+        frame: builds the JSON object of some pieces.
+        stream: send one event for each piece.
+        closing: builds the last event of a stream.
     """
     if not stream:
         async with aclosing(source):
@@ -41,7 +41,7 @@ async def answer(
         try:
             async for piece in source:
                 yield _event(frame([piece]))
-        except (Busy, ValueError) as error:  # the status is sent: it was 200
+        except (Busy, ValueError) as error:  # status 200 is already sent
             yield _event(error_body(*refusal(error)))
             return
         if closing:
@@ -56,7 +56,7 @@ def _event(said: dict[str, Any]) -> str:
 
 
 class _Stream(StreamingResponse):
-    """Events, and the action at their end, also when the client left before the first."""
+    """Stream of events that runs ``end`` afterwards, even if the client leaves before the first event."""
 
     def __init__(self, events: AsyncIterator[str], end: Callable[[], Awaitable[None]]) -> None:
         super().__init__(events, media_type="text/event-stream")
@@ -70,7 +70,7 @@ class _Stream(StreamingResponse):
 
 
 async def merged(sources: Sequence[AsyncGenerator[P]]) -> AsyncGenerator[tuple[int, P]]:
-    """The items of several sources as they come, each with the number of its source."""
+    """Yield the items of several sources in order of arrival, each with the index of its source."""
     coming = {asyncio.ensure_future(anext(source, None)): i for i, source in enumerate(sources)}
     try:
         while coming:

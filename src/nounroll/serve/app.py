@@ -33,18 +33,18 @@ def create_app(
     folder: Path | None = None,
     judge: Judge | None = None,
 ) -> FastAPI:
-    """The server of one student.
+    """Create the server of one student.
 
     Args:
         student: trained, on the CPU.
-        task: what it was trained on: it reads and writes the text of requests.
-        name: of the model.
+        task: the student's task; it encodes and decodes the text of requests.
+        name: the model's name.
         settings: limits and token.
-        folder: where sessions are kept; those that are there go on.
-        judge: its teacher, which says how far memories have drifted.
+        folder: keeps sessions; existing sessions continue.
+        judge: the student's teacher, which measures the drift of memories.
 
     Raises:
-        ValueError: the folder is in use, or holds what is no session of this student.
+        ValueError: the folder is in use, or holds something other than sessions of this student.
     """
     service = _service(student.float().eval(), task, name, settings or ServeSettings(), folder, judge)
 
@@ -63,7 +63,7 @@ def create_app(
     app.add_middleware(
         Guard, settings=service.settings, metrics=service.metrics, turns=service.turns, open_to_all=open_to_all
     )
-    if origins := service.settings.origins:  # outermost: a browser asks without a token first
+    if origins := service.settings.origins:  # outermost, because a browser's preflight has no token
         app.add_middleware(
             CORSMiddleware, allow_origins=origins, allow_methods=["GET", "POST", "DELETE"], allow_headers=["*"]
         )

@@ -1,4 +1,4 @@
-"""A snapshot as the body of one answer or request: its folder's files in a ZIP file without compression."""
+"""Snapshots as bodies of answers and requests: the files of a snapshot's folder in an uncompressed ZIP file."""
 
 import io
 import tempfile
@@ -11,10 +11,10 @@ from nounroll.storage.checkpoint import FILE_NAME, CheckpointError
 
 
 def packed(snapshot: Snapshot, network: str) -> bytes:
-    """A snapshot of the student with this ``fingerprint``.
+    """Pack a snapshot of the student with the fingerprint ``network``.
 
     Raises:
-        CheckpointError: its memory is not finite.
+        CheckpointError: the snapshot's memory is not finite.
     """
     with tempfile.TemporaryDirectory() as folder:
         snapshot.write(Path(folder) / "snapshot", network)
@@ -22,21 +22,21 @@ def packed(snapshot: Snapshot, network: str) -> bytes:
 
 
 def unpacked(body: bytes, student: Student, network: str) -> Snapshot:
-    """The snapshot that ``packed`` wrote of this student.
+    """Read a snapshot that ``packed`` wrote for this student.
 
     Raises:
-        ValueError: it is none, damaged, not finite, or of another network.
+        ValueError: the body is not a snapshot, or it is damaged, not finite, or of another network.
     """
     with tempfile.TemporaryDirectory() as folder:
         unpack(body, Path(folder))
         try:
             return Snapshot.read(Path(folder), student, network)
-        except CheckpointError as error:  # without the name of the folder, which is nobody's
+        except CheckpointError as error:  # the error without the temporary folder's name
             raise ValueError(str(error).replace(folder, "the snapshot")) from error
 
 
 def pack(folder: Path) -> bytes:
-    """All files of a folder."""
+    """Pack all files of a folder into a ZIP file."""
     body = io.BytesIO()
     with zipfile.ZipFile(body, "w") as archive:
         for path in sorted(folder.iterdir()):
@@ -45,10 +45,10 @@ def pack(folder: Path) -> bytes:
 
 
 def unpack(body: bytes, folder: Path) -> None:
-    """The files of ``pack``, into a folder. What they say is for the reader of checkpoints to check.
+    """Unpack the files of ``pack`` into a folder. The reader of checkpoints checks their contents.
 
     Raises:
-        ValueError: it is no such file; one that would grow as it is unpacked, or leave the folder, is none either.
+        ValueError: the body is not such a file, or it is compressed, or a file would lie outside the folder.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(body)) as archive:
@@ -60,5 +60,5 @@ def unpack(body: bytes, folder: Path) -> None:
                 if not FILE_NAME.fullmatch(entry.filename):
                     raise ValueError(f"it names the file {entry.filename!r}")
                 (folder / entry.filename).write_bytes(archive.read(entry))
-    except Exception as error:  # whatever the reader makes of hostile bytes
-        raise ValueError("the body is no snapshot of a session") from error
+    except Exception as error:  # the ZIP reader raises many types for hostile bytes
+        raise ValueError("the body is not a snapshot of a session") from error

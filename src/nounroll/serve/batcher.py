@@ -1,4 +1,4 @@
-"""Continuous batching: every step takes the next input of all requests that are under way, new ones included."""
+"""Continuous batching: every step takes the next input of all active requests, including new ones."""
 
 import asyncio
 import time
@@ -18,7 +18,7 @@ R = TypeVar("R")
 
 
 class Busy(Exception):
-    """The queue is full, or the server is going down."""
+    """The queue is full, or the server is shutting down."""
 
 
 @dataclass(eq=False)
@@ -29,15 +29,15 @@ class _Request:
 
 
 class Batcher:
-    """Batcher of requests: it steps a pool for many at once, in a separate thread, while the server answers.
+    """Batcher of requests: it steps the memories of many requests at once, in a separate thread.
 
-    The thread computes with copies. Memories are written here, where requests are cancelled too: a step that nobody
-    waits for any more changes nothing.
+    The thread computes with copies. The server's thread writes the memories and cancels requests, so a step of a
+    cancelled request changes nothing.
 
     Args:
         pool: the memories.
-        queue: answers under way at once.
-        metrics: what is counted.
+        queue: largest number of active answers.
+        metrics: the counters.
     """
 
     def __init__(self, pool: Pool, queue: int, metrics: Metrics) -> None:
@@ -51,14 +51,14 @@ class Batcher:
 
     @property
     def at_work(self) -> bool:
-        """Return whether any answer is under way."""
+        """Return whether any answer is active."""
         return self._under_way > 0
 
     def enter(self, places: int = 1) -> None:
         """Take places in the queue, all or none.
 
         Raises:
-            Busy: there are not as many.
+            Busy: there are not enough places.
         """
         if self._closed or self._under_way + places > self.queue:
             raise Busy
@@ -68,7 +68,7 @@ class Batcher:
         self._under_way -= places
 
     async def read(self, session: Session, value: Tensor) -> Tensor:
-        """Let a session's memory read one input; its readout, (V,)."""
+        """Let a session's memory read one input; return its readout, (V,)."""
         if self._closed:
             raise Busy
         request = _Request(session, value, asyncio.get_running_loop().create_future())
@@ -87,7 +87,7 @@ class Batcher:
         try:
             while True:
                 await self._wake.wait()
-                await asyncio.sleep(0)  # those that go on at once join the same step
+                await asyncio.sleep(0)  # requests that continue at once join the same step
                 self._wake.clear()
                 self._stepping = [one for one in self._waiting if not one.result.done()]
                 self._waiting.clear()
@@ -98,7 +98,7 @@ class Batcher:
             self.thread.shutdown(wait=False, cancel_futures=True)
 
     def close(self) -> None:
-        """Stop stepping: every request that waits or comes later gets Busy."""
+        """Stop stepping; waiting and later requests get Busy."""
         self._closed = True
         for one in [*self._stepping, *self._waiting]:
             if not one.result.done():
@@ -110,7 +110,7 @@ class Batcher:
         try:
             stepped = asyncio.get_running_loop().run_in_executor(self.thread, self._timed, inputs, memories)
             after, outputs, seconds = await stepped
-        except Exception as error:  # theirs alone: those that come later are served
+        except Exception as error:  # fails this batch only; later requests are served
             for one in batch:
                 if not one.result.done():
                     one.result.set_exception(error)
@@ -125,6 +125,6 @@ class Batcher:
             batch[i].result.set_result(outputs[i])
 
     def _timed(self, inputs: Tensor, memories: Tensor) -> tuple[Tensor, Tensor, float]:
-        """``Pool.advance``, and the seconds that it took."""
+        """Return the results of ``Pool.advance`` and its seconds."""
         start = time.perf_counter()
         return *self.pool.advance(inputs, memories), time.perf_counter() - start

@@ -1,4 +1,4 @@
-"""A connection with a deadline for each request's head, in a server that holds a bounded number of connections."""
+"""Connection with a deadline for each request's head, in a server with a bounded number of connections."""
 
 import asyncio
 import sys
@@ -6,17 +6,17 @@ from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-HEAD_SECONDS = 10.0  # for the head of a request to arrive
-STALLED_SECONDS = 30.0  # for the end of an answer to be taken after a connection was closed
+HEAD_SECONDS = 10.0  # deadline for the head of a request
+STALLED_SECONDS = 30.0  # deadline for the client to read the last answer of a closed connection
 ACCEPTED = 16  # connections that asyncio accepts at once, before any of them can be refused
 _MOST = 1024
 
 
 class Connection(H11Protocol):
-    """One connection of uvicorn's, which waits for its client only so long.
+    """Connection of uvicorn with a deadline for its client.
 
-    uvicorn's own deadline starts after an answer. Where there are too many connections, the oldest that still waits for
-    its client to ask (an incomplete head or body, or nothing) makes room. Where all are at work, uvicorn answers 503.
+    uvicorn's own deadline starts only after an answer. If there are too many connections, the oldest one without a
+    complete request is closed. If all have requests, uvicorn answers 503.
     """
 
     def __init__(self, *args: Any, **how: Any) -> None:
@@ -26,7 +26,7 @@ class Connection(H11Protocol):
 
     @property
     def waiting(self) -> bool:
-        """Return whether no whole request is under way."""
+        """Return whether the connection has no complete request."""
         return self.cycle is None or self.cycle.response_complete or self.cycle.more_body
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -44,10 +44,10 @@ class Connection(H11Protocol):
 
     def timeout_keep_alive_handler(self) -> None:
         super().timeout_keep_alive_handler()
-        self.loop.call_later(STALLED_SECONDS, self.transport.abort)  # a client that does not take the last answer
+        self.loop.call_later(STALLED_SECONDS, self.transport.abort)  # if the client does not read the last answer
 
     def _watch_head(self) -> None:
-        """Start the deadline where a head is awaited, once for each head; end it where a request is under way."""
+        """Start the deadline when a head is awaited, once for each head; cancel it when a request is active."""
         if self.cycle is not None and not self.cycle.response_complete:
             self._stop_watching()
         elif self._head_deadline is None and not self.transport.is_closing():
@@ -59,7 +59,7 @@ class Connection(H11Protocol):
             self._head_deadline = None
 
     def _make_room(self) -> None:
-        """Close the oldest connection that waits for its client, where there are too many."""
+        """Close the oldest connection without a complete request if there are too many connections."""
         assert self.limit_concurrency is not None
         others = [one for one in self.connections if isinstance(one, Connection) and one is not self]
         others = [one for one in others if not one.transport.is_closing()]
@@ -68,7 +68,7 @@ class Connection(H11Protocol):
 
 
 def most_connections() -> int:
-    """Half of the descriptors that this process may open, at most 1,024: the others are for files and for bursts."""
+    """Return half of the process's file descriptors, at most 1,024; the rest is for files and for bursts."""
     if sys.platform == "win32":
         return _MOST
     import resource

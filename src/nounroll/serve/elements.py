@@ -24,13 +24,13 @@ async def read(
     """Let a session read inputs.
 
     Args:
-        service, session: who reads.
+        service, session: the reader.
         values: (P,) or (P, d), at least one.
-        note: what is said of each input, of what was expected before it, (V,), and of itself.
+        note: function of the prediction before an input, (V,), and the input.
 
     Returns:
-        What ``note`` says of each, None of the first input of all, before which nothing was read; and what is expected
-        after the last.
+        The result of ``note`` for each input, or None for the first input of a session; and the prediction after the
+            last.
     """
     outputs = await expected(service, session) if note and session.read else None
     notes: list[N | None] = []
@@ -45,7 +45,7 @@ async def read(
 async def draw(
     service: Service, session: Session, count: int, sampling: Sampling, source: torch.Generator
 ) -> AsyncGenerator[tuple[Tensor, Tensor]]:
-    """Draw elements and read each back in; yield them with the predictions before each."""
+    """Draw elements and read each back in; yield each element with the prediction before it."""
     outputs = await expected(service, session) if count else torch.empty(0)
     for _ in range(count):
         element = sampling.draw(service.student.targets, outputs[None], source)[0]

@@ -1,4 +1,4 @@
-"""Every error in one line, as OpenAI's clients read it."""
+"""Errors in one line, in the format of OpenAI's clients."""
 
 from http import HTTPStatus
 from typing import Any
@@ -14,23 +14,23 @@ from nounroll.serve.requests import NESTED
 from nounroll.serve.sessions import InUse, TooMany
 from nounroll.storage.checkpoint import CheckpointError
 
-_MOST = 60  # characters of what was sent, in an error
+_MOST = 60  # characters of the client's text in an error
 _REFUSALS: dict[type[Exception], tuple[int, str]] = {
-    InUse: (409, "the session is at work on another request; wait for it"),
-    TooMany: (429, "sessions have all the memories that are theirs; close some of GET /v1/sessions or come back later"),
-    Full: (429, "all memories are in use; close a session or come back later"),
-    Busy: (503, "the queue is full; come back later"),
+    InUse: (409, "the session is busy with another request; wait for it"),
+    TooMany: (429, "all memories for sessions are in use; close some of GET /v1/sessions or try again later"),
+    Full: (429, "all memories are in use; close a session or try again later"),
+    Busy: (503, "the queue is full; try again later"),
 }
 
 
 def error_body(status: int, message: str) -> dict[str, Any]:
-    """The JSON of an error."""
+    """Build the JSON of an error."""
     kind = "server_error" if status >= 500 else "invalid_request_error"
     return {"error": {"message": message, "type": kind, "param": None, "code": status}}
 
 
 def error_response(status: int, message: str, *, closes: bool = False) -> JSONResponse:
-    """The answer to a request that is refused or failed; ``closes``: the connection ends with it."""
+    """Build the answer to a refused or failed request; ``closes`` ends the connection."""
     headers = {"Connection": "close"} if closes else {}
     if status in (429, 503):
         headers["Retry-After"] = "1"
@@ -40,7 +40,7 @@ def error_response(status: int, message: str, *, closes: bool = False) -> JSONRe
 
 
 def refusal(error: Exception) -> tuple[int, str]:
-    """Return the status and the message of an exception of a route."""
+    """Return the HTTP status and the message for an exception of a route."""
     if type(error) in _REFUSALS:
         return _REFUSALS[type(error)]
     failed_write = isinstance(error, CheckpointError) and isinstance(error.__cause__, OSError)
@@ -48,7 +48,7 @@ def refusal(error: Exception) -> tuple[int, str]:
 
 
 def add_errors(app: FastAPI) -> None:
-    """Let an app answer the exceptions of its routes."""
+    """Add handlers for the exceptions of an app's routes."""
     reply = error_response
 
     async def refused(request: Request, error: Exception) -> JSONResponse:
@@ -65,7 +65,7 @@ def add_errors(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def faulty(request: Request, error: Exception) -> JSONResponse:
-        return reply(500, "the server made a mistake; its log says which")
+        return reply(500, "the server has a fault; its log has the details")
 
     @app.exception_handler(RequestValidationError)
     async def malformed(request: Request, error: RequestValidationError) -> JSONResponse:
@@ -73,17 +73,17 @@ def add_errors(app: FastAPI) -> None:
 
 
 def _said(fault: dict[str, Any]) -> str:
-    """Describe a fault that pydantic found: the setting, its value and the allowed values."""
+    """Describe an error of pydantic: the setting, its value and the allowed values."""
     place, kind = fault["loc"][1:2], fault["type"]
     if not place or not isinstance(place[0], str):
         return "the body is no JSON object; send one, with Content-Type: application/json"
     name = place[0]
-    if kind in ("missing", "extra_forbidden") or name in NESTED:  # elsewhere, what follows is not a setting's name
+    if kind in ("missing", "extra_forbidden") or name in NESTED:  # elsewhere, the rest of the location is no setting
         name = ".".join(map(str, fault["loc"][1:]))
     if kind == "missing":
         return f"{name} is missing"
     if kind == "extra_forbidden":
-        return f"{name} is nothing that this server knows; leave it out"
+        return f"{name} is unknown to this server; leave it out"
     return f"{name} is {_short(repr(fault['input']))}; {fault['msg'].replace('Input should', 'it must')}"
 
 

@@ -19,19 +19,19 @@ _NOT_JSON = "/restore"
 
 
 class Refused(Exception):
-    """A status and a message that answer a request before any route."""
+    """Refusal of a request before any route, with a status and a message."""
 
 
 class Guard:
     """ASGI middleware: it refuses bad requests, cancels work for clients that have left, and counts answers.
 
-    It answers 403 to a web page of another origin or under another host's name, 401 without the token, 408 and 413 to a
-    body that is slow or large, 415 to one that is not JSON. Requests that step nothing, and refusals, wait for their
-    turn while the network steps.
+    It answers 403 to a web page of another origin or host name, 401 without the token, 408 and 413 to a slow or large
+    body, and 415 to a body that is not JSON. While the network steps, refusals and requests without steps wait for
+    their turn.
 
     Args:
-        app: what comes after.
-        settings, metrics: of the server.
+        app: the inner app.
+        settings, metrics: the server's settings and counters.
         turns: the queue of light requests.
         open_to_all: paths that need no token.
     """
@@ -64,14 +64,14 @@ class Guard:
                 app, body = await self._admitted(scope, receive)
                 await while_present(self._in_turn(app) if light else app, scope, body, receive, counted)
             except ClientDisconnect:
-                pass  # the server closes what has no end
-            except Exception:  # a fault of ours, which is answered further out
+                pass  # the server closes the unfinished answer
+            except Exception:  # our own bug; an outer handler answers
                 if not started:
                     self.metrics.requests.labels("500").inc()
                 raise
 
     async def _admitted(self, scope: Scope, receive: Receive) -> tuple[ASGIApp, bytes]:
-        """Return the app that answers the request, the routes or a refusal, and the request's body."""
+        """Return the app that answers the request (the routes or a refusal) and the request's body."""
         headers = Headers(scope=scope)
         try:
             self._check_page(headers)
@@ -91,7 +91,7 @@ class Guard:
         return later
 
     def _check_page(self, headers: Headers) -> None:
-        """Refuse requests that another web page sends from the user's browser."""
+        """Refuse requests from other web pages in the user's browser."""
         host, origin = headers.get("host", ""), headers.get("origin")
         try:
             name = urlsplit(f"//{host}").hostname
@@ -102,7 +102,7 @@ class Guard:
             raise Refused(403, f"the host is {host[:60]!r}; this server answers to {allowed}; --origins adds others")
         if origin is None or origin in self.settings.origins or origin in (f"http://{host}", f"https://{host}"):
             return
-        raise Refused(403, f"the origin is {origin[:60]!r}; web pages of others are let in by --origins")
+        raise Refused(403, f"the origin is {origin[:60]!r}; --origins allows pages of other origins")
 
     def _check_token(self, headers: Headers) -> None:
         if self.settings.token is None:
@@ -112,7 +112,7 @@ class Guard:
             raise Refused(401, "the request carries no valid token; send Authorization: Bearer TOKEN")
 
     async def _body(self, receive: Receive) -> bytes:
-        """The whole body, if it is small enough and comes in time."""
+        """Read the whole body; refuse it if it is too large or too slow."""
         body, seconds = bytearray(), self.settings.body_seconds
         try:
             async with asyncio.timeout(seconds):
@@ -129,7 +129,7 @@ class Guard:
             raise Refused(408, f"the body did not arrive within {seconds:g} seconds") from error
 
     def _check_form(self, scope: Scope, headers: Headers, body: bytes) -> None:
-        """Refuse bodies of other types than JSON, which a web page may send without asking the browser."""
+        """Refuse bodies that are not JSON, because browsers send other types without a preflight."""
         given = headers.get("content-type", "")
         if not body or scope["path"].endswith(_NOT_JSON):
             return

@@ -1,4 +1,4 @@
-"""The teacher as a judge: its memory of the same inputs, and the distance of a memory from it."""
+"""Drift of a session: the teacher's memory of the same inputs, and the student's distance from it."""
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +14,7 @@ from nounroll.models.student import Student
 from nounroll.objectives.dynamics import dynamics
 from nounroll.teacher import Teacher
 
-_SEQUENCES = 32  # held-out ones, for the variance of the teacher's memories
+_SEQUENCES = 32  # held-out sequences, for the variance of the teacher's memories
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Verdict:
     """Judgement of one memory.
 
     Attributes:
-        label: (K, d), the teacher's memory of the same inputs.
+        label: the teacher's memory of the same inputs, (K, d).
         drift: MSE(m̂_t, m_t) / Var(m), see ``nounroll.analysis.drift``.
     """
 
@@ -32,11 +32,11 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Judge:
-    """Args:
-    teacher: of the student that is served.
-    length: time steps it was trained on; it says nothing about longer sessions.
+    """Judge of the memories of sessions, by the student's teacher.\n\n    Args:
+    teacher: the teacher of the served student.
+    length: time steps of its training; longer sessions are not judged.
     variance: Var(m) of its memories.
-    thread: in which it judges, so that no step waits for it.
+    thread: runs the teacher, so that no step waits for it.
     """
 
     teacher: Teacher
@@ -46,10 +46,10 @@ class Judge:
 
     @classmethod
     def of(cls, teacher: Teacher, student: Student, task: SequenceTask, length: int) -> "Judge":
-        """Its variance measured on held-out sequences.
+        """Create a judge; measure the variance on held-out sequences.
 
         Raises:
-            ValueError: all its memories are the same, so there is no drift from them.
+            ValueError: all memories of the teacher are the same, so drift is undefined.
         """
         inputs = draw(task.validation(), _SEQUENCES, length, 0, "judge").inputs
         with torch.no_grad():
@@ -67,5 +67,5 @@ class Judge:
         return Verdict(label, float(dynamics(memory, label)) / self.variance)
 
     async def ask(self, memory: Float[Tensor, "K d"], inputs: Shaped[Tensor, "T *x"]) -> Verdict:
-        """``verdict``, in its thread."""
+        """Run ``verdict`` in the judge's thread."""
         return await asyncio.get_running_loop().run_in_executor(self.thread, self.verdict, memory, inputs)

@@ -1,18 +1,18 @@
-"""The server's log: one handler that bounds how many records it writes, and how long each may be."""
+"""Log of the server: a handler that limits the number and the length of records."""
 
 import logging
 import time
 from typing import Any, TextIO
 
-_RECORDS = 20  # in a minute
+_RECORDS = 20  # per minute
 _MINUTE = 60.0
-_LENGTH = 4000  # characters of a record, traceback included
+_LENGTH = 4000  # characters of a record, including the traceback
 
 
 class LimitedHandler(logging.StreamHandler[TextIO]):
-    """Writes records to stderr, at most 20 a minute and 4,000 characters each.
+    """Handler that writes to stderr at most 20 records a minute, each at most 4,000 characters.
 
-    What clients provoke must not fill a disk. The first record of a minute says how many were left out before it.
+    So clients cannot fill the disk. The first record of a minute gives the number of records left out before it.
     """
 
     def __init__(self) -> None:
@@ -39,7 +39,7 @@ class _Shortened(logging.Formatter):
         return text if len(text) <= _LENGTH else f"{text[:_LENGTH]}… ({len(text)} characters)"
 
 
-# For logging.config.dictConfig. "asyncio" reports descriptors that ran out and callbacks that failed.
+# For logging.config.dictConfig. "asyncio" reports missing descriptors and failed callbacks.
 CONFIG: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,

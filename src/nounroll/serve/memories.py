@@ -1,4 +1,4 @@
-"""Sessions as memories of the pool: new ones, and marks from which they continue."""
+"""Sessions as memories of the pool: new sessions, and marks to continue from."""
 
 import secrets
 
@@ -10,19 +10,19 @@ from nounroll.serve.text import Decoder
 
 
 class Memories:
-    """Makes sessions and moves them between instants.
+    """Factory of sessions, which can also move a session to another state.
 
     Args:
-        task: whose elements they read.
-        pool: of the memories.
-        remembered: inputs that a session holds for its teacher's judgement.
+        task: the task whose elements sessions read.
+        pool: the memories.
+        remembered: largest number of inputs that a session keeps for the judge.
     """
 
     def __init__(self, task: SequenceTask, pool: Pool, remembered: int) -> None:
         self.task, self.pool, self._remembered = task, pool, remembered
 
     def new(self, mark: Mark | None = None) -> Session:
-        """Open a session that has read nothing, or that continues from a mark of another.
+        """Open a session that has read nothing, or that continues from another session's mark.
 
         Raises:
             Full: there is no slot for it.
@@ -39,17 +39,17 @@ class Memories:
         return Mark(self.pool.memories[session.slot].clone(), session.read, session.inputs, session.decoder.tail)
 
     def go_back(self, session: Session, mark: Mark) -> None:
-        """Let a session be as it was, or as another is."""
+        """Set a session to a marked state, of itself or of another session."""
         self.pool.memories[session.slot] = mark.memory
         session.read, session.inputs, session.decoder = mark.read, mark.inputs, Decoder(self.task, mark.tail)
 
     def begin(self, session: Session) -> None:
-        """Let a session be as one that has read nothing."""
+        """Reset a session to the empty memory."""
         empty = self.pool.student.empty_memory.detach()
         self.go_back(session, Mark(empty, 0, [] if self._remembered else None, b""))
 
     def snapshot(self, session: Session) -> Snapshot:
-        """The session as data."""
+        """Return the session's state as data."""
         mark = self.mark(session)
         return Snapshot(memory=mark.memory[None], length=mark.read, tail=mark.tail)
 
@@ -57,7 +57,7 @@ class Memories:
         """Open a session that continues from a snapshot.
 
         Raises:
-            ValueError: it is of several rows, or of a generation in Python.
+            ValueError: the snapshot has several rows, or is of a generation in Python.
             Full: there is no slot for it.
         """
         if len(snapshot.memory) != 1 or snapshot.pending is not None:

@@ -6,7 +6,7 @@ from nounroll.serve.pool import Pool
 
 
 class Metrics:
-    """Counters of one server, in a registry of their own."""
+    """Counters of one server, in a separate registry."""
 
     def __init__(self, pool: Pool) -> None:
         self.registry = CollectorRegistry()

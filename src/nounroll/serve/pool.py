@@ -1,4 +1,4 @@
-"""A fixed pool of memories. A free slot holds NaN, so whatever reads one by mistake shows it at once."""
+"""Fixed pool of memories. A free slot holds NaN, so that a mistaken read shows at once."""
 
 import torch
 from jaxtyping import Float, Shaped
@@ -12,13 +12,13 @@ class Full(Exception):
 
 
 class Pool:
-    """The memories of all sessions, (slots, K, d), stepped in one batch.
+    """Memories of all sessions, (slots, K, d), stepped in one batch.
 
-    ``advance`` may run in another thread: it sees copies alone. Everything else belongs to the thread of the server.
+    ``advance`` may run in another thread, because it gets copies. Everything else belongs to the server's thread.
 
     Args:
-        student: whose memories they are.
-        slots: how many.
+        student: the student of the memories.
+        slots: number of memories.
     """
 
     def __init__(self, student: Student, slots: int) -> None:
@@ -31,10 +31,10 @@ class Pool:
         return len(self.memories) - len(self._free)
 
     def claim(self, memory: Float[Tensor, "K d"] | None = None) -> int:
-        """A slot that holds ``memory``; m_∅ when left out.
+        """Take a free slot and put ``memory`` into it; m_∅ when None.
 
         Raises:
-            Full: there is none.
+            Full: there is no free slot.
         """
         if not self._free:
             raise Full
@@ -50,14 +50,14 @@ class Pool:
         self.memories[slot] = torch.nan
 
     def leaks(self) -> int:
-        """Free slots that still hold something of a session. Always 0."""
+        """Count the free slots that still hold a session's data. Always 0."""
         return int((~self.memories[self._free].isnan()).flatten(1).any(1).sum())
 
     @torch.inference_mode()
     def advance(
         self, inputs: Shaped[Tensor, "N *x"], memories: Float[Tensor, "N K d"]
     ) -> tuple[Float[Tensor, "N K d"], Float[Tensor, "N V"]]:
-        """The memories after one step, and their readouts. The batch is padded to a power of two with its first row."""
+        """Return the memories after one step, and their readouts. The first row pads the batch to a power of two."""
         count = len(inputs)
         padded = [*range(count), *[0] * ((1 << (count - 1).bit_length()) - count)]
         after = self.student.step(inputs[padded], memories[padded])

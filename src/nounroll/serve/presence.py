@@ -1,4 +1,4 @@
-"""The presence of a client: work for one that has gone is cancelled, and one that does not read is cut off."""
+"""Presence of a client: cancel work for a client that has left, and disconnect a client that does not read."""
 
 import asyncio
 
@@ -7,17 +7,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 async def while_present(app: ASGIApp, scope: Scope, body: bytes, receive: Receive, send: Send) -> None:
-    """Run an app on a request whose body has been read, until it has answered or its client has gone.
+    """Run an app on a request whose body has been read, until it has answered or the client has left.
 
     Raises:
-        ClientDisconnect: the client has gone before the whole answer was sent.
+        ClientDisconnect: the client left before the whole answer was sent.
     """
     answered, sent = False, False
 
     async def replay() -> Message:
         nonlocal sent
         if sent:
-            await asyncio.Event().wait()  # who leaves is noticed below
+            await asyncio.Event().wait()  # the code below notices a client that leaves
         sent = True
         return {"type": "http.request", "body": body, "more_body": False}
 
@@ -33,7 +33,7 @@ async def while_present(app: ASGIApp, scope: Scope, body: bytes, receive: Receiv
     work, left = asyncio.ensure_future(app(scope, replay, noted)), asyncio.create_task(leaves())
     try:
         await asyncio.wait((work, left), return_when=asyncio.FIRST_COMPLETED)
-        if work.done() or answered:  # uvicorn calls the end of an answer a disconnect, too
+        if work.done() or answered:  # uvicorn also reports the end of an answer as a disconnect
             await work
             return
     finally:
@@ -46,7 +46,7 @@ async def while_present(app: ASGIApp, scope: Scope, body: bytes, receive: Receiv
 
 
 def sending_within(seconds: float, send: Send) -> Send:
-    """Send as ``send`` does; raise ClientDisconnect where the client does not take a message in time."""
+    """Wrap ``send``; raise ClientDisconnect if the client does not read a message in time."""
 
     async def limited(message: Message) -> None:
         try:

@@ -1,4 +1,4 @@
-"""The bodies of requests."""
+"""Bodies of requests."""
 
 import secrets
 from typing import Annotated, Any, Literal, TypeAlias
@@ -9,21 +9,21 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from nounroll.core.seeding import generator
 from nounroll.models.generation import Sampling
 
-# The first error of a list is enough: to describe a million of them takes the server half a minute.
+# Report only the first error of a list: to describe a million errors takes the server half a minute.
 Tokens: TypeAlias = Annotated[list[int], Field(fail_fast=True)]
 Texts: TypeAlias = Annotated[list[str], Field(fail_fast=True)]
 Vectors: TypeAlias = Annotated[list[Annotated[list[float], Field(fail_fast=True)]], Field(fail_fast=True)]
 
 
 class Body(BaseModel):
-    """Body of a request. Unknown fields are refused: a setting that is ignored would mislead."""
+    """Body of a request. Unknown fields are refused, because an ignored setting would mislead."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
     @model_validator(mode="before")
     @classmethod
     def _plain(cls, given: Any) -> Any:
-        """Leave out what is null, and all unknown names but the first."""
+        """Leave out null values, and all unknown names but the first."""
         if not isinstance(given, dict):
             return given
         said = {name: value for name, value in given.items() if value is not None}
@@ -32,7 +32,7 @@ class Body(BaseModel):
 
 
 class Writing(Body):
-    """Settings of a draw: how much, and how."""
+    """Settings of a draw: its length and its sampling."""
 
     max_tokens: int = Field(16, ge=0)
     temperature: float = Field(1.0, ge=0, allow_inf_nan=False)
@@ -47,25 +47,25 @@ class Writing(Body):
         return Sampling(temperature=self.temperature, top_k=self.top_k, top_p=self.top_p)
 
     def draws(self, answer: int = 0) -> torch.Generator:
-        """Return the generator of an answer's draws: by seed and number of the answer, or a new one without a seed."""
+        """Return the generator for an answer: from the seed and the answer's number, or a new one without a seed."""
         return generator(secrets.randbits(48) if self.seed is None else self.seed, "generate", answer)
 
     @property
     def stops(self) -> list[str]:
-        """The texts that end it."""
+        """Return the texts that end an answer."""
         given = [self.stop] if isinstance(self.stop, str) else self.stop or []
         return [stop for stop in given if stop]
 
 
 class StreamOptions(Body):
-    """``include_usage``: the numbers of elements read and written, in one more event at the end."""
+    """Options of a stream. ``include_usage`` adds a last event with the numbers of elements read and written."""
 
     include_usage: bool = False
     include_obfuscation: Literal[False] = False
 
 
 class Completion(Writing):
-    """Completion as OpenAI's clients ask for it. Of what the server does not do, only the neutral value is taken."""
+    """Completion in OpenAI's format. Unsupported options are accepted only with their neutral value."""
 
     model: str
     prompt: str | Tokens | Texts | Annotated[list[Tokens], Field(fail_fast=True)]
@@ -81,7 +81,7 @@ class Completion(Writing):
 
     @property
     def prompts(self) -> list[str] | list[list[int]]:
-        """One prompt or more; an empty list is one empty prompt."""
+        """Return the prompts; an empty list is one empty prompt."""
         given = self.prompt
         if isinstance(given, str):
             return [given]
@@ -91,13 +91,13 @@ class Completion(Writing):
 
 
 class Sample(Writing):
-    """Sample of a session. ``watch``: the memory with every piece."""
+    """Sample of a session. ``watch`` adds the memory to every piece."""
 
     watch: bool = False
 
 
 class Feed(Body):
-    """Text as the task reads it, or inputs: symbols, or vectors. ``watch``: the memory after it."""
+    """Text, or inputs (symbols or vectors), to read. ``watch`` adds the memory afterwards."""
 
     text: str | None = None
     inputs: Tokens | Vectors | None = None
@@ -105,9 +105,9 @@ class Feed(Body):
 
 
 class Act(Body):
-    """Observation of an environment: a symbol, or numbers.
+    """Observation of an environment: a symbol or numbers.
 
-    ``begin``: it is the first of an episode, so that the session begins anew. ``watch``: the memory after it.
+    ``begin`` marks the first observation of an episode and resets the session. ``watch`` adds the memory afterwards.
     """
 
     observation: int | float | Annotated[list[float], Field(fail_fast=True)]
@@ -117,12 +117,12 @@ class Act(Body):
     watch: bool = False
 
     def draws(self, step: int) -> torch.Generator:
-        """The source of the draw at a step of the session: the seed's, or one of its own without a seed."""
+        """Return the generator for a step of the session: from the seed, or a new one without a seed."""
         return generator(secrets.randbits(48) if self.seed is None else self.seed, "act", step)
 
 
 class Forecast(Body):
-    """Forecast of a series: ``text`` as the task reads it, or ``inputs``. Quantile levels over so many paths."""
+    """Forecast of a series, given as ``text`` or ``inputs``: quantile levels over sample paths."""
 
     text: str | None = None
     inputs: Vectors | None = None

@@ -1,4 +1,4 @@
-"""uvicorn's server with our limits: it outlives its clients, and ends within seconds of being told to."""
+"""uvicorn's server with our limits: it survives its clients' faults, and ends within seconds of a signal."""
 
 import asyncio
 import socket
@@ -10,16 +10,16 @@ from nounroll.serve.connection import ACCEPTED, Connection, most_connections
 from nounroll.serve.log import CONFIG
 from nounroll.serve.service import Service
 
-_PENDING = 1024  # connections that the system holds until they are accepted
-_GRACE_SECONDS = 1.0  # for answers to be sent when the server ends
+_PENDING = 1024  # connections that the system queues until they are accepted
+_GRACE_SECONDS = 1.0  # time to send answers when the server ends
 
 
 class Server(uvicorn.Server):
-    """Serves an app until it is told to end.
+    """Server of an app until a signal.
 
     Args:
         app: from ``create_app``, or an app around it.
-        service: of the app.
+        service: the app's service.
     """
 
     def __init__(self, app: ASGIApp, service: Service) -> None:
@@ -39,18 +39,18 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        for listening in sockets or []:  # uvicorn has one number for what is accepted at once and for what may wait
+        for listening in sockets or []:  # uvicorn has one number for accepted and waiting connections
             listening.listen(_PENDING)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """End all work at once with 503, give answers a moment to be sent, then close every connection."""
+        """End all work at once with 503, wait a moment until answers are sent, then close every connection."""
         self._service.batcher.close()
         self._abort(waiting=True)
         asyncio.get_running_loop().call_later(_GRACE_SECONDS, self._abort)
         await super().shutdown(sockets)
 
     def _abort(self, *, waiting: bool = False) -> None:
-        """Close all connections, or the connections that wait for their client."""
+        """Close all connections, or only those without a complete request."""
         for connection in list(self.server_state.connections):
             if isinstance(connection, Connection) and (connection.waiting or not waiting):
                 connection.transport.abort()

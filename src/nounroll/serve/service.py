@@ -1,4 +1,4 @@
-"""Service of one student: the parts that every route needs."""
+"""Service of one student: the parts shared by all routes."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -21,11 +21,11 @@ from nounroll.serve.turns import Turns
 
 @dataclass(frozen=True)
 class Service:
-    """The parts of a server.
+    """Parts of a server.
 
     Attributes:
-        name: of the model.
-        judge: compares memories with the teacher's; None where there is no teacher.
+        name: the model's name.
+        judge: compares memories with the teacher's; None without a teacher.
     """
 
     name: str
@@ -40,10 +40,10 @@ class Service:
     turns: Turns
 
     def read(self, given: str | list[int] | list[float] | list[list[float]]) -> Tensor:
-        """A prompt as inputs of the task's space, (P,) or (P, d).
+        """Return a prompt as inputs of the task's space, (P,) or (P, d).
 
         Raises:
-            ValueError: it is empty, too long, or not of the space.
+            ValueError: the prompt is empty, too long, or not of the space.
         """
         inputs = self.task.inputs
         if isinstance(given, str):
@@ -57,7 +57,7 @@ class Service:
             raise ValueError("prompt is empty; at least one input is needed")
         if result.shape[1:] != inputs.event_shape:
             raise ValueError(f"inputs have shape {tuple(result.shape)}; they must be of the space {inputs}")
-        if inputs.symbols is not None:  # torch would cut a fraction off
+        if inputs.symbols is not None:  # torch would truncate a fraction
             for one in given:
                 if isinstance(one, float) and not one.is_integer():
                     raise ValueError(f"inputs hold {one}; symbols of the space {inputs} are whole numbers")
@@ -67,7 +67,7 @@ class Service:
         return result
 
     def check_may_write(self, body: Writing, answers: int = 1) -> None:
-        """Raise ValueError where the model cannot write, not so much, or not so many answers."""
+        """Raise ValueError if the model cannot write, or the request exceeds the limits of length or answers."""
         if not self.task.autoregressive:
             raise ValueError("this model's targets are not its next inputs, so it cannot write; feed its sessions")
         if body.max_tokens > self.settings.tokens:

@@ -10,7 +10,7 @@ from nounroll.serve.text import Decoder
 
 @dataclass(frozen=True)
 class Mark:
-    """State of a session to which it can go back: its memory (K, d), and the inputs read."""
+    """State of a session to return to: its memory (K, d), and the inputs read."""
 
     memory: Tensor
     read: int
@@ -20,18 +20,18 @@ class Mark:
 
 @dataclass(eq=False)
 class Session:
-    """One memory and its requests, one at a time.
+    """Session: one memory, used by one request at a time.
 
     Attributes:
-        id: its name in routes.
-        slot: of its memory in the pool.
-        decoder: of all that it reads, fed or drawn.
-        read: inputs so far.
-        inputs: all of them, where a teacher judges them and there are at most ``limit``; else None.
-        limit: how many inputs are held at most.
-        in_use: a request is at work on it.
-        step_seconds: that its last step took, for it and all that stepped with it.
-        used: when it was last used, by the monotonic clock.
+        id: the session's name in routes.
+        slot: the place of its memory in the pool.
+        decoder: decodes all elements that it reads, fed or drawn.
+        read: number of inputs so far.
+        inputs: all inputs, if there is a judge and there are at most ``limit``; else None.
+        limit: largest length of ``inputs``.
+        in_use: whether a request is using the session.
+        step_seconds: seconds of its last step, shared by the whole batch.
+        used: time of the last use, on the monotonic clock.
     """
 
     id: str
@@ -45,7 +45,7 @@ class Session:
     used: float = field(default_factory=time.monotonic)
 
     def heard(self, value: Tensor) -> None:
-        """Its memory has read one more input."""
+        """Record that the memory has read one more input."""
         self.read += 1
         self.decoder.add(value)
         if self.inputs is not None:

@@ -1,4 +1,4 @@
-"""The open sessions of a server: who may work on one, when it ends, and how it is kept."""
+"""Open sessions of a server: locking, expiry, and storage on disk."""
 
 import asyncio
 import logging
@@ -20,33 +20,33 @@ from nounroll.serve.store import Store
 from nounroll.storage.checkpoint import CheckpointError
 
 _LOG = logging.getLogger(__name__)
-_SWEEPS = 10  # looks for idle sessions within their idle time
-_MOST_SECONDS = 30.0  # from one look to the next
+_SWEEPS = 10  # checks for idle sessions per idle time
+_MOST_SECONDS = 30.0  # between two checks
 
 
 class InUse(Exception):
-    """Another request is at work on the session."""
+    """Another request is using the session."""
 
 
 class TooMany(Full):
-    """Sessions have all the slots that completions leave to them."""
+    """Sessions have all slots that are not reserved for completions."""
 
 
 class Sessions:
-    """Opens, keeps and closes sessions.
+    """Table of the open sessions; it opens, stores and closes them.
 
-    A request that has been answered is on disk, where there is a folder. One under way when the server dies has
-    happened, or it has not.
+    If there is a folder, a session is on disk before its request is answered. When the server dies, an active request
+    is either complete or without effect.
 
     Args:
-        student: what is served.
-        memories: of its sessions.
+        student: the served student.
+        memories: the sessions' memories.
         batcher: steps them.
-        settings: of the server.
-        folder: where sessions are kept, or None.
+        settings: the server's settings.
+        folder: stores the sessions; None keeps them in memory only.
 
     Attributes:
-        open: by id; the sessions of completions are not among them.
+        open: sessions by id, without those of completions.
         set_aside: one line for each damaged session that the folder held.
     """
 
@@ -83,7 +83,7 @@ class Sessions:
             self.open[id] = session
 
     async def end(self) -> None:
-        """Wait until every session is kept."""
+        """Wait until every session is stored."""
         while self._ending:
             await asyncio.wait(self._ending)
         if self._store:
@@ -92,7 +92,7 @@ class Sessions:
     # -- opening and closing ------------------------------------------------------------------------
 
     async def create(self) -> Session:
-        """A session that has read nothing.
+        """Open a session that has read nothing.
 
         Raises:
             Full: there is no slot for it.
@@ -107,18 +107,18 @@ class Sessions:
         """Open a session from a snapshot.
 
         Raises:
-            ValueError: it is no snapshot, of another model, or holds NaN.
+            ValueError: the body is no snapshot, or it is of another model or holds NaN.
             Full: there is no slot for it.
         """
         snapshot = await asyncio.to_thread(unpacked, body, self.student, self._network)
         return await self._opened(lambda: self.memories.restored(snapshot))
 
     async def close(self, session: Session) -> None:
-        """Remove it from disk, then from memory.
+        """Remove a session from disk, then from memory.
 
         Raises:
-            InUse: another request is at work on it.
-            CheckpointError: it could not be removed, and is still open.
+            InUse: another request is using it.
+            CheckpointError: it could not be removed and is still open.
         """
         if session.in_use:
             raise InUse
@@ -136,7 +136,7 @@ class Sessions:
         self.memories.pool.release(session.slot)
 
     async def expire(self) -> None:
-        """Close sessions that nobody uses, for ever; cancel it to stop."""
+        """Close idle sessions for ever; cancel it to stop."""
         idle = self.settings.idle
         while True:
             await asyncio.sleep(min(idle / _SWEEPS, _MOST_SECONDS))
@@ -150,10 +150,10 @@ class Sessions:
                     pass
 
     async def _opened(self, make: Callable[[], Session]) -> Session:
-        """The session that ``make`` makes, once it is on disk; it opens also when the client has gone meanwhile.
+        """Open the session of ``make`` and store it, even if the client leaves meanwhile.
 
         Raises:
-            TooMany: completions keep the slots that are left.
+            TooMany: the free slots are reserved for completions.
         """
         if len(self.open) + self._opening >= self.settings.most_sessions:
             raise TooMany
@@ -177,15 +177,15 @@ class Sessions:
 
     @asynccontextmanager
     async def working(self, session: Session, *, whole: bool) -> AsyncIterator[Session]:
-        """Lock a session for one request, take a place in the queue, and keep the result.
+        """Lock a session for one request, take a place in the queue, and store the result.
 
         Args:
-            session: to work on.
-            whole: the work is done whole or not at all: when it fails or its client goes, the session goes back.
+            session: the session to lock.
+            whole: if the work fails or the client leaves, the session returns to its state before.
 
         Raises:
             InUse, Busy: not now.
-            CheckpointError: it could not be kept, and is as it was before.
+            CheckpointError: it could not be stored; its state is the one before.
         """
         if session.in_use:
             raise InUse
@@ -203,7 +203,7 @@ class Sessions:
 
     @asynccontextmanager
     async def passing(self, count: int) -> AsyncIterator[list[Session]]:
-        """Sessions for the answers of one completion, all or none.
+        """Open sessions for the answers of one completion, all or none.
 
         Raises:
             Full, Busy: not now.
@@ -219,14 +219,14 @@ class Sessions:
             self.batcher.leave(count)
 
     async def _unhurried(self, ending: Coroutine[Any, Any, None]) -> None:
-        """Let it end, also when the request that waits for it is cancelled."""
+        """Wait for ``ending``; it completes even if the waiting request is cancelled."""
         task = asyncio.create_task(ending)
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)
         await asyncio.shield(task)
 
     async def _finish(self, session: Session, before: Mark) -> None:
-        """Keep the session; where that fails, it goes back."""
+        """Store the session; if that fails, restore its state before."""
         try:
             await self._save(session)
         except CheckpointError:
@@ -239,10 +239,10 @@ class Sessions:
     # -- keeping ------------------------------------------------------------------------------------
 
     async def snapshot(self, session: Session) -> bytes:
-        """The session as a file.
+        """Return the session as a file.
 
         Raises:
-            CheckpointError: its memory is not finite.
+            CheckpointError: the session's memory is not finite.
         """
         session.used = time.monotonic()
         return await asyncio.to_thread(packed, self.memories.snapshot(session), self._network)

@@ -1,9 +1,9 @@
-"""The limits of a server."""
+"""Settings of a server: its limits."""
 
 from dataclasses import dataclass, fields
 from urllib.parse import urlsplit
 
-STOPS, STOP_BYTES = 4, 1024  # texts that may end an answer, and how long each may be in UTF-8
+STOPS, STOP_BYTES = 4, 1024  # texts that may end an answer, and bytes of each in UTF-8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -11,18 +11,18 @@ class ServeSettings:
     """Limits of a server.
 
     Args:
-        token: every request must carry it as ``Authorization: Bearer TOKEN``, but for ``/health`` and the files of the
+        token: every request must send ``Authorization: Bearer TOKEN``, except for ``/health`` and the files of the
             page, which hold nothing of the model; None lets everyone in.
-        hosts: names under which clients may address the server; under any where there are none.
-        origins: web addresses, beside the server's own, whose pages may use it.
+        hosts: host names that clients may use; any name if empty.
+        origins: web addresses, besides the server's own, whose pages may use it.
         slots: memories held at once: open sessions and running completions. Sessions leave a quarter of them free.
-        queue: answers that may step at once, the waiting ones included.
-        prompt: elements in one prompt or feed.
-        tokens: elements drawn for one answer.
-        body: bytes of a request's body.
-        idle: seconds after which a session that nobody uses is closed.
-        body_seconds: for a request's body to arrive, in seconds.
-        send_seconds: for a client to take the next part of an answer, in seconds.
+        queue: active and waiting answers, at most.
+        prompt: elements in one prompt or feed, at most.
+        tokens: elements drawn for one answer, at most.
+        body: bytes of a request's body, at most.
+        idle: seconds after which an unused session is closed.
+        body_seconds: deadline for a request's body to arrive.
+        send_seconds: deadline for a client to read the next part of an answer.
     """
 
     token: str | None = None

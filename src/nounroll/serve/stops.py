@@ -1,26 +1,26 @@
-"""Texts that end an answer, looked for in a text that grows."""
+"""Search for texts that end an answer, in a growing text."""
 
 
 class Stops:
-    """Looks for stops character by character (Knuth, Morris & Pratt 1977), at the same cost for each.
+    """Search for stops character by character (Knuth, Morris & Pratt 1977), at constant cost for each.
 
     Args:
-        texts: none of them empty.
+        texts: the stops; none is empty.
 
     Attributes:
-        held: so many characters at the end of the text may begin a stop.
-        found: where the stop begins that ended the text; None before.
+        held: number of characters at the end of the text that may begin a stop.
+        found: place where the first stop begins; None before it is found.
     """
 
     def __init__(self, texts: list[str]) -> None:
         self._texts = [(text, _fallbacks(text)) for text in texts]
-        self._matched = [0] * len(texts)  # characters of each that the text ends with
+        self._matched = [0] * len(texts)  # characters of each stop at the end of the text
         self._length = 0
         self.held: int = 0
         self.found: int | None = None
 
     def add(self, text: str) -> None:
-        """Let the text grow, up to the first stop in it."""
+        """Extend the text, up to its first stop."""
         for character in text if self._texts else "":
             if self.found is not None:
                 return
@@ -36,14 +36,14 @@ class Stops:
 
 
 def _step(stop: str, fallbacks: list[int], matched: int, character: str) -> int:
-    """Return how much of a stop a text ends with after one more character."""
+    """Return the matched length of a stop after one more character."""
     while matched and (matched == len(stop) or stop[matched] != character):
         matched = fallbacks[matched - 1]
     return matched + (stop[matched] == character)
 
 
 def _fallbacks(stop: str) -> list[int]:
-    """Find, for each beginning of a stop, the longest shorter one that it ends with."""
+    """Return, for each prefix of a stop, the length of its longest proper suffix that is also a prefix."""
     result = [0]
     for character in stop[1:]:
         result.append(_step(stop, result, result[-1], character))

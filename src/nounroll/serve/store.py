@@ -1,4 +1,4 @@
-"""Sessions on disk: a folder of snapshots, from which a server restarts."""
+"""Storage of sessions: a folder of snapshots for a server's restart."""
 
 import itertools
 from pathlib import Path
@@ -14,12 +14,12 @@ _DAMAGED = ".damaged-"
 
 
 class Store:
-    """A folder with one snapshot for each session, for its owner alone; one process at a time uses it.
+    """Folder with one snapshot for each session, readable by its owner only and used by one process at a time.
 
     Args:
-        folder: made where it is not there; a folder that holds something else is refused.
-        student: whose memories they are.
-        network: its ``fingerprint``.
+        folder: created if missing.
+        student: the student of the sessions.
+        network: the student's ``fingerprint``.
 
     Raises:
         ValueError: the folder cannot be written, holds something else, or another process uses it.
@@ -31,7 +31,7 @@ class Store:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             if any(folder.iterdir()) and not (folder / _LOCK).exists():
                 raise ValueError(f"sessions folder {folder} holds other files; choose an empty one")
-            folder.chmod(0o700)  # it may be there since before
+            folder.chmod(0o700)  # the folder may be older
             self._lock = Lock(folder)
         except Held as error:
             raise ValueError(f"sessions folder {error}; choose another") from None
@@ -39,21 +39,21 @@ class Store:
             raise ValueError(f"sessions folder {folder} cannot be written: {error.strerror}") from error
 
     def close(self) -> None:
-        """Let another process have the folder."""
+        """Release the folder for other processes."""
         self._lock.close()
 
     def save(self, id: str, snapshot: Snapshot) -> None:
         snapshot.write(self.folder / id, self._network)
-        (self.folder / id).chmod(0o700)  # the folder around it has kept others out meanwhile
+        (self.folder / id).chmod(0o700)  # the parent folder kept others out meanwhile
 
     def remove(self, id: str) -> None:
         checkpoint.remove(self.folder / id)
 
     def load(self) -> tuple[dict[str, Snapshot], list[str]]:
-        """Every session that was kept, by id; and a line for each that is damaged, which is set aside.
+        """Load the stored sessions by id, set damaged sessions aside, and return one line for each of these.
 
         Raises:
-            OtherNetwork: one of them is of another network: the folder is another server's.
+            OtherNetwork: a session is of another network, so the folder belongs to another server.
         """
         kept, damaged = dict[str, Snapshot](), list[str]()
         for path in checkpoint.named(self.folder):
@@ -68,7 +68,7 @@ class Store:
         return kept, damaged
 
     def _set_aside(self, path: Path) -> str:
-        """Rename a damaged session, so that no server reads it again; its new name."""
+        """Rename a damaged session, so that no server reads it again; return its new name."""
         names = (f"{_DAMAGED}{number}-{path.name}" for number in itertools.count())
         name = next(one for one in names if not (self.folder / one).exists())
         there = path if path.exists() else path.with_name(checkpoint.OLD + path.name)

@@ -1,4 +1,4 @@
-"""Text of elements."""
+"""Decoding of elements to text."""
 
 import codecs
 
@@ -9,11 +9,11 @@ from nounroll.data.task import SequenceTask
 
 
 class Decoder:
-    """Elements to text, one at a time: a character of several bytes comes with its last.
+    """Decoder of elements, one at a time; a character of several bytes is returned with its last byte.
 
     Args:
-        task: whose elements they are.
-        tail: bytes before the first element that begin a character.
+        task: the task of the elements.
+        tail: bytes of an incomplete character before the first element.
     """
 
     def __init__(self, task: SequenceTask, tail: bytes = b"") -> None:
@@ -25,7 +25,7 @@ class Decoder:
 
     @property
     def tail(self) -> bytes:
-        """Bytes at the end that begin a character."""
+        """Return the bytes of an incomplete character at the end."""
         return b"" if self._bytes is None else self._bytes.getstate()[0]
 
     def add(self, element: Tensor) -> str:

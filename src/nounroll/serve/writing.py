@@ -1,4 +1,4 @@
-"""Writing of a session, piece by piece, until a stop or the length ends it."""
+"""Generation of a session, piece by piece, until a stop or the length ends it."""
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
@@ -18,12 +18,12 @@ from nounroll.serve.text import Decoder
 
 @dataclass
 class Element:
-    """A written element.
+    """Generated element.
 
     Attributes:
-        value: itself, as JSON.
-        start: characters of the text before it.
-        note: what else is said of it.
+        value: the element as JSON.
+        start: number of characters before it.
+        note: further information, such as log probabilities.
     """
 
     value: Any
@@ -33,14 +33,14 @@ class Element:
 
 @dataclass
 class Piece:
-    """A piece of a written text.
+    """Piece of a generated text.
 
     Attributes:
-        text: that is known; characters that may begin a stop come later, with their elements.
-        elements: that wrote it.
-        drawn: how many elements were, up to here; those of a stop included.
-        finish_reason: why it ends here, or None.
-        seen: what else an answer says of this instant.
+        text: final characters. Characters that may begin a stop come later, with their elements.
+        elements: the elements of the text.
+        drawn: number of elements drawn so far, including those of a stop.
+        finish_reason: reason for the end, or None.
+        seen: further fields of the answer.
     """
 
     text: str
@@ -52,7 +52,7 @@ class Piece:
 
 @dataclass
 class _Held:
-    """An element that a stop may leave out: the end of its text, whether a character ends there, and its past."""
+    """Element that a stop may leave out: the end of its text, whether a character ends there, and the state before."""
 
     element: Element
     end: int
@@ -69,17 +69,17 @@ async def pieces(
     note: Callable[[Tensor, Tensor], Any] | None = None,
     start: int = 0,
 ) -> AsyncGenerator[Piece]:
-    """Let a session write. Its memory then has read the text, without the stop and anything after it.
+    """Generate text. The session's memory then has read exactly this text, without the stop.
 
     Args:
-        service, session, body: who writes, how much and how.
-        source: of the draws.
-        note: what is said of each element, of what was expected before it and of itself.
-        start: characters of the text before the first.
+        service, session, body: the writer and its settings.
+        source: the generator of the draws.
+        note: function of the prediction before an element and the element.
+        start: number of characters before the first element.
     """
     memories = service.sessions.memories
     decoder, stops, held = Decoder(service.task, session.decoder.tail), Stops(body.stops), list[_Held]()
-    text, base, drawn = "", 0, 0  # not said yet; how much was; elements
+    text, base, drawn = "", 0, 0  # text not sent yet; length of the sent text; elements
     before = memories.mark(session) if body.stops else None
     async with aclosing(draw(service, session, body.max_tokens, body.sampling, source)) as elements:
         async for value, outputs in elements:
@@ -104,7 +104,7 @@ async def pieces(
 
 
 def _before(held: list[_Held], place: int, base: int) -> int:
-    """Count the elements whose text ends at a place, or before it where none ends there."""
+    """Count the elements up to a place in the text; an element across the place is not counted."""
     if place == base:
         return 0
     first = next(i for i, one in enumerate(held) if one.end >= place)
@@ -112,5 +112,5 @@ def _before(held: list[_Held], place: int, base: int) -> int:
 
 
 def _sure(held: list[_Held], place: int) -> int:
-    """Count the elements with whole characters that end before a place where a stop may begin."""
+    """Count the elements that end with a whole character before ``place``, where a stop may begin."""
     return max((i + 1 for i, one in enumerate(held) if one.whole and one.end <= place), default=0)

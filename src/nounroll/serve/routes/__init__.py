@@ -1,1 +1,1 @@
-"""The routes, a file for each kind: ``completions``, ``sessions``, ``operation``, ``page``."""
+"""Routes of the server, one file for each kind: ``completions``, ``sessions``, ``operation``, ``page``."""

@@ -68,7 +68,7 @@ async def completions(service: Served, body: Completion) -> Response:
 
 @dataclass(frozen=True)
 class _Choice:
-    """One answer of a completion: its prompt, and its number among the answers to it."""
+    """Answer of a completion: its prompt, and its number among the answers to this prompt."""
 
     service: Service
     body: Completion
@@ -111,9 +111,7 @@ def _check(service: Service, body: Completion) -> None:
     _check_model(service, body.model)
     service.check_may_write(body, len(body.prompts) * body.n)
     if body.best_of not in (None, body.n):
-        raise ValueError(
-            f"best_of is {body.best_of}; this server gives all that it writes, so it must be n or left out"
-        )
+        raise ValueError(f"best_of is {body.best_of}; this server returns every answer, so it must be n or left out")
     if body.logprobs is not None and service.task.targets.symbols is None:
         raise ValueError(f"logprobs is {body.logprobs}; this model's targets are {service.task.targets}, not symbols")
 

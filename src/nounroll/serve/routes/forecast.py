@@ -1,4 +1,4 @@
-"""Forecasts of a pasted series: quantiles over paths that the network draws after it."""
+"""Forecasts of a pasted series: quantiles over sample paths of the network."""
 
 from typing import Any
 
@@ -15,12 +15,12 @@ from nounroll.serve.service import Served, Service
 
 router = APIRouter()
 
-_AT_ONCE = 256  # rows of a history that are read between two steps of others
+_AT_ONCE = 256  # rows of a history read between two steps of other sessions
 
 
 @router.post("/v1/forecast")
 async def forecast(service: Served, body: Forecast) -> dict[str, Any]:
-    """The history as it was read, and the quantiles of each of its columns at each step ahead."""
+    """Return the history, and the quantiles of each column at each step ahead."""
     history = _history(service, body)
     service.batcher.enter()
     try:
@@ -37,7 +37,7 @@ async def forecast(service: Served, body: Forecast) -> dict[str, Any]:
 
 
 def columns(service: Service) -> list[str] | None:
-    """Return the names of a series' columns; None where the model continues no series of numbers."""
+    """Return the names of a series' columns; None if the model does not predict a series of numbers."""
     task = service.task
     if not task.autoregressive or task.targets.discrete:
         return None
@@ -46,7 +46,7 @@ def columns(service: Service) -> list[str] | None:
 
 def _history(service: Service, body: Forecast) -> Tensor:
     if columns(service) is None:
-        raise ValueError("this model does not go on with a series of numbers, so it cannot forecast one")
+        raise ValueError("this model does not predict a series of numbers, so it cannot forecast one")
     if (body.text is None) == (body.inputs is None):
         raise ValueError("give either text or inputs")
     for name, asked, most in (
@@ -61,7 +61,7 @@ def _history(service: Service, body: Forecast) -> Tensor:
 
 
 async def _paths(service: Service, history: Tensor, body: Forecast) -> Tensor:
-    """(paths, steps, d) values; other answers are written between two steps."""
+    """Draw paths, (paths, steps, d); other sessions step in between."""
     student, memory = service.student, service.student.initial_memory(1).detach()
     for part in history.split(_AT_ONCE):
         memory = await service.batcher.compute(lambda before, part=part: _read(student, part, before), memory)

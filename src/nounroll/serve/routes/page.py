@@ -39,7 +39,7 @@ for _path, (_name, _media_type) in FILES.items():
 
 @router.get("/v1/about")
 async def about(service: Served) -> dict[str, Any]:
-    """Describe what the model reads and writes, and the size of its memory."""
+    """Describe the model's inputs and targets, and the size of its memory."""
     task = service.task
     return {
         "model": service.name,
@@ -58,6 +58,6 @@ async def about(service: Served) -> dict[str, Any]:
 
 
 def _image(service: Service) -> dict[str, int] | None:
-    """Height, width and grey levels, where the model draws."""
+    """Return height, width and grey levels if the model draws images."""
     shape, levels = getattr(service.task, "image_shape", None), getattr(service.task, "levels", None)
     return None if shape is None or levels is None else {"height": shape[0], "width": shape[1], "levels": levels}

@@ -25,7 +25,7 @@ router = APIRouter(prefix="/v1/sessions")
 
 @router.get("")
 async def all_of_them(service: Served) -> dict[str, Any]:
-    """Every open session, and how many there may be."""
+    """Return every open session, and their largest number."""
     now = time.monotonic()
     listed = [about(service, one) | {"idle_seconds": now - one.used} for one in service.sessions.open.values()]
     return {"object": "list", "data": listed, "most": service.settings.most_sessions}
@@ -73,7 +73,7 @@ async def feed(service: Served, id: str, body: Feed) -> dict[str, Any]:
 
 
 def surprise(targets: Space, outputs: Tensor, value: Tensor) -> float:
-    """-log p(value) in bits, of a density in the data's unit; 0 of an input that is no target."""
+    """Return -log p(value) in bits, of a density in the data's unit; 0 if an input is no target."""
     if bool(targets.invalid(value).any()):
         return 0.0
     return float(-targets.log_prob(outputs[None], value[None])[0]) / math.log(2)
@@ -102,7 +102,7 @@ async def sample(service: Served, id: str, body: Sample) -> Response:
 
 @router.post("/{id}/act")
 async def act(service: Served, id: str, body: Act) -> dict[str, Any]:
-    """Read what an environment shows, and say what to do."""
+    """Read an observation and return an action."""
     session = idle(service, id)
     given = service.read([body.observation])  # type: ignore[arg-type]  # it says what is no element of the space
     async with service.sessions.working(session, whole=True):
@@ -148,7 +148,7 @@ def about(service: Service, session: Session) -> dict[str, Any]:
 
 
 async def seen(service: Service, session: Session) -> dict[str, Any]:
-    """The memory's numbers, (K, d). What the teacher's are and how far that is, or None where it cannot say."""
+    """Return the memory (K, d), the teacher's memory and the drift; None for the last two if it cannot judge."""
     memory = service.pool.memories[session.slot].clone()
     result: dict[str, Any] = {"memory": memory.tolist(), "teacher": None, "drift": None}
     if service.judge and session.inputs:
