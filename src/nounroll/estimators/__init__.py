@@ -1,1 +1,1 @@
-"""Networks on sequences in scikit-learn's conventions."""
+"""Estimators for sequences in scikit-learn's conventions."""

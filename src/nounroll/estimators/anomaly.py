@@ -1,4 +1,4 @@
-"""Anomaly scores: how unlike the training sequences a sequence is."""
+"""Anomaly scores: the surprise of a sequence under a network trained on usual sequences."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class SequenceAnomaly(OutlierMixin, SequenceEstimator):
-    """A recurrent network that predicts each next step, and calls sequences that it predicts badly anomalies.
+    """Recurrent network that predicts each next step. Badly predicted sequences are anomalies.
 
     ::
 
@@ -46,7 +46,7 @@ class SequenceAnomaly(OutlierMixin, SequenceEstimator):
         """Train on n sequences of two or more steps. ``y`` is not read.
 
         Raises:
-            ValueError: a sequence is too short, or ``contamination`` is no share.
+            ValueError: a sequence is too short, or ``contamination`` is not between 0 and 1.
         """
         if not 0 < self.contamination < 1:
             raise ValueError(f"contamination is {self.contamination!r}; it must be a share between 0 and 1")
@@ -59,9 +59,9 @@ class SequenceAnomaly(OutlierMixin, SequenceEstimator):
 
     @torch.no_grad()
     def surprise(self, X: Any) -> list[np.ndarray]:
-        """-log p(x_t | x_0 .. x_{t-1}) in nats, (T_i,) for each sequence; the first step, which nothing precedes, is 0.
+        """Return -log p(x_t | x_0 .. x_{t-1}) in nats, (T_i,) for each sequence; 0 for the first step.
 
-        Of real numbers it is of their density, and may be negative.
+        For real numbers p is a density, so the result may be negative.
         """
         arrays = self._inputs(X)
         _check_steps(arrays)
@@ -75,26 +75,26 @@ class SequenceAnomaly(OutlierMixin, SequenceEstimator):
         return [found[i] for i in range(len(arrays))]
 
     def score_samples(self, X: Any) -> np.ndarray:
-        """The mean log-likelihood of a step of each sequence, (n,): the lower, the less usual."""
+        """Return the mean log-likelihood per step of each sequence, (n,); lower is less usual."""
         return np.array([-nats[1:].mean() for nats in self.surprise(X)])
 
     def decision_function(self, X: Any) -> np.ndarray:
-        """``score_samples`` less ``offset_``: below 0 is an anomaly."""
+        """Return ``score_samples`` minus ``offset_``; below 0 is an anomaly."""
         return self.score_samples(X) - self.offset_
 
     def predict(self, X: Any) -> np.ndarray:
-        """1 for a usual sequence, -1 for an anomaly."""
+        """Return 1 for a usual sequence, -1 for an anomaly."""
         return np.where(self.decision_function(X) < 0, -1, 1)
 
     def picture(self, X: Any, names: Sequence[str] | None = None) -> "Figure":
-        """Draw the surprise along each of at most six sequences, its most surprising steps marked.
+        """Draw the surprise along each of at most six sequences, and mark the most surprising steps.
 
         Args:
             X: the sequences.
-            names: of them; ``X[0]``, ``X[1]`` ... when left out.
+            names: names of the sequences; ``X[0]``, ``X[1]`` ... when left out.
 
         Raises:
-            ValueError: there are more sequences than a picture has room for, or not as many names.
+            ValueError: there are too many sequences for a picture, or the numbers of names and sequences differ.
         """
         nats = self.surprise(X)
         if len(nats) > MOST:

@@ -1,4 +1,4 @@
-"""Rolling origins: histories cut off at several times, and the truth that follows each."""
+"""Rolling origins: histories cut off at several times, and the true values after each cut."""
 
 from typing import Any
 
@@ -9,14 +9,14 @@ from nounroll.estimators.panel import Series
 from nounroll.estimators.scores import scores
 from nounroll.estimators.windows import Plan
 
-Cut = tuple[Series, int]  # a series, and how many of its steps are history
+Cut = tuple[Series, int]  # a series, and the length of its history
 
 
 def cuts(plan: Plan, series: list[Series], windows: int, step: int) -> list[Cut]:
-    """``windows`` origins of each series, ``step`` apart, the last of which has its truth at the end.
+    """Choose ``windows`` origins of each series, ``step`` apart. The last horizon ends with the series.
 
     Raises:
-        ValueError: a number is none, or a series is too short.
+        ValueError: a number is not whole and positive, or a series is too short.
     """
     for name, value in (("windows", windows), ("step", step)):
         if not isinstance(value, int | np.integer) or value < 1:
@@ -32,13 +32,13 @@ def cuts(plan: Plan, series: list[Series], windows: int, step: int) -> list[Cut]
 
 
 def table(plan: Plan, origins: list[Cut], drawn: np.ndarray, ends: dict[Any, str]) -> Any:
-    """A row of scores for each origin.
+    """Build a table with a row of scores for each origin.
 
     Args:
-        plan: how series are read.
-        origins: of ``cuts``.
-        drawn: (N, paths, horizon), forecasts from each.
-        ends: the last time of each series that was trained on.
+        plan: the rules for reading series.
+        origins: the result of ``cuts``.
+        drawn: sample paths from each origin, (N, paths, horizon).
+        ends: the last training time of each series.
     """
     rows = []
     for (one, cut), paths in zip(origins, drawn, strict=True):
@@ -50,7 +50,7 @@ def table(plan: Plan, origins: list[Cut], drawn: np.ndarray, ends: dict[Any, str
 
 
 def _time(text: str, like: Any) -> Any:
-    """A time that was written as text, of the kind of these times."""
+    """Parse a time from text; its type follows the times ``like``."""
     if not isinstance(like, pd.DatetimeIndex):
         return int(text)
     found = pd.Timestamp(text)

@@ -23,33 +23,32 @@ try:
 except ImportError:
     raise ValueError("the estimators need scikit-learn: pip install 'nounroll[estimators]'") from None
 
-_STEPS = 2**16  # time steps that are computed at once
+_STEPS = 2**16  # time steps per forward pass
 
 
 class SequenceEstimator(BaseEstimator):
-    """A recurrent network with ``fit`` and the parameters of scikit-learn's conventions.
+    """Recurrent network with ``fit`` and parameters in scikit-learn's conventions.
 
     Args:
         method, cell: see ``nounroll.fit``; "auto" chooses by short trials.
-        seconds: of training; 60 when ``steps`` is left out too.
-        steps: of the optimiser, in place of seconds: the same result every time.
-        validation: share of the sequences that are held out to choose the network by. With ``groups`` of ``fit`` it is
-            a share of these.
-        student: a trained network to begin with, in place of new weights: a ``Student``, its folder, or that of a run
-            (see ``nounroll.fit``). It stays as it is. Its cell is the network's, so ``cell`` is left out.
+        seconds: training time; 60 if ``steps`` is not given either.
+        steps: optimiser steps instead of seconds; the result is then reproducible.
+        validation: share of the sequences, or of the ``groups`` of ``fit``, that is held out to choose the network.
+        student: a trained network to begin with: a ``Student``, its folder, or the folder of a run (see
+            ``nounroll.fit``). It is not changed. Leave out ``cell``, because the student has one.
         settings: any other setting of a recipe, by its dotted name.
-        inputs_space: that a step of X is of, such as a Product of the parts of an event; real numbers or symbols, as
-            the arrays are, when None.
+        inputs_space: space of a step of X, such as a Product of the parts of an event. When None, it is real numbers or
+            symbols, by the type of the arrays.
         random_state: seed of the split and of all random choices.
         progress: show a bar on stderr.
 
     Attributes:
-        run_: what ``nounroll.fit`` returned, after ``fit``.
-        student_: the network.
-        n_features_in_: numbers of a step; 1 of symbols.
+        run_: the result of ``nounroll.fit``.
+        student_: the trained network.
+        n_features_in_: numbers per step; 1 for symbols.
     """
 
-    _new_head = False  # whether a network that is given has learnt other targets than those of ``fit``
+    _new_head = False  # whether a given network has learnt other targets than those of ``fit``
 
     def __init__(
         self,
@@ -71,7 +70,7 @@ class SequenceEstimator(BaseEstimator):
         self.random_state, self.progress = random_state, progress
 
     def _train(self, inputs: list[np.ndarray], parts: list[str], **targets: Any) -> None:
-        """Train a network on the sequences, by ``labels`` or ``targets`` of ``nounroll.Sequences``."""
+        """Train a network on the sequences with ``labels`` or ``targets`` of ``nounroll.Sequences``."""
         task = _Known(inputs, split=parts, inputs_space=self.inputs_space, **targets)
         seconds = 60.0 if self.seconds is None and self.steps is None else self.seconds
         self.run_: Run = fit(
@@ -91,11 +90,11 @@ class SequenceEstimator(BaseEstimator):
         self.n_features_in_ = math.prod(task.inputs.event_shape)
 
     def _inputs(self, X: Any) -> list[np.ndarray]:
-        """Sequences to predict for.
+        """Check and convert the sequences to predict for.
 
         Raises:
             NotFittedError: before ``fit``.
-            ValueError: they are not of the kind that was fitted.
+            ValueError: they are of another kind than those of ``fit``.
         """
         self._check_fitted("sequences and their targets")
         arrays = as_sequences("X", X, self.student_.inputs)
@@ -107,12 +106,13 @@ class SequenceEstimator(BaseEstimator):
             raise NotFittedError(f"this {type(self).__name__} is not fitted yet; call fit with {wanted} first")
 
     def _parts(self, count: int, groups: Any, strata: np.ndarray | None = None) -> list[str]:
-        """The part of each sequence, train or validation, neither of them empty.
+        """Assign each sequence to train or validation; neither part is empty.
 
         Args:
-            count: sequences.
-            groups: a value for each; those of one value stay together.
-            strata: without groups, a value for each; every value has its share in both parts, as far as it goes.
+            count: number of sequences.
+            groups: a value for each sequence; sequences with the same value stay together.
+            strata: without groups, a value for each sequence; each value is divided between the parts in proportion, if
+                possible.
         """
         if not 0 < self.validation < 1:
             raise ValueError(f"validation is {self.validation!r}; it must be a share between 0 and 1")
@@ -124,7 +124,7 @@ class SequenceEstimator(BaseEstimator):
             what = "sequence" if groups is None else "group"
             raise ValueError(f"X holds one {what}; it must hold two or more, one of them to choose the network by")
         order = torch.randperm(len(names), generator=generator(self.random_state, "split")).numpy()
-        if strata is not None and groups is None:  # one class after another, each spread evenly over the order
+        if strata is not None and groups is None:  # spread each class evenly over the order
             ranks = np.empty(count)
             for value in np.unique(strata):
                 mine = order[strata[order] == value]
@@ -135,7 +135,7 @@ class SequenceEstimator(BaseEstimator):
 
     @torch.no_grad()
     def _last_outputs(self, arrays: Sequence[np.ndarray]) -> Float[Tensor, "n V"]:
-        """The readout after the last step of each sequence."""
+        """Compute the readout after the last step of each sequence."""
         found: dict[int, Tensor] = {}
         for numbers in by_length(arrays):
             lengths = torch.tensor([len(arrays[i]) for i in numbers])
@@ -146,7 +146,7 @@ class SequenceEstimator(BaseEstimator):
 
 
 class _Known(Sequences):
-    """Sequences without a test part: the caller holds one back himself. The validation part stands in for it."""
+    """Sequences without a test part, because the caller holds one back. The validation part replaces it."""
 
     def __init__(
         self,
@@ -157,7 +157,7 @@ class _Known(Sequences):
         targets_space: Space | None = None,
         **targets: Any,
     ) -> None:
-        first = split.index("validation")  # ``Sequences`` wants three parts; one sequence names the third
+        first = split.index("validation")  # ``Sequences`` needs three parts; one sequence names the third
         again: dict[str, Any] = {name: [*values, values[first]] for name, values in targets.items()}
         whole = read("inputs", [*inputs, inputs[first]])
         super().__init__(whole, split=[*split, "test"], inputs_space=inputs_space, targets_space=targets_space, **again)
@@ -167,7 +167,7 @@ class _Known(Sequences):
 
 
 def by_length(arrays: Sequence[np.ndarray]) -> list[list[int]]:
-    """Numbers of sequences that are computed together: of nearly the same length, and not too many steps."""
+    """Group the indices of sequences into batches of similar length with a limited number of steps."""
     order, groups = sorted(range(len(arrays)), key=lambda i: len(arrays[i])), [[]]
     for i in order:
         if groups[-1] and (len(groups[-1]) + 1) * len(arrays[i]) > _STEPS:
@@ -177,7 +177,7 @@ def by_length(arrays: Sequence[np.ndarray]) -> list[list[int]]:
 
 
 def padded(arrays: Sequence[np.ndarray], numbers: list[int]) -> Tensor:
-    """Sequences beside each other, with zeros behind each."""
+    """Stack sequences, padded with zeros at the end."""
     tensors = [torch.tensor(arrays[i]) for i in numbers]  # a copy: arrays of bytes are read-only
     kind = torch.float32 if tensors[0].is_floating_point() else torch.int64
     return torch.nn.utils.rnn.pad_sequence([one.to(kind) for one in tensors], batch_first=True)

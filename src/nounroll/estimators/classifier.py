@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class SequenceClassifier(ClassifierMixin, SequenceEstimator):
-    """A recurrent network that predicts the class of a sequence after its last step.
+    """Recurrent network that predicts the class of a sequence after its last step.
 
     ::
 
@@ -36,10 +36,10 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
             X: a list of (T_i, d) arrays, an array (n, T) or (n, T, d), or a data frame (see
                 ``nounroll.estimators.forms``). One array (T_i,) of whole numbers holds symbols.
             y: n classes, numbers or names.
-            groups: n values. Sequences with one value (of one person, say) are all trained on or all held out.
+            groups: n values. Sequences with the same value (of one person, say) are in the same part.
 
         Raises:
-            ValueError: X and y do not fit each other, or there is one class only.
+            ValueError: X and y do not fit each other, or there is only one class.
         """
         arrays, classes = as_sequences("X", X, self.inputs_space), np.asarray(y)
         if classes.shape != (len(arrays),):
@@ -53,20 +53,20 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """Probability of each class, (n, classes)."""
+        """Return the probability of each class, (n, classes)."""
         outputs = self._last_outputs(self._inputs(X))
         return outputs[:, : len(self.classes_)].double().softmax(dim=-1).numpy()
 
     def predict(self, X: Any) -> np.ndarray:
-        """The most probable class of each sequence, (n,)."""
+        """Return the most probable class of each sequence, (n,)."""
         shares = self.predict_proba(X)
         return self.classes_[shares.argmax(axis=1)]
 
     def picture(self, X: Any, y: Any) -> "Figure":
-        """Draw the confusion matrix of sequences whose classes are known, and precision, recall and F1 of each class.
+        """Draw the confusion matrix of labelled sequences, and precision, recall and F1 of each class.
 
         Raises:
-            ValueError: y has a class that training never had, or there are more classes than a picture has room for.
+            ValueError: y has a class that was not in training, or there are too many classes for a picture.
         """
         if len(self.classes_) > MOST:
             raise ValueError(f"there are {len(self.classes_)} classes; a picture has room for {MOST}")

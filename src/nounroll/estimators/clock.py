@@ -1,4 +1,4 @@
-"""The times of a series: how far apart they are, which come next, and where they lie in a day, a week or a year."""
+"""Times of a series: their step, the next times, and their places in a day, a week or a year."""
 
 import warnings
 from collections.abc import Callable
@@ -14,14 +14,14 @@ except ImportError:
     raise ValueError("the Forecaster needs pandas: pip install 'nounroll[estimators]'") from None
 
 _DAY = 86400.0
-_SECONDS = {"minute": 60.0, "hour": 3600.0, "day": _DAY, "week": 7 * _DAY, "year": 365.2425 * _DAY}  # of a cycle
+_SECONDS = {"minute": 60.0, "hour": 3600.0, "day": _DAY, "week": 7 * _DAY, "year": 365.2425 * _DAY}  # length of a cycle
 
 
 def _day_share(times: Any) -> np.ndarray:
     return np.asarray((times.hour * 60 + times.minute) * 60 + times.second) / _DAY
 
 
-_PHASES: dict[str, Callable[[Any], np.ndarray]] = {  # the share of the cycle that is over
+_PHASES: dict[str, Callable[[Any], np.ndarray]] = {  # the elapsed share of a cycle
     "minute": lambda times: np.asarray(times.second) / 60,
     "hour": lambda times: np.asarray(times.minute * 60 + times.second) / 3600,
     "day": _day_share,
@@ -32,7 +32,7 @@ _PHASES: dict[str, Callable[[Any], np.ndarray]] = {  # the share of the cycle th
 
 @dataclass(frozen=True)
 class Clock:
-    """Times at equal steps.
+    """Clock: times at equal steps.
 
     Args:
         freq: an offset of pandas ("MS", "D", "h"); or a whole number, the step of times that are whole numbers.
@@ -45,7 +45,7 @@ class Clock:
         """Return the clock that the user names, or else the clock of a series' times.
 
         Raises:
-            ValueError: ``freq`` is none, does not go with these times, or cannot be told from them.
+            ValueError: ``freq`` is invalid, does not fit these times, or cannot be inferred from them.
         """
         whole = not isinstance(times, pd.DatetimeIndex)
         freq = int(freq) if isinstance(freq, np.integer) else freq
@@ -66,28 +66,28 @@ class Clock:
             ) from None
 
     def times(self, first: Any, count: int) -> Any:
-        """``count`` times from ``first`` on, or from the next one of this clock."""
+        """Return ``count`` times, beginning with ``first`` or with the next time of this clock."""
         if isinstance(self.freq, int):
             return pd.Index(first + self.freq * np.arange(count))
         return pd.date_range(first, periods=count, freq=self.freq)
 
     def after(self, last: Any, count: int) -> Any:
-        """The ``count`` times that follow one of this clock."""
+        """Return the ``count`` times after ``last``."""
         return self.times(last, count + 1)[1:]
 
     @property
     def season(self) -> int:
-        """Steps of the shortest cycle that has two or more; 1 where there is none."""
+        """Return the steps of the shortest cycle with two or more steps; 1 without such a cycle."""
         step = self._step()
         return next((round(length / step) for length in _SECONDS.values() if length >= 1.9 * step), 1)
 
     def cycles(self, steps: int) -> tuple[str, ...]:
-        """Names of the cycles of two or more steps that a series of so many steps goes through at least twice."""
+        """Return the names of the cycles that have two or more steps and fit at least twice into ``steps``."""
         step = self._step()
         return tuple(name for name, length in _SECONDS.items() if 1.9 * step <= length <= steps * step / 2)
 
     def _step(self) -> float:
-        """Its mean, in seconds; infinite for whole numbers, which have no calendar."""
+        """Return the mean step in seconds; infinite for whole numbers, which have no calendar."""
         if isinstance(self.freq, int):
             return float("inf")
         some = pd.date_range("2001-01-01", periods=13, freq=self.freq)
@@ -95,7 +95,7 @@ class Clock:
 
 
 def phases(times: Any, cycles: tuple[str, ...]) -> np.ndarray:
-    """Sine and cosine of the place of each time in each cycle, (T, 2 cycles)."""
+    """Return sine and cosine of the place of each time in each cycle, (T, 2 cycles)."""
     angles = [2 * np.pi * _PHASES[name](times) for name in cycles]
     waves = [wave(angle) for angle in angles for wave in (np.sin, np.cos)]
     return np.stack(waves, axis=1) if waves else np.zeros((len(times), 0))
@@ -104,7 +104,7 @@ def phases(times: Any, cycles: tuple[str, ...]) -> np.ndarray:
 def _inferred(times: Any, name: Any) -> str:
     found = None
     if len(times) >= 3:
-        with warnings.catch_warnings():  # later versions of pandas return an offset, which is as good
+        with warnings.catch_warnings():  # later versions of pandas return an offset, which also works
             warnings.simplefilter("ignore")
             found = pd.infer_freq(times)
     if found is None:

@@ -1,4 +1,4 @@
-"""Pictures of forecasts and of how reliable they were."""
+"""Pictures of forecasts and of their reliability."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,15 +11,15 @@ from nounroll.estimators.panel import Series
 from nounroll.estimators.windows import Plan
 from nounroll.report.fan import Fan
 
-_MOST = 6  # series that are drawn
-_HORIZONS = 4  # of history that are drawn
+_MOST = 6  # series in a picture, at most
+_HORIZONS = 4  # horizons of history in a picture
 
 
 def chosen(series: list[Series], names: Sequence[Any] | None) -> list[int]:
     """Choose the series to draw: the named ones, or the first ones.
 
     Raises:
-        ValueError: there is no such series, or there are more than a picture has room for.
+        ValueError: there is no such series, or there are too many for a picture.
     """
     if names is None:
         return list(range(min(len(series), _MOST)))
@@ -33,7 +33,7 @@ def chosen(series: list[Series], names: Sequence[Any] | None) -> list[int]:
 
 
 def fan_of(plan: Plan, one: Series, later: Series, paths: np.ndarray, levels: Sequence[float], truth: Any) -> Fan:
-    """One panel of a fan chart; ``truth`` is a frame with unique_id, ds and y, or None."""
+    """Build one panel of a fan chart; ``truth`` is a frame with unique_id, ds and y, or None."""
     shown = one.rows(max(0, len(one) - max(_HORIZONS * plan.horizon, 2 * plan.season)), len(one))
     quantiles = dict(zip(levels, np.quantile(paths, levels, axis=0), strict=True))
     followed = None if truth is None else _followed(truth, later)
@@ -53,7 +53,7 @@ def _followed(truth: Any, later: Series) -> np.ndarray | None:
 
 
 def shares_below(plan: Plan, origins: list[Cut], drawn: np.ndarray, levels: Sequence[float]) -> tuple[np.ndarray, int]:
-    """Shares of the truth that lie below each quantile of (N, paths, horizon) forecasts, and of how many values."""
+    """Return the shares of true values below each quantile of (N, paths, horizon) forecasts, and their number."""
     truth = np.stack([one.y[cut : cut + plan.horizon] for one, cut in origins])
     known = ~np.isnan(truth)
     below = truth[None] <= np.quantile(drawn, levels, axis=1)

@@ -1,4 +1,4 @@
-"""The memories of a trained network as features, for any estimator of scikit-learn."""
+"""Memories of a trained network as features for any scikit-learn estimator."""
 
 from pathlib import Path
 from typing import Any
@@ -16,14 +16,14 @@ POOLS = ("last", "mean", "both")
 
 
 class SequenceFeatures(TransformerMixin, BaseEstimator):
-    """Sequences -> what a trained network's memory holds of each, K d numbers.
+    """Transformer of sequences into the memories of a trained network, K d numbers each.
 
     ::
 
         features = nounroll.SequenceFeatures("runs/pretrained", pool="both")
         make_pipeline(features, StandardScaler(), LogisticRegression()).fit(X, y)
 
-    The network is not trained: many heads can share it. To train it too, give it to an estimator:
+    The network is not trained, so many heads can share it. To train it too, give it to an estimator:
     ``SequenceClassifier(student=...)``.
 
     Args:
@@ -36,10 +36,10 @@ class SequenceFeatures(TransformerMixin, BaseEstimator):
         self.student, self.pool = student, pool
 
     def fit(self, X: Any, y: Any = None) -> "SequenceFeatures":
-        """Open the network. Nothing is learnt from X and y.
+        """Open the network. X is only checked, and y is ignored.
 
         Raises:
-            ValueError: there is no such network or pool, or X is not of its inputs' kind.
+            ValueError: there is no such network or pool, or X is not of the network's kind of inputs.
         """
         if self.pool not in POOLS:
             raise ValueError(f"pool is {self.pool!r}; it must be one of {', '.join(POOLS)}")
@@ -50,7 +50,7 @@ class SequenceFeatures(TransformerMixin, BaseEstimator):
 
     @torch.no_grad()
     def transform(self, X: Any) -> np.ndarray:
-        """Features of n sequences, (n, K d) or (n, 2 K d)."""
+        """Compute the features of n sequences, (n, K d) or (n, 2 K d)."""
         if not hasattr(self, "student_"):
             self.fit(X)
         arrays = as_sequences("X", X, self.student_.inputs)

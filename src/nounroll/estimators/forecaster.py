@@ -1,4 +1,4 @@
-"""Forecaster of one series or of many: a recurrent network that writes sample paths."""
+"""Forecaster of one or many series: a recurrent network that draws sample paths."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
 _OWN = ("horizon", "freq", "context", "season", "past", "future")
 _LEAST_CONTEXT = 32
-_PATHS = 400  # of a picture
+_PATHS = 400  # sample paths of a picture
 
 
 class Forecaster(SequenceEstimator):
-    """A recurrent network that predicts each next step of a series, and forecasts by drawing sample paths.
+    """Recurrent network that predicts each next step of a series, and forecasts by drawing sample paths.
 
     ::
 
@@ -41,20 +41,20 @@ class Forecaster(SequenceEstimator):
         model.backtest(df, windows=5)                       # MASE, scaled CRPS, coverage
 
     The further settings and attributes are those of ``nounroll.estimators.base.SequenceEstimator``; ``validation`` is
-    the share at the end of each series that is held out to choose the network by.
+    the share at the end of each series that is held out to choose the network.
 
     Args:
         horizon: steps to forecast.
-        freq: an offset of pandas ("MS", "D", "h"), or a whole number for times that are whole numbers; found from the
-            data when left out.
-        context: steps of history that a forecast reads. When left out, the larger of three seasons and four horizons,
-            at least 32, at most the longest series less the horizon.
-        season: steps of a season, for the scale of errors; the shortest cycle of ``freq`` when left out.
+        freq: an offset of pandas ("MS", "D", "h"), or a whole number for times that are whole numbers; inferred from
+            the data when left out.
+        context: steps of history that a forecast reads. The default is the larger of three seasons and four horizons,
+            at least 32, at most the longest series minus the horizon.
+        season: steps of a season, for the scale of errors; the shortest cycle of ``freq`` by default.
         past: columns known up to now; the network predicts them along with y.
-        future: columns known for the horizon too; ``predict`` takes them.
+        future: columns known over the horizon too; ``predict`` takes them.
 
     Attributes:
-        plan_: the rules by which series are read.
+        plan_: the rules for reading series.
         scales_: the scale of each series by its unique_id; a new series gets one from its history.
     """
 
@@ -78,10 +78,10 @@ class Forecaster(SequenceEstimator):
         return sorted([*(set(SequenceEstimator._get_param_names()) - {"inputs_space"}), *_OWN])
 
     def fit(self, df: Any, y: None = None) -> "Forecaster":
-        """Train on the series of a long data frame. ``y`` is not read: it is a column.
+        """Train on the series of a long data frame. The argument ``y`` is ignored: y is a column.
 
         Raises:
-            ValueError: the frame or a setting is not usable; see ``nounroll.estimators.panel.read``.
+            ValueError: the frame or a setting is invalid; see ``nounroll.estimators.panel.read``.
         """
         self._check_settings()
         series = read(df, None, _columns("past", self.past), _columns("future", self.future))
@@ -138,13 +138,13 @@ class Forecaster(SequenceEstimator):
     def predict(
         self, df: Any = None, X_future: Any = None, levels: Sequence[float] = (0.1, 0.5, 0.9), paths: int = 100
     ) -> Any:
-        """Mean and quantiles of each series at each step of the horizon, over sample paths.
+        """Return mean and quantiles of each series at each step of the horizon, over sample paths.
 
         Args:
-            df: histories in the form of ``fit``, of these series or others; those of ``fit`` when left out.
+            df: histories in the form of ``fit``, of the same or other series; by default the histories of ``fit``.
             X_future: ``unique_id``, ``ds`` and the columns of ``future``, for each step of the horizon.
-            levels: of the quantiles. Columns are named by them: ``q0.1``.
-            paths: drawn of each series.
+            levels: levels of the quantiles, which name the columns: ``q0.1``.
+            paths: sample paths per series.
 
         Returns:
             A data frame with unique_id, ds, mean, and a column for each level.
@@ -157,24 +157,25 @@ class Forecaster(SequenceEstimator):
         return frame
 
     def sample(self, df: Any = None, X_future: Any = None, paths: int = 100) -> Any:
-        """The sample paths that ``predict`` summarises: a data frame with unique_id, ds, path and y."""
+        """Return the sample paths that ``predict`` summarises: a data frame with unique_id, ds, path and y."""
         frame, drawn = self._forecast(df, X_future, paths)
         rows = [frame.assign(path=path, y=drawn[:, path].reshape(-1)) for path in range(paths)]
         return pd.concat(rows, ignore_index=True)
 
     def backtest(self, df: Any, windows: int = 5, step: int | None = None, paths: int = 200) -> Any:
-        """Scores of forecasts from several origins, ``step`` apart (a horizon when left out), the last of which has its
-        truth at the end of each series. The network is not trained again.
+        """Score forecasts from several origins of each series, without training again.
+
+        Origins are ``step`` apart (a horizon by default). The last horizon ends with the series.
 
         Returns:
-            A data frame, a row for each series and origin: unique_id, the cutoff (the last time that was read), the
-            scores of ``nounroll.estimators.scores.scores``, and ``trained``: whether ``fit`` had a part of the truth.
+            A data frame with a row for each series and origin: unique_id, the cutoff (the last time read), the scores
+            of ``nounroll.estimators.scores.scores``, and ``trained``: whether ``fit`` had a part of the truth.
         """
         origins, drawn = self._backtested(df, windows, step, paths)
         return table(self.plan_, origins, drawn, self._ends)
 
     def _backtested(self, df: Any, windows: int, step: int | None, paths: int) -> tuple[list[Cut], np.ndarray]:
-        """Origins, and (N, paths, horizon) forecasts from each."""
+        """Return the origins, and forecasts from each, (N, paths, horizon)."""
         plan = self._plan()
         series = read(df, plan.clock, plan.past, plan.future)
         origins = cuts(plan, series, windows, plan.horizon if step is None else step)
@@ -197,9 +198,9 @@ class Forecaster(SequenceEstimator):
 
         Args:
             df, X_future: see ``predict``.
-            truth: what followed, a data frame with unique_id, ds and y; all of a series may be in it.
-            series: the unique_id of those to draw; the first six when left out.
-            levels: of the quantiles; those as far below 0.5 as others are above it are the edges of a band.
+            truth: the true values, a data frame with unique_id, ds and y; it may hold whole series.
+            series: the unique_id of each series to draw; the first six by default.
+            levels: levels of the quantiles; two levels at the same distance from 0.5 are the edges of a band.
         """
         levels = _checked_levels(levels)
         histories, after = self._histories(df, X_future)
@@ -218,7 +219,7 @@ class Forecaster(SequenceEstimator):
         return self.plan_
 
     def _forecast(self, df: Any, X_future: Any, paths: int) -> tuple[Any, np.ndarray]:
-        """The rows of a forecast, and (N, paths, horizon) samples in the unit of the data."""
+        """Return the rows of a forecast, and samples (N, paths, horizon) in the unit of the data."""
         series, after = self._histories(df, X_future)
         names = np.repeat(np.array([one.name for one in series], dtype=object), self.plan_.horizon)
         times = after[0].times.append([one.times for one in after[1:]])
@@ -241,18 +242,18 @@ class Forecaster(SequenceEstimator):
 
     @property
     def has_history(self) -> bool:
-        """Return whether ``predict`` needs no data: after ``fit``, and where a folder keeps the end of each series."""
+        """Return whether ``predict`` needs no data: after ``fit``, or if the folder has the end of each series."""
         return getattr(self, "_history", None) is not None
 
     # -- files ------------------------------------------------------------------------------------
 
     def save(self, folder: str | Path, history: bool = True) -> None:
-        """Write the network and all that a forecast needs. ``Student.from_pretrained`` opens it too.
+        """Save the network and all other data of a forecast. ``Student.from_pretrained`` opens the folder too.
 
         Args:
-            folder: where it goes.
-            history: keep the last ``context`` rows of each series too, so that ``predict`` needs no data; False for a
-                folder that holds none.
+            folder: the destination.
+            history: also save the last ``context`` rows of each series, so that ``predict`` needs no data; False saves
+                no rows.
 
         Raises:
             CheckpointError: the folder holds something else, or cannot be written.

@@ -1,4 +1,4 @@
-"""Forecasts of series in the unit of their data, from histories that may end in missing values."""
+"""Forecasts of series in the unit of the data, from histories that may end with missing values."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -21,16 +21,16 @@ def forecasts(
     paths: int,
     seed: int,
 ) -> np.ndarray:
-    """Draw (N, paths, horizon) continuations of the histories.
+    """Draw continuations of the histories, (N, paths, horizon).
 
     Args:
-        student: trained on the windows of ``plan``.
-        plan: how series are read.
-        scales: of the series by name; others get one from their history.
-        series: N histories. A forecast goes on from the last y, and what comes before the horizon is left out.
-        after: the horizon of each, with what is known ahead.
-        paths: of each series.
-        seed: of the draws.
+        student: the network, trained on the windows of ``plan``.
+        plan: the rules for reading series.
+        scales: the scale of each series by name; other series get one from their history.
+        series: N histories. A forecast continues from the last y; steps before the horizon are dropped.
+        after: the horizon of each series, with the values known ahead.
+        paths: sample paths per series.
+        seed: seed of the draws.
     """
     inputs, places, known, gaps = [], [], [], []
     for whole, later in zip(plan.read(list(series)), after, strict=True):
@@ -51,5 +51,5 @@ def forecasts(
 
 
 def _lengthened(rows: np.ndarray, count: int) -> np.ndarray:
-    """Rows with zeros behind them: steps whose draws are not wanted."""
+    """Append rows of zeros for steps whose draws are dropped."""
     return np.concatenate([rows, np.zeros((count - len(rows), rows.shape[1]))])

@@ -1,4 +1,4 @@
-"""Sequences in the forms that users of tables and arrays have them in."""
+"""Conversion of arrays and data frames to lists of sequences."""
 
 import math
 from collections.abc import Iterable
@@ -13,14 +13,15 @@ _FORMS = "a list of (T_i, d) arrays, an array (n, T) or (n, T, d), or a data fra
 
 
 def as_sequences(name: str, values: Any, space: Space | None = None) -> list[np.ndarray]:
-    """One array for each sequence: (T_i,) symbols or (T_i, d) real numbers.
+    """Convert sequences to one array each: (T_i,) symbols or (T_i, d) real numbers.
 
-    A data frame whose index has two levels holds a sequence for each value of the first one, its steps below each
-    other in the order of the frame, and a coordinate in each column. Any other frame has a sequence in each row.
-    Whole numbers are symbols, unless ``space`` is one of numbers.
+    A data frame with a two-level index has one sequence for each value of the first level, one row for each step, and
+    one column for each coordinate. Any other frame has one sequence in each row. Whole numbers are symbols, unless
+    ``space`` is a space of numbers.
 
     Raises:
-        ValueError: there is none, or one is no array of numbers of one or two axes, is empty, or is not finite.
+        ValueError: there are no sequences, or a sequence is not an array of numbers with one or two axes, is empty, or
+            is not finite.
     """
     real = space is not None and space.dtype.is_floating_point
     found = [_one(f"{name}[{i}]", one, real) for i, one in enumerate(_split(name, values))]
@@ -59,7 +60,7 @@ def _one(name: str, values: Any, real: bool) -> np.ndarray:
     if array.dtype.kind not in "biuf":
         raise ValueError(f"{name} holds values of type {array.dtype}; it must hold whole or real numbers")
     if array.dtype.kind != "f" and (real or array.ndim == 2):
-        array = array.astype(np.float32)  # several whole numbers a step are coordinates
+        array = array.astype(np.float32)  # several whole numbers per step are coordinates
     if array.ndim not in (1, 2) or not array.size:
         raise ValueError(f"{name} has shape {array.shape}; it must be (T,) or (T, d), with at least one number")
     return array[:, None] if array.dtype.kind == "f" and array.ndim == 1 else array
@@ -70,10 +71,10 @@ def _kind(array: np.ndarray) -> str:
 
 
 def check_like(name: str, arrays: list[np.ndarray], space: Space) -> None:
-    """Refuse sequences of another kind than an estimator was fitted on.
+    """Refuse sequences of another kind than those of ``fit``.
 
     Raises:
-        ValueError: they are.
+        ValueError: the kind differs.
     """
     first = arrays[0]
     if space.symbols is None:

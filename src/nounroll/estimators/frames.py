@@ -1,4 +1,4 @@
-"""Data frames as files: CSV, Parquet or JSON, by the ending of the name."""
+"""Data frames as files: CSV, Parquet or JSON, by the file extension."""
 
 import json
 from importlib.util import find_spec
@@ -12,7 +12,7 @@ ENDINGS = (".csv", ".parquet", ".json")
 
 
 def check_ending(name: str, path: Path) -> None:
-    """Raise ValueError unless a frame can have a file of this name, and its package is there."""
+    """Raise ValueError unless the file extension is supported and its package is installed."""
     if path.suffix not in ENDINGS:
         raise ValueError(f"{name} is '{path}'; it must end in {', '.join(ENDINGS)}")
     if path.suffix == ".parquet" and find_spec("pyarrow") is None:
@@ -31,15 +31,15 @@ def write_frame(path: Path, frame: Any) -> None:
 
 
 def read_frame(name: str, path: Path, *, text_ids: bool) -> Any:
-    """A long data frame from a file, its column ``ds`` as dates or whole numbers.
+    """Read a long data frame from a file, with the column ``ds`` as dates or whole numbers.
 
     Args:
-        name: of the setting, in errors.
+        name: the setting's name in errors.
         path: the file.
-        text_ids: ``unique_id`` is text, whatever it looks like.
+        text_ids: read ``unique_id`` as text, even if it looks like a number.
 
     Raises:
-        ValueError: the file is not there or no such table, or a time is none.
+        ValueError: the file is missing or not such a table, or a time is invalid.
     """
     check_ending(name, path)
     kinds = {"unique_id": str} if text_ids else None

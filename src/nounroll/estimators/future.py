@@ -1,4 +1,4 @@
-"""Steps of a forecast, and their known values."""
+"""Steps of a forecast with their covariates."""
 
 from typing import Any
 
@@ -9,15 +9,15 @@ from nounroll.estimators.windows import Plan
 
 
 def futures(plan: Plan, series: list[Series], X_future: Any) -> list[Series]:
-    """The horizon of each series, with its covariates and without y.
+    """Build the horizon of each series, with its covariates and without y.
 
     Args:
-        plan: how series are read.
-        series: histories.
-        X_future: a data frame with ``unique_id``, ``ds`` and the future covariates; None where there are none.
+        plan: the rules for reading series.
+        series: the histories.
+        X_future: a data frame with ``unique_id``, ``ds`` and the future covariates; None without covariates.
 
     Raises:
-        ValueError: it does not hold each step of the horizon of each series, or holds something else.
+        ValueError: ``X_future`` lacks a step of a series' horizon, or holds other rows.
     """
     times = [plan.clock.after(one.times[-1], plan.horizon) for one in series]
     if not plan.future:

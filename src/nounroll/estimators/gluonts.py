@@ -1,4 +1,4 @@
-"""A Forecaster as a predictor of GluonTS, so that its evaluation and serving tools work with it."""
+"""Adapter from a Forecaster to a GluonTS predictor, for GluonTS's evaluation and serving tools."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
@@ -20,20 +20,20 @@ _FOLDER = "forecaster"
 
 
 class GluonTSPredictor(_Predictor):
-    """Forecasts of a ``Forecaster`` for the entries of a GluonTS dataset, as sample paths.
+    """Predictor of GluonTS that draws sample paths from a ``Forecaster``.
 
     ::
 
         predictor = GluonTSPredictor(nounroll.Forecaster(horizon=24, freq="MS").fit(df))
         forecasts = list(predictor.predict(dataset))                 # of gluonts.model.forecast.SampleForecast
 
-    An entry has ``start``, ``target`` and, where the forecaster has covariates, ``past_feat_dynamic_real`` (p, T) and
-    ``feat_dynamic_real`` (f, T + horizon), in the order of its ``past`` and ``future``. An ``item_id`` that ``fit`` had
-    has its scale.
+    An entry has ``start`` and ``target``. If the forecaster has covariates, it also has ``past_feat_dynamic_real`` (p,
+    T) and ``feat_dynamic_real`` (f, T + horizon), in the order of ``past`` and ``future``. If ``fit`` had the
+    ``item_id``, the entry gets the scale of that series.
 
     Args:
-        forecaster: fitted.
-        num_samples: paths of each entry, where ``predict`` is not told.
+        forecaster: a fitted forecaster.
+        num_samples: default number of paths for each entry.
     """
 
     def __init__(self, forecaster: Forecaster, num_samples: int = 100) -> None:
@@ -41,10 +41,10 @@ class GluonTSPredictor(_Predictor):
         self.forecaster, self.num_samples = forecaster, num_samples
 
     def predict(self, dataset: Iterable[Mapping[str, Any]], num_samples: int | None = None, **_: Any) -> Iterator[Any]:
-        """One SampleForecast for each entry.
+        """Yield one SampleForecast for each entry.
 
         Raises:
-            ValueError: an entry cannot be read; the line names it by its item_id.
+            ValueError: an entry cannot be read; the message has its item_id.
         """
         paths = self.num_samples if num_samples is None else num_samples
         for entry in dataset:
@@ -55,7 +55,7 @@ class GluonTSPredictor(_Predictor):
             yield _SampleForecast(samples=samples, start_date=start, item_id=entry.get("item_id"))
 
     def _frames(self, entry: Mapping[str, Any]) -> tuple[Any, Any]:
-        """Return the history of an entry and the values known ahead, None if there are none."""
+        """Return the history of an entry, and its values known ahead or None."""
         plan, target = self.forecaster.plan_, np.asarray(entry["target"], dtype=float)
         name, steps = str(entry.get("item_id", "entry")), len(target)
         if target.ndim != 1:
@@ -73,7 +73,7 @@ class GluonTSPredictor(_Predictor):
         return history, pd.DataFrame({**names, "ds": times[steps:], **known})
 
     def serialize(self, path: Path) -> None:
-        """Write the predictor into a folder that is there; GluonTS's ``Predictor.deserialize`` opens it."""
+        """Write the predictor into an existing folder; GluonTS's ``Predictor.deserialize`` opens it."""
         super().serialize(path)
         self.forecaster.save(path / _FOLDER, history=False)
 
@@ -84,7 +84,7 @@ class GluonTSPredictor(_Predictor):
 
 
 def _times(start: Any, clock: Clock, count: int) -> Any:
-    """Times of an entry: the start of each period, or its end where the clock stands there."""
+    """Return the times of an entry: the start of each period, or its end if the clock's times are ends."""
     index = pd.period_range(start, periods=count)
     first = index.to_timestamp(how="start")
     return first if first[0] == clock.times(first[0], 1)[0] else index.to_timestamp(how="end").normalize()

@@ -1,4 +1,4 @@
-"""A forecaster as files: its network, how series are read, their scales, and the end of each as its history."""
+"""Files of a forecaster: its network, the rules for reading series, their scales, and the end of each series."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,12 +16,12 @@ DOCUMENT, HISTORY = "forecaster", "history"
 
 
 def is_forecaster(folder: Path) -> bool:
-    """Return whether ``Forecaster.save`` wrote a folder."""
+    """Return whether a folder was written by ``Forecaster.save``."""
     return (folder / f"{DOCUMENT}.json").is_file()
 
 
 def read_document(folder: Path) -> dict[str, Any]:
-    """Read the document that ``Forecaster.save`` wrote beside the network."""
+    """Read the document that ``Forecaster.save`` wrote next to the network."""
     document = checkpoint.parse_document(checkpoint.read_files(folder, f"{DOCUMENT}.json")[0])
     if not isinstance(document, dict):
         raise TypeError(f"{DOCUMENT}.json holds {type(document).__name__}")
@@ -29,7 +29,7 @@ def read_document(folder: Path) -> dict[str, Any]:
 
 
 def packed(series: Sequence[Series]) -> tuple[list[dict[str, Any]], dict[str, Tensor]]:
-    """Series as a document and the tensors that belong to it: rows of all of them below each other."""
+    """Convert series to a document and tensors, with the rows of all series stacked."""
     heads = [{"name": one.name, "rows": len(one), **_start(one.times)} for one in series]
     y = np.concatenate([one.y for one in series])
     arrays = {
@@ -42,10 +42,10 @@ def packed(series: Sequence[Series]) -> tuple[list[dict[str, Any]], dict[str, Te
 
 
 def unpacked(heads: Sequence[Mapping[str, Any]], tensors: Mapping[str, Tensor], clock: Clock) -> list[Series]:
-    """The series that ``packed`` took.
+    """Restore the series from the result of ``packed``.
 
     Raises:
-        ValueError: the rows are not as many as the document says.
+        ValueError: the number of rows differs from the document.
     """
     ends = np.cumsum([int(head["rows"]) for head in heads])
     arrays = {name: tensor.numpy() for name, tensor in tensors.items()}

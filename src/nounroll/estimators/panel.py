@@ -1,4 +1,4 @@
-"""Series as a long data frame holds them, checked: nothing is sorted, dropped or filled in."""
+"""Series of a long data frame, with checks: nothing is sorted, dropped or filled in."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ _KEYS = ("unique_id", "ds")
 
 @dataclass(frozen=True)
 class Series:
-    """T steps of one series.
+    """Series of T steps.
 
     Attributes:
-        name: its unique_id.
-        times: T dates or whole numbers, an index of pandas.
-        y: (T,) float64, nan where it is missing.
+        name: the unique_id.
+        times: T dates or whole numbers, a pandas index.
+        y: (T,) float64, nan where missing.
         past, future: (T, p) and (T, f) covariates.
     """
 
@@ -45,17 +45,17 @@ def read(
     y: bool = True,
     name: str = "df",
 ) -> list[Series]:
-    """The series of a frame in the order in which each first appears.
+    """Read the series of a frame, in order of first appearance.
 
     Args:
         df: a row for each time of each series: columns ``unique_id``, ``ds``, ``y`` and the covariates.
-        clock: that the times keep; None before it is known, when only their order is checked.
+        clock: the clock of the times; None checks only their order.
         past, future: names of covariates.
-        y: whether there is a column ``y``.
-        name: of the frame, in errors.
+        y: whether the frame has a column ``y``.
+        name: the frame's name in errors.
 
     Raises:
-        ValueError: the frame is not of this form; the line names column, row (counted from 0) and remedy.
+        ValueError: the frame is not of this form; the message has column, row (counted from 0) and remedy.
     """
     wanted = [*_KEYS, *(["y"] if y else []), *past, *future]
     _check_columns(df, wanted, name)
@@ -130,7 +130,7 @@ def _numbers(df: Any, column: str, name: str) -> np.ndarray:
 
 
 def _times(df: Any, name: str) -> Any:
-    """Column ds as an index of dates of one time zone, or of whole numbers."""
+    """Return column ds as an index of dates in one time zone, or of whole numbers."""
     ds = df["ds"]
     missing = ds.isna().to_numpy()
     if missing.any():
@@ -170,10 +170,10 @@ def _check_order(times: Any, places: np.ndarray, of: Any, name: str) -> None:
 
 
 def check_clock(clock: Clock, times: Any, places: np.ndarray, of: Any, name: str) -> None:
-    """Refuse times that are not each one step after the one before.
+    """Refuse times that are not one step after the previous time.
 
     Raises:
-        ValueError: naming the first that is not.
+        ValueError: the message has the first such time.
     """
     Clock.of(clock.freq, times, of)
     expected = clock.times(times[0], len(times))

@@ -1,4 +1,4 @@
-"""Sample paths: a network that writes each series on, from the memory after its history."""
+"""Sample paths: a network continues each series from the memory after its history."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from nounroll.estimators.base import by_length, padded
 from nounroll.models.generation import Sampling
 from nounroll.models.student import Student
 
-_ROWS = 2**13  # paths that are written side by side
+_ROWS = 2**13  # paths in one batch
 
 
 @torch.no_grad()
@@ -24,16 +24,16 @@ def sample_paths(
     seed: int,
     changes: bool,
 ) -> np.ndarray:
-    """Values of N series over the horizon, (N, paths, horizon).
+    """Draw values of N series over the horizon, (N, paths, horizon).
 
     Args:
-        student: trained on the windows of ``nounroll.estimators.windows``.
+        student: the network, trained on the windows of ``nounroll.estimators.windows``.
         inputs: N histories, (T_i, d).
-        ahead: (N, horizon - 1, a), what is known ahead after each step but the last.
-        horizon: steps.
-        paths: of each series.
-        changes: what is drawn is the change of the value.
-        seed: of the draws. Those of a series depend on its number, and not on the other series.
+        ahead: (N, horizon - 1, a), values known ahead after each step but the last.
+        horizon: number of steps.
+        paths: sample paths per series.
+        changes: whether draws are changes of the value.
+        seed: seed of the draws. The draws of a series depend on its index, not on the other series.
 
     Raises:
         ValueError: the network's outputs are not finite.
@@ -44,7 +44,7 @@ def sample_paths(
             numbers = near[start : start + max(1, _ROWS // paths)]
             lengths = [len(inputs[i]) for i in numbers]
             _, memory = student(padded(inputs, numbers), lengths=lengths)
-            noise = [  # that of a step does not hang on how many steps come after it
+            noise = [  # the noise of a step does not depend on the number of later steps
                 torch.stack([student.targets.noise(paths, source) for _ in range(horizon)])
                 for source in (generator(seed, "paths", i) for i in numbers)
             ]
@@ -63,7 +63,7 @@ def sample_paths(
 
 
 def _written(student: Student, memory: Tensor, value: Tensor | None, noise: Tensor, ahead: Tensor) -> Tensor:
-    """(B, horizon) values: one step's is read at the next. Where a ``value`` (B, 1) is given, changes are drawn."""
+    """Draw values (B, horizon), each read at the next step. With a ``value`` (B, 1), draws are changes."""
     sampling, values = Sampling(), []
     for step, one in enumerate(noise):
         drawn = sampling.choose(student.targets, student.readout(memory), one)

@@ -1,4 +1,4 @@
-"""Powers of y whose size of change does not hang on the level: 1, the square root, or the logarithm as power 0."""
+"""Powers of y (1, the square root, or 0 for the logarithm) that make the size of changes independent of the level."""
 
 from collections.abc import Sequence
 
@@ -6,16 +6,16 @@ import numpy as np
 
 from nounroll.estimators.panel import Series
 
-_CLEARLY = 0.8  # of the spread under power 1, below which another is taken
-_LEAST = 4  # blocks of a series by which a power is judged
+_CLEARLY = 0.8  # share of the spread at power 1; a smaller spread chooses another power
+_LEAST = 4  # blocks of a series that are needed to judge a power
 
 
 def chosen_power(series: Sequence[Series], season: int) -> float:
-    """The power for a set of series (Guerrero 1993, Journal of Forecasting 12).
+    """Choose the power for a set of series (Guerrero 1993, Journal of Forecasting 12).
 
-    Under a power p that suits, the standard deviation within a block of time over its mean to the 1 - p is the same in
-    all blocks. The one with the smallest coefficient of variation is taken where it is clearly smaller than that of y
-    itself; powers below 1 need what is never negative, the logarithm what is always positive.
+    For a suitable power p, the ratio standard deviation / mean^(1 - p) is the same in all blocks of time. The power
+    with the smallest coefficient of variation of this ratio is chosen, if it is clearly smaller than for p = 1. The
+    square root needs y >= 0 and the logarithm y > 0.
     """
     least = min(float(np.nanmin(one.y)) for one in series)
     powers = [1.0, *([0.5] if least >= 0 else []), *([0.0] if least > 0 else [])]
@@ -29,7 +29,7 @@ def chosen_power(series: Sequence[Series], season: int) -> float:
 
 
 def _spread(y: np.ndarray, length: int, power: float) -> float:
-    """The coefficient of variation over blocks; nan where there are too few."""
+    """Return the coefficient of variation over blocks; nan if there are too few blocks."""
     blocks = [y[start : start + length] for start in range(0, len(y) - length + 1, length)]
     known = [block[~np.isnan(block)] for block in blocks]
     pairs = [(block.std(), block.mean()) for block in known if len(block) > 1 and block.mean() > 0]
@@ -40,10 +40,10 @@ def _spread(y: np.ndarray, length: int, power: float) -> float:
 
 
 def raised(one: Series, power: float) -> np.ndarray:
-    """A power of y.
+    """Return a power of y.
 
     Raises:
-        ValueError: there is none of one of its numbers, as training never had such.
+        ValueError: a value has no such power; training had no such values.
     """
     if power == 1:
         return one.y
@@ -59,7 +59,7 @@ def raised(one: Series, power: float) -> np.ndarray:
 
 
 def lowered(values: np.ndarray, power: float) -> np.ndarray:
-    """y, of which these are the power; a square root below 0 stands for 0."""
+    """Invert ``raised``; square roots below 0 become 0."""
     if power == 1:
         return values
     return np.clip(values, 0, None) ** 2 if power else np.exp(values)

@@ -1,4 +1,4 @@
-"""Regressor of one number for each sequence."""
+"""Regressor of one or more numbers for each sequence."""
 
 from typing import Any
 
@@ -13,11 +13,11 @@ from nounroll.core.seeding import generator
 from nounroll.estimators.base import SequenceEstimator
 from nounroll.estimators.forms import as_sequences
 
-_DRAWS, _AT_ONCE = 1000, 50  # of each row, for a deviation
+_DRAWS, _AT_ONCE = 1000, 50  # draws of each row for a standard deviation; draws at once
 
 
 class SequenceRegressor(RegressorMixin, SequenceEstimator):
-    """A recurrent network that predicts one number or several from a sequence, after its last step.
+    """Recurrent network that predicts one or more numbers after the last step of a sequence.
 
     ::
 
@@ -28,8 +28,8 @@ class SequenceRegressor(RegressorMixin, SequenceEstimator):
     The further settings and attributes are those of ``nounroll.estimators.base.SequenceEstimator``.
 
     Args:
-        targets_space: that y is of, such as ``Count(1)`` or ``Positive(1)``; real numbers, or bits where all are 0 or
-            1, when None.
+        targets_space: space of y, such as ``Count(1)`` or ``Positive(1)``. When None: real numbers, or bits if all are
+            0 or 1.
     """
 
     _new_head = True
@@ -47,7 +47,7 @@ class SequenceRegressor(RegressorMixin, SequenceEstimator):
 
         Args:
             X, groups: see ``SequenceClassifier.fit``.
-            y: (n,) or (n, k) real numbers, of any unit.
+            y: (n,) or (n, k) real numbers in any unit.
 
         Raises:
             ValueError: X and y do not fit each other.
@@ -62,10 +62,10 @@ class SequenceRegressor(RegressorMixin, SequenceEstimator):
         return self
 
     def predict(self, X: Any, return_std: bool = False) -> Any:
-        """The mean for each sequence, (n,) or (n, k) as ``y`` was; with ``return_std`` also the standard deviation.
+        """Return the mean for each sequence, in the shape of ``y``; with ``return_std`` also the standard deviation.
 
-        Of numbers that were 0 and 1 alone, the mean is the probability of a 1. The deviation of a space that was named
-        is that of 1000 draws.
+        If all y were 0 or 1, the mean is the probability of a 1. With ``targets_space``, the standard deviation is
+        estimated from 1000 draws.
         """
         outputs, space = self._last_outputs(self._inputs(X)).double(), self.student_.targets
         mean = space.mean(outputs)

@@ -1,12 +1,12 @@
-"""Scores of forecasts, in units that series of any size share."""
+"""Scores of forecasts that do not depend on the unit of a series."""
 
 import numpy as np
 
 
 def naive_error(history: np.ndarray, season: int) -> float:
-    """Return the scale of errors: the mean absolute error of the guess "as a season ago" within a history.
+    """Return the scale of errors: the mean absolute error of the seasonal naive forecast within a history.
 
-    nan where it is 0 or cannot be told, so that no score is made up.
+    The result is nan if the error is 0 or unknown, so that no score is invented.
     """
     errors = np.abs(history[season:] - history[:-season])
     known = errors[~np.isnan(errors)]
@@ -14,12 +14,12 @@ def naive_error(history: np.ndarray, season: int) -> float:
 
 
 def scores(paths: np.ndarray, truth: np.ndarray, history: np.ndarray, season: int) -> dict[str, float]:
-    """Scores of sample paths (P, h) of a series against its truth (h,), over the steps that are known.
+    """Score sample paths (P, h) of a series against the true values (h,), over the known steps.
 
-    - ``mase``: absolute error of the median, over ``naive_error`` (Hyndman and Koehler 2006).
-    - ``scrps``: continuous ranked probability score of the paths, over the same.
-    - ``coverage``: share of the truth between the quantiles 0.05 and 0.95.
-    - ``naive_mase``: ``mase`` of the guess "as a season ago".
+    - ``mase``: absolute error of the median, divided by ``naive_error`` (Hyndman and Koehler 2006).
+    - ``scrps``: continuous ranked probability score of the paths, divided by ``naive_error``.
+    - ``coverage``: share of true values between the quantiles 0.05 and 0.95.
+    - ``naive_mase``: ``mase`` of the seasonal naive forecast.
     """
     known = ~np.isnan(truth)
     if not known.any():
@@ -37,7 +37,7 @@ def scores(paths: np.ndarray, truth: np.ndarray, history: np.ndarray, season: in
 
 
 def crps(paths: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """E|X - y| - E|X - X'| / 2 of samples X, (P, h) and (h,) -> (h,), X' being another of the samples."""
+    """Compute E|X - y| - E|X - X'| / 2 over samples X and X' of the paths, (P, h) and (h,) -> (h,)."""
     count = len(paths)
     ranks = 2 * np.arange(1, count + 1)[:, None] - count - 1
     apart = 2 * (ranks * np.sort(paths, axis=0)).sum(0) / (count * max(1, count - 1))

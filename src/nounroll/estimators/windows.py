@@ -1,4 +1,4 @@
-"""Windows of series: the inputs and the targets of a forecasting network."""
+"""Windows of series: inputs and targets of a forecasting network."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -12,39 +12,39 @@ from nounroll.estimators.powers import raised
 
 _NUMBERS = 2**20  # time steps of all training windows, at most
 _DRIFT = 1.5
-_FLOOR = 0.1  # of the series' scale
-Place = tuple[float, float]  # what 0 is, and what 1 is more
+_FLOOR = 0.1  # share of the series' scale
+Place = tuple[float, float]  # offset and scale of values
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Rules by which series become sequences; with a network, all that a forecast needs.
+    """Rules that convert series to sequences. The rules and a network define a forecast.
 
-    A step of the input is what is known at time t, and of the next time what is known ahead::
+    An input holds the values known at time t, and the values of time t + 1 that are known ahead::
 
         x_t   value, whether it was observed, past covariates (t);  future covariates, calendar (t + 1)
         y_t   value, past covariates (t + 1)
 
-    A value is the distance of the ``power`` of y from its mean in the first half of the window (or from the first that
-    is observed after it), in units of its standard deviation there, which a tenth of the series' scale keeps from 0: a
-    network that is given all windows in one size follows a series beyond what it has seen. These steps are not scored.
-    Of series that drift the target is the change of the value.
+    A value is the ``power`` of y, standardised by the mean and the standard deviation of the window's first half (or by
+    the first observed y after it). A tenth of the series' scale keeps the divisor above 0. All windows then have the
+    same scale, so a series may grow beyond its range in training. The steps of the first half are not scored. For
+    series that drift the target is the change of the value.
 
-    Where y is missing the input is a straight line between its neighbours, one of which lies ahead: so a step is scored
-    only where its y and the one before are there. A forecast goes on from the last y. Of series so sparse that hardly
-    any step is left, a missing y repeats the one before.
+    A missing y is interpolated linearly. Since this uses a later value, a step is scored only if its y and the previous
+    y are present. A forecast continues from the last y. If the series are too sparse for this, a missing y repeats the
+    previous one.
 
     Attributes:
         horizon, context: steps to forecast, and steps of history to read.
-        season: steps of the seasonal guess that errors are scaled by.
-        freq: of the clock.
-        cycles: of the calendar.
+        season: steps of a season, for the scale of errors.
+        freq: the step of the clock.
+        cycles: cycles of the calendar that are inputs.
         past, future: names of covariates.
         changes: the network predicts the change of the value (``drifts``).
-        power: of y that the network reads; 0 is the logarithm (``nounroll.estimators.powers``).
-        between: missing values are straight lines, and no repetitions.
-        local: False in forecasters of an earlier version: values are in units of the series' scale alone, and relative
-            to a season.
+        power: power of y; 0 is the logarithm (``nounroll.estimators.powers``).
+        between: missing values are interpolated, not repeated.
+        local: False in forecasters of an earlier version, where values have the series' scale and are relative to a
+            season.
     """
 
     horizon: int
@@ -61,7 +61,7 @@ class Plan:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> "Plan":
-        """The plan that was written as JSON, in which tuples are lists."""
+        """Read a plan from JSON, where tuples are lists."""
         values: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in document.items()}
         return cls(**values)
 
@@ -70,14 +70,14 @@ class Plan:
         return Clock(self.freq)
 
     def burn(self, steps: int) -> int:
-        """Count the first steps of a window, from which its units are taken."""
+        """Return the number of first steps of a window that define its scale."""
         return max(1, min(self.context, steps) // 2 if self.local else min(self.season, self.context // 2))
 
     def read(self, series: list[Series]) -> list[Series]:
-        """Series as the network reads them: ``power`` of y.
+        """Return the series with the ``power`` of y, as the network reads them.
 
         Raises:
-            ValueError: a y has no such power.
+            ValueError: a value has no such power.
         """
         return [replace(one, y=raised(one, self.power)) for one in series]
 
@@ -93,7 +93,7 @@ class Plan:
         return whole.rows(max(0, end - self.context), end), len(whole) - end
 
     def values(self, one: Series, scale: float) -> tuple[np.ndarray, Place, int]:
-        """Return (T,) values with gaps filled, the place that they are relative to, and the step after the first ones.
+        """Return values (T,) without gaps, their offset and scale, and the first step that may be scored.
 
         Raises:
             ValueError: no y is observed.
@@ -117,14 +117,14 @@ class Plan:
         return np.where(places < 0, anchor, y[places])
 
     def inputs(self, one: Series, ahead: np.ndarray, scale: float) -> tuple[np.ndarray, Place]:
-        """Return (T, d) inputs of T steps of history, and the place of values; ``ahead`` is of the T steps after."""
+        """Return the inputs of a history (T, d), and offset and scale of values; ``ahead`` is for the steps t + 1."""
         values, place, _ = self.values(one, scale)
         return np.concatenate([np.stack([values, ~np.isnan(one.y)], axis=1), one.past, ahead], axis=1), place
 
     def window(self, one: Series, ahead: np.ndarray, scale: float, scored: int) -> tuple[np.ndarray, np.ndarray] | None:
-        """Inputs and targets of all steps but the last, the ``scored`` last of which count; None where none does.
+        """Return inputs and targets of all steps but the last, with the last ``scored`` scored; None if none is scored.
 
-        ``ahead`` is of the same steps.
+        ``ahead`` has the same steps as ``one``.
         """
         if np.isnan(one.y).all():
             return None
@@ -142,7 +142,7 @@ class Plan:
         return None if np.isnan(targets[:, 0]).all() else (inputs, targets)
 
     def scale(self, one: Series) -> float:
-        """The standard deviation of y within a window; of a flat series its size."""
+        """Return the standard deviation of y within a window; the mean absolute value if a series is flat."""
         length = self.context + self.horizon
         chunks = [one.y[start : start + length] for start in range(0, len(one), length)]
         spreads = [np.nanvar(chunk) for chunk in chunks if _several(chunk)]
@@ -152,7 +152,7 @@ class Plan:
 
 
 def drifts(series: list[Series], season: int) -> bool:
-    """Return whether most series move on: y varies half as much again over the whole as it does within a quarter."""
+    """Return whether in most series y has over 1.5 times the standard deviation in the whole as within a quarter."""
     found = []
     for one in series:
         length = max(season, 2, len(one) // 4)
@@ -164,7 +164,7 @@ def drifts(series: list[Series], season: int) -> bool:
 
 
 def in_runs(series: list[Series]) -> bool:
-    """Return whether of most values the one before is there too."""
+    """Return whether at least half of the values follow another value."""
     known = [~np.isnan(one.y) for one in series]
     return sum(int((one[1:] & one[:-1]).sum()) for one in known) >= sum(int(one.sum()) for one in known) / 2
 
@@ -176,13 +176,13 @@ def _several(values: np.ndarray) -> bool:
 def training_windows(
     plan: Plan, series: list[Series], scales: list[float], share: float
 ) -> tuple[list[np.ndarray], list[np.ndarray], list[str]]:
-    """Inputs, targets and part of each window: the last ``share`` of a series, and at least a horizon, is held out.
+    """Return inputs, targets and part of each window; the last ``share`` of a series, at least a horizon, is held out.
 
-    A held-out window reads the steps before it as history; they are not scored in it. A series of fewer than two
-    horizons and two steps is trained on whole.
+    A held-out window reads earlier steps as history and does not score them. A series shorter than two horizons plus
+    two steps is used for training only.
 
     Raises:
-        ValueError: no series is long enough to hold any of it out.
+        ValueError: no series is long enough for a held-out window.
     """
     length, windows, parts = plan.context + plan.horizon, [], []
     stride = -(-sum(map(len, series)) * length // _NUMBERS)

@@ -30,7 +30,7 @@ async def read(
 
     Returns:
         The result of ``note`` for each input, or None for the first input of a session; and the prediction after the
-            last.
+        last.
     """
     outputs = await expected(service, session) if note and session.read else None
     notes: list[N | None] = []

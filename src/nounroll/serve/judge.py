@@ -32,11 +32,13 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Judge:
-    """Judge of the memories of sessions, by the student's teacher.\n\n    Args:
-    teacher: the teacher of the served student.
-    length: time steps of its training; longer sessions are not judged.
-    variance: Var(m) of its memories.
-    thread: runs the teacher, so that no step waits for it.
+    """Judge of the memories of sessions, by the student's teacher.
+
+    Args:
+        teacher: the teacher of the served student.
+        length: time steps of its training; longer sessions are not judged.
+        variance: Var(m) of its memories.
+        thread: runs the teacher, so that no step waits for it.
     """
 
     teacher: Teacher
