@@ -1,4 +1,4 @@
-"""Everything that can be said of a trained student, and of its teacher where there is one."""
+"""Analysis of a trained student, and of its teacher if there is one."""
 
 import dataclasses
 import math
@@ -24,20 +24,20 @@ from nounroll.rollout.evaluate import constant_guess, evaluate, evaluate_teacher
 from nounroll.rollout.packing import Packing, packing
 from nounroll.teacher import Teacher
 
-_GRADIENT_ROWS = 16  # sequences whose gradients are measured
-_CUTS = 8  # times at which a memory is asked for all that follows
+_GRADIENT_ROWS = 16  # sequences for the gradients
+_CUTS = 8  # cuts at which a memory must predict the rest of the sequence
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A student, or its teacher, on the held-out sequences.
+    """Figures of a student or its teacher on the held-out sequences.
 
     Attributes:
         metrics: loss, bits, and accuracy or rmse.
         positions: the same by time step.
-        ahead: loss of the teacher's decoder from these memories, by steps ahead; None without a trained one.
-        gradients: |dL/dm_t|: for the student what BPTT would send through its rollout, for the teacher what SMT sends
-            to its memories.
+        ahead: loss of the teacher's decoder from these memories, by steps ahead; None without a trained decoder.
+        gradients: |dL/dm_t|: for the student the gradients of BPTT through its rollout, for the teacher the gradients
+            of SMT at its memories.
         variance, rank: see ``nounroll.rollout.collapse.Spread``.
         spectrum: eigenvalues of the covariance of memories, largest first, as shares of the variance.
     """
@@ -53,23 +53,23 @@ class Measured:
 
 @dataclass(frozen=True)
 class Analysis:
-    """Result of ``analyze``. ``to_dict`` gives plain values for JSON.
+    """Result of ``analyze``. ``to_dict`` converts it for JSON.
 
     Attributes:
         length: T, in time steps.
-        sequences: held-out sequences.
-        guess: loss, bits, and accuracy or rmse, of the best constant answer to these sequences.
-        student: by its own rollout from m_∅.
-        teacher: by the same readout, on the teacher's memories; None where there is no teacher.
-        refitted: metrics of the teacher's memories by a readout that was fitted to them (see ``refit``).
-        drift: None without a teacher, like ``explained`` and ``leak``.
+        sequences: number of held-out sequences.
+        guess: loss, bits, and accuracy or rmse, of the best constant guess for these sequences.
+        student: figures of its rollout from m_∅.
+        teacher: figures of the same readout on the teacher's memories; None without a teacher.
+        refitted: metrics of a readout fitted to the teacher's memories (see ``refit``).
+        drift: drift of the student; None without a teacher, like ``explained`` and ``leak``.
         explained: share of the variance of the teacher's memories that one step of the cell explains.
-        packing: what the teacher's decoder reads of later targets, by when the sequence is cut (see
-            ``nounroll.rollout.packing``); empty without a trained one.
-        leak: how much the teacher's memories depend on the future; 0, or a rounding error.
+        packing: the decoder's figures on later targets, by the place of the cut (see ``nounroll.rollout.packing``);
+            empty without a trained decoder.
+        leak: dependence of the teacher's memories on the future; 0 or a rounding error.
         geometry: memories in two dimensions.
         heatmap: the memory of one sequence, number by number.
-        lengths: both at T, 2 T, 4 T and 8 T, as far as the task goes.
+        lengths: student and teacher at T, 2 T, 4 T and 8 T, up to the task's longest length.
     """
 
     length: int
@@ -87,7 +87,7 @@ class Analysis:
     lengths: list[AtLength]
 
     def to_dict(self) -> dict[str, Any]:
-        """Nested dicts and lists; None for what is not finite."""
+        """Convert to nested dicts and lists, with None for non-finite values."""
         return _plain(dataclasses.asdict(self))
 
 
@@ -101,16 +101,16 @@ def analyze(
     horizon: int | None = 32,
     seed: int = 0,
 ) -> Analysis:
-    """Analyse a student on held-out sequences that training never looked at.
+    """Analyse a student on held-out sequences, which training never used.
 
     Args:
-        student: trained or not, on the CPU.
-        teacher: its own; None after bptt alone.
+        student: a student on the CPU, trained or not.
+        teacher: the student's teacher; None after bptt alone.
         task: source of the sequences.
         length: T, in time steps.
-        sequences: how many.
-        horizon: steps ahead that the teacher's decoder is asked for; None where it was never trained.
-        seed: of the run, so that the sequences are those of its last figures.
+        sequences: number of sequences.
+        horizon: steps ahead that the teacher's decoder predicts; None if it was never trained.
+        seed: the run's seed, so that the sequences are the same as for its last figures.
 
     Raises:
         ValueError: the task has no sequences of that length.

@@ -1,4 +1,4 @@
-"""Contraction of a cell along its own rollout, which decides whether a parallel rollout converges soon."""
+"""Contraction of a cell along its rollout, which decides how fast a parallel rollout converges."""
 
 import math
 
@@ -9,15 +9,15 @@ from torch import Tensor
 from nounroll.models.student import Student
 from nounroll.rollout.parallel import jacobian
 
-_NOTHING = 1e-30  # length of an error that has faded away
+_NOTHING = 1e-30  # length below which an error counts as vanished
 _AT_ONCE = 256  # time steps whose Jacobians are in memory together
 
 
 @torch.no_grad()
 def contraction(student: Student, inputs: Shaped[Tensor, "1 T *x"], generator: torch.Generator) -> float:
-    """The largest Lyapunov exponent, in nats a step: below 0 small errors of a memory fade, above 0 they grow.
+    """Estimate the largest Lyapunov exponent, in nats per step: below 0 small errors fade, above 0 they grow.
 
-    It is the mean growth of the logarithm of a random small error's length on the way through ``inputs``, from m_∅.
+    It is the mean growth of the logarithm of a small random error's length along the rollout of ``inputs`` from m_∅.
     """
     memories = student.rollout(inputs)[:, :-1].flatten(2)
     error = torch.randn(memories.shape[-1], generator=generator).to(memories)

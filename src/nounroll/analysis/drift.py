@@ -1,4 +1,4 @@
-"""Drift: the distance of a student's memories from its teacher's over time, and whether it levels off."""
+"""Drift: the distance of a student's memories from its teacher's over time, and its equilibrium."""
 
 from dataclasses import dataclass
 
@@ -8,24 +8,23 @@ from torch import Tensor
 
 from nounroll.objectives.dynamics import dynamics
 
-_NEAR = 0.1  # of the level: what counts as having reached it
+_NEAR = 0.1  # tolerance for reaching the level, as a share of it
 
 
 @dataclass(frozen=True)
 class Drift:
-    """drift_t = MSE(m̂_t, m_t) / Var(m), the mean over sequences (arXiv 2606.06479, Sec. 4 and the drift figure).
+    """Drift over time, drift_t = MSE(m̂_t, m_t) / Var(m), averaged over sequences (arXiv 2606.06479, Sec. 4).
 
-    Var(m) is the variance of the teacher's memories over sequences and time, the mean of the coordinates: 0 is a
-    student that remembers exactly what its teacher does, 1 is as far as the mean memory, 2 as far as the memory of
-    an unrelated sequence.
+    Var(m) is the variance of the teacher's memories over sequences and time, averaged over coordinates. Drift 0 means
+    equal memories, 1 the distance of the mean memory, and 2 the distance of an unrelated sequence's memory.
 
     Attributes:
         curve: drift_t for t = 0 .. T - 1.
         variance: Var(m).
         level: the equilibrium, mean of the last quarter of the curve.
         reached: the first t at which the curve is within 10 % of it.
-        levels_off: whether the two halves of the last quarter differ by less than 10 % of it; where they do, drift
-            still moves at T, and ``level`` is no equilibrium.
+        levels_off: whether the two halves of the last quarter differ by less than 10 % of the level. If not, drift
+            still changes at T, and ``level`` is no equilibrium.
     """
 
     curve: list[float]
@@ -36,7 +35,7 @@ class Drift:
 
 
 def drift(own: Float[Tensor, "N T1 K d"], labels: Float[Tensor, "N T1 K d"]) -> Drift:
-    """The drift of a student's memories from its teacher's, both with m_∅ at index 0."""
+    """Compute the drift of a student's memories from its teacher's, both with m_∅ at index 0."""
     seen = labels[:, 1:].flatten(0, 1).double()
     variance = float(seen.var(dim=0, correction=0).mean())
     curve = dynamics(own[:, 1:].double(), labels[:, 1:].double()).mean(0)

@@ -1,4 +1,4 @@
-"""Memories in two dimensions: principal components of the teacher's memories and the student's own."""
+"""Memories in two dimensions: principal components of the teacher's and the student's memories."""
 
 from dataclasses import dataclass
 
@@ -11,20 +11,20 @@ from nounroll.core.batch import Batch
 from nounroll.models.student import Student
 from nounroll.rollout.collapse import MOST_MEMORIES
 
-_SEQUENCES, _TIMES = 24, 48  # that are kept to be drawn
+_SEQUENCES, _TIMES = 24, 48  # kept for the picture
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """Trajectories in the plane of the two directions in which memories differ most.
+    """Trajectories of memories in the plane of their first two principal components.
 
     Attributes:
         times: t + 1 of each point of a trajectory; 0 is m_∅.
-        own: (sequence, point, 2) of the student's rollout.
-        labels: the same of the teacher; None where there is none.
-        targets: (sequence, point), the target that the memory has to tell next: y_s of the first scored s >= t;
-            None after the last one. For Real targets, its first coordinate.
-        explained: share of the variance of memories along each of the two directions.
+        own: (sequence, point, 2), the student's rollout.
+        labels: the same for the teacher; None without a teacher.
+        targets: (sequence, point), the next target that the memory must predict: y_s of the first scored s >= t; None
+            after the last. For Real targets, its first coordinate.
+        explained: share of the variance along each of the two directions.
     """
 
     times: list[int]
@@ -35,9 +35,9 @@ class Geometry:
 
 
 def geometry(student: Student, seen: Trajectories) -> Geometry:
-    """Principal components of all memories, the student's and its teacher's together, and paths along them.
+    """Compute principal components of the student's and teacher's memories together, and trajectories along them.
 
-    An exact decomposition of at most 512 memories of each kind gives the directions.
+    The directions come from an exact decomposition of at most 512 memories of each.
     """
     kinds = [memories for memories in (seen.own, seen.labels) if memories is not None]
     sample = torch.cat([_some(memories.flatten(0, 1).flatten(1)) for memories in kinds])
@@ -67,6 +67,6 @@ def _next_targets(student: Student, batch: Batch, times: Int[Tensor, "P"]) -> li
         ahead: list[float | None] = [None]
         for value, scored in zip(reversed(row), reversed(mask), strict=True):
             ahead.append(float(value) if scored else ahead[-1])
-        ahead.reverse()  # ahead[t] is for m_t; m_∅ tells what m_0 has to tell
+        ahead.reverse()  # ahead[t] is for m_t; m_∅ has the same next target as m_0
         found.append([ahead[max(int(time) - 1, 0)] for time in times])
     return found

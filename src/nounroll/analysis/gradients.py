@@ -1,15 +1,15 @@
-"""Size of the gradient that reaches the memory of each step: |dL/dm_t| (arXiv 2606.06479, gradient norms).
+"""Norm of the gradient at the memory of each step, |dL/dm_t| (arXiv 2606.06479, gradient norms).
 
-For every memory m_∅, m_0, .. m_{s-1} of a sequence whose last scored step is s, this measures the gradient of the
-nearest loss that lies ahead of it and can correct it:
+Let s be the last scored step of a sequence. For every memory m_∅, m_0, .. m_{s-1} this measures the gradient of the
+next loss that can correct the memory:
 
-- **BPTT** has the readout's loss. L is that of step s alone, the hardest case and the one that a long-range task is:
-  its gradient reaches m_t through the student's rollout, a product of s - t Jacobians of the cell.
-- **SMT** has a loss for every transition. L is the one-step error of the next one, |f(m_t, x_{t+1}) - m_{t+1}|^2 in
-  the mean over coordinates (Eq. 3, as the paper has it), on the teacher's memories: its gradient passes one Jacobian.
+- **BPTT** uses the readout's loss. L is the loss of step s alone, as in a long-range task. Its gradient reaches m_t
+  through the student's rollout, a product of s - t Jacobians of the cell.
+- **SMT** has a loss for every transition. L is the one-step error of the next transition, the mean of |f(m_t, x_{t+1})
+  - m_{t+1}|^2 over coordinates (Eq. 3), on the teacher's memories. Its gradient passes through one Jacobian.
 
-Both are taken on the same sequences, with the same cell and weights, in the precision of training, and neither is
-scaled. What is compared is the shape over t and not the height: the two losses have different units.
+Both use the same sequences, cell, weights and precision of training, and neither is scaled. Compare their shape over t,
+not their height, because the two losses have different units.
 """
 
 from dataclasses import dataclass
@@ -26,11 +26,11 @@ from nounroll.objectives.readout import negative_log_likelihood
 
 @dataclass(frozen=True)
 class Gradients:
-    """|dL/dm_t|, the mean over sequences of the Euclidean norm.
+    """Euclidean norms of dL/dm_t, averaged over sequences.
 
     Attributes:
         norms: for m_∅, m_0, .. m_{s-1}.
-        ratio: the largest by the smallest; inf where some are 0 in float32.
+        ratio: the largest divided by the smallest; inf if some are 0 in float32.
     """
 
     norms: list[float]
@@ -38,7 +38,7 @@ class Gradients:
 
 
 def bptt_gradients(student: Student, batch: Batch) -> Gradients:
-    """The gradient of the last scored step's loss, through the student's rollout from m_∅."""
+    """Compute the gradient of the last scored step's loss through the student's rollout from m_∅."""
     last = _last_scored(batch)
     rows = batch.mask[:, last].nonzero()[:, 0]
     x, y = batch.inputs[rows], batch.targets[rows, last]
@@ -51,7 +51,7 @@ def bptt_gradients(student: Student, batch: Batch) -> Gradients:
 
 
 def smt_gradients(student: Student, labels: Float[Tensor, "N T1 K d"], batch: Batch) -> Gradients:
-    """The gradient of each transition's one-step error at the memory that it starts from."""
+    """Compute the gradient of each transition's one-step error at its first memory."""
     last = _last_scored(batch)
     before = labels[:, : last + 1].detach().requires_grad_()
     after = labels[:, 1 : last + 2].detach()

@@ -1,4 +1,4 @@
-"""The memory along one sequence, number by number."""
+"""Heat map of the memory along one sequence."""
 
 from dataclasses import dataclass
 
@@ -8,20 +8,20 @@ from torch import Tensor
 
 from nounroll.analysis.trajectories import Trajectories
 
-_NUMBERS, _STEPS = 64, 128  # that are kept to be drawn
+_NUMBERS, _STEPS = 64, 128  # kept for the picture
 
 
 @dataclass(frozen=True)
 class HeatMap:
-    """Some numbers of the memory, the slowest first, over the first steps of the first sequence.
+    """Heat map of some numbers of the memory, the slowest first, over the first steps of the first sequence.
 
-    Each is centred and divided by its standard deviation over all sequences, time steps, and student and teacher, so
-    that the two compare. Slow is a number that changes little from one step to the next for its variance.
+    Each number is standardised over all sequences, time steps, student and teacher, so that student and teacher are
+    comparable. A number is slow if it changes little per step relative to its variance.
 
     Attributes:
-        own: (t + 1, number) of the student's rollout; index 0 is m_∅.
-        labels: the same of the teacher; None where there is none.
-        numbers: how many the memory has in all; those kept are spread evenly over them, by slowness.
+        own: (t + 1, number), the student's rollout; index 0 is m_∅.
+        labels: the same for the teacher; None without a teacher.
+        numbers: total number of numbers in the memory; the kept ones are spread evenly over the order of slowness.
     """
 
     own: list[list[float]]
@@ -30,7 +30,7 @@ class HeatMap:
 
 
 def heatmap(seen: Trajectories) -> HeatMap:
-    """The student's memory of the first sequence beside its teacher's."""
+    """Build the heat map of the student's and the teacher's memory of the first sequence."""
     kinds = [memories.flatten(2) for memories in (seen.own, seen.labels) if memories is not None]
     every = torch.cat([memories.flatten(0, 1) for memories in kinds])
     mean, scale = every.mean(0), every.std(0).clamp(min=1e-6)

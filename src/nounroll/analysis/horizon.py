@@ -1,4 +1,4 @@
-"""Loss against time: at each position of a sequence, and at each number of steps ahead of a memory."""
+"""Loss by position in a sequence, and by number of steps ahead of a memory."""
 
 from dataclasses import dataclass
 
@@ -18,11 +18,11 @@ _WINDOWS = 32  # memories of a sequence that the decoder starts from
 
 @dataclass(frozen=True)
 class Positions:
-    """Figures of the readout from the memory after each step; None where no sequence is scored.
+    """Figures of the readout after each step; None if no sequence is scored there.
 
     Attributes:
         loss: nats, for t = 0 .. T - 1.
-        hits: share of right symbols (Categorical), or negative squared error (Real).
+        hits: share of correct symbols (Categorical), or negative squared error (Real).
     """
 
     loss: list[float | None]
@@ -31,7 +31,7 @@ class Positions:
 
 @torch.no_grad()
 def by_position(student: Student, memories: Float[Tensor, "N T1 K d"], batch: Batch) -> Positions:
-    """Loss of y_t read from m_t by the student's readout, for each t, of its own memories or its teacher's."""
+    """Compute the loss of the student's readout at each t, for the student's memories or the teacher's."""
     losses, right = scores(student.head, student.targets, observe(student.cell, memories[:, 1:]), batch.targets)
     return Positions(_means(losses, batch.mask), _means(right, batch.mask))
 
@@ -40,14 +40,13 @@ def by_position(student: Student, memories: Float[Tensor, "N T1 K d"], batch: Ba
 def by_steps_ahead(
     student: Student, decoder: Decoder, memories: Float[Tensor, "N T1 K d"], batch: Batch, horizon: int
 ) -> list[float | None]:
-    """Loss of the teacher's decoder, in nats, for y_t, y_{t+1}, ... from m_t and the inputs in between.
+    """Compute the loss of the teacher's decoder, in nats, for y_t, y_{t+1}, ... from m_t and the inputs in between.
 
-    The decoder is trained to predict the future from a memory (arXiv 2606.06479, Eq. 2): how its loss grows with the
-    distance says how far ahead a memory tells something. The memories may be the teacher's or the student's own.
+    The decoder is trained to predict the future from a memory (arXiv 2606.06479, Eq. 2). The growth of its loss with
+    the distance shows how far ahead a memory predicts. The memories may be the teacher's or the student's.
 
     Returns:
-        For 0 .. horizon - 1 steps ahead, the mean over sequences and over up to 32 times t; None where nothing is
-        scored.
+        The mean over sequences and up to 32 times t, for 0 .. horizon - 1 steps ahead; None if no step is scored.
     """
     horizon, length = min(horizon, batch.length), batch.length
     total, count = torch.zeros(horizon, dtype=torch.float64), torch.zeros(horizon, dtype=torch.int64)
@@ -65,5 +64,5 @@ def _means(values: Float[Tensor, "N T"], mask: Bool[Tensor, "N T"]) -> list[floa
 
 
 def _present(total: Float[Tensor, "T"], count: Int[Tensor, "T"]) -> list[float | None]:
-    """Means where something was counted."""
+    """Divide totals by counts; None if the count is 0."""
     return [float(value) / n if n else None for value, n in zip(total, count.tolist(), strict=True)]

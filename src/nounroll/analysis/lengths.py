@@ -1,4 +1,4 @@
-"""Lengths beyond training: the student and its teacher at T, 2 T, 4 T and 8 T."""
+"""Length generalisation: figures of student and teacher at T, 2 T, 4 T and 8 T."""
 
 from dataclasses import dataclass
 
@@ -8,19 +8,19 @@ from nounroll.rollout.evaluate import evaluate, evaluate_teacher, validation_bat
 from nounroll.teacher import Teacher
 
 _FACTORS = (1, 2, 4, 8)
-_LEAST = 32  # sequences, where as many were asked for
+_LEAST = 32  # sequences, at least, if as many were requested
 
 
 @dataclass(frozen=True)
 class AtLength:
-    """Both at one length.
+    """Figures of student and teacher at one length.
 
     Attributes:
         length: T, in time steps.
-        sequences: held-out ones; fewer as they get longer.
-        student: loss, bits, and accuracy or rmse, of its rollout from m_∅.
-        teacher: the same of the student's readout on the teacher's memories; None where there is none, or where it
-            cannot read so much.
+        sequences: number of held-out sequences; fewer at longer lengths.
+        student: loss, bits, and accuracy or rmse of its rollout from m_∅.
+        teacher: the same for the student's readout on the teacher's memories; None without a teacher, or if it cannot
+            read this length.
     """
 
     length: int
@@ -32,9 +32,9 @@ class AtLength:
 def by_length(
     student: Student, teacher: Teacher | None, task: SequenceTask, length: int, sequences: int, seed: int
 ) -> list[AtLength]:
-    """T, 2 T, 4 T and 8 T, as far as the task has sequences of that length (arXiv 2606.06479, length generalisation).
+    """Measure at T, 2 T, 4 T and 8 T, if the task has such sequences (arXiv 2606.06479, length generalisation).
 
-    Where a teacher's attention meets distances that it never saw, the student's step is the same at any time.
+    At longer lengths a teacher's attention meets distances that it never saw; the student's step does not change.
     """
     found = []
     for factor in _FACTORS:
@@ -49,7 +49,7 @@ def by_length(
 
 
 def _gives(task: SequenceTask, length: int, seed: int) -> bool:
-    """Return whether a task has sequences of a length; tasks refuse in different ways."""
+    """Return whether a task has sequences of a length; tasks raise different exceptions."""
     try:
         draw(task.validation(), 1, length, seed, "trial")
     except Exception:

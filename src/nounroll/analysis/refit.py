@@ -1,7 +1,7 @@
-"""A readout fitted to the teacher's memories, to measure what they hold apart from the student's own readout.
+"""Readout fitted to the teacher's memories, to measure them independently of the student's readout.
 
-DMT and BPTT train the readout on the student's memories. Reading the teacher's by it can make the teacher look worse
-than it is, and the student look past it.
+DMT and BPTT train the readout on the student's memories. With this readout the teacher's memories can look worse than
+they are, even worse than the student's.
 """
 
 import copy
@@ -21,7 +21,7 @@ _STEPS, _MINIBATCH, _RATE = 200, 1024, 1e-3
 
 
 def refit(student: Student, teacher: Teacher, task: SequenceTask, length: int, seed: int) -> Student:
-    """A copy of the student whose readout was trained further on the teacher's memories of training sequences."""
+    """Copy the student and train its readout further on the teacher's memories of training sequences."""
     reader = copy.deepcopy(student)
     memories, targets = [], []
     for index in range(max(1, _TOKENS // (length * _ROWS))):

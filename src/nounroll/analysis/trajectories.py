@@ -17,8 +17,8 @@ class Trajectories:
 
     Attributes:
         batch: the sequences.
-        own: of the student's rollout from m_∅.
-        labels: the teacher's; None where there is no teacher.
+        own: memories of the student's rollout from m_∅.
+        labels: memories of the teacher; None without a teacher.
     """
 
     batch: Batch
@@ -28,7 +28,7 @@ class Trajectories:
 
 @torch.no_grad()
 def trajectories(student: Student, teacher: Teacher | None, batches: list[Batch]) -> Trajectories:
-    """The memories of all sequences of ``batches``, which have one length."""
+    """Compute the memories of all sequences of ``batches``, which have the same length."""
     batch = Batch(*(torch.cat(values) for values in Batch.arrays(batches).values()))
     own = torch.cat([student.rollout(b.inputs) for b in batches])
     labels = None if teacher is None else torch.cat([teacher.memories(b.inputs) for b in batches])

@@ -1,4 +1,4 @@
-"""A student as one step that other programs can run."""
+"""Export of one step of a student to other programs."""
 
 from nounroll.export.export import FORMATS, ExportError, export, export_checked
 

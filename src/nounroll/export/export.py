@@ -16,31 +16,31 @@ from nounroll.export.step import Step, StepFunction, example_inputs, largest_dif
 from nounroll.models.student import Student
 
 Writer: TypeAlias = Callable[[Student, Path], tuple[list[Path], StepFunction]]
-TOLERANCE = 1e-3  # largest difference in a memory or a logit
+TOLERANCE = 1e-3  # largest allowed difference in a memory or a logit
 
 
 class ExportError(Exception):
-    """Error: the exported file does not compute what the student computes."""
+    """Error: the exported file and the student compute different results."""
 
 
 def export(student: Student, to: str, folder: str | Path) -> dict[str, Any]:
     """Write one step of a student, and check it against the student over 500 steps.
 
-    ``step.json`` beside it has the spaces, the memory's shape and the initial memory, (K, d). The number of rows of
-    ``inputs``, (B,) int64 or (B, d_x) float32, and ``memory``, (B, K, d) float32, is free.
+    ``step.json`` has the spaces, the memory's shape and the initial memory, (K, d). ``inputs``, (B,) int64 or (B, d_x)
+    float32, and ``memory``, (B, K, d) float32, may have any number of rows.
 
     Args:
-        student: trained, on the CPU.
-        to: onnx (``step.onnx``: inputs, memory -> next_memory, logits), torch (``step.pt2``, a torch.export program)
-            or safetensors (``student/``, as ``Student.from_pretrained`` reads it).
-        folder: where the files go.
+        student: a trained student on the CPU.
+        to: onnx (``step.onnx``: inputs, memory -> next_memory, logits), torch (``step.pt2``, a torch.export program) or
+            safetensors (``student/``, for ``Student.from_pretrained``).
+        folder: the destination.
 
     Returns:
-        to, files (their paths) and difference (the largest one, of memories and logits).
+        A dictionary with ``to``, ``files`` (paths) and ``difference`` (the largest in memories and logits).
 
     Raises:
         ValueError: there is no such format, or a package that it needs is not installed.
-        ExportError: it differs from the student by more than 1e-3. The files are removed.
+        ExportError: the step differs from the student by more than 1e-3. The files are removed.
     """
     if to not in FORMATS:
         raise ValueError(f"to is {to!r}; it must be one of {', '.join(FORMATS)}")
@@ -51,13 +51,13 @@ def export(student: Student, to: str, folder: str | Path) -> dict[str, Any]:
 
 
 def export_checked(student: Student, write: Writer, folder: Path) -> tuple[list[Path], float]:
-    """Let ``write`` put its files into a folder, and check the step that it gives back against the student.
+    """Write files into a folder, and check the step that ``write`` returns against the student.
 
     Returns:
         The files and the largest difference.
 
     Raises:
-        ExportError: it differs by more than 1e-3. The files are removed.
+        ExportError: the step differs by more than 1e-3. The files are removed.
     """
     student = student.float().eval()
     folder.mkdir(parents=True, exist_ok=True)
@@ -101,7 +101,7 @@ def _onnx(student: Student, folder: Path) -> tuple[list[Path], StepFunction]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """The translation warns of packages that it could use for operators that no cell has."""
+    """Hide warnings of the ONNX exporter about packages for operators that no cell uses."""
     logger = logging.getLogger("torch.onnx")
     former = logger.level
     logger.setLevel(logging.ERROR)
@@ -119,9 +119,11 @@ def _torch(student: Student, folder: Path) -> tuple[list[Path], StepFunction]:
 
 
 def _safetensors(student: Student, folder: Path) -> tuple[list[Path], StepFunction]:
-    target = folder / "student"  # of its own: it is replaced whole, and refuses to replace what is not its
+    target = (
+        folder / "student"
+    )  # separate, because save_pretrained replaces it whole and refuses foreign files
     student.save_pretrained(target)
-    cell = None if student.settings else student.cell  # a cell of the user's own is code, which no file holds
+    cell = None if student.settings else student.cell  # a user's cell is code, and files hold no code
     return sorted(target.iterdir()), Step(Student.from_pretrained(target, cell))
 
 
@@ -133,7 +135,7 @@ FORMATS: dict[str, Writer] = {
 
 
 def _traced(student: Student) -> torch.export.ExportedProgram:
-    """The step as a graph whose number of rows is free."""
+    """Trace the step as a graph for any number of rows."""
     rows = 2  # tracing with a single row would fix it at one
     arguments = (example_inputs(student, 1, rows)[0], student.initial_memory(rows).detach().clone())
     batch = torch.export.Dim("batch")

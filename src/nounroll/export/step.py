@@ -1,4 +1,4 @@
-"""The exported function: one step of a student, (inputs, memory) -> (memory, logits)."""
+"""Exported function: one step of a student, (inputs, memory) -> (memory, logits)."""
 
 from collections.abc import Callable
 from typing import TypeAlias
@@ -12,11 +12,11 @@ from nounroll.models.student import Student
 
 StepFunction: TypeAlias = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
-CHECKED_STEPS, _CHECKED_ROWS = 500, 3  # rows: neither 1 nor the number that the step is traced with
+CHECKED_STEPS, _CHECKED_ROWS = 500, 3  # rows: neither 1 nor the number of rows in tracing
 
 
 class Step(nn.Module):
-    """One step of a student as a module, without gradients."""
+    """Module of one step of a student, without gradients."""
 
     def __init__(self, student: Student) -> None:
         super().__init__()
@@ -31,15 +31,15 @@ class Step(nn.Module):
 
 
 def example_inputs(student: Student, steps: int, rows: int) -> Shaped[Tensor, "steps rows *x"]:
-    """Random inputs of the student's space."""
+    """Draw random inputs of the student's space."""
     return student.inputs.example(steps, rows, generator=generator(0, "export"))
 
 
 def largest_difference(student: Student, exported: StepFunction) -> float:
-    """The largest difference in any memory or logit over 500 steps on random inputs; of outputs, in units of the scale.
+    """Return the largest difference of memories and (scaled) outputs over 500 steps on random inputs.
 
-    Each side goes on from its own memory, so differences can add up as they would in use. Anything that is not finite
-    counts as infinitely far off.
+    Each side continues from its own memory, so differences can accumulate as in use. A non-finite value counts as an
+    infinite difference.
     """
     step = Step(student)
     ours = theirs = student.initial_memory(_CHECKED_ROWS).detach()
