@@ -1,4 +1,4 @@
-"""Act in gymnasium's environments: collect episodes, imitate an expert, predict the environment itself."""
+"""Act in gymnasium's environments: collect episodes, imitate an expert, and predict the environment."""
 
 from nounroll.control.environments import Acrobot, CartPole, MountainCar, TMaze
 from nounroll.control.episodes import Episode, Episodes

@@ -1,8 +1,8 @@
-"""Environments that need a memory, each with an expert that sees what is hidden.
+"""Environments that need a memory, each with an expert that sees the hidden state.
 
-``CartPole``, ``Acrobot`` and ``MountainCar`` are those of gymnasium, velocities hidden. ``TMaze`` is a corridor with
-a sign at its beginning, which says where to turn at its end (Bakker 2001, "Reinforcement Learning with Long Short-Term
-Memory").
+``CartPole``, ``Acrobot`` and ``MountainCar`` are gymnasium's environments with hidden velocities. ``TMaze`` is a
+corridor with a sign at its beginning that tells where to turn at its end (Bakker 2001, "Reinforcement Learning with
+Long Short-Term Memory").
 """
 
 from typing import Any
@@ -17,14 +17,14 @@ except ImportError:
 
 
 class Hidden(gymnasium.ObservationWrapper):
-    """A registered environment of which some numbers of each observation are shown.
+    """Registered environment that shows only some numbers of each observation.
 
     Args:
-        options: of ``gymnasium.make``.
+        options: arguments of ``gymnasium.make``.
 
     Attributes:
-        id: the environment's.
-        shown: places of the numbers that are shown.
+        id: the environment's id.
+        shown: indices of the shown numbers.
     """
 
     id: str
@@ -42,18 +42,18 @@ class Hidden(gymnasium.ObservationWrapper):
 
 
 class CartPole(Hidden):
-    """A pole on a cart, by the places of both: 500 steps, a reward of 1 for each."""
+    """Pole on a cart, observed by the places of both: 500 steps, each with a reward of 1."""
 
     id, shown = "CartPole-v1", (0, 2)
 
     @staticmethod
     def expert(env: Any, observation: Any) -> int:
-        """A linear controller that sees the velocities."""
+        """Return the action of a linear controller that sees the velocities."""
         return int(np.dot((0.2, 0.4, 3.0, 0.7), env.unwrapped.state) > 0)
 
 
 class Acrobot(Hidden):
-    """Two links, by their angles: swing the end up; a reward of -1 a step, 500 steps at most."""
+    """Two links, observed by their angles: swing the end up; a reward of -1 per step, at most 500 steps."""
 
     id, shown = "Acrobot-v1", (0, 1, 2, 3)
 
@@ -65,7 +65,7 @@ class Acrobot(Hidden):
 
 
 class MountainCar(Hidden):
-    """A car in a valley, by its place: climb the hill; a reward of -1 a step, 200 steps at most."""
+    """Car in a valley, observed by its place: climb the hill; a reward of -1 per step, at most 200 steps."""
 
     id, shown = "MountainCar-v0", (0,)
 
@@ -76,13 +76,13 @@ class MountainCar(Hidden):
 
 
 class TMaze(gymnasium.Env):
-    """A corridor with a sign at its beginning and a fork at its end.
+    """Corridor with a sign at its beginning and a fork at its end.
 
-    Observations are symbols: 0 or 1, the sign; 2, the corridor; 3, the fork. Actions 0 and 1 turn, 2 goes ahead. A turn
-    in the corridor ends the episode. The return is 1 for the turn that the sign asked for, 0 otherwise.
+    Observations are symbols: 0 or 1 for the sign, 2 for the corridor, 3 for the fork. Actions 0 and 1 turn, 2 goes
+    ahead. A turn in the corridor ends the episode. The return is 1 for the turn that the sign shows, 0 otherwise.
 
     Args:
-        steps: of the corridor.
+        steps: length of the corridor.
     """
 
     metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012  # gymnasium's own form
@@ -108,6 +108,6 @@ class TMaze(gymnasium.Env):
 
     @staticmethod
     def expert(env: Any, observation: Any) -> int:
-        """Go ahead, then turn as the sign says."""
+        """Go ahead, then turn to the side of the sign."""
         maze = env.unwrapped
         return maze.sign if maze.place == maze.steps else 2

@@ -1,4 +1,4 @@
-"""Episodes of an environment, and the sequences that they make."""
+"""Episodes of an environment, and their conversion to sequences."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,21 +15,21 @@ from nounroll.data.ragged import NONE
 from nounroll.data.sequences import Sequences
 
 FEWEST = 3  # episodes that can be split into training, validation and test
-_EVERY = 10  # of so many episodes one is for validation and one for the test
+_EVERY = 10  # episodes, of which one is for validation and one for the test
 
 
 @dataclass(frozen=True)
 class Episode:
-    """One episode of T steps.
+    """Episode of T steps.
 
     Attributes:
-        observations: (T + 1, *x), the last of which no action followed.
-        actions: (T, *y), taken.
-        advice: (T, *y), what the expert would have done; None without an expert.
-        advised: (T,) bool, False where the expert had no opinion.
+        observations: (T + 1, *x); no action follows the last one.
+        actions: (T, *y), the actions taken.
+        advice: (T, *y), the expert's actions; None without an expert.
+        advised: (T,) bool, False where the expert gave None.
         rewards: (T,).
-        ended: by the environment itself; False where it was cut off, by a time limit say.
-        seed: that the environment was reset with.
+        ended: whether the environment ended the episode; False if it was truncated, for example by a time limit.
+        seed: the seed of the environment's reset.
     """
 
     observations: Shaped[Tensor, "T1 *x"]
@@ -75,12 +75,12 @@ class Episodes:
         return Returns.of([float(one.rewards.double().sum()) for one in self.each])
 
     def sequences(self) -> Sequences:
-        """Observations with the expert's actions as targets; the actions taken where there was no expert.
+        """Build sequences of observations with the expert's actions as targets, or without an expert the actions taken.
 
-        Of ten episodes one is for validation and one for the test.
+        One of ten episodes is for validation and one for the test.
 
         Raises:
-            ValueError: there are fewer than three episodes, or the expert never had an opinion.
+            ValueError: there are fewer than three episodes, or the expert never gave an action.
         """
         targets = [one.actions if one.advice is None else _unadvised(one.advice, one.advised) for one in self.each]
         if not any(bool(one.advised.any()) for one in self.each):
@@ -90,11 +90,11 @@ class Episodes:
 
 
 class EpisodeSequences(Sequences):
-    """Sequences of known spaces: what no episode has shown may still come.
+    """Sequences of known spaces, which may have values that no episode has shown.
 
     Args:
-        inputs, targets: of each episode.
-        read, predicted: their spaces.
+        inputs, targets: arrays of each episode.
+        read, predicted: the spaces of inputs and targets.
     """
 
     def __init__(self, inputs: list[Any], targets: list[Any], read: Space, predicted: Space) -> None:
@@ -107,7 +107,7 @@ class EpisodeSequences(Sequences):
 
 
 def _unadvised(advice: Tensor, advised: Tensor) -> Tensor:
-    """The expert's actions, and no target where it had no opinion."""
+    """Return the expert's actions as targets, with no target where it gave None."""
     if not advice.is_floating_point():
         return advice.where(advised, torch.tensor(NONE))
     return advice.where(advised[:, None], torch.tensor(torch.nan))

@@ -1,8 +1,8 @@
 """Imitation by dataset aggregation: DAgger (Ross et al. 2011, arXiv 1011.0686).
 
-First the expert acts; then the student does, and the expert says what it would have done there. Each round trains the
-student further on all episodes so far. With a method that has a teacher, such as smt+dmt, DAgger is there twice: the
-expert relabels the actions of the states that the student visits, and the teacher the memories that it makes.
+In the first round the expert acts. In later rounds the student acts, and the expert labels each step with its own
+action. Each round trains the student further on all episodes so far. With a method that has a teacher, such as smt+dmt,
+DAgger happens twice: the expert relabels the actions, and the teacher relabels the student's memories.
 """
 
 from collections.abc import Mapping
@@ -19,8 +19,8 @@ from nounroll.experiments.run import Run, fit
 from nounroll.methods import AUTO, is_taught
 from nounroll.models.student import Student
 
-_SEEDS = {"train": 0, "validation": 10**8, "test": 2 * 10**8}  # of the first episode of each part
-_APART = 10**9  # between the seeds of two imitations
+_SEEDS = {"train": 0, "validation": 10**8, "test": 2 * 10**8}  # seed of the first episode of each part
+_APART = 10**9  # distance between the seeds of two imitations
 
 
 @dataclass(frozen=True)
@@ -28,13 +28,13 @@ class Imitation:
     """Result of ``imitate``.
 
     Attributes:
-        student: of the round with the highest mean return in validation.
-        returns: the student's, in episodes that no choice has seen.
-        expert_returns: the expert's, in the same episodes.
-        rounds: the student's returns in validation after each round.
+        student: the student of the round with the highest mean return in validation.
+        returns: the student's returns in episodes that no choice has seen.
+        expert_returns: the expert's returns in the same episodes.
+        rounds: the student's validation returns after each round.
         best: the round of ``student``.
         runs: one for each round.
-        episodes: all that the student was trained on.
+        episodes: all training episodes.
     """
 
     student: Student
@@ -64,28 +64,27 @@ def imitate(
     settings: Mapping[str, Any] | None = None,
     progress: bool = False,
 ) -> Imitation:
-    """Train a student to act as an expert does, from observations alone.
+    """Train a student to act like an expert, from observations only.
 
     Args:
         env: the id of a registered environment, or a function that makes one.
-        expert: (environment, observation) -> an action, or None where any will do. It may see more than the student,
-            in ``environment.unwrapped``.
-        rounds: of playing and training; one is plain imitation of what the expert did.
-        episodes: that are added in each round.
-        validation: episodes by which the best round is chosen, and as many others by which it is measured.
-        method, cell: of ``nounroll.fit``; what "auto" chooses in the first round is kept.
-        length: steps of each episode that training reads, the first ones; all when left out.
-        seconds: budget of training, 120 when ``steps`` is left out too; each round has an equal share. Playing comes
-            on top.
-        steps: a budget in training steps in its place.
-        noise: share of the actions in the first round that are drawn at random, so that recoveries are shown.
-        limit: steps that an episode may have.
-        seed: of the episodes, the weights and all random choices.
-        settings: further ones of ``nounroll.fit``.
+        expert: (environment, observation) -> an action, or None if any action is right. It may see more than the
+            student, in ``environment.unwrapped``.
+        rounds: rounds of playing and training; one is behaviour cloning.
+        episodes: episodes added in each round.
+        validation: episodes that choose the best round; as many other episodes measure it.
+        method, cell: arguments of ``nounroll.fit``; later rounds keep the choice of "auto" in the first round.
+        length: number of first steps of each episode for training; all by default.
+        seconds: budget of training without playing, shared equally by the rounds; 120 if ``steps`` is not given either.
+        steps: budget in training steps instead of seconds.
+        noise: share of random actions in the first round, so that the expert shows recoveries.
+        limit: largest length of an episode.
+        seed: seed of the episodes, the weights and all random choices.
+        settings: further settings of ``nounroll.fit``.
         progress: show bars on stderr.
 
     Raises:
-        ValueError: a setting cannot be used, or the environment is at fault; see ``collect``.
+        ValueError: a setting is invalid, or the environment has a fault; see ``collect``.
     """
     for name, value, least in (("rounds", rounds, 1), ("episodes", episodes, FEWEST), ("validation", validation, 1)):
         whole_number(name, value, least)
@@ -116,19 +115,19 @@ def imitate(
 
 
 def part_seed(seed: int, part: str) -> int:
-    """The seed of the first episode for "train", "validation" or "test"; the others follow it."""
+    """Return the seed of the first episode for "train", "validation" or "test"; later episodes count up from it."""
     return seed * _APART + _SEEDS[part]
 
 
 def _share(seconds: float | None, steps: int | None, number: int, rounds: int) -> dict[str, Any]:
-    """The budget of a round; the first ones take the steps that are left over."""
+    """Return the budget of a round; the first rounds get the remaining steps of the division."""
     if steps is None:
         return {"seconds": None if seconds is None else seconds / rounds}
     return {"steps": max(1, steps // rounds + (number < steps % rounds))}
 
 
 def _begun(runs: list[Run], method: str, cell: str | nn.Module) -> dict[str, Any]:
-    """Build the arguments of a round's training: a new student at first, then the student of the round before it."""
+    """Build the arguments of a round's training: first a new student, then the previous round's."""
     if not runs:
         return {"method": method, "cell": cell}
     last, method = runs[-1], runs[-1].recipe.method

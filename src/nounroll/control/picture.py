@@ -1,4 +1,4 @@
-"""The picture of an episode: what was seen, what was done, and the memory over time."""
+"""Picture of an episode: observations, actions, and the memory over time."""
 
 from collections.abc import Sequence
 
@@ -11,9 +11,9 @@ from nounroll.control.episodes import Episode
 from nounroll.models.student import Student
 from nounroll.report.style import GUESS, STUDENT, TEACHER, Picture, panels, styled
 
-_MOST = 2.5  # standard deviations; beyond, the colour stays
-_ROWS = 64  # numbers of the memory that are drawn
-_LINES = 6  # numbers of an observation that are drawn
+_MOST = 2.5  # standard deviations at which the colour scale ends
+_ROWS = 64  # drawn numbers of the memory, at most
+_LINES = 6  # drawn numbers of an observation, at most
 _COLOURS = (STUDENT, TEACHER, "#1a7f37", "#6f42c1", "#bf3989", GUESS)
 
 
@@ -21,9 +21,9 @@ def episode_picture(episode: Episode, student: Student, names: Sequence[str] = (
     """Draw the observations and actions of an episode, and the student's memory of it.
 
     Args:
-        episode: that the student, or anyone, has played.
-        student: reads it.
-        names: of the numbers of an observation.
+        episode: an episode of any player.
+        student: reads the episode.
+        names: names of the numbers of an observation.
     """
     steps = np.arange(len(episode))
     with styled():
@@ -63,7 +63,7 @@ def _columns(values: Shaped[Tensor, "T *x"]) -> Float[np.ndarray, "T d"]:
 
 
 def _actions(episode: Episode) -> list[tuple[np.ndarray, dict[str, object], str]]:
-    """(values, look, label) of the expert's actions, where there are any, and of those taken; the first number each."""
+    """Return (values, style, label) of the expert's actions, if any, and of the actions taken; first numbers only."""
     taken = _columns(episode.actions)[:, 0]
     found: list[tuple[np.ndarray, dict[str, object], str]] = []
     if episode.advice is not None:
@@ -74,7 +74,7 @@ def _actions(episode: Episode) -> list[tuple[np.ndarray, dict[str, object], str]
 
 @torch.no_grad()
 def _memory(episode: Episode, student: Student) -> Float[np.ndarray, "T n"]:
-    """Standardised numbers of the memory, those that change least from step to step first."""
+    """Compute the standardised numbers of the memory, ordered from slow to fast changes."""
     seen = episode.observations[None, :-1].to(student.empty_memory.device)
     memories = student.rollout(seen)[0, 1:].flatten(1).cpu().double()
     memories = memories[:, memories.std(0, correction=0) > 0]

@@ -1,4 +1,4 @@
-"""Play episodes: by an expert, by a student, or at random, and ask the expert what it would have done."""
+"""Play episodes by an expert, by a student or at random, and record the expert's action at each step."""
 
 import copy
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ from nounroll.models.policy import Policy, check_fits
 from nounroll.models.student import Student
 
 Maker: TypeAlias = str | Callable[[], Any]
-Expert: TypeAlias = Callable[[Any, Any], Any]  # (environment, observation) -> an action, or None where any will do
+Expert: TypeAlias = Callable[[Any, Any], Any]  # (environment, observation) -> an action, or None if any is right
 LIMIT = 10_000  # steps of an episode
 
 
@@ -37,19 +37,19 @@ def collect(
 
     Args:
         env: the id of a registered environment, or a function that makes one; it is called ``envs`` times.
-        expert: (environment, observation) -> an action, or None where any will do; what it needs of the hidden state it
-            finds in ``environment.unwrapped``. It is asked at every step, whoever acts.
-        student: acts in place of the expert.
-        episodes: how many.
-        envs: environments side by side; what is played does not depend on it.
-        noise: share of the actions that are drawn at random, so that recoveries are shown.
-        limit: steps that an episode may have.
-        seed: of the first episode; the others have those after it.
+        expert: (environment, observation) -> an action, or None if any action is right. It finds the hidden state in
+            ``environment.unwrapped``. It is called at every step, even if the student acts.
+        student: acts instead of the expert.
+        episodes: number of episodes.
+        envs: number of parallel environments; the episodes do not depend on it.
+        noise: share of random actions, so that the expert shows recoveries.
+        limit: largest length of an episode.
+        seed: seed of the first episode; later episodes count up from it.
         progress: show a bar on stderr.
 
     Raises:
-        ValueError: there is neither expert nor student, a space is not supported, changes or is not the student's, an
-            episode is longer than the limit, or a reward is not finite.
+        ValueError: there is neither expert nor student; a space is not supported, changes or is not the student's; an
+            episode is longer than the limit; or a reward is not finite.
     """
     if expert is None and student is None:
         raise ValueError("neither expert nor student is given; give who acts")
@@ -67,7 +67,7 @@ def collect(
 
 @contextmanager
 def _made(make: Callable[[], Any], number: int) -> Iterator[list[Row]]:
-    """Environments, closed at the end."""
+    """Make environments, and close them at the end."""
     with ExitStack() as stack:
         rows = []
         for _ in range(number):
@@ -94,7 +94,7 @@ def _maker(env: Any) -> Callable[[], Any]:
 
 
 class _Play:
-    """Environments side by side, and who acts in them."""
+    """Parallel environments with their actors."""
 
     def __init__(
         self, rows: list[Row], expert: Expert | None, student: Student | None, noise: float, limit: int
@@ -116,7 +116,7 @@ class _Play:
             self.policy = Policy(student, self.observations, self.actions, len(rows))
 
     def all(self, episodes: int, seed: int, advance: Advance) -> Iterator[Episode]:
-        """Every episode, as it ends."""
+        """Yield every episode when it ends."""
         begun = 0
         for row in self.rows:
             row.begin(seed + begun)
@@ -140,7 +140,7 @@ class _Play:
                 self.policy.reset(done)
 
     def _actions(self) -> list[Any]:
-        """The student's action in each environment; None where the expert acts."""
+        """Return the student's action in each environment; None if the expert acts."""
         if self.policy is None:
             return [None] * len(self.rows)
         shown = batched(self.observations.theirs, [row.observation for row in self.rows])
@@ -148,7 +148,7 @@ class _Play:
         return [single(self.actions.theirs, actions, place) for place in range(len(self.rows))]
 
     def _step(self, row: Row, action: Any) -> Episode | None:
-        """Take one step; the episode, if that was its last."""
+        """Take one step; return the episode if it has ended."""
         if len(row.taken) == self.limit:
             raise ValueError(
                 f"the episode with seed {row.seed} has not ended after {self.limit} steps; raise limit, or give the"

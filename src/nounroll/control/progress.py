@@ -1,4 +1,4 @@
-"""A progress bar on stderr."""
+"""Progress bar on stderr."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -13,7 +13,7 @@ Advance: TypeAlias = Callable[[], None]
 
 @contextmanager
 def progress_bar(name: str, total: int, *, visible: bool) -> Iterator[Advance]:
-    """A bar that each call of what is given moves on by one."""
+    """Show a bar, and give a function that advances it by one."""
     columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(file=sys.stderr), disable=not visible) as bar:
         task = bar.add_task(name, total=total)

@@ -1,19 +1,19 @@
-"""The return of some episodes, with its uncertainty."""
+"""Mean return of episodes, with its uncertainty."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-_DRAWS = 2000  # of the bootstrap
+_DRAWS = 2000  # draws of the bootstrap
 _LEVEL = 0.95
 
 
 @dataclass(frozen=True)
 class Returns:
-    """Sums of the rewards of independent episodes.
+    """Returns (sums of rewards) of independent episodes.
 
     Attributes:
-        values: one for each episode.
+        values: the return of each episode.
         low, high: the 95 % confidence interval of the mean, by a percentile bootstrap over the episodes.
     """
 
@@ -23,7 +23,7 @@ class Returns:
 
     @classmethod
     def of(cls, values: list[float]) -> "Returns":
-        """Returns with their interval; the same values give the same one."""
+        """Compute the interval; equal values give equal intervals."""
         array, draws = np.array(values), np.random.default_rng(0)
         means = array[draws.integers(len(array), size=(_DRAWS, len(array)))].mean(1)
         low, high = np.quantile(means, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])

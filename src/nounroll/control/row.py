@@ -1,4 +1,4 @@
-"""One environment, and the episode that is played in it."""
+"""One environment and its current episode."""
 
 import copy
 from dataclasses import dataclass, field
@@ -9,13 +9,13 @@ import numpy as np
 
 @dataclass(eq=False)
 class Row:
-    """An environment, its draws, and what the episode has been so far.
+    """Environment with its random draws and its episode so far.
 
-    An environment gets and gives copies: it may change its own in place.
+    Actions and observations are copied, because an environment may change its arrays in place.
     """
 
     env: Any
-    actions: Any  # the space of them, whose draws are this row's own
+    actions: Any  # the action space, with a separate generator for this row
     seed: int = 0
     random: np.random.Generator = field(default_factory=np.random.default_rng)
     observation: Any = None
@@ -28,13 +28,13 @@ class Row:
         """Reset the environment."""
         self.seed, self.random = seed, np.random.default_rng(seed)
         self.actions.seed(seed)
-        self.env.action_space.seed(seed)  # which an expert may draw from
+        self.env.action_space.seed(seed)  # an expert may draw from it
         observation, _ = self.env.reset(seed=seed)
         self.observation = copy.deepcopy(observation)
         self.shown, self.taken, self.advice, self.rewards = [self.observation], [], [], []
 
     def step(self, action: Any) -> tuple[bool, bool]:
-        """Take an action; whether the episode has ended, and whether it was cut off.
+        """Take an action; return whether the episode has ended, and whether it was truncated.
 
         Raises:
             ValueError: the reward is not finite.

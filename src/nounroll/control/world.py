@@ -1,7 +1,6 @@
-"""World models: a student that predicts an environment, and what it imagines.
+"""World models: a student that predicts an environment, and its imagined rollouts.
 
-It reads an observation and the action that followed, and predicts the next observation, the reward and whether the
-episode has ended::
+It reads an observation and the action taken, and predicts the next observation, the reward and the end of the episode::
 
     inputs             (o_0, a_0)        (o_1, a_1)        (o_2, a_2)
     targets            (o_1, r_0, end)   (o_2, r_1, end)   (o_3, r_2, end)
@@ -28,10 +27,10 @@ class Imagined:
     """Predictions of a world model for n actions.
 
     Attributes:
-        observations: (B, n, *x), after each action.
+        observations: (B, n, *x), the observation after each action.
         rewards: (B, n).
-        ended: (B, n), whether the episode is over after each action; what comes later means nothing.
-        memory: (B, K, d), after the last.
+        ended: (B, n), whether the episode is over after each action; later predictions have no meaning.
+        memory: (B, K, d), the memory after the last action.
     """
 
     observations: Shaped[Tensor, "B n *x"]
@@ -41,9 +40,9 @@ class Imagined:
 
 
 def world_sequences(episodes: Episodes) -> EpisodeSequences:
-    """Sequences from which a world model is learnt, by ``nounroll.fit``.
+    """Build training sequences of a world model for ``nounroll.fit``.
 
-    Rewards of 0 and 1 alone are bits; others are real numbers.
+    Rewards that are all 0 or 1 are bits; other rewards are real numbers.
 
     Raises:
         ValueError: there are fewer than three episodes.
@@ -70,19 +69,19 @@ def imagine(
     temperature: float = 0.0,
     generator: torch.Generator | None = None,
 ) -> Imagined:
-    """Let a world model go on by itself: each observation that it predicts is the next one that it reads.
+    """Roll out a world model: it reads each observation that it has predicted.
 
     Args:
-        student: trained on ``world_sequences``.
-        memory: of all that has happened, up to the action that led to now.
-        actions: to be taken from now on.
-        observation: what is seen now; when left out, what the memory expects. At the beginning of an episode the memory
-            knows nothing yet, and it must be given.
-        temperature: of the draw of each prediction; 0 takes the middle of it.
-        generator: source of the draws.
+        student: a student trained on ``world_sequences``.
+        memory: the memory before the current observation.
+        actions: the next actions, (B, n).
+        observation: the current observation; by default the memory's prediction. Give it at the beginning of an
+            episode, where the memory cannot predict it.
+        temperature: temperature of each draw; 0 takes the centre of the distribution.
+        generator: generator of the draws.
 
     Raises:
-        ValueError: the student is no world model, or actions are none of its space or have another shape.
+        ValueError: the student is no world model, or actions have another shape or are not of its space.
     """
     read, predicted = world_spaces(student)
     space = dict(read.parts)[ACTION]
@@ -111,22 +110,22 @@ def imagine(
 
 @torch.no_grad()
 def compare_imagined(student: Student, episodes: Episodes, *, after: int, steps: int) -> dict[str, list[float]]:
-    """Measure the error of imagination against the environment.
+    """Measure the error of imagined rollouts against the environment.
 
-    The student reads the first steps of each episode as they were, then imagines what its own actions led to.
+    The student reads the first steps of each episode, then imagines the results of the episode's actions.
 
     Args:
         student: a world model.
-        episodes: of numbers as observations. Those that are too short are left out.
-        after: steps that are read.
-        steps: that are imagined.
+        episodes: episodes with numbers as observations. Episodes that are too short are left out.
+        after: number of steps to read.
+        steps: number of steps to imagine.
 
     Returns:
-        ``imagined``: after each step the root mean square difference of all observations, in standard deviations of
-        each number over the episodes; ``unchanged``: that of the last observation that was read, for comparison.
+        ``imagined``: the root mean square error after each step, in standard deviations of each number over the
+        episodes; ``unchanged``: the error of the last observation read, as a baseline.
 
     Raises:
-        ValueError: no episode is so long, observations are no numbers, or the student is no world model.
+        ValueError: no episode is long enough, observations are no numbers, or the student is no world model.
     """
     whole_number("after", after, 0)
     count("steps", steps)
@@ -154,10 +153,10 @@ def compare_imagined(student: Student, episodes: Episodes, *, after: int, steps:
 
 
 def world_spaces(student: Student) -> tuple[Product, Product]:
-    """Inputs and targets of a world model.
+    """Return the inputs and targets of a world model.
 
     Raises:
-        ValueError: the student is none.
+        ValueError: the student is no world model.
     """
     wanted = ([OBSERVATION, ACTION], [OBSERVATION, REWARD, END])
     for space, names, what in zip((student.inputs, student.targets), wanted, ("inputs", "targets"), strict=True):
@@ -167,12 +166,12 @@ def world_spaces(student: Student) -> tuple[Product, Product]:
 
 
 def _ends(episode: Episode) -> Float[Tensor, "T 1"]:
-    """1 after the last step, where the environment ended the episode."""
+    """Return 1 at the last step if the environment ended the episode, and 0 elsewhere."""
     ends = torch.zeros(len(episode), 1)
     ends[-1] = float(episode.ended)
     return ends
 
 
 def _distances(found: Tensor, truth: Tensor, scale: Tensor) -> list[float]:
-    """Root mean squares by step."""
+    """Compute root mean square errors by step."""
     return ((found - truth) / scale).square().flatten(2).mean((0, 2)).sqrt().tolist()

@@ -119,9 +119,7 @@ def _torch(student: Student, folder: Path) -> tuple[list[Path], StepFunction]:
 
 
 def _safetensors(student: Student, folder: Path) -> tuple[list[Path], StepFunction]:
-    target = (
-        folder / "student"
-    )  # separate, because save_pretrained replaces it whole and refuses foreign files
+    target = folder / "student"  # separate, because save_pretrained replaces it whole and refuses foreign files
     student.save_pretrained(target)
     cell = None if student.settings else student.cell  # a user's cell is code, and files hold no code
     return sorted(target.iterdir()), Step(Student.from_pretrained(target, cell))

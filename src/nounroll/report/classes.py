@@ -1,4 +1,4 @@
-"""Classes: which are taken for which, and how well each is told."""
+"""Classification: confusion matrix, and precision, recall and F1 of each class."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,31 +8,31 @@ from jaxtyping import Float, Int
 
 from nounroll.report.style import STUDENT, TBPTT, TEACHER, Picture, panels, styled
 
-MOST = 30  # classes that a picture has room for
-_NUMBERED = 12  # classes, up to which each cell says its count
+MOST = 30  # classes in a picture, at most
+_NUMBERED = 12  # classes up to which cells show their counts
 _SCORES = ("precision", "recall", "F1")
 
 
 def confusion(truth: Int[np.ndarray, "n"], told: Int[np.ndarray, "n"], classes: int) -> Int[np.ndarray, "C C"]:
-    """Count how many of each class (row) were told to be of each (column)."""
+    """Count the sequences of each class (row) by predicted class (column)."""
     counts = np.zeros((classes, classes), dtype=np.int64)
     np.add.at(counts, (truth, told), 1)
     return counts
 
 
 def class_scores(counts: Int[np.ndarray, "C C"]) -> Float[np.ndarray, "C 3"]:
-    """Precision, recall and F1 of each class; nan where there is nothing to divide by."""
+    """Compute precision, recall and F1 of each class; nan for a division by 0."""
     hits, true, told = np.diag(counts).astype(float), counts.sum(1).astype(float), counts.sum(0).astype(float)
     pairs = ((hits, told), (hits, true), (2 * hits, true + told))
     return np.stack([np.divide(a, b, out=np.full(len(hits), np.nan), where=b > 0) for a, b in pairs], axis=1)
 
 
 def classes_picture(counts: Int[np.ndarray, "C C"], names: Sequence[str]) -> Picture:
-    """The confusion matrix, and the scores of each class beside it.
+    """Draw the confusion matrix and the scores of each class.
 
     Args:
-        counts: of ``confusion``, of at most ``MOST`` classes.
-        names: of the classes.
+        counts: result of ``confusion`` for at most ``MOST`` classes.
+        names: names of the classes.
     """
     scores = class_scores(counts)
     with styled():

@@ -6,16 +6,16 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-Curve = Sequence[Mapping[str, float]]  # points with a loss, and what training had taken until then
+Curve = Sequence[Mapping[str, float]]  # points with a loss and the budget spent so far
 
 _AXES = {"seconds": "seconds", "tokens": "tokens", "flops": "FLOPs", "sequential_flops": "sequential FLOPs"}
 _SUFFIXES = (".png", ".svg", ".pdf")
-_POINTS = 200  # of a mean over seeds
-_LEAST = 0.01  # seconds are rounded to it, and 0 has no logarithm
+_POINTS = 200  # points of a mean over seeds
+_LEAST = 0.01  # resolution of seconds; replaces 0, which has no logarithm
 
 
 def check_path(name: str, path: Path) -> None:
-    """Raise ValueError unless a picture can have this name."""
+    """Raise ValueError unless the file extension is a picture's."""
     if path.suffix not in _SUFFIXES:
         raise ValueError(f"{name} is '{path}'; it must end in {', '.join(_SUFFIXES)}")
 
@@ -25,11 +25,11 @@ def draw_curves(path: Path, rows: Iterable[tuple[str, Sequence[Curve]]]) -> None
 
     Args:
         path: PNG, SVG or PDF file.
-        rows: name, and a curve for each seed. Drawn are their mean and, as a band, one standard deviation around it.
-            A teacher has the colour of the row before it, dashed.
+        rows: name, and a curve for each seed. The picture shows their mean and a band of one standard deviation. A
+            teacher has the previous row's colour, dashed.
 
     Raises:
-        ValueError: the file's name has another ending, or there is no curve.
+        ValueError: the file has another extension, or there is no curve.
     """
     from matplotlib.figure import Figure
     from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
@@ -63,10 +63,10 @@ def draw_curves(path: Path, rows: Iterable[tuple[str, Sequence[Curve]]]) -> None
 def mean_curve(
     curves: Sequence[Curve], axis: str
 ) -> tuple[Float[np.ndarray, "n"], Float[np.ndarray, "n"], Float[np.ndarray, "n"]]:
-    """Mean and standard deviation over curves, between the last of their starts and the first of their ends.
+    """Compute mean and standard deviation over curves, from the latest start to the earliest end.
 
-    Seeds are evaluated at moments that differ a little: each curve is interpolated linearly, in the logarithm of
-    what training took. A single curve is given as it is.
+    Seeds are evaluated at slightly different times, so each curve is interpolated linearly in the logarithm of the
+    spent budget. A single curve is returned unchanged.
 
     Returns:
         x, mean, standard deviation (0 for a single curve).

@@ -12,14 +12,14 @@ from nounroll.report.style import GUESS, STUDENT, Picture, panels, styled
 
 @dataclass(frozen=True)
 class Fan:
-    """One series and its forecast.
+    """Series with its forecast.
 
     Attributes:
-        name: of the series.
-        times, history: of the T steps that were read; nan where a value is missing.
-        ahead: times of the h steps that are forecast.
+        name: the series' name.
+        times, history: the T steps read; nan where a value is missing.
+        ahead: times of the h forecast steps.
         quantiles: level -> (h,) values.
-        truth: what followed, nan where it is not known; None where nothing is.
+        truth: true values, nan where unknown; None if all are unknown.
     """
 
     name: str
@@ -31,11 +31,11 @@ class Fan:
 
 
 def fan_picture(fans: Sequence[Fan], *, title: str = "Forecast", time: str = "") -> Picture:
-    """A panel for each series: pairs of levels (0.1 and 0.9) are bands, the level 0.5 is a line.
+    """Draw a panel for each series: pairs of levels (0.1 and 0.9) are bands, the level 0.5 is a line.
 
     Args:
         fans: the series.
-        title: of the picture.
+        title: title of the picture.
         time: label of the time axis.
     """
     with styled():
@@ -69,7 +69,7 @@ def _draw(ax: Any, fan: Fan) -> None:
 
 
 def _bands(levels: Sequence[float] | Mapping[float, Any]) -> list[tuple[float, float]]:
-    """Levels that lie as far below 0.5 as others lie above it, the widest first."""
+    """Pair the levels at the same distance below and above 0.5, the widest pair first."""
     return [
         (low, high) for low in sorted(levels) for high in sorted(levels) if low < 0.5 and abs(low + high - 1) < 1e-9
     ]

@@ -1,4 +1,4 @@
-"""The picture of memories in two dimensions."""
+"""Picture of memories in two dimensions."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -8,11 +8,11 @@ from nounroll.report.style import Picture, panels
 
 _COLOURS = ("#1f6feb", "#d9730d", "#2da44e", "#bf3989", "#6f42c1", "#1b7c83", "#bf8700", "#cf222e", "#57606a")
 _REST = "#d0d7de"
-_PATHS = 8  # sequences whose points are joined by a line
+_PATHS = 8  # sequences drawn as lines
 
 
 def geometry(a: dict[str, Any]) -> Picture:
-    """Student above teacher, in one plane: coloured by time on the left, by target on the right."""
+    """Draw student above teacher in one plane: coloured by time on the left, by target on the right."""
     g = a["geometry"]
     kinds = [(name, g[key]) for name, key in (("student", "own"), ("teacher", "labels")) if g[key] is not None]
     colour, named, said = _colours(sorted(one for row in g["targets"] for one in row if one is not None))

@@ -4,11 +4,11 @@ from typing import Any
 
 from nounroll.report.style import Picture, panels
 
-_MOST = 2.5  # standard deviations; beyond, the colour stays
+_MOST = 2.5  # standard deviations at which the colour scale ends
 
 
 def heatmap(a: dict[str, Any]) -> Picture:
-    """Student above teacher: a row is a number of the memory, a column a time step."""
+    """Draw student above teacher: a row is a number of the memory, a column a time step."""
     found = a["heatmap"]
     kinds = [(name, found[key]) for name, key in (("student", "own"), ("teacher", "labels")) if found[key] is not None]
     figure, axes = panels(rows=len(kinds), height=2.6, sharex=True, squeeze=False)

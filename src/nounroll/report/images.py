@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-_SIDE = 96  # pixels of the file for each image, about
+_SIDE = 96  # approximate pixels of the file for each image
 _GAP = 2
 
 

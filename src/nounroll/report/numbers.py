@@ -1,4 +1,4 @@
-"""Figures as people read them."""
+"""Figures in readable form."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -21,34 +21,34 @@ _UNITS = {
     "rmse_standardised": "rmse, in standard deviations",
     "loss_standardised": "loss, nats, of standardised values",
 }
-_FROM_EMPTY = "_from_empty"  # of a stream, with each sequence from m_∅
+_FROM_EMPTY = "_from_empty"  # figures of a stream with each sequence from m_∅
 
 
 def figure(name: str, value: float | None) -> str:
-    """A metric as text: figure("accuracy", 0.5) is "50.0%", and so is that of "accuracy@512"."""
+    """Format a metric: figure("accuracy", 0.5) is "50.0%", and "accuracy@512" is formatted in the same way."""
     return (
         "-" if value is None else format(value, _FORMATS.get(name.partition("@")[0].removesuffix(_FROM_EMPTY), ",.4g"))
     )
 
 
 def label(name: str, metrics: Mapping[str, Any]) -> str:
-    """A metric's name with its unit where the data has one: "rmse" is "rmse, in the data's unit"."""
+    """Return a metric's name with its unit, if any: "rmse" becomes "rmse, in the data's unit"."""
     plain = name.removesuffix(_FROM_EMPTY)
     found = _UNITS.get(plain, plain) if "rmse_standardised" in metrics else plain
     return found if plain == name else f"{found}; each sequence from the empty memory"
 
 
 def measure(metrics: Iterable[str]) -> str:
-    """The name of the metric that is easiest to read: accuracy where there is one, else rmse, else bits."""
+    """Return the metric that is easiest to read: accuracy if there is one, else rmse, else bits."""
     return next((name for name in ("accuracy", "rmse") if name in metrics), "bits")
 
 
 def deviation(name: str, value: float) -> str:
-    """A standard deviation of that metric, to two digits: deviation("loss", 0.01234) is "0.012"."""
+    """Format a standard deviation of a metric with two digits: deviation("loss", 0.01234) is "0.012"."""
     return figure(name, value) if name == "accuracy" else format(value, ".2g")
 
 
 def is_past(analysis: dict[str, Any]) -> bool:
-    """Return whether the network needs fewer bits than its teacher's memories, by its own readout or a fitted one."""
+    """Return whether the network has fewer bits than its teacher's memories under its own and a fitted readout."""
     beside = (analysis["teacher"]["metrics"]["bits"], analysis["refitted"]["bits"])
     return analysis["student"]["metrics"]["bits"] < min(beside)

@@ -1,4 +1,4 @@
-"""One HTML file that needs nothing else, from plain values and pictures."""
+"""Self-contained HTML page, built from plain values and pictures."""
 
 import base64
 import io
@@ -16,11 +16,11 @@ from nounroll.report.surprise import SHADES
 
 
 def page(values: Mapping[str, Any], pictures: Mapping[Path, Picture]) -> str:
-    """The HTML of a run's report.
+    """Build the HTML of a run's report.
 
     Args:
-        values: what ``page.html`` beside this file shows; each of its names must be there.
-        pictures: PNG files, to be embedded, and what they are.
+        values: the values of ``page.html``; every name in it is required.
+        pictures: PNG files to embed, and their descriptions.
     """
     from jinja2 import Environment, StrictUndefined
 
@@ -34,7 +34,7 @@ def page(values: Mapping[str, Any], pictures: Mapping[Path, Picture]) -> str:
 
 
 def embedded_grid(images: Float[np.ndarray, "N H W"], columns: int) -> str:
-    """Grey images as the ``src`` of an <img>."""
+    """Encode grey images as the ``src`` of an <img>."""
     file = io.BytesIO()
     write_grid(file, images, columns)
     return _embedded(file.getvalue())

@@ -1,4 +1,4 @@
-"""Piano rolls: what is written beside real pieces."""
+"""Piano rolls of generated and real pieces."""
 
 from collections.abc import Sequence
 
@@ -6,11 +6,11 @@ from matplotlib import colormaps
 
 from nounroll.report.style import Picture, panels, styled
 
-Key = tuple[int, int, float, float]  # voice, pitch, and from when to when it sounds, in quarters
+Key = tuple[int, int, float, float]  # voice, pitch, start and end in quarters
 
 
 def piano_roll_picture(pieces: Sequence[tuple[str, Sequence[Key]]]) -> Picture:
-    """A panel for each piece: a line for each note, at its pitch, in the colour of its voice.
+    """Draw a panel for each piece, with a line for each note at its pitch in the colour of its voice.
 
     Args:
         pieces: a title and the notes of each; a piece may be silent.

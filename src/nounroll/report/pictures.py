@@ -1,4 +1,4 @@
-"""The pictures of an analysis, from the plain values of ``Analysis.to_dict``."""
+"""Pictures of an analysis, from the plain values of ``Analysis.to_dict``."""
 
 import math
 from typing import Any
@@ -13,7 +13,7 @@ _NAT = 1 / math.log(2)  # bits
 
 
 def pictures(analysis: dict[str, Any]) -> list[Picture]:
-    """Draw every picture that the analysis has data for."""
+    """Draw all pictures for which the analysis has data."""
     with styled():
         drawn = (_lengths, _positions, _drift, heatmap, geometry, _spectrum, _gradients, _ahead, _packing)
         made = [draw(analysis) for draw in drawn]

@@ -1,4 +1,4 @@
-"""Reliability of quantiles: how often the truth lies below each, beside how often it should."""
+"""Reliability of quantiles: the share of true values below each quantile, compared with its level."""
 
 from collections.abc import Sequence
 
@@ -9,12 +9,12 @@ from nounroll.report.style import GUESS, STUDENT, Picture, panels, styled
 
 
 def reliability_picture(levels: Sequence[float], shares: Float[np.ndarray, "L"], count: int) -> Picture:
-    """Levels of quantiles and the shares of the truth below them.
+    """Draw levels of quantiles against the shares of true values below them.
 
     Args:
-        levels: of the quantiles.
-        shares: of ``count`` values, those below each quantile.
-        count: values that were compared.
+        levels: levels of the quantiles.
+        shares: share of the ``count`` values below each quantile.
+        count: number of values.
     """
     with styled():
         figure, ax = panels(height=4.2)

@@ -1,4 +1,4 @@
-"""Pictures of real sequences: a network's predictions, one step ahead and alone."""
+"""Pictures of real sequences with a network's one-step predictions and free-running forecasts."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from jaxtyping import Float
 
 from nounroll.report.style import GUESS, STUDENT, Picture, panels, styled
 
-_COLUMNS = 3  # that are drawn
+_COLUMNS = 3  # drawn columns, at most
 _BANDS = ((0.05, 0.95), (0.25, 0.75))
 
 
@@ -21,10 +21,10 @@ def series_picture(
     """Draw a held-out sequence and the network's predictions.
 
     Args:
-        names: of the columns; the first three are drawn.
+        names: names of the columns; the first three are drawn.
         truth: the sequence.
-        mean, scale: the network's prediction of each step from all steps before it; 95 % within two scales.
-        drawn: the last L steps as the network goes on by itself, N times.
+        mean, scale: the prediction of each step from all earlier steps; 95 % lie within two scales.
+        drawn: N sample paths of the last L steps.
     """
     shown = list(names)[:_COLUMNS]
     start = len(truth) - drawn.shape[1]
@@ -45,7 +45,7 @@ def series_picture(
             ax.set_title(name)
         axes[-1, 0].set_xlabel("time step t")
         handles, labels = axes[0, 0].get_legend_handles_labels()
-        named = dict(zip(labels, handles, strict=True))  # each once, though it is drawn several times
+        named = dict(zip(labels, handles, strict=True))  # one legend entry each
         figure.legend(named.values(), named.keys(), loc="outside upper right", ncols=3)
     caption = (
         "Up to the dotted line the network reads the data, and predicts each step from the steps before it; the band"

@@ -1,4 +1,4 @@
-"""Picture of what ``nounroll bench`` found."""
+"""Picture of the results of ``nounroll bench``."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -10,14 +10,14 @@ from nounroll.report.style import panels, styled
 
 
 def draw_speed(path: Path, result: Mapping[str, Any]) -> None:
-    """Draw tokens per second against the context; with curves, a step's time and its peak memory against T.
+    """Draw tokens per second against the context; with curves, also a step's time and peak memory against T.
 
     Args:
         path: PNG, SVG or PDF file.
-        result: what ``nounroll.bench.measure`` returned.
+        result: result of ``nounroll.bench.measure``.
 
     Raises:
-        ValueError: the file's name has another ending.
+        ValueError: the file has another extension.
     """
     check_path("figure", path)
     curves, rows = result.get("scaling", []), result["generation"]
@@ -44,7 +44,7 @@ def _generation(axes: Any, rows: list[dict[str, Any]]) -> None:
 
 
 def _against_length(axes: Any, rows: list[dict[str, Any]], measure: str, label: str, scale: float) -> None:
-    """A line for each method, of the same colour whatever is measured."""
+    """Draw a line for each method, with the same colour in all panels."""
     colours = {name: f"C{place}" for place, name in enumerate(sorted({row["method"] for row in rows}))}
     for row in rows:
         if row["measure"] == measure and row["axis"] == "length":

@@ -1,4 +1,4 @@
-"""Surprise along sequences, step by step: where something happened that was not expected."""
+"""Surprise along sequences, step by step."""
 
 from collections.abc import Sequence
 
@@ -7,20 +7,20 @@ from jaxtyping import Float
 
 from nounroll.report.style import GUESS, STUDENT, TEACHER, Picture, panels, styled
 
-MOST = 6  # sequences that are drawn
-_MARKED = 5  # steps of each that are marked
+MOST = 6  # drawn sequences, at most
+_MARKED = 5  # marked steps of each sequence
 
 
 def steps_picture(
     names: Sequence[str], nats: Sequence[Float[np.ndarray, "_"]], level: float, anomalies: Sequence[bool]
 ) -> Picture:
-    """A panel for each sequence.
+    """Draw a panel for each sequence.
 
     Args:
-        names: of the sequences.
+        names: names of the sequences.
         nats: the surprise of each step.
         level: mean surprise above which a sequence is an anomaly.
-        anomalies: which of them are.
+        anomalies: whether each sequence is an anomaly.
     """
     with styled():
         figure, axes = panels(rows=len(names), height=1.9, squeeze=False)

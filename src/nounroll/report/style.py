@@ -9,7 +9,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 STUDENT, TEACHER, GUESS, BPTT, TBPTT = "#1f6feb", "#d9730d", "#8a8f98", "#6f42c1", "#1a7f37"
-LINES: dict[str, dict[str, Any]] = {  # the student's is drawn over its teacher's, which stays visible below
+LINES: dict[str, dict[str, Any]] = {  # the student's line is drawn over its teacher's, which stays visible
     "teacher": {"color": TEACHER, "lw": 4, "alpha": 0.45},
     "student": {"color": STUDENT, "lw": 1.5},
 }
@@ -32,13 +32,13 @@ _STYLE: dict[Any, Any] = {
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure and its caption.
+    """Figure with its caption.
 
     Attributes:
-        name: of its file.
+        name: name of its file.
         title: a few words.
-        caption: how to read it, and what is to be seen.
-        figure: to be saved.
+        caption: how to read it, and its main result.
+        figure: the figure to save.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Picture:
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """Give the figures made and saved inside one style."""
+    """Apply one style to all figures made and saved inside."""
     from matplotlib import rc_context
 
     with rc_context(_STYLE):
@@ -57,13 +57,13 @@ def styled() -> Iterator[None]:
 
 
 def panels(columns: int = 1, rows: int = 1, *, height: float = 3.0, **options: Any) -> tuple[Figure, Any]:
-    """A figure of 7.2 inches, and its axes: one, or an array of them."""
+    """Create a figure of 7.2 inches with one axes object or an array of them."""
     figure = Figure(figsize=(7.2, height * rows), layout="constrained")
     return figure, figure.subplots(rows, columns, **options)
 
 
 def save(pictures: Iterable[Picture], folder: Path) -> list[Path]:
-    """Write each picture as ``folder``/NAME.png; the paths."""
+    """Write each picture as ``folder``/NAME.png; return the paths."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     with styled():

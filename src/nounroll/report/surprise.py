@@ -1,18 +1,18 @@
-"""Text coloured by how surprising each character was."""
+"""Text coloured by the surprise of each character."""
 
 import codecs
 from collections.abc import Sequence
 from typing import Any
 
-SHADES = 9  # one for each bit, from 0; the last is for 8 bits and more
+SHADES = 9  # one for each bit from 0; the last means 8 bits or more
 
 
 def coloured(text: bytes, bits: Sequence[float]) -> list[dict[str, Any]]:
-    """The characters of a text: text, bits (of all bytes of the character) and shade, 0 to 8.
+    """Split a text into characters with text, bits (of all bytes of the character) and shade, 0 to 8.
 
     Args:
-        text: UTF-8; what is none of it is shown as �.
-        bits: of each byte.
+        text: UTF-8; invalid bytes are shown as �.
+        bits: surprise of each byte.
     """
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     spans, pending = [], 0.0

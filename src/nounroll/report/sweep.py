@@ -1,4 +1,4 @@
-"""The picture of a sweep."""
+"""Picture of a sweep."""
 
 from pathlib import Path
 from typing import Any
@@ -8,9 +8,9 @@ from nounroll.report.style import STUDENT, panels, styled
 
 
 def save_sweep(result: dict[str, Any], path: Path) -> None:
-    """Write bits and accuracy (or rmse) against the size of the memory, or the setting where that does not change it.
+    """Draw bits and accuracy (or rmse) against the size of the memory, or against the setting if the size is constant.
 
-    Runs that diverged are left out; where a setting is no number, its values stand side by side.
+    Diverged runs are left out. Values of a setting that are not numbers are drawn side by side.
     """
     points = [point for point in result["points"] if point["metrics"]]
     sizes = [point["memory"] for point in points]

@@ -1,4 +1,4 @@
-"""Pictures of the training, from the records of metrics.jsonl."""
+"""Pictures of training, from the records of metrics.jsonl."""
 
 from itertools import pairwise
 from typing import Any
@@ -10,12 +10,12 @@ _COLOURS = {"smt": TEACHER, "dmt": STUDENT, "tbptt": TBPTT, "bptt": BPTT, "adapt
 
 
 def training_picture(history: list[dict[str, Any]]) -> Picture | None:
-    """Loss of every method and the student's figures on held-out sequences; None when nothing was recorded."""
+    """Draw the loss of every method and the student's held-out figures; None without records."""
     from matplotlib.ticker import LogFormatter
 
     steps = [record for record in history if record["event"] == "train"]
     looks = [record for record in history if record["event"] == "evaluation"]
-    looks = [record for record in looks if measure(record) in record]  # others measured nothing
+    looks = [record for record in looks if measure(record) in record]  # the other records have no measurement
     if not steps or not looks:
         return None
     name = measure(looks[0])
