@@ -48,9 +48,9 @@ def classes_picture(counts: Int[np.ndarray, "C C"], names: Sequence[str]) -> Pic
         figure.legend(*right.get_legend_handles_labels(), loc="outside lower right", ncols=len(_SCORES))
     right_ones, total = int(np.trace(counts)), int(counts.sum())
     caption = (
-        f"{right_ones:,} of {total:,} sequences, {right_ones / total:.1%}, are told right: those on the diagonal. A row"
-        " is what they are, a column what they were told to be. Precision is the share of those told to be of a class"
-        " that are, recall the share of a class that is told."
+        f"{right_ones:,} of {total:,} sequences, {right_ones / total:.1%}, are classified correctly, those on the"
+        " diagonal. A row is the true class, a column the predicted class. Precision is the share of correct"
+        " predictions of a class, recall the share of a class that is found."
     )
     return Picture("classes", "Classes", caption, figure)
 

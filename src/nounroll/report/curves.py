@@ -37,7 +37,7 @@ def draw_curves(path: Path, rows: Iterable[tuple[str, Sequence[Curve]]]) -> None
     check_path("figure", path)
     drawn = [(name, curves) for name, curves in rows if any(curves)]
     if not drawn:
-        raise ValueError("there is no learning curve to draw; no run came to an end")
+        raise ValueError("there is no learning curve to draw; no run has finished")
     figure = Figure(figsize=(10, 7), layout="constrained")
     for axes, (axis, label) in zip(figure.subplots(2, 2, sharey=True).flat, _AXES.items(), strict=True):
         colour = -1

@@ -47,8 +47,8 @@ def fan_picture(fans: Sequence[Fan], *, title: str = "Forecast", time: str = "")
         figure.legend(handles, labels, loc="outside upper right", ncols=len(labels))
     known = any(fan.truth is not None for fan in fans)
     caption = (
-        "Up to the dotted line the network reads the history; after it, the bands hold the stated share of what it"
-        f" expects, and the line is the median.{' What followed is drawn over it.' if known else ''}"
+        "Up to the dotted line the network reads the history; after it, the bands hold the stated share of its"
+        f" sample paths, and the line is the median.{' The truth is drawn over it.' if known else ''}"
     )
     return Picture("forecast", title, caption, figure)
 

@@ -26,7 +26,7 @@ def geometry(a: dict[str, Any]) -> Picture:
         by_time.append(row[0].scatter(*points, c=g["times"] * len(paths), cmap="viridis", **size))
         row[1].scatter(*points, c=[colour(one) for targets in g["targets"] for one in targets], **size)
         row[0].set(title=f"{kind}, by time", ylabel="second direction")
-        row[1].set(title=f"{kind}, by the target to tell next")
+        row[1].set(title=f"{kind}, by the next target")
     for ax in axes[-1]:
         ax.set(xlabel="first direction")
     for target, one in named.items():
@@ -37,8 +37,8 @@ def geometry(a: dict[str, Any]) -> Picture:
     figure.colorbar(by_time[0], ax=axes[:, 0], label="time steps read", location="bottom", aspect=40, pad=0.02)
     shares = [f"{share:.0%}" for share in g["explained"]]
     caption = (
-        f"Memories of {len(g['own'])} sequences in the two directions in which they differ most ({' and '.join(shares)}"
-        f" of the variance). Left, the colour is the time; right, the next target that the memory has to tell. {said}"
+        f"Memories of {len(g['own'])} sequences along their first two principal components ({' and '.join(shares)}"
+        f" of the variance). Left, the colour is the time; right, the next target to predict. {said}"
     )
     return Picture("geometry", "The memory in two dimensions", caption, figure)
 

@@ -24,7 +24,7 @@ def heatmap(a: dict[str, Any]) -> Picture:
     count = len(found["own"][0])
     some = f"{count} of its {found['numbers']:,}" if count < found["numbers"] else "All its"
     caption = (
-        f"One held-out sequence. {some} numbers, a row each, those that change least on top. A row that keeps its"
-        " colour remembers; one that flickers follows what is being read."
+        f"One held-out sequence. {some} numbers of the memory, one per row, the slowest on top. A row of"
+        " constant colour remembers; a row that flickers follows the inputs."
     )
     return Picture("heatmap", "The memory, step by step", caption, figure)

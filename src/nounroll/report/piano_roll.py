@@ -25,7 +25,7 @@ def piano_roll_picture(pieces: Sequence[tuple[str, Sequence[Key]]]) -> Picture:
         grid[-1, 0].yaxis.get_major_locator().set_params(integer=True)
         grid[-1, 0].set_xlabel("quarters")
     caption = (
-        "Pitches in the numbers of MIDI, 60 is the middle C; a colour is a voice. What the network writes begins from"
-        " its empty memory, each frame read back in."
+        "Pitches are MIDI numbers (60 is middle C); each colour is a voice. Generated pieces begin from the network's"
+        " empty memory; the network reads each frame back in."
     )
-    return Picture("piano-roll", "What it writes, beside real pieces", caption, figure)
+    return Picture("piano-roll", "Generated and real pieces", caption, figure)

@@ -40,7 +40,7 @@ def _lengths(a: dict[str, Any]) -> Picture | None:
     beside = "" if found[0]["teacher"] is None else ", and its teacher's memories read by the same readout"
     caption = (
         f"The network alone{beside}, on held-out sequences of {spans[0]:,} steps and longer."
-        " The first length is the one that the analysis was asked for."
+        " The first length is that of the analysis."
     )
     return Picture("lengths", "Longer sequences", caption, figure)
 
@@ -61,7 +61,7 @@ def _positions(a: dict[str, Any]) -> Picture | None:
         ax.set(xlabel="time step t", title=_title(name))
         _from_zero(ax, name)
     axes[0][0].legend()
-    caption = "The answer of each time step, read from the memory after it: does it get better as more is known?"
+    caption = "The prediction at each time step, read from the memory after it: does it improve with more inputs?"
     return Picture("positions", "Along the sequence", caption, figure)
 
 
@@ -75,15 +75,15 @@ def _drift(a: dict[str, Any]) -> Picture | None:
     ax.set(xlabel="time step t", ylim=(0, None), title="distance to the teacher's memory / variance of memories")
     level = text("drift", d["level"])
     if d["levels_off"]:
-        said = f"Drift levels off at {level}, and is first within 10 % of that at step {d['reached']}."
+        said = f"Drift levels off at {level}, and is first within 10 % of this level at step {d['reached']}."
         ax.plot(d["reached"], d["curve"][d["reached"]], "o", color=STUDENT)
     else:
-        said = f"Drift is still moving at the end; over the last quarter it is {level} in the mean."
+        said = f"Drift still changes at the end; its mean over the last quarter is {level}."
     if is_past(a):
-        said += " This network is past its teacher: it need not be near."
+        said += " This network is better than its teacher, so it need not be near."
     caption = (
-        "How far the network's own memories are from its teacher's, in the mean square. 0 is the same memory, 1 is as"
-        f" far as the mean of all memories, 2 as far as another sequence's. {said}"
+        "Mean square distance of the network's memories from its teacher's. 0 is the same memory, 1 is the"
+        f" distance of the mean memory, 2 that of another sequence's memory. {said}"
     )
     return Picture("drift", "Drift from the teacher", caption, figure)
 
@@ -97,8 +97,8 @@ def _spectrum(a: dict[str, Any]) -> Picture:
     ax.set(yscale="log", xlabel="direction", title="share of the variance of memories")
     ax.legend()
     caption = (
-        "In how many directions memories differ. A line that falls at once is a memory that uses few of its numbers;"
-        " it has collapsed when hardly any variance is left."
+        "Number of directions in which memories differ. A steep line shows a memory that uses few of its numbers."
+        " The memory has collapsed if hardly any variance is left."
     )
     return Picture("spectrum", "How much of the memory is used", caption, figure)
 
@@ -115,9 +115,9 @@ def _gradients(a: dict[str, Any]) -> Picture:
     ax.set(yscale="log", xlabel="time step t", title="|dL/dm_t|")
     ax.legend()
     caption = (
-        "The gradient that the memory of step t gets from the loss that is to correct it. Under BPTT it comes from the"
-        " last scored step, back through all steps in between. Under SMT it comes from one step ahead. The heights"
-        " have different units; the shapes compare."
+        "Gradient at the memory of step t, from the loss that corrects this memory. With BPTT it comes from the"
+        " last scored step, through all steps in between. With SMT it comes from one step ahead. Compare the shapes;"
+        " the heights have different units."
     )
     return Picture("gradients", "How far a gradient reaches", caption, figure)
 
@@ -136,8 +136,7 @@ def _ahead(a: dict[str, Any]) -> Picture | None:
     _from_zero(ax, "bits")
     ax.legend()
     caption = (
-        "What a memory tells of the future: the teacher's decoder sees the memory and the inputs after it, and nothing"
-        " before."
+        "How well a memory predicts the future: the teacher's decoder sees only the memory and the inputs after it."
     )
     return Picture("ahead", "Looking ahead from a memory", caption, figure)
 
@@ -160,8 +159,8 @@ def _packing(a: dict[str, Any]) -> Picture | None:
     _from_zero(ax, "bits")
     ax.legend()
     caption = (
-        "What the memory at a cut holds of all that is asked for later: the teacher's decoder sees it and the inputs"
-        " after the cut. Where the teacher itself does better, it looks back at what its memory has lost."
+        "How well the memory at a cut predicts all later targets: the teacher's decoder sees the memory and the inputs"
+        " after the cut. If the teacher itself is better, it looks back at inputs that its memory has lost."
     )
     return Picture("packing", "What a memory holds", caption, figure)
 

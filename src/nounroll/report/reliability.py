@@ -24,7 +24,7 @@ def reliability_picture(levels: Sequence[float], shares: Float[np.ndarray, "L"],
         ax.set_aspect("equal")
         ax.legend(loc="upper left")
     caption = (
-        f"Over {count:,} values. On the broken line as much of the truth lies below each quantile as its level says; a"
-        " line that is flatter in the middle belongs to forecasts that are too narrow."
+        f"Over {count:,} values. On the dashed line the share of true values below each quantile equals its level. A"
+        " curve that is flatter in the middle shows forecasts that are too narrow."
     )
     return Picture("reliability", "Reliability of the quantiles", caption, figure)

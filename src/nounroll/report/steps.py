@@ -29,11 +29,11 @@ def steps_picture(
             ax.axhline(level, color=GUESS, ls="--", lw=1, label="level of an anomaly")
             most = np.argsort(values[1:])[::-1][:_MARKED] + 1
             ax.plot(most, values[most], "o", ms=4, color=TEACHER, label=f"its {_MARKED} most surprising steps")
-            ax.set_title(f"{name}{': an anomaly' if bad else ''}, {values[1:].mean():.2f} nats in the mean")
+            ax.set_title(f"{name}{': an anomaly' if bad else ''}, {values[1:].mean():.2f} nats on average")
         axes[-1, 0].set_xlabel("time step t")
         figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper right", ncols=3)
     caption = (
-        "How little the network expected each step after those before it, in nats. A sequence whose mean lies above the"
-        " broken line is an anomaly."
+        "Surprise of each step given the steps before it, in nats. A sequence with a mean above the"
+        " dashed line is an anomaly."
     )
     return Picture("surprise", "Surprise, step by step", caption, figure)

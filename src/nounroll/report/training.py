@@ -37,8 +37,8 @@ def training_picture(history: list[dict[str, Any]]) -> Picture | None:
                 right.axvline(one["seconds"], color=GUESS, ls=":", lw=1)
         right.set(title=f"{name} of the network alone", xlabel="seconds")
     caption = (
-        "Left, what each method minimises; the methods have different losses, so only a line by itself compares."
-        " Right, the network's own answers on held-out sequences, from its empty memory; a dotted line is where one"
+        "Left, the loss of each method; losses of different methods are not comparable."
+        " Right, the network's figures on held-out sequences, from its empty memory. A dotted line marks where one"
         " method ends and the next begins."
     )
     return Picture("training", "Training", caption, figure)
