@@ -1,4 +1,4 @@
-"""Tokens written one after another: a student beside a Transformer that keeps keys and values of all it has read."""
+"""Speed of generation: a student compared with a Transformer that has a key-value cache."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -15,17 +15,18 @@ from nounroll.rollout.transformer import CausalTransformer
 from nounroll.teacher import TeacherSettings
 from nounroll.teacher.causal import Read
 
-_TOKENS = 50  # written in a round
-_CHUNK = 512  # tokens of a context that are read at a time
+_TOKENS = 50  # tokens generated in a round
+_CHUNK = 512  # tokens of a context read at a time
 _AT_ONCE = 8  # tokens of one compiled call
 
 
 def generation(
     task: SequenceTask, cells: list[str], contexts: Iterable[int], compiled: Iterable[str] = ()
 ) -> dict[str, Contender]:
-    """After each context every cell and a Transformer with a cache; after the first also a Transformer without one.
+    """Time every cell and a Transformer with a cache after each context, and one without a cache after the first.
 
-    The cells in ``compiled`` write by compiled calls too, after the first context, beside themselves.
+    After the first context, the cells in ``compiled`` are also timed with compiled calls; their baselines are eager
+    calls.
     """
     found: dict[str, Contender] = {}
     for context in contexts:
@@ -44,7 +45,7 @@ def generation(
 
 
 def at_places(task: SequenceTask, cell: str, places: list[int], *, compiled: bool) -> dict[str, Contender]:
-    """One network that has written so many tokens, for each number, beside itself after the first number."""
+    """Time one network after each number of generated tokens; the baseline is its time after the first number."""
     student = Student(task.inputs, task.targets, CellSettings(kind=cell)).eval()  # type: ignore[arg-type]
     start, found = draw(task, 1, 1, 0, "bench").inputs, {}
     for place in places:
@@ -58,7 +59,7 @@ def at_places(task: SequenceTask, cell: str, places: list[int], *, compiled: boo
 
 
 def overtaken(rows: Iterable[Mapping[str, Any]], cells: list[str]) -> dict[str, int | None]:
-    """Find, for each cell, the shortest measured context at which it outpaces the Transformer with a cache."""
+    """Find, for each cell, the shortest measured context at which it is faster than the Transformer with a cache."""
     found: dict[str, int | None] = {}
     for cell in cells:
         own = sorted((r for r in rows if r["name"].startswith(f"student {cell},")), key=lambda r: r["context"])
@@ -100,7 +101,7 @@ def _student(
 
 
 def _writer(writing: Generation, baseline: str, context: int, at_once: int) -> Contender:
-    """Seconds a token, each the mean over the ``at_once`` of a call."""
+    """Time the seconds per token, averaged over the ``at_once`` tokens of a call."""
 
     def run(index: int) -> list[float]:
         return [seconds(lambda: writing.write(at_once)) / at_once for _ in range(_TOKENS)]

@@ -1,4 +1,4 @@
-"""All of it: contenders in turn, and the curves where they are asked for."""
+"""Whole benchmark: contenders in turn, and optional curves."""
 
 import platform
 import statistics
@@ -28,19 +28,20 @@ def measure(
     """Time every contender in turn, ``rounds`` times.
 
     Args:
-        cells: kinds.
+        cells: kinds of cells.
         length: T in training, in time steps.
         batch: B in training.
-        rounds: of each contender, after one to warm up.
-        contexts: tokens that are read before the ones that are timed.
-        lengths: T of the curves, of the first cell; None leaves them out.
-        compiled: those of the cells that write by compiled calls too.
-        places: numbers of tokens that the first cell has written before it is timed; None leaves them out.
+        rounds: rounds of each contender, after one warm-up round.
+        contexts: numbers of tokens read before the timed tokens.
+        lengths: values of T for the curves of the first cell; None leaves them out.
+        compiled: cells that are also timed with compiled calls.
+        places: numbers of tokens that the first cell generates before it is timed; None leaves them out.
 
     Returns:
-        matmul: FLOP/s of a product of matrices; training: rows of labels (SMT) or transitions (DMT, BPTT) per second;
-        generation: rows of tokens per second and milliseconds a token; ratios are to the row's baseline. overtaken: see
-        ``nounroll.bench.generation``; scaling: see ``nounroll.bench.scaling``; places: rows as of generation.
+        A dictionary with ``matmul``: FLOP/s of a matrix product; ``training``: rows of labels (SMT) or transitions
+        (DMT, BPTT) per second; ``generation``: rows of tokens per second and milliseconds per token; ``overtaken``: see
+        ``nounroll.bench.generation``; ``scaling``: see ``nounroll.bench.scaling``; ``places``: rows in the form of
+        ``generation``. Ratios are to the row's baseline.
 
     Raises:
         ValueError: an unknown cell, or a number below 1.

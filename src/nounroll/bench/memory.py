@@ -2,8 +2,8 @@
 
 python -m nounroll.bench.memory "bptt stepped" mlp 4096 1
 
-Freed arrays go back to the system at once (glibc keeps many of them otherwise, most where sizes vary), so that the
-figure is of what was in use together. To have that in a run of yours, start it with MALLOC_MMAP_THRESHOLD_=65536.
+Freed arrays go back to the system at once, so that the figure is the largest memory in use at one time. Otherwise glibc
+keeps many freed arrays, most if sizes vary. For the same in your own run, start it with MALLOC_MMAP_THRESHOLD_=65536.
 """
 
 import json
@@ -18,11 +18,11 @@ import torch
 from nounroll.bench.training import methods, stepper
 from nounroll.data.text import Text
 
-_WARM = 16  # time steps of the step before, which takes what any step takes
+_WARM = 16  # time steps of the warm-up step, for memory that any step needs
 
 
 def peak_memory(method: str, cell: str, length: int, batch: int) -> int:
-    """Bytes that a training step over ``length`` steps takes beyond the model, the optimiser and the program.
+    """Measure the bytes of a training step over ``length`` steps, without model, optimiser and program.
 
     Args:
         method: a name of ``nounroll.bench.training.methods``, without the cell.
@@ -31,7 +31,7 @@ def peak_memory(method: str, cell: str, length: int, batch: int) -> int:
         batch: B.
 
     Raises:
-        RuntimeError: the process failed, for lack of memory say.
+        RuntimeError: the process failed, for example for lack of memory.
     """
     command = [sys.executable, "-m", "nounroll.bench.memory", method, cell, str(length), str(batch)]
     environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536"}
@@ -55,7 +55,7 @@ def main(method: str, cell: str, length: int, batch: int) -> None:
 
 
 def _start_again() -> int:
-    """Bytes in use now, where the peak can be set back to it (on Linux); else the peak so far."""
+    """Reset the peak to the bytes in use now and return them (on Linux); elsewhere return the peak so far."""
     if sys.platform != "linux":
         return _memory("VmHWM")
     Path("/proc/self/clear_refs").write_text("5")
@@ -63,7 +63,7 @@ def _start_again() -> int:
 
 
 def _memory(name: str) -> int:
-    """Bytes. On Linux not by getrusage, where a process starts from the peak of the one that started it."""
+    """Read a memory figure in bytes. On Linux getrusage is not usable, because it starts from the parent's peak."""
     if sys.platform == "linux":
         lines = Path("/proc/self/status").read_text().splitlines()
         return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))

@@ -1,4 +1,4 @@
-"""Growth of a training step with T, the memory's width, the teacher's width and the batch: curves and exponents."""
+"""Growth of a training step's cost with T, the memory's width, the teacher's width and the batch size."""
 
 import statistics
 from collections.abc import Iterator
@@ -18,15 +18,16 @@ from nounroll.teacher import Teacher, TeacherSettings, build_teacher
 AXES = {"length": "T", "memory_width": "memory width d", "width": "teacher width", "batch": "batch B"}
 _VALUES = {"memory_width": [32, 64, 128, 256], "width": [64, 128, 256], "batch": [1, 4, 16]}
 _FIXED = {"length": 128, "memory_width": 64, "width": 128, "batch": 4}
-_ONE_SEQUENCE = {"length": {"batch": 1}}  # by axis: what else is held
+_ONE_SEQUENCE = {"length": {"batch": 1}}  # by axis: other fixed sizes
 _MEMORY = ("smt by chunks", "smt", "dmt", "bptt stepped")
 
 
 def scaling(task: SequenceTask, cell: str, lengths: list[int], rounds: int) -> list[dict[str, Any]]:
-    """Seconds of a training step against each axis, the others held; against T also peak memory, both of one sequence.
+    """Measure the seconds of a training step along each axis, with the others fixed; along T also peak memory.
 
     Returns:
-        rows of: measure (seconds or bytes), method, axis, values, found (one for each value), exponent.
+        Rows of measure (seconds or bytes), method, axis, values, found (one for each value) and exponent. Along T the
+        batch is one sequence.
     """
     rows = []
     for axis, values in {"length": lengths, **_VALUES}.items():
@@ -45,7 +46,7 @@ def scaling(task: SequenceTask, cell: str, lengths: list[int], rounds: int) -> l
 
 
 def exponent(x: list[int], y: list[float]) -> float | None:
-    """b of y = a x^b, fitted by least squares in logarithms; None where a figure is not positive."""
+    """Fit b of y = a x^b by least squares in logarithms; None if a figure is not positive."""
     if len(x) < 2 or min(y) <= 0:
         return None
     return float(np.polyfit(np.log(x), np.log(y), 1)[0])
@@ -63,7 +64,7 @@ def _row(measure: str, method: str, axis: str, values: list[int], found: list[fl
 
 
 def _methods(task: SequenceTask, cell: str, sizes: dict[str, int]) -> Iterator[tuple[str, Method]]:
-    """SMT, whole and by chunks, DMT and stepped BPTT at these sizes."""
+    """Yield SMT (whole and in chunks), DMT and stepped BPTT at these sizes."""
 
     def student() -> Student:
         settings = CellSettings(kind=cell, memory_width=sizes["memory_width"])  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Timing of contenders that take turns."""
+"""Timing of contenders in turn."""
 
 import statistics
 import time
@@ -8,20 +8,20 @@ from typing import Any
 
 import torch
 
-_SIZE = 512  # of the matrices whose product is the peak
+_SIZE = 512  # size of the matrices for peak FLOP/s
 
 
 @dataclass(frozen=True)
 class Contender:
-    """One thing that is timed.
+    """Contender: a timed computation.
 
     Attributes:
-        run: does ``amount`` of it, given the number of the round, and returns the seconds of each part.
-        amount: labels, transitions or tokens.
-        counts: which of them.
-        baseline: name of the contender that it is set beside.
-        flops: of one label, transition or token; 0 where they are not counted.
-        context: tokens read before; None in training.
+        run: computes ``amount`` units, given the number of the round, and returns the seconds of each part.
+        amount: number of labels, transitions or tokens.
+        counts: the unit: labels, transitions or tokens.
+        baseline: name of the baseline contender.
+        flops: FLOPs per unit; 0 if not counted.
+        context: number of tokens read before; None in training.
     """
 
     run: Callable[[int], list[float]]
@@ -33,7 +33,7 @@ class Contender:
 
 
 def in_turn(contenders: Mapping[str, Contender], rounds: int) -> dict[str, list[float]]:
-    """Seconds of every part of every round but the first, which warms up."""
+    """Measure the seconds of every part in every round after the first, which is a warm-up."""
     times: dict[str, list[float]] = {name: [] for name in contenders}
     for index in range(rounds + 1):
         for name, one in contenders.items():
@@ -64,7 +64,7 @@ def row(
 
 
 def matmul() -> Contender:
-    """A product of square matrices: the peak that shares are of."""
+    """Build the product of square matrices that measures peak FLOP/s."""
     a = torch.ones(_SIZE, _SIZE)
     return Contender(lambda index: [seconds(lambda: a @ a) for _ in range(5)], 1, "products", "", flops=2 * _SIZE**3)
 

@@ -1,4 +1,4 @@
-"""Training steps, timed: draw, loss, gradients, clipping, AdamW."""
+"""Timing of training steps: draw, loss, gradients, clipping, AdamW."""
 
 from collections.abc import Callable
 
@@ -28,27 +28,27 @@ _BASELINES = {
     "tbptt": "bptt stepped",
     "bptt fused": "bptt stepped",
 }
-CHUNK = 256  # time steps whose labels and losses are made together
-_TRUNK = 256  # its width: wide enough for products of matrices to be most of the work
+CHUNK = 256  # time steps of one chunk of labels and losses
+_TRUNK = 256  # width of the trunk: matrix products dominate
 
 
 class SequentialDMT(Method):
-    """The paper's DMT (arXiv 2606.06479, Eq. 6): one step after another, and an encoding of each context by itself.
+    """DMT of the paper (arXiv 2606.06479, Eq. 6): sequential steps, with a separate encoding of each context.
 
-    The step is trained towards the label with weight 10, the readout on the memory without a gradient to it. Labels
-    carry no gradient here, which the public reference code computes and throws away.
+    The step is trained towards the label with weight 10. The readout is trained on the memory without a gradient to the
+    memory. Labels carry no gradient; the public reference code computes this gradient and discards it.
 
     Args:
-        student, teacher: the teacher's encoder takes windows.
-        whole_contexts: every context is of the full length, as in the paper, where a rollout starts behind one; here
-            what is missing before the start is hidden, which costs the same. Otherwise a context is the prefix, and
-            costs half as much on the mean: more than the paper does for its speed.
+        student, teacher: the networks; the teacher's encoder takes windows.
+        whole_contexts: every context has the full length, as in the paper. Steps before the start of the sequence are
+            masked, at the same cost. If False, a context is the prefix and costs half as much on average, so this
+            baseline is faster than the paper's.
     """
 
     def __init__(self, student: Student, teacher: Teacher, *, whole_contexts: bool) -> None:
         super().__init__()
         self.student, self.whole_contexts = student, whole_contexts
-        self._teacher = (teacher,)  # in a tuple: it is frozen
+        self._teacher = (teacher,)  # in a tuple, so that its weights are not registered
 
     def forward(
         self, batch: Batch, state: State, generator: torch.Generator, progress: float
@@ -72,7 +72,7 @@ class SequentialDMT(Method):
 
 
 def training(task: SequenceTask, cells: list[str], length: int, batch: int) -> dict[str, Contender]:
-    """Every method with every cell, beside its baseline; and the teacher's trunk alone, at width 256."""
+    """Build contenders: every method with every cell and its baseline, and the teacher's trunk alone at width 256."""
     found: dict[str, Contender] = {}
     for cell in cells:
         dense = batch * length
@@ -80,7 +80,7 @@ def training(task: SequenceTask, cells: list[str], length: int, batch: int) -> d
             amount = batch if name.startswith("smt windowed") else dense
             flops = step_cost(method, task, length, batch)["flops"] * dense / amount
             if name.startswith("bptt stepped"):
-                method.student.cell.unroll = None  # type: ignore[union-attr]  # after the costs, whose counting resets it
+                method.student.cell.unroll = None  # type: ignore[union-attr]  # the count of costs resets it
             counts = "labels" if isinstance(method, SMT) else "transitions"
             baseline = f"{_BASELINES.get(name.partition(',')[0], name.partition(',')[0])}, {cell}"
             found[name] = Contender(stepper(method, task, length, batch), amount, counts, baseline, flops)
@@ -113,7 +113,7 @@ def methods(task: SequenceTask, cell: str, length: int) -> dict[str, Method]:
 
 
 def stepper(method: Method, task: SequenceTask, length: int, batch: int) -> Callable[[int], list[float]]:
-    """One whole training step, timed."""
+    """Build a function that times one whole training step."""
     parameters = list(method.parameters())
     optimizer = torch.optim.AdamW(parameters, fused=True)
     state: State = {}
@@ -131,7 +131,7 @@ def stepper(method: Method, task: SequenceTask, length: int, batch: int) -> Call
 
 
 def _trunk(task: SequenceTask, length: int, batch: int) -> dict[str, Contender]:
-    """The causal encoder forward and backward: how near training can come to the machine's peak."""
+    """Time the causal encoder forward and backward, as a bound for training relative to the machine's peak."""
     name = f"trunk of width {_TRUNK}"
     encoder = CausalEncoder(TeacherSettings(width=_TRUNK), task.inputs)
     inputs = draw(task, batch, length, 0, "bench").inputs
