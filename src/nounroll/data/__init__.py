@@ -1,7 +1,7 @@
-"""The tasks and corpora by name. Each is one file; this list is where a new one is added.
+"""Registry of tasks and corpora by name. Each is one file; add a new one to this list.
 
-``build("retrieval", {"values": 8})`` makes a task from a recipe's plain values, ``describe("retrieval")`` says what
-it is and what it takes. A task's module, and any package that only it needs, is imported when it is first asked for.
+``build("retrieval", {"values": 8})`` makes a task from a recipe's plain values; ``describe("retrieval")`` describes the
+task and its options. A task's module, and any package that only it needs, is imported on first use.
 """
 
 import inspect
@@ -38,7 +38,7 @@ TASKS: Registry[type["SequenceTask"]] = Registry("task.kind", "nounroll.tasks", 
 
 
 class Option(NamedTuple):
-    """One setting of a task: ``default`` means nothing when it is required."""
+    """Option of a task; ``default`` has no meaning if the option is required."""
 
     name: str
     type: str
@@ -47,7 +47,7 @@ class Option(NamedTuple):
 
 
 def build(kind: str, options: dict[str, Any] | None = None) -> "SequenceTask":
-    """The task ``kind`` with these options.
+    """Build the task ``kind`` with these options.
 
     Raises:
         ValueError: in one line, naming the setting, its value and what is allowed.
@@ -56,7 +56,7 @@ def build(kind: str, options: dict[str, Any] | None = None) -> "SequenceTask":
 
 
 def parsed(kind: str, options: dict[str, Any]) -> dict[str, Any]:
-    """The options of a task in their types.
+    """Convert the options of a task to their types.
 
     Raises:
         ValueError: see ``build``.
@@ -93,7 +93,7 @@ def document(kind: str) -> str:
 
 
 def load(kind: str) -> type["SequenceTask"]:
-    """The class of a kind.
+    """Import the class of a task.
 
     Raises:
         ValueError: there is no such kind.
@@ -102,17 +102,17 @@ def load(kind: str) -> type["SequenceTask"]:
 
 
 def _parameters(task: type["SequenceTask"]) -> list[inspect.Parameter]:
-    """Parameters of a task's constructor; none of a class that has no constructor of its own."""
+    """List the parameters of a task's constructor; none if the class defines no constructor."""
     if task.__init__ is object.__init__:
         return []
     return list(inspect.signature(task.__init__).parameters.values())[1:]
 
 
 def _types(task: type["SequenceTask"]) -> dict[str, Any]:
-    """Types of the options of a task.
+    """Return the types of a task's options.
 
     Raises:
-        ValueError: one is not annotated, or there are any number of them.
+        ValueError: a parameter has no annotation, or is variadic.
     """
     types = typing.get_type_hints(task.__init__)
     for one in _parameters(task):
@@ -125,14 +125,14 @@ def _types(task: type["SequenceTask"]) -> dict[str, Any]:
 
 
 def _parsed(name: str, expected: Any, value: Any) -> Any:
-    """The value as the annotated type, by the same rules as the command line's."""
+    """Convert a value to the annotated type, by the rules of the command line."""
     from jsonargparse import ArgumentError, ArgumentParser
 
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--option", type=expected)
     try:
         if value is None and type(None) not in typing.get_args(expected):
-            raise TypeError  # the parser would take it for "not set"
+            raise TypeError  # the parser would read it as "not set"
         return parser.parse_object({"option": value})["option"]
     except (ArgumentError, TypeError):
         raise ValueError(f"task.options.{name} is {value!r}; expected {_type_name(expected)}") from None

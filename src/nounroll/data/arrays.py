@@ -1,4 +1,4 @@
-"""Tokens prepared elsewhere, in a .npy file or as bare numbers."""
+"""Prepared tokens in a .npy file or as bare numbers."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -30,18 +30,18 @@ class TokenArray(SequenceTask):
         inputs    d_s      d_{s+1}      inputs    START  r_0  r_1
         targets   d_{s+1}  d_{s+2}      targets   r_0    r_1  r_2
 
-    Of one long sequence the last 10 % are held out, of rows a fixed random tenth, half of it for validation and half
-    for the test. START = symbols. Rows may end in padding, -1 or -100, which is never scored.
+    One long sequence holds out its last 10 %, rows a fixed random tenth: half for validation and half for the test.
+    START = symbols. Rows may end in padding, -1 or -100, which is never scored.
 
     Args:
-        path: a .npy file, of which nothing is unpickled; or a .bin file of numbers alone, as nanoGPT writes it, or with
-            the header of llm.c: one long sequence.
+        path: a .npy file, read without pickle; or a .bin file of one long sequence: only numbers, as nanoGPT writes
+            them, or with the header of llm.c.
         symbols: the tokens are 0 .. symbols - 1; one more than the largest token when None.
-        dtype: of the numbers of a .bin file: uint8, uint16, uint32, int16, int32 or int64. When None what its header
-            says, or uint16, with a notice.
-        held_out: another such file, all of which is held out in place of a part of ``path``.
-        stream: read one long sequence in order, with the memory carried from batch to batch
-            (``SequenceTask.stream``), in place of windows at random places.
+        dtype: type of the numbers in a .bin file: uint8, uint16, uint32, int16, int32 or int64. When None: the type of
+            its header, or uint16 with a notice.
+        held_out: another such file to hold out whole, instead of a part of ``path``.
+        stream: read one long sequence in order, with the memory carried from batch to batch (``SequenceTask.stream``),
+            instead of windows at random places.
     """
 
     autoregressive = True
@@ -118,7 +118,7 @@ class TokenArray(SequenceTask):
 
 
 def _symbols(name: str, tokens: np.ndarray | OnDisk) -> int:
-    """One more than the largest token, where that is believable."""
+    """Return one more than the largest token, or refuse an implausible number."""
     largest, dtype = largest_symbol(tokens), tokens.dtype
     if largest >= _MOST_INFERRED or (dtype.kind == "u" and dtype.itemsize > 1 and largest == np.iinfo(dtype).max):
         minus = f", -1 as {dtype}" if dtype.kind == "u" and largest == np.iinfo(dtype).max else ""

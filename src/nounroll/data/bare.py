@@ -1,4 +1,4 @@
-"""A task of a class, without data."""
+"""Tasks without data."""
 
 from typing import Any, NoReturn
 
@@ -7,7 +7,7 @@ from nounroll.data.task import SequenceTask
 
 
 def bare(kind: type[SequenceTask], inputs: Space, targets: Space) -> SequenceTask:
-    """A task of a class, without anything that its constructor makes."""
+    """Create a task of a class without running its constructor."""
 
     def refuse(self: SequenceTask, *_: Any) -> NoReturn:
         raise ValueError(f"{kind.__name__} was opened without its data; this needs sequences of it")

@@ -1,4 +1,4 @@
-"""Checks shared by the tasks: one-line errors that name the setting or the file, the value and what is allowed."""
+"""Checks shared by the tasks: one-line errors with the setting or the file, the value and the allowed values."""
 
 from collections.abc import Iterator
 
@@ -8,11 +8,11 @@ from jaxtyping import Int
 from nounroll.core.ranges import within
 from nounroll.data.on_disk import Elements
 
-_BLOCK = 1 << 22  # elements looked at together, so that a file is never loaded whole
+_BLOCK = 1 << 22  # elements of a block, so that a file is never loaded whole
 
 
 def whole_number(setting: str, value: object, low: int, high: int | None = None) -> None:
-    """Raise ValueError unless ``value`` is an int of ``low .. high`` (no upper bound when ``high`` is None)."""
+    """Raise ValueError unless ``value`` is an int in ``low .. high`` (without upper bound if ``high`` is None)."""
     bounds = f"at least {low}" if high is None else f"between {low} and {high}"
     if not isinstance(value, int | np.integer) or isinstance(value, bool):
         raise ValueError(f"{setting} is {value!r}; it must be a whole number, {bounds}")
@@ -27,32 +27,32 @@ def flag(setting: str, value: object) -> None:
 
 
 def number(setting: str, value: object) -> float:
-    """The value, or ValueError unless it is an int or a float."""
+    """Return the value as a float; raise ValueError unless it is an int or a float."""
     if not isinstance(value, int | float | np.integer | np.floating) or isinstance(value, bool):
         raise ValueError(f"{setting} is {value!r}; it must be a number")
     return value  # type: ignore[return-value]  # an int stays one
 
 
 def fraction(setting: str, value: object) -> None:
-    """Raise ValueError unless ``value`` is a number of 0 .. 1."""
+    """Raise ValueError unless ``value`` is a number in 0 .. 1."""
     within(setting, number(setting, value), 0, 1)
 
 
 def long_enough(task: object, length: int, least: int) -> None:
-    """Raise ValueError when a made-up task cannot be drawn at this length."""
+    """Raise ValueError if a synthetic task has no sequences of this length."""
     if length < least:
         raise ValueError(f"length is {length}; {type(task).__name__} needs at least {least}")
 
 
 def largest_symbol(tokens: Elements) -> int:
-    """The largest element, found block by block."""
+    """Find the largest element, block by block."""
     return max(int(block.max()) for _, block in blocks(tokens))
 
 
 def within_space(name: str, tokens: Elements, symbols: int, padding: tuple[int, ...] = ()) -> None:
     """Raise ValueError, naming the first bad position and its value, unless all tokens are ``0 .. symbols - 1``.
 
-    Values of ``padding`` pass as well.
+    Values of ``padding`` are also allowed.
     """
     bounds = np.iinfo(tokens.dtype)
     if bounds.min >= 0 and bounds.max < symbols:
@@ -69,10 +69,10 @@ def within_space(name: str, tokens: Elements, symbols: int, padding: tuple[int, 
 
 
 def row_ends(name: str, rows: np.ndarray, padding: tuple[int, ...]) -> Int[np.ndarray, "N"] | None:
-    """Count the elements of each row before its padding; None where no row has any.
+    """Count the elements of each row before its padding; None if no row has padding.
 
     Raises:
-        ValueError: a row is nothing but padding, or goes on after it.
+        ValueError: a row is only padding, or has tokens after padding.
     """
     if rows.dtype.kind != "i":
         return None
@@ -94,7 +94,7 @@ def row_ends(name: str, rows: np.ndarray, padding: tuple[int, ...]) -> Int[np.nd
 
 
 def blocks(tokens: Elements) -> Iterator[tuple[int, np.ndarray]]:
-    """An array part after part, each with the place of its first element."""
+    """Yield an array in blocks, each with the index of its first element."""
     step = max(1, _BLOCK * len(tokens) // max(1, tokens.size))
     for start in range(0, len(tokens), step):
         yield start, np.asarray(tokens[start : start + step])

@@ -1,4 +1,4 @@
-"""Classes: their names, their weights, and whether training sees each of them."""
+"""Classes: names, weights, and a check that training has each of them."""
 
 import re
 from collections.abc import Mapping
@@ -12,11 +12,11 @@ from torch import Tensor
 from nounroll.core.notices import notice
 from nounroll.data.parts import PARTS
 
-_MOST = 1000.0  # times that one class is read as often as another
+_MOST = 1000.0  # largest ratio of weights
 
 
 def named(labels: Any) -> tuple[Any, list[str]]:
-    """Labels as symbols 0, 1, ... where they are names, and the names, sorted; else as they are."""
+    """Convert names to symbols 0, 1, ... and return the sorted names; leave other labels unchanged."""
     given = labels.tolist() if hasattr(labels, "tolist") and not isinstance(labels, Tensor) else labels
     if not isinstance(given, list | tuple) or not given or not all(isinstance(one, str) for one in given):
         return labels, []
@@ -26,21 +26,21 @@ def named(labels: Any) -> tuple[Any, list[str]]:
 
 
 def by_size(name: str) -> tuple[int, float, str]:
-    """Sort key of names: numbers by their size, before words."""
+    """Sort key of names: numbers by value, then words."""
     return (0, float(name), name) if re.fullmatch(r"[+-]?\d+(\.\d+)?", name, re.ASCII) else (1, 0.0, name)
 
 
 def check(name: str, symbols: Int[Tensor, "N"], parts: Int[Tensor, "N"], classes: list[str]) -> None:
-    """Refuse one class alone, and a class that is held out and never trained on.
+    """Refuse labels of a single class, and a held-out class that training does not have.
 
     Args:
-        name: of the argument.
-        symbols: one for each sequence.
-        parts: of each, a place in ``PARTS``.
+        name: the argument's name in errors.
+        symbols: the class of each sequence.
+        parts: the part of each sequence, an index of ``PARTS``.
         classes: names of the symbols, if they have any.
 
     Raises:
-        ValueError: naming the class and the sequence.
+        ValueError: the message has the class and the sequence.
     """
     found = symbols.unique()
     if len(found) < 2:
@@ -55,7 +55,7 @@ def check(name: str, symbols: Int[Tensor, "N"], parts: Int[Tensor, "N"], classes
 
 
 def tell_unseen(name: str, symbols: Int[Tensor, "S"], parts: Int[Tensor, "S"]) -> None:
-    """Say which symbols of the scored steps are held out and never trained on."""
+    """Give a notice of scored symbols that are held out and not in training."""
     unseen = symbols[(parts > 0) & ~torch.isin(symbols, symbols[parts == 0])].unique()
     if len(unseen):
         shown = ", ".join(map(str, unseen[:3].tolist())) + (f" and {len(unseen) - 3} more" if len(unseen) > 3 else "")
@@ -65,12 +65,12 @@ def tell_unseen(name: str, symbols: Int[Tensor, "S"], parts: Int[Tensor, "S"]) -
 def repeated(
     weights: Any, symbols: Int[Tensor, "N"], numbers: Int[Tensor, "M"], classes: list[str]
 ) -> Int[Tensor, "M2"]:
-    """The training sequences of an epoch, each as often as the weight of its class says, the least weight once.
+    """List the training sequences of an epoch, repeated by the weight of their class; the least weight counts once.
 
     Args:
         weights: "balanced", or a number for each class.
-        symbols: of all sequences.
-        numbers: of the training sequences.
+        symbols: the class of each sequence.
+        numbers: indices of the training sequences.
         classes: names of the symbols, if they have any.
     """
     mine = symbols[numbers]
@@ -85,12 +85,12 @@ def repeated(
 
 
 def of_steps(weights: Any, symbols: Int[Tensor, "S"], count: int) -> tuple[float, ...]:
-    """Weight of a step of each of ``count`` classes: 1 in the mean over the scored steps of training.
+    """Compute the weight of a step of each class, with mean 1 over the scored steps of training.
 
     Args:
         weights: "balanced", or a number for each class.
-        symbols: of the scored steps of training.
-        count: classes; one that training never has counts 1.
+        symbols: classes of the scored steps of training.
+        count: number of classes; a class that is not in training has weight 1.
     """
     wanted = _wanted(weights, symbols, [])
     counts = symbols.bincount(minlength=count).double()
@@ -102,7 +102,7 @@ def of_steps(weights: Any, symbols: Int[Tensor, "S"], count: int) -> tuple[float
 
 
 def _wanted(weights: Any, symbols: Int[Tensor, "S"], classes: list[str]) -> dict[int, float]:
-    """The weight of each class that is there."""
+    """Return the weight of each class that occurs."""
     counts = symbols.bincount().double()
     if isinstance(weights, str) and weights == "balanced":
         wanted = {c: 1 / float(counts[c]) for c in range(len(counts)) if counts[c]}

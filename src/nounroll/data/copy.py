@@ -1,4 +1,4 @@
-"""String copy: hold a random string whole, then say it. It probes the capacity of the memory."""
+"""String copy: remember a whole random string, then output it. It probes the capacity of the memory."""
 
 import torch
 
@@ -15,14 +15,13 @@ class StringCopy(SequenceTask):
         inputs    3  1  4  1  D  _  _  _  _  _         D delimiter, _ blank; T = 10, n = 4
         targets   .  .  .  .  .  3  1  4  1  .         scored where shown; reversed: 1 4 1 3
 
-    n = (T - 1) // 2, and for an even T the last step is left over and not scored. The inputs are blank during
-    the output: nothing is shown of what was said before, so at the delimiter the memory has to hold all n
-    symbols, n * log2(symbols) bits. Guessing gets 1 / symbols right, at ln(symbols) nats a symbol. The optimum
-    is exact: accuracy 1, loss 0. Lengths from 3 up.
+    n = (T - 1) // 2; for an even T the last step is not scored. The inputs are blank during the output, so at the
+    delimiter the memory must hold all n symbols, n * log2(symbols) bits. Guessing gets 1 / symbols right, at
+    ln(symbols) nats per symbol. The optimum is exact: accuracy 1, loss 0. Lengths from 3 up.
 
     Args:
         symbols: size of the alphabet; at least 2.
-        reverse: output the string from its end to its start, the order that a stack gives.
+        reverse: output the string from its end to its start, like a stack.
     """
 
     lengths = "any"

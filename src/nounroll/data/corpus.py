@@ -1,4 +1,4 @@
-"""Random windows of one long array, in which every element predicts the next."""
+"""Random windows of one long array; every element predicts the next."""
 
 import copy
 from collections.abc import Mapping, Sequence
@@ -28,15 +28,15 @@ class Windows(SequenceTask):
         inputs                   d_s      ...  d_{s+T-1}
         targets                       d_{s+1}  ...  d_{s+T}        y_t = x_{t+1}, every step is scored
 
-    The parts are separate arrays, so no window can reach from one into another. The first half of what is held out is
-    for validation, the second for the test.
+    The parts are separate arrays, so no window can cross from one part into another. The first half of the held-out
+    data is for validation, the second for the test.
 
     Args:
         train: (N,) or (N, d), in memory or on disk.
-        held_out: the same, other data.
-        space: of one element.
-        missing: (N,) bool for each of the two, True at elements that are filled in and not scored; None for none.
-        stream: read in order (``SequenceTask.stream``).
+        held_out: other data in the same form.
+        space: the space of one element.
+        missing: (N,) bool for each of the two arrays, True at filled elements, which are not scored; None for none.
+        stream: read the data in order (``SequenceTask.stream``).
     """
 
     lengths = "any"
@@ -68,7 +68,7 @@ class Windows(SequenceTask):
         return self._windows(torch.randint(places, (batch_size, 1), generator=generator)[:, 0].tolist(), length)
 
     def follow(self, batch_size: int, length: int, step: int) -> Batch:
-        """Rows that begin at equal distances and read one step after another; after the last they begin again."""
+        """Return rows that begin at equal distances and read in order; after the last step they restart."""
         steps = self._steps
         if steps < batch_size:
             raise ValueError(f"batch_size is {batch_size}; a stream of {steps} steps has no more rows than steps")
@@ -81,14 +81,14 @@ class Windows(SequenceTask):
         return replace(found, resets=resets) if resets.any() else found
 
     def _row(self, place: int, length: int) -> Sequence[Tensor]:
-        """Inputs, targets and mask of one row from a place on, beyond the end of the sequence from its start."""
+        """Return inputs, targets and mask of one row from a place on; after the end of the sequence it restarts."""
         ahead = min(length, self._steps - place)
         parts = [self._windows([place], ahead), *([self._windows([0], length - ahead)] if ahead < length else [])]
         return [torch.cat(values, dim=1) for values in Batch.arrays(parts).values()]
 
     @property
     def _steps(self) -> int:
-        """Inputs that have a target."""
+        """Return the number of inputs with a target."""
         return len(self._data) - 1
 
     def _windows(self, starts: Sequence[int], length: int) -> Batch:
@@ -120,14 +120,14 @@ class Windows(SequenceTask):
 
 
 class TokenCorpus(Windows):
-    """One long 1-D array of integers as a categorical sequence.
+    """Long 1-D array of integers as a categorical sequence.
 
     Args:
         tokens: (N,) integers, in memory or on disk.
         symbols: the tokens are 0 .. symbols - 1. They are checked here, block by block.
-        held_out: other tokens, for validation and test; the tail of ``tokens`` when left out.
-        fraction: the share of the tail that is held out.
-        name: what errors call the data (a file, say).
+        held_out: other tokens for validation and test; by default the tail of ``tokens``.
+        fraction: the held-out share.
+        name: the data's name in errors, for example a file.
         stream: see ``Windows``.
     """
 
@@ -155,11 +155,11 @@ class TokenCorpus(Windows):
 
 
 class TextCorpus(TokenCorpus):
-    """Text as the tokens of a tokenizer, or as the bytes of its UTF-8 encoding; generation starts from ``first``.
+    """Text as tokens of a tokenizer, or as UTF-8 bytes; generation starts from ``first``.
 
     Args:
         tokens, held_out, name: as for TokenCorpus.
-        first: what comes before the start of a text.
+        first: the text before the start of a generated text.
         tokenizer: None for bytes.
         stream: see ``Windows``.
     """
@@ -191,7 +191,7 @@ class TextCorpus(TokenCorpus):
     def encode(self, text: str) -> Tensor:
         try:
             data = text.encode()
-        except UnicodeEncodeError as error:  # bytes of a command line that are no UTF-8
+        except UnicodeEncodeError as error:  # bytes of a command line that are not UTF-8
             raise ValueError(f"prompt is {text!a}; it is not text in UTF-8 ({error.reason})") from None
         tokens = list(data) if self.tokenizer is None else self.tokenizer.encode(text).tolist()
         return torch.tensor(tokens, dtype=torch.int64)
@@ -208,7 +208,7 @@ def reads_bytes(task: SequenceTask) -> bool:
 
 
 class ByteCorpus(TextCorpus):
-    """Text as the bytes of its UTF-8 encoding.
+    """Text as UTF-8 bytes.
 
     Args:
         tokens, held_out, name, first: as for TextCorpus.
@@ -219,7 +219,7 @@ class ByteCorpus(TextCorpus):
 
 
 def split_tail(name: str, data: E, fraction: float) -> tuple[E, E]:
-    """The data and its held-out tail: 2 elements at least to train on, 4 to hold out (in each half one to read)."""
+    """Split the data into a training part (at least 2 elements) and a held-out tail (at least 4, 2 for each half)."""
     if not 0 < fraction < 1:
         raise ValueError(f"fraction is {fraction!r}; the share of {name} that is held out must be between 0 and 1")
     if len(data) < 6:

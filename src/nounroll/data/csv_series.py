@@ -1,4 +1,4 @@
-"""Series: the columns of a CSV file as one real-valued sequence."""
+"""Series: columns of a CSV file as one real-valued sequence."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,12 +15,12 @@ from nounroll.core.spaces.real import refuse_bits
 from nounroll.data.corpus import Windows, split_tail
 from nounroll.data.csv_table import read_columns, to_number
 
-_SMALLEST, _LARGEST = 1e-18, 1e18  # whose squares single precision holds
-_FINEST = 1e-5  # a spread of so much of the values is 100 times the rounding
+_SMALLEST, _LARGEST = 1e-18, 1e18  # bounds whose squares fit in single precision
+_FINEST = 1e-5  # relative spread of 100 times the rounding error
 
 
 class Series(Windows):
-    """Numbers of a CSV file, one time step a row, each row predicting the next.
+    """Numbers of a CSV file, one time step per row; each row predicts the next.
 
     ::
 
@@ -28,19 +28,19 @@ class Series(Windows):
                   39.4,5.1     targets   (-0.9, 0.1)  (-0.5, 0.0)  ...      y_t = x_{t+1}
                   40.1,4.6
 
-    The last 20 % of the rows are held out, half for validation and half for the test. Everything is in the units of
-    the file: networks standardise each column by the mean and the standard deviation of the training part.
+    The last 20 % of the rows are held out, half for validation and half for the test. Inputs and outputs are in the
+    file's units; networks standardise each column by the mean and the standard deviation of the training part.
 
     Args:
-        path: the file, comma-separated, in UTF-8 or with a mark of UTF-16 or UTF-32; gzip, bzip2, xz and a zip archive
-            of one file are unpacked. Its first row is a header when none of its cells is a number, when a word stands
-            above a number, or when it holds all of ``columns``; a row that may be either is refused.
-        columns: the names of the columns to read, all when None. Without a header the names are "0", "1", ...
-        held_out: another such file with these columns, all of which is held out in place of a part of ``path``.
+        path: a comma-separated file in UTF-8, or in UTF-16 or UTF-32 with a byte order mark; it may be compressed by
+            gzip, bzip2, xz or zip. The first row is a header if no cell is a number, if a word stands above a number,
+            or if it holds all of ``columns``. An ambiguous row is refused.
+        columns: names of the columns to read; all when None. Without a header the names are "0", "1", ...
+        held_out: another such file with these columns to hold out whole, instead of a part of ``path``.
 
     Attributes:
         columns: the names of the columns read.
-        mean, std: (d,) float64, of the training part.
+        mean, std: (d,) float64, mean and standard deviation of the training part.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Series(Windows):
         )
 
     def _check(self, name: str, j: int, train: Float[np.ndarray, "N d"], held_out: Float[np.ndarray, "M d"]) -> None:
-        """Raise ValueError unless single precision tells the values of column ``j`` apart."""
+        """Raise ValueError unless single precision can distinguish the values of column ``j``."""
         if (train[:, j] == train[0, j]).all():
             raise ValueError(f"{name} is {train[0, j]} throughout; leave it out")
         largest = max(np.abs(train[:, j]).max(), np.abs(held_out[:, j]).max())
@@ -82,7 +82,7 @@ class Series(Windows):
             )
 
     def latest(self, count: int, path: str | Path | None = None) -> Float[Tensor, "T d"]:
-        """Return the last ``count`` rows, which a forecast continues: of a newer file if one is given.
+        """Return the last ``count`` rows, the history of a forecast, from the data or from a newer file.
 
         Raises:
             ValueError: the file cannot be read, or holds no row.
@@ -103,7 +103,7 @@ class Series(Windows):
         self.columns = list(map(str, kept["columns"]))
 
     def prompt(self) -> Tensor:
-        """The mean of each column."""
+        """Return the mean of each column."""
         shift = getattr(self.inputs, "shift", None)
         return super().prompt() if shift is None else torch.tensor([shift])
 
@@ -122,7 +122,7 @@ class Series(Windows):
 
 
 def _filled(name: str, values: Float64[np.ndarray, "N d"]) -> tuple[Float64[np.ndarray, "M d"], Bool[np.ndarray, "M"]]:
-    """Each missing value as the one before it, and where they are. Those before the first value are left out."""
+    """Fill missing values with the previous value and mark them; rows before the first value are left out."""
     missing = np.asarray(np.isnan(values).any(1))
     if not missing.any() or missing.all():
         return values, missing
@@ -136,7 +136,7 @@ def _filled(name: str, values: Float64[np.ndarray, "N d"]) -> tuple[Float64[np.n
 
 
 def _check_gaps(name: str, train: Bool[np.ndarray, "N"], kept: Bool[np.ndarray, "M"]) -> None:
-    """Raise ValueError when there is a part in which all values are missing."""
+    """Raise ValueError if a part has only missing values."""
     parts = {"training": train, "validation": kept[: len(kept) // 2], "test": kept[len(kept) // 2 :]}
     for part, gaps in parts.items():
         if gaps.all() and len(gaps):

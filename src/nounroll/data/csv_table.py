@@ -1,4 +1,4 @@
-"""Columns of numbers in a CSV file: every cell is read as it stands, or refused with its line, column and a remedy."""
+"""Columns of numbers in a CSV file: every cell is read exactly, or refused with line, column and remedy."""
 
 import csv
 import io
@@ -29,12 +29,12 @@ _DATE = re.compile(r"(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])", re.ASCII)
 def read_columns(
     setting: str, path: str | Path, columns: Sequence[str] | None
 ) -> tuple[list[str], Float64[np.ndarray, "N d"]]:
-    """The columns' names and their numbers: finite, but for nan where a file of one column has an empty line.
+    """Read the columns' names and their finite numbers; an empty line in a file of one column is nan.
 
     Args:
-        setting: whose value the path is, for errors.
-        path: the file, comma-separated; packed or not, in UTF-8, or in UTF-16 or UTF-32 with a mark.
-        columns: the names of the columns to read, all when None.
+        setting: the setting's name in errors.
+        path: a comma-separated file, compressed or not, in UTF-8, or in UTF-16 or UTF-32 with a byte order mark.
+        columns: names of the columns to read; all when None.
     """
     name = f"{setting} '{path}'"
     rows = _rows(name, read_text(setting, path))
@@ -55,10 +55,10 @@ def read_columns(
 
 
 def _rows(name: str, text: str) -> Iterator[Row]:
-    """The rows, from the first that is not empty to the last.
+    """Yield the rows from the first to the last non-empty row.
 
-    An empty line between two rows is a missing value where there is one column, and an error where there are several.
-    Below the first row of several columns there may be empty lines.
+    An empty line between two rows is a missing value in a file of one column, and an error in a file of several. Empty
+    lines directly below the first row of several columns are allowed.
     """
     reader = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True, strict=True)
     count, width, empty = 0, 0, list[int]()
@@ -80,7 +80,7 @@ def _rows(name: str, text: str) -> Iterator[Row]:
 def header(
     name: str, first: list[str], second: list[str], columns: Sequence[str] | None, option: str | None = _COLUMNS
 ) -> tuple[list[str], bool]:
-    """The columns' names, and whether the first row holds them. What could be either is refused."""
+    """Return the columns' names, and whether the first row holds them; refuse an ambiguous row."""
     numbered = [str(i) for i in range(len(first))]
     if columns and set(columns) <= set(first):
         if all(map(is_number, first)) and set(columns) <= set(numbered) and first != numbered:
@@ -102,7 +102,7 @@ def header(
 def _unique(name: str, header: list[str], columns: Sequence[str] | None) -> list[str]:
     """Return the names of a header; missing and repeated names get the number of their column.
 
-    Where all columns are read a notice says so.
+    If all columns are read, a notice says so.
     """
     names = [
         (f"{cell}.{place}" if cell else str(place)) if not cell or header.count(cell) > 1 else cell
@@ -117,7 +117,7 @@ def _unique(name: str, header: list[str], columns: Sequence[str] | None) -> list
 
 
 def _may_be_names(first: list[str], second: list[str]) -> bool:
-    """Return whether numbers may be names: years, or whole ones that count up by one above others that are not."""
+    """Return whether numbers may be names: years, or whole numbers counting up by one above other numbers."""
     if not all(_WHOLE.fullmatch(cell) for cell in first) or not all(map(is_number, second)):
         return False
     not_whole = any(not _WHOLE.fullmatch(cell) for cell in second)
@@ -128,7 +128,7 @@ def _may_be_names(first: list[str], second: list[str]) -> bool:
 
 
 def _is_header(first: list[str], second: list[str]) -> bool:
-    """Return whether a row that is not all numbers holds names: none is a number, or one is a word above a figure."""
+    """Return whether a row holds names: no cell is a number, or a word stands above a number."""
     if not any(map(is_number, first)):
         return True
     return any(
@@ -138,7 +138,7 @@ def _is_header(first: list[str], second: list[str]) -> bool:
 
 
 def _places(name: str, names: list[str], columns: Sequence[str] | None) -> list[int]:
-    """Find the columns that are read. Each must have a unique name."""
+    """Find the columns to read. Each must have a unique name."""
     wanted = names if columns is None else list(columns)
     unknown = [column for column in wanted if column not in names]
     if unknown or not wanted:
@@ -170,7 +170,7 @@ def _numbers(name: str, row: Row, names: list[str], chosen: list[int]) -> list[f
 
 
 def _remedy(cell: str) -> str:
-    """Suggest a remedy for a cell that is no number, if there is one."""
+    """Suggest a remedy for a cell that is not a number, if there is one."""
     if _MISSING.fullmatch(cell):
         return ": fill it in, or remove the row"
     if re.fullmatch(r"[^;\t]*\d[^;\t]*([;\t][^;\t]*)+", cell):
@@ -183,7 +183,7 @@ def _remedy(cell: str) -> str:
 
 
 def _refuse_dates(name: str, names: list[str], table: Float64[np.ndarray, "N d"]) -> None:
-    """Dates such as 20200115 are numbers to look at, and no measurements."""
+    """Refuse columns of dates such as 20200115, which look like numbers."""
     for column, values in zip(names, table.T, strict=True):
         if len(values) > 1 and all(_DATE.fullmatch(f"{value:.17g}") for value in values):
             raise ValueError(
@@ -192,15 +192,15 @@ def _refuse_dates(name: str, names: list[str], table: Float64[np.ndarray, "N d"]
 
 
 def is_number(cell: str) -> bool:
-    """Return whether a cell is a decimal number in ASCII; float() also takes 2020_01_15, and other scripts' digits."""
+    """Return whether a cell is an ASCII decimal number; float() also accepts 2020_01_15 and other scripts' digits."""
     return NUMBER.fullmatch(cell) is not None
 
 
 def to_number(word: str) -> float:
-    """The number that a person typed, nan and inf among them.
+    """Parse a number that a person typed, including nan and inf.
 
     Raises:
-        ValueError: it is none, or one in a form that a file may not have.
+        ValueError: it is no number, or a number in a form that files may not have.
     """
     value = float(word)
     if math.isfinite(value) and not is_number(word):

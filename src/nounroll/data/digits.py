@@ -8,14 +8,14 @@ from nounroll.data.sources import optional
 
 
 class Digits(PixelImages):
-    """The 1,797 images of scikit-learn's ``load_digits``: 64 pixels of 17 grey levels.
+    """Images of scikit-learn's ``load_digits``: 1,797 digits of 64 pixels with 17 grey levels.
 
     ::
 
         inputs    START  0  0  5  13  9  1  ...        START = 17
         targets   0      0  5  13  9  1  0  ...        64 steps; a smaller length reads the first pixels
 
-    1,500 images train and 297 are held out, by a fixed permutation.
+    1,500 images are for training and 297 are held out, by a fixed permutation.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Text as UTF-8: an encoding's marks are followed, and other files are named and refused."""
+"""Text as UTF-8: byte order marks are recognised, and other files are refused with their kind."""
 
 import codecs
 import re
@@ -9,8 +9,8 @@ from pathlib import Path
 from nounroll.data.files import PIECE, NotText, opened, read_bytes, unreadable
 from nounroll.data.on_disk import Section
 
-_START = 512  # bytes of a file that tell what it is
-_MARKS = {  # the longer ones first, since one begins another
+_START = 512  # first bytes of a file, to recognise its kind
+_MARKS = {  # longer marks first, because one mark begins another
     codecs.BOM_UTF32_LE: "utf-32",
     codecs.BOM_UTF32_BE: "utf-32",
     codecs.BOM_UTF16_LE: "utf-16",
@@ -42,15 +42,15 @@ _KINDS = {
 
 
 def read_text(setting: str, path: str | Path) -> str:
-    """All of a text file, unpacked and decoded."""
+    """Read a whole text file, decompressed and decoded."""
     return str(_decoded(setting, path, read_bytes(setting, path)), "utf-8")
 
 
 def text_section(setting: str, path: Path) -> Section:
-    """Open a text file in UTF-8 on disk, without the mark at its start.
+    """Open a UTF-8 text file on disk, without a byte order mark.
 
     Raises:
-        NotText: it is something else, or packed, or in another encoding.
+        NotText: the file is not text, is compressed, or is in another encoding.
     """
     try:
         with opened(setting, path) as file:
@@ -67,7 +67,7 @@ def text_section(setting: str, path: Path) -> Section:
 
 
 def _decoded(setting: str, path: str | Path, content: bytes) -> bytes:
-    """The bytes in UTF-8, without a mark."""
+    """Convert bytes to UTF-8 without a byte order mark."""
     for mark, encoding in _MARKS.items():
         if content.startswith(mark):
             try:
@@ -91,12 +91,12 @@ def _check_kind(setting: str, path: object, start: bytes) -> None:
 
 
 def kind_of(start: bytes) -> str:
-    """Name the kind of a file by its start, where it is known and no text."""
+    """Name the kind of a file by its first bytes, if it is known and not text."""
     return next((kind for magic, kind in _KINDS.items() if re.match(magic, start)), "")
 
 
 def _checked(setting: str, path: object, pieces: Iterable[bytes]) -> int:
-    """Count the bytes; all of them must be text in UTF-8 without zero bytes, which UTF-16 without a mark has."""
+    """Count the bytes; refuse invalid UTF-8 and zero bytes, which occur in UTF-16 without a mark."""
     decoder, count, line = codecs.getincrementaldecoder("utf-8")(), 0, 1
     for piece in chain(pieces, [b""]):
         bad, what = first_fault(decoder, piece)
@@ -108,8 +108,8 @@ def _checked(setting: str, path: object, pieces: Iterable[bytes]) -> int:
 
 
 def first_fault(decoder: codecs.IncrementalDecoder, piece: bytes) -> tuple[int, str]:
-    """Find the first fault in a piece of text, b"" at the end, and its place; "" where there is none."""
-    held = len(decoder.getstate()[0])  # the start of a character, from the piece before
+    """Find the first fault in a piece of text (b"" at the end) and its place; "" without a fault."""
+    held = len(decoder.getstate()[0])  # the start of a character from the previous piece
     try:
         decoder.decode(piece, final=not piece)
     except UnicodeDecodeError as error:

@@ -1,4 +1,4 @@
-"""Translate gymnasium's spaces, and elements of them, into the library's and back.
+"""Translation between gymnasium's spaces and the library's, and between their elements.
 
 =================  ========================================================
 gymnasium          here
@@ -30,7 +30,7 @@ class Translation:
     """Translation of the elements of an environment's space.
 
     Attributes:
-        name: of the space, for errors.
+        name: the space's name in errors.
         theirs: gymnasium's space.
         space: the library's.
     """
@@ -41,10 +41,10 @@ class Translation:
 
     @classmethod
     def of(cls, name: str, theirs: Any) -> "Translation":
-        """The translation of a space.
+        """Create the translation of a space.
 
         Raises:
-            ValueError: the space is of a kind that has none.
+            ValueError: this kind of space is not supported.
         """
         parts: dict[str, Any] = dict(_parts(name, theirs))
         if not parts:
@@ -54,10 +54,10 @@ class Translation:
         return cls(name, theirs, only if alone else Product(**parts))
 
     def read(self, batched: Any) -> Shaped[Tensor, "N *x"]:
-        """Elements side by side, as a vector environment gives them, as an array of the library's space.
+        """Convert a batch of elements from a vector environment to an array of the library's space.
 
         Raises:
-            ValueError: they are not of the space.
+            ValueError: an element is not of the space.
         """
         columns = [torch.from_numpy(one) for one in self._columns(self.theirs, batched)]
         if self.space.symbols is not None:
@@ -65,16 +65,16 @@ class Translation:
         return torch.cat([one.float() for one in columns], dim=1)
 
     def read_each(self, elements: Sequence[Any]) -> Shaped[Tensor, "N *x"]:
-        """``read``, of single elements."""
+        """Convert a list of single elements; see ``read``."""
         return self.read(batched(self.theirs, elements))
 
     def write(self, values: Shaped[Tensor, "N *x"]) -> Any:
-        """Elements side by side, as a vector environment takes them. Numbers are clipped to the bounds of their Box."""
+        """Convert an array to a batch for a vector environment; numbers are clipped to the bounds of their Box."""
         flat = values.detach().cpu().reshape(len(values), -1).numpy()
         return _written(self.theirs, flat)[0]
 
     def _columns(self, theirs: Any, values: Any) -> Iterator[np.ndarray]:
-        """(N, k) numbers of each part."""
+        """Yield the numbers of each part, (N, k)."""
         if isinstance(theirs, _kinds("Tuple", "Dict")):
             for key, part in _inside(theirs):
                 yield from self._columns(part, values[key])
@@ -87,7 +87,7 @@ class Translation:
         yield self._checked(theirs, array.reshape(len(array), -1))
 
     def _checked(self, theirs: Any, rows: np.ndarray) -> np.ndarray:
-        """The rows, of symbols from 0 on."""
+        """Check the rows, and count symbols from 0."""
         shown = rows
         if isinstance(theirs, _kinds("Box")):
             good = np.isfinite(rows)
@@ -105,7 +105,7 @@ class Translation:
 
 
 def batched(theirs: Any, elements: Sequence[Any]) -> Any:
-    """Single elements of a space side by side."""
+    """Stack single elements of a space to a batch."""
     if isinstance(theirs, _kinds("Tuple", "Dict")):
         parts = {key: batched(part, [one[key] for one in elements]) for key, part in _inside(theirs)}
         return parts if isinstance(theirs, _kinds("Dict")) else tuple(parts.values())
@@ -117,7 +117,7 @@ def batched(theirs: Any, elements: Sequence[Any]) -> Any:
 
 
 def single(theirs: Any, side_by_side: Any, row: int) -> Any:
-    """One of the elements that are side by side."""
+    """Take one element from a batch."""
     if isinstance(theirs, _kinds("Tuple", "Dict")):
         parts = {key: single(part, side_by_side[key], row) for key, part in _inside(theirs)}
         return parts if isinstance(theirs, _kinds("Dict")) else tuple(parts.values())
@@ -133,12 +133,12 @@ def _kinds(*names: str) -> tuple[type, ...]:
 
 
 def _inside(theirs: Any) -> list[tuple[Any, Any]]:
-    """(key, space) of the parts of a Tuple or a Dict."""
+    """Return (key, space) of each part of a Tuple or a Dict."""
     return list(enumerate(theirs.spaces)) if isinstance(theirs, _kinds("Tuple")) else list(theirs.spaces.items())
 
 
 def _parts(name: str, theirs: Any, path: str = "") -> Iterator[tuple[str, Space]]:
-    """(name, space) of all that cannot be taken apart."""
+    """Yield (name, space) of each part that has no parts itself."""
     if not isinstance(theirs, _kinds(*KINDS)):
         what = type(theirs).__name__
         raise ValueError(f"{name} is {what}, which is not supported; it must be made of {', '.join(KINDS)}")
@@ -156,7 +156,7 @@ def _parts(name: str, theirs: Any, path: str = "") -> Iterator[tuple[str, Space]
 
 
 def _written(theirs: Any, flat: np.ndarray) -> tuple[Any, np.ndarray]:
-    """The first columns as elements of a space, and the columns that are left."""
+    """Convert the first columns to elements of a space, and return the remaining columns."""
     if isinstance(theirs, _kinds("Tuple", "Dict")):
         parts: dict[Any, Any] = {}
         for key, part in _inside(theirs):

@@ -1,4 +1,4 @@
-"""Fashion-MNIST: images of clothes in the form of MNIST, and harder (Xiao et al. 2017)."""
+"""Fashion-MNIST: images of clothes, in the form of MNIST but harder (Xiao et al. 2017)."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ _HUB = "zalando-datasets/fashion_mnist"
 
 
 class FashionMNIST(GreyImages):
-    """60,000 and 10,000 pieces of clothing of 28x28 pixels, from the hub or local files.
+    """Images of clothing, 60,000 and 10,000 of 28x28 pixels, from the hub or local files.
 
     On the hub it is "zalando-datasets/fashion_mnist"; Debian's package dataset-fashion-mnist holds the IDX files.
 

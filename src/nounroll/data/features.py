@@ -1,4 +1,4 @@
-"""Inputs of the network at each step: of that step, known ahead, and of the whole sequence."""
+"""Inputs of the network at each step: values of the step, values known ahead, and values of the sequence."""
 
 from typing import Any
 
@@ -17,13 +17,14 @@ _MOST_INDICATORS = 1000
 def joined(
     inputs: Ragged, observed: Any, future: Any, static: Any, train: Bool[Tensor, "S"]
 ) -> tuple[Shaped[Tensor, "S *x"], Space]:
-    """The network's inputs at every step of all sequences, and their space.
+    """Build the network's inputs at every step of all sequences, and their space.
 
-    Symbols alone stay symbols, a missing one is a symbol more. Beside numbers they are 0/1 columns, one a symbol.
+    If symbols are the only input, they stay symbols, with one more symbol for missing ones. Next to numbers they become
+    0/1 columns, one for each symbol.
 
     Args:
         inputs, observed, future, static: arguments of ``Sequences``.
-        train: steps of the training part.
+        train: mask of the training part's steps.
     """
     there = observed_values("inputs", inputs, observed)
     extra = []
@@ -53,7 +54,7 @@ def joined(
 
 
 def _ahead(inputs: Ragged, future: Ragged) -> Ragged:
-    """Row t + 1 of ``future`` at each step t."""
+    """Return row t + 1 of ``future`` for each step t."""
     if len(future) != len(inputs):
         raise ValueError(f"future has {len(future)} entries; there must be one for each of the {len(inputs)} inputs")
     wrong = (future.lengths != inputs.lengths + 1).nonzero()
@@ -68,14 +69,14 @@ def _ahead(inputs: Ragged, future: Ragged) -> Ragged:
 
 
 def after_first(values: Ragged) -> Shaped[Tensor, "S *x"]:
-    """The rows of all steps but the first of each sequence."""
+    """Return the rows of all steps but the first of each sequence."""
     rows = torch.ones(len(values.values), dtype=torch.bool)
     rows[values.starts[:-1]] = False
     return values.values[rows]
 
 
 def _each(name: str, values: Any, count: int) -> Ragged:
-    """One vector for each sequence."""
+    """Read one vector for each sequence."""
     if isinstance(values, Ragged):
         return values
     columns = tuple(map(str, values.columns)) if hasattr(values, "columns") else ()

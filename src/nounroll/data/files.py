@@ -1,4 +1,4 @@
-"""Files of data: regular ones alone, read and unpacked within a limit. Every fault is a one-line ValueError."""
+"""Data files: only regular files are read, with a limit on size. Every fault is a one-line ValueError."""
 
 import bz2
 import errno
@@ -15,18 +15,18 @@ from typing import Any, BinaryIO
 
 from nounroll.storage import files
 
-MOST = 2**28  # bytes of a file that are held in memory, unpacked: 256 MiB
+MOST = 2**28  # largest decompressed size in bytes of a file in memory: 256 MiB
 PIECE = 2**20
 DAMAGED = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, RuntimeError, NotImplementedError)
 
 
 class NotText(ValueError):
-    """Error: a file is no text in UTF-8, and its kind.
+    """Error: a file is not UTF-8 text; the message has its kind.
 
     Args:
-        setting: whose value the path is.
-        path: of the file.
-        found: what it is, in a few words.
+        setting: the setting's name.
+        path: the file.
+        found: a short description of its kind.
     """
 
     def __init__(self, setting: str, path: object, found: str) -> None:
@@ -37,13 +37,13 @@ class NotText(ValueError):
 
 
 def existing(setting: str, path: object) -> Path:
-    """The path, or a ValueError when there is nothing."""
+    """Return the path; raise ValueError if it does not exist."""
     _mode(setting, path)
     return Path(path)  # type: ignore[arg-type]  # it has been looked at
 
 
 def regular(setting: str, path: object) -> Path:
-    """The path of a regular file: a pipe or a device is refused before it is opened, since that may never return."""
+    """Return the path of a regular file; refuse pipes and devices, because opening them may block."""
     mode = _mode(setting, path)
     if stat.S_ISDIR(mode):
         raise unreadable(setting, path, IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)))
@@ -53,7 +53,7 @@ def regular(setting: str, path: object) -> Path:
 
 
 def _mode(setting: str, path: object) -> int:
-    """Return the mode of the file at a path, at the end of its links."""
+    """Return the mode of the file at a path, following links."""
     if not isinstance(path, str | os.PathLike):
         raise ValueError(f"{setting} is {path!r}; it must be the path of a file or folder")
     try:
@@ -67,7 +67,7 @@ def _mode(setting: str, path: object) -> int:
 
 
 def opened(setting: str, path: object) -> BinaryIO:
-    """A regular file, open for reading bytes."""
+    """Open a regular file for reading bytes."""
     try:
         return files.opened(regular(setting, path), follow=True)
     except OSError as error:
@@ -75,7 +75,7 @@ def opened(setting: str, path: object) -> BinaryIO:
 
 
 def read_bytes(setting: str, path: str | Path) -> bytes:
-    """A file's bytes, unpacked if it is a gzip, bzip2 or xz, or a zip archive of one file: ``MOST`` of them at most."""
+    """Read a file's bytes, at most ``MOST``; decompress gzip, bzip2, xz, and zip archives of one file."""
     found = bytearray()
     try:
         with opened(setting, path) as file:
@@ -102,7 +102,7 @@ def unpacker(setting: str, path: object, file: BinaryIO) -> Any:
 
 
 def _single_member(setting: str, path: object, file: BinaryIO) -> Any:
-    """The one file of a zip archive."""
+    """Open the only file of a zip archive."""
     archive = zipfile.ZipFile(file)
     members = [m for m in archive.infolist() if not m.is_dir() and not m.filename.startswith("__MACOSX/")]
     if len(members) != 1:
@@ -119,10 +119,10 @@ _PACKED: dict[bytes, Callable[[str, object, BinaryIO], Any]] = {
 
 
 def files_below(setting: str, folder: Path, without: set[str] | None = None) -> tuple[list[Path], list[str]]:
-    """The files below a folder that are not hidden, and the links that were not followed, with where they lead.
+    """List the non-hidden files below a folder, and the links that were not followed, with their destinations.
 
-    A link to a file or a folder that is read anyhow is left alone, so that nothing is read twice; one to a hidden file
-    of the same folder is followed. Links out of the folder, or to nothing, are not.
+    A link to a file or folder that is already read is ignored, so that no file is read twice. A link to a hidden file
+    of the same folder is followed. Links out of the folder and broken links are not followed.
     """
     root, found, links = os.path.realpath(folder), list[Path](), list[str]()
 
@@ -145,23 +145,23 @@ def files_below(setting: str, folder: Path, without: set[str] | None = None) -> 
 
 
 def _inside(root: str, link: Path) -> Path | None:
-    """Return the place in the folder that a link leads to; None when it leads out of it or to nothing."""
+    """Return the destination of a link in the folder; None if it leads out of the folder or is broken."""
     target = Path(os.path.realpath(link))
     return target.relative_to(root) if target.is_relative_to(root) and target.exists() else None
 
 
 def first_names(names: list[str]) -> str:
-    """The first names of a list in one line, and how many more there are."""
+    """Join the first names of a list in one line, with the number of the others."""
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def unreadable(setting: str, path: object, error: Exception) -> ValueError:
-    """The error for a file that is there and yet does not give its content."""
+    """Build the error for an existing file that cannot be read."""
     return ValueError(f"{setting} is '{path}'; it cannot be read ({reason(error)})")
 
 
 def reason(error: BaseException) -> str:
-    """The first line of the error at the bottom, without the path that the message has already."""
+    """Return the first line of the root error, without the path, which the message already has."""
     while error.__cause__ is not None:
         error = error.__cause__
     lines = (getattr(error, "strerror", None) or str(error)).strip().splitlines()

@@ -1,4 +1,4 @@
-"""Fingerprint of a task's data, by which a run notices that its data has changed."""
+"""Fingerprint of a task's data, so that a run notices changed data."""
 
 import hashlib
 from typing import Any
@@ -9,21 +9,21 @@ import torch
 from nounroll.core.seeding import generator
 from nounroll.data.task import SequenceTask
 
-_BLOCK, _BLOCKS = 1 << 16, 64  # bytes of a block, and blocks of an array that are read; a smaller one is read whole
-_ARRAYS = 4096  # whose contents are read; the shapes of all count
-_ROWS, _STEPS = 4, 16  # that are drawn of a part where nothing is stored
+_BLOCK, _BLOCKS = 1 << 16, 64  # bytes of a block, and blocks per array; smaller arrays are read whole
+_ARRAYS = 4096  # arrays whose contents are read; all shapes count
+_ROWS, _STEPS = 4, 16  # drawn from a part without stored arrays
 
 
 def fingerprint(task: SequenceTask) -> str:
-    """SHA-256 of a task's data, in hexadecimal: of all three parts, so that another split is other data too.
+    """Compute the SHA-256 of a task's data (all three parts, so another split is other data), in hexadecimal.
 
-    Cheap for data of any size. Of stored arrays (``SequenceTask.stored``) the kinds and shapes count, and the contents
-    of 4 MiB at equal distances: whatever grows or is replaced is found, a change of few bytes in a large file may not
-    be. Where nothing is stored, a few sequences are drawn from each part; real numbers count by two digits, as
-    machines differ in the last ones.
+    The cost does not grow with the data. For stored arrays (``SequenceTask.stored``) the types, the shapes and 4 MiB of
+    contents at equal distances count. Data that grows or is replaced is noticed; a change of few bytes in a large file
+    may be missed. Without stored arrays, a few sequences are drawn from each part. Only two digits of real numbers
+    count, because machines differ in the last digits.
 
     Args:
-        task: whose data it is.
+        task: the task.
     """
     digest = hashlib.sha256(f"{task.inputs.event_shape} {task.targets.event_shape} {task.size}".encode())
     arrays = list(task.stored())
@@ -38,7 +38,7 @@ def fingerprint(task: SequenceTask) -> str:
 
 
 def _read(digest: Any, array: Any) -> None:
-    """Take in an array: whole, or blocks at equal distances, the first and the last among them."""
+    """Add an array to the digest: whole, or blocks at equal distances including the first and the last."""
     row = max(1, np.dtype(array.dtype).itemsize * array.size // max(1, len(array)))  # bytes
     rows = max(1, _BLOCK // row)
     last = max(0, len(array) - rows)
@@ -49,11 +49,11 @@ def _read(digest: Any, array: Any) -> None:
 
 
 def _drawn(part: SequenceTask) -> bytes:
-    """Draw a few sequences of a part as text; nothing where the part refuses the length, as a user's task may."""
+    """Draw a few sequences of a part as text; nothing if a user's task refuses the length."""
     try:
         batch = part.sample(_ROWS, _length(part), generator(0, "fingerprint"))
         arrays = [batch.inputs, batch.targets, batch.mask]
-    except Exception:  # a user's task refuses in a way of its own, and is then known by its spaces and size alone
+    except Exception:  # a user's task may raise anything; then only its spaces and size count
         return b"refused"
     return " ".join(
         f"{value:.1e}" if array.is_floating_point() else str(int(value))
@@ -63,7 +63,7 @@ def _drawn(part: SequenceTask) -> bytes:
 
 
 def _length(part: SequenceTask) -> int:
-    """A length that the task should have: short, unless its sequences are whole."""
+    """Choose a length that the task should have: short, unless its sequences are whole."""
     if part.lengths == "whole" and part.max_length:
         return part.max_length
     each = part.lengths if isinstance(part.lengths, int) else 1

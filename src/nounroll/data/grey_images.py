@@ -1,4 +1,4 @@
-"""Grey images of 28x28 pixels in the file forms of MNIST, which other data sets share."""
+"""Grey images of 28x28 pixels in MNIST's file formats, which other data sets share."""
 
 import io
 from collections.abc import Callable
@@ -18,15 +18,15 @@ from nounroll.data.sources import hub, optional, tables
 
 _SIDE = 28
 _SIDES = (28, 14, 7)
-_CLASSES = 100  # labels are below; 10 classes is the rule
-_HEADER = 1 << 16  # characters of a first line that are looked at
+_CLASSES = 100  # upper bound of labels; 10 classes are usual
+_HEADER = 1 << 16  # characters of a first line to inspect
 _IDX_HEADER = b"\0\0\x08\x03"  # unsigned bytes, three dimensions
 
-Parts: TypeAlias = tuple[UInt8[np.ndarray, "N 28 28"], Int[np.ndarray, "M"]]  # all images, numbers of those held out
+Parts: TypeAlias = tuple[UInt8[np.ndarray, "N 28 28"], Int[np.ndarray, "M"]]  # all images, indices of held-out images
 
 
 class GreyImages(PixelImages):
-    """Images of 28x28 bytes, shrunk to ``side`` and quantised to ``levels``, in raster order.
+    """Images of 28x28 bytes, reduced to ``side`` and quantised to ``levels``, in raster order.
 
     ::
 
@@ -34,10 +34,10 @@ class GreyImages(PixelImages):
         targets   p_0    p_1  p_2  ...  p_{T-1}
 
     Args:
-        kind: the task, as recipes name it.
+        kind: the task's name in recipes.
         levels: number of grey levels, 2 to 256.
         side: 28, or 14 or 7 to average squares of 2x2 or 4x4 pixels.
-        load: gives the images and the numbers of those held out; asked once the other options are checked.
+        load: returns the images and the indices of held-out images; called after the check of the other options.
     """
 
     def __init__(self, *, kind: str, levels: int, side: int, load: Callable[[], Parts]) -> None:
@@ -50,20 +50,20 @@ class GreyImages(PixelImages):
 
 
 def from_hub_or(path: str | Path | None, kind: str, name: str) -> Parts:
-    """The data set ``name`` of the hub, or local files when there is a path."""
+    """Load the data set ``name`` from the hub, or local files if there is a path."""
     if path is not None:
         return from_path(path, kind)
     return _joined(*(_pictures(kind, name, hub(kind, name, part)) for part in ("train", "test")))
 
 
 def from_path(path: str | Path, kind: str) -> Parts:
-    """Local files: the test images are held out, or a fixed random tenth where there are none.
+    """Load local files; the test images are held out, or without them a fixed random tenth.
 
     Args:
-        path: a folder with the IDX files ``train-images-idx3-ubyte`` and ``t10k-images-idx3-ubyte`` (``.gz`` or not),
-            a .csv or .csv.gz file of 784 pixels and the label a line, which is first, last or named in a header; a
-            .parquet or .arrow file of the hub's form (column "image"), or a folder of those.
-        kind: the task, for errors.
+        path: a folder with the IDX files ``train-images-idx3-ubyte`` and ``t10k-images-idx3-ubyte`` (``.gz`` or not), a
+            .csv or .csv.gz file with 784 pixels and the label per line, where the label is first, last or named in a
+            header; a .parquet or .arrow file in the hub's form (column "image"), or a folder of such files.
+        kind: the task's name in errors.
     """
     found = existing(f"{kind}.path", path)
     name = f"{kind}.path '{path}'"
@@ -87,11 +87,11 @@ def _joined(train: np.ndarray, held_out: np.ndarray) -> Parts:
 
 
 def _pictures(kind: str, name: str, table: Any) -> UInt8[np.ndarray, "N 28 28"]:
-    """The column "image" of a ``datasets.Dataset``, as grey bytes."""
+    """Read the column "image" of a ``datasets.Dataset`` as grey bytes."""
     grey = optional("datasets", f"task {kind}", "data").Image(mode="L")
     try:
         images = [np.asarray(image) for image in table.cast_column("image", grey)["image"]]
-    except Exception as error:  # what is not an image fails in Arrow, in datasets or in Pillow
+    except Exception as error:  # a value that is no image fails in Arrow, in datasets or in Pillow
         raise ValueError(f"{name} has a column 'image' that does not hold images ({type(error).__name__})") from None
     for row, image in enumerate(images):
         if image.shape != (_SIDE, _SIDE):
@@ -131,7 +131,7 @@ def _read_csv(kind: str, path: Path) -> UInt8[np.ndarray, "N 28 28"]:
 
 
 def _label_column(name: str, header: list[str], table: np.ndarray) -> int:
-    """Find the column of the label: by the header; else first or last, where small numbers vary as no corner does."""
+    """Find the column of the label: by the header, or the first or last column if it looks like labels."""
     if header:
         if header.count("label") != 1:
             raise ValueError(f"{name} with a header that names no column label; name one so, or leave the header out")

@@ -13,7 +13,7 @@ _SHADES = " .:-=+*#%@"
 
 
 class PixelImages(TokenRows):
-    """Grey images read in raster order, each pixel one symbol; START stands before the first.
+    """Grey images in raster order; each pixel is one symbol, after a START symbol.
 
     ::
 
@@ -22,16 +22,16 @@ class PixelImages(TokenRows):
 
     Args:
         images: (N, H, W) uint8 grey levels.
-        held_out: the numbers of the images kept, the first half for validation, the second for the test.
+        held_out: indices of the held-out images, the first half for validation, the second for the test.
         levels: the grey levels are 0 .. levels - 1, and START is ``levels``.
-        name: what errors call the data.
+        name: the data's name in errors.
 
     Attributes:
         image_shape: (H, W).
         levels: number of grey levels.
     """
 
-    lengths = "whole"  # a part of an image is no easier image
+    lengths = "whole"  # a part of an image is not an easier image
 
     def __init__(
         self, *, images: UInt8[np.ndarray, "N H W"], held_out: Int[np.ndarray, "M"], levels: int, name: str
@@ -49,7 +49,7 @@ class PixelImages(TokenRows):
         self.image_shape, self.levels = (height, width), int(kept["levels"])
 
     def decode(self, values: Tensor) -> str:
-        """The pixels as a picture of characters, one line a row; START is left out."""
+        """Draw the pixels with characters, one line per row; START is left out."""
         pixels = [v for v in values.tolist() if v != self.start]
         shades = "".join(_SHADES[v * (len(_SHADES) - 1) // (self.levels - 1)] for v in pixels)
         width = self.image_shape[1]
@@ -57,12 +57,12 @@ class PixelImages(TokenRows):
 
 
 def quantise(images: UInt8[np.ndarray, "*n"], levels: int) -> UInt8[np.ndarray, "*n"]:
-    """Bytes 0..255 -> grey levels 0 .. levels - 1 of equal width."""
+    """Quantise bytes 0..255 to grey levels 0 .. levels - 1 of equal width."""
     return (images.astype(np.uint16) * levels // 256).astype(np.uint8)
 
 
 def average_pool(images: UInt8[np.ndarray, "N S S"], side: int) -> UInt8[np.ndarray, "N side side"]:
-    """(N, S, S) bytes -> (N, side, side) bytes, each the mean of its square; ``side`` divides S."""
+    """Average squares of pixels: (N, S, S) bytes -> (N, side, side) bytes; ``side`` divides S."""
     n, size, _ = images.shape
     if side == size:
         return images

@@ -1,4 +1,4 @@
-"""Record of a run's task, with which a trained network reads and writes without the data it was trained with."""
+"""Record of a run's task, so that a trained network can encode and decode without its training data."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,15 +10,15 @@ from nounroll.data.fingerprint import fingerprint
 from nounroll.data.sequences import Sequences
 from nounroll.data.task import SequenceTask
 
-CUSTOM = "custom"  # the kind of a task that is an object of the user's
+CUSTOM = "custom"  # kind of a user's task object
 
 
 def keep(task: SequenceTask, kind: str) -> dict[str, Any]:
     """Return the record of a task, as plain values.
 
     Args:
-        task: that is trained on.
-        kind: as recipes name it.
+        task: the training task.
+        kind: the task's name in recipes.
     """
     return {
         "kind": kind,
@@ -30,14 +30,14 @@ def keep(task: SequenceTask, kind: str) -> dict[str, Any]:
 
 
 def without_data(document: Mapping[str, Any], inputs: Space, targets: Space) -> SequenceTask:
-    """Rebuild a task from its record, without data: it encodes prompts and decodes draws, and has no sequences.
+    """Rebuild a task without data from its record: it encodes prompts and decodes draws, but has no sequences.
 
     Args:
-        document: of ``keep``; it may come from anywhere.
-        inputs, targets: of the network.
+        document: result of ``keep``; it may be untrusted.
+        inputs, targets: the network's spaces.
 
     Raises:
-        ValueError: it is no such document.
+        ValueError: the document is invalid.
     """
     try:
         kind = document["kind"]

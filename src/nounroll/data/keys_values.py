@@ -1,4 +1,4 @@
-"""Keys-Values: say the value that was shown with a key. It probes associative recall."""
+"""Keys-Values: output the value that was shown with a key. It probes associative recall."""
 
 import torch
 from jaxtyping import Int
@@ -10,7 +10,7 @@ from nounroll.data.task import SequenceTask
 
 
 class KeysValues(SequenceTask):
-    """Read pairs of a key and its value; when a key comes again, say its value.
+    """Read pairs of a key and its value; when a key appears again, output its value.
 
     ::
 
@@ -20,23 +20,23 @@ class KeysValues(SequenceTask):
         inputs    k2 v0 k7 v4 k1 v0 k7 _  _  _  k2 _ k1 _   mqar: the queries come at any even distance
         targets   .  .  .  .  .  .  v4 .  .  .  v0 . v0 .
 
-    The keys of a sequence differ, its values need not. Before the queries the memory has to hold which key has which
-    value: pairs * log2(values) bits, and which keys they are. Guessing gets 1 / values right, at ln(values) nats.
-    The optimum is exact: accuracy 1, loss 0. All pairs are there from length 2 * pairs + queries up, with mqar from
-    4 * pairs; a shorter sequence has as many as fit, so that short ones are easy ones, down to a single pair.
+    The keys of a sequence are distinct; values may repeat. Before the queries the memory must hold all keys with their
+    values, which needs pairs * log2(values) bits for the values alone. Guessing gets 1 / values right, at ln(values)
+    nats. The optimum is exact: accuracy 1, loss 0. Sequences have all pairs from length 2 * pairs + queries up, with
+    mqar from 4 * pairs. Shorter sequences have fewer pairs and are easier.
 
     The layout mqar is that of multi-query associative recall (Arora et al. 2023, "Zoology", arXiv 2312.04927): every
-    key is asked for once, pair i at step 2 * pairs + 2 * g_i, the g_i all different and drawn with probability
-    proportional to (g + 1)^(gap_power - 1), so that most queries come soon.
+    key is queried once, pair i at step 2 * pairs + 2 * g_i. The g_i are distinct and drawn with probability
+    proportional to (g + 1)^(gap_power - 1), so that most queries come early.
 
     Args:
         keys: number of different keys; at least ``pairs``.
         values: number of different values; at least 2.
-        pairs: in a sequence that is long enough for them; at least 1.
-        queries: at the end, of different keys; 1 to ``pairs``. None: as many as pairs. Fewer reveal less. Not for mqar.
-        mqar: the layout of multi-query associative recall.
-        gap_power: of mqar; more than 0. 1 spreads the queries evenly.
-        noise: random keys and values in place of the blanks; they are not scored.
+        pairs: number of pairs in a long enough sequence; at least 1.
+        queries: number of queries at the end, for distinct keys: 1 to ``pairs``; None: all pairs. Not for mqar.
+        mqar: use the layout of multi-query associative recall.
+        gap_power: exponent for mqar; more than 0. 1 spreads the queries evenly.
+        noise: replace the blanks by random keys and values, which are not scored.
     """
 
     lengths = "any"
@@ -95,7 +95,7 @@ class KeysValues(SequenceTask):
     def _queries(
         self, batch_size: int, length: int, pairs: int, queries: int, generator: torch.Generator
     ) -> tuple[Int[Tensor, "B Q"], Int[Tensor, "B Q"]]:
-        """At which steps which pairs are asked for."""
+        """Draw the steps of the queries and their pairs."""
         if self.mqar:
             chance = torch.arange(1, (length - 2 * pairs) // 2 + 1, dtype=torch.float64) ** (self.gap_power - 1)
             gaps = torch.multinomial(chance.expand(batch_size, -1), pairs, generator=generator)

@@ -1,4 +1,4 @@
-"""Missing values: the network reads the value before, and a 0/1 column more that says that it is missing."""
+"""Missing values: the network reads the previous value, and a 0/1 column marks it as missing."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,18 +15,18 @@ from nounroll.data.ragged import Ragged
 def with_flags(
     name: str, found: Ragged, observed: Bool[Tensor, "S d"], train: Bool[Tensor, "S"]
 ) -> Float[Tensor, "S e"]:
-    """The columns without gaps, and after them, for each that had any, one that is 1 where its value is missing.
+    """Fill the gaps, and append a 0/1 column for each column with gaps, 1 where the value is missing.
 
-    A missing value reads as the one before it in its sequence; at the start of one as the mean of the training part.
+    A missing value is filled with the previous value of its sequence, or at the start with the training part's mean.
 
     Args:
-        name: of the argument.
-        found: real sequences.
-        observed: False where a value is missing.
-        train: steps of the training part.
+        name: the argument's name.
+        found: sequences of real numbers.
+        observed: mask, False where a value is missing.
+        train: mask of the training part's steps.
 
     Raises:
-        ValueError: a column has no value at all in the training part.
+        ValueError: a column has no value in the training part.
     """
     if bool(observed.all()):
         return found.values
@@ -55,10 +55,10 @@ def with_flags(
 
 
 def observed_values(name: str, found: Ragged, given: Sequence[Any] | None) -> Bool[Tensor, "S *d"]:
-    """Find the values that are there: neither nan nor, in a mask that is ``given``, False.
+    """Mark the observed values: not nan, and not False in a ``given`` mask.
 
     Raises:
-        ValueError: a mask is no bool array of its sequence's shape.
+        ValueError: a mask is not a bool array of its sequence's shape.
     """
     real = found.values.is_floating_point()
     there = ~found.values.isnan() if real else torch.ones_like(found.values, dtype=torch.bool)

@@ -6,7 +6,7 @@ from nounroll.data.grey_images import GreyImages, from_hub_or
 
 
 class MNIST(GreyImages):
-    """60,000 and 10,000 handwritten digits of 28x28 pixels, "ylecun/mnist" from the hub or local files.
+    """Handwritten digits, 60,000 and 10,000 of 28x28 pixels, "ylecun/mnist" from the hub or local files.
 
     Args:
         levels: number of grey levels, 2 to 256.

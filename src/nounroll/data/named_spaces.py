@@ -1,4 +1,4 @@
-"""Sequences whose space the user names: what they hold is checked, and never guessed."""
+"""Sequences with a space named by the user: values are checked, and no type is guessed."""
 
 import torch
 from torch import Tensor
@@ -8,15 +8,15 @@ from nounroll.data.ragged import NONE, Ragged
 
 
 def in_space(name: str, found: Ragged, space: Space) -> Ragged:
-    """The sequences in the precision of a space.
+    """Convert sequences to the precision of a space, and check them.
 
     Args:
-        name: of the argument.
-        found: sequences; a step of -100, or of nan alone, holds nothing, and stays as it is.
-        space: that the user names.
+        name: the argument's name in errors.
+        found: sequences; a step of -100 or of only nan has no value and is not changed.
+        space: the space named by the user.
 
     Raises:
-        ValueError: naming the sequence, where one is not of the space.
+        ValueError: a sequence is not of the space; the message has its index.
     """
     if found.values.is_floating_point() != space.dtype.is_floating_point or (
         tuple(found.values.shape[1:]) != space.event_shape
@@ -36,5 +36,5 @@ def in_space(name: str, found: Ragged, space: Space) -> Ragged:
 
 
 def known(targets: Tensor) -> Tensor:
-    """Find the steps that hold a value: (*n,) of (*n,) symbols or (*n, d) numbers."""
+    """Mark the steps that hold a value, (*n,), for symbols (*n,) or numbers (*n, d)."""
     return ~targets.isnan().all(-1) if targets.is_floating_point() else targets != NONE

@@ -1,4 +1,4 @@
-"""Numbers that stay on disk: files end to end as one array, of which only the requested part is read."""
+"""Numbers on disk: concatenated files as one array that is read only where requested."""
 
 import copy
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from nounroll.data.files import opened, unreadable
 
 @dataclass(frozen=True)
 class Section:
-    """``count`` numbers of a file, from the byte ``offset`` on."""
+    """Section of a file: ``count`` numbers from the byte ``offset`` on."""
 
     path: Path
     offset: int
@@ -23,13 +23,13 @@ class Section:
 class OnDisk:
     """Sections of files as one 1-D array. A slice of it is a view, which ``numpy.asarray`` reads.
 
-    Nothing that was read is kept: the memory of a process does not grow with its files, as it does where pages of a
-    memory map are touched one after another. The operating system's cache makes a second reading fast.
+    Read values are not kept, so the memory of a process does not grow as it does with the touched pages of a memory
+    map. The operating system's cache makes a second read fast.
 
     Args:
-        setting: whose value the path is, for the errors.
-        sections: in order; none is empty.
-        dtype: of the numbers.
+        setting: the setting's name in errors.
+        sections: non-empty sections in order.
+        dtype: type of the numbers.
     """
 
     ndim = 1
@@ -58,10 +58,10 @@ class OnDisk:
         return view
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        """The numbers themselves.
+        """Read the numbers.
 
         Raises:
-            ValueError: a file cannot be read any more, or has become shorter.
+            ValueError: a file can no longer be read, or has become shorter.
         """
         found, place = np.empty(len(self), self.dtype), self._start
         index = int(np.searchsorted(self._ends, place, side="right"))
@@ -72,7 +72,7 @@ class OnDisk:
         return found if dtype is None else found.astype(dtype)
 
     def _read(self, index: int, place: int, count: int) -> np.ndarray:
-        """Numbers of one section, from the ``place`` in the whole array on."""
+        """Read numbers of one section, from ``place`` in the whole array on."""
         section = self._sections[index]
         skipped = place - (int(self._ends[index]) - section.count)
         start = section.offset + skipped * self.dtype.itemsize
@@ -87,11 +87,11 @@ class OnDisk:
 
 
 class RowsOnDisk:
-    """Numbers on disk as rows of ``width``: a slice is a view, which ``numpy.asarray`` reads.
+    """Numbers on disk as rows. A slice is a view, which ``numpy.asarray`` reads.
 
     Args:
-        numbers: of all rows, one row after another.
-        width: of a row.
+        numbers: the concatenated rows.
+        width: length of a row.
     """
 
     ndim = 2
@@ -116,7 +116,7 @@ class RowsOnDisk:
         return RowsOnDisk(self._numbers[start * self._width : stop * self._width], self._width)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        """The numbers themselves (see ``OnDisk``)."""
+        """Read the numbers (see ``OnDisk``)."""
         return self._numbers.__array__(dtype).reshape(-1, self._width)
 
 
@@ -124,16 +124,16 @@ Elements: TypeAlias = np.ndarray | OnDisk | RowsOnDisk
 
 
 def on_disk(setting: str, array: np.ndarray) -> Elements:
-    """A memory map of a file as numbers that are read where they are asked for; any other array as it is.
+    """Convert a memory map of a file to numbers that are read on request; return any other array unchanged.
 
     Args:
-        setting: what errors call it.
-        array: with one or two axes. A part of a memory map whose numbers do not follow one another stays one.
+        setting: its name in errors.
+        array: an array with one or two axes. A non-contiguous part of a memory map is returned unchanged.
     """
     root = array
     while isinstance(root.base, np.ndarray):
         root = root.base
-    if not isinstance(root, np.memmap) or root.filename is None or root.mode == "c":  # "c" holds changes of its own
+    if not isinstance(root, np.memmap) or root.filename is None or root.mode == "c":  # mode "c" has changes in memory
         return array
     if not array.flags.c_contiguous or not array.size:
         return array

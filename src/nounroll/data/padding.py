@@ -1,4 +1,4 @@
-"""Padding: values of a batch where nothing is scored, which need not be of its space."""
+"""Padding: values of a batch at unscored steps, which may be outside the space."""
 
 from dataclasses import replace
 
@@ -10,10 +10,10 @@ from nounroll.core.batch import Batch, Space
 
 
 def without_padding(batch: Batch, inputs: Space, targets: Space) -> Batch:
-    """The batch with ``zeros`` of the space in place of nan, -100 and the like, where no score depends on them.
+    """Replace values outside the space (nan, -100) by its ``zeros`` where no score depends on them.
 
-    These are targets that are not scored, and inputs after the last scored step of their row. A nan before it is left,
-    and refused by ``Batch.check``: the memory would read it. Values of the space are left everywhere.
+    This concerns unscored targets, and inputs after the last scored step of their row. ``Batch.check`` refuses a nan
+    before that step, because the memory would read it. Values of the space are not changed.
     """
     if batch.mask.dtype != torch.bool or batch.mask.dim() != 2 or batch.mask.all():
         return batch
@@ -26,7 +26,7 @@ def without_padding(batch: Batch, inputs: Space, targets: Space) -> Batch:
 
 
 def _cleared(space: Space, values: Shaped[Tensor, "B T *x"], where: Bool[Tensor, "B T"]) -> Shaped[Tensor, "B T *x"]:
-    """The values with ``zeros`` at these steps, where they are none of the space's. ``Batch.check`` looks at shapes."""
+    """Replace values outside the space by ``zeros`` at these steps. ``Batch.check`` checks shapes."""
     if tuple(values.shape) != (*where.shape, *space.event_shape):
         return values
     bad = space.invalid(values) & where.view(*where.shape, *[1] * len(space.event_shape))

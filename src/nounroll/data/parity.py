@@ -9,7 +9,7 @@ from nounroll.data.task import SequenceTask
 
 
 class Parity(SequenceTask):
-    """Say at every step whether the number of ones so far is odd.
+    """Output at every step whether the number of ones so far is odd.
 
     ::
 
@@ -17,12 +17,12 @@ class Parity(SequenceTask):
         targets   1  1  0  1  1  0        every step is scored
                   .  1  .  .  .  0        scored 0.25: about a quarter of them, and the last
 
-    One bit of memory is enough, yet each bit read matters: all steps but the first are at chance (accuracy 1/2,
-    ln 2 nats) for a model that misses any of them. The optimum is exact: accuracy 1, loss 0. Any length.
+    One bit of memory is enough, but each input matters: a model that misses one bit is at chance afterwards (accuracy
+    1/2, ln 2 nats). The optimum is exact: accuracy 1, loss 0. Any length.
 
     Args:
-        scored: share of the steps that are scored, drawn at random in each sequence; the last one always is. Less
-            than 1 reveals the state less often, and 0 at the end alone.
+        scored: share of scored steps, drawn at random in each sequence; the last step is always scored. A smaller share
+            reveals the state less often; 0 reveals it only at the end.
     """
 
     lengths = "any"

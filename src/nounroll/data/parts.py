@@ -1,4 +1,4 @@
-"""Split into sequences that train, that choose the student, and that are measured at the end alone."""
+"""Split into training, validation and test sequences."""
 
 import math
 from collections.abc import Hashable, Sequence
@@ -15,17 +15,17 @@ _SPLIT = "three shares such as (0.8, 0.1, 0.1), or the name of a part for each s
 
 
 def split_parts(count: int, split: Any, groups: Any, seed: int, times: Any = None) -> list[str]:
-    """The part of each of ``count`` sequences: one of ``PARTS``, and none of the three is empty.
+    """Assign one of ``PARTS`` to each of ``count`` sequences; no part is empty.
 
     Args:
-        count: the sequences are 0 .. count - 1.
-        split: three shares, or a name of a part for each sequence.
-        groups: a value for each sequence, or None; sequences of one value get one part, and shares count values.
-        seed: of the draw by shares.
-        times: of each sequence, or None; the parts then follow each other, the test part last.
+        count: number of sequences.
+        split: three shares, or the name of a part for each sequence.
+        groups: a value for each sequence, or None; sequences with the same value share a part, and shares count values.
+        seed: seed of the random split by shares.
+        times: a time for each sequence, or None; the parts are then in order of time, the test part last.
 
     Raises:
-        ValueError: in one line, naming the argument, its value and what is allowed.
+        ValueError: the one-line message has the argument, its value and the allowed values.
     """
     given = _listed("split", split, _SPLIT)
     if given and all(isinstance(name, str) for name in given):
@@ -48,9 +48,9 @@ def check_parts(split: Any, among: str, found: set[str]) -> None:
     """Refuse a split that leaves a part empty.
 
     Args:
-        split: as the user gave it.
-        among: what was split, for the error.
-        found: the parts that have any of it.
+        split: the user's argument.
+        among: name of the split items in the error.
+        found: the non-empty parts.
     """
     for part in PARTS:
         if part not in found:
@@ -63,7 +63,7 @@ def check_parts(split: Any, among: str, found: set[str]) -> None:
 
 
 def cut_times(times: np.ndarray, shares: list[float]) -> np.ndarray:
-    """The first time of the validation part and of the test part, by shares; one time is in one part."""
+    """Return the first times of the validation and test parts, by shares; equal times are in one part."""
     ordered = np.sort(times)
     ends = np.cumsum(shares) / sum(shares) * len(ordered)
     return ordered[np.clip(np.round(ends[:2]).astype(int), 0, len(ordered) - 1)]
@@ -95,10 +95,10 @@ def _named(count: int, names: list[str], groups: Any) -> list[str]:
 
 
 def shares_of(split: Any) -> list[float]:
-    """Three shares.
+    """Check and return three shares.
 
     Raises:
-        ValueError: ``split`` is something else.
+        ValueError: ``split`` is not three shares.
     """
     given = _listed("split", split, _SPLIT)
     shares = [float(share) for share in given if isinstance(share, Real)]
@@ -109,7 +109,7 @@ def shares_of(split: Any) -> list[float]:
 
 
 def _keys(count: int, groups: Any) -> list[Hashable]:
-    """The group of each sequence, as a value that equals another of the same group."""
+    """Return the group of each sequence as a hashable value."""
     given = _listed("groups", groups, "a value for each sequence")
     if len(given) != count:
         raise ValueError(f"groups has {len(given)} values; there must be one for each of the {count} sequences")
@@ -127,11 +127,11 @@ def _is_key(value: Any) -> bool:
         hash(value)
     except TypeError:
         return False
-    return bool(value == value)  # nan is in no group, not even in its own
+    return bool(value == value)  # nan does not equal itself, so it is in no group
 
 
 def _drawn(shares: list[float], keys: list[Hashable], seed: int) -> list[str]:
-    """RandomState is the one stream of NumPy that is promised never to change, so neither does the split."""
+    """Draw a part for each key. NumPy guarantees that RandomState's stream never changes, so neither does the split."""
     whole_number("seed", seed, 0, 2**32 - 1)
     groups = list(dict.fromkeys(keys))
     ends = np.cumsum(shares) / sum(shares) * len(groups)

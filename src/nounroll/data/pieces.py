@@ -1,4 +1,4 @@
-"""Pieces: the steps that are read together, and which of them are scored, in each part."""
+"""Pieces of sequences in each part: the steps to read, and the steps to score."""
 
 from typing import Any, NamedTuple
 
@@ -12,7 +12,7 @@ from nounroll.data.ragged import Ragged
 
 
 class Piece(NamedTuple):
-    """Steps ``start .. stop - 1`` of all sequences end to end, scored from ``scored`` on; earlier ones are history."""
+    """Steps ``start .. stop - 1`` of the concatenated sequences, scored from ``scored`` on; the rest is history."""
 
     start: int
     scored: int
@@ -20,7 +20,7 @@ class Piece(NamedTuple):
 
 
 def whole(sequences: Ragged, parts: list[str], window: int | None) -> dict[str, list[Piece]]:
-    """The pieces of sequences that each belong to one part."""
+    """Return the pieces of sequences that each belong to one part."""
     found: dict[str, list[Piece]] = {part: [] for part in PARTS}
     for part, start, stop in zip(parts, sequences.starts[:-1].tolist(), sequences.starts[1:].tolist(), strict=True):
         found[part] += _cut(start, start, stop, window, history=part != "train")
@@ -30,13 +30,13 @@ def whole(sequences: Ragged, parts: list[str], window: int | None) -> dict[str, 
 def by_time(
     sequences: Ragged, times: list[np.ndarray], shares: list[float], window: int | None
 ) -> dict[str, list[Piece]]:
-    """Pieces of parts that follow each other in time: a held-out one reads the steps before it as history.
+    """Return the pieces of parts in order of time; a held-out piece reads earlier steps as history.
 
     Args:
-        sequences: whatever is read.
-        times: of each step, increasing within each sequence.
-        shares: of the parts, of all steps.
-        window: longest piece.
+        sequences: the inputs.
+        times: the time of each step, increasing within each sequence.
+        shares: share of each part in all steps.
+        window: largest length of a piece.
     """
     cuts = cut_times(np.concatenate(times), shares)
     found: dict[str, list[Piece]] = {part: [] for part in PARTS}
@@ -48,9 +48,9 @@ def by_time(
 
 
 def _cut(begin: int, first: int, last: int, window: int | None, *, history: bool) -> list[Piece]:
-    """Pieces of at most ``window`` steps that score ``first .. last - 1`` once each, of a sequence from ``begin`` on.
+    """Cut a sequence from ``begin`` on into pieces of at most ``window`` steps, which score ``first .. last - 1`` once.
 
-    Where there is history, each piece but one at the sequence's begin has up to half a window of it.
+    With ``history``, each piece has up to half a window of it, except at the sequence's beginning.
     """
     if window is None:
         return [Piece(begin if history else first, first, last)] if last > first else []
@@ -64,10 +64,10 @@ def _cut(begin: int, first: int, last: int, window: int | None, *, history: bool
 
 
 def check_times(times: Any, sequences: Ragged) -> list[np.ndarray]:
-    """The times of each step.
+    """Check and return the times of each step.
 
     Raises:
-        ValueError: they are not numbers or dates, not one for each step, or do not increase.
+        ValueError: times are not numbers or dates, not one for each step, or do not increase.
     """
     found = []
     for i, (one, steps) in enumerate(zip(times, sequences.lengths.tolist(), strict=True)):
@@ -95,7 +95,7 @@ def check_times(times: Any, sequences: Ragged) -> list[np.ndarray]:
 
 
 def part_of_steps(pieces: dict[str, list[Piece]], steps: int) -> Int[Tensor, "S"]:
-    """The place in ``PARTS`` of the part that scores each step."""
+    """Return, for each step, the index in ``PARTS`` of the part that scores it."""
     found = torch.full((steps,), -1, dtype=torch.int64)
     for place, part in enumerate(PARTS):
         for piece in pieces[part]:

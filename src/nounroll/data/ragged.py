@@ -1,4 +1,4 @@
-"""Ragged arrays as users hold them, read into one array end to end. Every fault is a one-line ValueError."""
+"""Ragged arrays of users, concatenated into one array. Every fault is a one-line ValueError."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -9,19 +9,19 @@ from jaxtyping import Int, Shaped
 from torch import Tensor
 
 MOST_SYMBOLS = 1_000_000
-NONE = -100  # what PyTorch's losses ignore
+NONE = -100  # PyTorch's losses ignore this target
 Gaps = Literal["none", "steps", "values"]
 _FORMS = {"T": "a list of arrays, or an array of (N, T, ...)", "N": "an array or a list of (N,) or (N, d)"}
 
 
 @dataclass(frozen=True, eq=False)
 class Ragged:
-    """N sequences end to end: sequence i is ``values[starts[i] : starts[i + 1]]``.
+    """N concatenated sequences: sequence i is ``values[starts[i] : starts[i + 1]]``.
 
     Attributes:
         values: (S,) int64 symbols or (S, d) float32 numbers.
         starts: (N + 1,) int64.
-        columns: names of the d coordinates, where a data frame gave them.
+        columns: names of the d coordinates, from a data frame.
     """
 
     values: Shaped[Tensor, "S *x"]
@@ -40,11 +40,11 @@ class Ragged:
         return kind(self.values)
 
     def split(self) -> list[Tensor]:
-        """Each sequence, a view."""
+        """Return a view of each sequence."""
         return list(self.values.split(self.lengths.tolist()))
 
     def column(self, j: int) -> str:
-        """Name coordinate ``j`` as errors call it."""
+        """Return the name of coordinate ``j`` for errors."""
         return repr(self.columns[j]) if self.columns else str(j)
 
 
@@ -53,13 +53,13 @@ def kind(array: Tensor) -> str:
 
 
 def read(name: str, values: Any, *, gaps: Gaps = "none", real: bool = False) -> Ragged:
-    """N sequences, all of one kind and width.
+    """Read N sequences of the same kind and width.
 
     Args:
-        name: of the argument, for errors.
+        name: the argument's name in errors.
         values: a list of arrays, tensors or data frames; or one array (N, T, ...).
-        gaps: what may be missing: nothing; "steps", whole ones (-100, or nan in all of a vector); "values", any nan.
-        real: whole numbers are numbers, not symbols.
+        gaps: "none" allows no missing values; "steps" whole missing steps (-100, or a vector of nan); "values" any nan.
+        real: read whole numbers as numbers, not as symbols.
     """
     if isinstance(values, Ragged):
         return values
@@ -80,12 +80,12 @@ def read(name: str, values: Any, *, gaps: Gaps = "none", real: bool = False) -> 
 
 
 def ends(lengths: Any) -> Int[Tensor, "N1"]:
-    """``Ragged.starts`` of sequences of these lengths."""
+    """Return ``Ragged.starts`` for sequences of these lengths."""
     return torch.cat([torch.zeros(1, dtype=torch.int64), torch.as_tensor(lengths, dtype=torch.int64).cumsum(0)])
 
 
 def _columns(name: str, values: Any) -> tuple[str, ...]:
-    """The columns of data frames, which must all have the same."""
+    """Return the common columns of data frames."""
     first = tuple(map(str, values[0].columns)) if hasattr(values[0], "columns") else ()
     for i, one in enumerate(values):
         found = tuple(map(str, one.columns)) if hasattr(one, "columns") else ()
@@ -99,10 +99,11 @@ def _columns(name: str, values: Any) -> tuple[str, ...]:
 def read_array(
     name: str, values: Any, axis: Literal["T", "N"], *, gaps: Gaps = "none", real: bool = False
 ) -> Shaped[Tensor, "T *x"]:
-    """A copy of the values: (T,) int64 or (T, d) float32.
+    """Copy the values to (T,) int64 or (T, d) float32.
 
     Raises:
-        ValueError: they have another form, or a value is not finite or no symbol; ``axis`` is what T is called.
+        ValueError: the values have another form, or a value is not finite or no symbol. ``axis`` is the name of T in
+            errors.
     """
     found = _numbers(name, values)
     real = real or hasattr(values, "columns") or found.dtype.kind == "f"
@@ -144,7 +145,7 @@ def _numbers(name: str, values: Any) -> np.ndarray:
 
 
 def _frame(name: str, frame: Any) -> np.ndarray:
-    """A data frame as float64, nan where a value is missing."""
+    """Convert a data frame to float64, with nan where a value is missing."""
     for column in frame.columns:
         if getattr(frame[column].dtype, "kind", "O") not in "biuf":
             raise ValueError(

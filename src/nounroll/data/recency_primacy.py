@@ -1,4 +1,4 @@
-"""Recency and primacy: say the symbol at a distance from now, or from the start, to probe what a memory keeps."""
+"""Recency and primacy: output the symbol at a distance from now or from the start. It probes a memory's content."""
 
 import torch
 
@@ -9,7 +9,7 @@ from nounroll.data.task import SequenceTask
 
 
 class RecencyPrimacy(SequenceTask):
-    """Say at every step the symbol read ``distance`` steps ago, or ``distance`` steps after the start.
+    """Output at every step the symbol read ``distance`` steps ago, or ``distance`` steps after the start.
 
     ::
 
@@ -17,15 +17,15 @@ class RecencyPrimacy(SequenceTask):
         targets   .  .  3  1  4  1  5        recency: a delay line, x_{t - 2}
                   .  .  4  4  4  4  4        primacy: x_2, kept for ever
 
-    Recency has to hold distance + 1 symbols and renew all of them at each step; primacy has to count up to the
-    distance, then hold one symbol. Scored from step ``distance`` on. Guessing gets 1 / symbols right, at ln(symbols)
-    nats. The optimum is exact: accuracy 1, loss 0. Lengths from distance + 1 up.
+    Recency must hold distance + 1 symbols and shift all of them at each step; primacy must count up to the distance,
+    then hold one symbol. Steps are scored from ``distance`` on. Guessing gets 1 / symbols right, at ln(symbols) nats.
+    The optimum is exact: accuracy 1, loss 0. Lengths from distance + 1 up.
 
     Args:
         symbols: size of the alphabet; at least 2.
         distance: in time steps; at least 0.
-        primacy: measure from the start in place of from now.
-        scored: share of these steps that are scored, drawn at random in each sequence; the last one always is.
+        primacy: measure the distance from the start instead of from now.
+        scored: share of these steps to score, drawn at random in each sequence; the last step is always scored.
     """
 
     lengths = "any"

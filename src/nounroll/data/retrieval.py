@@ -8,19 +8,18 @@ from nounroll.data.task import SequenceTask
 
 
 class Retrieval(SequenceTask):
-    """Say at the end which symbol followed the marker near the start.
+    """Output at the end the symbol that followed the marker near the start.
 
     ::
 
         inputs    5  2  M  7  0  7  3  1  6  2  4  Q        M marker, Q query
         targets   .  .  .  .  .  .  .  .  .  .  .  7        only the last is scored
 
-    The marker is in the first quarter. The noise uses the symbols of the payload, so it must be ignored.
-    Guessing gets 1 / values of the answers right, at a loss of ln(values) nats. The optimum is exact:
-    accuracy 1, loss 0. Lengths from 4 up.
+    The marker is in the first quarter. The noise has the same symbols as the payload. Guessing gets 1 / values of the
+    answers right, at a loss of ln(values) nats. The optimum is exact: accuracy 1, loss 0. Lengths from 4 up.
 
     Args:
-        values: number of symbols the payload and the noise are drawn from; at least 2.
+        values: number of symbols of the payload and the noise; at least 2.
     """
 
     lengths = "any"

@@ -1,4 +1,4 @@
-"""Stored sequences of one length, each read from its first element on."""
+"""Stored sequences of the same length, each read from its first element on."""
 
 import copy
 from collections.abc import Mapping
@@ -13,11 +13,11 @@ from nounroll.core.batch import Batch, Categorical
 from nounroll.data.checks import row_ends, within_space
 from nounroll.data.task import SequenceTask
 
-_PADDING = (-1, -100)  # what others write after the end of a sequence
+_PADDING = (-1, -100)  # usual padding after the end of a sequence
 
 
 class TokenRows(SequenceTask):
-    """N sequences of L symbols; a START symbol stands before each, so that the first one is predicted too.
+    """N sequences of L symbols, each after a START symbol, so that the first symbol is predicted too.
 
     ::
 
@@ -25,15 +25,15 @@ class TokenRows(SequenceTask):
         inputs    START  p_0  p_1  ...  p_{T-2}
         targets   p_0    p_1  p_2  ...  p_{T-1}        y_t = x_{t+1}, every step is scored
 
-    A length T < L reads the first T of every row. Rows may end in padding, -1 or -100, which is never scored.
+    A length T < L reads the first T symbols of every row. Rows may end in padding, -1 or -100, which is never scored.
 
     Args:
         tokens: (N, L) integers, in memory or memory-mapped.
-        held_out: the numbers of the rows that are kept, the first half for validation, the second for the test; of
-            a single one both.
-        held_tokens: (M, L), the array whose rows are kept in place of those of ``tokens``, all of which then train.
+        held_out: indices of the held-out rows, the first half for validation, the second for the test; a single row is
+            used for both.
+        held_tokens: (M, L), an array that holds the held-out rows; then all rows of ``tokens`` are for training.
         symbols: the tokens are 0 .. symbols - 1, and START is ``symbols``.
-        name: what errors call the data (a file, say).
+        name: the data's name in errors, for example a file.
     """
 
     lengths = "any"
@@ -109,16 +109,16 @@ class TokenRows(SequenceTask):
         return torch.tensor([self.start])
 
     def encode(self, text: str) -> Tensor:
-        """Symbols between spaces -> START and then the symbols."""
+        """Parse symbols separated by spaces, and prepend START."""
         typed = super().encode(text)
-        self.targets.check("prompt", typed)  # START stands at the beginning alone
+        self.targets.check("prompt", typed)  # START is allowed only at the beginning
         return torch.cat([self.prompt(), typed])
 
 
 def held_out_rows(name: str, count: int, held: int | None = None) -> Int[np.ndarray, "M"]:
-    """The last ``held`` (a tenth when None) of a fixed permutation of ``count`` rows.
+    """Return the last ``held`` rows (a tenth when None) of a fixed permutation of ``count`` rows.
 
-    RandomState is the one stream of NumPy that is promised never to change, so neither does the split.
+    NumPy guarantees that RandomState's stream never changes, so neither does the split.
     """
     if count < 2:
         raise ValueError(f"{name} holds {count} sequences; at least 2 are needed, one to train on and one to hold out")

@@ -1,4 +1,4 @@
-"""The scale of inputs and targets, measured once on a task's training part, so that any unit trains like 1."""
+"""Scale of inputs and targets, measured once on a task's training part, so that any unit trains like unit 1."""
 
 from jaxtyping import Bool
 from torch import Tensor
@@ -6,8 +6,8 @@ from torch import Tensor
 from nounroll.core.batch import Space
 from nounroll.data.task import SequenceTask, draw
 
-_STEPS, _LEAST, _MOST = 2**16, 32, 512  # time steps that are drawn, and bounds on their sequences
-_NUMBERS = 2**24  # that are drawn at most
+_STEPS, _LEAST, _MOST = 2**16, 32, 512  # time steps to draw, and bounds on the number of sequences
+_NUMBERS = 2**24  # drawn at most
 
 
 def measured(task: SequenceTask, length: int) -> tuple[Space, Space]:
@@ -16,7 +16,7 @@ def measured(task: SequenceTask, length: int) -> tuple[Space, Space]:
     The draws are the same for every run of a task at a length, whatever its seed.
 
     Args:
-        task: whose training part is drawn from.
+        task: the task; its training part is measured.
         length: T.
 
     Raises:

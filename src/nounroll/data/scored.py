@@ -1,4 +1,4 @@
-"""Scored steps of a probe: how often it reveals its state."""
+"""Scored steps of a probe."""
 
 import torch
 from jaxtyping import Bool
@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 def scored_steps(batch_size: int, length: int, share: float, generator: torch.Generator) -> Bool[Tensor, "B T"]:
-    """True at a random ``share`` of the steps, each drawn by itself, and always at the last one."""
+    """Mark each step as scored with probability ``share``, and always the last step."""
     mask = torch.rand(batch_size, length, generator=generator) < share
     mask[:, -1] = True
     return mask

@@ -1,4 +1,4 @@
-"""Written music through music21: parts of a score as rolls of frames, and notes as a MIDI file."""
+"""Scores through music21: parts as rolls of frames, and notes as a MIDI file."""
 
 import math
 from collections.abc import Iterable
@@ -12,19 +12,19 @@ from jaxtyping import Bool
 from nounroll.data.files import MOST, regular, unreadable
 from nounroll.data.sources import optional
 
-KEYS = 128  # of MIDI
+KEYS = 128  # keys of MIDI
 FORMATS = (".mid", ".midi", ".mxl", ".musicxml", ".xml", ".krn", ".abc")
-_FRAMES = 2**20  # of all parts of a score: 128 MiB of rolls
-_TEMPO = 90  # quarters a minute of what is written
+_FRAMES = 2**20  # frames of all parts of a score, at most: 128 MiB of rolls
+_TEMPO = 90  # quarters per minute in written files
 
 
 class Note(NamedTuple):
-    """A key that sounds.
+    """Note: a sounding key.
 
     Attributes:
-        voice: whose it is.
-        pitch: in MIDI's numbers, 60 is the middle C.
-        start, stop: in quarters.
+        voice: index of its voice.
+        pitch: MIDI number; 60 is middle C.
+        start, stop: times in quarters.
     """
 
     voice: int
@@ -34,44 +34,44 @@ class Note(NamedTuple):
 
 
 def music21(what: str, module: str) -> Any:
-    """A module of the package, which ``what`` needs."""
+    """Import a module of music21 for ``what``."""
     return optional(f"music21.{module}", what, "music")
 
 
 def chorales() -> list[Path]:
-    """The settings of chorales by Bach that music21 ships."""
+    """List the settings of Bach's chorales in music21."""
     corpus = music21("task music", "corpus")
     found = sorted(Path(path) for path in corpus.getComposer("bach") if Path(path).name.startswith("bwv"))
     return [path for path in found if path.suffix == ".mxl"]
 
 
 def read_score(setting: str, path: Path, frame: Fraction) -> list[Bool[np.ndarray, "T 128"]]:
-    """Find the keys that sound at the start of each frame, for each part of a score, up to the last note of all.
+    """Find the sounding keys at the start of each frame, for each part of a score, up to the last note of any part.
 
     Args:
-        setting: whose value the path is, for errors.
+        setting: the setting's name in errors.
         path: a file whose name ends in one of ``FORMATS``.
-        frame: quarters of one.
+        frame: length of a frame in quarters.
 
     Raises:
-        ValueError: music21 is not there, or cannot read the file.
+        ValueError: music21 is not installed, or cannot read the file.
     """
     converter = music21("task music", "converter")
     if (size := regular(setting, path).stat().st_size) > MOST:
         raise ValueError(f"{setting} is '{path}'; it has {size:,} bytes, and {MOST:,} are read at most")
     try:
-        # forceSource, storePickle: what was pickled before, by whomever, is not unpickled
+        # forceSource, storePickle: never read or write a pickle
         score = converter.parse(path, forceSource=True, storePickle=False)
         return rolls(getattr(score, "parts", [score]), frame)
-    except Exception as error:  # its readers have errors of their own
+    except Exception as error:  # music21's readers raise many types
         raise unreadable(setting, path, error) from None
 
 
 def rolls(parts: Iterable[Any], frame: Fraction) -> list[Bool[np.ndarray, "T 128"]]:
-    """The keys that sound in each part of music21's, all as long as the longest.
+    """Find the sounding keys in each part of music21, padded to the longest part.
 
     Raises:
-        ValueError: they have too many frames.
+        ValueError: the parts have too many frames.
     """
     found = [
         [one for element in _transposed(part).flatten().notes for one in _sounding(element, frame)] for part in parts
@@ -92,14 +92,14 @@ def rolls(parts: Iterable[Any], frame: Fraction) -> list[Bool[np.ndarray, "T 128
 
 
 def _transposed(part: Any) -> Any:
-    """A part at the pitch that sounds: that of a clarinet, say, is written in another."""
-    if getattr(part, "atSoundingPitch", True) is False:  # "unknown" where the form of the file does not say
+    """Return a part at sounding pitch; a clarinet, for example, is written at another pitch."""
+    if getattr(part, "atSoundingPitch", True) is False:  # "unknown" if the file format does not say
         part.toSoundingPitch(inPlace=True)
     return part
 
 
 def _sounding(element: Any, frame: Fraction) -> list[tuple[int, int, int]]:
-    """Pitch, first frame and frame after the last of each key of a note or chord. Drums have no pitch."""
+    """Return pitch, first frame and end frame of each key of a note or chord. Drums have no pitch."""
     start = Fraction(element.offset)
     stop = start + Fraction(element.duration.quarterLength)
     first, last = math.ceil(start / frame), math.ceil(stop / frame)
@@ -108,10 +108,10 @@ def _sounding(element: Any, frame: Fraction) -> list[tuple[int, int, int]]:
 
 
 def midi(notes: list[Note]) -> bytes:
-    """The notes as a MIDI file, a track for each voice.
+    """Convert notes to a MIDI file with a track for each voice.
 
     Raises:
-        ValueError: music21 is not there.
+        ValueError: music21 is not installed.
     """
     stream, note, tempo, translate = (
         music21("a MIDI file", module) for module in ("stream", "note", "tempo", "midi.translate")

@@ -25,7 +25,7 @@ Arrays = Sequence[Any] | np.ndarray | Tensor | Ragged
 
 
 class Sequences(SequenceTask):
-    """N sequences of the user's, each from its first step on, padded at its end; padding is never scored.
+    """N sequences of the user, padded at the end; padding is never scored.
 
     ::
 
@@ -33,16 +33,15 @@ class Sequences(SequenceTask):
         labels     .    .    y    .        one each, scored after the last step
         targets    y_0  y_1  y_2  .        or one for each step
 
-    They are split once into three parts. Training goes through its part in epochs, the validation part chooses the
-    student, and the test part is measured at the end alone. No step is scored in two parts. A sequence with a label is
-    always read whole; with targets, a shorter length reads the first steps of each sequence.
+    The sequences are split once into three parts. Training goes through its part in epochs, the validation part chooses
+    the student, and the test part is measured only at the end. No step is scored in two parts. A sequence with a label
+    is always read whole. With targets, a shorter length reads the first steps of each sequence.
 
     Args:
         inputs: N arrays, tensors or data frames, (T_i,) whole numbers or (T_i, d) real ones; or one array (N, T) or
             (N, T, d). A nan is a missing value: the network reads the value before it in its sequence, or the mean of
             the training part. For each column with gaps it also reads a 0/1 column, 1 where the value is missing.
-        targets: the same form, a target for each step. There is no target, and nothing is scored, at -100 among whole
-            numbers, and where all of a real vector is nan.
+        targets: the same form, a target for each step. A step without target, -100 or a vector of nan, is not scored.
         labels: N targets: whole numbers, names of classes or (N, d) real ones. Give targets or labels.
         static: N numbers or vectors, or a data frame: properties of a whole sequence, read at each of its steps.
         future: N arrays (T_i + 1, f) beside ``targets``: values known one step ahead. Step t reads row t + 1.
@@ -58,14 +57,14 @@ class Sequences(SequenceTask):
             after the earlier steps, which are not scored again.
         window: longest piece, in steps, that sequences with ``targets`` are cut into; None reads them whole. Held-out
             pieces begin with half a window of earlier steps, not scored.
-        weights: "balanced", or a number for each class. Of ``labels`` it is how often training reads a sequence of the
-            class; of ``targets`` how much a step of it counts in the losses of training (``Categorical.weights``).
-        inputs_space, targets_space: spaces that ``inputs``, and ``targets`` or ``labels``, are of, such as a Product of
-            the parts of an event; found from the values when None.
-        seed: of the split.
+        weights: "balanced", or a number for each class. With ``labels``, how often training reads a sequence of the
+            class; with ``targets``, the weight of its steps in training losses (``Categorical.weights``).
+        inputs_space, targets_space: spaces of ``inputs``, and of ``targets`` or ``labels``, such as a Product of the
+            parts of an event; inferred from the values when None.
+        seed: seed of the split.
 
     Attributes:
-        classes: names of the classes, sorted, where ``labels`` were names.
+        classes: sorted names of the classes, if ``labels`` were names.
 
     Raises:
         ValueError: arrays do not fit each other, a part has no sequences, a symbol or a number is out of range, a
@@ -116,13 +115,13 @@ class Sequences(SequenceTask):
 
     @property
     def length(self) -> int:
-        """Steps of the longest sequence: with this ``length``, ``fit`` reads all sequences whole."""
+        """Return the steps of the longest sequence; with this ``length``, ``fit`` reads all sequences whole."""
         return int(self.max_length or 0)
 
     def _split(
         self, inputs: Ragged, split: Any, groups: Any, times: Any, window: int | None, seed: int
     ) -> Int[Tensor, "S"]:
-        """Cut the sequences into the pieces of each part; the part that scores each step, a place in ``PARTS``."""
+        """Cut the sequences into pieces of each part; also return the index in ``PARTS`` that scores each step."""
         times = list(times) if isinstance(times, Iterable) else times
         if isinstance(times, list) and len(times) == len(inputs) and np.ndim(times[0]) == 1:
             if self._score == "last" or groups is not None:
@@ -173,7 +172,7 @@ class Sequences(SequenceTask):
         return None if self._steps.min() == self._steps.max() else self._steps[self._numbers]
 
     def _read(self, numbers: Int[Tensor, "B"], length: int) -> Batch:
-        """The pieces of these numbers. Of one that is longer, the last steps where it begins with history."""
+        """Read the pieces with these indices; a piece with history that is too long keeps its last steps."""
         start, scored, stop = self._pieces[numbers].unbind(1)
         start = torch.where(scored > start, torch.maximum(start, stop - length), start)
         places = start[:, None] + torch.arange(length)
@@ -238,7 +237,7 @@ def _check_options(targets: Any, labels: Any, score: str, future: Any, window: A
 
 
 def _inputs(values: Any, space: Space | None, **beside: Any) -> Ragged:
-    """The inputs; of a space that is named, complete and alone."""
+    """Read the inputs; with a named space, there must be no gaps and no other inputs."""
     if space is None:
         return read("inputs", values, gaps="values")
     for name, given in beside.items():
@@ -250,7 +249,7 @@ def _inputs(values: Any, space: Space | None, **beside: Any) -> Ragged:
 
 
 def _read_targets(name: str, values: Any, space: Space | None) -> Ragged:
-    """A target for each step, or one for each sequence."""
+    """Read a target for each step, or one for each sequence."""
     real = space is not None and space.dtype.is_floating_point
     if name == "targets":
         found = read(name, values, gaps="steps", real=real)
@@ -261,7 +260,7 @@ def _read_targets(name: str, values: Any, space: Space | None) -> Ragged:
 
 
 def _zeroed(values: Tensor, where: Bool[Tensor, "B T"]) -> Tensor:
-    """The values, 0 where the mask is False."""
+    """Set values to 0 where the mask is False."""
     return values.where(where if values.dim() == 2 else where[..., None], torch.zeros((), dtype=values.dtype))
 
 
@@ -274,7 +273,7 @@ def _check_counts(name: str, inputs: Ragged, targets: Ragged, *, each_step: bool
 
 
 def _space(values: Tensor) -> Space:
-    """The smallest space that holds the targets: numbers of which each is 0 or 1, and not all the same, are bits."""
+    """Infer the space of targets: numbers that are all 0 or 1, and not constant, are bits."""
     if values.is_floating_point():
         known = values[values.isfinite()]
         is_bits = bool(((known == 0) | (known == 1)).all()) and bool((known != known[:1]).any())

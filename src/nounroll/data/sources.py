@@ -21,7 +21,7 @@ def optional(module: str, what: str, extra: str) -> Any:
 
 
 def packaged(package: str, pattern: str, task: str, extra: str) -> list[Path]:
-    """The data files that an installed package ships, by name; the package itself is not imported."""
+    """Find data files of an installed package by name, without importing the package."""
     try:
         files = importlib.metadata.files(package) or []
     except importlib.metadata.PackageNotFoundError:
@@ -33,27 +33,32 @@ def packaged(package: str, pattern: str, task: str, extra: str) -> list[Path]:
 
 
 def hub(task: str, name: str, split: str) -> Any:
-    """One split of a data set on the hub, by name: a ``datasets.Dataset``."""
+    """Load one split of a data set from the hub as a ``datasets.Dataset``."""
     datasets = optional("datasets", f"task {task}", "data")
     try:
         return datasets.load_dataset(name, split=split)
-    except Exception as error:  # no network, no such data set, hub offline: each layer has its own errors
+    except Exception as error:  # no network, no such data set, hub offline: each layer raises other types
         raise ValueError(
             f"{task}.path is None; {name} could not be loaded from the hub ({reason(error)}), set a local path"
         ) from None
 
 
-_FORMATS = {".parquet": "parquet", ".arrow": "arrow", ".json": "json", ".jsonl": "json"}  # the first found is read
+_FORMATS = {
+    ".parquet": "parquet",
+    ".arrow": "arrow",
+    ".json": "json",
+    ".jsonl": "json",
+}  # in order of priority
 _HELD_OUT = re.compile(r"(?<![a-z])(valid|validation|test)(?![a-z])", re.IGNORECASE)
 
 
 def tables(
     task: str, path: Path, columns: tuple[str, ...], *, option: str = "path", split: bool = True
 ) -> dict[str, Any]:
-    """Local files of the hub's form, a file or a folder of them -> {"train": Dataset, "validation": Dataset}.
+    """Load local files in the hub's form, a file or a folder -> {"train": Dataset, "validation": Dataset}.
 
-    A file in a folder is held out when it, or a folder on the way to it, is named "validation", "valid" or "test"
-    ("validation-00000-of-00001.parquet", say). Without one, or without ``split``, there is no "validation".
+    A file is held out if its name or a folder in its path is "validation", "valid" or "test", for example
+    "validation-00000-of-00001.parquet". Without such a file, or without ``split``, there is no "validation".
     """
     setting = f"{task}.{option}"
     files, links = files_below(setting, path) if path.is_dir() else ([path], [])
@@ -71,7 +76,7 @@ def tables(
     datasets = optional("datasets", f"task {task}", "data")
     try:
         loaded = datasets.load_dataset(kind, data_files={k: v for k, v in parts.items() if v})
-    except Exception as error:  # each reader behind it has its own errors
+    except Exception as error:  # each reader raises other types
         raise unreadable(setting, path, error) from None
     for part, table in loaded.items():
         missing = [c for c in columns if c not in table.column_names]

@@ -9,22 +9,21 @@ from nounroll.data.task import SequenceTask
 
 
 class Stack(SequenceTask):
-    """Read pushes, pops and looks at a stack; say which symbol is taken off or on top.
+    """Read pushes, pops and queries of the top of a stack; output the popped or top symbol.
 
     ::
 
         inputs    2  0  T  -  3  -  -  1        a symbol is pushed, - pop, T top
         targets   .  .  0  0  .  3  2  .        scored at pops and tops
 
-    Of the steps that do not ask for the top half push and half pop, but the empty stack is pushed on and the full one
-    popped: a random walk of its height between 0 and ``depth``, which needs up to depth * log2(symbols) bits of
-    memory. Guessing gets 1 / symbols of the answers right, at ln(symbols) nats. The optimum is exact: accuracy 1,
-    loss 0. Lengths from 2 up.
+    Half of the other steps push and half pop, except that an empty stack is pushed and a full one popped. The height is
+    a random walk between 0 and ``depth``, so the memory needs up to depth * log2(symbols) bits. Guessing gets 1 /
+    symbols of the answers right, at ln(symbols) nats. The optimum is exact: accuracy 1, loss 0. Lengths from 2 up.
 
     Args:
         symbols: size of the alphabet; at least 2.
-        depth: most symbols on the stack; at least 1.
-        tops: share of the steps that ask for the top, while there is one. 0 is the probe of arXiv 2606.06479.
+        depth: largest number of symbols on the stack; at least 1.
+        tops: share of the steps that query the top of a non-empty stack. 0 is the probe of arXiv 2606.06479.
     """
 
     lengths = "any"

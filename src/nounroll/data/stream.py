@@ -1,4 +1,4 @@
-"""One long sequence in an array or a memory map, read in order."""
+"""Stream: one long sequence in an array or a memory map, read in order."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,26 +13,26 @@ from nounroll.data.checks import blocks, largest_symbol
 from nounroll.data.corpus import Windows, split_tail
 from nounroll.data.on_disk import Elements, on_disk
 
-_UNSCORED = -100  # of classes, where others have nan
+_UNSCORED = -100  # missing class; other targets use nan
 
 
 class Stream(Windows):
-    """One series, read in order from B places side by side, with the memory carried from batch to batch.
+    """One series, read in order from B places in parallel, with the memory carried from batch to batch.
 
     ::
 
         series    d_0 ... d_p ... d_{p+T} ... d_{p+2T} ...        a row begins at p, and reads on from batch to batch
         targets   d_{p+1} ...                                     the next element, or those that are given
 
-    After its last step a row begins again at the first, from m_∅: the memory is carried across epochs but for that one
-    place. A memory map (``numpy.load(path, mmap_mode="r")``, ``numpy.memmap``) is read where it is needed and stays on
-    disk. The last ``held_out`` of the series is kept, its first half for validation, its second for the test.
+    After the last step a row restarts at the first, from m_∅. There is no other reset, so the memory is carried across
+    epochs. A memory map (``numpy.load(path, mmap_mode="r")``, ``numpy.memmap``) stays on disk, and parts are read when
+    needed. The last ``held_out`` of the series is held out: its first half for validation, its second for the test.
 
     Args:
         series: (N,) whole numbers, symbols 0 .. the largest; or (N,) or (N, d) real numbers.
-        targets: one for each element, of either kind; nan, and -100 among whole numbers, where there is none. None for
-            the next element.
-        held_out: share of the series.
+        targets: one target for each element, in either form, with nan, or -100 among whole numbers, for no target. None
+            for the next element.
+        held_out: held-out share of the series.
     """
 
     def __init__(self, series: np.ndarray, targets: np.ndarray | None = None, *, held_out: float = 0.1) -> None:
@@ -72,7 +72,7 @@ class Stream(Windows):
 
 
 def _read(array: Elements, starts: Sequence[int], length: int) -> Shaped[Tensor, "B T *x"]:
-    """Windows of an array: symbols, or vectors of real numbers."""
+    """Read windows of an array: symbols, or vectors of real numbers."""
     found = np.stack([np.asarray(array[start : start + length]) for start in starts])
     if found.dtype.kind == "f":
         return torch.from_numpy(found.astype(np.float32).reshape(*found.shape[:2], -1))
@@ -80,17 +80,17 @@ def _read(array: Elements, starts: Sequence[int], length: int) -> Shaped[Tensor,
 
 
 def missing(values: Shaped[Tensor, "B T *y"]) -> Bool[Tensor, "B T"]:
-    """Find the steps without a target: nan, or -100 among whole numbers."""
+    """Mark the steps without a target: nan, or -100 among whole numbers."""
     if not values.is_floating_point():
         return values == _UNSCORED
     return values.isnan().any(-1)
 
 
 def _checked(name: str, array: Any, *, may_miss: bool = False) -> tuple[Elements, Space]:
-    """An array, left on disk where it is a memory map, and its space.
+    """Check an array, which stays on disk if it is a memory map, and infer its space.
 
     Raises:
-        ValueError: it is no series, or holds values of no space.
+        ValueError: the array is not a series, or holds invalid values.
     """
     if not isinstance(array, np.ndarray):
         raise ValueError(f"{name} is a {type(array).__name__}; it must be a NumPy array, a memory map for a long one")

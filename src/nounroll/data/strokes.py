@@ -1,6 +1,6 @@
 """Strokes: line drawings as black and white pixels, sparse and long."""
 
-import xml.etree.ElementTree as ElementTree  # expat limits what entities grow to; tests/bad_data.py  # nosec B405
+import xml.etree.ElementTree as ElementTree  # expat limits the growth of entities; tests/bad_data.py  # nosec B405
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +16,14 @@ from nounroll.data.images import PixelImages
 from nounroll.data.rows import held_out_rows
 from nounroll.data.sources import packaged
 
-_PIECES = 4  # straight ones, for each curve
+_PIECES = 4  # straight pieces for each curve
 _BERNSTEIN = [
     ((1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t**2 * (1 - t), t**3) for t in (i / _PIECES for i in range(1, _PIECES + 1))
 ]
 
 
 class Strokes(PixelImages):
-    """Drawings in lines one pixel wide, ink or paper, in raster order: most pixels are paper.
+    """Line drawings in raster order, with lines one pixel wide; most pixels are paper.
 
     ::
 
@@ -33,8 +33,8 @@ class Strokes(PixelImages):
     A fixed random tenth of the drawings is held out.
 
     Args:
-        path: a folder with SVG files in it or below it, of paths and simple shapes. None: the characters of
-            KanjiVG (kanjivg.tagaini.net, CC BY-SA 3.0) from the package kanjivg, 6,703 of them without the variants.
+        path: a folder of SVG files at any depth, with paths and simple shapes. None: the 6,703 characters of KanjiVG
+            (kanjivg.tagaini.net, CC BY-SA 3.0) from the package kanjivg, without variants.
         side: height and width in pixels, 4 to 256.
     """
 
@@ -53,7 +53,7 @@ class Strokes(PixelImages):
 
 
 def _files(path: str | Path) -> list[Path]:
-    """The files below a folder. Links out of it are not followed, and a notice names them."""
+    """List the files below a folder. A notice names links out of the folder, which are not followed."""
     files, links = files_below("strokes.path", existing("strokes.path", path))
     if links:
         notice(f"strokes.path is '{path}'; left out of it: {first_names(links)}")
@@ -61,7 +61,7 @@ def _files(path: str | Path) -> list[Path]:
 
 
 def _raster(file: Path, side: int) -> UInt8[np.ndarray, "side side"]:
-    """The drawing in a square of ``side`` pixels: 1 where a line runs."""
+    """Draw a file in a square of ``side`` pixels, with 1 on the lines."""
     try:
         drawing, lines = SVGPath.fromstring(read_bytes("strokes.path", file)), _Lines()
         _check_groups(drawing.root)
@@ -74,13 +74,13 @@ def _raster(file: Path, side: int) -> UInt8[np.ndarray, "side side"]:
             if not (np.abs(points - 0.5) < 1.5).all():
                 raise ValueError("a line runs far out of the picture")
             pencil.line((points * side).ravel().tolist(), fill=1)
-    except Exception as error:  # the readers of XML, of paths and of numbers have their own errors
+    except Exception as error:  # the readers of XML, paths and numbers raise other types
         raise unreadable("strokes.path", file, error) from None
     return np.asarray(picture)
 
 
 class _Lines(BasePen):
-    """Collects a drawing's lines, curves as straight pieces."""
+    """Pen that collects a drawing's lines, with curves as straight pieces."""
 
     def __init__(self) -> None:
         super().__init__(None)
@@ -103,7 +103,7 @@ class _Lines(BasePen):
 
 
 def _frame(root: ElementTree.Element) -> tuple[Float[np.ndarray, "2"], float]:
-    """The upper left corner of the picture, and the length of its longer side."""
+    """Return the upper left corner of the picture, and the length of its longer side."""
     box = root.get("viewBox") or f"0 0 {root.get('width')} {root.get('height')}"
     numbers = [float(number) for number in box.replace(",", " ").split() if number != "None"]
     if len(numbers) != 4 or not min(numbers[2:]) > 0:
@@ -112,6 +112,6 @@ def _frame(root: ElementTree.Element) -> tuple[Float[np.ndarray, "2"], float]:
 
 
 def _check_groups(root: ElementTree.Element) -> None:
-    """Only the shapes' own transforms are read."""
+    """Refuse transforms of groups; only transforms of shapes are supported."""
     if any("transform" in group.attrib for group in root.iter("{http://www.w3.org/2000/svg}g")):
         raise ValueError("it transforms groups, which is not read")

@@ -49,7 +49,7 @@ def series_picture(
         figure.legend(named.values(), named.keys(), loc="outside upper right", ncols=3)
     caption = (
         "Up to the dotted line the network reads the data and predicts each step from the steps before it; the band"
-        f" holds 95 % of the predicted distribution. After the line it reads its own draws: the fan chart shows {len(drawn)}"
-        " paths."
+        f" holds 95 % of the predicted distribution. After the line it reads its own draws: the fan chart"
+        f" shows {len(drawn)} paths."
     )
     return Picture("series", "What it predicts", caption, figure)
