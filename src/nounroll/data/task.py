@@ -1,4 +1,4 @@
-"""Tasks: sources of batches. The user's own data enters the library here."""
+"""Tasks: sources of batches, and the interface for the user's data."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,26 +17,26 @@ from nounroll.data.padding import without_padding
 
 _ROWS = 64  # sequences of a held-out batch
 _LANES = 8  # rows of a held-out stream
-_SORTED, _LENGTHS = 8, 4  # training batches among which sequences are sorted by length, and lengths that these have
+_SORTED, _LENGTHS = 8, 4  # batches sorted by length together, and number of their lengths
 
 Lengths: TypeAlias = Literal["any", "whole"] | int
 
 
 class SequenceTask(ABC):
-    """A source of sequences. Subclass it, name the two spaces, and write ``sample``.
+    """Source of sequences. Subclass it, name the two spaces, and write ``sample``.
 
     Attributes:
         inputs: the space of ``x_t``.
         targets: the space of ``y_t``.
-        max_length: the longest T that ``sample`` can give; None when there is no limit.
-        lengths: which T mean the same task, so that training may start with shorter sequences: "any"; "whole", the
-            recipe's length alone; or a number, of which T must be a multiple. None looks at the data: see
+        max_length: the longest T that ``sample`` can give; None without a limit.
+        lengths: values of T for the same task, so that training may start with shorter sequences: "any"; "whole", only
+            the recipe's length; or a number, of which T must be a multiple. None: decided from the data, see
             ``nounroll.experiments.resolve``.
-        size: number of sequences of a finite task: then ``take`` returns each of them, training goes through them in
-            epochs, and held-out parts are measured whole. None for a source without end.
-        autoregressive: True when ``y_t`` is the next input, so that the student can generate.
+        size: number of sequences of a finite task; None for an endless source. ``take`` returns the sequences of a
+            finite task, training reads them in epochs, and held-out parts are measured whole.
+        autoregressive: True if ``y_t`` is the next input, so that the student can generate.
         stream: True for one long sequence that ``follow`` reads in order. Truncated BPTT then carries the memory from
-            batch to batch, and held-out parts are measured so, and from m_∅ besides.
+            batch to batch. Held-out parts are measured with carried memory, and also from m_∅.
     """
 
     inputs: Space
@@ -49,23 +49,22 @@ class SequenceTask(ABC):
 
     @abstractmethod
     def sample(self, batch_size: int, length: int, generator: torch.Generator) -> Batch:
-        """Draw a batch with ``generator`` alone: the same generator state gives the same batch.
+        """Draw a batch that depends only on the state of ``generator``.
 
-        Where nothing is scored, targets may hold padding such as nan or -100. So may inputs after the last scored step
-        of a sequence.
+        Unscored targets may hold padding such as nan or -100. So may inputs after the last scored step of a sequence.
         """
 
     def take(self, indices: Int[Tensor, "B"], length: int) -> Batch:
-        """Return the sequences of these numbers, 0 .. size - 1, of a finite task. The same numbers give the same."""
+        """Return the sequences of a finite task with these indices, 0 .. size - 1; equal indices give equal sequences."""
         raise ValueError(
             f"{type(self).__name__}.size is {self.size}, and it has no take method;"
             " it must have take(indices, length), or a size of None"
         )
 
     def follow(self, batch_size: int, length: int, step: int) -> Batch:
-        """Batch number ``step`` of a stream: each row continues where it ended in the batch before.
+        """Return batch number ``step`` of a stream: each row continues where it ended in the previous batch.
 
-        A function of its arguments alone. Where a row begins the sequence again, the batch has a reset.
+        The batch depends only on the arguments. Where a row restarts the sequence, the batch has a reset.
         """
         raise ValueError(
             f"{type(self).__name__}.stream is True, and it has no follow method;"
@@ -73,10 +72,10 @@ class SequenceTask(ABC):
         )
 
     def steps_each(self) -> Int[Tensor, "N"] | None:
-        """Count the steps of each of finitely many sequences, where they differ.
+        """Return the number of steps of each sequence of a finite task, if they differ.
 
-        Training then reads sequences of similar lengths together, no longer than the longest of a batch. None reads
-        every batch at the length asked for.
+        Training then makes batches of sequences of similar lengths, as long as their longest. None reads every batch at
+        the requested length.
         """
         return None
 
@@ -85,14 +84,14 @@ class SequenceTask(ABC):
         return self
 
     def test(self) -> "SequenceTask":
-        """Return the task over data that no choice has seen, for the final figures.
+        """Return the task over test data, which no choice has seen, for the final figures.
 
-        By default it is ``validation``; generated data then draws other sequences.
+        The default is ``validation``; generated data then draws other sequences.
         """
         return self.validation()
 
     def stored(self) -> Iterable[Any]:
-        """Return the arrays that hold the data, of NumPy or ``OnDisk``, for its fingerprint; none of generated data."""
+        """Return the arrays of the data (NumPy or ``OnDisk``) for its fingerprint; none for generated data."""
         return ()
 
     def speech(self) -> dict[str, Any]:
@@ -100,15 +99,15 @@ class SequenceTask(ABC):
         return {}
 
     def speak(self, kept: Mapping[str, Any]) -> None:
-        """Restore the values of ``speech`` in a task that has no data."""
+        """Restore the values of ``speech`` in a task without data."""
         assert not kept
 
     def prompt(self) -> Tensor:
-        """The inputs (P,) or (P, d) that generation starts from when the user gives none."""
+        """Return the default prompt of generation, inputs (P,) or (P, d)."""
         return self.inputs.zeros(1)
 
     def encode(self, text: str) -> Tensor:
-        """A prompt typed by a person -> inputs (P,) or (P, d). Default: numbers between spaces."""
+        """Convert a typed prompt to inputs (P,) or (P, d). Default: numbers separated by spaces."""
         try:
             values = self.inputs.parse(text.replace(",", " ").split())
         except (ValueError, RuntimeError):
@@ -117,22 +116,22 @@ class SequenceTask(ABC):
         return values
 
     def decode(self, values: Tensor) -> str:
-        """Generated values (P,) or (P, d) -> text for a person."""
+        """Convert generated values (P,) or (P, d) to readable text."""
         rows = values.tolist()
         return " ".join(str(v) if isinstance(v, int) else ",".join(f"{c:.4g}" for c in v) for v in rows)
 
 
 def draw(task: SequenceTask, batch_size: int, length: int, seed: int, stream: str, step: int = 0) -> Batch:
-    """The batch of (seed, stream, step), checked against the task's spaces.
+    """Draw the batch of (seed, stream, step), checked against the task's spaces.
 
     Raises:
-        ValueError: the length is more than the data has, or ``sample`` gave something else than it promised.
+        ValueError: the length is more than the data has, or ``sample`` returned an invalid batch.
     """
     return drawn(task, batch_size, length, generator(seed, stream, step))
 
 
 def drawn(task: SequenceTask, batch_size: int, length: int, generator: torch.Generator) -> Batch:
-    """A batch drawn with a generator, checked against the task's spaces.
+    """Draw a batch with a generator, checked against the task's spaces.
 
     Raises:
         ValueError: see ``draw``.
@@ -142,7 +141,7 @@ def drawn(task: SequenceTask, batch_size: int, length: int, generator: torch.Gen
 
 
 def followed(task: SequenceTask, batch_size: int, length: int, step: int) -> Batch:
-    """A batch of a stream, checked against the task's spaces.
+    """Return a batch of a stream, checked against the task's spaces.
 
     Raises:
         ValueError: see ``draw``.
@@ -152,7 +151,7 @@ def followed(task: SequenceTask, batch_size: int, length: int, step: int) -> Bat
 
 
 def training_batch(task: SequenceTask, batch_size: int, length: int, seed: int, step: int) -> Batch:
-    """The batch of a training step: in epochs, each in an order of its own, where the sequences are finite.
+    """Return the batch of a training step; finite tasks are read in epochs, each in a new order.
 
     Raises:
         ValueError: see ``draw``.
@@ -171,7 +170,7 @@ def training_batch(task: SequenceTask, batch_size: int, length: int, seed: int, 
 
 
 def _turns(size: int, seed: int, start: int, count: int) -> Int[Tensor, "count"]:
-    """The sequences whose turn it is, from the place ``start`` of all epochs on."""
+    """Return the next ``count`` sequences from place ``start`` in all epochs."""
     places = torch.arange(start, start + count)
     epochs = places // size
     orders = {epoch: _order(size, seed, epoch) for epoch in epochs.unique().tolist()}
@@ -179,8 +178,8 @@ def _turns(size: int, seed: int, start: int, count: int) -> Int[Tensor, "count"]
 
 
 def _packed(steps: Int[Tensor, "N"], batch_size: int, seed: int, step: int) -> Int[Tensor, "B"]:
-    """Return the sequences of a batch of similar lengths: of some batches in turn, sorted, in a drawn order."""
-    count = max(1, min(_SORTED, len(steps) // batch_size))  # within an epoch, so that none is in a batch twice
+    """Return the sequences of a batch of similar lengths: several batches are sorted together, then shuffled."""
+    count = max(1, min(_SORTED, len(steps) // batch_size))  # within an epoch, so that no sequence is in a batch twice
     group, place = divmod(step, count)
     indices = _turns(len(steps), seed, group * count * batch_size, count * batch_size)
     indices = indices[steps[indices].argsort(stable=True)]
@@ -189,13 +188,13 @@ def _packed(steps: Int[Tensor, "N"], batch_size: int, seed: int, step: int) -> I
 
 
 def _rounded(steps: int, length: int) -> int:
-    """The shortest of a few lengths that holds so many steps; at most ``length``."""
+    """Round steps up to one of a few lengths, at most ``length``."""
     each = -(-length // _LENGTHS)
     return min(length, -(-steps // each) * each)
 
 
 def batch_of_length(task: SequenceTask, rows: int, length: int) -> Batch:
-    """Some sequences as a training batch of this length may hold them; where there are no others, drawn ones.
+    """Return a training batch of this length; its sequences are drawn if the task is not finite.
 
     Raises:
         ValueError: see ``draw``.
@@ -213,17 +212,17 @@ def _order(size: int, seed: int, epoch: int) -> Int[Tensor, "N"]:
 
 
 def held_out(task: SequenceTask, sequences: int, length: int, seed: int, stream: str) -> Iterator[Batch]:
-    """Batches of a held-out part, the same each time: drawn ones; of a finite part all, or as many at equal distances.
+    """Yield the same held-out batches each time: drawn sequences, or all of a finite part or some at equal distances.
 
-    Those of a stream are in order: a row goes on where it ended in the batch before. None is read twice.
+    Batches of a stream are in order: a row continues where it ended in the previous batch. No step is read twice.
 
     Raises:
         ValueError: see ``draw``.
     """
     if task.stream:
-        whole = (task.max_length or sequences * length) // length  # that there are
+        whole = (task.max_length or sequences * length) // length  # number that exists
         count = max(1, min(sequences, whole))
-        rows = max(1, min(_LANES, count // _LANES))  # few, so that each goes on for long
+        rows = max(1, min(_LANES, count // _LANES))  # few, so that each row is long
         steps = count // rows
         yield from (followed(task, rows, length, step) for step in range(steps))
         return
@@ -239,7 +238,7 @@ def held_out(task: SequenceTask, sequences: int, length: int, seed: int, stream:
 
 
 def tell_cut(task: SequenceTask, length: int) -> None:
-    """Warn that sequences are longer than the length that is read."""
+    """Give a notice if sequences are longer than the length."""
     if task.size is not None and task.lengths == "any" and length < (longest := task.max_length or 0):
         notice(
             f"length is {length}, and the longest sequence of {type(task).__name__} has {longest} steps: of one that is"

@@ -1,4 +1,4 @@
-"""Text: the bytes of any file or folder, and by default the source code of Python's own standard library."""
+"""Text: bytes of any file or folder, by default the source code of Python's standard library."""
 
 import hashlib
 import os
@@ -16,41 +16,39 @@ from nounroll.data.files import NotText, existing, files_below, first_names
 from nounroll.data.on_disk import OnDisk, Section
 from nounroll.data.tokenizer import Tokenizer
 
-_BLOCK = 1 << 20  # bytes that are cut into tokens at once
-_HELD_OUT = 0.05  # share of a folder
+_BLOCK = 1 << 20  # bytes to tokenise at once
+_HELD_OUT = 0.05  # held-out share of a folder
 _NOT_SOURCE = {
     *("site-packages", "dist-packages", "test", "tests", "idlelib", "encodings", "__pycache__"),
-    "pydoc_data",  # 0.75 MB of manual in one file, whose hash is low: it would be most of what is held out
+    "pydoc_data",  # a manual of 0.75 MB in one file with a low hash; it would dominate the held-out part
 }
 
-Texts = Mapping[str, Section]  # by relative name
+Texts = Mapping[str, Section]  # relative name -> section
 
 
 class Text(TextCorpus):
-    """The bytes of a file, of a folder's text files, or of Python's standard library, each predicting the next.
+    """Bytes of a file, of a folder's text files, or of Python's standard library; each predicts the next.
 
     ::
 
         inputs    d  e  f     f  (  x        bytes, 0..255
         targets   e  f     f  (  x  )        y_t = x_{t+1}
 
-    All of it must be text in UTF-8, and stays on disk, whatever its size; a mark at its start is left out. A file that
-    is packed, in another encoding or no text is refused. In a folder it is left out, as links out of the folder are,
-    and a notice names them.
+    The text must be UTF-8; a byte order mark is left out. It stays on disk, so it may have any size. A file that is
+    compressed, in another encoding or not text is refused. In a folder, such files and links out of the folder are
+    skipped, and a notice names them.
 
-    Of one file the last 10 % are held out. Of several files about 5 % of the bytes are: whole files, chosen by a hash
-    of their names, and a part of the largest where no small ones are enough. The first half of what is held out is for
+    A single file holds out its last 10 %. Several files hold out about 5 % of the bytes: whole files, chosen by a hash
+    of their names, or a part of the largest if small files are not enough. The first half of the held-out text is for
     validation, the second for the test.
 
     Args:
-        path: a file, or a folder: its text files that are not hidden, in the order of their relative names. When None,
-            the .py files of Python's standard library without its tests: about 9 MB that every machine has, though
-            each version of Python has its own.
-        held_out: another file or folder, all of which is held out in place of a part of ``path``.
-        tokenizer: a folder with the tokenizer of a pretrained model, whose tokens take the place of bytes; they are
-            kept in memory. None: that of ``teacher.path`` in a recipe whose ``teacher.kind`` is transformers, else
-            bytes.
-        stream: read the text in order, with the memory carried from batch to batch (``SequenceTask.stream``), in place
+        path: a file, or a folder with non-hidden text files, read in order of their relative names. When None: the .py
+            files of Python's standard library without its tests, about 9 MB, which differ between versions of Python.
+        held_out: another file or folder to hold out whole, instead of a part of ``path``.
+        tokenizer: a folder with the tokenizer of a pretrained model, to read tokens instead of bytes; tokens are kept
+            in memory. None: the tokenizer of ``teacher.path`` if ``teacher.kind`` is transformers, else bytes.
+        stream: read the text in order, with the memory carried from batch to batch (``SequenceTask.stream``), instead
             of windows at random places.
     """
 
@@ -81,7 +79,7 @@ class Text(TextCorpus):
 
 
 def _texts(setting: str, path: str | Path | None) -> Texts:
-    """The texts of a file or a folder."""
+    """Open the texts of a file or a folder."""
     if path is None:
         return _folder(setting, Path(sysconfig.get_paths()["stdlib"]), ".py", _NOT_SOURCE)
     if existing(setting, path).is_dir():
@@ -93,7 +91,7 @@ def _texts(setting: str, path: str | Path | None) -> Texts:
 
 
 def _folder(setting: str, folder: Path, suffix: str, without: set[str]) -> Texts:
-    """Find the texts below a folder, in the order of their names, with a warning of files left out."""
+    """Find the texts below a folder, in order of their names, with a notice of skipped files."""
     files, left_out = files_below(setting, folder, without)
     texts = dict[str, Section]()
     for path in files:
@@ -119,7 +117,7 @@ def _joined(setting: str, texts: Texts) -> OnDisk:
 
 
 def _tokens(tokenizer: Tokenizer, text: OnDisk) -> np.ndarray:
-    """The tokens of a text, which is cut between lines: no tokenizer has to hold all of it at once."""
+    """Tokenise a text in blocks of lines, so that the tokenizer never holds the whole text."""
     found, rest = [], b""
     for start in range(0, len(text), _BLOCK):
         block = rest + np.asarray(text[start : start + _BLOCK]).tobytes()
@@ -135,22 +133,22 @@ def _split(texts: Texts) -> tuple[Texts, Texts]:
     aim = max(4, round(_HELD_OUT * sum(text.count for text in texts.values())))
     held = {name for name in texts if share[name] < _HELD_OUT}
     missing = aim - sum(texts[name].count for name in held)
-    if abs(missing) > aim / 2:  # these are too few bytes or too many: take the files that fit in
+    if abs(missing) > aim / 2:  # too few or too many bytes: add the files that fit
         held, missing = set[str](), aim
         for name in sorted(texts, key=share.__getitem__):
             if texts[name].count <= missing:
                 held.add(name)
                 missing -= texts[name].count
     if len(held) == len(texts):
-        return texts, {}  # a few bytes in all
+        return texts, {}  # only a few bytes in total
     train, kept = ({name: texts[name] for name in texts if (name in held) == part} for part in (False, True))
     largest = max(train, key=lambda name: train[name].count)
-    if missing > aim / 2 and train[largest].count > missing:  # all that are left are large
+    if missing > aim / 2 and train[largest].count > missing:  # only large files are left
         train[largest], kept[largest] = _cut(train[largest], missing)
     return train, kept
 
 
 def _cut(text: Section, tail: int) -> tuple[Section, Section]:
-    """A text without its tail, and the tail."""
+    """Split a text into its beginning and its tail."""
     head = text.count - tail
     return replace(text, count=head), replace(text, offset=text.offset + head, count=tail)

@@ -13,20 +13,20 @@ from nounroll.data.sources import hub, tables
 
 
 class TinyStories(ByteCorpus):
-    """Stories one after another, a zero byte between them, each byte predicting the next.
+    """Stories separated by zero bytes; each byte predicts the next.
 
     ::
 
         inputs    \\0  O  n  c  e  ...  .  \\0  T
         targets   O   n  c  e     ...  \\0  T  h        y_t = x_{t+1}
 
-    The data set's own validation split is held out. A local file without one holds out its last 10 %.
+    The data set's validation split is held out. A local file without one holds out its last 10 %.
 
     Args:
-        path: a .parquet, .json or .jsonl file with a column "text", or a folder of such files, those with "valid" or
-            "test" in their names held out; None: "roneneldan/TinyStories" from the hub.
+        path: a .parquet, .json or .jsonl file with a column "text", or a folder of such files, where "valid" or "test"
+            in a name marks held-out files. None: "roneneldan/TinyStories" from the hub.
         stories: read at most this many of each split; None: all.
-        held_out: another such file or folder, all of which is held out, in place of any part of ``path``.
+        held_out: another such file or folder to hold out whole, instead of any part of ``path``.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class TinyStories(ByteCorpus):
 
 
 def _joined(name: str, table: Any, stories: int | None) -> np.ndarray:
-    """The column "text" as bytes, a zero byte before each story."""
+    """Read the column "text" as bytes, with a zero byte before each story."""
     texts = table[:stories]["text"]
     for row, text in enumerate(texts):
         if not isinstance(text, str):

@@ -10,19 +10,19 @@ from nounroll.data.files import opened, regular, unreadable
 from nounroll.data.on_disk import OnDisk, Section
 
 _DTYPES = ("uint8", "uint16", "uint32", "int16", "int32", "int64")
-_GUESS = "uint16"  # what nanoGPT writes
-_LOOKED_AT = 1 << 16  # bytes that tell whether the guess may be right
-_HEADER = 1024  # bytes of llm.c's: 256 int32, of which the first three are these and the number of tokens
+_GUESS = "uint16"  # the type of nanoGPT's files
+_LOOKED_AT = 1 << 16  # first bytes, to check the guess
+_HEADER = 1024  # llm.c's header: 256 int32; the first three are the two below and the number of tokens
 _LLM_C = {(20240520, 1): "uint16", (20240801, 7): "uint32"}
 
 
 def load_tokens(setting: str, path: str | Path, dtype: str | None) -> np.ndarray | OnDisk:
-    """The whole numbers of a file: 1-D on disk, or 2-D and memory-mapped.
+    """Open the whole numbers of a file: 1-D on disk, or 2-D and memory-mapped.
 
     Args:
-        setting: whose value the path is, for errors.
-        path: a .npy file, or bare numbers in a file that ends in .bin or whose ``dtype`` is given.
-        dtype: of bare numbers; None guesses, and says so.
+        setting: the setting's name in errors.
+        path: a .npy file, or bare numbers in a .bin file or in any file with a ``dtype``.
+        dtype: type of bare numbers; None guesses it and gives a notice.
     """
     if dtype not in (None, *_DTYPES):
         raise ValueError(f"array.dtype is {dtype!r}; it must be one of {', '.join(_DTYPES)}")
@@ -48,7 +48,7 @@ def load_tokens(setting: str, path: str | Path, dtype: str | None) -> np.ndarray
 def _npy(setting: str, path: str | Path, found: Path) -> np.ndarray | OnDisk:
     try:
         tokens = np.load(found, mmap_mode="r", allow_pickle=False)
-    except Exception as error:  # a broken header can raise nearly anything
+    except Exception as error:  # a broken header can raise many types
         raise unreadable(setting, path, error) from None
     if not isinstance(tokens, np.ndarray):
         raise ValueError(f"{setting} is '{path}'; it is an archive of arrays, give one .npy file")
@@ -63,7 +63,7 @@ def _npy(setting: str, path: str | Path, found: Path) -> np.ndarray | OnDisk:
 
 
 def _kind(setting: str, path: str | Path, found: Path, start: bytes, dtype: str | None) -> tuple[int, str]:
-    """Find the start and the type of the numbers in a bare file: as given, by its header, or guessed with a notice."""
+    """Find the start and the type of the numbers in a bare file: given, by its header, or guessed with a notice."""
     if len(start) >= _HEADER:
         magic, version, count = np.frombuffer(start, "<i4", 3).tolist()
         said = _LLM_C.get((magic, version))
@@ -82,7 +82,7 @@ def _kind(setting: str, path: str | Path, found: Path, start: bytes, dtype: str 
 
 
 def _other(start: bytes) -> str:
-    """Name what a file may be other than tokens of the guessed type; "" when nothing speaks against it."""
+    """Name another plausible kind of a file; "" if it looks like tokens of the guessed type."""
     if kind := kind_of(start):
         return kind
     if start and b"\0" not in start and _is_text(start):

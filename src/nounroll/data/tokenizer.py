@@ -1,4 +1,4 @@
-"""The tokenizer of a pretrained language model, from a folder of this machine."""
+"""Tokenizer of a pretrained language model, from a local folder."""
 
 import hashlib
 from collections.abc import Callable, Mapping
@@ -15,19 +15,19 @@ _FILES = ("tokenizer.json", "tokenizer_config.json")
 
 
 class Tokenizer:
-    """Text to tokens and back. No token is added at either end of a text.
+    """Tokenizer between text and tokens, without special tokens at the ends of a text.
 
     Args:
-        setting: whose value the folder is, for the errors.
-        folder: of a model, or of its tokenizer alone.
+        setting: the setting's name in errors.
+        folder: the folder of a model or of a tokenizer.
 
     Attributes:
-        folder: where it was read from; None where a network has kept it.
+        folder: its source folder; None if it was kept by a network.
         size: tokens are 0 .. size - 1.
-        start: the token that begins a text (BOS); None where the tokenizer has none.
+        start: the token that begins a text (BOS), or None.
 
     Raises:
-        ValueError: the folder holds no tokenizer that the package tokenizers runs.
+        ValueError: the folder holds no tokenizer for the package tokenizers.
     """
 
     def __init__(self, setting: str, folder: str | Path) -> None:
@@ -43,12 +43,12 @@ class Tokenizer:
         self.start = start if start is not None and 0 <= start < self.size else None
 
     def to_json(self) -> dict[str, Any]:
-        """Return all that ``from_json`` needs, so that a run owns its vocabulary."""
+        """Return the data for ``from_json``, so that a run keeps its vocabulary."""
         return {"tokenizer": self.pretrained.backend_tokenizer.to_str(), "bos": self.pretrained.bos_token}
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> "Tokenizer":
-        """The tokenizer that ``to_json`` wrote.
+        """Restore a tokenizer from ``to_json``.
 
         Raises:
             ValueError: it is no tokenizer, or the package transformers is missing.
@@ -58,7 +58,7 @@ class Tokenizer:
         try:
             backend = tokenizers.Tokenizer.from_str(document["tokenizer"])
             pretrained = transformers.PreTrainedTokenizerFast(tokenizer_object=backend, bos_token=document["bos"])
-        except Exception as error:  # whatever a document from elsewhere makes it say
+        except Exception as error:  # an untrusted document can raise any type
             raise ValueError(f"the tokenizer that the network keeps cannot be read: {reason(error)}") from None
         made = object.__new__(cls)
         made.folder = None
@@ -66,7 +66,7 @@ class Tokenizer:
         return made
 
     def encode(self, text: str) -> np.ndarray:
-        """The tokens of a text, (N,)."""
+        """Return the tokens of a text, (N,)."""
         tokens = self.pretrained.backend_tokenizer.encode(text, add_special_tokens=False).ids
         return np.array(tokens, dtype=np.int32)
 
@@ -74,14 +74,14 @@ class Tokenizer:
         return self.pretrained.decode(tokens, skip_special_tokens=False, clean_up_tokenization_spaces=False)
 
     def stream(self) -> Callable[[int], str]:
-        """Decode one token after another: a character of several tokens comes with its last."""
+        """Return a decoder for single tokens; a character of several tokens is returned with its last token."""
         from tokenizers.decoders import DecodeStream
 
         stream, backend = DecodeStream(skip_special_tokens=False), self.pretrained.backend_tokenizer
         return lambda token: stream.step(backend, token) or ""
 
     def vocabulary(self) -> str:
-        """A hash of all tokens with their numbers: the same where two tokenizers have the same."""
+        """Return a hash of all tokens with their numbers; equal vocabularies have equal hashes."""
         tokens = sorted((number, token) for token, number in self.pretrained.get_vocab().items())
         return hashlib.sha256(repr(tokens).encode()).hexdigest()
 
@@ -97,11 +97,11 @@ def _loaded(setting: str, folder: Path) -> Any:
 
 @lru_cache(maxsize=4)
 def _load(setting: str, folder: Path, files: tuple[tuple[str, int, int], ...]) -> Any:
-    """The tokenizer of transformers. ``files`` are those that it was read from: when they change it is read again."""
+    """Load the tokenizer with transformers. ``files`` identify its version, so that changed files are read again."""
     transformers = optional("transformers", setting, "hf")
     try:
         found = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except Exception as error:  # whatever files of strangers make it say
+    except Exception as error:  # untrusted files can raise any type
         raise unreadable(setting, folder, error) from None
     if not getattr(found, "is_fast", False):
         raise ValueError(f"{setting} is '{folder}'; its tokenizer has no fast form, save it with a tokenizer.json")

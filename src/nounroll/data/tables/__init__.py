@@ -1,1 +1,1 @@
-"""Tables: files of rows and columns, by role a set of sequences."""
+"""Tables: files of rows and columns that hold sequences; each column has a role."""

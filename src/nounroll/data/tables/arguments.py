@@ -1,4 +1,4 @@
-"""A table's columns as the arguments of ``nounroll.Sequences``."""
+"""Conversion of a table's columns to arguments of ``nounroll.Sequences``."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,29 +13,29 @@ from nounroll.data.tables.roles import Roles
 
 
 class NothingToPredict(ValueError):
-    """No column is to be predicted."""
+    """Error: no column has the role of a target or label."""
 
 
-_MOST = 200  # categories of a column, as 0/1 columns
-_FINEST = 1e-5  # a spread of so much of the values is 100 times the rounding of single precision
-_LARGEST = 1e18  # whose square single precision holds
+_MOST = 200  # categories of a column, at most, as 0/1 columns
+_FINEST = 1e-5  # relative spread of 100 times the rounding error of single precision
+_LARGEST = 1e18  # its square fits in single precision
 
 
 def arguments(where: str, table: Mapping[str, Column], roles: Roles, found: Layout, ahead: int) -> dict[str, Any]:
-    """Return the arguments of ``Sequences``, all but the split.
+    """Return the arguments of ``Sequences``, except for the split.
 
     Args:
-        where: the table is, for errors.
-        table: its columns.
-        roles: of these.
-        found: which rows are which steps.
-        ahead: steps from an input to the target that it has to predict.
+        where: the table's name in errors.
+        table: the columns.
+        roles: the roles of the columns.
+        found: the layout of rows as steps.
+        ahead: steps from an input to the target to predict.
 
     Raises:
         ValueError: a column cannot have its role; a sequence is too short.
     """
     inputs, targets = list(roles["input"]), list(roles["target"])
-    if "value" in found.own:  # of the roles steps and series
+    if "value" in found.own:  # for the roles steps and series
         inputs, targets = ["value", *inputs], [] if roles["label"] else ["value"]
     fixed = _static(where, table, roles, found)
     if roles["label"]:
@@ -64,10 +64,10 @@ def arguments(where: str, table: Mapping[str, Column], roles: Roles, found: Layo
 def _inputs(
     where: str, table: Mapping[str, Column], found: Layout, names: list[str], steps: Any, starts: np.ndarray, more: bool
 ) -> dict[str, Any]:
-    """Return the inputs at these steps: symbols of a column of names that is alone, or else numbers.
+    """Return the inputs at these steps: symbols if the only column holds names, otherwise numbers.
 
     Args:
-        more: other numbers are read beside it.
+        more: whether other numbers are read too.
     """
     if not names:
         raise ValueError(f"{where}: no column has the role input, so there is nothing to read; name one")
@@ -78,7 +78,7 @@ def _inputs(
 
 
 def shifted(where: str, found: Layout, ahead: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the steps that are read, the steps predicted from them, and the starts of sequences."""
+    """Return the steps to read, the steps to predict from them, and the starts of sequences."""
     lengths = np.diff(found.starts)
     if (lengths <= ahead).any():
         i = int((lengths <= ahead).argmax())
@@ -110,7 +110,7 @@ def _symbols(column: Column, rows: np.ndarray, starts: np.ndarray) -> dict[str, 
 def features(
     where: str, table: Mapping[str, Column], found: Layout, names: list[str], rows: np.ndarray, steps: Any = slice(None)
 ) -> tuple[np.ndarray, list[str]]:
-    """The columns as numbers at these steps, (S, d) float32, and their names; a category is a 0/1 column."""
+    """Convert columns to numbers at these steps, (S, d) float32, with names; each category becomes a 0/1 column."""
     widths = [1 if one in found.own or table[one].kind == "number" else _indicators(where, table[one]) for one in names]
     picked = rows[steps]
     values, columns = np.empty((len(picked), sum(widths)), dtype=np.float32), list[str]()
@@ -147,7 +147,7 @@ def _indicators(where: str, column: Column) -> int:
 
 
 def _fine(where: str, name: str, values: np.ndarray) -> np.ndarray:
-    """The values, unless single precision cannot tell them apart."""
+    """Return the values; refuse them if single precision cannot distinguish them."""
     with np.errstate(all="ignore"):
         largest, spread = float(np.nanmax(np.abs(values))), float(np.nanmax(values) - np.nanmin(values))
     if largest > _LARGEST:
@@ -169,7 +169,7 @@ def _ragged(values: np.ndarray, starts: np.ndarray, names: list[str]) -> Ragged:
 def _targets(
     where: str, table: Mapping[str, Column], found: Layout, names: list[str], steps: np.ndarray, starts: np.ndarray
 ) -> Ragged:
-    """Targets; where any of several is missing, the step is not scored."""
+    """Return the targets; a step with a missing target is not scored."""
     for name in names:
         if name not in found.own and table[name].kind not in ("number", "category"):
             raise ValueError(
@@ -194,7 +194,7 @@ def _targets(
 
 
 def _future(where: str, table: Mapping[str, Column], roles: Roles, found: Layout, ahead: int) -> Ragged:
-    """Rows from ``ahead - 1`` on, since ``Sequences`` reads each one step ahead."""
+    """Return the rows from ``ahead - 1`` on, because ``Sequences`` reads each row one step ahead."""
     lengths = np.diff(found.starts)
     place = np.arange(len(found.rows)) - np.repeat(found.starts[:-1], lengths)
     values, names = features(where, table, found, list(roles["future"]), found.rows, np.flatnonzero(place >= ahead - 1))
@@ -213,10 +213,10 @@ def _static(where: str, table: Mapping[str, Column], roles: Roles, found: Layout
 
 
 def each(where: str, column: Column, found: Layout, role: str) -> np.ndarray:
-    """The value of each sequence of a column that does not change within one.
+    """Return the value of each sequence in a column that is constant within sequences.
 
     Raises:
-        ValueError: it does.
+        ValueError: a value changes within a sequence.
     """
     values = column.values[found.rows]
     starts = np.repeat(found.starts[:-1], np.diff(found.starts))

@@ -1,4 +1,4 @@
-"""Columns: the kind of values in each, guessed from all of them, and the values as arrays."""
+"""Columns: the kind of their values, guessed from all values, and the values as arrays."""
 
 import re
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ from nounroll.data.tables.dates import as_dates
 
 Kind = Literal["number", "category", "time", "list", "empty"]
 KINDS: tuple[str, ...] = get_args(Kind)
-_DIGITS = 2**53  # the whole numbers below are told apart in double precision
-_MOSTLY = 0.9  # share of numbers or dates in a column of text, above which the others are taken for faults
+_DIGITS = 2**53  # double precision distinguishes all whole numbers below
+_MOSTLY = 0.9  # share of numbers or dates in a text column above which other values are faults
 _THOUSANDS = {
     ".": r"^[+-]?\d{1,3}([,'_ \x{a0}\x{202f}]\d{3})+(\.\d*)?$",
     ",": r"^[+-]?\d{1,3}([.'_ \x{a0}\x{202f}]\d{3})+(,\d*)?$",
@@ -25,19 +25,19 @@ _INFINITE = re.compile(r"[+-]?inf(inity)?", re.IGNORECASE)
 
 @dataclass(eq=False)
 class Column:
-    """One column of a table.
+    """Column of a table.
 
     Attributes:
-        name: of it.
-        kind: of its values.
-        values: float64 with nan where one is missing (number); codes of ``categories``, -1 where missing (category);
-            datetime64[ns] or int64 (time); nothing of the others.
-        categories: names, sorted.
-        missing: how many values are.
-        whole: all its numbers are whole ones, written so.
-        zone: of the times; "" where they have none.
-        lists: of kind list, the chunk of pyarrow.
-        exact: whole numbers of which some have more digits than ``values`` hold.
+        name: the column's name.
+        kind: kind of the values.
+        values: float64 with nan for missing values (number); codes of ``categories``, -1 for missing ones (category);
+            datetime64[ns] or int64 (time); empty for other kinds.
+        categories: sorted names.
+        missing: number of missing values.
+        whole: whether all numbers are written as whole numbers.
+        zone: time zone; "" without one.
+        lists: chunked array of pyarrow (list).
+        exact: whole numbers with more digits than ``values`` can hold.
     """
 
     name: str
@@ -57,15 +57,15 @@ def column(
     """Read a column.
 
     Args:
-        where: the table is, for errors.
-        name: of the column.
-        array: a chunked array of pyarrow.
-        decimal: sign of decimals in text.
-        wanted: the kind that the user says it has.
-        dates: the form of dates in text, as of ``strptime``.
+        where: the table's name in errors.
+        name: the column's name.
+        array: chunked array of pyarrow.
+        decimal: decimal sign in text.
+        wanted: the kind that the user gives.
+        dates: format of dates in text, for ``strptime``.
 
     Raises:
-        ValueError: naming column, row (the first below the header is 1), value and remedy.
+        ValueError: the message has column, row (the first below the header is 1), value and remedy.
     """
     pa = optional("pyarrow", where, "tables")
     at, kind = f"{where}: column {name!r}", array.type
@@ -131,7 +131,7 @@ def _times(at: str, name: str, array: Any, missing: int) -> Column:
 
 
 def _in_zone(array: Any) -> np.ndarray:
-    """The instants in UTC, which always increase, without a zone."""
+    """Convert instants to UTC, which always increases, without a zone."""
     pa = optional("pyarrow", "times", "tables")
     return array.cast(pa.timestamp("ns", tz="UTC")).cast(pa.timestamp("ns")).to_numpy(zero_copy_only=False)
 
@@ -158,7 +158,7 @@ def _text(at: str, name: str, array: Any, decimal: str, wanted: str | None, date
 
 
 def _as_numbers(at: str, name: str, array: Any, decimal: str, wanted: str | None) -> Column | None:
-    """Text as numbers; None where it is something else."""
+    """Parse text as numbers; None if it is something else."""
     pc = optional("pyarrow.compute", at, "tables")
     pa = optional("pyarrow", at, "tables")
     trimmed = pc.utf8_trim_whitespace(array)

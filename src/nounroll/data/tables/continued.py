@@ -1,4 +1,4 @@
-"""Ends of the sequences of a table, and the known values of the steps after them."""
+"""Ends of a table's sequences, and the known values of the following steps."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -16,14 +16,14 @@ from nounroll.data.tables.table import Table
 
 @dataclass(frozen=True, eq=False)
 class Continued:
-    """A sequence up to its last target.
+    """Sequence up to its last target, with its horizon.
 
     Attributes:
-        name: of the sequence.
-        inputs: what the network reads of its last steps.
-        ahead: what it is to read at each step of the horizon but the last; targets are to be put in.
-        times: of the steps of the horizon. They are read from the table where it has a row for each step. Elsewhere
-            they follow by ``freq``, and without it steps are counted.
+        name: the sequence's name.
+        inputs: the network's inputs at the last steps.
+        ahead: the inputs at each step of the horizon but the last, without the targets.
+        times: times of the horizon's steps. If the table has a row for each step, they come from it; otherwise they
+            follow by ``freq``, or steps are counted.
     """
 
     name: str
@@ -33,17 +33,17 @@ class Continued:
 
 
 def continued(task: Table, context: int, horizon: int | None) -> list[Continued]:
-    """Each sequence of a table, to be forecast.
+    """Prepare each sequence of a table for a forecast.
 
-    The rows at the end of a sequence whose targets are missing are its horizon; there columns of the role future are.
+    Rows without target at the end of a sequence are its horizon, with the values of the future columns.
 
     Args:
-        task: whose network predicts numbers one step ahead.
-        context: steps that are read, at most.
-        horizon: steps ahead; when None, as many rows as are at the end of every sequence, or 24 where none are needed.
+        task: a task whose network predicts numbers one step ahead.
+        context: steps to read, at most.
+        horizon: steps ahead; when None, the number of such rows that every sequence has, or 24 if none are needed.
 
     Raises:
-        ValueError: the targets are no numbers of the next step, or a column is not known ahead.
+        ValueError: the targets are not numbers of the next step, or a column is not known ahead.
     """
     if task.ahead != 1 or task.roles["label"] or task.targets.symbols is not None:
         raise ValueError(
@@ -73,8 +73,8 @@ def continued(task: Table, context: int, horizon: int | None) -> list[Continued]
 
 
 def _one(task: Table, i: int, context: int, horizon: int) -> Continued:
-    read = task.sequence(i)  # a step less than the sequence: the last one predicts nothing in training
-    step = int(task.whole.starts[i] + np.diff(task.layout.starts)[i])  # the first of the horizon
+    read = task.sequence(i)  # without the last step, which predicts nothing in training
+    step = int(task.whole.starts[i] + np.diff(task.layout.starts)[i])  # first step of the horizon
     end = task.with_values(read[-1:], _read_at(task, step - 1).to(read))
     ahead = end.expand(horizon - 1, -1)
     if task.roles["future"]:
@@ -89,17 +89,17 @@ def _one(task: Table, i: int, context: int, horizon: int) -> Continued:
 
 
 def _with_future(task: Table, end: Float[Tensor, "1 d"], step: int, horizon: int) -> list[Float[Tensor, "1 d"]]:
-    """Rows from the last one with its targets on, each with the known values of the step after it."""
+    """Return the rows from the last row with targets on, each with the known values of the next step."""
     steps = np.arange(step, step + horizon)
     found = []
     for row in _checked(task, list(task.roles["future"]), steps, task.future_gaps).to(end).split(1):
-        end = task.with_future(end, row)  # a missing value reads as the one before
+        end = task.with_future(end, row)  # a missing value is filled with the previous one
         found.append(end)
     return found
 
 
 def _read_at(task: Table, step: int) -> Float[Tensor, "1 k"]:
-    """The columns that are read up to now, at one step of all, nan where one is missing."""
+    """Return the columns known up to now at one step, nan where a value is missing."""
     names = list(task.roles["input"]) if "value" in task.layout.own else [*task.roles["target"], *task.roles["input"]]
     names = ["value", *names] if "value" in task.layout.own else list(dict.fromkeys(names))
     return _checked(task, names, np.array([step]), task.gaps)
@@ -108,10 +108,10 @@ def _read_at(task: Table, step: int) -> Float[Tensor, "1 k"]:
 def _checked(
     task: Table, names: list[str], steps: Int[np.ndarray, "n"], gaps: Bool[Tensor, "k"]
 ) -> Float[Tensor, "n k"]:
-    """The columns at these steps of the whole table, nan where one is missing.
+    """Return the columns at these steps of the whole table, nan where a value is missing.
 
     Raises:
-        ValueError: it is of a column without gaps in training.
+        ValueError: a value is missing in a column without gaps in training.
     """
     rows = task.whole.rows
     values, columns = features(task.where, task.columns, task.whole, names, rows, steps)
@@ -126,7 +126,7 @@ def _checked(
 
 
 def _times(task: Table, step: int, stop: int, horizon: int) -> list[Any]:
-    """The times of a horizon, whose rows in the whole table are those from ``step`` to ``stop``."""
+    """Return the times of a horizon, whose rows in the whole table are ``step`` to ``stop``."""
     times = task.whole.times
     if times is None:
         return list(range(1, horizon + 1))

@@ -1,4 +1,4 @@
-"""Dates in text, in whatever form they are written, as long as it is one form."""
+"""Dates in text, in any format; all dates of a column must have the same format."""
 
 import re
 from typing import Any
@@ -28,16 +28,16 @@ _SAMPLE = 200
 
 
 def as_dates(at: str, array: Any, form: str | None, wanted: bool) -> tuple[np.ndarray, str] | None:
-    """Dates as datetime64[ns] and their time zone; None where the text holds none.
+    """Parse dates to datetime64[ns] and their time zone; None if the text holds no dates.
 
     Args:
-        at: where the column is, for errors.
-        array: text, a chunked array of pyarrow.
-        form: of the dates, as of ``strptime``; guessed when None.
+        at: the column's name in errors.
+        array: text in a chunked array of pyarrow.
+        form: format of the dates for ``strptime``; guessed when None.
         wanted: the column must hold dates.
 
     Raises:
-        ValueError: some are dates and others are not, have two time zones or none, or may be read in two ways.
+        ValueError: only some values are dates, time zones differ or are missing, or dates are ambiguous.
     """
     pd = optional("pandas", at, "tables")
     pc = optional("pyarrow.compute", at, "tables")
@@ -79,7 +79,7 @@ def as_dates(at: str, array: Any, form: str | None, wanted: bool) -> tuple[np.nd
 
 
 def _zoned(at: str, array: Any, zoned: Any) -> tuple[np.ndarray, str]:
-    """Instants with their offsets, in UTC."""
+    """Convert instants with offsets to UTC."""
     pd = optional("pandas", at, "tables")
     without = ~zoned.fill_null(True).to_numpy(zero_copy_only=False)
     if without.any():

@@ -1,4 +1,4 @@
-"""Dialect of a CSV file: its delimiter, quotes, decimals, encoding and header, guessed from its start."""
+"""Dialect of a CSV file: delimiter, quotes, decimal sign, encoding and header, guessed from its start."""
 
 import codecs
 import csv
@@ -27,11 +27,11 @@ _EITHER = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}", re.ASCII)
 
 @dataclass(frozen=True)
 class Dialect:
-    """Rules by which rows are cut into cells.
+    """Rules for splitting rows into cells.
 
     Attributes:
-        names: of the columns.
-        skipped: rows before the first of numbers.
+        names: names of the columns.
+        skipped: number of rows before the first data row.
     """
 
     delimiter: str
@@ -43,15 +43,15 @@ class Dialect:
 
 
 def sniffed(name: str, start: bytes, delimiter: str | None, decimal: str | None) -> Dialect:
-    """The dialect of a file.
+    """Guess the dialect of a file.
 
     Args:
-        name: of the file, for errors.
-        start: its first bytes, unpacked.
-        delimiter, decimal: what the user says of it.
+        name: the file's name in errors.
+        start: its first bytes, decompressed.
+        delimiter, decimal: the user's settings, or None.
 
     Raises:
-        ValueError: it is empty, or may be read in two ways.
+        ValueError: the file is empty or ambiguous.
     """
     for option, value, allowed in (("delimiter", delimiter, None), ("decimal", decimal, (".", ","))):
         if value is not None and (len(value) != 1 or (allowed and value not in allowed)):
@@ -71,14 +71,14 @@ def sniffed(name: str, start: bytes, delimiter: str | None, decimal: str | None)
     decimal = decimal or _decimal(name, cells)
     plain = [[_plain(cell, decimal) for cell in row] for row in cells[:2]]
     names, has_header = header(name, plain[0], plain[1] if len(plain) > 1 else [], None, None)
-    if has_header and decimal == ",":  # names as they stand
+    if has_header and decimal == ",":  # names are not changed
         names = header(name, cells[0], plain[1] if len(plain) > 1 else [], None, None)[0]
     blank = next(i for i, line in enumerate(lines) if line.strip())
     return Dialect(delimiter, quote, decimal, encoding, names, blank + has_header)
 
 
 def _delimiter(lines: list[str], quote: str) -> str:
-    """The one that cuts most rows into the same number of cells, two or more; a comma where none does."""
+    """Find the delimiter that splits most rows into the same number (two or more) of cells; a comma if none does."""
     best = (0.0, 1, ",")
     for delimiter in _DELIMITERS:
         counts = [len(row) for row in csv.reader(lines, delimiter=delimiter, quotechar=quote) if row]
@@ -89,7 +89,7 @@ def _delimiter(lines: list[str], quote: str) -> str:
 
 
 def _decimal(name: str, rows: list[list[str]]) -> str:
-    """The decimal sign, by cells that can be read in one way only."""
+    """Find the decimal sign from unambiguous cells."""
     cells = [cell for row in rows[1:] for cell in row]
     commas, points = (any(map(pattern.fullmatch, cells)) for pattern in (_DECIMAL_COMMA, _DECIMAL_POINT))
     if commas and not points:

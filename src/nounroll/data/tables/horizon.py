@@ -1,4 +1,4 @@
-"""The rows at the end of a sequence that have no target yet: they are there to be forecast."""
+"""Horizon: rows without target at the end of a sequence, for a forecast."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -14,7 +14,7 @@ from nounroll.data.tables.roles import Roles
 def without_horizon(table: Mapping[str, Column], roles: Roles, found: Layout) -> Layout:
     """Cut each sequence after its last step with all targets.
 
-    What training reads does not depend on whether such rows follow. A sequence without any target stays whole.
+    So training does not depend on such rows. A sequence without any target is not cut.
     """
     there = known(table, roles, found)
     place = np.arange(len(there))
@@ -31,7 +31,7 @@ def without_horizon(table: Mapping[str, Column], roles: Roles, found: Layout) ->
 
 
 def known(table: Mapping[str, Column], roles: Roles, found: Layout) -> Bool[np.ndarray, "S"]:
-    """Find the steps that have all of their targets."""
+    """Mark the steps that have all targets."""
     names = ["value"] if "value" in found.own else list(roles["target"])
     there = np.ones(len(found.rows), dtype=bool)
     for name in names:

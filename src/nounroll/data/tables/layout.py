@@ -1,4 +1,4 @@
-"""Layout of a table: the row of each step of each sequence, in the forms in which tables hold sequences."""
+"""Layout of a table: the row of each step of each sequence, for all forms of tables."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,14 +13,14 @@ from nounroll.data.tables.roles import Roles
 
 @dataclass(eq=False)
 class Layout:
-    """N sequences end to end.
+    """Layout of N concatenated sequences.
 
     Attributes:
-        rows: (S,) row of the table of each step.
-        starts: (N + 1,) of each sequence.
-        names: of the sequences.
-        times: (S,), None where there are none.
-        own: columns that are no longer those of the table: name -> (S,) or (S, d).
+        rows: (S,) the table's row of each step.
+        starts: (N + 1,) start of each sequence.
+        names: names of the sequences.
+        times: (S,), or None.
+        own: columns whose values are not in the table's rows: name -> (S,) or (S, d).
     """
 
     rows: np.ndarray
@@ -31,15 +31,15 @@ class Layout:
 
     @property
     def first(self) -> np.ndarray:
-        """The row of the first step of each sequence."""
+        """Return the row of the first step of each sequence."""
         return self.rows[self.starts[:-1]]
 
 
 def laid_out(where: str, table: Mapping[str, Column], roles: Roles, freq: str | int | None) -> Layout:
-    """The sequences of a table.
+    """Find the sequences of a table.
 
     Raises:
-        ValueError: times that are missing, doubled, out of order or not one ``freq`` apart; a sequence of no steps.
+        ValueError: times are missing, repeated, out of order or not one ``freq`` apart, or a sequence has no steps.
     """
     lists = [name for role in ("input", "target") for name in roles[role] if table[name].kind == "list"]
     if roles["steps"]:
@@ -60,7 +60,7 @@ def laid_out(where: str, table: Mapping[str, Column], roles: Roles, freq: str | 
 
 
 def identified(where: str, table: Mapping[str, Column], ids: tuple[str, ...]) -> tuple[np.ndarray, list[str]]:
-    """The number of the sequence of each row, in the order in which they begin, and their names."""
+    """Return the sequence number of each row, in order of first appearance, and the names."""
     pd = optional("pandas", where, "tables")
     for name in ids:
         _check_whole(where, table[name], "id")
@@ -86,10 +86,10 @@ def _check_whole(where: str, column: Column, role: str) -> None:
 
 
 def check_times(where: str, column: Column, found: Layout, freq: str | int | None, has_id: bool) -> None:
-    """Refuse times that do not increase within each sequence, or that are not one ``freq`` apart.
+    """Refuse times that do not increase within a sequence, or are not one ``freq`` apart.
 
     Raises:
-        ValueError: naming the row.
+        ValueError: the message has the row.
     """
     at, times = f"{where}: column {column.name!r}", found.times
     assert times is not None
@@ -161,7 +161,7 @@ def _any(table: Mapping[str, Column]) -> Any:
 
 
 def _rows_of_steps(where: str, table: Mapping[str, Column], roles: Roles) -> Layout:
-    """A sequence in each row, a step in each column; cells that are missing at the end of a row are after its end."""
+    """Lay out one sequence per row, one step per column; empty cells at the end of a row are after its end."""
     columns = [table[name] for name in roles["steps"]]
     for one in columns:
         if one.kind not in ("number", "empty"):
@@ -181,7 +181,7 @@ def _rows_of_steps(where: str, table: Mapping[str, Column], roles: Roles) -> Lay
 
 
 def _rows_of_lists(where: str, table: Mapping[str, Column], roles: Roles, lists: list[str]) -> Layout:
-    """A sequence in each row, held in lists of equal lengths."""
+    """Lay out one sequence per row, in lists of equal lengths."""
     for role in ("id", "time", "future"):
         if roles[role]:
             raise ValueError(
@@ -219,7 +219,7 @@ def _of_rows(lengths: np.ndarray, own: dict[str, np.ndarray]) -> Layout:
 
 
 def _columns_of_series(where: str, table: Mapping[str, Column], roles: Roles, freq: str | int | None) -> Layout:
-    """A sequence in each column, below each other a step in each row."""
+    """Lay out one sequence per column, one step per row."""
     count, names = len(_any(table)), list(roles["series"])
     for name in names:
         if table[name].kind != "number":

@@ -1,4 +1,4 @@
-"""Files of tables -> an Arrow table, whose columns are typed as far as their text tells."""
+"""Reader of table files to Arrow tables with inferred column types."""
 
 import codecs
 import io
@@ -18,23 +18,23 @@ _GAPS = (
     *("", "NA", "N/A", "na", "n/a", "#N/A", "nan", "NaN", "NAN", "null", "NULL", "Null", "None", "none", "NONE"),
     *("nil", "missing", "-", "--", "?", ".", "..", "...", "*"),
 )
-_MOST = 4 * MOST  # bytes of a table, unpacked: 1 GiB
+_MOST = 4 * MOST  # largest decompressed size of a table in bytes: 1 GiB
 _WHAT = "tables"
 
 
 def read_table(
     setting: str, path: str | Path, delimiter: str | None = None, decimal: str | None = None
 ) -> tuple[Any, str]:
-    """A table of pyarrow, its rows in the order of the file, and the sign of decimals in its text.
+    """Read a file to a table of pyarrow in the file's order, and return the decimal sign of its text.
 
     Args:
-        setting: whose value the path is, for errors.
-        path: of CSV (and .tsv, .txt), Parquet, Arrow or Feather, JSON lines or a JSON list, or aeon's .ts; each but the
-            binary ones may be packed.
-        delimiter, decimal: of CSV, guessed when None.
+        setting: the setting's name in errors.
+        path: CSV (also .tsv, .txt), Parquet, Arrow or Feather, JSON lines or a JSON list, or aeon's .ts; text formats
+            may be compressed.
+        delimiter, decimal: for CSV; guessed when None.
 
     Raises:
-        ValueError: there is no such file, or it is none of these or damaged.
+        ValueError: the file is missing, of another format, or damaged.
     """
     optional("pandas", f"{setting} '{path}'", _WHAT)
     pa = optional("pyarrow", f"{setting} '{path}'", _WHAT)
@@ -55,7 +55,7 @@ def read_table(
 
 
 def from_frame(frame: Any) -> Any:
-    """A data frame as the same table that a file of it gives; its index is no column.
+    """Convert a data frame to the table that its file would give; the index is not a column.
 
     Raises:
         ValueError: a column holds values of several kinds, such as dates of several time zones.
@@ -85,7 +85,7 @@ def _refuse_mixed_zones(frame: Any) -> None:
 
 
 class _Stream(io.RawIOBase):
-    """The unpacked bytes of a file, of which there may not be too many; with ``text`` they must be UTF-8."""
+    """Stream of a file's decompressed bytes, with a limit on their number; with ``text`` they must be UTF-8."""
 
     def __init__(self, setting: str, path: object, file: BinaryIO, text: bool) -> None:
         self._setting, self._path, self._stream = setting, path, unpacker(setting, path, file)
@@ -129,14 +129,14 @@ def _csv(setting: str, path: str | Path, delimiter: str | None, decimal: str | N
 
 
 def _located(setting: str, path: str | Path, dialect: Dialect) -> Any:
-    """Read again on one thread, so that a row that does not fit is named."""
+    """Read again on one thread, so that the error names the faulty row."""
     with opened(setting, path) as file:
         stream = _stream(setting, path, file, dialect.encoding == "utf-8")
         return _parsed(f"{setting} '{path}'", stream, dialect, threads=False)
 
 
 def _parsed(name: str, stream: Any, dialect: Dialect, *, threads: bool) -> Any:
-    """The rows; None where one does not fit and many threads read, none of which knows its number."""
+    """Parse the rows; None if a row is faulty and several threads read, because threads do not know its number."""
     csv = optional("pyarrow.csv", name, _WHAT)
     pa = optional("pyarrow", name, _WHAT)
     wrong: list[Any] = []
@@ -204,7 +204,7 @@ def _json_lines(setting: str, path: str | Path) -> Any:
 
 
 def _json(setting: str, path: str | Path) -> Any:
-    """A list of objects; or JSON lines, which many call so."""
+    """Read a list of objects, or JSON lines, which often have the same extension."""
     pa = optional("pyarrow", f"{setting} '{path}'", _WHAT)
     content = read_bytes(setting, path)
     if not content.lstrip().startswith(b"["):

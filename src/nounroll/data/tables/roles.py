@@ -30,7 +30,7 @@ class Roles:
 
     Attributes:
         columns: role -> names.
-        guessed: column -> role, where the user gave none.
+        guessed: column -> role, for columns without a role from the user.
     """
 
     columns: Mapping[str, tuple[str, ...]]
@@ -47,10 +47,10 @@ class Roles:
 
 
 def assigned(where: str, given: Mapping[str, str | Sequence[str]], table: Mapping[str, Column]) -> Roles:
-    """Assign a role to each column: the user's, and inputs to the others where they can be and none are named.
+    """Assign a role to each column: the user's role, or input for suitable columns if the user names no input.
 
     Raises:
-        ValueError: an unknown role or column, a column of two roles, or roles that do not go together.
+        ValueError: a role or column is unknown, a column has two roles, or roles conflict.
     """
     names, found = list(table), dict[str, tuple[str, ...]]()
     for role, value in given.items():
@@ -74,7 +74,7 @@ def assigned(where: str, given: Mapping[str, str | Sequence[str]], table: Mappin
 
 
 def _listed(role: str, value: Any, names: list[str]) -> list[str]:
-    """Names of columns; ``first:last`` is a run of them."""
+    """List names of columns; ``first:last`` is a range."""
     listed = [value] if isinstance(value, str) else list(value) if isinstance(value, Sequence) else []
     if not listed or not all(isinstance(one, str) for one in listed):
         raise ValueError(f"table.roles.{role} is {value!r}; it must name a column, or be a list of columns")
@@ -101,7 +101,7 @@ def _check_together(found: Mapping[str, tuple[str, ...]]) -> None:
 
 
 def _guessed(found: Mapping[str, tuple[str, ...]], table: Mapping[str, Column], *, bare: bool) -> dict[str, str]:
-    """Guess the roles of the other columns: the only dates are the time, and possible inputs are inputs."""
+    """Guess the roles of the other columns: a single column of dates is the time, and suitable columns are inputs."""
     taken = {name for names in found.values() for name in names}
     free = [name for name in table if name not in taken]
     guessed: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""Split of a table into sequences that train, that choose the network, and that are measured at the end."""
+"""Split of a table into training, validation and test sequences."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,7 +12,7 @@ from nounroll.data.tables.roles import Roles
 
 
 def split(where: str, table: Mapping[str, Column], roles: Roles, found: Layout, ahead: int) -> dict[str, Any]:
-    """Split the sequences by a column, by group, by time where there is a target, or else at random."""
+    """Split the sequences by a column, by group, by time if there is a target, or at random."""
     if name := roles.one("part"):
         column = table[name]
         if column.kind != "category":
@@ -34,12 +34,12 @@ def split(where: str, table: Mapping[str, Column], roles: Roles, found: Layout, 
 
 
 def _counted(found: Layout) -> np.ndarray:
-    """The number of each step in its sequence, where there are no times."""
+    """Return the index of each step in its sequence, in place of times."""
     return np.arange(len(found.rows)) - np.repeat(found.starts[:-1], np.diff(found.starts))
 
 
 def with_test(where: str, first: np.ndarray, count: int, shares: Sequence[float], seed: int) -> dict[str, Any]:
-    """The part of each sequence, where those that begin at row ``count`` or later are the test part."""
+    """Assign a part to each sequence; sequences from row ``count`` on are the test part."""
     before = int((first < count).sum())
     train, validation = shares[:2]
     held = max(1, round(before * validation / (train + validation)))

@@ -19,14 +19,14 @@ def understood(options: Mapping[str, Any]) -> dict[str, Any]:
     """Summarise how the task ``table`` reads a file, as plain values.
 
     Args:
-        options: of the task. Without a role that says what is to be predicted, columns and sequences are told.
+        options: options of the task. Without a target or label, the summary has only columns and sequences.
 
     Raises:
         ValueError: see ``Table``.
     """
     task, parts, odd = object.__new__(Table), dict[str, Any](), list[str]()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Notice)  # all of it is in what is returned
+        warnings.simplefilter("ignore", Notice)  # the summary contains all notices
         try:
             Table.__init__(task, **options)
             parts = {"parts": parts_of(task), "inputs": str(task.inputs), "targets": str(task.targets)}
@@ -51,7 +51,7 @@ def understood(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def described(column: Column, role: str, guessed: bool) -> dict[str, Any]:
-    """One column as plain values."""
+    """Describe a column in plain values."""
     found: dict[str, Any] = {"name": column.name, "type": column.kind, "role": role, "guessed": guessed}
     if column.kind == "number":
         found["type"] = "whole numbers" if column.whole else "numbers"
@@ -68,7 +68,7 @@ def described(column: Column, role: str, guessed: bool) -> dict[str, Any]:
 
 
 def columns_of(table: Mapping[str, Column], roles: Roles) -> list[dict[str, Any]]:
-    """All columns as plain values."""
+    """Describe all columns in plain values."""
     return [described(one, roles.of(name), name in roles.guessed) for name, one in table.items()]
 
 

@@ -1,4 +1,4 @@
-"""Table: sequences in a file of rows and columns, by the roles of its columns."""
+"""Table: sequences in a file of rows and columns; each column has a role."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -25,12 +25,12 @@ from nounroll.data.tables.roles import Roles, assigned
 from nounroll.data.tables.splitting import split, with_test
 from nounroll.data.tables.ts import CASE, LABEL
 
-_FILE = "(file)"  # a column that tells the rows of two files apart
+_FILE = "(file)"  # a column that distinguishes the rows of two files
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """The options of ``Table`` that are not of a file."""
+    """Options of ``Table`` that do not concern the file."""
 
     roles: dict[str, str | list[str]] | None = None
     types: dict[str, str] | None = None
@@ -56,7 +56,7 @@ class Options:
 
 
 class Table(Sequences):
-    """Sequences in a table (CSV, Parquet, Arrow, JSON lines, .ts), by the roles of its columns.
+    """Sequences in a table (CSV, Parquet, Arrow, JSON lines, .ts), defined by the roles of its columns.
 
     ::
 
@@ -65,30 +65,35 @@ class Table(Sequences):
                   a,2020-01-02,5.7,1,big        inputs  (5.1, 1)  ...      sales, and the offer of the next day
                   b,2020-01-01,0.2,0,small      targets 5.7       ...      the sales of the next day
 
-    ``nounroll data FILE`` shows what is understood of a file. The roles: ``id`` tells sequences apart; ``time`` is when
-    a row is; ``target`` is predicted at each step and, where it is ahead, read up to now; or ``label`` at the end of
-    each sequence; ``input`` is known up to now, ``future`` one step ahead, ``static`` is the same in a whole sequence;
-    ``group`` keeps sequences in one part, ``part`` names it; ``steps`` are the columns of a table with a sequence in
-    each row, ``series`` those with a sequence in each column ("first:last" is a run of columns); ``ignore`` is left
-    out. Where no column is named as input, all others that can be are inputs.
+    ``nounroll data FILE`` shows how a file is read. The roles:
 
-    Sequences with labels are split at random, by group or by part; with targets, in time: the held-out steps are after
-    those of training, and read those before them without scoring them again. Nothing is sorted, dropped or filled in: a
-    missing value is told to the network (see ``nounroll.Sequences``).
+    - ``id`` identifies the sequence, ``time`` is the time of a row;
+    - ``target`` is predicted at each step and, if ``ahead`` is at least 1, read up to now;
+    - ``label`` is predicted at the end of each sequence;
+    - ``input`` is known up to now, ``future`` one step ahead, ``static`` is constant within a sequence. If no column is
+      an input, all suitable columns are;
+    - ``group`` keeps sequences in one part, ``part`` names the part;
+    - ``steps`` are the step columns of a table with one sequence per row, ``series`` the columns of a table with one
+      sequence per column ("first:last" is a range of columns);
+    - ``ignore`` is not used.
+
+    Sequences with labels are split at random, by group or by part. Sequences with targets are split in time: held-out
+    steps come after the training steps, and earlier steps are read without being scored again. Nothing is sorted,
+    dropped or filled in silently; an input marks missing values (see ``nounroll.Sequences``).
 
     Args:
-        path: the file; CSV, JSON and .ts may be packed by gzip, bzip2, xz or zip.
+        path: the file; CSV, JSON and .ts may be compressed by gzip, bzip2, xz or zip.
         roles: role -> the name of a column, or a list of names.
-        types: column -> number, category or time, where the guess is wrong.
-        test: another such file, which is the test part; ``path`` is then split into the two others.
+        types: column -> number, category or time, to correct the guess.
+        test: another such file for the test part; ``path`` is then split into training and validation.
         split: shares of the train, validation and test parts.
-        ahead: steps from what is read to the target; 0 predicts it from the inputs of its own step.
-        window: longest piece, in steps, that sequences with targets are cut into.
-        freq: the time from one row to the next, an offset of pandas ("D", "MS") or a whole number, which is checked.
+        ahead: steps from the inputs to the target; 0 predicts the target from the inputs of its own step.
+        window: largest length in steps; longer sequences with targets are cut.
+        freq: the step between rows, a pandas offset ("D", "MS") or a whole number; times are checked against it.
         weights: "balanced" reads each class equally often in training.
-        delimiter, decimal: of a CSV file, guessed when None.
-        dates: how dates are written, such as "%d.%m.%Y", guessed when None.
-        seed: of the split.
+        delimiter, decimal: delimiter and decimal sign of a CSV file; guessed when None.
+        dates: format of dates, such as "%d.%m.%Y"; guessed when None.
+        seed: seed of the split.
     """
 
     def __init__(
@@ -131,19 +136,19 @@ class Table(Sequences):
 
     @classmethod
     def from_frame(cls, frame: Any, roles: dict[str, str | list[str]] | None = None, **options: Any) -> "Table":
-        """The same of a data frame in memory, whose index is not read; ``options`` are those that are not of a file."""
+        """Create the task from a data frame, without its index; ``options`` exclude those for files."""
         task = cls.__new__(cls)
         task._understand("frame", from_frame(frame), len(frame), Options(roles=roles, **options))
         return task
 
     def _understand(self, where: str, table: Any, count: int, options: Options) -> None:
-        """Read the columns of a table and make sequences of them.
+        """Convert the columns of a table to sequences.
 
         Args:
-            where: the table is, for errors.
-            table: of pyarrow.
-            count: rows before those of the test part, all where there is none.
-            options: of the task.
+            where: the table's name in errors.
+            table: a table of pyarrow.
+            count: number of rows before the rows of ``test``; all rows without ``test``.
+            options: options of the task.
         """
         self.where, self.ahead, self.freq = where, options.ahead, options.freq
         self.columns, self.roles = columns(where, table, options)
@@ -166,22 +171,22 @@ class Table(Sequences):
         cut = None if self.roles["label"] else options.window
         try:
             super().__init__(**made, **parted, window=cut, weights=options.weights, seed=options.seed)
-        except ValueError as error:  # of the sequences: it does not know the file
+        except ValueError as error:  # ``Sequences`` does not know the file
             raise ValueError(f"{where}: {error}") from None
         self.autoregressive = options.ahead == 1 and not self.roles["label"] and self.inputs == self.targets
         target = self.columns.get(self.roles["target"][0]) if self.autoregressive and self.roles["target"] else None
         self.names = list(target.categories) if target is not None else []
 
     def sequence(self, i: int) -> Tensor:
-        """Build the network's inputs of sequence ``i``, (T, d), in all of its parts."""
+        """Build the network's inputs of the whole sequence ``i``, (T, d)."""
         return self._inputs.split()[i]
 
     def with_values(self, rows: Float[Tensor, "T d"], values: Float[Tensor, "T k"]) -> Float[Tensor, "T d"]:
-        """Build inputs from the values of the first columns, with nan where one is missing."""
+        """Build inputs from the values of the first columns, with nan for missing values."""
         return _with(rows, values, 0, self.gaps)
 
     def with_future(self, rows: Float[Tensor, "T d"], values: Float[Tensor, "T f"]) -> Float[Tensor, "T d"]:
-        """Build inputs from the values of the columns of the role future, with nan where one is missing."""
+        """Build inputs from the values of the future columns, with nan for missing values."""
         return _with(rows, values, len(self.gaps) + int(self.gaps.sum()), self.future_gaps)
 
     def _say_guesses(self, where: str) -> None:
@@ -193,7 +198,7 @@ class Table(Sequences):
             notice(f"{where}: {'; '.join(said)} (nounroll data shows all)")
 
     def _tell_files_apart(self, count: int, rows: int) -> None:
-        """Tell sequences of the test file apart from sequences with the same id before it."""
+        """Distinguish sequences of the test file from earlier sequences with the same id."""
         which = (np.arange(rows) >= count).astype(np.float64)
         self.columns[_FILE] = Column(_FILE, "number", which, 0, whole=True)
         self.roles = Roles({**self.roles.columns, "id": (*self.roles["id"], _FILE)}, self.roles.guessed)
@@ -218,14 +223,14 @@ class Table(Sequences):
 
 
 def _gaps(values: Tensor) -> Bool[Tensor, "d"]:
-    """Find the columns with missing values."""
+    """Mark the columns with missing values."""
     return values.isnan().any(0) if values.is_floating_point() else torch.zeros(0, dtype=torch.bool)
 
 
 def _with(
     rows: Float[Tensor, "T d"], values: Float[Tensor, "T k"], start: int, gaps: Bool[Tensor, "e"]
 ) -> Float[Tensor, "T d"]:
-    """Put values into the columns from ``start`` on, and after all e of these the flags of those with gaps."""
+    """Put values into the columns from ``start`` on, and flags for columns with gaps after all e value columns."""
     rows, missing, count = rows.clone(), values.isnan(), values.shape[-1]
     gaps, flags = gaps[:count], start + len(gaps)
     rows[..., start : start + count] = torch.where(missing, rows[..., start : start + count], values)
@@ -234,7 +239,7 @@ def _with(
 
 
 def columns(where: str, table: Any, options: Options) -> tuple[dict[str, Column], Roles]:
-    """The columns of a table and their roles; one of the role ignore is not read."""
+    """Read the columns of a table and their roles; ignored columns are not read."""
     roles, wanted = options.roles or {}, dict(options.types or {})
     for name, kind in wanted.items():
         if name not in table.column_names:
@@ -256,13 +261,13 @@ def columns(where: str, table: Any, options: Options) -> tuple[dict[str, Column]
     }
     settled = assigned(where, roles, found)
     name = settled.one("time")
-    if name is not None and found[name].kind != "time":  # guessed by its name
+    if name is not None and found[name].kind != "time":  # the role was guessed from the name
         found[name] = read(name, "time")
     return found, settled
 
 
 def _joined(where: str, table: Any, other: str, test: Any) -> Any:
-    """Both tables below each other."""
+    """Concatenate both tables."""
     pa = optional("pyarrow", where, "tables")
     if table.column_names != test.column_names:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""The .ts files of aeon and sktime: a case a line, its dimensions between colons, its class or number last."""
+"""Reader of .ts files of aeon and sktime: one case per line, dimensions separated by colons, the label last."""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ CASE, LABEL = "case", "label"
 
 
 def read_ts(setting: str, path: str | Path) -> Any:
-    """A table with a row for each step: ``case``, the dimensions ``d0``, ``d1``, ... and ``label``.
+    """Read a table with a row for each step: ``case``, the dimensions ``d0``, ``d1``, ... and ``label``.
 
     Raises:
         ValueError: a line is not of this form.
