@@ -82,7 +82,7 @@ def test_without_roles_it_shows_the_columns_and_what_to_say(capsys: pytest.Captu
     found = json.loads(capsys.readouterr().out)
     assert found["sequences"] is None
     assert {one["name"]: one["role"] for one in found["columns"] if one["guessed"]}["day"] == "time"
-    assert "name the column that tells sequences apart by the role id" in found["advice"][0]
+    assert "name the column that identifies the sequence by the role id" in found["advice"][0]
     assert found["advice"][-1].startswith("no column has the role target or label: name what is to be predicted")
 
 
@@ -118,7 +118,7 @@ def test_odd_columns_are_told(capsys: pytest.CaptureFixture[str]) -> None:
     found = json.loads(capsys.readouterr().out)["advice"]
     for words in (
         "column 'n' counts the rows; leave it out by the role ignore, or make it the time",
-        "column 'same' is 7 throughout and tells nothing; leave it out by the role ignore",
+        "column 'same' is constant (7); leave it out by the role ignore",
         "column 'kind' holds 4 whole numbers; if they name kinds, say so by --type kind=category",
         "column 'key' has a new name in most rows; leave it out by the role ignore, or make it the id",
         "times are 1 to 4 days apart, and the network reads rows as equal steps",

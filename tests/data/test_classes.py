@@ -31,7 +31,7 @@ def test_classes_may_have_names() -> None:
 
 def test_held_out_symbols_that_training_lacks_are_said() -> None:
     targets = [[0, 1]] * 9 + [[7, 1]]
-    with pytest.warns(Notice, match=r"^targets: the symbols 7 are in the held-out parts alone; the network cannot"):
+    with pytest.warns(Notice, match=r"^targets: the symbols 7 are only in the held-out parts; the network cannot"):
         Sequences(X, targets=targets, split=NAMES)
 
 
@@ -70,7 +70,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ),
     ({"labels": Y, "weights": {"cat": 1, "dog": 0}}, "weights of class 'dog' is 0; there must be a number above 0"),
     ({"labels": Y, "weights": {"cat": 1, "dog": 1, "emu": 1}}, "weights of class 'emu' is 1; there must be a number"),
-    ({"labels": Y, "weights": {"cat": 1, "dog": 5000}}, "weights differ by 5,000 times; they may by 1,000 at most"),
+    ({"labels": Y, "weights": {"cat": 1, "dog": 5000}}, "weights differ by 5,000 times; at most 1,000 is allowed"),
     ({"labels": Y, "weights": "even"}, "weights is 'even'; it must be 'balanced', or a number for each class"),
 ]
 

@@ -175,7 +175,7 @@ BAD: list[tuple[Any, dict[str, Any], str]] = [
         {"observed": [OBSERVED[0].astype(int), *OBSERVED[1:]]},
         "observed[0] is int64 of shape (3,); it must be bool, of shape (3,) or (3, 1)",
     ),
-    (X, {"future": X}, "future is set beside labels; it says what is known of the next target, and goes with targets"),
+    (X, {"future": X}, "future is set with labels; it holds values known of the next target, and needs targets"),
     (
         X,
         {"labels": None, "targets": X, "future": X},
@@ -189,7 +189,7 @@ BAD: list[tuple[Any, dict[str, Any], str]] = [
     (
         [[0, 1], [5000], [1], [2]],
         {"static": [1, 2, 3, 4]},
-        "inputs hold 5,001 symbols beside future or static numbers; 1,000 may be, one 0/1 column each",
+        "inputs hold 5,001 symbols with future or static numbers; at most 1,000 are allowed, one 0/1 column each",
     ),
 ]
 

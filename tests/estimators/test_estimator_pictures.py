@@ -67,7 +67,7 @@ def test_classes_are_drawn_by_name() -> None:
     counts = np.array([int(text.get_text()) for text in matrix.texts]).reshape(3, 3)
     assert counts.sum(1).tolist() == [10, 10, 10]
     assert np.trace(counts) == round(30 * model.score(X, y))
-    with pytest.raises(ValueError, match=re.escape("y[1] is new, a class that training never had")):
+    with pytest.raises(ValueError, match=re.escape("y[1] is new, a class that was not in training")):
         model.picture(X[:2], ["low", "new"])
     with pytest.raises(ValueError, match=re.escape("y has shape (2,); it must be (30,)")):
         model.picture(X, ["low", "mid"])

@@ -96,7 +96,7 @@ def test_symbols_are_classified_and_unknown_ones_refused() -> None:
     X = [draw.randint(0, 4, size=6) for _ in range(40)]
     model = nounroll.SequenceClassifier(steps=4, **QUICK).fit(X, [one[0] % 2 for one in X])
     assert model.n_features_in_ == 1
-    with pytest.raises(ValueError, match=re.escape("X[0] holds a symbol that training never had; it may be 0 to 3")):
+    with pytest.raises(ValueError, match=re.escape("X[0] holds a symbol that was not in training; it may be 0 to 3")):
         model.predict([np.array([0, 9])])
 
 

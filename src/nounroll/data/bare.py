@@ -10,7 +10,7 @@ def bare(kind: type[SequenceTask], inputs: Space, targets: Space) -> SequenceTas
     """Create a task of a class without running its constructor."""
 
     def refuse(self: SequenceTask, *_: Any) -> NoReturn:
-        raise ValueError(f"{kind.__name__} was opened without its data; this needs sequences of it")
+        raise ValueError(f"{kind.__name__} was opened without its data, and this needs its sequences")
 
     methods: Any = dict.fromkeys(("sample", "take", "validation", "test", "stored"), refuse)
     task: SequenceTask = object.__new__(type(kind.__name__, (kind,), {**methods, "__doc__": kind.__doc__}))

@@ -59,7 +59,7 @@ def tell_unseen(name: str, symbols: Int[Tensor, "S"], parts: Int[Tensor, "S"]) -
     unseen = symbols[(parts > 0) & ~torch.isin(symbols, symbols[parts == 0])].unique()
     if len(unseen):
         shown = ", ".join(map(str, unseen[:3].tolist())) + (f" and {len(unseen) - 3} more" if len(unseen) > 3 else "")
-        notice(f"{name}: the symbols {shown} are in the held-out parts alone; the network cannot learn them")
+        notice(f"{name}: the symbols {shown} are only in the held-out parts; the network cannot learn them")
 
 
 def repeated(
@@ -111,7 +111,7 @@ def _wanted(weights: Any, symbols: Int[Tensor, "S"], classes: list[str]) -> dict
     least = min(wanted.values())
     if max(wanted.values()) > _MOST * least:
         raise ValueError(
-            f"weights differ by {max(wanted.values()) / least:,.0f} times; they may by {_MOST:,.0f} at most"
+            f"weights differ by {max(wanted.values()) / least:,.0f} times; at most {_MOST:,.0f} is allowed"
         )
     return wanted
 

@@ -71,14 +71,14 @@ class Series(Windows):
     def _check(self, name: str, j: int, train: Float[np.ndarray, "N d"], held_out: Float[np.ndarray, "M d"]) -> None:
         """Raise ValueError unless single precision can distinguish the values of column ``j``."""
         if (train[:, j] == train[0, j]).all():
-            raise ValueError(f"{name} is {train[0, j]} throughout; leave it out")
+            raise ValueError(f"{name} is constant ({train[0, j]}); leave it out")
         largest = max(np.abs(train[:, j]).max(), np.abs(held_out[:, j]).max())
         if not (self.std[j] >= _SMALLEST and largest <= _LARGEST):
             raise ValueError(f"{name} is too large or too small to be standardised")
         if self.std[j] < _FINEST * np.abs(train[:, j]).max():
             raise ValueError(
                 f"{name} is near {self.mean[j]:.6g} and varies by {self.std[j]:.2g}, which single precision does not"
-                " tell apart; subtract a constant from it"
+                " distinguish; subtract a constant from it"
             )
 
     def latest(self, count: int, path: str | Path | None = None) -> Float[Tensor, "T d"]:
@@ -128,7 +128,7 @@ def _filled(name: str, values: Float64[np.ndarray, "N d"]) -> tuple[Float64[np.n
         return values, missing
     notice(
         f"{name}: {missing.sum()} of {len(values)} values are missing, the first in row {missing.argmax() + 1}; each is"
-        " read as the value before it, and not scored"
+        " filled with the previous value and not scored"
     )
     first = int(np.argmin(missing))
     values, missing = values[first:], missing[first:]

@@ -74,7 +74,9 @@ def _rows(name: str, text: str) -> Iterator[Row]:
             count, width, empty = count + 1, width or len(cells), []
             yield reader.line_num, [cell.strip() for cell in cells]
     except csv.Error as error:
-        raise ValueError(f"{name}, line {reader.line_num} is no row of a CSV file ({error}); mend its quotes") from None
+        raise ValueError(
+            f"{name}, line {reader.line_num} is no row of a CSV file ({error}); correct its quotes"
+        ) from None
 
 
 def header(
@@ -110,9 +112,9 @@ def _unique(name: str, header: list[str], columns: Sequence[str] | None) -> list
     ]
     changed = [f"{cell or 'no name'} is {new}" for cell, new in zip(header, names, strict=True) if cell != new]
     if len(set(names)) < len(names):
-        raise ValueError(f"{name} has columns of the same name, {first_names(changed)}; name them apart")
+        raise ValueError(f"{name} has columns of the same name, {first_names(changed)}; give them different names")
     if changed and columns is None:
-        notice(f"{name} has columns of one name or of none, which are told apart by number: {first_names(changed)}")
+        notice(f"{name} has columns with equal or missing names, which are replaced by numbers: {first_names(changed)}")
     return names
 
 

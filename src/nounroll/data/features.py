@@ -46,8 +46,8 @@ def joined(
         return values, Categorical(count)
     if count > _MOST_INDICATORS:
         raise ValueError(
-            f"inputs hold {count:,} symbols beside future or static numbers; {_MOST_INDICATORS:,} may be, one 0/1"
-            " column each"
+            f"inputs hold {count:,} symbols with future or static numbers; at most {_MOST_INDICATORS:,} are"
+            " allowed, one 0/1 column each"
         )
     columns = torch.cat([torch.nn.functional.one_hot(values, count).float(), *extra], 1)
     return columns, Real(columns.shape[1])

@@ -49,7 +49,7 @@ def with_flags(
     more = f" and {len(gaps) - 3} columns more" if len(gaps) > 3 else ""
     notice(
         f"{name}: {missing:,} of {observed.numel():,} values are missing (column {columns}{more}); the network reads"
-        " the one before, and for each of these columns a 0/1 column more that says so"
+        " the previous value, and a 0/1 column for each of these columns marks missing values"
     )
     return torch.cat([values, torch.stack([gap for _, gap in gaps], 1).float()], 1)
 

@@ -229,7 +229,7 @@ def _check_options(targets: Any, labels: Any, score: str, future: Any, window: A
     if score not in ("all", "last"):
         raise ValueError(f"score is {score!r}; it must be all or last")
     if labels is not None and future is not None:
-        raise ValueError("future is set beside labels; it says what is known of the next target, and goes with targets")
+        raise ValueError("future is set with labels; it holds values known of the next target, and needs targets")
     if window is not None:
         whole_number("window", window, 2)
         if labels is not None or score == "last":

@@ -55,7 +55,7 @@ class SequenceTask(ABC):
         """
 
     def take(self, indices: Int[Tensor, "B"], length: int) -> Batch:
-        """Return the sequences of a finite task with these indices, 0 .. size - 1; equal indices give equal sequences."""
+        """Return the sequences of a finite task with these indices, 0 .. size - 1, the same for the same indices."""
         raise ValueError(
             f"{type(self).__name__}.size is {self.size}, and it has no take method;"
             " it must have take(indices, length), or a size of None"
@@ -241,8 +241,8 @@ def tell_cut(task: SequenceTask, length: int) -> None:
     """Give a notice if sequences are longer than the length."""
     if task.size is not None and task.lengths == "any" and length < (longest := task.max_length or 0):
         notice(
-            f"length is {length}, and the longest sequence of {type(task).__name__} has {longest} steps: of one that is"
-            f" longer than {length} the others are not read"
+            f"length is {length}, and the longest sequence of {type(task).__name__} has {longest} steps;"
+            f" longer sequences are cut after {length} steps"
         )
 
 

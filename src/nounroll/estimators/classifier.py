@@ -76,7 +76,9 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         unknown = np.flatnonzero(~np.isin(given, self.classes_))
         if len(unknown):
             i = int(unknown[0])
-            raise ValueError(f"y[{i}] is {given[i]!s}, a class that training never had; leave it out, or train with it")
+            raise ValueError(
+                f"y[{i}] is {given[i]!s}, a class that was not in training; leave it out, or train with it"
+            )
         places = [np.searchsorted(self.classes_, values) for values in (given, told)]
         counts = confusion(*places, classes=len(self.classes_))
         return classes_picture(counts, [str(name) for name in self.classes_]).figure

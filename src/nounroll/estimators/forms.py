@@ -88,4 +88,4 @@ def check_like(name: str, arrays: list[np.ndarray], space: Space) -> None:
         raise ValueError(f"{name} holds {_kind(first)}; the estimator was fitted on symbols")
     for i, one in enumerate(arrays):
         if int(one.min()) < 0 or int(one.max()) >= space.symbols:
-            raise ValueError(f"{name}[{i}] holds a symbol that training never had; it may be 0 to {space.symbols - 1}")
+            raise ValueError(f"{name}[{i}] holds a symbol that was not in training; it may be 0 to {space.symbols - 1}")

@@ -112,9 +112,9 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     (
         text(r3="a,2024-01-03"),
         {},
-        "line 4 has 2 cells, and there are 3 columns: mend it, or set delimiter (',' was guessed)",
+        "line 4 has 2 cells, and there are 3 columns: correct the row, or set delimiter (',' was guessed)",
     ),
-    (text(r3="a,2024-01-03,1,2"), {}, "line 4 has 4 cells, and there are 3 columns: mend it, or set delimiter"),
+    (text(r3="a,2024-01-03,1,2"), {}, "line 4 has 4 cells, and there are 3 columns: correct the row, or set delimiter"),
     (
         text([f"a;{day};{1 + i},{200 + i}" for i, day in enumerate(days(6))], "id;t;y"),
         {},
@@ -124,7 +124,7 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     (
         text([f"a,{day},{1e9 + i}" for i, day in enumerate(days(6))]),
         {},
-        "column 'y' is near 1e+09 and varies by 5, which single precision does not tell apart; subtract a constant",
+        "column 'y' is near 1e+09 and varies by 5, which single precision does not distinguish; subtract a constant",
     ),
     ("", {}, "table.path 'a.csv' is empty; it must hold a header and rows below it"),
     ("id,t,y\n", {}, "table.path 'a.csv' has no rows; it must hold a header and rows below it"),
@@ -158,7 +158,7 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     (
         text([f"{i},{i / 7},name{i}" for i in range(300)], "id,y,k"),
         {"roles": {"target": "y", "ignore": "id", "input": "k"}},
-        "column 'k' has 300 categories, such as 'name0'; 200 may be, one 0/1 column each: leave it out by",
+        "column 'k' has 300 categories, such as 'name0'; at most 200 are allowed, one 0/1 column each: leave it out by",
     ),
 ]
 
@@ -189,7 +189,7 @@ FILES: dict[str, tuple[bytes, str]] = {
         b"@classLabel true a b\n1,2:3:a\n",
         "table.path 'b.ts', line 2 has 2 dimensions of [1, 2] steps; they must",
     ),
-    "c.ts": (b"@classLabel true a b\n1,x:a\n", "table.path 'c.ts', line 2 holds what is no number; values are between"),
+    "c.ts": (b"@classLabel true a b\n1,x:a\n", "table.path 'c.ts', line 2 holds a value that is no number; values are"),
     "b.csv": (
         b"a,b\n1,\xff\n2,3\n",
         "table.path is 'b.csv'; it is not text in UTF-8 (byte 0xFF, as in Latin-1, at position 6); convert or",

@@ -141,7 +141,7 @@ def _indicators(where: str, column: Column) -> int:
     if count > _MOST:
         raise ValueError(
             f"{where}: column {column.name!r} has {count:,} categories, such as {column.categories[0][:40]!r};"
-            f" {_MOST} may be, one 0/1 column each: leave it out by the role ignore, or make it the id"
+            f" at most {_MOST} are allowed, one 0/1 column each: leave it out by the role ignore, or make it the id"
         )
     return count + bool(column.missing)
 
@@ -157,7 +157,7 @@ def _fine(where: str, name: str, values: np.ndarray) -> np.ndarray:
     if 0 < spread < _FINEST * largest:
         raise ValueError(
             f"{where}: column {name!r} is near {largest:.6g} and varies by {spread:.2g}, which single precision does"
-            " not tell apart; subtract a constant from it"
+            " not distinguish; subtract a constant from it"
         )
     return values
 

@@ -102,7 +102,7 @@ def check_times(where: str, column: Column, found: Layout, freq: str | int | Non
     if len(wrong):
         i = int(wrong[0])
         shown, of = _shown(times[i]), f" of {_name_at(found, i)!r}" if has_id else ""
-        other = "" if has_id else ", or name the column that tells sequences apart by the role id"
+        other = "" if has_id else ", or name the column that identifies the sequence by the role id"
         if times[i] == times[i - 1]:
             raise ValueError(
                 f"{at}, row {found.rows[i] + 1}: {shown}{of} is there twice, in row {found.rows[i - 1] + 1} too;"

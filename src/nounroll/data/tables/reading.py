@@ -177,8 +177,8 @@ def _parsed(name: str, stream: Any, dialect: Dialect, *, threads: bool) -> Any:
         row = wrong[0]
         where = "a row" if row.number is None else f"line {row.number}"
         raise ValueError(
-            f"{name}, {where} has {row.actual_columns} cells, and there are {row.expected_columns} columns: mend it, or"
-            f" set delimiter ({dialect.delimiter!r} was guessed)"
+            f"{name}, {where} has {row.actual_columns} cells, and there are {row.expected_columns} columns: correct"
+            f" the row, or set delimiter ({dialect.delimiter!r} was guessed)"
         ) from None
 
 

@@ -7,18 +7,18 @@ from typing import Any
 from nounroll.data.tables.columns import Column
 
 ROLES = {
-    "id": "tells sequences apart",
-    "time": "when a row is",
+    "id": "identifies the sequence",
+    "time": "is the time of a row",
     "target": "is predicted at each step",
-    "label": "is told at the end of a sequence",
+    "label": "is predicted at the end of a sequence",
     "input": "is known up to now",
     "future": "is known one step ahead",
-    "static": "is the same in a whole sequence",
+    "static": "is constant within a sequence",
     "group": "keeps sequences in one part",
     "part": "is train, validation or test",
-    "steps": "is a step of the sequence that a row holds",
-    "series": "is a sequence of its own",
-    "ignore": "is left out",
+    "steps": "is a step of the row's sequence",
+    "series": "is one whole sequence",
+    "ignore": "is not used",
 }
 _ONE = ("time", "label", "group", "part")
 _USUAL = {"unique_id": "id", "ds": "time", "y": "target"}  # Nixtla's names

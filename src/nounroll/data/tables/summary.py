@@ -106,7 +106,7 @@ def advice(table: Mapping[str, Column], roles: Roles, found: Layout | None) -> I
             continue
         if one.kind == "number" and one.values.size and np.nanmin(one.values) == np.nanmax(one.values):
             value = np.nanmin(one.values)
-            yield f"column {name!r} is {value:g} throughout and tells nothing; leave it out by the role ignore"
+            yield f"column {name!r} is constant ({value:g}); leave it out by the role ignore"
         if (
             role in ("input", "future", "static")
             and one.kind == "category"

@@ -50,5 +50,5 @@ def _floats(name: str, number: int, part: str) -> list[float | None]:
         return [None if word.strip() in ("?", "NaN", "") else float(word) for word in part.split(",")]
     except ValueError:
         raise ValueError(
-            f"{name}, line {number} holds what is no number; values are between commas, ? where missing"
+            f"{name}, line {number} holds a value that is no number; values are between commas, ? where missing"
         ) from None
