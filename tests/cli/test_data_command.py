@@ -83,7 +83,7 @@ def test_without_roles_it_shows_the_columns_and_what_to_say(capsys: pytest.Captu
     assert found["sequences"] is None
     assert {one["name"]: one["role"] for one in found["columns"] if one["guessed"]}["day"] == "time"
     assert "name the column that identifies the sequence by the role id" in found["advice"][0]
-    assert found["advice"][-1].startswith("no column has the role target or label: name what is to be predicted")
+    assert found["advice"][-1].startswith("no column has the role target or label: name the column to predict")
 
 
 @pytest.mark.parametrize(

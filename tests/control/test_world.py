@@ -131,7 +131,7 @@ def _maze_spaces() -> tuple[Any, Any]:
         ({"after": -1, "steps": 2}, "after is -1; it must be at least 0"),
         (
             {"after": 0, "steps": 2, "student": make_student("gru", Real(4), Categorical(2))},
-            r"the student's inputs are Real\(d=4\); those of a world model are observation, action",
+            r"the student's inputs are Real\(d=4\); a world model has observation, action",
         ),
     ],
     ids=["too long", "no step", "before the beginning", "no world model"],

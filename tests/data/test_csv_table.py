@@ -31,8 +31,10 @@ def read(folder: Path, header: str, rows: list[str], columns: list[str] | None =
         ('"",""', ["0", "1"]),
     ],
 )
-def test_columns_of_one_name_or_none_are_read_apart_and_said(tmp_path: Path, header: str, names: list[str]) -> None:
-    with pytest.warns(Notice, match=r"^series\.path '.*' has columns of one name or of none, .* by number: ") as said:
+def test_equal_or_missing_names_are_numbered_with_a_notice(tmp_path: Path, header: str, names: list[str]) -> None:
+    with pytest.warns(
+        Notice, match=r"^series\.path '.*' has columns with equal or missing names, .* by numbers: "
+    ) as said:
         found, table = read(tmp_path, header, ROWS)
     assert len(said) == 1
     assert found == names
@@ -136,7 +138,7 @@ def gappy(path: Path, empty: str = "") -> Series:
 
 @pytest.mark.parametrize("empty", ["", '""', "  "])
 def test_an_empty_line_is_a_missing_value_that_keeps_its_step(tmp_path: Path, empty: str) -> None:
-    with pytest.warns(Notice, match=r"40 of 400 values are missing, the first in row 101; .*, and not scored$"):
+    with pytest.warns(Notice, match=r"40 of 400 values are missing, the first in row 101; .* and not scored$"):
         task = gappy(tmp_path / "a.csv", empty)
     assert len(task._data) + len(task._held_out) == 400
     batch = draw(task, 1, task.max_length or 0, 0, "train")  # the whole training part: steps 0 to 319

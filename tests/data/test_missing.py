@@ -142,8 +142,10 @@ def test_data_frames_are_read_by_their_columns() -> None:
         ragged.read("inputs", frames[0])
 
 
-def test_gaps_are_said() -> None:
-    with pytest.warns(Notice, match=r"^inputs: 5 of 11 values are missing \(column 0: 5\); the network reads the one"):
+def test_missing_values_give_a_notice() -> None:
+    with pytest.warns(
+        Notice, match=r"^inputs: 5 of 11 values are missing \(column 0: 5\); the network reads the previous"
+    ):
         task(X)
 
 

@@ -68,7 +68,7 @@ def test_steps_without_a_target_are_not_of_the_space_and_not_scored() -> None:
         ({"targets_space": Categorical(4)}, "real vectors of width 1; Categorical(n=4) has whole numbers"),
         ({"targets_space": Positive(1)}, "targets[1] holds -1 at index (2, 0); "),
         ({"inputs_space": Positive(1)}, "inputs[0] holds 0 at index (0, 0); "),
-        ({"inputs_space": Real(1), "static": np.zeros((3, 1))}, "static is set beside inputs_space"),
+        ({"inputs_space": Real(1), "static": np.zeros((3, 1))}, "static is set with inputs_space"),
         ({"targets_space": Real(1), "weights": "balanced"}, "weights is set, and targets are of Real(d=1)"),
     ],
     ids=str,

@@ -114,7 +114,7 @@ def test_training_on_weighted_named_classes_with_gaps_runs() -> None:
     assert 0 <= run.metrics["accuracy"] <= 1
 
 
-def test_a_length_that_cuts_sequences_off_is_said() -> None:
+def test_a_length_that_cuts_sequences_gives_a_notice() -> None:
     task = ragged([12] * 8, labels=None, targets=[np.arange(12.0) / 3] * 8)
     short = {"method": "bptt", "cell": "gru", "steps": 1, "settings": SMALL}
     with pytest.warns(Notice, match=r"^length is 9, and the longest sequence of Sequences has 12 steps;"):

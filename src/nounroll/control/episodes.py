@@ -15,7 +15,7 @@ from nounroll.data.ragged import NONE
 from nounroll.data.sequences import Sequences
 
 FEWEST = 3  # episodes that can be split into training, validation and test
-_EVERY = 10  # episodes, of which one is for validation and one for the test
+_EVERY = 10  # one of so many episodes is for validation, one for the test
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ def episode_picture(episode: Episode, student: Student, names: Sequence[str] = (
     total = float(episode.rewards.sum())
     caption = (
         f"An episode of {len(episode)} steps with the return {total:.4g} (seed {episode.seed}). Below, a row is a"
-        " number of the memory, those that change least on top: a row that keeps its colour remembers."
+        " number of the memory, the slowest on top. A row of constant colour remembers."
     )
     return Picture("episode", "An episode and its memory", caption, figure)
 

@@ -161,7 +161,7 @@ def world_spaces(student: Student) -> tuple[Product, Product]:
     wanted = ([OBSERVATION, ACTION], [OBSERVATION, REWARD, END])
     for space, names, what in zip((student.inputs, student.targets), wanted, ("inputs", "targets"), strict=True):
         if [name for name, _ in getattr(space, "parts", ())] != names:
-            raise ValueError(f"the student's {what} are {space}; those of a world model are {', '.join(names)}")
+            raise ValueError(f"the student's {what} are {space}; a world model has {', '.join(names)}")
     return student.inputs, student.targets  # type: ignore[return-value]  # as was checked
 
 

@@ -50,7 +50,7 @@ def build(kind: str, options: dict[str, Any] | None = None) -> "SequenceTask":
     """Build the task ``kind`` with these options.
 
     Raises:
-        ValueError: in one line, naming the setting, its value and what is allowed.
+        ValueError: the one-line message has the setting, its value and the allowed values.
     """
     return load(kind)(**parsed(kind, options or {}))
 

@@ -25,9 +25,9 @@ class KeysValues(SequenceTask):
     nats. The optimum is exact: accuracy 1, loss 0. Sequences have all pairs from length 2 * pairs + queries up, with
     mqar from 4 * pairs. Shorter sequences have fewer pairs and are easier.
 
-    The layout mqar is that of multi-query associative recall (Arora et al. 2023, "Zoology", arXiv 2312.04927): every
-    key is queried once, pair i at step 2 * pairs + 2 * g_i. The g_i are distinct and drawn with probability
-    proportional to (g + 1)^(gap_power - 1), so that most queries come early.
+    The layout mqar follows multi-query associative recall (Arora et al. 2023, "Zoology", arXiv 2312.04927): every key
+    is queried once, pair i at step 2 * pairs + 2 * g_i. The g_i are distinct and drawn with probability proportional to
+    (g + 1)^(gap_power - 1), so that most queries come early.
 
     Args:
         keys: number of different keys; at least ``pairs``.

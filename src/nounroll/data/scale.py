@@ -13,7 +13,7 @@ _NUMBERS = 2**24  # drawn at most
 def measured(task: SequenceTask, length: int) -> tuple[Space, Space]:
     """Return the spaces of a task's inputs and targets, with measured scales (``Space.measured``).
 
-    The draws are the same for every run of a task at a length, whatever its seed.
+    The draws are the same for every run of a task at a length; they do not depend on its seed.
 
     Args:
         task: the task; its training part is measured.

@@ -29,9 +29,8 @@ class Sequences(SequenceTask):
 
     ::
 
-        inputs     x_0  x_1  x_2  0        a sequence of 3 steps beside one of 4
-        labels     .    .    y    .        one each, scored after the last step
-        targets    y_0  y_1  y_2  .        or one for each step
+        inputs x_0 x_1 x_2 0 a sequence of 3 steps, padded to 4 labels . . y . one each, scored after the last step
+        targets y_0 y_1 y_2 . or one for each step
 
     The sequences are split once into three parts. Training goes through its part in epochs, the validation part chooses
     the student, and the test part is measured only at the end. No step is scored in two parts. A sequence with a label
@@ -44,7 +43,7 @@ class Sequences(SequenceTask):
         targets: the same form, a target for each step. A step without target, -100 or a vector of nan, is not scored.
         labels: N targets: whole numbers, names of classes or (N, d) real ones. Give targets or labels.
         static: N numbers or vectors, or a data frame: properties of a whole sequence, read at each of its steps.
-        future: N arrays (T_i + 1, f) beside ``targets``: values known one step ahead. Step t reads row t + 1.
+        future: N arrays (T_i + 1, f), with ``targets``: values known one step ahead. Step t reads row t + 1.
         observed: N masks (T_i,) or (T_i, d), False where a value of ``inputs`` is missing. A missing symbol is an extra
             symbol.
         score: the steps of ``targets`` to score: all, or the last one of each sequence.
@@ -126,7 +125,7 @@ class Sequences(SequenceTask):
         if isinstance(times, list) and len(times) == len(inputs) and np.ndim(times[0]) == 1:
             if self._score == "last" or groups is not None:
                 other = "groups" if groups is not None else "one scored step of each sequence"
-                raise ValueError(f"times holds one for each step, beside {other}; give one for each sequence")
+                raise ValueError(f"times holds one for each step, which excludes {other}; give one for each sequence")
             cut = pieces.by_time(inputs, pieces.check_times(times, inputs), shares_of(split), window)
             check_parts(split, f"{len(inputs.values)} steps in order of time", {part for part in PARTS if cut[part]})
         else:
@@ -242,9 +241,7 @@ def _inputs(values: Any, space: Space | None, **beside: Any) -> Ragged:
         return read("inputs", values, gaps="values")
     for name, given in beside.items():
         if given is not None:
-            raise ValueError(
-                f"{name} is set beside inputs_space, whose values are then all that is read; leave one out"
-            )
+            raise ValueError(f"{name} is set with inputs_space, which allows no other inputs; leave one out")
     return in_space("inputs", read("inputs", values, real=space.dtype.is_floating_point), space)
 
 

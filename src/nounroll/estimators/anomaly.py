@@ -25,7 +25,7 @@ class SequenceAnomaly(OutlierMixin, SequenceEstimator):
         model.surprise(X_new)          # a list of (T_i,) arrays: nats of each step
         model.predict(X_new)           # 1 usual, -1 an anomaly
 
-    The further settings and attributes are those of ``nounroll.estimators.base.SequenceEstimator``.
+    Further settings and attributes: see ``nounroll.estimators.base.SequenceEstimator``.
 
     Args:
         contamination: share of the training sequences that ``predict`` calls anomalies.

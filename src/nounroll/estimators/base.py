@@ -48,7 +48,7 @@ class SequenceEstimator(BaseEstimator):
         n_features_in_: numbers per step; 1 for symbols.
     """
 
-    _new_head = False  # whether a given network has learnt other targets than those of ``fit``
+    _new_head = False  # whether a given network has other targets than ``fit``
 
     def __init__(
         self,
@@ -94,7 +94,7 @@ class SequenceEstimator(BaseEstimator):
 
         Raises:
             NotFittedError: before ``fit``.
-            ValueError: they are of another kind than those of ``fit``.
+            ValueError: they are of another kind than in ``fit``.
         """
         self._check_fitted("sequences and their targets")
         arrays = as_sequences("X", X, self.student_.inputs)

@@ -21,7 +21,7 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         model = nounroll.SequenceClassifier(seconds=60).fit(X, y)
         model.predict(X_new), model.predict_proba(X_new), model.score(X_new, y_new)
 
-    The settings and attributes are those of ``nounroll.estimators.base.SequenceEstimator``.
+    Settings and further attributes: see ``nounroll.estimators.base.SequenceEstimator``.
 
     Attributes:
         classes_: the classes, sorted; columns of ``predict_proba``.

@@ -40,8 +40,8 @@ class Forecaster(SequenceEstimator):
         model.predict(df)                                   # unique_id, ds, mean, q0.1, q0.5, q0.9
         model.backtest(df, windows=5)                       # MASE, scaled CRPS, coverage
 
-    The further settings and attributes are those of ``nounroll.estimators.base.SequenceEstimator``; ``validation`` is
-    the share at the end of each series that is held out to choose the network.
+    Further settings and attributes: see ``nounroll.estimators.base.SequenceEstimator``. ``validation`` is the share at
+    the end of each series that is held out to choose the network.
 
     Args:
         horizon: steps to forecast.

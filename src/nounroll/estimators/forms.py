@@ -71,7 +71,7 @@ def _kind(array: np.ndarray) -> str:
 
 
 def check_like(name: str, arrays: list[np.ndarray], space: Space) -> None:
-    """Refuse sequences of another kind than those of ``fit``.
+    """Refuse sequences of another kind than in ``fit``.
 
     Raises:
         ValueError: the kind differs.

@@ -25,7 +25,7 @@ class SequenceRegressor(RegressorMixin, SequenceEstimator):
         model.predict(X_new), model.score(X_new, y_new)                          # score: R squared
         mean, deviation = model.predict(X_new, return_std=True)
 
-    The further settings and attributes are those of ``nounroll.estimators.base.SequenceEstimator``.
+    Further settings and attributes: see ``nounroll.estimators.base.SequenceEstimator``.
 
     Args:
         targets_space: space of y, such as ``Count(1)`` or ``Positive(1)``. When None: real numbers, or bits if all are

@@ -40,7 +40,7 @@ def _lengths(a: dict[str, Any]) -> Picture | None:
     beside = "" if found[0]["teacher"] is None else ", and its teacher's memories read by the same readout"
     caption = (
         f"The network alone{beside}, on held-out sequences of {spans[0]:,} steps and longer."
-        " The first length is that of the analysis."
+        " The first length is the length of the analysis."
     )
     return Picture("lengths", "Longer sequences", caption, figure)
 
@@ -83,7 +83,7 @@ def _drift(a: dict[str, Any]) -> Picture | None:
         said += " This network is better than its teacher, so it need not be near."
     caption = (
         "Mean square distance of the network's memories from its teacher's. 0 is the same memory, 1 is the"
-        f" distance of the mean memory, 2 that of another sequence's memory. {said}"
+        f" distance of the mean memory, 2 the distance of another sequence's memory. {said}"
     )
     return Picture("drift", "Drift from the teacher", caption, figure)
 

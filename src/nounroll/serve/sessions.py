@@ -185,7 +185,7 @@ class Sessions:
 
         Raises:
             InUse, Busy: not now.
-            CheckpointError: it could not be stored; its state is the one before.
+            CheckpointError: it could not be stored; its earlier state is restored.
         """
         if session.in_use:
             raise InUse

@@ -65,9 +65,9 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     (
         text(r3="a,2024-01-03,x1"),
         {},
-        "column 'y', row 3 is 'x1'; write a number, or nothing where it is missing; or say",
+        "column 'y', row 3 is 'x1'; write a number, or nothing for a missing value; or",
     ),
-    (text(r3="a,2024-01-03,inf"), {}, "column 'y', row 3 is infinite; write a finite number, or nothing where it is"),
+    (text(r3="a,2024-01-03,inf"), {}, "column 'y', row 3 is infinite; write a finite number, or nothing for a missing"),
     (
         text(r3="a,2024-01-03,1"),
         {"freq": "2D"},

@@ -181,9 +181,7 @@ def _targets(
         return Ragged(torch.where(codes < 0, NONE, codes), torch.from_numpy(starts))
     symbols = [name for name in names if _is_symbols(table, name, found)]
     if symbols:
-        raise ValueError(
-            f"{where}: column {symbols[0]!r} of the role target holds names, beside others; predict it alone"
-        )
+        raise ValueError(f"{where}: column {symbols[0]!r} of the role target holds names; predict it without others")
     values, _ = features(where, table, found, names, found.rows, steps)
     values[np.isnan(values).any(1)] = np.nan
     if np.isnan(values).all():

@@ -108,7 +108,7 @@ def _numbers(at: str, name: str, array: Any, wanted: str | None, dates: str | No
     bad = np.isinf(values)
     if bad.any():
         raise ValueError(
-            f"{at}, row {int(bad.argmax()) + 1} is infinite; write a finite number, or nothing where it is missing"
+            f"{at}, row {int(bad.argmax()) + 1} is infinite; write a finite number, or nothing for a missing value"
         )
     missing = int(np.isnan(values).sum())
     if missing == len(values):
@@ -180,8 +180,8 @@ def _as_numbers(at: str, name: str, array: Any, decimal: str, wanted: str | None
 
 def _remedy(cell: str, decimal: str, name: str) -> str:
     if _INFINITE.fullmatch(cell.strip()):
-        return "write a finite number, or nothing where it is missing"
+        return "write a finite number, or nothing for a missing value"
     other = "," if decimal == "." else "."
     if re.fullmatch(rf"[+-]?\d+\{other}\d*", cell.strip()):
         return f"decimals are written with {decimal!r} elsewhere; write all in one way, or set table.decimal"
-    return f"write a number, or nothing where it is missing; or say what it is by types: {{{name}: category}}"
+    return f"write a number, or nothing for a missing value; or set its kind by types: {{{name}: category}}"

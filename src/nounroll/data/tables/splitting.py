@@ -34,7 +34,7 @@ def split(where: str, table: Mapping[str, Column], roles: Roles, found: Layout, 
 
 
 def _counted(found: Layout) -> np.ndarray:
-    """Return the index of each step in its sequence, in place of times."""
+    """Return the index of each step in its sequence, for tables without times."""
     return np.arange(len(found.rows)) - np.repeat(found.starts[:-1], np.diff(found.starts))
 
 
@@ -45,7 +45,7 @@ def with_test(where: str, first: np.ndarray, count: int, shares: Sequence[float]
     held = max(1, round(before * validation / (train + validation)))
     if before < 2:
         raise ValueError(
-            f"{where} holds {before} sequences; two are needed beside table.test, one to choose the network by"
+            f"{where} holds {before} sequences; with table.test two are needed, one of them for validation"
         )
     order = np.random.RandomState(seed).permutation(np.flatnonzero(first < count))
     parts = np.where(first < count, "train", "test").astype(object)

@@ -116,7 +116,7 @@ def advice(table: Mapping[str, Column], roles: Roles, found: Layout | None) -> I
         if role in ("input", "future") and one.kind == "number" and one.whole and roles.guessed.get(name):
             yield from _whole(name, one)
     if not roles["target"] and not roles["label"] and not roles["steps"] and not roles["series"]:
-        yield "no column has the role target or label: name what is to be predicted, such as --role target=COLUMN"
+        yield "no column has the role target or label: name the column to predict, such as --role target=COLUMN"
     if found is not None and found.times is not None:
         yield from _spacing(found)
 
