@@ -5,8 +5,8 @@ next loss that can correct the memory:
 
 - **BPTT** uses the readout's loss. L is the loss of step s alone, as in a long-range task. Its gradient reaches m_t
   through the student's rollout, a product of s - t Jacobians of the cell.
-- **SMT** has a loss for every transition. L is the one-step error of the next transition, the mean of |f(m_t, x_{t+1})
-  - m_{t+1}|^2 over coordinates (Eq. 3), on the teacher's memories. Its gradient passes through one Jacobian.
+- **SMT** has a loss for every transition. L is the one-step error of the next transition (Eq. 3), the mean over
+  coordinates of |f(m_t, x_{t+1}) - m_{t+1}|^2, on the teacher's memories. Its gradient passes through one Jacobian.
 
 Both use the same sequences, cell, weights and precision of training, and neither is scaled. Compare their shape over t,
 not their height, because the two losses have different units.

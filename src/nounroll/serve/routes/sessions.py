@@ -104,7 +104,7 @@ async def sample(service: Served, id: str, body: Sample) -> Response:
 async def act(service: Served, id: str, body: Act) -> dict[str, Any]:
     """Read an observation and return an action."""
     session = idle(service, id)
-    given = service.read([body.observation])  # type: ignore[arg-type]  # raises ValueError for a value outside the space
+    given = service.read([body.observation])  # type: ignore[arg-type]  # refuses values outside the space
     async with service.sessions.working(session, whole=True):
         if body.begin:
             service.sessions.memories.begin(session)
