@@ -33,7 +33,7 @@ def test_control_one_memory_that_is_off_is_seen() -> None:
     assert sum(found.curve) == pytest.approx(found.curve[7])
 
 
-def test_it_is_relative_to_the_variance_of_the_teachers_memories() -> None:
+def test_drift_is_relative_to_the_variance_of_the_teachers_memories() -> None:
     mean = labels()[:, 1:].mean((0, 1)).expand(N, T + 1, *SHAPE)
     assert drift(mean, labels()).level == pytest.approx(1.0, rel=0.1)  # as METHOD has it: 1 - MSE / Var
     assert drift(labels().roll(1, 0), labels()).level == pytest.approx(2.0, rel=0.1)

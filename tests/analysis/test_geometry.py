@@ -43,7 +43,7 @@ def test_a_point_has_the_target_that_comes_next() -> None:
     assert found.targets == [[3.0, 3.0, 3.0, None, None]]  # m_∅, m_0 and m_1 lead to y_1
 
 
-def test_it_draws_nothing_from_the_global_generator() -> None:
+def test_geometry_draws_nothing_from_the_global_generator() -> None:
     before = torch.random.get_rng_state()
     one, same = geometry(make_student(), planted()), geometry(make_student(), planted())
     assert one == same

@@ -15,7 +15,7 @@ def test_a_teacher_knows_nothing_of_what_comes(kind: str) -> None:
 
 
 @pytest.mark.parametrize("steps", [1, 3])
-def test_control_one_that_sees_some_steps_ahead_is_caught(steps: int) -> None:
+def test_control_a_teacher_that_sees_some_steps_ahead_is_caught(steps: int) -> None:
     teacher = make_teacher(make_student())
 
     def peeking(inputs: Tensor) -> Tensor:

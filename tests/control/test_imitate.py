@@ -43,11 +43,11 @@ def test_the_student_turns_as_the_sign_says(learnt: Imitation) -> None:
     assert len(learnt.episodes) == 48
 
 
-def test_control_without_training_it_does_not() -> None:
+def test_control_an_untrained_student_does_not_follow_the_sign() -> None:
     assert imitated(steps=1, rounds=1).returns.mean < 0.9
 
 
-def test_the_second_round_shows_states_of_the_student_and_what_the_expert_does_there() -> None:
+def test_the_second_round_has_the_students_states_and_the_experts_actions() -> None:
     found = imitated(steps=2, rounds=2)
     first, second = found.episodes.each[:24], found.episodes.each[24:]
     assert all(torch.equal(one.actions, one.advice) for one in first if one.advice is not None)

@@ -136,7 +136,7 @@ def _maze_spaces() -> tuple[Any, Any]:
     ],
     ids=["too long", "no step", "before the beginning", "no world model"],
 )
-def test_a_comparison_that_cannot_be_is_refused(
+def test_an_impossible_comparison_is_refused(
     options: dict[str, Any], said: str, world: Student, seen: Episodes
 ) -> None:
     with pytest.raises(ValueError, match=said):

@@ -48,7 +48,7 @@ def test_another_split_is_other_data() -> None:
     assert fingerprint(one) != fingerprint(other)
 
 
-def test_a_task_of_ones_own_is_known_by_what_it_draws() -> None:
+def test_a_user_task_is_fingerprinted_by_its_draws() -> None:
     class Drawn(nounroll.SequenceTask):
         inputs = targets = nounroll.Real(1)
 

@@ -41,7 +41,7 @@ def read(task: Sequences) -> list[list[Any]]:
     return [one.tolist() for one in task._inputs.split()]
 
 
-def test_a_missing_value_reads_as_the_one_before_it_and_a_column_more_says_so() -> None:
+def test_a_missing_value_repeats_the_previous_value_and_has_a_flag() -> None:
     found = task(X)
     assert found.inputs == Real(2)
     assert read(found) == FLAGGED
@@ -85,7 +85,7 @@ def check_gaps_are_told_apart() -> None:
     assert not torch.allclose(outputs[0, 1], outputs[1, 1])
 
 
-def test_the_network_tells_a_gap_from_a_value(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_network_distinguishes_a_gap_from_a_value(monkeypatch: pytest.MonkeyPatch) -> None:
     check_gaps_are_told_apart()
     flagged = features.with_flags
     monkeypatch.setattr(features, "with_flags", lambda name, found, *args: flagged(name, found, *args)[:, :1])

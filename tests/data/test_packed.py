@@ -65,7 +65,7 @@ def test_batches_of_like_lengths_hold_little_padding(monkeypatch: pytest.MonkeyP
     assert padded(drawn()) > 0.75
 
 
-def test_a_batch_hangs_on_its_step_alone_and_has_one_of_few_lengths() -> None:
+def test_a_batch_depends_only_on_its_step_and_has_one_of_few_lengths() -> None:
     task = drawn()
     forwards = [training_batch(task, 8, 60, 3, step) for step in range(24)]
     for step in reversed(range(24)):

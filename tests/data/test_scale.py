@@ -84,7 +84,7 @@ def test_what_single_precision_cannot_square_is_refused(size: float) -> None:
         look(Given(values, values), 4, 0)
 
 
-def test_the_scale_hangs_on_no_seed_and_not_on_the_task_s_own_where_it_has_one() -> None:
+def test_the_scale_depends_on_no_seed_and_a_given_scale_is_kept() -> None:
     values = 1e5 * normal(400, 10, 1)
     first, other = (look(Given(values, values), 10, seed) for seed in (0, 1))
     assert isinstance(first.inputs, Real)

@@ -264,7 +264,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 @pytest.mark.parametrize("stop_at", [1, 3, 5])
-def test_a_stream_is_gone_on_with_in_the_middle_of_an_epoch(tmp_path: Path, whole: Run, stop_at: int) -> None:
+def test_a_stream_resumes_in_the_middle_of_an_epoch(tmp_path: Path, whole: Run, stop_at: int) -> None:
     """The last row begins the series again in the ninth batch."""
     assert not run_in(tmp_path / "run", stop_at).finished
     run = run_in(tmp_path / "run", resume=True)
@@ -375,7 +375,7 @@ def test_a_memory_that_is_not_finite_is_not_carried_on() -> None:
         assert (after is before) == (first == 0)
 
 
-def test_a_method_goes_on_until_all_of_a_stream_was_read_in_vain() -> None:
+def test_a_method_ends_only_after_a_whole_stream_without_scores() -> None:
     x, y = np.arange(1500) % 5, np.full(1500, -100)
     y[1210:1250], y[1350:] = x[1210:1250], x[1350:]
     changes = ("training.steps=130", "training.batch_size=1", "training.evaluations=1")

@@ -214,7 +214,7 @@ def test_a_size_that_is_no_whole_number_gives_one_line() -> None:
 @pytest.mark.parametrize(
     ("length", "message"), [(0, "it must be at least 1"), (51, "Numbered holds sequences of at most 50")]
 )
-def test_a_length_that_the_task_has_not_gives_one_line(length: int, message: str) -> None:
+def test_a_length_that_the_task_does_not_have_gives_one_line(length: int, message: str) -> None:
     for size in (9, None):
         task = Numbered(size)
         uses: list[Callable[[], object]] = [

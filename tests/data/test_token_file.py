@@ -42,7 +42,7 @@ def test_bare_numbers_are_read_by_their_type(tmp_path: Path, dtype: str) -> None
     assert isinstance(task._source._data, OnDisk)  # type: ignore[union-attr]
 
 
-def test_a_bin_file_without_a_type_is_taken_for_nanogpts_and_said(tmp_path: Path) -> None:
+def test_a_bin_file_without_a_type_is_read_as_nanogpts_with_a_notice(tmp_path: Path) -> None:
     with pytest.warns(Notice, match=r"^array\.path is '.*train\.bin'; .* uint16, as nanoGPT writes"):
         task = TokenArray(path=written(tmp_path / "train.bin", "uint16"))
     assert whole(task) == TOKENS.tolist()

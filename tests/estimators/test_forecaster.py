@@ -79,7 +79,7 @@ def test_another_unit_gives_the_same_forecast_in_it() -> None:
     np.testing.assert_allclose(larger["q0.9"], 1000 + 1e6 * plain["q0.9"], rtol=1e-3)
 
 
-def test_a_series_is_forecast_as_it_is_alone(fitted: Forecaster) -> None:
+def test_a_series_has_the_same_forecast_alone_and_with_others(fitted: Forecaster) -> None:
     df = panel((96, 120))
     df.loc[df.unique_id == "s1", "y"] *= 3  # of the other series
     alone = fitted.predict(df[df.unique_id == "s0"].reset_index(drop=True))
@@ -139,7 +139,7 @@ def test_an_input_holds_the_present_and_what_is_known_ahead() -> None:
     assert np.isfinite(targets[1:]).all()
 
 
-def test_the_change_is_predicted_of_what_drifts() -> None:
+def test_changes_are_predicted_for_series_that_drift() -> None:
     t = np.arange(200.0)
     wave = replace(whole(200), y=np.sin(t))
     assert not drifts([wave], 12)
@@ -163,7 +163,7 @@ def test_a_missing_value_is_carried_forward_said_and_not_scored() -> None:
     assert np.isfinite(targets[[6, 9]]).all()
 
 
-def test_a_missing_value_lies_between_its_neighbours_and_tells_nothing_that_is_scored() -> None:
+def test_a_missing_value_is_interpolated_and_does_not_leak_into_scored_steps() -> None:
     plan = replace(PLAN, between=True)
     inputs, targets = window(whole(gaps=(8, 9)), plan)
     np.testing.assert_allclose(inputs[7:11, 0], np.array([107, 108, 109, 110]) / 10 - 10.05)
@@ -214,7 +214,7 @@ def test_a_plan_of_an_earlier_version_reads_as_it_did() -> None:
     assert not PLAN.between
 
 
-def test_the_power_is_that_under_which_changes_are_of_one_size() -> None:
+def test_the_power_makes_changes_independent_of_the_level() -> None:
     draw, level = np.random.RandomState(0), np.repeat(np.geomspace(1, 100, 40), 12)
     noise = draw.randn(480)
     for power, y in (
@@ -228,7 +228,7 @@ def test_the_power_is_that_under_which_changes_are_of_one_size() -> None:
         np.testing.assert_allclose(lowered(raised(whole(), power), power), whole().y)
 
 
-def test_counts_are_forecast_as_what_is_never_negative() -> None:
+def test_forecasts_of_counts_are_never_negative() -> None:
     draw, t = np.random.RandomState(0), np.arange(360)
     y = draw.poisson(20 * (1 + np.sin(2 * np.pi * t / 12)) ** 2 + 0.3).astype(float)
     df = pd.DataFrame({"unique_id": "a", "ds": t, "y": y})
@@ -390,7 +390,7 @@ def test_a_frame_that_cannot_be_read_is_one_line(change: Callable[[Any], Any], m
         ({"validation": 0}, "validation is 0; it must be a share between 0 and 1"),
     ],
 )
-def test_a_setting_that_cannot_be_is_one_line(settings: dict[str, Any], message: str) -> None:
+def test_an_invalid_setting_gives_one_line(settings: dict[str, Any], message: str) -> None:
     df = panel()[60:].reset_index(drop=True)
     with pytest.raises(ValueError, match=re.escape(message)) as raised:
         Forecaster(**{"horizon": 4, "steps": 2, **QUICK, **settings}).fit(df)

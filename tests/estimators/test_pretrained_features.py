@@ -39,7 +39,7 @@ def test_features_are_the_memories_of_each_sequence_alone(student: Student, pool
         np.testing.assert_allclose(row, wanted[pool].detach(), atol=1e-5)
 
 
-def test_they_go_into_a_pipeline_and_leave_the_network_as_it_is(student: Student, tmp_path: Path) -> None:
+def test_features_work_in_a_pipeline_and_do_not_change_the_network(student: Student, tmp_path: Path) -> None:
     student.save_pretrained(tmp_path / "student")
     before = {name: weight.clone() for name, weight in student.state_dict().items()}
     X, y = waves(120)

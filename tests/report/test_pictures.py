@@ -32,7 +32,7 @@ def analysed(task: SequenceTask, teacher: bool = True, horizon: int | None = 4) 
         (Retrieval(values=3), True, {"positions"}),  # one step is scored: there is no curve
     ],
 )
-def test_every_kind_of_run_gets_what_can_be_had(task: SequenceTask, teacher: bool, missing: set[str]) -> None:
+def test_every_kind_of_run_gets_its_pictures(task: SequenceTask, teacher: bool, missing: set[str]) -> None:
     whole = {"lengths", "positions", "drift", "heatmap", "geometry", "spectrum", "gradients", "ahead", "packing"}
     assert {one.name for one in pictures(analysed(task, teacher))} == whole - missing
 

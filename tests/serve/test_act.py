@@ -105,7 +105,7 @@ def test_other_spaces(inputs: Space, targets: Space, observation: Any) -> None:
     ],
     ids=str,
 )
-def test_a_mistake_is_said_and_changes_nothing(
+def test_a_faulty_act_request_is_refused_and_changes_nothing(
     served: tuple[TestClient, Student], body: dict[str, Any], said: str
 ) -> None:
     client, _ = served

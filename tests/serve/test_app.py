@@ -70,7 +70,7 @@ def test_without_a_seed_each_answer_is_another(client: TestClient) -> None:
     assert sampled(client, session) != sampled(client, fork)
 
 
-def test_settings_that_ask_for_nothing_are_taken(client: TestClient) -> None:
+def test_neutral_settings_are_accepted(client: TestClient) -> None:
     """As clients of OpenAI send them unasked."""
     nothing = {"n": 1, "best_of": 1, "echo": False, "frequency_penalty": 0.0, "presence_penalty": 0, "logit_bias": {}}
     null = dict.fromkeys(["suffix", "logprobs", "stop", "top_p", "max_tokens", "stream"])

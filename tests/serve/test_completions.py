@@ -82,7 +82,7 @@ def test_answers_that_do_not_fit_are_refused_together() -> None:
         assert not service(client).batcher.at_work
 
 
-def test_one_prompt_that_is_bad_refuses_all(client: TestClient) -> None:
+def test_one_bad_prompt_refuses_the_whole_request(client: TestClient) -> None:
     assert client.post("/v1/completions", json=body(prompt=[[1, 2], [1, 256]])).status_code == 400
     assert not service(client).batcher.at_work
 

@@ -44,7 +44,9 @@ def test_a_character_that_is_begun_comes_with_the_answer_that_ends_it(client: Te
     assert texts(client, fed(client), 2, 1, 2, 1) == ["a", "", "€", "é"]
 
 
-def test_it_goes_on_in_forks_snapshots_and_after_a_restart(tmp_path: Path, scripted: list[int]) -> None:
+def test_a_begun_character_is_completed_in_forks_snapshots_and_after_a_restart(
+    tmp_path: Path, scripted: list[int]
+) -> None:
     with server(folder=tmp_path / "sessions") as client:
         session = fed(client)
         scripted.extend("€".encode()[:2])

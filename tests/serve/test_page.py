@@ -96,7 +96,7 @@ def test_a_fork_has_a_drift_of_its_own(client: TestClient) -> None:
     assert drifts[0] != drifts[1]
 
 
-def test_drift_is_absent_where_nobody_can_say(client: TestClient) -> None:
+def test_drift_is_none_without_a_judgement(client: TestClient) -> None:
     session = fed(client)
     snapshot = client.get(f"{session}/snapshot").content
     longer = client.post(f"{session}/feed", json={"text": "x" * 11, "watch": True}).json()

@@ -176,7 +176,7 @@ def test_control_slots_that_are_not_cleared_are_seen() -> None:
     ("read", "drawn", "off"), [([1, 2, 3], [], 0.0), ([1, 2, 4], [], 1e-3), ([1, 2, 3], [2], 1e-3)], ids=str
 )
 @torch.no_grad()
-def test_control_what_is_not_the_session_is_seen(read: list[int], drawn: list[int], off: float) -> None:
+def test_control_other_inputs_or_draws_are_seen(read: list[int], drawn: list[int], off: float) -> None:
     memory = student().rollout(torch.tensor([[1, 2, 3]]))[0, -1]
     found = difference(Told(read=read, drawn=drawn, memory=memory))
     assert found > off if off else found < 1e-5

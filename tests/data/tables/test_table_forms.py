@@ -110,7 +110,7 @@ def test_rows_of_steps_end_where_their_cells_end() -> None:
     assert read(task)[1] == [[2, 0], [2, 1], [8, 0]]
 
 
-def test_series_side_by_side_are_the_same_below_each_other() -> None:
+def test_wide_and_long_tables_give_the_same_series() -> None:
     wide = pd.DataFrame({"t": range(6), "a": np.arange(6) / 2, "b": np.arange(6) * 3.0})
     long = pd.DataFrame(
         {"id": ["a"] * 6 + ["b"] * 6, "t": [*range(6)] * 2, "y": [*(np.arange(6) / 2), *(np.arange(6) * 3.0)]}
@@ -144,7 +144,7 @@ def test_a_column_names_the_part() -> None:
     }
 
 
-def test_a_test_file_is_another_sequence_though_its_id_is_the_same(tmp_path: Path) -> None:
+def test_equal_ids_in_the_test_file_are_other_sequences(tmp_path: Path) -> None:
     df = pd.concat([two(), two().assign(id=["c"] * 4 + ["d"] * 4)])
     df.to_csv(tmp_path / "a.csv", index=False)
     two().to_csv(tmp_path / "b.csv", index=False)
@@ -164,7 +164,7 @@ def test_columns_without_a_role_are_inputs_and_said() -> None:
     assert task.inputs == Real(1)
 
 
-def test_sequences_may_stand_between_each_other() -> None:
+def test_interleaved_sequences_are_read() -> None:
     order = [0, 4, 1, 5, 2, 6, 3, 7]
     roles = {"id": "id", "time": "t", "target": "y"}
     one, other = (Table.from_frame(df, roles, split=[1, 1, 1]) for df in (two(), two().iloc[order]))
