@@ -1,15 +1,15 @@
-// Fan charts: a history, and the quantiles of what may follow it.
+// Fan charts: a history, and the quantiles of its forecast.
 
 import { rgba } from "./pictures.js";
 
-const SHOWN = 4; // times as many steps of history as are forecast
+const SHOWN = 4; // steps of history per forecast step
 
-/** A figure for column `c` of a forecast: append it to the page, then call its `draw`. */
+/** Create a figure for column `c` of a forecast: append it to the page, then call its `draw`. */
 export function fan(answer, c) {
   const figure = document.createElement("figure");
   const caption = document.createElement("figcaption");
   const canvas = document.createElement("canvas");
-  caption.textContent = `${answer.columns[c]}: history, and bands that hold 50 % and 90 % of what it expects`;
+  caption.textContent = `${answer.columns[c]}: history, and bands that hold 50 % and 90 % of the sample paths`;
   canvas.className = "fan";
   canvas.setAttribute("role", "img");
   figure.append(caption, canvas);

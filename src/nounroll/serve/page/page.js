@@ -1,4 +1,4 @@
-// The page: one or two sessions side by side, each a Panel. Nothing is fetched from elsewhere.
+// The page: one or two sessions side by side, each a Panel. It loads nothing from other servers.
 
 import { Panel, less, size } from "./panel.js";
 import { fan } from "./fan.js";
@@ -28,21 +28,21 @@ async function start() {
   await panels[0].open();
 }
 
-/** Words and controls that fit what the model does. */
+/** Set the words and controls that fit the model. */
 function describe() {
   document.title = `${model.model} · nounroll`;
   $("model").textContent = model.model;
   const [tokens, width] = model.memory_shape;
   $("summary").textContent =
-    `A recurrent network. All it knows of what it has read is ${tokens} × ${width} numbers, ` +
+    `A recurrent network. Its whole memory is ${tokens} × ${width} numbers, ` +
     `${size(model.memory_bytes)}, after a million steps as after one.`;
   $("how").textContent = model.image
-    ? "Press Draw and watch it draw, one pixel after another. Draw a part, press Fork, and see what else it can become."
+    ? "Press Draw and watch the network draw pixel by pixel. Draw a part and press Fork to see other continuations."
     : model.writes
-      ? "Type a beginning and press Write: it reads what you typed, then writes on. Fork lets it go on in two ways from the same memory."
-      : "Type numbers and press Read: it reads them one by one, and says what it makes of them.";
-  $("prompt").placeholder = model.text ? "Type a beginning, or let it choose its own" : "0 1 1 0";
-  $("prompt-label").textContent = model.text ? "Text to read" : "Numbers to read, with spaces between them";
+      ? "Type a beginning and press Write: the network reads it, then writes on. Fork continues in two ways from the same memory."
+      : "Type numbers and press Read: the network reads them one by one and shows its predictions.";
+  $("prompt").placeholder = model.text ? "Type a beginning, or leave it empty" : "0 1 1 0";
+  $("prompt-label").textContent = model.text ? "Text to read" : "Numbers to read, separated by spaces";
   $("prompt-field").hidden = Boolean(model.image);
   $("count-label").textContent = model.image ? "Pixels" : "Tokens";
   $("count").value = model.image ? model.image.height * model.image.width : withinTeacher(200);
@@ -55,12 +55,12 @@ function describe() {
   $("coloured").hidden = !model.text || !model.writes;
 }
 
-/** So many tokens, or fewer, so that a beginning and they are no more than its teacher knows. */
+/** Limit a number of tokens, so that beginning and tokens fit into the length of the teacher. */
 function withinTeacher(count) {
   return Math.min(count, Math.ceil(0.75 * (model.teacher_length ?? Infinity)));
 }
 
-/** What the user types is read first, then the panels write. */
+/** Read the typed text first, then let the panels write. */
 async function go(writes) {
   const text = $("prompt").value;
   if (!text && !(writes && model.writes)) {
@@ -77,7 +77,7 @@ async function go(writes) {
   $("prompt").value = "";
 }
 
-/** Quantiles of what may follow a pasted series, a picture for each of its first columns. */
+/** Forecast a pasted series, with a picture for each of its first columns. */
 async function foresee() {
   const text = $("series").value.trim();
   if (!text) return $("series").focus();
@@ -87,7 +87,7 @@ async function foresee() {
   fans.forEach((one) => one.draw());
 }
 
-/** All panels at once; each comes to its end before an error is shown. */
+/** Run all panels at once; show an error after all have finished. */
 async function all(work) {
   const ends = await Promise.allSettled(panels.map(work));
   const failed = ends.find((end) => end.status === "rejected");
@@ -109,7 +109,7 @@ async function reset() {
   await panels[0].open();
 }
 
-/** What two sessions have in common, and how far apart their memories are. */
+/** Show the common text of two sessions, and the distance of their memories. */
 function compare() {
   const [one, other] = panels;
   $("comparison").hidden = !other?.shown || !one.shown;
@@ -120,15 +120,15 @@ function compare() {
   const distance = Math.hypot(...apart.flat()) / Math.sqrt(apart.flat().length);
   const what = model.image ? "pixels" : "tokens";
   const since = !one.written.length
-    ? `One memory, twice. ${$("write").textContent} lets both go on, each with its own seed.`
+    ? `Two copies of one memory. ${$("write").textContent} continues both, each with its own seed.`
     : shared
-      ? `They went on with the same ${shared} ${what}, then parted.`
-      : "They parted at once.";
+      ? `Both wrote the same ${shared} ${what}, then different ones.`
+      : "Their first continuations differ.";
   $("apart").textContent = `${since} Their memories are ${distance.toFixed(3)} apart (root mean square):`;
   drawMap($("distance"), apart, Math.max(1, ...apart.flat().map(Math.abs)));
 }
 
-/** One thing at a time, and its error in one line. */
+/** Run one action at a time, and show its error in one line. */
 async function during(work) {
   const buttons = ["write", "read", "fork", "reset", "foresee"].map($);
   stopping = false;
@@ -158,7 +158,7 @@ function fail(error) {
     server.token = null;
   }
   const forgotten = error.status === 404 && panels.length;
-  const message = forgotten ? "the server does not know this session any more; press New session" : error.message;
+  const message = forgotten ? "the server no longer has this session; press New session" : error.message;
   $("error").textContent = message.replace(/\s+/g, " ");
   $("error").title = $("error").textContent;
   $("error").hidden = false;

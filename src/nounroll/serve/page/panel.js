@@ -1,4 +1,4 @@
-// One session: what it read and wrote, its memory, and how far that is from its teacher's.
+// One session: its text, its memory, and the distance from the teacher's memory.
 
 import { drawCurve, drawMap, drawPixels } from "./pictures.js";
 import { server } from "./server.js";
@@ -37,7 +37,7 @@ export class Panel {
     return `/v1/sessions/${this.id}`;
   }
 
-  /** How many pixels the image still lacks. */
+  /** Number of missing pixels of the image. */
   get missing() {
     return this.model.image.height * this.model.image.width - this.pixels.length;
   }
@@ -65,7 +65,7 @@ export class Panel {
     if (path) await server.fetch("DELETE", path).catch(() => {}); // it is gone already, then
   }
 
-  /** Go on from where another panel is. */
+  /** Continue from the state of another panel. */
   async fork(other) {
     const { id } = await server.ask("POST", `${other.path}/fork`);
     await this.close();
@@ -81,7 +81,7 @@ export class Panel {
     this.show(other.shown);
   }
 
-  /** Let it read text, or the model's own beginning. */
+  /** Let the session read text, or the model's own beginning. */
   async feed(text) {
     const before = this.read;
     this.decoder = new TextDecoder();
@@ -92,7 +92,7 @@ export class Panel {
     this.showNext(answer.logits);
   }
 
-  /** Let it write `count` tokens, in rounds; an image line by line. `stopped` is asked before each. */
+  /** Let the session write `count` tokens in rounds, an image line by line. `stopped` is called before each round. */
   async write(count, temperature, stopped) {
     this.find(".next").hidden = true;
     let tokens = 0;
@@ -125,7 +125,7 @@ export class Panel {
     }
     if (!this.model.image) this.add(pieces.map((piece) => this.textOf(piece)).join(""));
     const last = pieces.at(-1);
-    // of a whole image, the memory that drew the last pixel: the one after it is longer than its teacher knows
+    // for a whole image, the memory that drew the last pixel; the next memory exceeds the length of the teacher
     const judged = this.model.image && !this.missing && pieces.findLast((piece) => piece.drift !== null);
     this.show(judged ? { ...judged, read: last.read } : last, !this.model.image);
   }
@@ -135,9 +135,9 @@ export class Panel {
     return this.model.text ? this.decoder.decode(new Uint8Array(elements), { stream: true }) : text;
   }
 
-  // -- what is seen -------------------------------------------------------------------------------
+  // -- the picture -------------------------------------------------------------------------------
 
-  /** What the server says of the session; drawn now, or with the browser's next frame. */
+  /** Show the state from the server, now or with the browser's next frame. */
   show(answer, soon = false) {
     if (!this.drifts.length && answer.drift !== null && answer.read) this.drifts.push(answer.drift);
     this.shown = answer;
@@ -174,7 +174,7 @@ export class Panel {
     const length = this.model.teacher_length;
     if (!length) return "No drift: this run keeps no teacher.";
     if (this.read > length) return `Drift ends here: the teacher was trained on ${length} steps, and this session is longer.`;
-    return "No drift: what this session read before is not known any more.";
+    return "No drift: the earlier inputs of this session are unknown.";
   }
 
   add(text, kind = "") {
@@ -187,7 +187,7 @@ export class Panel {
     return span;
   }
 
-  /** What was typed, each character the redder the more of a surprise it was: full at 8 bits. */
+  /** Add typed text; the red of each character grows with its surprise up to 8 bits. */
   addRead(text, count, surprise) {
     if (!this.model.text) text = ` ${text.trim()} `;
     const parts = this.model.text ? [...text] : text.split(/(?<=\S\s+)/).filter((part) => part.trim());
@@ -201,7 +201,7 @@ export class Panel {
     }
   }
 
-  /** The most likely symbols after what was read. */
+  /** Show the most likely next symbols. */
   showNext(logits) {
     const line = this.find(".next");
     line.hidden = !this.model.symbols || Boolean(this.model.image);

@@ -7,7 +7,7 @@ function colours() {
   return Object.fromEntries(["low", "middle", "high", "accent", "line", "ink"].map((name) => [name, rgb(`--${name}`)]));
 }
 
-/** A colour of the style sheet by name, and so opaque. */
+/** A colour of the style sheet by name, with an opacity. */
 export const rgba = (name, opacity) => `rgba(${colours()[name]}, ${opacity})`;
 
 /** A (K, d) array as a heat map: from `low` at -scale over `middle` at 0 to `high` at +scale. */
@@ -62,7 +62,7 @@ export function drawCurve(canvas, values) {
   context.fill();
 }
 
-/** Pixels of an image so far. What is missing is transparent. */
+/** Pixels of an image so far; missing pixels are transparent. */
 export function drawPixels(canvas, { height, width, levels }, pixels) {
   canvas.width = width;
   canvas.height = height;

@@ -1,4 +1,4 @@
-// What is asked of the server. Every mistake is one line.
+// Requests to the server. Every error is one line.
 
 export class Refused extends Error {
   constructor(status, message) {
@@ -28,7 +28,7 @@ export const server = {
     return (await this.fetch(method, path, body)).json();
   },
 
-  /** The events of a stream, as they come. */
+  /** Yield the events of a stream as they arrive. */
   async *events(path, body) {
     const reader = (await this.fetch("POST", path, body)).body.pipeThrough(new TextDecoderStream()).getReader();
     const ended = () => {
