@@ -42,7 +42,7 @@ def test_classes_are_counted_and_scored() -> None:
     np.testing.assert_allclose(scores[:2], [[1, 1 / 2, 2 / 3], [3 / 4, 1, 6 / 7]])
     assert np.isnan(scores[2]).all()
     picture = classes_picture(counts, ["a", "b", "c"])
-    assert "4 of 5 sequences, 80.0%, are told right" in picture.caption
+    assert "4 of 5 sequences, 80.0%, are classified correctly" in picture.caption
     assert [text.get_text() for text in picture.figure.axes[0].texts] == ["1", "1", "0", "0", "3", "0", "0", "0", "0"]
 
 
