@@ -1,9 +1,14 @@
 """Translation between gymnasium's spaces and the library's, and between their elements.
 
-================= ======================================================== gymnasium here =================
-======================================================== Discrete Categorical MultiBinary Bits, flattened Box Real,
-flattened MultiDiscrete Product of a Categorical for each entry Tuple, Dict Product of the parts; nested parts are
-flattened ================= ========================================================
+=================  =================================================
+gymnasium          here
+=================  =================================================
+Discrete           Categorical
+MultiBinary        Bits, flattened
+Box                Real, flattened
+MultiDiscrete      Product of a Categorical for each entry
+Tuple, Dict        Product of the parts, with nested parts flattened
+=================  =================================================
 """
 
 from collections.abc import Iterator, Sequence

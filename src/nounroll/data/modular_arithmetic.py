@@ -14,8 +14,8 @@ class ModularArithmetic(SequenceTask):
 
     ::
 
-        inputs 3 0 1 1 6 2 0 5 n = 7; a = 3 and b = 5, hidden and drawn for every sequence targets 0 . 1 . 2 . 5 . pairs
-        x, y: scored at x, and y is the next input
+        inputs    3  0  1  1  6  2  0  5        n = 7; a = 3 and b = 5, hidden and drawn for every sequence
+        targets   0  .  1  .  2  .  5  .        pairs x, y: scored at x, and y is the next input
 
     Guessing gets 1 / n right, at ln(n) nats. If n is prime, two pairs with different x determine the rule; before that
     even a perfect predictor must guess. ``optimum`` is its exact prediction by Bayes' rule. With a prime n, all rules

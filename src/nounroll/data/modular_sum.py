@@ -18,9 +18,9 @@ class ModularSum(SequenceTask):
                   1  1  1  1  0  1        classes 2: sums 0..2 are class 0, sums 3..4 class 1
                   .  4  .  .  .  4        scored 0.25: about a quarter of the steps, and the last
 
-    The state has n values, and each number matters: for a model that misses one number, the sum is uniform. Guessing
-    gets 1 / n right, at ln(n) nats; with classes, at most the share of the largest class. The optimum is exact:
-    accuracy 1, loss 0. Any length. With n = 2 this is Parity.
+    The state has n values, and each number matters: for a model that misses one number, the sum is uniform.
+    Guessing gets 1 / n right, at ln(n) nats; with classes, at most the share of the largest class. The optimum is
+    exact: accuracy 1, loss 0. Any length. With n = 2 this is Parity.
 
     Args:
         modulus: n; at least 2.

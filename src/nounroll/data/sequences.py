@@ -29,8 +29,9 @@ class Sequences(SequenceTask):
 
     ::
 
-        inputs x_0 x_1 x_2 0 a sequence of 3 steps, padded to 4 labels . . y . one each, scored after the last step
-        targets y_0 y_1 y_2 . or one for each step
+        inputs     x_0  x_1  x_2  0        a sequence of 3 steps, padded to 4
+        labels     .    .    y    .        one each, scored after the last step
+        targets    y_0  y_1  y_2  .        or one for each step
 
     The sequences are split once into three parts. Training goes through its part in epochs, the validation part chooses
     the student, and the test part is measured only at the end. No step is scored in two parts. A sequence with a label

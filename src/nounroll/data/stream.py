@@ -21,8 +21,8 @@ class Stream(Windows):
 
     ::
 
-        series d_0 ... d_p ... d_{p+T} ... d_{p+2T} ... a row begins at p, and reads on from batch to batch targets
-        d_{p+1} ... the next element, or the given targets
+        series    d_0 ... d_p ... d_{p+T} ... d_{p+2T} ...        a row begins at p, and reads on from batch to batch
+        targets   d_{p+1} ...                                     the next element, or the given targets
 
     After the last step a row restarts at the first, from m_∅. There is no other reset, so the memory is carried across
     epochs. A memory map (``numpy.load(path, mmap_mode="r")``, ``numpy.memmap``) stays on disk, and parts are read when
