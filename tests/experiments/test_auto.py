@@ -2,11 +2,13 @@
 
 import itertools
 import json
+import math
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,6 +25,7 @@ from nounroll.experiments.recipe import Recipe, parse
 from nounroll.experiments.resolve import look
 from nounroll.experiments.run import Run, fit, train
 from nounroll.experiments.run_folder import open_run
+from nounroll.rollout.evaluate import constant_guess, validation_batches
 from nounroll.training.engine import Engine
 from nounroll.training.loop import Loop
 from nounroll.training.settings import Budget
@@ -87,7 +90,9 @@ def test_it_says_which_figures_decided() -> None:
     ahead = auto._HEAD_START * look(Parity(), 8, seed=0).knowable  # of the usual choice
 
     def rank(trial: dict[str, Any], place: int) -> float:
-        return trial["losses"][place] - (ahead if trial is trials[0] else 0.0)
+        batches = validation_batches(Parity(), 0, trial["lengths"][place], run.recipe.training.seed)
+        loss = min(trial["losses"][place], constant_guess(Parity().targets, batches)["loss"])
+        return loss - (ahead if trial is trials[0] else 0.0)
 
     finalists = sorted(trials, key=lambda trial: rank(trial, 0))[:2]
     assert [len(trial["losses"]) for trial in trials] == [2 if trial in finalists else 1 for trial in trials]
@@ -152,6 +157,19 @@ def test_a_candidate_that_diverges_is_not_chosen(monkeypatch: pytest.MonkeyPatch
     trial = next(t for t in chosen.trials if (t["method"], t["cell"]) == (best.method, best.cell))
     assert trial["losses"] == [None]
     json.loads(json.dumps(asdict(chosen), allow_nan=False))
+
+
+def test_candidates_that_know_nothing_are_equal_and_the_first_is_taken() -> None:
+    task = Parity()
+    loop = SimpleNamespace(settings=SimpleNamespace(seed=0), student=SimpleNamespace(targets=task.targets))
+
+    def rank(loss: float, head_start: float = 0.0) -> float:
+        trial = SimpleNamespace(losses=[loss], lengths=[8], task=task, loop=loop, head_start=head_start)
+        return auto._Trial.rank.fget(trial)  # type: ignore[attr-defined]
+
+    assert rank(0.8, 0.01) < rank(0.75) == rank(5.0)  # a guess has 0.69
+    assert rank(0.3) < rank(0.4) < rank(0.8)  # the control: those that know something
+    assert rank(math.inf, 99.0) == math.inf  # one that diverged is no guess
 
 
 @pytest.mark.parametrize(("head_start", "wins"), [(99.0, True), (-99.0, False)])

@@ -79,12 +79,18 @@ def labelled() -> Sequences:
     return Sequences(series, labels=[i % 3 for i in range(30)])
 
 
+def measured_series() -> Sequences:
+    """Thirty series of two real numbers a step, with a number each, which may hang on their level and size."""
+    series = torch.randn(30, 64, 2, generator=torch.Generator().manual_seed(0))
+    return Sequences(series, labels=[float(one.max()) for one in series])
+
+
 TASKS: dict[str, tuple[Callable[[Path], SequenceTask], list[str], Lengths]] = {
     "retrieval": (lambda _: Retrieval(), ["few scored", "a label at the end"], "any"),
     "keys and values": (lambda _: KeysValues(), ["few scored"], "any"),
     "parity": (lambda _: Parity(), ["most scored"], "any"),
     "rarely scored parity": (lambda _: Parity(scored=0.1), ["few scored"], "any"),
-    "running mean": (lambda _: RunningMean(), ["most scored"], "any"),
+    "running mean": (lambda _: RunningMean(), ["most scored", "numbers at most steps"], "any"),
     "text": (text, ["most scored", "the next input", "a stream"], "any"),
     "images": (lambda _: Images(), ["few scored", "a label at the end", "small data"], "whole"),
     "labelled series": (
@@ -92,6 +98,7 @@ TASKS: dict[str, tuple[Callable[[Path], SequenceTask], list[str], Lengths]] = {
         ["few scored", "a label at the end", "small data", "few series"],
         "whole",
     ),
+    "measured series": (lambda _: measured_series(), ["few scored", "a label at the end", "small data"], "whole"),
     "melodies": (lambda _: Melodies(), ["most scored", "the next input", "small data"], "any"),
     "one length": (lambda _: OneLength(64, ValueError), ["most scored"], "whole"),
 }
@@ -159,6 +166,14 @@ def test_learning_rates_are_of_data_method_and_cell(
 ) -> None:
     found = resolve(recipe_of(f"method={method}", f"cell.kind={cell}"), TASKS[name][0](tmp_path)).recipe
     assert (found.training.learning_rate, found.dmt.learning_rate) == (rate, of_dmt)
+
+
+def test_windows_of_one_short_series_learn_at_the_rate_of_a_stream() -> None:
+    facts = replace(look(RunningMean(), 64, seed=0), size=3_000, next_input=True, endless=True)
+    assert facts.small
+    assert facts.stream
+    found = resolve(recipe_of("method=bptt", "cell.kind=lstm"), RunningMean(), facts)
+    assert found.recipe.training.learning_rate == 6e-3
 
 
 def test_a_learning_rate_that_is_given_stays() -> None:

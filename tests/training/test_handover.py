@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from helpers import make_bptt, make_student, same_state, state
+from nounroll.core.batch import Space
+from nounroll.core.spaces import Real
 from nounroll.data.retrieval import Retrieval
 from nounroll.models.student import Student
 from nounroll.training.counters import Counters
@@ -17,9 +19,9 @@ from nounroll.training.settings import Budget, TrainingSettings
 LABELS = 64  # one for each held-out sequence
 
 
-def made(*, by_errors: bool, patience: int = 0) -> tuple[Student, Handover]:
+def made(*, by_errors: bool, patience: int = 0, targets: Space | None = None) -> tuple[Student, Handover]:
     task = Retrieval()
-    student = make_student(inputs=task.inputs, targets=task.targets, dtype=torch.float32)
+    student = make_student(inputs=task.inputs, targets=targets or task.targets, dtype=torch.float32)
     engine = Engine(TrainingSettings(budget=Budget("steps", 1), device="cpu"), {"student": student})
     observer = Observer(task, 8, 0, engine, student, None)
     return student, Handover(student, observer, Counters(), knowable=2.0, by_errors=by_errors, patience=patience)
@@ -82,6 +84,17 @@ def test_errors_decide_within_one_standard_error(best: dict[str, float], last: d
 def test_of_equal_errors_the_loss_decides() -> None:
     _, handover = made(by_errors=True)
     assert handover.score(figures(0.5, 0.4)) < handover.score(figures(0.5, 0.5)) < handover.score(figures(0.49, 0.1))
+
+
+def test_a_number_is_judged_by_its_error_and_several_by_their_loss() -> None:
+    """The likelihood of a number hangs on the spread that is said with it as well."""
+    surer, nearer = {"loss": 0.5, "rmse": 0.3}, {"loss": 2.0, "rmse": 0.1}
+    for by_errors, targets, better in [(True, Real(1), nearer), (False, Real(1), surer), (True, Real(2), surer)]:
+        _, handover = made(by_errors=by_errors, targets=targets)
+        assert min(surer, nearer, key=handover.score) == better
+    _, handover = made(by_errors=True, targets=Real(1))
+    assert handover.score({"loss": 0.0, "rmse": math.e}) == pytest.approx(1.0)
+    assert handover._error(0.5) == 0.0  # which is of shares of labels
 
 
 @pytest.mark.parametrize(

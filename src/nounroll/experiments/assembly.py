@@ -104,7 +104,7 @@ def make_loop(
         chain=chain,
         settings=recipe.training,
         knowable=facts.knowable,
-        by_errors=facts.at_end and task.targets.symbols is not None,
+        by_errors=facts.at_end,
         folder=folder,
         recipe=recipe.to_dict(),
         progress=progress,

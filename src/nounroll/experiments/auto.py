@@ -30,7 +30,7 @@ from nounroll.experiments.resolve import Facts, Resolved, resolve
 from nounroll.experiments.run_folder import write, write_json
 from nounroll.experiments.warm_start import Start
 from nounroll.methods import AUTO
-from nounroll.rollout.evaluate import validation_batches
+from nounroll.rollout.evaluate import constant_guess, validation_batches
 from nounroll.storage.checkpoint import one_line
 from nounroll.storage.files import LOG_LIMIT, read_bytes
 from nounroll.training.guard import TrainingError
@@ -169,7 +169,8 @@ def _too_short(budget: Budget, recipe: Recipe) -> str:
     least = {**_LEAST, "tokens": _LEAST["steps"] * tokens}.get(budget.kind, 0.0)
     if budget.amount * _FIRST >= least:
         return ""
-    return f"{budget.amount:g} {budget.kind} are too few to try anything, at least {least / _FIRST:g} are needed"
+    needed = math.ceil(round(least / _FIRST, 6))
+    return f"{budget.amount:g} {budget.kind} are too few to try anything, at least {needed:,} are needed"
 
 
 def _tried(trials: list["_Trial"], rounds: list[float], stop: Callable[[], bool], progress: bool) -> "_Trial":
@@ -219,8 +220,11 @@ class _Trial:
 
     @property
     def rank(self) -> float:
-        """Measure by which candidates are compared, lower is better."""
-        return self.losses[-1] - self.head_start
+        """Measure by which candidates are compared, lower is better. What no guess is worse than is as good as that."""
+        loss = self.losses[-1]
+        batches = validation_batches(self.task, 0, self.lengths[-1], self.loop.settings.seed)
+        guess = constant_guess(self.loop.student.targets, batches).get("loss", math.inf)
+        return (min(loss, guess) if math.isfinite(loss) else loss) - self.head_start
 
     def to_dict(self) -> dict[str, Any]:
         """Return the entry of ``Chosen.trials``."""
@@ -284,13 +288,19 @@ def _reason(best: _Trial, trials: list[_Trial]) -> str:
         return f"took {best.name}, the only candidate"
     if not best.losses:
         return f"took {best.name}: no candidate was measured in its share of the budget; give more"
-    figures = ", ".join(
-        f"{trial.name} {trial.losses[-1]:.4g}" if trial.losses else f"{trial.name} not measured"
-        for trial in trials
-        if trial is not best
-    )
-    share = f"{100 * (_FIRST if len(best.losses) == 1 else _SECOND):g} %"
-    return f"chose {best.name}: validation loss {best.losses[-1]:.4g} after {share} of the budget; {figures}"
+    others = sorted((trial for trial in trials if trial is not best), key=lambda trial: -len(trial.losses))
+    figures, share = [], _share(best)
+    for trial in others:
+        when = "" if _share(trial) == share else f"after {_share(trial)} "
+        figures.append(f"{when}{trial.name} {trial.losses[-1]:.4g}" if trial.losses else f"{trial.name} not measured")
+        share = _share(trial)
+    first = f"validation loss {best.losses[-1]:.4g} after {_share(best)} of the budget"
+    return f"chose {best.name}: {first}; {', '.join(figures)}"
+
+
+def _share(trial: _Trial) -> str:
+    """Share of the budget that a trial had when it was measured last."""
+    return f"{100 * (_FIRST if len(trial.losses) == 1 else _SECOND):g} %"
 
 
 def _move(best: _Trial, chosen: Chosen, folder: Path) -> None:

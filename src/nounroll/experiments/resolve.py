@@ -78,7 +78,9 @@ class Facts:
         found += ["the next input"] * self.next_input
         found += ["a stream"] * self.stream
         found += ["small data"] * self.small
-        found += ["few series"] * (self.small and self.at_end and self.inputs.affine)
+        few_series = self.small and self.at_end and self.inputs.affine
+        found += ["few series"] * (few_series and self.targets.symbols is not None)
+        found += ["numbers at most steps"] * (self.scored >= 0.5 and self.targets.affine)
         return found
 
 
@@ -117,8 +119,10 @@ PRESETS: dict[str, dict[str, Any]] = {
         "training.evaluations": 40,
         "training.patience": 5,
     },
-    # Few recordings do not show how much they differ in level and size, which a label hardly hangs on.
+    # Few recordings do not show how much they differ in level and size, which a class hardly hangs on.
     "few series": {"training.vary": 0.5},
+    # An error at every step leads to the rule at any length, and the whole length is what counts.
+    "numbers at most steps": {"training.curriculum": 0},
 }
 
 PRETRAINED: dict[str, dict[str, Any]] = {  # what suits a language model as the teacher
@@ -209,10 +213,11 @@ def resolve(recipe: Recipe, task: SequenceTask, facts: Facts | None = None) -> R
             )
     if links == (ADAPT,):
         decide({"training.curriculum": 0}, "the student knows much already")
-    alone = min(_ALONE_SMALL if facts.small else _ALONE, _ALONE_OF.get(recipe.cell.kind, _ALONE))
+    few = facts.small and not facts.stream  # windows of one series are many steps of the same kind
+    alone = min(_ALONE_SMALL if few else _ALONE, _ALONE_OF.get(recipe.cell.kind, _ALONE))
     with_teacher = changes.get("training.learning_rate", recipe.training.learning_rate)
     if links not in ((), (TRANSFORMER,)) and not is_taught(recipe.method):
-        where = " from small data" if facts.small else ""
+        where = " from small data" if few else ""
         decide({"training.learning_rate": alone}, f"the student learns alone{where}, with no teacher to keep up with")
     elif with_teacher > alone:
         decide({"training.learning_rate": alone}, f"the most for a student with the cell {recipe.cell.kind}")

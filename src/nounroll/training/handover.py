@@ -43,7 +43,8 @@ class Handover:
         counters: of the run; ``best`` and ``passed`` are kept there, so that they are saved.
         knowable: nats per scored element that there are to know.
         by_errors: students are judged by the share of labels that they get wrong, and by their loss where that is
-            the same: a network that knows few labels by heart is ever surer of itself, also where it errs.
+            the same; those that predict a number by the logarithm of their root mean squared error. A network that
+            knows few labels by heart is ever surer of itself, also where it errs.
         patience: evaluations in a row with a clearly worse student after which a method ends; 0 for no end.
     """
 
@@ -70,6 +71,8 @@ class Handover:
             return math.inf
         if self.by_errors and "accuracy" in metrics:
             return 1 - metrics["accuracy"] + _TIE * loss / (1 + loss)
+        if self.by_errors and self.student.targets.event_shape == (1,) and metrics.get("rmse"):
+            return math.log(metrics["rmse"])  # in nats, as the loss is: of a Gaussian with the best scale
         return loss
 
     def begin(self, method: Method, is_last: bool) -> None:
@@ -148,7 +151,7 @@ class Handover:
     def _error(self, score: float) -> float:
         """Standard error of a share of errors on the validation part; 0 where losses are compared."""
         labels = sum(int(batch.mask.sum()) for batch in self.observer.validation)
-        if not self.by_errors or not labels or not math.isfinite(score):
+        if not self.by_errors or self.student.targets.symbols is None or not labels or not math.isfinite(score):
             return 0.0
         errors = min((score * labels + 1) / (labels + 2), 0.5)  # Laplace's estimate: no error of ten is not certainty
         return math.sqrt(errors * (1 - errors) / labels)
