@@ -167,6 +167,7 @@ def test_method_and_cell_are_open_or_not(overrides: list[str], own_cell: object,
         ("training.shard=1", "training.shard is 1; it must be true or false"),
         ("teacher.hue=3", "teacher.hue is unknown; teacher has kind, path"),
         ("colour=3", "colour is unknown; a recipe has name, task, length"),
+        ("learning_rate=3", "learning_rate is unknown; say dmt.learning_rate or training.learning_rate; a recipe has"),
         ("length.x=3", "length.x cannot be set: length is not a group of settings"),
     ],
 )

@@ -267,9 +267,8 @@ def _build(kind: type, tree: Any, path: str) -> Any:
     budgets: dict[str, Any] = dict.fromkeys(BUDGETS if kind is TrainingSettings else ())
     for name in tree:
         if name not in fields and name not in budgets:
-            raise ValueError(
-                f"{_join(path, name)} is unknown; {path or 'a recipe'} has {', '.join([*budgets, *fields])}"
-            )
+            known = f"{path or 'a recipe'} has {', '.join([*budgets, *fields])}"
+            raise ValueError(f"{_join(path, name)} is unknown; {_meant(fields, name)}{known}")
     for name, one in fields.items():
         required = one.default is dataclasses.MISSING and one.default_factory is dataclasses.MISSING
         if required and name not in tree:
@@ -286,6 +285,13 @@ def _build(kind: type, tree: Any, path: str) -> Any:
     if budgets:
         values["budget"] = Budget.from_names(budgets, _BUDGET)
     return kind(**values)
+
+
+def _meant(fields: dict[str, dataclasses.Field[Any]], name: str) -> str:
+    """Name the groups that have a setting of this name; nothing where none has."""
+    groups = {group: one.type for group, one in fields.items() if isinstance(one.type, type)}
+    found = [f"{g}.{name}" for g, kind in groups.items() if name in getattr(kind, "__dataclass_fields__", ())]
+    return f"say {' or '.join(found)}; " if found else ""
 
 
 def _typed(name: str, wanted: Any, value: Any) -> Any:
