@@ -1,5 +1,6 @@
 """What a recipe leaves open is decided for the data, once: given settings stay, and a second time changes nothing."""
 
+import itertools
 import re
 import warnings
 from collections.abc import Callable
@@ -166,6 +167,21 @@ def test_learning_rates_are_of_data_method_and_cell(
 ) -> None:
     found = resolve(recipe_of(f"method={method}", f"cell.kind={cell}"), TASKS[name][0](tmp_path)).recipe
     assert (found.training.learning_rate, found.dmt.learning_rate) == (rate, of_dmt)
+
+
+@pytest.mark.parametrize("careless", [False, True])
+def test_a_sample_that_ignores_its_generator_is_told(careless: bool) -> None:
+    class Drawn(Parity):
+        def sample(self, batch_size: int, length: int, generator: torch.Generator) -> Batch:
+            return super().sample(
+                batch_size, length, torch.Generator().manual_seed(next(seeds)) if careless else generator
+            )
+
+    seeds = itertools.count()
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        look(Drawn(), 8, seed=0)
+    assert ["Drawn.sample ignores its generator" in str(one.message) for one in told] == [True] * careless
 
 
 def test_windows_of_one_short_series_learn_at_the_rate_of_a_stream() -> None:

@@ -15,6 +15,7 @@ import torch
 
 from nounroll.cells import complete
 from nounroll.core.batch import Batch, Space
+from nounroll.core.notices import notice
 from nounroll.core.seeding import generator
 from nounroll.data.scale import measured
 from nounroll.data.task import Lengths, SequenceTask, draw, held_out
@@ -254,7 +255,11 @@ def look(task: SequenceTask, length: int, seed: int) -> Facts:
             raise ValueError(f"{name} has no sequences in its {part} part; it must have at least one")
         draw(source, 2, length, seed, "trial")
     rows = max(2, min(_LOOKED_AT, _MOST // length))
-    batch = draw(task, rows, length, seed, "trial")
+    batch, again = (draw(task, rows, length, seed, "trial") for _ in range(2))
+    if not _same(batch, again):
+        notice(
+            f"{name}.sample ignores its generator: this run cannot be repeated or resumed exactly; draw from it alone"
+        )
     validation = list(held_out(task.validation(), rows, length, seed, "validation"))
     if not any(bool(one.mask.any()) for one in (batch, *validation)):
         warn(f"{name} scores nothing at length {length}; its mask must be True somewhere", stacklevel=2)
@@ -270,6 +275,12 @@ def look(task: SequenceTask, length: int, seed: int) -> Facts:
         inputs=inputs,
         targets=targets,
     )
+
+
+def _same(batch: Batch, other: Batch) -> bool:
+    """Return whether two batches have the same inputs and scored targets."""
+    pairs = ((batch.inputs, other.inputs), (batch.targets[batch.mask], other.targets[other.mask]))
+    return all(torch.equal(a.nan_to_num(), b.nan_to_num()) for a, b in pairs)
 
 
 def _population(task: SequenceTask, length: int, seed: int) -> int | None:
