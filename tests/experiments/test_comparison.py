@@ -77,7 +77,7 @@ def test_it_equals_fit_with_the_same_settings() -> None:
 
 def test_without_rates_each_method_has_its_own() -> None:
     sizes = {**SIZES, "settings": {k: v for k, v in SIZES["settings"].items() if k != "training.learning_rate"}}
-    rows = compare(Parity(), methods=["smt+dmt", "bptt"], cells=["mlp"], **sizes).rows
+    rows = compare(Parity(), methods=["smt+dmt", "bptt"], cells=["gru"], **sizes).rows
     assert [row.learning_rate for row in rows if row.method != "teacher"] == [2e-3, 6e-3]
     rows = compare(Parity(), methods=["smt+dmt", "bptt"], cells=["mlp"], **SIZES).rows
     assert {row.learning_rate for row in rows} == {1e-3}

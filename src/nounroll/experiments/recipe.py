@@ -287,7 +287,7 @@ def _build(kind: type, tree: Any, path: str) -> Any:
     return kind(**values)
 
 
-def _meant(fields: dict[str, dataclasses.Field[Any]], name: str) -> str:
+def _meant(fields: dict[str, dataclasses.Field[Any]], name: object) -> str:
     """Name the groups that have a setting of this name; nothing where none has."""
     groups = {group: one.type for group, one in fields.items() if isinstance(one.type, type)}
     found = [f"{g}.{name}" for g, kind in groups.items() if name in getattr(kind, "__dataclass_fields__", ())]
