@@ -1,11 +1,13 @@
 """The documentation runs: every ``python``, ``console`` and ``sh`` block of README.md and docs/.
 
 Any ``seconds=NNN`` or ``--seconds NNN`` becomes 1. The blocks of a page run in their order in one folder, which
-holds copies of recipes/ and examples/. Lines that set a machine up (``pip install``, ``git clone``, ``cd``)
+holds copies of recipes/ and examples/. Python blocks that follow one another share a process, but no names. Lines
+that set a machine up (``pip install``, ``git clone``, ``cd``)
 are left out; ``make TARGET`` must name a target of the Makefile. A block after ``<!-- not run: REASON -->`` is skipped.
 """
 
 import contextlib
+import itertools
 import os
 import re
 import shutil
@@ -28,6 +30,7 @@ FENCE = re.compile(
 LOOKS_RUNNABLE = re.compile(r"^\W*(?:```|~~~)\W*(?:py|console|sh|bash|zsh|doctest)", re.MULTILINE | re.IGNORECASE)
 SECONDS = re.compile(r"(\bseconds\s*=\s*|--seconds[ =])\d+(\.\d+)?")
 SET_UP = re.compile(r"(\S*python\S* -m )?(pip3? install|venv) |(sudo )?apt(-get)? |git clone |cd |source ")
+EACH = "import runpy, sys; [runpy.run_path(path, run_name='__main__') for path in sys.argv[1:]]"
 TIMEOUT = 240
 
 
@@ -74,21 +77,29 @@ def make_targets(block: Block) -> list[str]:
     return [word for line in words for word in line.split() if "=" not in word and not word.startswith("-")]
 
 
-def run(block: Block, folder: Path) -> str | None:
-    """Run a block in a folder; what it printed if it failed, None if it did not."""
+def together(page: Path) -> list[list[Block]]:
+    """The blocks of a page that run, those of Python together where they follow one another: torch is imported once."""
+    found = [block for block in blocks(page) if block.reason is None]
+    place = itertools.count()
+    groups = itertools.groupby(found, key=lambda block: block.language if block.language == "python" else next(place))
+    return [list(group) for _, group in groups]
+
+
+def run(group: list[Block], folder: Path) -> str | None:
+    """Run blocks in a folder; what they printed if one failed, None if none did."""
     makefile = (ROOT / "Makefile").read_text()
-    for target in make_targets(block):
+    for target in (target for block in group for target in make_targets(block)):
         if not re.search(rf"^{re.escape(target)}:", makefile, re.MULTILINE):
             return f"make {target}: the Makefile has no such target"
     for name in ("recipes", "examples"):
         if (ROOT / name).is_dir():
             shutil.copytree(ROOT / name, folder / name, dirs_exist_ok=True)
-    if block.language == "python":
-        script = folder / f"block_{block.page.stem}.py"
-        script.write_text(
-            "\n" * (block.line - 1) + SECONDS.sub(r"\g<1>1", block.code)
-        )  # so tracebacks name the page's line
-        return call([sys.executable, script.name], folder)
+    if group[0].language == "python":
+        scripts = [folder / f"block_{block.page.stem}_{block.line}.py" for block in group]
+        for script, block in zip(scripts, group, strict=True):  # so tracebacks name the page's line
+            script.write_text("\n" * (block.line - 1) + SECONDS.sub(r"\g<1>1", block.code))
+        return call([sys.executable, "-c", EACH, *(script.name for script in scripts)], folder)
+    (block,) = group
     return call(["bash", "-euo", "pipefail", "-c", SECONDS.sub(r"\g<1>1", commands(block))], folder)
 
 
@@ -150,9 +161,9 @@ RUN = [
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("page", RUN)
 def test_a_page_runs(page: Path, tmp_path: Path) -> None:
-    for block in blocks(page):
-        failure = None if block.reason else run(block, tmp_path)
-        assert failure is None, f"{block}\n{failure}"
+    for group in together(page):
+        failure = run(group, tmp_path)
+        assert failure is None, f"{', '.join(map(str, group))}\n{failure}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -203,14 +214,24 @@ def test_blocks_are_found_and_run(tmp_path: Path) -> None:
         ("page.md:10", "sh", "it takes a day"),
         ("page.md:14", "console", None),
     ]
-    assert [run(block, tmp_path) for block in found if not block.reason] == [None, None]
+    assert [run(group, tmp_path) for group in together(page)] == [None, None]
     assert make_targets(found[-1]) == ["test"]
+
+
+def test_blocks_of_python_share_a_process_and_no_names(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("\n".join(f"```python\n{code}\n```\n" for code in ("x = 1", "print(x)")) + "```sh\ntrue\n```\n")
+    first, last = together(page)
+    assert (len(first), len(last)) == (2, 1)
+    failure = run(first, tmp_path)
+    assert failure is not None
+    assert re.search(r'block_page_6\.py", line 6(.|\n)*NameError', failure), failure
 
 
 @pytest.mark.parametrize(
     ("language", "code", "said"),
     [
-        ("python", "import nounroll\nnounroll.no_such_name", 'block_page.py", line 5'),
+        ("python", "import nounroll\nnounroll.no_such_name", 'block_page_4.py", line 5'),
         ("python", "assert 1 == 2", "AssertionError"),
         ("python", "seconds = 60\nassert dict(seconds=60)['seconds'] == 60", "AssertionError"),
         ("console", "$ false\n$ true", "exit status 1"),
@@ -224,8 +245,7 @@ def test_blocks_are_found_and_run(tmp_path: Path) -> None:
 def test_control_a_block_that_fails_is_reported(tmp_path: Path, language: str, code: str, said: str) -> None:
     page = tmp_path / "page.md"
     page.write_text(f"# Page\n\n```{language}\n{code}\n```\n")
-    (block,) = blocks(page)
-    failure = run(block, tmp_path)
+    failure = run(blocks(page), tmp_path)
     assert failure is not None
     assert re.search(said, failure), failure
 
@@ -244,8 +264,7 @@ def test_control_an_overlooked_block_is_seen(tmp_path: Path, fence: str) -> None
 def test_control_what_a_block_leaves_running_is_ended(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("```sh\nsleep 600 &\necho $! > pid\n```\n")
-    (block,) = blocks(page)
-    assert run(block, tmp_path) is None
+    assert run(blocks(page), tmp_path) is None
     pid = int((tmp_path / "pid").read_text())
     for _ in range(100):
         if ended(pid):
