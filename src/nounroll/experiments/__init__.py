@@ -1,1 +1,1 @@
-"""The way from a document to a trained run: recipe, resolve, warm start, comparison, sweep."""
+"""Experiments: recipes, the resolution of their settings, warm starts, comparisons and sweeps."""

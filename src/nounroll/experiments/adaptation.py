@@ -1,4 +1,4 @@
-"""Carry a trained network on to another task."""
+"""Adaptation of a trained network to another task."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,7 +21,7 @@ def adapt(
     settings: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> Run:
-    """Adapt a trained network to another task, and keep what it knew: ``fit`` by the method ``adapt``.
+    """Adapt a trained network to another task and preserve what it has learnt: ``fit`` with the method ``adapt``.
 
     ::
 
@@ -29,20 +29,20 @@ def adapt(
         run.metrics["old_loss_before"], run.metrics["old_loss"], run.metrics["memory_change"]
 
     Args:
-        student: the network, of which a copy is trained; or the folder of a network or of a run.
-        task: the new task. Targets of another space get a new readout.
-        head: keep the readout, or begin with a new one.
-        anchor: weight of the pull to the network as it was (``AdaptSettings``).
+        student: the network; a copy of it is trained. Or the folder of a network or of a run.
+        task: the new task. If its targets are of another space, the readout is replaced by a new one.
+        head: keep the readout, or start with a new one.
+        anchor: weight of the penalty that keeps the network close to the original one (``AdaptSettings``).
         rehearse: the old task, or the folder of the run that learnt it; the share of old sequences; or both. Without
-            the task the network writes old sequences itself, if it can.
+            the task, the network generates old sequences itself, if it can.
         update: the weights that learn: "all", the "readout" alone, or m_∅ (the "start") alone.
         settings: other settings of a recipe, by their dotted names.
-        options: of ``fit``: length, a budget (seconds=...), seed, out, resume, progress.
+        options: options of ``fit``: length, a budget (seconds=...), seed, out, resume, progress.
 
     Returns:
-        The run. Its metrics are those of the new task and, on the old sequences, ``memory_change`` (mean squared
-        distance of the memories from the old network's, as a share of their variance). Where the readout is kept,
-        there are also ``old_loss_before`` and ``old_loss``, and the same for bits and accuracy.
+        The run. Its metrics are measured on the new task. ``memory_change`` is measured on the old sequences: the mean
+        squared distance of the memories from the old network's, as a share of their variance. If the readout is kept,
+        there are also ``old_loss_before`` and ``old_loss``, and the same pair for bits and accuracy.
 
     Raises:
         ValueError: a setting is not usable, or two arguments contradict each other.

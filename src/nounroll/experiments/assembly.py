@@ -1,4 +1,4 @@
-"""Assembly of a recipe's parts: the network, its teacher, the methods that train them, and the loop."""
+"""Assembly of a run from its recipe: the network, the teacher, the methods that train them, and the loop."""
 
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -26,7 +26,7 @@ from nounroll.training.pace import Link
 
 @runtime_checkable
 class Spaces(Protocol):
-    """Protocol of a task, or of the facts about one."""
+    """Protocol of an object with input and target spaces: a task, or the facts about a task."""
 
     @property
     def inputs(self) -> Space: ...
@@ -35,7 +35,7 @@ class Spaces(Protocol):
 
 
 def build(recipe: Recipe, spaces: Spaces, cell: nn.Module | None) -> tuple[Student | CausalTransformer, Teacher | None]:
-    """Build the model that is trained, and the teacher where the method has one."""
+    """Build the model to train, and the teacher if the method has one."""
     chain = parse_chain(recipe.method)
     if TRANSFORMER in chain:
         return CausalTransformer(spaces.inputs, spaces.targets, recipe.teacher), None
@@ -59,7 +59,7 @@ def links(
     *,
     stream: bool = False,
 ) -> list[Link]:
-    """Build the methods of a recipe's chain over these parts; ``knowable`` and ``stream`` are the task's."""
+    """Build the methods of a recipe's chain from these parts; ``knowable`` and ``stream`` describe the task."""
     if isinstance(model, CausalTransformer):
         return [Link(TRANSFORMER, TransformerMethod(model), 1.0, 1.0)]
     found = []
@@ -80,10 +80,10 @@ def make_loop(
     progress: bool = False,
     start: Start | None = None,
 ) -> Loop:
-    """Build the loop of a run, with fresh weights or with ``start``. Nothing is read or written yet.
+    """Build the loop of a run, with fresh weights or with those of ``start``. No file is read or written yet.
 
     Raises:
-        ValueError: the device is not there, or ``smt.teacher`` or ``start`` does not fit.
+        ValueError: the device is not available, or ``smt.teacher`` or ``start`` does not fit.
     """
     recipe, facts = resolved.recipe, resolved.facts
     with drawing_from(torch.Generator().manual_seed(recipe.training.seed)):

@@ -1,12 +1,12 @@
 """``auto``: choose a method and a cell by short trials within the budget, on validation data.
 
 Successive halving (Jamieson & Talwalkar 2016, arXiv 1502.07943) in two rounds. Every candidate trains for 1.5 % of
-the budget, the better two for 3 %, and the best goes on from there to the end: what its trial has learnt is not thrown
-away. All trials together take at most 15 %. Candidates are compared by their validation loss at the curriculum's
-length of the moment; the first, which is the usual choice for the kind of data, has a head start of a twentieth of
-what there is to know, since what learns fast at first is not always what learns most. Under a budget that is no clock
-the choice depends on the data and the seed alone, and a run that was interrupted while it chose goes on to the same
-choice.
+the budget, then the better two train until 3 %. The best one continues to the end of the budget and keeps its trained
+weights. All trials together take at most 15 %. Candidates are compared by their validation loss at the current length
+of the curriculum. The first candidate is the usual choice for the kind of data. It gets a bonus of 5 % of the
+knowable loss, because a model that learns fast at first does not always learn most. Under a budget other than
+wall-clock seconds, the choice depends on the data and the seed alone, and a run that was interrupted during its trials
+resumes to the same choice.
 """
 
 import copy
@@ -38,10 +38,10 @@ from nounroll.training.loop import Loop
 from nounroll.training.schedule import length_at
 from nounroll.training.settings import Budget
 
-_FIRST, _SECOND = 0.015, 0.03  # shares of the budget: of each trial, and of the two that go on
-_HEAD_START = 0.05  # share of what there is to know, by which another must be better than the first candidate
-_LEAST = {"seconds": 0.4, "steps": 10.0}  # of a trial in the first round; a shorter one says nothing
-TRIALS = "trials"  # their folder
+_FIRST, _SECOND = 0.015, 0.03  # shares of the budget that a trial has used after rounds 1 and 2
+_HEAD_START = 0.05  # share of the knowable loss by which another candidate must beat the first one
+_LEAST = {"seconds": 0.4, "steps": 10.0}  # minimum of a trial in the first round; a shorter trial is not informative
+TRIALS = "trials"  # folder of the trials
 _CHOSEN = "chosen.json"
 
 
@@ -50,11 +50,11 @@ class Chosen:
     """Decision of ``auto``.
 
     Attributes:
-        method, cell: the chain, and the kind of the cell (or the name of the user's own class).
-        reason: in one line, with the figures.
-        trials: one entry for each candidate: method, cell, and for each round that it was in its validation loss
-            ("losses", None where it diverged), the length that it was measured at ("lengths") and the optimiser steps
-            until then ("steps").
+        method, cell: the chosen chain, and the chosen kind of cell (or the class name of the user's own cell).
+        reason: one line with the figures behind the choice.
+        trials: one entry for each candidate: its method and cell, and for each round that it was in: the validation
+            loss ("losses", None if it diverged), the length of that measurement ("lengths") and the optimiser steps so
+            far ("steps").
     """
 
     method: str
@@ -64,10 +64,10 @@ class Chosen:
 
     @classmethod
     def read(cls, folder: Path | None) -> "Chosen | None":
-        """Read the decision from a run's folder; None where nothing was chosen.
+        """Read the decision from a run's folder; None if the folder has no decision.
 
         Raises:
-            ValueError: its file is damaged.
+            ValueError: the decision's file is damaged.
         """
         path = folder / _CHOSEN if folder else None
         if path is None or not path.is_file():
@@ -79,12 +79,12 @@ class Chosen:
 
 
 def candidates(recipe: Recipe, facts: Facts, cell: nn.Module | None) -> list[tuple[str, str]]:
-    """(method, cell) of each candidate for this kind of data; the first is taken where nothing can be tried."""
-    if recipe.teacher.kind == "transformers":  # which no other method learns from
+    """List the candidates (method, cell) for this kind of data; the first is used if no trial is possible."""
+    if recipe.teacher.kind == "transformers":  # no other method can learn from a pretrained language model
         pairs = [("smt+dmt", kind) for kind in ("gru", "lstm", "mlp", "transformer")]
     elif facts.stream:
         pairs = [("tbptt", "lstm"), ("tbptt", "gru"), ("tbptt", "mlp"), ("bptt", "lstm"), ("smt+tbptt", "transformer")]
-    elif facts.at_end and facts.small:  # a trial is a few steps, too few to judge a teacher by
+    elif facts.at_end and facts.small:  # a trial has only a few steps, too few to judge a teacher
         pairs = [("bptt", "pooled"), ("bptt", "lstm"), ("bptt", "gru")]
     elif facts.scored >= 0.5:
         pairs = [("bptt", "lstm"), ("bptt", "gru"), ("tbptt", "gru"), ("tbptt", "mlp"), ("smt+dmt", "transformer")]
@@ -112,24 +112,24 @@ def choose(
     stop: Callable[[], bool],
     start: Start | None = None,
 ) -> tuple[Loop, Resolved, Chosen | None]:
-    """Try the candidates, and return the loop of the best, ready to continue.
+    """Try the candidates, and return the loop of the best one, ready to continue.
 
     Args:
-        recipe: as it was given.
-        opened: the same, with all decided but what is to be tried.
-        task, cell: of the run; the cell is copied for every candidate.
-        folder: of the run; the trials are kept in it until something is chosen.
-        resume: go on with trials that are there.
+        recipe: the recipe as the user gave it.
+        opened: the same recipe with every setting decided, except those that the trials decide.
+        task, cell: task and cell of the run; the cell is copied for every candidate.
+        folder: folder of the run; the trials are kept in it until the choice is made.
+        resume: continue trials that the folder holds.
         force: see ``nounroll.experiments.run.train``.
-        progress: say on stderr how it goes.
+        progress: report progress on stderr.
         stop: see ``Loop.run``.
-        start: what every candidate begins with.
+        start: the weights that every candidate starts from.
 
     Returns:
-        The loop, its resolved recipe, and what was chosen: None when ``stop`` ended the trials.
+        The loop, its resolved recipe, and the decision; the decision is None if ``stop`` ended the trials.
 
     Raises:
-        ValueError: several processes share the run; see ``nounroll.experiments.run.train`` for the others.
+        ValueError: several processes share the run. ``nounroll.experiments.run.train`` lists the other causes.
     """
     if launched()[1] > 1:
         raise ValueError("method or cell.kind is 'auto'; several processes need both named, such as tbptt and lstm")
@@ -159,13 +159,13 @@ def choose(
 
 
 def share_left(candidates: int) -> float:
-    """Share of the budget that is left after the trials of the other candidates."""
+    """Compute the share of the budget that is left after the trials of the other candidates."""
     return 1 - ((candidates - 2) * _FIRST + _SECOND) if candidates > 1 else 1.0
 
 
 def _too_short(budget: Budget, recipe: Recipe) -> str:
-    """Why a budget is too short to try anything; nothing where it is not."""
-    tokens = float(recipe.training.batch_size * recipe.length)  # of a step, at most
+    """Explain why a budget is too short for trials; empty if it is long enough."""
+    tokens = float(recipe.training.batch_size * recipe.length)  # of one step, at most
     least = {**_LEAST, "tokens": _LEAST["steps"] * tokens}.get(budget.kind, 0.0)
     if budget.amount * _FIRST >= least:
         return ""
@@ -174,7 +174,7 @@ def _too_short(budget: Budget, recipe: Recipe) -> str:
 
 
 def _tried(trials: list["_Trial"], rounds: list[float], stop: Callable[[], bool], progress: bool) -> "_Trial":
-    """The best of the trials after all rounds; or the one at work when ``stop`` ended them."""
+    """Run all rounds and return the best trial; or the trial that was running when ``stop`` ended them."""
     running = trials
     for number, until in enumerate(rounds, start=1):
         for trial in running:
@@ -187,7 +187,7 @@ def _tried(trials: list["_Trial"], rounds: list[float], stop: Callable[[], bool]
 
 
 class _Trial:
-    """One candidate: a loop that pauses after each round, with the budget that the others leave."""
+    """Trial of one candidate: a loop that pauses after each round; its budget excludes the other trials' share."""
 
     def __init__(
         self,
@@ -220,20 +220,20 @@ class _Trial:
 
     @property
     def rank(self) -> float:
-        """Measure by which candidates are compared, lower is better. What no guess is worse than is as good as that."""
+        """Score for ranking candidates, lower is better; a loss above a constant guess's counts as the guess's."""
         loss = self.losses[-1]
         batches = validation_batches(self.task, 0, self.lengths[-1], self.loop.settings.seed)
         guess = constant_guess(self.loop.student.targets, batches).get("loss", math.inf)
         return (min(loss, guess) if math.isfinite(loss) else loss) - self.head_start
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the entry of ``Chosen.trials``."""
+        """Return the trial's entry in ``Chosen.trials``."""
         losses = [loss if math.isfinite(loss) else None for loss in self.losses]
         found = {"losses": losses, "lengths": self.lengths, "steps": self.steps}
         return {"method": self.pair[0], "cell": self.pair[1], **found}
 
     def load(self, force: bool) -> None:
-        """Go back to where an interrupted run left it."""
+        """Restore the state in which an interrupted run left the trial."""
         path = self.folder / "rounds.json" if self.folder else None
         if path is not None and path.is_file():
             try:
@@ -243,9 +243,9 @@ class _Trial:
         self.loop.load(force)
 
     def run(self, round_number: int, until: float, stop: Callable[[], bool]) -> bool:
-        """Train until a share of its budget is spent, and measure; False when ``stop`` ended it.
+        """Train until a share of the trial's budget is spent, and measure; False if ``stop`` ended the round.
 
-        A round that was measured before an interruption is not run again.
+        A round that was measured before an interruption is not repeated.
         """
         if len(self.losses) >= round_number:
             return True
@@ -273,7 +273,7 @@ def _parse_rounds(document: Any) -> tuple[list[float], list[int], list[int]]:
     """Parse the records that ``_Trial.run`` wrote after each round.
 
     Raises:
-        ValueError, TypeError, KeyError: it is something else.
+        ValueError, TypeError, KeyError: the document has another form.
     """
     losses = [float(loss) for loss in document["losses"]]
     lengths, steps = ([int(number) for number in document[name]] for name in ("lengths", "steps"))
@@ -299,12 +299,12 @@ def _reason(best: _Trial, trials: list[_Trial]) -> str:
 
 
 def _share(trial: _Trial) -> str:
-    """Share of the budget that a trial had when it was measured last."""
+    """Format the share of the budget that a trial had used at its last measurement."""
     return f"{100 * (_FIRST if len(trial.losses) == 1 else _SECOND):g} %"
 
 
 def _move(best: _Trial, chosen: Chosen, folder: Path) -> None:
-    """Move the best trial into the run's folder. Its recipe comes last: until then a resume chooses again."""
+    """Move the best trial into the run's folder. The recipe moves last: until then a resumed run chooses again."""
     if best.folder is not None and (best.folder / "metrics.jsonl").is_file():
         write(folder / "metrics.jsonl", read_bytes(best.folder / "metrics.jsonl", LOG_LIMIT).decode())
     best.loop.folder = folder
@@ -316,5 +316,5 @@ def _move(best: _Trial, chosen: Chosen, folder: Path) -> None:
 
 
 def drop_trials(folder: Path) -> None:
-    """Remove the trials from the folder of a run that has been decided."""
+    """Remove the trials from a run's folder once the choice is made."""
     shutil.rmtree(folder / TRIALS, ignore_errors=True)

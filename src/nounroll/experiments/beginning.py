@@ -1,4 +1,4 @@
-"""Beginning of a run: its data, decided settings, weights to start from, and folder."""
+"""Preparation of a run: its data, resolved settings, initial weights and folder."""
 
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -30,14 +30,14 @@ class Beginning:
     """A run before its first step.
 
     Attributes:
-        recipe: as it was given.
-        resolved: the recipe without open questions, and what was found of the data.
+        recipe: the recipe as the user gave it.
+        resolved: the recipe with every setting decided, and the facts that were measured on the data.
         task: source of the sequences.
-        cell: in place of the recipe's, for the user's own module.
-        start: weights that are there already; None where all are new.
-        kept: what the run keeps of its data.
-        folder: where it is kept, or None; None too of every process but the first.
-        resume: it goes on from what is in the folder.
+        cell: the user's own module, used in place of the recipe's cell.
+        start: weights of a warm start; None if all weights are new.
+        kept: the facts about the data that the run keeps.
+        folder: folder of the run, or None. It is also None in every process but rank 0.
+        resume: the run continues from the contents of the folder.
     """
 
     recipe: Recipe
@@ -51,15 +51,15 @@ class Beginning:
 
     @property
     def is_open(self) -> bool:
-        """True when a method or a cell is to be chosen by trials."""
+        """True if trials must choose the method or the cell."""
         return self.resolved.recipe.is_open(self.cell)
 
     def enter(self, stack: ExitStack) -> None:
-        """Hold the run's folder until ``stack`` is left, and write what a new run begins with."""
+        """Lock the run's folder until ``stack`` exits, and write the first files of a new run."""
         folder, facts = self.folder, self.resolved.facts
         if folder is None:
             return
-        # What an open method needs is decided with it.
+        # Settings that depend on an open method are decided together with it.
         text = self.recipe.kept_in(folder).given_to_yaml() if self.is_open else self.resolved.to_yaml(folder)
         stack.enter_context(held(folder))
         if not self.resume:
@@ -82,7 +82,7 @@ def begin(
     folder: Path | None,
     resume: bool,
 ) -> Beginning:
-    """Check what a run is given, look at its data, and decide what the recipe leaves open. Nothing is written.
+    """Check the arguments of a run, measure its data, and decide the open settings. No file is written.
 
     Raises:
         ValueError: the recipe, the data, the cell or the folder is not usable.
@@ -101,17 +101,17 @@ def begin(
     tell_cut(task, recipe.length)
     facts = look(task, recipe.length, recipe.training.seed)
     kept = before[0] if before else keep(task, recipe.task.kind)
-    if scale := before or _scale_of_teacher(recipe):  # of the data as it was; of the labels
-        same = before is not None and before[0].get("kind") == recipe.task.kind  # its checkpoint refuses another kind
+    if scale := before or _scale_of_teacher(recipe):  # that of the given weights, or of a taken teacher
+        same = before is not None and before[0].get("kind") == recipe.task.kind  # the checkpoint refuses other kinds
         facts = _with_scale(facts, *scale[1:], must_fit=same)
     if start is not None:
         facts = start.in_its_scale(facts, kept)
-    place = None if launched()[0] else folder  # the first process writes for all
+    place = None if launched()[0] else folder  # rank 0 writes for all processes
     return Beginning(recipe, resolve(recipe, task, facts), task, cell, start, kept, place, resume)
 
 
 def _check_begun(recipe: Recipe, start: Start | None) -> None:
-    """Refuse a method that needs weights which are not there, and a budget of 0 where all weights are new."""
+    """Refuse a method that needs missing weights, and a budget of 0 if all weights are new."""
     check_adaptable(recipe, start)
     if start is None or not start.teacher:
         check_taught(recipe.method)
@@ -120,7 +120,7 @@ def _check_begun(recipe: Recipe, start: Start | None) -> None:
 
 
 def _task(recipe: Recipe, task: SequenceTask | None, folder: Path | None, *, resume: bool) -> SequenceTask:
-    """The task that was given, or the recipe's."""
+    """Return the given task, or build the recipe's."""
     if task is None and recipe.task.kind == CUSTOM:
         way = way_on(folder) if resume and folder is not None else "nounroll.fit(task)"
         raise ValueError(f"task.kind is {CUSTOM}, a task of your own, which is not in the recipe; in Python: {way}")
@@ -129,15 +129,15 @@ def _task(recipe: Recipe, task: SequenceTask | None, folder: Path | None, *, res
 
 
 def _scale_of_teacher(recipe: Recipe) -> tuple[dict[str, Any], Space, Space] | None:
-    """Read what the run of a taken teacher keeps: the teacher's labels are of inputs of that run's scale."""
+    """Read what the taken teacher's run keeps of its data: the labels hold for inputs of that run's scale."""
     return read_kept(Path(recipe.smt.teacher)) if recipe.smt.teacher else None
 
 
 def _with_scale(facts: Facts, inputs: Space, targets: Space, *, must_fit: bool) -> Facts:
-    """Facts with the scale of other data of the same kind; as they are where it is of another kind.
+    """Give facts the scale of other data of the same kind; return them unchanged if the kind differs.
 
     Raises:
-        ValueError: it ``must_fit`` and is of another kind.
+        ValueError: the kind differs although ``must_fit`` is set.
     """
     if (facts.inputs, facts.targets) == (inputs, targets):
         return replace(facts, inputs=facts.inputs.scaled_as(inputs), targets=facts.targets.scaled_as(targets))

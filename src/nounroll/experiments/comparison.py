@@ -1,6 +1,6 @@
-"""Methods and cells side by side: the same data, the same budget, the same settings to choose from.
+"""Comparison of methods and cells: all use the same data, the same budget and the same choices of settings.
 
-Beside the methods stand two rivals that are no recurrent networks: the teacher of every smt, and a plain Transformer.
+Two baselines that are not recurrent are measured too: the teacher of every smt, and a plain Transformer.
 """
 
 import json
@@ -35,11 +35,11 @@ from nounroll.training.settings import BUDGETS
 
 _MEASURES = ("loss", "bits", "accuracy", "rmse")
 _SHOWN = (*_MEASURES, "drift", "steps", "tokens", *COSTS, "seconds")
-_TESTED = 64  # sequences of each further length
-_TEACHER = "teacher"  # stands as the method in the row of an smt's teacher
+_TESTED = 64  # sequences for each additional length
+_TEACHER = "teacher"  # stands in the method column for the teacher of an smt
 _NO_CELL = "-"
 _RATE = "training.learning_rate"
-_ALIKE = {  # in all runs of a comparison, or chosen by an argument of its own
+_ALIKE = {  # settings that are the same in all runs of a comparison, or set by an argument
     *("name", "method", "length", "cell.kind", _RATE, "training.seed"),
     *(f"training.{name}" for name in BUDGETS),
 }
@@ -47,20 +47,20 @@ _ALIKE = {  # in all runs of a comparison, or chosen by an argument of its own
 
 @dataclass(frozen=True)
 class Row:
-    """One method with one cell, at its best learning rate and its best settings of the grid.
+    """Result of one method with one cell, at its best learning rate and its best settings of the grid.
 
     Attributes:
-        method, cell: which; "teacher" for the teacher of the row before, "-" for the Transformer's cell.
+        method, cell: names of both. "teacher" means the teacher of the row before; "-" is the Transformer's cell.
         learning_rate: the rate with the lowest validation loss.
-        seeds: number of runs that the metrics are the mean of.
-        metrics: as in ``Run.metrics``, measured on other sequences than the validation loss; empty when a run
-            diverged at every learning rate. Metrics at another length name it: "accuracy@512".
+        seeds: number of runs that the metrics are averaged over.
+        metrics: as in ``Run.metrics``, measured on sequences that the validation loss does not use; empty if a run
+            diverged at every learning rate. The name of a metric at another length includes it: "accuracy@512".
         runs: the metrics of each seed.
-        spread: standard deviation of the loss over the seeds; None for a single one.
-        tried: learning rate, and settings of the grid -> validation loss; None where a run diverged. Empty for a
-            teacher, which is chosen with its student.
-        curves: for each seed, the validation loss of each evaluation, with the tokens, flops, sequential_flops and
-            seconds that training had taken.
+        spread: standard deviation of the loss over the seeds; None for a single seed.
+        tried: learning rate and settings of the grid -> validation loss; None if a run diverged. Empty for a
+            teacher, because it is chosen together with its student.
+        curves: for each seed, the validation loss at each evaluation, with the tokens, flops, sequential_flops and
+            seconds that training had used by then.
         settings: the settings of the grid with the lowest validation loss.
     """
 
@@ -82,7 +82,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Result of ``compare``: a row per method and cell, in their order. ``print`` shows it as a table."""
+    """Result of ``compare``: one row per method and cell, in the order given. ``print`` shows it as a table."""
 
     rows: list[Row]
 
@@ -103,7 +103,7 @@ class Comparison:
         return table
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values; ``Row(**row)`` takes each of the "rows" back."""
+        """Return plain values; ``Row(**row)`` restores each of the "rows"."""
         return {"rows": [asdict(row) for row in self.rows]}
 
     def to_json(self) -> str:
@@ -114,7 +114,7 @@ class Comparison:
         """Draw the learning curves of all rows: loss against seconds, tokens, FLOPs and sequential FLOPs.
 
         Raises:
-            ValueError: the name does not end as a picture's, or no run came to an end.
+            ValueError: the file name does not end like a picture's, or every run diverged.
         """
         draw_curves(Path(path), [(row.name, row.curves) for row in self.rows])
 
@@ -143,29 +143,29 @@ def compare(
     settings: Mapping[str, Any] | None = None,
     progress: bool = False,
 ) -> Comparison:
-    """Train every method with every cell, each under the same budget on the same data.
+    """Train every method with every cell, under the same budget and on the same data.
 
     Args:
         task: source of sequences.
         methods: chains of smt, dmt, tbptt and bptt; and "transformer", a plain Transformer of the teacher's size.
-        cells: kinds, or modules of the user's own, each copied for every run; the Transformer has none.
+        cells: kinds, or the user's own modules; each is copied for every run. The Transformer has no cell.
         length: T, in time steps.
-        seconds: wall-clock budget of each run; 120 when the four others are left out too.
-        steps, tokens, flops, sequential_flops: a budget of another kind in its place (see
+        seconds: wall-clock budget of each run; 120 if no other budget is given either.
+        steps, tokens, flops, sequential_flops: a budget of another kind instead (see
             ``nounroll.training.settings``).
-        seeds: their number (0, 1, ...), or a list of seeds.
-        learning_rates: each method and cell runs with all of them, and the best by validation loss is kept. When left
-            out, the rate is that of ``settings``, or the one that suits the method and the data
+        seeds: number of seeds (0, 1, ...), or a list of seeds.
+        learning_rates: each method and cell runs with all of them, and the best one by validation loss is kept. By
+            default the rate is taken from ``settings``, or else chosen for the method and the data
             (``nounroll.experiments.resolve``).
-        grid: other settings to choose from in the same way, by their dotted names: each method and cell runs with
+        grid: other settings to search in the same way, by their dotted names: each method and cell runs with
             every combination of their values and of the learning rates. Combinations that differ only in settings that
-            a method does not read are run once.
-        lengths: other T at which each trained network is measured too (teachers are not).
+            a method does not read run once.
+        lengths: further T at which each trained network is measured (teachers are not).
         settings: any other setting of a recipe, by its dotted name, as in ``fit``.
         progress: report progress on stderr.
 
     Raises:
-        ValueError: an argument is not usable; then nothing has run.
+        ValueError: an argument is not usable; no run has started then.
     """
     budget = {
         "seconds": seconds,
@@ -200,7 +200,7 @@ def compare_recipe(
     lengths: Sequence[int] = (),
     progress: bool = False,
 ) -> Comparison:
-    """``compare``, with all that the runs have in common in a recipe."""
+    """Run ``compare`` with the settings that all runs share given as a recipe."""
     if not isinstance(task, SequenceTask):
         raise ValueError(f"task is a {type(task).__name__}; it must be a nounroll.SequenceTask")
     seeds, methods, cells, lengths = (plain(given) for given in (seeds, methods, cells, lengths))
@@ -216,7 +216,7 @@ def compare_recipe(
         for method in methods
         for cell, name in ([(None, _NO_CELL)] if method == TRANSFORMER else zip(cells, _names(cells), strict=True))
     ]
-    for entry in entries:  # find what cannot be used before the first run
+    for entry in entries:  # report unusable settings before the first run
         own = (
             check_cell(entry.cell, task.inputs, task.inputs.enter(task.inputs.zeros(2)))
             if isinstance(entry.cell, nn.Module)
@@ -225,7 +225,7 @@ def compare_recipe(
         for _, recipes in entry.choices:
             check_memory(settle(recipes[0]).recipe, task, own, kept=False)
     for length in lengths:
-        draw(task.validation(), 1, length, recipe.training.seed, "trial")  # a length that it has not ends it here
+        draw(task.validation(), 1, length, recipe.training.seed, "trial")  # fails here for an unknown length
     rows, done, total = [], 0, sum(len(entry.choices) for entry in entries) * len(numbers)
     for entry in entries:
         outcomes: list[list[_Outcome | None]] = [[] for _ in entry.choices]
@@ -241,10 +241,10 @@ def compare_recipe(
 
 
 def _choices(rates: Sequence[float | None], grid: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
-    """Every combination of the values of each setting, the learning rate first: None for the one that suits.
+    """List every combination of the settings' values, the learning rate first; a rate of None is chosen for the data.
 
     Raises:
-        ValueError: a setting has no values, or is one that all runs of a comparison have in common.
+        ValueError: a setting has no values, or it must be the same in all runs of a comparison.
     """
     for name, values in grid.items():
         if name in _ALIKE or name.split(".")[0] == "task":
@@ -268,7 +268,7 @@ def _text(value: Any) -> str:
 
 @dataclass(frozen=True)
 class _Entry:
-    """A method with a cell (the Transformer has none), and the runs of every choice: one of every seed."""
+    """Runs of a method with a cell (the Transformer has none): for every choice, one run per seed."""
 
     method: str
     cell: str | nn.Module | None
@@ -285,10 +285,10 @@ def _entry(
     choices: list[dict[str, Any]],
     seeds: Sequence[int],
 ) -> _Entry:
-    """Build the runs of a method and a cell; choices that differ only in settings they do not read are merged.
+    """Build the runs of a method and a cell. Choices that differ only in settings that the method ignores are merged.
 
     Raises:
-        ValueError: a setting of a choice is not usable, also one that is not read.
+        ValueError: a setting of a choice is not usable, even if the method ignores it.
     """
     read = settings_read(method) - ({"cell"} if isinstance(cell, nn.Module) else set())
     once: dict[str, tuple[dict[str, Any], list[Recipe]]] = {}
@@ -304,7 +304,7 @@ def _entry(
 
 @dataclass(frozen=True)
 class _Outcome:
-    """Figures of a run, and of its teacher, that outlive it."""
+    """Figures of a run and its teacher, kept after the run is discarded."""
 
     validation: float
     metrics: dict[str, float]
@@ -330,7 +330,7 @@ def _variant(recipe: Recipe, method: str, cell: str | nn.Module | None, choice: 
 def _outcome(
     recipe: Recipe, task: SequenceTask, cell: str | nn.Module | None, lengths: Sequence[int], progress: bool
 ) -> _Outcome | None:
-    """Train and measure; None when it diverged."""
+    """Train a run and measure it; None if it diverged."""
     own_cell = copy_cell(cell) if isinstance(cell, nn.Module) else None
     try:
         run = train(recipe, task, own_cell, progress=progress)  # type: ignore[arg-type]
@@ -350,7 +350,7 @@ def _outcome(
 
 
 def _at_lengths(run: Run, task: SequenceTask, lengths: Sequence[int]) -> dict[str, float]:
-    """Each measure at each length, on held-out sequences."""
+    """Compute each metric at each length, on held-out sequences."""
     found = {}
     for length in lengths:
         batches = validation_batches(task, _TESTED, length, run.recipe.training.seed, stream="test")
@@ -359,14 +359,14 @@ def _at_lengths(run: Run, task: SequenceTask, lengths: Sequence[int]) -> dict[st
 
 
 def _curve(run: Run, name: str) -> list[dict[str, float]]:
-    """Collect the loss of each evaluation, with the tokens, FLOPs and seconds until then."""
+    """Collect the loss at each evaluation, with the tokens, FLOPs and seconds used by then."""
     records = (record for record in run.history if record["event"] == "evaluation" and name in record)
     points = [{"loss": one[name], **{axis: one[axis] for axis in ("tokens", *COSTS, "seconds")}} for one in records]
     return [point for point in points if math.isfinite(point["loss"])]
 
 
 def _rows(entry: _Entry, outcomes: list[list[_Outcome | None]]) -> list[Row]:
-    """The mean over the seeds, at the choice whose mean validation loss is lowest; and their teachers'."""
+    """Average over the seeds at the choice with the lowest mean validation loss; add the rows of teachers."""
     choices = [choice for choice, _ in entry.choices]
     whole = {i: [one for one in seeds if one is not None] for i, seeds in enumerate(outcomes) if None not in seeds}
     losses = {i: fmean(one.validation for one in seeds) for i, seeds in whole.items()}
@@ -406,6 +406,6 @@ def _row(
 
 
 def _means(runs: list[dict[str, float]]) -> dict[str, float]:
-    """Return the mean of each measure that all runs have."""
+    """Average each metric that all runs have."""
     names = [name for name in (runs[0] if runs else {}) if name in _SHOWN or "@" in name]
     return {name: fmean(run[name] for run in runs) for name in names if all(name in run for run in runs)}

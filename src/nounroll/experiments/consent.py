@@ -1,8 +1,8 @@
 """Consent: a recipe reads data outside its own folder only if the user agrees.
 
-The user says so by naming the path in the command (``--set task.options.path=...``) or by ``--trust``. A run remembers
-it in ``consent.json``: for each path a signature by a key of the user's own, which is made when it is first needed and
-never leaves the user's configuration folder. A stranger's folder cannot hold a signature that counts.
+The user agrees by naming the path in the command (``--set task.options.path=...``) or by ``--trust``. A run remembers
+this in ``consent.json``: one signature per path, made with the user's own key. The key is created on first use and
+never leaves the user's configuration folder, so a folder from a stranger cannot contain a valid signature.
 """
 
 import contextlib
@@ -25,10 +25,10 @@ _KEY_BYTES = 32
 
 
 def build_task(recipe: Recipe) -> SequenceTask:
-    """The task of a recipe, whose data is inside the recipe's folder or has the user's consent.
+    """Build the task of a recipe if its data is inside the recipe's folder or the user has consented.
 
     Raises:
-        ValueError: it has not, or an option or the data is not usable.
+        ValueError: there is no consent, or an option or the data is not usable.
     """
     check(recipe)
     return data.build(recipe.task.kind, recipe.task.options)
@@ -38,7 +38,7 @@ def check(recipe: Recipe) -> None:
     """Refuse a recipe from a file that names a path outside its folder, unless the user has consented.
 
     Raises:
-        ValueError: it names the setting and the place.
+        ValueError: there is no consent; the message names the setting and the path.
     """
     if recipe.origin is None or is_trusted():
         return
@@ -54,9 +54,9 @@ def check(recipe: Recipe) -> None:
 
 
 def remember(recipe: Recipe, folder: Path) -> None:
-    """Let a run's folder say that the user consented to the paths of its recipe.
+    """Record in a run's folder that the user consented to the paths of its recipe.
 
-    Where no key can be kept, nothing is remembered, and ``--trust`` is asked for again.
+    If no key can be stored, nothing is recorded, and a later command needs ``--trust`` again.
     """
     given = dict(_paths(recipe))
     key = _key(make=True) if given else None
@@ -66,8 +66,8 @@ def remember(recipe: Recipe, folder: Path) -> None:
 
 
 def _paths(recipe: Recipe) -> Iterator[tuple[str, Path]]:
-    """Dotted names and values of all settings that are paths."""
-    with contextlib.suppress(ValueError):  # an unknown kind is for its builder to refuse
+    """Yield the dotted name and the value of every setting that is a path."""
+    with contextlib.suppress(ValueError):  # an unknown kind is reported by the builder of the task
         for option in data.describe(recipe.task.kind)[1]:
             value = recipe.task.options.get(option.name)
             if "Path" in option.type and isinstance(value, str | os.PathLike):
@@ -77,7 +77,7 @@ def _paths(recipe: Recipe) -> Iterator[tuple[str, Path]]:
 
 
 def _leading_out(path: Path, folder: Path) -> Iterator[Path]:
-    """The places outside a folder that are read by way of a path: where it leads, and links below it."""
+    """Yield the places outside a folder that a path leads to: its own target, and the targets of links below it."""
     root, place = os.path.realpath(folder), os.path.realpath(path)
     if not _is_inside(place, root):
         yield Path(place)
@@ -107,7 +107,7 @@ def _is_signed(signatures: dict[str, str], name: str, path: Path) -> bool:
 
 
 def _read_signatures(folder: Path) -> dict[str, str]:
-    """Read the signatures of a run's folder; none where it holds none that can be read."""
+    """Read the signatures in a run's folder; empty if there are none or they cannot be read."""
     try:
         document = json.loads(files.read_bytes(folder / CONSENT))
     except (OSError, ValueError, RecursionError):
@@ -117,13 +117,13 @@ def _read_signatures(folder: Path) -> dict[str, str]:
 
 
 def _key(*, make: bool) -> bytes | None:
-    """The user's own key; None where there is none, or none can be made."""
+    """Read or make the user's own key; None if there is none and none can be made."""
     try:
         path = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "nounroll" / "key"
         if make and not path.exists():
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             files.write_bytes(path, secrets.token_bytes(_KEY_BYTES), mode=0o600)
         key = files.read_bytes(path, _KEY_BYTES)
-    except (OSError, RuntimeError):  # no such file, a disk that cannot be written, a user without a home
+    except (OSError, RuntimeError):  # no such file, a read-only disk, a user without a home
         return None
     return key if len(key) == _KEY_BYTES else None

@@ -1,15 +1,15 @@
-"""The least memory that a run takes, counted before any of it is: a run that cannot fit is refused.
+"""Minimum memory of a run, computed before anything is allocated: a run that cannot fit is refused.
 
-Counted is what must be there at one time, whatever torch does beside it:
+The count covers what must be in memory at one time, apart from torch's own overhead:
 
-- weights, their gradients and AdamW's two moments; a second copy of all but the gradients, to go back to, and a third
-  while a checkpoint is written;
-- what a training step keeps for its gradients, counted on one time step of one sequence and taken as often as the
-  method goes over one;
-- what an evaluation holds at once (see ``nounroll.rollout.chunks``), if that is more than a step keeps;
-- the sequences of a step, and the held-out ones.
+- weights, their gradients and AdamW's two moments; a second copy of all but the gradients, for rollbacks; and a third
+  copy while a checkpoint is written;
+- the activations that a training step keeps for its gradients: measured on one time step of one sequence, and
+  multiplied by the number of time steps that the method processes;
+- the tensors that an evaluation holds at once (see ``nounroll.rollout.chunks``), if they exceed those of a step;
+- the sequences of a step, and the held-out sequences.
 
-The program itself, attention's own needs, the decoder and temporary results are not counted.
+The count excludes the program itself, the memory of attention, the decoder and temporary results.
 """
 
 import math
@@ -36,16 +36,16 @@ from nounroll.teacher.window import CONTEXT
 from nounroll.training.devices import best_device, device_memory
 
 _FLOAT = 4  # bytes
-_HELD_OUT = 9 * 2**13  # time steps that are drawn to look at on the way, and eight times as many for the last figures
-_READ = 8  # time steps of the sequence on which an encoder is counted: too few for attention's own needs to show
-_SMALLEST = {  # the settings that make a run large, and their smallest values
+_HELD_OUT = 9 * 2**13  # time steps drawn for an evaluation during training; the final one draws eight times as many
+_READ = 8  # time steps of the sequence that measures an encoder: too few for attention's memory to matter
+_SMALLEST = {  # the settings that determine memory use, and their smallest values
     "training.batch_size": 1,
     "length": 16,
     "cell.memory_width": 2,
     "cell.tokens": 1,
     "cell.width": 4,
     "cell.layers": 1,
-    "teacher.width": 2,  # for each head
+    "teacher.width": 2,  # per head
     "teacher.layers": 1,
     "teacher.decoder_layers": 0,
     "readout_width": 1,
@@ -54,14 +54,14 @@ _SMALLEST = {  # the settings that make a run large, and their smallest values
 
 @dataclass(frozen=True)
 class Footprint:
-    """Bytes, in one process; infinite where they cannot be counted.
+    """Memory of one process in bytes; infinite if it cannot be counted.
 
     Attributes:
-        parameters: how many numbers are trained (no bytes).
-        state: weights, gradients and moments, on the device, and the weights of a frozen model.
+        parameters: how many numbers are trained (a count, not bytes).
+        state: weights, gradients and moments on the device, and the weights of a frozen model.
         step: what a training step keeps, on the device.
         evaluation: what an evaluation holds at once, on the device.
-        copies: of weights and moments, in main memory.
+        copies: copies of weights and moments, in main memory.
         data: sequences, in main memory.
     """
 
@@ -74,52 +74,52 @@ class Footprint:
 
     @property
     def device(self) -> float:
-        """Bytes on a device with memory of its own."""
+        """Bytes on a device that has its own memory."""
         return self.state + max(self.step, self.evaluation)
 
     @property
     def main(self) -> float:
-        """Bytes in main memory, beside such a device."""
+        """Bytes in main memory if the device has its own memory."""
         return self.copies + self.data
 
     @property
     def total(self) -> float:
-        """Bytes in main memory, where it is the device's too."""
+        """Bytes in main memory if the device uses main memory too."""
         return self.device + self.main
 
 
 def footprint(recipe: Recipe, task: SequenceTask, cell: nn.Module | None = None, *, kept: bool = True) -> Footprint:
-    """Count the memory that a run takes. Nothing is built: torch's meta device has shapes alone.
+    """Count the memory that a run takes, on torch's meta device: it has shapes alone, so nothing is allocated.
 
     Args:
-        recipe: all settings.
-        task: whose spaces count.
-        cell: the user's own, which is there already, in place of the recipe's.
-        kept: the run has a folder, and writes checkpoints.
+        recipe: all settings of the run.
+        task: source of the spaces.
+        cell: the user's own module, already in memory, used in place of the recipe's cell.
+        kept: the run has a folder and writes checkpoints.
     """
     steps = recipe.training.batch_size * recipe.length + max(_HELD_OUT, 72 * recipe.length)
     data = float(steps * (_bytes(task.inputs) + _bytes(task.targets) + 1))
     try:
         with on_meta():
             model, teacher = build(recipe, task, None if cell is None else _Shape(cell))
-    except (RuntimeError, OverflowError, TypeError):  # torch's ways to say that a size is more than 64 bits hold
+    except (RuntimeError, OverflowError, TypeError):  # torch's errors for a size that needs more than 64 bits
         return Footprint(math.inf, math.inf, math.inf, math.inf, math.inf, data)
     parameters = sum(p.numel() for part in (model, teacher, cell) if part is not None for p in part.parameters())
-    held = 0 if teacher is None else _FLOAT * sum(p.numel() for p in teacher.held())  # whole in every process
+    held = 0 if teacher is None else _FLOAT * sum(p.numel() for p in teacher.held())  # every process holds it unsharded
     step = _step(recipe, model, teacher, cell)
     rows = max(1, recipe.training.batch_size // (recipe.training.accumulate * launched()[1]))
     halved = 1 if _device(recipe) == "cpu" and recipe.training.precision != "bf16-mixed" else 2
     parts = launched()[1] if recipe.training.shard else 1
-    copies = max((6 if kept else 3) / parts, 1) * _FLOAT * parameters  # it is built whole
+    copies = max((6 if kept else 3) / parts, 1) * _FLOAT * parameters  # the model is built unsharded
     state = 4 * _FLOAT * parameters / parts + held
     return Footprint(parameters, state, rows * step / halved, _FLOAT * held_at_once(model, recipe.length), copies, data)
 
 
 def check_length(recipe: Recipe, task: SequenceTask) -> None:
-    """Refuse a length at which not even two sequences can be drawn.
+    """Refuse a length at which two sequences do not fit in memory.
 
     Raises:
-        ValueError: they take more memory than there is.
+        ValueError: they take more memory than the machine has.
     """
     needed = 2.0 * recipe.length * (_bytes(task.inputs) + _bytes(task.targets) + 1)
     if needed > total_memory():
@@ -130,10 +130,10 @@ def check_length(recipe: Recipe, task: SequenceTask) -> None:
 
 
 def check_memory(recipe: Recipe, task: SequenceTask, cell: nn.Module | None = None, *, kept: bool = True) -> None:
-    """Refuse a run that takes more memory than there is.
+    """Refuse a run that takes more memory than the machine has.
 
     Raises:
-        ValueError: it does; the message names the setting to lower.
+        ValueError: the run is too large; the message names the setting to lower.
     """
     found = footprint(recipe, task, cell, kept=kept)
     for name, part, there in pools(recipe):
@@ -148,7 +148,7 @@ def check_memory(recipe: Recipe, task: SequenceTask, cell: nn.Module | None = No
 
 
 def pools(recipe: Recipe) -> Iterator[tuple[str, str, float]]:
-    """(name, what of a ``Footprint`` it has to hold, bytes for each process) of each memory of this machine."""
+    """Yield each memory of this machine: (name, attribute of ``Footprint`` that must fit, bytes for each process)."""
     device, here = _device(recipe), int(os.environ["LOCAL_WORLD_SIZE"]) if launched()[1] > 1 else 1
     if device == "cpu":
         yield "memory", "total", total_memory() / here
@@ -158,16 +158,16 @@ def pools(recipe: Recipe) -> Iterator[tuple[str, str, float]]:
 
 
 def in_words(number: float) -> str:
-    """Bytes for people."""
+    """Format a number of bytes for people."""
     if not math.isfinite(number):
-        number = 2.0**63  # what torch can count to
+        number = 2.0**63  # torch's largest count
     units = ["bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"]
     place = min(len(units) - 1, max(0, math.frexp(number)[1] - 1) // 10)
     return f"{number / 1024**place:,.4g} {units[place]}"
 
 
 class _Shape(nn.Module):
-    """Stands for a cell of the user's own, whose weights are counted where they are."""
+    """Stand-in for the user's own cell, whose weights are counted elsewhere."""
 
     def __init__(self, cell: Any) -> None:
         super().__init__()
@@ -175,7 +175,7 @@ class _Shape(nn.Module):
 
 
 def _step(recipe: Recipe, model: Student | CausalTransformer, teacher: Teacher | None, cell: nn.Module | None) -> float:
-    """Bytes that a step keeps of one sequence for its gradients, by the method that keeps most."""
+    """Count the bytes that a step keeps of one sequence for its gradients, for the method that keeps most."""
     length, inputs = recipe.length, model.inputs.zeros(1, _READ, device="meta")
     if isinstance(model, CausalTransformer):
         return length * _kept(model, lambda: model.predict(inputs)) / _READ
@@ -197,7 +197,7 @@ def _step(recipe: Recipe, model: Student | CausalTransformer, teacher: Teacher |
 
 
 def _kept(module: nn.Module, compute: Callable[[], Tensor]) -> float:
-    """Bytes that torch keeps of a computation for its gradients, weights apart."""
+    """Count the bytes that torch keeps of a computation for its gradients, without weights."""
     found: dict[int, Any] = {}
     weights = {p.untyped_storage()._cdata for p in module.parameters()}
 
@@ -212,9 +212,10 @@ def _kept(module: nn.Module, compute: Callable[[], Tensor]) -> float:
 
 
 def _cause(recipe: Recipe, task: SequenceTask, cell: nn.Module | None, part: str, there: float) -> tuple[str, Any]:
-    """The setting that is to be lowered, and its value.
+    """Find the setting to lower, and its value.
 
-    Of those that alone, at their smallest, would do, the one that is furthest from it; else the one that saves most.
+    Among the settings that alone, at their smallest value, make the run fit, choose the one furthest above that value.
+    If there is none, choose the setting that saves most.
     """
     needed: dict[str, float] = {}
     times: dict[str, float] = {}

@@ -1,6 +1,6 @@
-"""Recipes that version 0.1 wrote, by today's names: so that its runs can be opened, measured and exported.
+"""Conversion of recipes of version 0.1 to today's names, so that its runs can be opened, measured and exported.
 
-A run of 0.1 that was interrupted cannot go on: its checkpoint is of a loop that is gone, and says so.
+An interrupted run of 0.1 cannot be resumed: its checkpoint belongs to a removed training loop, and the error says so.
 """
 
 from collections.abc import Mapping
@@ -21,18 +21,18 @@ _GONE = (
 
 
 def is_former(document: Mapping[str, Any]) -> bool:
-    """Return whether version 0.1 wrote a whole recipe."""
+    """Return whether version 0.1 wrote this complete recipe."""
     dmt = document.get("dmt")
     return isinstance(dmt, Mapping) and "tolerance" in dmt and "tbptt" not in document
 
 
 def renewed(document: Mapping[str, Any]) -> dict[str, Any]:
-    """A recipe that version 0.1 wrote, by today's names. What has no name any more is left out.
+    """Convert a recipe of version 0.1 to today's names. Settings that no longer exist are dropped.
 
-    DMT that took nothing of its teacher was truncated BPTT, and has that name.
+    DMT without any use of its teacher was truncated BPTT, and becomes ``tbptt``.
     """
     tree: dict[str, Any] = {}
-    for name, group in document.items():  # null was the cell's choice, or all steps: today's default is as good
+    for name, group in document.items():  # null meant the cell's choice, or all steps; today's default serves both
         parts = isinstance(group, Mapping) and name != "task"
         tree[name] = {key: value for key, value in group.items() if value is not None} if parts else group
     training, dmt = tree["training"], tree["dmt"]

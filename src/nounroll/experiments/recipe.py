@@ -1,8 +1,8 @@
-"""A run as typed settings: one tree of dataclasses, validated once.
+"""Recipe: all settings of a run as one tree of typed dataclasses, validated once.
 
-Each part of the tree is owned by the code that uses it; this file only puts them together and reads them
-from YAML, from dotted overrides (``teacher.width=128``) and from keyword arguments. A setting that a recipe does not
-give is decided for the task's data by ``nounroll.experiments.resolve``.
+The code that uses a group of settings also defines it. This file only combines the groups and reads them
+from YAML, from dotted overrides (``teacher.width=128``) and from keyword arguments. If a recipe leaves a setting
+out, ``nounroll.experiments.resolve`` decides it for the task's data.
 """
 
 import dataclasses
@@ -29,14 +29,14 @@ from nounroll.storage.trust import is_trusted
 from nounroll.teacher import TeacherSettings
 from nounroll.training.settings import BUDGETS, Budget, TrainingSettings
 
-_BUDGET = Budget("seconds", 300.0)  # of a recipe that says nothing about it
-_LONGEST = 1 << 18  # characters of a recipe's file; ours have some thousand
-_NO_YAML = (yaml.YAMLError, ValueError, RecursionError)  # a date of month 13 is a ValueError, deep brackets the other
+_BUDGET = Budget("seconds", 300.0)  # default of a recipe without a budget
+_LONGEST = 1 << 18  # characters of a recipe's file; the recipes of this project have a few thousand
+_NO_YAML = (yaml.YAMLError, ValueError, RecursionError)  # a date of month 13 and deep brackets raise the others
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaskSettings:
-    """Task of a recipe, and its own options (``nounroll tasks`` lists both)."""
+    """Task of a recipe, and the task's options (``nounroll tasks`` lists both)."""
 
     kind: str
     options: dict[str, Any] = field(default_factory=dict)
@@ -47,7 +47,7 @@ class Origin:
     """Place that a recipe was read from.
 
     Attributes:
-        folder: of its file.
+        folder: folder of the recipe's file.
         typed: dotted names that the user set in the command.
     """
 
@@ -55,7 +55,7 @@ class Origin:
     typed: frozenset[str]
 
     def is_typed(self, name: str) -> bool:
-        """Return whether the user set this name, or a group that it is in."""
+        """Return whether the user set this name, or a group that contains it."""
         return any(name == one or name.startswith(f"{one}.") for one in self.typed)
 
 
@@ -64,15 +64,15 @@ class Recipe:
     """Settings of a whole run.
 
     Args:
-        name: of the run; its folder is runs/NAME.
+        name: name of the run; its folder is runs/NAME.
         task: source of sequences.
         length: T, in time steps.
         method: a chain such as smt+dmt, tbptt or smt+dmt+bptt; or auto, which is chosen by short trials; or adapt,
-            which begins with a trained student.
+            which starts from a trained student.
         readout_width: hidden width of the student's readout.
-        cell, teacher, smt, dmt, tbptt, adapt, training: see each.
-        given: dotted names of the settings that were given; what is not, ``resolve`` decides. None: all of them.
-        origin: the file it was read from; None where it was made in Python (see ``nounroll.experiments.consent``).
+        cell, teacher, smt, dmt, tbptt, adapt, training: see the class of each.
+        given: dotted names of the settings that were given; ``resolve`` decides the others. None: all were given.
+        origin: file that the recipe was read from; None if made in Python (see ``nounroll.experiments.consent``).
     """
 
     name: str = "run"
@@ -99,16 +99,16 @@ class Recipe:
             raise ValueError(f"name is {self.name!r}; it must be a plain folder name")
 
     def is_open(self, own_cell: object = None) -> bool:
-        """Return whether the method, or the cell where it is not the user's own module, is to be chosen by trials."""
+        """Return whether trials must choose the method, or the cell if it is not the user's own module."""
         return self.method == AUTO or (own_cell is None and self.cell.kind == AUTO and self.method != TRANSFORMER)
 
     def get(self, name: str) -> Any:
-        """The setting of a dotted name, such as ``teacher.width``."""
+        """Return the setting with a dotted name, such as ``teacher.width``."""
         group, _, setting = name.rpartition(".")
         return getattr(getattr(self, group) if group else self, setting)
 
     def changed(self, changes: Mapping[str, Any]) -> "Recipe":
-        """The same with other values of some settings, by their dotted names; they count as given or not as before."""
+        """Copy the recipe with other values of some settings, by their dotted names; ``given`` stays as it is."""
         own = {name: value for name, value in changes.items() if "." not in name}
         groups: dict[str, dict[str, Any]] = {}
         for name, value in changes.items():
@@ -120,12 +120,12 @@ class Recipe:
         return dataclasses.replace(self, **own)
 
     def kept_in(self, folder: Path) -> "Recipe":
-        """The same for a file in another folder: paths of data lead from there."""
+        """Copy the recipe for a file in another folder: relative paths of data are adjusted."""
         task = dataclasses.replace(self.task, options=seen_from(self.task.options, folder))
         return dataclasses.replace(self, task=task)
 
     def with_given(self, changes: Mapping[str, Any]) -> "Recipe":
-        """``changed``, where the changes count as given."""
+        """Copy the recipe as ``changed`` does, and mark the changes as given."""
         given = None if self.given is None else self.given | frozenset(changes)
         return dataclasses.replace(self.changed(changes), given=given)
 
@@ -136,7 +136,7 @@ class Recipe:
         return plain({**tree, "training": self.training.to_dict()})
 
     def given_to_dict(self) -> dict[str, Any]:
-        """Return the given settings alone as plain values, for ``parse``."""
+        """Return only the given settings as plain values, for ``parse``."""
         whole, tree = self.to_dict(), {}
         for name in sorted(_names(whole) if self.given is None else self.given):
             group, _, setting = name.rpartition(".")
@@ -146,19 +146,19 @@ class Recipe:
         return tree
 
     def to_yaml(self) -> str:
-        """``to_dict`` as YAML."""
+        """Return ``to_dict`` as YAML."""
         return yaml.safe_dump(self.to_dict(), sort_keys=False)
 
     def given_to_yaml(self) -> str:
-        """``given_to_dict`` and the name as YAML."""
+        """Return ``given_to_dict`` and the name as YAML."""
         return yaml.safe_dump({"name": self.name, **self.given_to_dict()}, sort_keys=False)
 
 
 def parse(document: Mapping[str, Any], overrides: Iterable[str] | Mapping[str, Any] = ()) -> Recipe:
-    """A recipe from nested mappings, with overrides on top: ``dotted.name=value`` as text, or values by such names.
+    """Build a recipe from nested mappings and overrides: texts ``dotted.name=value``, or a mapping by dotted names.
 
     Raises:
-        ValueError: an unknown name, a value of the wrong type or out of range; the message names it.
+        ValueError: a name is unknown, or a value has the wrong type or range; the message names it.
     """
     tree = plain(document)
     given = overrides if isinstance(overrides, Mapping) else dict(map(_named, overrides))
@@ -176,7 +176,7 @@ def parse(document: Mapping[str, Any], overrides: Iterable[str] | Mapping[str, A
 
 
 def _own_tokens(recipe: Recipe) -> Recipe:
-    """A recipe whose text is cut by the tokenizer of the pretrained teacher, unless it names one."""
+    """Let the pretrained teacher's tokenizer split the text, unless the recipe names a tokenizer."""
     if recipe.teacher.kind != "transformers" or recipe.task.kind != "text":
         return recipe
     options = {"tokenizer": recipe.teacher.path, **recipe.task.options}
@@ -184,7 +184,7 @@ def _own_tokens(recipe: Recipe) -> Recipe:
 
 
 def _named(override: str) -> tuple[str, Any]:
-    """The name and the value of ``dotted.name=value``."""
+    """Split ``dotted.name=value`` into its name and its value."""
     name, equals, text = override.partition("=")
     if not equals or not all(name.strip().split(".")):
         raise ValueError(f"--set got {override!r}; it takes NAME=VALUE, such as teacher.width=128")
@@ -192,7 +192,7 @@ def _named(override: str) -> tuple[str, Any]:
 
 
 def _names(tree: Mapping[str, Any]) -> Iterator[str]:
-    """Dotted names of all settings in a tree; a task's are one."""
+    """Yield the dotted names of all settings in a tree; the settings of a task count as one."""
     for name, value in tree.items():
         if isinstance(value, dict) and name != "task":
             yield from (f"{name}.{setting}" for setting in value)
@@ -201,10 +201,10 @@ def _names(tree: Mapping[str, Any]) -> Iterator[str]:
 
 
 def load(path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
-    """The recipe in a YAML file. A path of data in it is relative to the file's folder, or else to the working folder.
+    """Read the recipe in a YAML file. Paths of data are relative to the file's folder, or else to the working folder.
 
     Raises:
-        ValueError: the file is missing, is no YAML, or holds no good recipe.
+        ValueError: the file is missing, is not YAML, or does not hold a valid recipe.
     """
     path = Path(path)
     try:
@@ -215,15 +215,15 @@ def load(path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
     if len(text) > _LONGEST:
         raise ValueError(f"recipe {path} cannot be read: it has more than {_LONGEST:,} characters")
     try:
-        document = yaml.load(text, _Loader)  # a SafeLoader, stricter still  # nosec B506
+        document = yaml.load(text, _Loader)  # a subclass of SafeLoader  # nosec B506
     except _NO_YAML as error:
         raise ValueError(f"recipe {path} is no YAML: {' '.join(str(error).split())}") from error
     if not isinstance(document, dict):
         raise ValueError(f"recipe {path} holds {type(document).__name__}; it must hold names and values")
     document = renewed(document) if is_former(document) else document
-    if document.get("bptt") == {"share": 1.0}:  # a setting once; now the shares of others are relative to this one
+    if document.get("bptt") == {"share": 1.0}:  # a former setting; shares of other methods are now relative to this one
         del document["bptt"]
-    if isinstance(tbptt := document.get("tbptt"), dict) and tbptt.get("share") == 1.0:  # likewise
+    if isinstance(tbptt := document.get("tbptt"), dict) and tbptt.get("share") == 1.0:  # a former setting too
         del tbptt["share"]
     task = document.get("task")
     if isinstance(task, dict) and isinstance(task.get("options"), dict):
@@ -235,7 +235,7 @@ def load(path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
 
 
 class _Loader(yaml.SafeLoader):
-    """The safe loader, without names that are given twice and without aliases, which can grow endlessly."""
+    """Safe YAML loader that refuses duplicate names and aliases, which can grow without limit."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
@@ -251,7 +251,7 @@ class _Loader(yaml.SafeLoader):
 
 
 def _one_budget(training: dict[str, Any], given: Iterable[str]) -> None:
-    """An override of one budget takes the place of the others."""
+    """Let an override of one budget replace the others."""
     given = set(given)
     chosen = [name for name in BUDGETS if f"training.{name}" in given]
     for name in BUDGETS if chosen else ():
@@ -260,7 +260,7 @@ def _one_budget(training: dict[str, Any], given: Iterable[str]) -> None:
 
 
 def _build(kind: type, tree: Any, path: str) -> Any:
-    """An instance of a settings dataclass. Names are checked here, types by jsonargparse, ranges by the class."""
+    """Build a settings dataclass. This function checks names, jsonargparse checks types, the class checks ranges."""
     if not isinstance(tree, dict):
         raise ValueError(f"{path or 'recipe'} is {tree!r}; it must be a group of settings")
     fields = {f.name: f for f in dataclasses.fields(kind) if f.name not in ("given", "origin", "budget")}
@@ -288,7 +288,7 @@ def _build(kind: type, tree: Any, path: str) -> Any:
 
 
 def _meant(fields: dict[str, dataclasses.Field[Any]], name: object) -> str:
-    """Name the groups that have a setting of this name; nothing where none has."""
+    """Name the groups that have a setting of this name; empty if none has."""
     groups = {group: one.type for group, one in fields.items() if isinstance(one.type, type)}
     found = [f"{g}.{name}" for g, kind in groups.items() if name in getattr(kind, "__dataclass_fields__", ())]
     return f"say {' or '.join(found)}; " if found else ""
@@ -301,9 +301,9 @@ def _typed(name: str, wanted: Any, value: Any) -> Any:
     parser.add_argument("--value", type=wanted)
     try:
         if value is None and type(None) not in get_args(wanted):
-            raise TypeError  # the parser would take it for "not set"
+            raise TypeError  # the parser would read it as "not set"
         typed = parser.parse_object({"value": value}).value
-    except Exception as error:  # jsonargparse's own error type is argparse's
+    except Exception as error:  # jsonargparse raises argparse's error type
         raise ValueError(f"{name} is {value!r}; it must be {_in_words(wanted)}") from error
     for number in typed if isinstance(typed, tuple) else (typed,):
         if isinstance(number, float) and not math.isfinite(number):
@@ -314,7 +314,7 @@ def _typed(name: str, wanted: Any, value: Any) -> Any:
 
 
 def _in_words(wanted: Any) -> str:
-    """int | None -> "a whole number or null"."""
+    """Describe a type in words: int | None -> "a whole number or null"."""
     plain = {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "null"}
     if wanted in plain:
         return plain[wanted]
@@ -323,14 +323,14 @@ def _in_words(wanted: Any) -> str:
         return f"one of {', '.join(map(str, inner))}"
     if get_origin(wanted) is tuple:
         return f"a list of {len(inner)}: {', '.join(map(_in_words, inner))}"
-    if isinstance(wanted, UnionType) or get_origin(wanted) is Union:  # as of a Literal or None
+    if isinstance(wanted, UnionType) or get_origin(wanted) is Union:  # for example a Literal or None
         return " or ".join(map(_in_words, inner))
     return "a group of names and values"
 
 
 def _value(text: str) -> Any:
     try:
-        return yaml.load(text, _Loader)  # a SafeLoader, stricter still  # nosec B506
+        return yaml.load(text, _Loader)  # a subclass of SafeLoader  # nosec B506
     except _NO_YAML:
         return text
 

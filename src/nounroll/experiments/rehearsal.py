@@ -1,4 +1,4 @@
-"""Source of the old sequences that a network rehearses while it is adapted."""
+"""Source of the old sequences that a network rehearses during adaptation."""
 
 import copy
 from dataclasses import replace
@@ -44,14 +44,14 @@ class OwnWriting(SequenceTask):
 
 
 def with_rehearsal(start: Start | None, rehearse: SequenceTask | str | Path | None) -> Start | None:
-    """A start that knows its old task.
+    """Add the old task to a start.
 
     Args:
-        start: what the run begins with.
+        start: the weights that the run starts from.
         rehearse: the old task, or the folder of the run that learnt it.
 
     Raises:
-        ValueError: it is neither, or there is no student.
+        ValueError: ``rehearse`` is neither, or there is no student.
     """
     if rehearse is None:
         return start
@@ -74,10 +74,10 @@ def with_rehearsal(start: Start | None, rehearse: SequenceTask | str | Path | No
 
 
 def reopened(begun: Start | None, given: Start | None) -> Start | None:
-    """Return the start of a resumed run, with its old task: the given one, or that of the run it came from.
+    """Return the start of a resumed run with its old task: from the given start, or from the run that learnt it.
 
     Raises:
-        ValueError: the old task was an object of the user's, and is not given.
+        ValueError: the old task was the user's own object, and is not given again.
     """
     kept: dict[str, Any] | None = begun.origin.get("rehearse") if begun else None
     if begun is None or not kept:
@@ -90,10 +90,10 @@ def reopened(begun: Start | None, given: Start | None) -> Start | None:
 
 
 def check_adaptable(recipe: Recipe, start: Start | None) -> None:
-    """Refuse to adapt without a student, and to rehearse without adapting.
+    """Refuse adaptation without a student, and rehearsal without adaptation.
 
     Raises:
-        ValueError: the method and what is given do not go together.
+        ValueError: the method and the arguments contradict each other.
     """
     if recipe.method == ADAPT and (start is None or not start.student):
         raise ValueError(f"method is {ADAPT!r}; it begins with a trained student: student=..., or nounroll adapt RUN")
@@ -109,16 +109,16 @@ def check_adaptable(recipe: Recipe, start: Start | None) -> None:
 
 
 def adaptation(recipe: Recipe, start: Start, student: Student, task: SequenceTask) -> Adapt:
-    """The method ``adapt`` of a run.
+    """Build the method ``adapt`` of a run.
 
     Args:
-        recipe: of the run.
-        start: what it begins with.
-        student: with the weights of ``start``.
-        task: the new one.
+        recipe: recipe of the run.
+        start: the weights that the run starts from.
+        student: the student, with the weights of ``start``.
+        task: the new task.
 
     Raises:
-        ValueError: there are no old sequences to rehearse, or they are of other spaces.
+        ValueError: there are no old sequences to rehearse, or they have other spaces.
     """
     keeps, old = start.keeps_readout(student), copy.deepcopy(student)
     rehearsal, share = start.rehearse if recipe.adapt.rehearse else None, recipe.adapt.rehearse

@@ -1,8 +1,8 @@
-"""Decisions that depend on the data, made once: each setting that a recipe leaves open gets a value and a reason.
+"""Resolution of a recipe: each setting that it leaves open gets a value for the data, and a reason.
 
-``look`` draws a few batches and measures what kind of data it is; ``PRESETS`` says what suits each kind;
-``resolve`` puts the two and the recipe together. After it every setting has a value, and no other file asks what
-the data is like. docs/lab-notes.md has the figures behind the presets.
+``look`` draws a few batches and measures the kind of the data; ``PRESETS`` lists suitable settings for each kind;
+``resolve`` combines both with the recipe. Afterwards every setting has a value, and no other file inspects
+the data for this purpose. docs/lab-notes.md has the figures behind the presets.
 """
 
 from collections.abc import Mapping
@@ -26,13 +26,13 @@ from nounroll.teacher.slots import FEWEST
 from nounroll.training.schedule import stages
 
 _LOOKED_AT = 32  # sequences of each part that ``look`` draws
-_MOST = 2**22  # time steps that are drawn at once
-_DRAWN = 512  # sequences among which repeated ones are looked for
-_SMALL = 5_000  # training sequences, below which they can be learnt by heart
-_ROWS = 32  # that truncated BPTT takes side by side
-_ALONE = 6e-3  # learning rate of a student that no teacher learns beside
-_ALONE_SMALL = 3e-3  # at most, where data is small
-_ALONE_OF = {"mlp": 2e-3, "elman": 2e-3}  # at most: without gates or attention, cells saturate at higher rates
+_MOST = 2**22  # time steps drawn at once
+_DRAWN = 512  # sequences that are searched for duplicates
+_SMALL = 5_000  # number of training sequences below which a network can memorise them
+_ROWS = 32  # rows that truncated BPTT processes side by side
+_ALONE = 6e-3  # learning rate of a student trained without a teacher
+_ALONE_SMALL = 3e-3  # upper limit of that rate for small data
+_ALONE_OF = {"mlp": 2e-3, "elman": 2e-3}  # upper limits: without gates or attention, cells saturate at higher rates
 
 
 @dataclass(frozen=True)
@@ -41,14 +41,14 @@ class Facts:
 
     Attributes:
         scored: share of time steps whose target is scored.
-        at_end: one target of each sequence is scored, after which nothing follows.
-        lengths: see ``SequenceTask.lengths``; found from the data where the task does not say.
-        size: training sequences, where they are finite: the task's own figure, or an estimate by how often a sequence
-            comes twice among those drawn; None where none does.
-        next_input: every target is the input that follows, up to a sequence's end.
+        at_end: each sequence has one scored target, and nothing follows it.
+        lengths: see ``SequenceTask.lengths``; measured on the data if the task does not say.
+        size: number of training sequences if it is finite: given by the task, or estimated from the duplicates among
+            the sequences drawn; None if there is no duplicate.
+        next_input: every target is the next input, up to a sequence's end.
         endless: sequences are drawn without end; with ``next_input`` they are windows of a stream.
-        knowable: nats per scored element between the best constant guess and all there is to know.
-        inputs, targets: the task's spaces, with the scale of real ones (``nounroll.data.scale``).
+        knowable: nats per scored element between the best constant guess and the best possible prediction.
+        inputs, targets: the task's spaces; real spaces have their scale (``nounroll.data.scale``).
     """
 
     scored: float
@@ -63,17 +63,17 @@ class Facts:
 
     @property
     def small(self) -> bool:
-        """Few enough sequences to be learnt by heart."""
+        """True if the sequences are few enough to memorise."""
         return self.size is not None and self.size < _SMALL
 
     @property
     def stream(self) -> bool:
-        """Windows of long sequences whose next element is the target."""
+        """True if the data are windows of long sequences and the target is the next element."""
         return self.next_input and self.endless
 
     @property
     def kinds(self) -> list[str]:
-        """The names of the ``PRESETS`` that apply, the later ones on top."""
+        """Names of the ``PRESETS`` that apply; later ones override earlier ones."""
         found = ["most scored" if self.scored >= 0.5 else "few scored"]
         found += ["a label at the end"] * self.at_end
         found += ["the next input"] * self.next_input
@@ -86,7 +86,7 @@ class Facts:
 
 
 PRESETS: dict[str, dict[str, Any]] = {
-    # The memory must hold what a later target needs: the teacher packs it, and the cell learns single steps.
+    # The memory must hold what a later target needs: the teacher stores it there, and the cell learns single steps.
     "few scored": {
         "teacher.kind": "slots",
         "smt.decoding": 1.0,
@@ -95,7 +95,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "smt.labels_learn": 0.3,
         "smt.share": 1.0,
     },
-    # A few steps from each label show the cell what matters, and its readout takes the decoder's place.
+    # A few steps from each label show the cell what matters, and its readout replaces the decoder.
     "most scored": {
         "teacher.kind": "causal",
         "smt.decoding": 0.0,
@@ -106,13 +106,13 @@ PRESETS: dict[str, dict[str, Any]] = {
         "smt.share": 0.33,
         "dmt.decoding": 0.0,
     },
-    # All credit has to come back from the last step: windows see none of it.
+    # The whole gradient has to flow back from the last step: the windows of truncated BPTT see none of it.
     "a label at the end": {"training.batch_size": 32},
-    # What comes next hangs on what was last: units that keep are slow there.
+    # The next element depends mostly on the last one: units that retain their state learn slowly there.
     "the next input": {"cell.keep": 0.0},
-    # Data is plenty and budgets are short: a high rate, with a teacher too.
+    # Data is plentiful and budgets are short: use a high rate, also with a teacher.
     "a stream": {"training.learning_rate": 6e-3},
-    # Few sequences are learnt by heart: decay, many looks, and an end when validation has risen.
+    # Few sequences can be memorised: use weight decay, many evaluations, and early stopping when validation loss rises.
     "small data": {
         "training.batch_size": 32,
         "training.weight_decay": 0.1,
@@ -120,19 +120,19 @@ PRESETS: dict[str, dict[str, Any]] = {
         "training.evaluations": 40,
         "training.patience": 5,
     },
-    # Few recordings do not show how much they differ in level and size, which a class hardly hangs on.
+    # A few recordings do not show how much level and size vary, and a class hardly depends on either.
     "few series": {"training.vary": 0.5},
-    # An error at every step leads to the rule at any length, and the whole length is what counts.
+    # Errors at every step lead to a rule that holds at any length, and the whole length matters.
     "numbers at most steps": {"training.curriculum": 0},
 }
 
-PRETRAINED: dict[str, dict[str, Any]] = {  # what suits a language model as the teacher
+PRETRAINED: dict[str, dict[str, Any]] = {  # suitable settings with a language model as the teacher
     "it is kept as it is": {"teacher.frozen": True},
-    "it knows what follows": {"teacher.distillation": 0.8},  # where targets are the next inputs
+    "it knows what follows": {"teacher.distillation": 0.8},  # if the targets are the next inputs
 }
 
-FEW_SCORED: dict[str, dict[str, Any]] = {  # what suits a teacher's kind where few targets are scored
-    # Its labels can be followed: the cell learns them well, and is pulled to them to the end.
+FEW_SCORED: dict[str, dict[str, Any]] = {  # suitable settings for each kind of teacher if few targets are scored
+    # The cell can follow these labels: it learns them well, and follows them to the end of training.
     "slots": {
         "teacher.width": 128,
         "teacher.horizon": 0,
@@ -142,7 +142,7 @@ FEW_SCORED: dict[str, dict[str, Any]] = {  # what suits a teacher's kind where f
         "dmt.decoding": 0.0,
         "dmt.only_ahead": False,
     },
-    # The cell learns to pull errors back in, by much noise, and the decoder tells windows what labels do not hold.
+    # Strong noise teaches the cell to correct its errors; the decoder gives windows what the labels lack.
     "causal": {"smt.noise": 1.0, "dmt.decoding": 1.0},
     "window": {"smt.noise": 1.0, "dmt.decoding": 1.0},
     "transformers": {"smt.noise": 1.0, "dmt.decoding": 1.0},
@@ -151,13 +151,13 @@ FEW_SCORED: dict[str, dict[str, Any]] = {  # what suits a teacher's kind where f
 
 @dataclass(frozen=True)
 class Resolved:
-    """A recipe without open questions.
+    """A recipe in which every setting is decided.
 
     Attributes:
-        recipe: complete.
-        facts: what was found of the data.
-        stages: T of the curriculum, the recipe's last.
-        reasons: dotted name of each setting that was decided here -> why.
+        recipe: the complete recipe.
+        facts: the facts that were measured on the data.
+        stages: lengths T of the curriculum; the recipe's length is the last.
+        reasons: dotted name of each setting that was decided here -> the reason.
     """
 
     recipe: Recipe
@@ -166,13 +166,13 @@ class Resolved:
     reasons: dict[str, str]
 
     def to_yaml(self, folder: Path = Path()) -> str:
-        """Write the recipe as YAML for a file in ``folder``, below the facts about the data and the reasons."""
+        """Write the recipe as YAML for a file in ``folder``; the facts about the data and the reasons come first."""
         about = [f"# The data: {', '.join(self.facts.kinds)}. Decided for it:"]
         about += [f"#   {name}: {self.recipe.get(name)}, {reason}" for name, reason in self.reasons.items()]
         return "\n".join([*about, self.recipe.kept_in(folder).to_yaml()])
 
     def to_dict(self) -> dict[str, Any]:
-        """Facts and reasons as plain values."""
+        """Return facts and reasons as plain values."""
         return {"facts": asdict(self.facts), "stages": list(self.stages), "reasons": self.reasons}
 
 
@@ -180,12 +180,12 @@ def resolve(recipe: Recipe, task: SequenceTask, facts: Facts | None = None) -> R
     """Decide the settings that a recipe leaves open. A resolved recipe is returned unchanged.
 
     Args:
-        recipe: as it was given.
-        task: whose data it is for.
-        facts: what ``look`` has found of it, where it is known already.
+        recipe: the recipe as the user gave it.
+        task: source of the data.
+        facts: the result of ``look`` on this task, if it is known already.
 
     Raises:
-        ValueError: the task's data is not what it says, or its length is none of the task's.
+        ValueError: the data contradicts what the task declares, or the task does not have this length.
     """
     facts = facts or look(task, recipe.length, recipe.training.seed)
     reasons: dict[str, str] = {}
@@ -240,11 +240,11 @@ def resolve(recipe: Recipe, task: SequenceTask, facts: Facts | None = None) -> R
 
 
 def look(task: SequenceTask, length: int, seed: int) -> Facts:
-    """Draw from every part of a task, and find the kind of its data.
+    """Draw from every part of a task, and determine the kind of its data.
 
     Raises:
-        ValueError: a batch is not what the task promises, or a part is empty. Where nothing at all is scored there is a
-            warning: such a task trains nothing.
+        ValueError: a batch contradicts what the task declares, or a part is empty. If no target at all is scored,
+            there is a warning: such a task trains nothing.
     """
     name = type(task).__name__
     if isinstance(task.lengths, int) and length % task.lengths:
@@ -283,10 +283,10 @@ def _same(batch: Batch, other: Batch) -> bool:
 
 
 def _population(task: SequenceTask, length: int, seed: int) -> int | None:
-    """About how many different sequences a task draws from, by the birthday problem.
+    """Estimate how many different sequences a task draws from, by the birthday problem.
 
-    None where none came twice, where held-out sequences are among them (then there are few that can be at all), and
-    where sequences are too long for so many.
+    None in three cases: no sequence came twice; held-out sequences are among them (then few different ones are
+    possible at all); or sequences are too long to draw so many.
     """
     if _DRAWN * length > _MOST:
         return None
@@ -297,19 +297,19 @@ def _population(task: SequenceTask, length: int, seed: int) -> int | None:
 
 
 def _rows(batch: Batch) -> set[tuple[bytes, bytes]]:
-    """The different sequences of a batch."""
+    """Collect the different sequences of a batch."""
     return {(x.numpy().tobytes(), y.numpy().tobytes()) for x, y in zip(batch.inputs, batch.targets, strict=True)}
 
 
 def _is_at_end(batch: Batch) -> bool:
-    """Return whether each row scores a single target. Behind it there is padding, if anything."""
+    """Return whether each row scores a single target, with nothing but padding after it."""
     return batch.length > 1 and bool((batch.mask.sum(1) == 1).all())
 
 
 def _predicts_next(batch: Batch, said: bool = False) -> bool:
-    """Return whether every target is the input that follows. What is not scored is padding at the end, if anything.
+    """Return whether every target is the next input, and unscored steps are only padding at the end.
 
-    Where the task itself has ``said`` so, targets in between may be missing.
+    If the task itself ``said`` so, targets in between may be missing.
     """
     if batch.inputs.shape != batch.targets.shape or batch.length < 2:
         return False
@@ -319,9 +319,9 @@ def _predicts_next(batch: Batch, said: bool = False) -> bool:
 
 
 def _lengths(task: SequenceTask, length: int, seed: int) -> Lengths:
-    """ "whole" where a shorter sequence is the start of a long one, whose label it bears; or cannot be had; else "any".
+    """ "whole" if a shorter sequence is a prefix of a long one with the same label, or is not available; else "any".
 
-    What a task makes up for each length is another sequence, with a target of its own.
+    A task that generates data for each length gives another sequence at a shorter length, with its own target.
     """
     short = length // 2
     if short < 1:
@@ -329,7 +329,7 @@ def _lengths(task: SequenceTask, length: int, seed: int) -> Lengths:
     try:
         whole, part = (task.sample(_LOOKED_AT, n, generator(seed, "trial")) for n in (length, short))
         batch_ok = part.inputs.shape[:2] == (_LOOKED_AT, short)
-    except Exception:  # a user's task refuses a length in a way of its own
+    except Exception:  # a user's task may raise any exception for a length that it lacks
         return "whole"
     if not batch_ok or not part.mask.any():
         return "whole"
@@ -341,7 +341,7 @@ def _lengths(task: SequenceTask, length: int, seed: int) -> Lengths:
 
 
 def _is_usable(task: SequenceTask, facts: Facts, length: int, recipe: Recipe) -> bool:
-    """Return whether the curriculum may train at a length: the same task, available, and something is scored."""
+    """Return whether the curriculum may use a length: it is available, has scored targets, and is the same task."""
     if length == recipe.length:
         return True
     if task.stream:

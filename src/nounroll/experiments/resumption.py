@@ -1,4 +1,4 @@
-"""Resumption of a run from Python: its recipe is the folder's, and repeated settings must agree with it."""
+"""Resumption of a run from Python: the recipe is the folder's, and settings that are given again must agree with it."""
 
 from pathlib import Path
 from typing import Any
@@ -14,20 +14,20 @@ from nounroll.training.counters import Counters
 from nounroll.training.run_state import MAY_CHANGE
 from nounroll.training.settings import Budget
 
-_COMPLETED = ("cell.width", "cell.layers")  # 0 lets the cell choose, and the run's recipe has what it chose
+_COMPLETED = ("cell.width", "cell.layers")  # 0 lets the cell choose, and the run's recipe has the chosen value
 
 
 def resumed(given: Recipe, names: set[str], folder: Path, cell: nn.Module | None) -> Recipe:
     """Return the recipe with which the run in a folder continues.
 
     Args:
-        given: the settings that are asked for now.
-        names: dotted names of those that count; the others are the run's.
-        folder: of the run.
-        cell: the user's own, or None.
+        given: the settings of this call.
+        names: dotted names of the settings that this call sets; the others are the run's.
+        folder: folder of the run.
+        cell: the user's own module, or None.
 
     Raises:
-        ValueError: the folder holds no run that can go on like this; the message names the setting.
+        ValueError: the folder holds no run that can continue with these settings; the message names the setting.
     """
     kept, _ = open_run(folder)
     if kept.task.kind != CUSTOM:
@@ -55,7 +55,7 @@ def is_finished(recipe: Recipe, folder: Path) -> bool:
 
 
 def extended(recipe: Recipe, folder: Path, more: Budget) -> Recipe:
-    """Return the recipe of a finished run with more budget.
+    """Return the recipe of a finished run with a larger budget.
 
     Raises:
         ValueError: the run is not finished.
@@ -80,7 +80,7 @@ def _counters(folder: Path) -> Counters | None:
 
 
 def _values(name: str, given: Recipe, kept: Recipe, folder: Path) -> tuple[Any, Any]:
-    """Return a setting as it is given now and as the run has it. Trials have taken a part of the run's budget."""
+    """Return a setting's value in this call and in the run. The run's budget excludes the share of its trials."""
     budget = given.training.budget
     if name != f"training.{budget.kind}":
         return given.get(name), kept.get(name)

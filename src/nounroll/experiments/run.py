@@ -1,4 +1,4 @@
-"""A run: from a recipe to a trained student, in memory or in a folder (see ``nounroll.experiments.run_folder``)."""
+"""Training of a run from its recipe, in memory or in a folder (see ``nounroll.experiments.run_folder``)."""
 
 import copy
 import math
@@ -34,7 +34,7 @@ from nounroll.teacher import Teacher
 from nounroll.training.loop import Loop
 from nounroll.training.settings import BUDGETS, Budget
 
-_LENGTH = 128  # T of a task that has no length of its own
+_LENGTH = 128  # T of a task that has no natural length
 
 
 @dataclass
@@ -43,15 +43,15 @@ class Run:
 
     Attributes:
         recipe: all settings.
-        model: trained; on the CPU, in evaluation mode. A student, or a Transformer after the method transformer.
+        model: the trained model, on the CPU, in evaluation mode: a student, or a Transformer (method transformer).
         metrics: loss (nats per scored element), bits, accuracy or rmse, drift, steps, tokens, flops,
-            sequential_flops, seconds; measured on held-out sequences that training never looked at.
+            sequential_flops, seconds; measured on held-out sequences that training never used.
         history: the records of metrics.jsonl.
-        teacher: for analysis; None after a method without smt.
+        teacher: the teacher, for analysis; None if no method of the chain has one.
         task: source of the sequences.
-        chosen: the decision of ``auto`` with its measurements; None where method and cell were given.
+        chosen: the decision of ``auto`` with its measurements; None if method and cell were given.
         folder: the run's folder, or None.
-        finished: False when the run was stopped before its budget was spent.
+        finished: False if the run was stopped before its budget was spent.
     """
 
     recipe: Recipe
@@ -69,7 +69,7 @@ class Run:
         """The trained student.
 
         Raises:
-            ValueError: the method was transformer, which trains none.
+            ValueError: the method was transformer, which trains no student.
         """
         if not isinstance(self.model, Student):
             raise ValueError(f"method was {TRANSFORMER!r}, which trains no student; run.model is the Transformer")
@@ -77,9 +77,9 @@ class Run:
 
     @property
     def teacher_metrics(self) -> dict[str, float] | None:
-        """The metrics of the student's teacher, with what it had cost when smt ended; None without one.
+        """Metrics of the student's teacher, with the cost of training up to the end of smt; None without a teacher.
 
-        Measured on the same sequences as ``metrics``, by the student's readout as smt left it.
+        They are measured on the same sequences as ``metrics``, with the student's readout at the end of smt.
         """
         records = [record for record in self.history if record["event"] == "teacher"]
         return _figures(records[-1]) if records else None
@@ -109,37 +109,37 @@ def fit(
     """Train a recurrent network on a task.
 
     Args:
-        task: the user's own, or one of ``nounroll.data``.
+        task: the user's own task, or one of ``nounroll.data``.
         method: "auto", chosen by short trials within the budget; a chain of smt, dmt, tbptt and bptt; or the baseline
             transformer, which has no cell.
         cell: "auto"; a kind (mlp, transformer, gru, lstm, elman, tape, mingru, pooled); or a module (see
             ``nounroll.cells.base``), which is trained in place.
-        student: a student to begin with, in place of a cell, or the folder of a student or of a run. Its cell, spaces
-            and scale are kept, and its readout if the targets are of its space. A copy is trained, and the student that
-            is returned is no worse on the validation part. "auto" then tries methods alone.
-        teacher: a teacher to begin with, for smt and dmt, or the folder of a run that has one. A copy is trained, and
-            dmt needs no smt before it. A new teacher when left out.
+        student: a student for a warm start, in place of a cell, or the folder of a student or of a run. Its cell,
+            spaces and scale are kept, and its readout if the targets are of its space. A copy is trained; the returned
+            student is never worse on the validation part. "auto" then chooses only the method.
+        teacher: a teacher for a warm start of smt or dmt, or the folder of a run that has one. A copy is trained, and
+            dmt then needs no smt before it. By default the teacher is new.
         new: "inputs", "head" or both: parts of ``student`` that start with new weights. Inputs of another space need
-            "inputs"; targets of another space get a new head in any case.
+            "inputs"; targets of another space always get a new head.
         rehearse: the old task of ``student``, or the folder of the run that learnt it, for the method adapt.
-        length: T, in time steps; when left out the longest of a task with finitely many sequences, 128 of another.
-        seconds: wall-clock budget; 120 when the four others are left out too.
-        steps, tokens, flops, sequential_flops: a budget of another kind in its place (see
-            ``nounroll.training.settings``). With ``resume``, a budget that is not the run's own is more of it on top,
-            for a run that is finished. With ``student`` it may be 0, where ``out`` is not set.
-        seed: of data, weights and all random choices; 0 when left out.
-        out: folder to keep the run in; nothing is written without it.
-        resume: continue the run in ``out`` by its recipe; train a new one if there is none (several processes need
-            one). Settings that are given again must be the same, and the user's own cell must be given again.
+        length: T, in time steps; by default the longest of a task with finitely many sequences, 128 of another task.
+        seconds: wall-clock budget; 120 if no other budget is given either.
+        steps, tokens, flops, sequential_flops: a budget of another kind instead (see
+            ``nounroll.training.settings``). With ``resume``, a budget that differs from the run's own is added to it,
+            for a run that is finished. With ``student`` it may be 0, if ``out`` is not set.
+        seed: seed of data, weights and all random choices; 0 by default.
+        out: folder in which the run is kept; by default no file is written.
+        resume: continue the run in ``out`` by its recipe; train a new one if there is none (several processes need an
+            existing run). Settings that are given again must be the same; the user's own cell must be given again.
         settings: any other setting of a recipe, by its dotted name: ``{"teacher.width": 256}``. Settings that are left
             out are decided for the task's data: see ``nounroll.experiments.resolve``.
         progress: show a bar on stderr, and the choice of "auto".
 
-    Ctrl-C ends the run early and returns it so far, with a checkpoint in ``out``. A second Ctrl-C raises
+    Ctrl-C ends the run early and returns its current state, with a checkpoint in ``out``. A second Ctrl-C raises
     KeyboardInterrupt.
 
     Raises:
-        ValueError: a setting, the task's data or the cell is not usable; the message says which and why.
+        ValueError: a setting, the task's data or the cell is not usable; the message names it and the reason.
     """
     if not isinstance(task, SequenceTask):
         raise ValueError(f"task is a {type(task).__name__}; it must be a nounroll.SequenceTask")
@@ -153,14 +153,14 @@ def fit(
     usual = _usual_length(task) if length is None else length
     start = with_rehearsal(_begun_with(student, teacher, new, cell), rehearse)
     spent = start is not None and bool(start.student) and 0 in budget.values()
-    if spent and folder is None:  # nothing is trained: one step is planned, and taken back
+    if spent and folder is None:  # a budget of 0 trains nothing: plan one step, then restore 0
         budget = {name: 1 if value == 0 else value for name, value in budget.items()}
     recipe = plan(method, kind, length=usual, budget=budget, seed=seed or 0, settings=settings)
     if spent:
         recipe = recipe.changed({"training.budget": Budget(recipe.training.budget.kind, 0)})
     if start is not None:
         recipe, own_cell = start.applied(recipe), own_cell or start.cell
-    if folder is not None and launched()[1] == 1:  # of several processes, one would see what another has begun
+    if folder is not None and launched()[1] == 1:  # else one process sees another's new files
         resume = resume and (folder / "recipe.yaml").exists()
     if folder is not None and resume:
         left_out = {"task", *(("length",) if length is None else ()), *(("training.seed",) if seed is None else ())}
@@ -181,10 +181,10 @@ def _begun_with(
     new: str | Sequence[str],
     cell: str | nn.Module,
 ) -> Start | None:
-    """Open the student and teacher given to ``fit``; None where there are none.
+    """Open the student and teacher given to ``fit``; None if neither is given.
 
     Raises:
-        ValueError: it cannot be begun with, or a cell is given beside a student.
+        ValueError: they cannot be a warm start, or a cell is given together with a student.
     """
     if student is None and teacher is None and not new:
         return None
@@ -215,12 +215,12 @@ def plan(
     seed: int = 0,
     settings: Mapping[str, Any] | None = None,
 ) -> Recipe:
-    """The recipe that ``fit`` trains by, for a task (and a cell, when it is None) of the user's own.
+    """Build the recipe by which ``fit`` trains on the user's own task, with the user's own cell if ``cell`` is None.
 
-    ``budget`` has the names of ``BUDGETS``; 120 seconds when all are None.
+    ``budget`` uses the names of ``BUDGETS``; 120 seconds if all are None.
 
     Raises:
-        ValueError: a setting is not usable; the message says which and why.
+        ValueError: a setting is not usable; the message names it and the reason.
     """
     tree: dict[str, Any] = {"task": {"kind": CUSTOM}, "length": length, "method": method, "training": {"seed": seed}}
     if cell is not None:
@@ -245,15 +245,15 @@ def train(
 
     Args:
         recipe: all settings.
-        task: in place of the recipe's, for a task that is the user's own object.
-        cell: in place of the recipe's, for the user's own module.
-        start: what a new run begins with, applied to the recipe; of a run that is resumed, what it began with, if it is
-            given again.
-        folder: where the run is kept; None keeps nothing. Of several processes (``torchrun``) the first keeps it.
-        resume: go on from the newest checkpoint in ``folder``; from the start when it died before the first.
+        task: the user's own object, in place of the recipe's task.
+        cell: the user's own module, in place of the recipe's cell.
+        start: initial weights of a new run, applied to the recipe. For a resumed run: the start that it began with, if
+            that is given again.
+        folder: where the run is kept; None keeps nothing. Of several processes (``torchrun``), rank 0 writes it.
+        resume: continue from the newest checkpoint in ``folder``, or from the start if there is no checkpoint yet.
         force: resume although the recipe or the data has changed.
         progress: show a bar on stderr.
-        stop: asked after each step; True ends the run with a checkpoint.
+        stop: called after each step; True ends the run with a checkpoint.
 
     Raises:
         ValueError: the data, the cell or the folder is not usable, or the run needs more memory than there is.
@@ -299,7 +299,7 @@ def _handed_over(
     chosen: Chosen | None,
     finished: bool,
 ) -> Run:
-    """The run, measured and written, with whole models on the CPU in evaluation mode."""
+    """Finish a run: measure it, write it, and return unsharded models on the CPU in evaluation mode."""
     model, teacher, folder = loop.student, loop.teacher, begun.folder
     if loop.engine.sharded:
         model, teacher = build(resolved.recipe, resolved.facts, None)
@@ -307,7 +307,7 @@ def _handed_over(
     for part in (model, teacher):
         if part is not None:
             part.to("cpu").eval()
-    if cell is not None and isinstance(model, Student) and model.cell is not cell:  # trials are made with copies
+    if cell is not None and isinstance(model, Student) and model.cell is not cell:  # trials use copies of the cell
         cell.load_state_dict(model.cell.state_dict())
         model.cell = cell.eval()
     if isinstance(model, Student):
@@ -320,7 +320,7 @@ def _handed_over(
 
 
 def _final_metrics(loop: Loop, model: Student | CausalTransformer, teacher: Teacher | None) -> dict[str, float]:
-    """The last figures, on held-out sequences that no choice has seen, and what they cost."""
+    """Compute the final metrics, on held-out sequences that no choice has used, and the cost of training."""
     labels = teacher.memories if teacher else None
     metrics: dict[str, float] = evaluate_task(loop.task, model, loop.observer.test_batches(), labels)
     if isinstance(method := loop.chain[-1].method, Adapt):
@@ -331,7 +331,7 @@ def _final_metrics(loop: Loop, model: Student | CausalTransformer, teacher: Teac
 
 
 def _forgotten(method: Adapt, model: Student | CausalTransformer, loop: Loop) -> dict[str, float]:
-    """Measure what an adapted student has forgotten, on the test part of what it rehearsed, or else of its task."""
+    """Measure what an adapted student has forgotten, on the test part of its rehearsal task or else of its new task."""
     assert isinstance(model, Student)
     task = method.rehearsal or loop.task
     length = min(loop.length, task.max_length or loop.length)
@@ -341,14 +341,14 @@ def _forgotten(method: Adapt, model: Student | CausalTransformer, loop: Loop) ->
 
 
 def _figures(record: Mapping[str, Any]) -> dict[str, float]:
-    """The metrics in a record of the history."""
+    """Select the metrics in a record of the history."""
     names = ("loss", "bits", "accuracy", "rmse", "step", "tokens", *COSTS, "seconds")
     found = {name: record[name] for name in names if name in record and math.isfinite(record[name])}
     return {"steps" if name == "step" else name: value for name, value in found.items()}
 
 
 def copy_cell(cell: str | nn.Module) -> str | nn.Module:
-    """A cell for one more run: a module is trained in place, so each run gets its own."""
+    """Copy a cell for one more run: training changes a module in place, so each run gets its own copy."""
     return cell if isinstance(cell, str) else copy.deepcopy(cell)
 
 

@@ -39,10 +39,10 @@ _WRITTEN = ("recipe.yaml", DATA, "metrics.jsonl", "chosen.json", "consent.json",
 
 
 def open_run(folder: str | Path) -> tuple[Recipe, Path]:
-    """The recipe of a run's folder.
+    """Open a run's folder and return its recipe and its path.
 
     Raises:
-        ValueError: the folder holds no run, or links, pipes or devices.
+        ValueError: the folder holds no run, or it holds links, pipes or devices.
     """
     folder = Path(folder)
     if not (folder / "recipe.yaml").is_file():
@@ -52,16 +52,16 @@ def open_run(folder: str | Path) -> tuple[Recipe, Path]:
 
 
 def open_student(folder: str | Path, *, with_data: bool = True) -> tuple[Recipe, SequenceTask, Student]:
-    """Recipe, task and trained student of a run's folder.
+    """Open the recipe, the task and the trained student of a run's folder.
 
     Args:
-        folder: of the run.
-        with_data: False opens no training data: the task then encodes and decodes, by what the student has kept, and
-            gives no sequences. A student of an earlier version has kept nothing, so that its data is opened.
+        folder: folder of the run.
+        with_data: False opens no training data: the task then encodes and decodes by what the student has kept, and
+            gives no sequences. A student of an earlier version has kept nothing, so its data is opened.
 
     Raises:
         ValueError: the folder holds no run, its task is the user's own, its method was transformer, nothing was
-            trained yet, or the data is not there or of another kind.
+            trained yet, or the data is missing or of another kind.
     """
     recipe, folder = open_run(folder)
     if recipe.task.kind == CUSTOM:
@@ -83,16 +83,16 @@ def open_student(folder: str | Path, *, with_data: bool = True) -> tuple[Recipe,
                 f"{folder} was trained on data whose {name} are {then}, and now they are {now}: the data differs; put"
                 " back what it was trained with, or train a new run"
             )
-    if not student.trained_on:  # an earlier version standardised series by the file, outside of the student
+    if not student.trained_on:  # an earlier version standardised series by the file, outside the student
         student.rescale(task.inputs, task.targets)
     return recipe, task, student
 
 
 def open_alone(folder: str | Path) -> tuple[SequenceTask, Student]:
-    """A student that was saved by itself, and its task without its data.
+    """Open a student that was saved by itself, and its task without data.
 
     Raises:
-        ValueError: the folder holds no student, or one that was never trained.
+        ValueError: the folder holds no student, or an untrained one.
     """
     student = Student.from_pretrained(folder)
     if not student.trained_on:
@@ -101,12 +101,12 @@ def open_alone(folder: str | Path) -> tuple[SequenceTask, Student]:
 
 
 def difference(folder: Path, task: SequenceTask, kept: Mapping[str, Any]) -> str:
-    """One line where a task's data is not what a run was trained with; nothing where it is, or where none is known.
+    """Describe in one line how a task's data differs from a run's training data; empty if it is the same or unknown.
 
     Args:
-        folder: of the run.
-        task: with its data.
-        kept: ``Student.trained_on``, or what ``read_kept`` gives.
+        folder: folder of the run.
+        task: task with its data.
+        kept: ``Student.trained_on``, or the first result of ``read_kept``.
     """
     if kept.get("fingerprint") in (None, fingerprint(task)):
         return ""
@@ -120,7 +120,7 @@ def write_kept(folder: Path, kept: Mapping[str, Any], inputs: Space, targets: Sp
 
 
 def read_kept(folder: Path) -> tuple[dict[str, Any], Space, Space] | None:
-    """Read what a run keeps of its task, and its spaces; None in a run of an earlier version.
+    """Read what a run keeps of its task, and the task's spaces; None for a run of an earlier version.
 
     Raises:
         ValueError: ``data.json`` cannot be read.
@@ -136,12 +136,12 @@ def read_kept(folder: Path) -> tuple[dict[str, Any], Space, Space] | None:
 
 
 def open_teacher(folder: str | Path, student: Student) -> Teacher | None:
-    """The teacher of the student in a run's folder, in evaluation mode; None where there is none.
+    """Open the teacher of the student in a run's folder, in evaluation mode; None if there is none.
 
-    A run without smt and dmt has no teacher, and a folder whose checkpoints were removed keeps none.
+    A run without smt and dmt has no teacher, and neither has a folder whose checkpoints were removed.
 
     Raises:
-        ValueError: the folder holds no run, or its checkpoints are damaged or not of its recipe.
+        ValueError: the folder holds no run, or its checkpoints are damaged or belong to another recipe.
     """
     recipe, folder = open_run(folder)
     if not is_taught(recipe.method):
@@ -161,7 +161,7 @@ def open_teacher(folder: str | Path, student: Student) -> Teacher | None:
 
 
 def way_on(folder: Path) -> str:
-    """Say what to call to go on with the run in a folder, whose task may be an object of the user's."""
+    """Name the call that continues the run in a folder, whose task may be the user's own object."""
     try:
         own = open_run(folder)[0].task.kind == CUSTOM
     except ValueError:
@@ -170,10 +170,10 @@ def way_on(folder: Path) -> str:
 
 
 def claim(folder: Path, recipe: str) -> None:
-    """Start a run's folder with a recipe in YAML.
+    """Create a run's folder with a recipe in YAML.
 
     Raises:
-        ValueError: another run is in it.
+        ValueError: the folder holds another run.
     """
     if (folder / "recipe.yaml").exists() or (folder / "checkpoints").exists():
         raise ValueError(f"{folder} already holds a run; choose another folder, or: {way_on(folder)}")
@@ -181,7 +181,7 @@ def claim(folder: Path, recipe: str) -> None:
 
 
 def write_budget(folder: Path, recipe: Recipe) -> None:
-    """Write the recipe of a run again where its budget has been extended."""
+    """Rewrite the recipe of a run after its budget was extended."""
     if load(folder / "recipe.yaml").training.budget != recipe.training.budget:
         text = files.read_bytes(folder / "recipe.yaml").decode()
         about = [line for line in text.splitlines() if line.startswith("#")]
@@ -189,21 +189,21 @@ def write_budget(folder: Path, recipe: Recipe) -> None:
 
 
 def write_json(path: Path, document: Any) -> None:
-    """Write a document as JSON, whole or not at all."""
+    """Write a document as JSON, atomically."""
     write(path, json.dumps(document, indent=1) + "\n")
 
 
 def write(path: Path, text: str) -> None:
-    """Write a small file whole or not at all, whenever the process or the machine dies."""
+    """Write a small file atomically, even if the process or the machine dies."""
     files.write_bytes(path, text.encode())
 
 
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """Keep a second process out of a run's folder, and remove what a process that died left half written.
+    """Lock a run's folder against a second process, and remove incomplete files of a process that died.
 
     Raises:
-        ValueError: one is in it, or the folder cannot be written or holds links, pipes or devices.
+        ValueError: another process holds the lock, or the folder cannot be written or holds links, pipes or devices.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -217,7 +217,7 @@ def held(folder: Path) -> Iterator[None]:
         raise ValueError(f"run folder {folder} cannot be written: {error.strerror}") from error
     try:
         yield
-    except OSError as error:  # a full disk, say: a failed write does not know its file
+    except OSError as error:  # for example a full disk: the error of a failed write does not name the file
         error.filename = error.filename or str(folder)
         raise
     finally:

@@ -1,4 +1,4 @@
-"""Size of a run, counted on a model that is never built: torch's meta device has shapes alone."""
+"""Size of a run, counted on torch's meta device, where the model has shapes but no weights."""
 
 from dataclasses import dataclass, replace
 
@@ -13,20 +13,20 @@ from nounroll.models.student import Student
 from nounroll.teacher import build_teacher
 
 _FLOAT = 4  # bytes
-_COPIES = 4  # of each weight while it is trained: the weight, its gradient, AdamW's two moments
+_COPIES = 4  # values per weight during training: the weight, its gradient, AdamW's two moments
 
 
 @dataclass(frozen=True)
 class Size:
-    """Counted for float32.
+    """Parameters, FLOPs and bytes of a run in float32.
 
     Attributes:
-        student, teacher: parameters.
+        student, teacher: number of parameters.
         smt, dmt: FLOPs of a time step of one sequence, forward and backward; see ``nounroll.methods.cost``.
-        training_bytes: weights, gradients and the optimiser's state of both, in every process.
-        student_bytes: the weights of the student: all that is deployed.
-        memory_bytes: one memory, which is all that a deployed student keeps of what it has read.
-        label_bytes: a sequence's T + 1 labels.
+        training_bytes: weights, gradients and optimiser state of student and teacher, in every process.
+        student_bytes: the weights of the student; only these are deployed.
+        memory_bytes: one memory; a deployed student keeps nothing else of its past inputs.
+        label_bytes: the T + 1 labels of a sequence.
     """
 
     student: int
@@ -39,17 +39,17 @@ class Size:
     label_bytes: int
 
     def plan(self, tokens_per_parameter: float, flops_per_second: float) -> dict[str, float]:
-        """A run of SMT and DMT for equally many time steps.
+        """Plan a run in which SMT and DMT train on equally many time steps.
 
         Args:
-            tokens_per_parameter: time steps of both together, over the student's parameters.
-            flops_per_second: what the machines at hand reach in training, all together.
+            tokens_per_parameter: time steps of both methods together, divided by the student's parameters.
+            flops_per_second: training throughput of all available machines together.
 
         Returns:
             tokens; flops; seconds.
 
         Raises:
-            ValueError: a figure is not more than 0.
+            ValueError: an argument is not positive.
         """
         more_than("tokens_per_parameter", tokens_per_parameter, 0)
         more_than("flops_per_second", flops_per_second, 0)
@@ -59,20 +59,20 @@ class Size:
 
 
 def size(recipe: Recipe, task: SequenceTask) -> Size:
-    """The size of a recipe.
+    """Compute the size of a recipe's run.
 
-    The decoder and the spread of memories, whose cost does not grow with T, are left out of the FLOPs.
+    The FLOPs exclude the decoder and the spread of memories, whose cost does not grow with T.
 
     Args:
-        recipe: all settings; its task is passed over.
-        task: whose spaces and scored steps count.
+        recipe: all settings; its task is ignored.
+        task: source of the spaces and scored steps.
     """
     settled = resolve(recipe, task)
     recipe, facts = settled.recipe, settled.facts
     with on_meta():
         student = Student(task.inputs, task.targets, recipe.cell, readout_width=recipe.readout_width)
         teacher = build_teacher(recipe.teacher, task.inputs, task.targets, student.cell)
-    teacher.encoder.all_at_once = False  # labels on demand depend on values, and here are shapes alone
+    teacher.encoder.all_at_once = False  # labels on demand depend on values, but the meta device has only shapes
     smt = SMT(student, teacher, replace(recipe.smt, decoding=0.0, uniformity=0.0))
     dmt = DMT(student, teacher, replace(recipe.dmt, decoding=0.0, dynamics=recipe.dmt.dynamics or 1.0), facts.knowable)
     of_student, of_teacher = (sum(p.numel() for p in part.parameters()) for part in (student, teacher))

@@ -1,4 +1,4 @@
-"""One recipe, many values of one setting, each under the same budget: what does a larger memory buy, say."""
+"""Sweep of one setting of a recipe, each value under the same budget: for example, the benefit of a larger memory."""
 
 import sys
 from collections.abc import Sequence
@@ -17,12 +17,12 @@ from nounroll.training.guard import TrainingError
 
 @dataclass(frozen=True)
 class Point:
-    """One run of a sweep.
+    """Result of one run of a sweep.
 
     Attributes:
-        value: of the setting.
-        memory: K d, numbers that the network keeps between two steps.
-        metrics: as in ``Run.metrics``; None when training diverged.
+        value: value of the setting.
+        memory: K d, the numbers that the network keeps between two steps.
+        metrics: as in ``Run.metrics``; None if training diverged.
     """
 
     value: Any
@@ -38,12 +38,12 @@ def sweep(
     Args:
         recipe: all other settings; ``nounroll.experiments.run.plan`` makes one.
         setting: a dotted name, such as cell.memory_width.
-        values: what it takes, one run each.
-        task: in place of the recipe's, for a task of the user's own.
-        progress: tell on stderr how it goes.
+        values: values of the setting, one run each.
+        task: the user's own task, in place of the recipe's.
+        progress: report progress on stderr.
 
     Raises:
-        ValueError: a value is not usable; nothing has run then.
+        ValueError: a value is not usable; no run has started then.
     """
     values = plain(values)
     if not values:

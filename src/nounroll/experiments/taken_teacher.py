@@ -1,4 +1,4 @@
-"""The teacher of another run, taken as it is (``smt.teacher``): many cells learn from one."""
+"""Teacher of another run, reused unchanged (``smt.teacher``), so that many cells can learn from one teacher."""
 
 import json
 import math
@@ -23,10 +23,10 @@ from nounroll.teacher import Teacher
 
 
 def read_teacher(run: str | Path) -> tuple[Recipe, dict[str, Tensor], tuple[Space, Space]]:
-    """A run's recipe, the weights of its teacher, and the spaces of its inputs and targets.
+    """Read a run's recipe, the weights of its teacher, and the spaces of its inputs and targets.
 
     Raises:
-        ValueError: there is no such run or teacher, or its cell is of the user's own.
+        ValueError: there is no such run or teacher, or its cell is the user's own module.
     """
     theirs, folder = open_run(run)
     found = checkpoint.read_newest(checkpoint.newest_first(folder / "checkpoints"), checkpoint.read)
@@ -40,7 +40,7 @@ def read_teacher(run: str | Path) -> tuple[Recipe, dict[str, Tensor], tuple[Spac
 
 
 def same_range(cell: Any, other: Any, shape: tuple[int, int]) -> bool:
-    """Return whether two cells can hold the same memories, of this shape."""
+    """Return whether two cells have the same range of memories, for memories of this shape."""
     if tuple(cell.memory_shape) != tuple(other.memory_shape):
         return False
     raw = torch.linspace(-3, 3, math.prod(shape)).view(1, *shape)
@@ -53,7 +53,7 @@ def _is_custom(folder: Path) -> bool:
 
 
 def take_teacher(recipe: Recipe, model: Student | CausalTransformer, teacher: Teacher) -> None:
-    """Give a teacher the weights of that of the run ``smt.teacher``.
+    """Copy the weights of the teacher of the run ``smt.teacher`` into a teacher.
 
     Raises:
         ValueError: there is no such run or teacher, or it does not fit.

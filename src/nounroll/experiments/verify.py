@@ -1,4 +1,4 @@
-"""Is a run's folder what was written? Every file of it is looked at; nothing is changed."""
+"""Verification of a run's folder: every file is checked; nothing is changed."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -11,17 +11,17 @@ from nounroll.experiments.warm_start import START, Start
 from nounroll.methods import TRANSFORMER
 from nounroll.storage import checkpoint, files
 
-_MOST = 20  # things that are named which have no place in a run's folder
+_MOST = 20  # largest number of unexpected files that are named
 
 
 @dataclass
 class Verified:
-    """Files that were looked at, and what is wrong with them.
+    """Result of ``verify``: the checked files and their faults.
 
     Attributes:
-        folders: checkpoints and models that were read to the last byte.
-        files, size: theirs and the run's own, and their bytes.
-        faults: one line each, naming the file; empty when all is well.
+        folders: checkpoints and models that were read completely.
+        files, size: number and bytes of their files and the run's own files.
+        faults: one line each, naming the file; empty if there is none.
     """
 
     folders: int = 0
@@ -40,7 +40,7 @@ def verify(folder: str | Path) -> Verified:
     if not (folder / "recipe.yaml").is_file():
         raise ValueError(f"{folder} holds no run; there is no recipe.yaml in it")
     found.faults += islice(files.strange(folder), _MOST)
-    if found.faults:  # a link, a pipe, a device: nothing is opened
+    if found.faults:  # a link, a pipe or a device: open no file
         return found
     recipe = _look(found, lambda: open_run(folder)[0], folder / "recipe.yaml")
     records = _look(found, lambda: list(_records(folder / "metrics.jsonl")), folder / "metrics.jsonl") or []
@@ -49,7 +49,7 @@ def verify(folder: str | Path) -> Verified:
     if (start := folder / START).exists():
         _look(found, lambda: Start.read(folder), *_files(start))
     figures = folder / "metrics.json"
-    if figures.exists():  # the run came to an end
+    if figures.exists():  # the run has finished
         _look(found, lambda: checkpoint.parse_document(files.read_bytes(figures)), figures)
         model = folder / (TRANSFORMER if recipe and recipe.method == TRANSFORMER else "student")
         _look(found, lambda: checkpoint.read(model), *_files(model))
@@ -59,7 +59,7 @@ def verify(folder: str | Path) -> Verified:
 
 
 def _look(found: Verified, read: Callable[[], Any], *files: Path) -> Any:
-    """Return the result of ``read``; None and a fault when it cannot be read."""
+    """Return the result of ``read``; None if it fails, and record the fault."""
     found.folders += len(files) > 1
     present = [file for file in files if file.is_file()]
     found.files, found.size = found.files + len(present), found.size + sum(file.stat().st_size for file in present)

@@ -1,7 +1,7 @@
-"""Warm start: a run that begins with a student, or a teacher, that is there already.
+"""Warm start: a run that starts from an existing student or teacher.
 
 The student's cell, spaces and scale of real data are kept; so is its readout, unless the targets are of another space.
-The run keeps what it began with in its folder, so that it can be resumed, and compared, wherever that came from::
+The run keeps a copy of these weights in its folder, so that it can be resumed and compared without the original::
 
 start/student.safetensors, start/teacher.safetensors   the weights, of each that was given
 start/origin.json                                      where they came from, their fingerprints, and the spaces
@@ -40,22 +40,22 @@ from nounroll.storage import checkpoint
 from nounroll.teacher import Teacher
 
 Spaces = tuple[Space | None, Space | None]
-START = "start"  # its folder in a run's
-RENEWABLE = ("inputs", "head")  # parts of a student that may begin anew
+START = "start"  # name of its folder in a run's folder
+RENEWABLE = ("inputs", "head")  # parts of a student that may start with new weights
 
 
 @dataclass(frozen=True)
 class Start:
-    """Weights that a run begins with.
+    """Weights that a run starts from.
 
     Attributes:
-        student, teacher: weights; empty where it begins with a new one.
-        origin: where they came from, as plain values: "student" and "teacher", each with the "path" (None for an object
-            of the caller's), the "sha256" of the weights, and the spaces of its "inputs" and "targets"; "new", parts of
-            the student that begin anew; "tokenizer", the SHA-256 of the student's, where it reads text.
-        settings: of a recipe, which belong to these weights, by their dotted names.
-        cell: the student's own cell module, to be trained; None where ``settings`` build it.
-        rehearse: the old task, of which the method adapt draws sequences; "rehearse" in ``origin`` says where it came
+        student, teacher: weights; empty if the run makes a new one.
+        origin: source of the weights, as plain values: "student" and "teacher", each with the "path" (None for the
+            caller's object), the "sha256" of the weights, and the spaces of "inputs" and "targets"; "new", the parts of
+            the student that get new weights; "tokenizer", the SHA-256 of the student's tokenizer, if it reads text.
+        settings: settings of a recipe that belong to these weights, by their dotted names.
+        cell: the student's own cell module, to be trained; None if ``settings`` build the cell.
+        rehearse: the old task, from which the method adapt draws sequences; "rehearse" in ``origin`` says where it came
             from.
     """
 
@@ -72,7 +72,7 @@ class Start:
         """Return a recipe with the sizes of the given student and teacher.
 
         Raises:
-            ValueError: the recipe gives others, or has no use for it.
+            ValueError: the recipe gives other sizes, or its method cannot use them.
         """
         if recipe.method == TRANSFORMER:
             raise ValueError(f"method is {TRANSFORMER!r}, which trains no student; leave student and teacher out")
@@ -87,15 +87,15 @@ class Start:
         return recipe.with_given(self.settings)
 
     def in_its_scale(self, facts: Facts, kept: Mapping[str, Any]) -> Facts:
-        """Facts with the scale that the weights were trained in.
+        """Give facts the scale that the weights were trained in.
 
         Args:
-            facts: of the task.
-            kept: what the run keeps of it (``nounroll.data.kept``).
+            facts: facts about the task.
+            kept: what the run keeps of the task (``nounroll.data.kept``).
 
         Raises:
-            ValueError: the inputs are of another space than the student's, or text is cut by another tokenizer, and
-                they may not begin anew.
+            ValueError: the inputs are of another space than the student's, or another tokenizer splits the text, and
+                the inputs may not get new weights.
         """
         inputs, targets = self._spaces("student" if self.student else "teacher")
         now = _tokenizer(kept)
@@ -123,7 +123,7 @@ class Start:
     # -- the weights ------------------------------------------------------------------------------
 
     def put(self, model: Student | CausalTransformer, teacher: Teacher | None) -> None:
-        """Give a run's new student and teacher these weights, all but the parts that begin anew.
+        """Copy these weights into a run's new student and teacher, except the parts that get new weights.
 
         Raises:
             ValueError: they do not fit.
@@ -136,11 +136,11 @@ class Start:
             _load(teacher, self.teacher, "teacher", "; begin with a new one: teacher=None (--new teacher)")
 
     def keeps_readout(self, model: Student) -> bool:
-        """Return whether a run's student has the readout that is given."""
+        """Return whether a run's student has the given readout."""
         return "head." not in self._anew(model)
 
     def _anew(self, model: Student) -> tuple[str, ...]:
-        """Return the beginnings of the names of weights that are not taken over."""
+        """Return the prefixes of the names of weights that are not copied."""
         inputs, targets = self._spaces("student")
         head = ("head.",) if "head" in self.origin["new"] or model.targets != targets else ()
         if model.inputs == inputs and "inputs" not in self.origin["new"]:
@@ -149,24 +149,24 @@ class Start:
         return (*head, *(f"{name}." for name in tables))
 
     def _spaces(self, name: str) -> tuple[Space | None, Space | None]:
-        """Inputs and targets of the student or the teacher that is given; None where a teacher does not say."""
+        """Return inputs and targets of the given student or teacher; None if a teacher does not declare them."""
         found = [self.origin[name][which] for which in ("inputs", "targets")]
         return tuple(None if one is None else space_from_json(one) for one in found)  # type: ignore[return-value]
 
     # -- the run's folder -------------------------------------------------------------------------
 
     def write(self, folder: Path) -> None:
-        """Keep it in the folder of a run that is about to begin."""
+        """Write the start into the folder of a new run."""
         groups = {"student": self.student, "teacher": self.teacher}
         kept = {name: dict(weights) for name, weights in groups.items() if weights}
         checkpoint.write(folder / START, kept, {"origin": self.origin})
 
     @classmethod
     def read(cls, folder: Path, cell: nn.Module | None = None) -> "Start | None":
-        """Read the start of the run in a folder; None where it began with nothing.
+        """Read the start of the run in a folder; None if the run had no warm start.
 
         Raises:
-            ValueError: it cannot be read.
+            ValueError: the start cannot be read.
         """
         if not (folder / START).is_dir():
             return None
@@ -180,10 +180,10 @@ class Start:
         return start
 
     def check_same(self, kept: "Start | None", folder: Path) -> None:
-        """Refuse to resume a run that began with another student or teacher.
+        """Refuse to resume a run with another student or teacher than it started from.
 
         Raises:
-            ValueError: it did.
+            ValueError: the student or the teacher differs.
         """
         for name in ("student", "teacher"):
             mine, its = self.origin.get(name), (kept.origin if kept else {}).get(name)
@@ -192,10 +192,10 @@ class Start:
 
 
 def _checked(document: Any) -> dict[str, Any]:
-    """``origin`` from a file, which may hold anything.
+    """Validate ``origin`` from a file, which may hold anything.
 
     Raises:
-        KeyError, TypeError, ValueError: it holds something else.
+        KeyError, TypeError, ValueError: it has another form.
     """
     whence = {name: document[name] and dict(document[name]) for name in ("student", "teacher")}
     if missing := [name for name, one in whence.items() if one and "sha256" not in one]:
@@ -206,22 +206,22 @@ def _checked(document: Any) -> dict[str, Any]:
 
 
 def drop_start(folder: Path) -> None:
-    """Remove what a run that died before it began has left in a folder."""
+    """Remove the start that a run left in a folder when it died before its first step."""
     shutil.rmtree(folder / START, ignore_errors=True)
 
 
 def open_start(
     student: Student | str | Path | None, teacher: Teacher | str | Path | None, new: str | Sequence[str] = ()
 ) -> Start:
-    """Open the student and the teacher to begin with.
+    """Open the student and the teacher of a warm start.
 
     Args:
-        student: a student, which stays as it is; or the folder of one, or of a run.
-        teacher: a teacher, which stays as it is; or the folder of a run that has one.
-        new: "inputs", "head" or both: parts of the student that begin anew.
+        student: a student, which is not changed; or the folder of a student or of a run.
+        teacher: a teacher, which is not changed; or the folder of a run that has one.
+        new: "inputs", "head" or both: parts of the student that get new weights.
 
     Raises:
-        ValueError: there is none, or the teacher is of other memories than the student's.
+        ValueError: there is none, or the teacher's memories have another form than the student's.
     """
     words = (new,) if isinstance(new, str) else tuple(new)
     if wrong := [word for word in words if word not in RENEWABLE]:
@@ -257,12 +257,12 @@ _FIT = "give the teacher that this student was trained by, or leave it out"
 
 
 def start_from(folder: str | Path, method: str, new: Sequence[str] = ()) -> Start:
-    """The student of a run and, where the method needs one and the run has one, its teacher.
+    """Open the student of a run and, if the method needs one and the run has one, its teacher.
 
     Args:
-        folder: of the run.
-        method: that is to train it.
-        new: see ``open_start``; "teacher" besides, for a new one.
+        folder: folder of the run.
+        method: the method that trains the student next.
+        new: see ``open_start``; also "teacher", for a new teacher.
 
     Raises:
         ValueError: the folder holds no run, or no trained student.
@@ -277,7 +277,7 @@ def start_from(folder: str | Path, method: str, new: Sequence[str] = ()) -> Star
 
 
 def opened_student(student: Student | str | Path) -> Student:
-    """A copy of a student, or the one of a folder."""
+    """Copy a student, or open the student of a folder."""
     if isinstance(student, Student):
         return copy.deepcopy(student).cpu()
     if not isinstance(student, str | Path):
@@ -290,7 +290,7 @@ def opened_student(student: Student | str | Path) -> Student:
 
 
 def _opened_teacher(teacher: Teacher | str | Path) -> tuple[dict[str, Any], dict[str, Tensor], Any, Spaces]:
-    """A teacher's settings by their dotted names, its weights, a cell with such memories as it labels, its spaces."""
+    """Return a teacher's settings by dotted names, its weights, a cell with the same memories, and its spaces."""
     spaces: Spaces
     if isinstance(teacher, Teacher):
         form, weights, cell = teacher.settings, _copied(teacher), teacher.cell
@@ -311,7 +311,7 @@ def _opened_teacher(teacher: Teacher | str | Path) -> tuple[dict[str, Any], dict
 
 
 def _scaled_as(name: str, space: Space, other: Space | None) -> Space:
-    """Return a space in the units of an equal one; as it is where the other is of another kind, or none."""
+    """Copy the units of an equal space; return the space unchanged if the other is of another kind or None."""
     if other is None or space != other:
         return space
     if said := other_unit(space, other):
@@ -337,7 +337,7 @@ def _json(space: Space | None) -> dict[str, Any] | None:
 
 
 def _tokenizer(kept: Mapping[str, Any]) -> str | None:
-    """The SHA-256 of the tokenizer, or of there being none, in what is kept of a task that reads text."""
+    """Return the SHA-256 of the tokenizer (or of its absence) from what is kept of a text task; else None."""
     speech = kept.get("speech")
     if not isinstance(speech, Mapping) or "tokenizer" not in speech:
         return None
@@ -345,7 +345,7 @@ def _tokenizer(kept: Mapping[str, Any]) -> str | None:
 
 
 def fingerprint(weights: Mapping[str, Tensor]) -> str:
-    """SHA-256 of named tensors, in hexadecimal."""
+    """Compute the SHA-256 of named tensors, in hexadecimal."""
     found = hashlib.sha256()
     for name in sorted(weights):
         tensor = weights[name].detach().cpu().contiguous()
