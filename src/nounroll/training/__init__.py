@@ -1,1 +1,1 @@
-"""Training: the only loop, the engine under it, schedules, checkpoints and logs."""
+"""Training: the single training loop, its engine, schedules, checkpoints and logs."""

@@ -1,7 +1,7 @@
-"""A running average of the student's weights, which is evaluated and handed over.
+"""Running average of the student's weights, used for evaluation and handover.
 
-The weights of a step are noisy while the learning rate is high; their average over the last steps is nearly as good as
-after the rate has fallen. So the best student of a run that was better half way is one that the rate has not spoilt.
+The weights of a single step are noisy while the learning rate is high. Their average over the last steps is nearly as
+good as the weights after the rate has decayed. A student that is best in mid-run thus does not suffer from a high rate.
 """
 
 from collections.abc import Iterator
@@ -10,17 +10,17 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-_ETA = 16.0  # the average reaches back over about the last sixteenth of the steps
+_ETA = 16.0  # the average covers about the last sixteenth of the steps
 
 
 class Average:
     """Polynomial averaging (Shamir & Zhang 2013, arXiv 1212.1824): after step t the newest weights count (η+1)/(t+η).
 
     Args:
-        model: whose weights are averaged.
+        model: the model whose weights are averaged.
 
     Attributes:
-        weights: the average, by name; empty while nothing is averaged, and then the model stands for itself.
+        weights: the average, by name; empty before the first update, and the model's own weights are then used.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -29,7 +29,7 @@ class Average:
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """Take in the weights after step 1, 2, ..."""
+        """Add the weights after step 1, 2, ... to the average."""
         now = self.model.state_dict()
         if step <= 1 or not self.weights:
             self.weights = {name: t.detach().clone() for name, t in now.items()}
@@ -41,7 +41,7 @@ class Average:
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
-        """Inside, the model has the average as its weights."""
+        """Replace the model's weights by the average within the context."""
         if not self.weights:
             yield
             return
@@ -53,7 +53,7 @@ class Average:
             self.model.load_state_dict(now)
 
     def settle(self) -> None:
-        """Give the model the average for good, and start anew."""
+        """Replace the model's weights by the average permanently, and start a new average."""
         if self.weights:
             self.model.load_state_dict(self.weights)
         self.weights = {}

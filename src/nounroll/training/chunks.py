@@ -1,4 +1,4 @@
-"""Chunks of streams, as a learner is given them."""
+"""Chunks of streams: conversion and scale of a learner's arguments."""
 
 from typing import Any
 
@@ -11,20 +11,20 @@ from nounroll.core.batch import Space
 from nounroll.core.notices import notice
 from nounroll.models.student import Student
 
-_FEW = 16  # elements, from which a scale is hardly known
+_FEW = 16  # elements; too few to estimate a scale
 
 
 def as_rows(name: str, values: Any, space: Space, rows: int) -> Shaped[Tensor, "B T *x"]:
-    """Return a chunk as a tensor (B, T, ...): one stream may come without B, and one coordinate without d.
+    """Convert a chunk to a tensor (B, T, ...). A single stream may omit B, and a single coordinate may omit d.
 
     Args:
-        name: of the argument, for the message.
+        name: name of the argument, for the message.
         values: array or tensor.
-        space: of an element.
+        space: space of an element.
         rows: B.
 
     Raises:
-        ValueError: the shape is another one, or there are no steps.
+        ValueError: the shape does not fit, or there are no steps.
     """
     values = values.detach().cpu() if isinstance(values, Tensor) else np.asarray(values)
     found, event = torch.as_tensor(values), space.event_shape
@@ -43,7 +43,7 @@ def as_rows(name: str, values: Any, space: Space, rows: int) -> Shaped[Tensor, "
 
 
 def take_scale(student: Student, inputs: Shaped[Tensor, "B T *x"], targets: Shaped[Tensor, "B T *y"] | None) -> None:
-    """Give a new student the scale of its first chunk, where its spaces have none yet."""
+    """Set a new student's scale from its first chunk, if its spaces have no scale yet."""
     if not (student.inputs.unmeasured or student.targets.unmeasured):
         return
     found = []

@@ -1,7 +1,7 @@
-"""Conditions of a run: all that must stay the same for a resumed run to equal the uninterrupted one bit for bit.
+"""Conditions of a run: whatever must stay the same for a resumed run to equal an uninterrupted one bit for bit.
 
-Every checkpoint records them. Other data is refused, as another recipe is; another torch, number of threads or
-processes, or machine only changes the rounding, and is said.
+Every checkpoint records them. A resume refuses other data, as it refuses another recipe. Another torch, machine, or
+number of threads or processes only changes the rounding, and gives a notice.
 """
 
 import platform
@@ -20,12 +20,12 @@ _ROUNDING = ("torch", "threads", "processes", "machine")
 
 
 def conditions(task: SequenceTask, device: torch.device, processes: int) -> dict[str, Any]:
-    """The conditions of this process, as a JSON document.
+    """Collect the conditions of this process as a JSON document.
 
     Args:
-        task: of the run.
-        device: where the run trains.
-        processes: that share it.
+        task: task of the run.
+        device: device that the run trains on.
+        processes: number of processes that share the run.
     """
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else torch.backends.cpu.get_cpu_capability()
     return {
@@ -41,10 +41,10 @@ def compare(kept: Any, now: Mapping[str, Any], checkpoint: object, force: bool) 
     """Give a notice for each condition that differs from the checkpoint's.
 
     Args:
-        kept: the checkpoint's; one of an earlier version has none, and nothing is compared.
-        now: of this process.
-        checkpoint: how errors name it.
-        force: go on with other data.
+        kept: conditions in the checkpoint; one of an earlier version has none, and nothing is compared.
+        now: conditions of this process.
+        checkpoint: name of the checkpoint in errors.
+        force: continue although the data has changed.
 
     Raises:
         CheckpointError: the data has changed.

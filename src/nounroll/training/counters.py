@@ -1,4 +1,4 @@
-"""Counters of a run: steps, tokens, seconds and FLOPs, and the share of them that each method has taken."""
+"""Counters of a run: steps, tokens, seconds and FLOPs, in total and for each method."""
 
 import math
 from copy import deepcopy
@@ -8,23 +8,23 @@ from typing import Any
 
 @dataclass
 class Counters:
-    """All of it is saved.
+    """Counters of a run, all saved in its checkpoints.
 
     Attributes:
-        link: place in the chain of the method at work.
-        step, link_step: optimiser steps of the run, of this method.
-        seconds, link_seconds: wall-clock time of the methods before, of this one.
-        evaluations: of this method so far.
+        link: index of the current method in the chain.
+        step, link_step: optimiser steps of the run, and of the current method.
+        seconds, link_seconds: wall-clock time of all earlier methods, and of the current method.
+        evaluations: number of evaluations of the current method.
         skipped: steps whose loss or gradient was not finite.
-        passed: evaluations in a row in which the teacher had nothing to teach.
-        waited: evaluations in a row of this method without a better student.
-        best: the best score of this method (see ``nounroll.training.handover``).
-        given: the score of the student that was given, or that the budget was extended for.
-        extensions: how often a finished run was given more budget.
-        avoid: batches that are left out, by their number in the run.
-        records: lines of metrics.jsonl.
+        passed: consecutive evaluations in which the teacher had nothing to teach.
+        waited: consecutive evaluations of the current method without a better student.
+        best: best score of the current method (see ``nounroll.training.handover``).
+        given: score of the student of the warm start, or of the student whose budget was extended.
+        extensions: how often the budget of the finished run was extended.
+        avoid: numbers of the batches that are skipped.
+        records: number of lines of metrics.jsonl.
         tokens: "method/length" -> time steps trained on.
-        costs: "method/length" -> what one of them costs; see ``nounroll.methods.cost``.
+        costs: "method/length" -> cost of one time step; see ``nounroll.methods.cost``.
     """
 
     link: int = 0
@@ -46,12 +46,12 @@ class Counters:
 
     @property
     def draw(self) -> int:
-        """The number of the next batch: the step's number, past the batches to avoid."""
+        """Number of the next batch: the step's number, moved past the batches to avoid."""
         return self._draw(self.step)
 
     @property
     def passed_over(self) -> list[int]:
-        """The batches to avoid between the last one and the next."""
+        """Batches to avoid between the last batch and the next."""
         last = self._draw(self.step - 1) if self.step else -1
         return [avoided for avoided in sorted(self.avoid) if last < avoided < self.draw]
 
@@ -61,7 +61,7 @@ class Counters:
         return step
 
     def to_dict(self) -> dict[str, Any]:
-        """A copy as JSON has it, which knows no infinity."""
+        """Copy the counters as plain values for JSON, which cannot hold infinity."""
         return {name: None if value == math.inf else value for name, value in asdict(self).items()}
 
     @classmethod
@@ -73,7 +73,7 @@ class Counters:
         return cls(**given)
 
     def spent(self, budget: str, method: str | None = None) -> float:
-        """Return how much of a budget (one of ``BUDGETS``) the run, or the method at work alone, has spent."""
+        """Return how much of a budget (one of ``BUDGETS``) the run, or one method of it, has spent."""
         if budget == "seconds":
             return self.link_seconds + (self.seconds if method is None else 0.0)
         if budget == "steps":

@@ -1,4 +1,4 @@
-"""The devices of this machine, as torch sees them."""
+"""Devices of this machine that torch can use."""
 
 import torch
 
@@ -10,12 +10,12 @@ def devices() -> list[str]:
 
 
 def best_device() -> str:
-    """cuda, else mps, else cpu."""
+    """Choose cuda, else mps, else cpu."""
     return devices()[-1]
 
 
 def device_memory(device: str) -> float:
-    """Bytes of a device's own memory. A device that is not there has no limit."""
+    """Return the bytes of a device's own memory; infinity if there is no such device."""
     if device == "cuda" and torch.cuda.is_available():
         return torch.cuda.get_device_properties(0).total_memory
     if device == "mps" and torch.backends.mps.is_available():

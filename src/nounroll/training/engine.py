@@ -1,4 +1,4 @@
-"""The only file that knows Lightning Fabric: devices, precision, processes, gradients."""
+"""Engine: devices, precision, processes and gradients; the only file that uses Lightning Fabric."""
 
 import atexit
 import os
@@ -21,27 +21,27 @@ from nounroll.training.settings import TrainingSettings
 T = TypeVar("T")
 
 _BETAS = (0.9, 0.95)  # AdamW's
-_CLIP = 1.0  # largest gradient norm, for the teacher and for the student apart
+_CLIP = 1.0  # largest gradient norm, for the teacher and for the student separately
 
 
 class Engine:
     """Device, precision and optimiser of a run, in one process or in the processes of ``torchrun``.
 
-    Every process has rows of its own: a step is that of one process on the whole batch. It holds the whole model, or
-    with ``training.shard`` a part of the weights, gradients and optimiser.
+    Every process has its own rows of a batch; together they take the same step as one process on the whole batch. Each
+    process holds the whole model, or with ``training.shard`` a part of the weights, gradients and optimiser state.
 
     Args:
-        settings: of the loop.
-        modules: the student and, where there is one, the teacher; their gradients are clipped apart.
+        settings: settings of the loop.
+        modules: the student and, if there is one, the teacher; their gradients are clipped separately.
     """
 
     def __init__(self, settings: TrainingSettings, modules: dict[str, nn.Module]) -> None:
-        from lightning_fabric import Fabric  # 1.6 s: only when a run starts
+        from lightning_fabric import Fabric  # takes 1.6 s: import only for a run
         from lightning_fabric.plugins import MixedPrecision
 
         class Autocast(MixedPrecision):
             def convert_input(self, data: Any) -> Any:
-                return data  # Fabric's own rounds real inputs and targets to 16 bits
+                return data  # Fabric's own method rounds real inputs and targets to 16 bits
 
         accelerator = best_device() if settings.device == "auto" else settings.device
         if accelerator not in devices():
@@ -49,7 +49,7 @@ class Engine:
         usual = "bf16-mixed" if accelerator == "cuda" else "32-true"
         precision = usual if settings.precision == "auto" else settings.precision
         plugins: Any = [Autocast(precision, accelerator)] if precision == "bf16-mixed" else []
-        self.settings, self.updates = settings, 0  # updates: how often any weight has been changed
+        self.settings, self.updates = settings, 0  # updates: number of changes of any weight
         self.rank, self.processes = launched()
         if settings.batch_size % (settings.accumulate * self.processes):
             raise ValueError(
@@ -95,11 +95,11 @@ class Engine:
             )
         from lightning_fabric.strategies.ddp import DDPStrategy
 
-        # Which weights a loss reaches depends on its settings; buffers are tables that each process computes.
+        # The settings decide which weights a loss reaches; each process computes the buffers, which are tables.
         return DDPStrategy(find_unused_parameters=True, broadcast_buffers=False)
 
     def prepare(self, method: Method) -> Any:
-        """The method as the loop calls it: on the device, in the precision of the run."""
+        """Return the method as the loop calls it: on the device, in the precision of the run."""
         if self.sharded:
             return partial(self._gathering, method)
         method.to(self.device)
@@ -107,7 +107,7 @@ class Engine:
 
     @torch.no_grad()
     def gathered(self, run: Callable[[], T]) -> T:
-        """Run something that needs the weights whole, such as an evaluation, in all processes at once."""
+        """Run a function that needs unsharded weights, such as an evaluation, in all processes at once."""
         return self._gathering(run) if self.sharded else run()
 
     def step(
@@ -119,18 +119,18 @@ class Engine:
         progress: float,
         rate: float,
     ) -> tuple[dict[str, float], State] | None:
-        """One optimiser step on a batch of all processes, of which this one takes its rows.
+        """Take one optimiser step on a batch, of which this process computes its own rows.
 
         Args:
-            method: as ``prepare`` gave it.
-            batch: of all processes.
-            state: of this process's rows, as the step before returned it.
+            method: the result of ``prepare``.
+            batch: rows of all processes.
+            state: state of this process's rows, as the last step returned it.
             generators: one for each part of the batch.
-            progress, rate: of the method's budget; factor on the learning rate.
+            progress, rate: share of the method's budget that is spent; factor on the learning rate.
 
         Returns:
-            The losses and gradient norms, and the state for the next step; None when one of the figures was not
-            finite. Then nothing has changed.
+            The losses and gradient norms, and the state for the next step; None if one of the figures was not
+            finite. Weights and optimiser are then unchanged.
         """
         self.optimizer.zero_grad(set_to_none=True)
         parts = self.settings.accumulate
@@ -150,7 +150,7 @@ class Engine:
             with_gradient = [p for p in parameters if p.grad is not None]
             if with_gradient:
                 sums[f"{name}_gradient_norm"] = clip(with_gradient, _CLIP)
-        with self._sharing():  # figures that each process has of its own, and one verdict on whether all are finite
+        with self._sharing():  # each process has its own figures, and all agree whether they are finite
             figures = processes.mean(torch.stack([v.float() for v in sums.values()]))
         values = dict(zip(sums, figures.tolist(), strict=True))
         if not all(v == v and abs(v) != float("inf") for v in values.values()):
@@ -165,9 +165,9 @@ class Engine:
     def read(
         self, method: Any, batch: Batch, state: State, generators: Iterable[torch.Generator], progress: float
     ) -> State:
-        """The state after a batch that nothing is learnt from; as it was where it would not be finite.
+        """Return the state after a batch that is read without learning; unchanged if the new state is not finite.
 
-        The arguments are as in ``step``.
+        The arguments are those of ``step``.
         """
         states: list[State] = []
         for own, before, generator in self._parts(batch, state, generators):
@@ -181,7 +181,7 @@ class Engine:
     def _parts(
         self, batch: Batch, state: State, generators: Iterable[torch.Generator]
     ) -> Iterator[tuple[Batch, State, torch.Generator]]:
-        """This process's rows of each part of a batch, their state, and the part's generator."""
+        """Split this process's rows into parts, each with its state and its generator."""
         parts = self.settings.accumulate
         rows = max(1, batch.batch_size // (parts * self.processes))
         for index, generator in zip(range(parts), generators, strict=False):
@@ -190,21 +190,21 @@ class Engine:
             yield batch.rows(start, start + rows).to(self.device), before, generator
 
     def agreed(self, value: Any) -> Any:
-        """Broadcast the first process's value, which a clock, a signal or a file decides."""
+        """Broadcast the value of rank 0, which depends on a clock, a signal or a file."""
         return self.fabric.broadcast(value) if self.processes > 1 else value
 
     def by_first(self, ask: Callable[[], T]) -> T:
-        """Run on the first process, then broadcast the result or the exception to all."""
+        """Run on rank 0, then broadcast the result or the exception to all processes."""
         if self.processes == 1:
             return ask()
         found, error = _tried(ask) if self.rank == 0 else (None, None)
         found, said = self.agreed((found, error))
         if said is not None:
-            raise error or said  # its own, with its cause, in the first process
+            raise error or said  # rank 0 raises its own exception, with its cause
         return found
 
     def by_each(self, ask: Callable[[], T]) -> list[T]:
-        """Run on every process and return all results; or raise an exception that one of them met, its own first."""
+        """Run on every process and return all results; or raise an exception of one of them, its own if it has one."""
         if self.processes == 1:
             return [ask()]
         found, error = _tried(ask)
@@ -219,7 +219,7 @@ class Engine:
         return processes.sharing(self.rank, self.processes)
 
     def is_finite(self) -> bool:
-        """Return whether all weights are."""
+        """Return whether all weights are finite."""
         weights = [sharding.own(p) for parameters in self.groups.values() for p in parameters]
         bad = torch.stack([(~torch.isfinite(part)).sum() for part in weights]).sum()
         with self._sharing():
@@ -227,7 +227,7 @@ class Engine:
 
 
 def _tried(ask: Callable[[], T]) -> tuple[T | None, Exception | None]:
-    """The result, or the exception."""
+    """Call a function and return its result or its exception."""
     try:
         return ask(), None
     except Exception as met:
@@ -235,16 +235,16 @@ def _tried(ask: Callable[[], T]) -> tuple[T | None, Exception | None]:
 
 
 def _joined(states: list[State]) -> State:
-    """The state of all parts of a batch."""
+    """Concatenate the states of all parts of a batch."""
     return {name: torch.cat([one[name] for one in states], dim=1) for name in states[0]}
 
 
 def _leave() -> None:
-    """End gloo's threads, which would abort a process at its exit; Fabric ends NCCL's alone."""
+    """Stop gloo's threads, which would abort a process at its exit; Fabric stops only NCCL's."""
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
 
 
 def _kernels(accelerator: str, sharded: bool) -> dict[str, bool]:
-    """Choose the kernels of AdamW. The fused one takes no mixture of whole and sharded weights."""
+    """Choose the kernels of AdamW. The fused kernel does not accept a mixture of whole and sharded weights."""
     return {"fused": not sharded and accelerator in ("cpu", "cuda"), **({"foreach": False} if sharded else {})}

@@ -1,17 +1,17 @@
-"""Handover: the student that a method passes on, and the early end of a method. One rule for all methods.
+"""Handover: which student a method passes on, and when a method ends early. One rule serves all methods.
 
-A method hands over the better of the student that it was given and the students that it made, judged on the
-validation part. Where labels are counted the last student stands for the best one if it has as few errors within one
-standard error (Breiman et al. 1984): a handful of labels cannot tell which of two students is better, and the last one
-has the learning rate's whole fall behind it. SMT is the exception: student and teacher move together, so it hands over
-the last student, unless neither has learnt anything; then the student is again what it was before.
+A method hands over the best of the student that it received and the students that it trained, judged on the
+validation part. If labels are counted, the last student replaces the best one when their errors differ by at most one
+standard error (Breiman et al. 1984): a handful of labels cannot tell which of two students is better, and only the
+last one has trained through the whole decay of the learning rate. SMT is the exception: it trains student and teacher
+together, so it hands over the last student. If neither has learnt anything, the student from before SMT is restored.
 
-A student that the run was given, or that it had made when its budget was extended, is compared with the one that the
-whole chain has made, SMT's too: what is handed over at the end is never worse than it.
+The result of the whole chain, including SMT, is also compared with the student of the warm start, or with the student
+from before an extension of the budget: the final student is never worse than that one.
 
-A method ends early when SMT's teacher has nothing more to teach, or when validation has risen for so many evaluations
-that patience is exhausted. Evaluations are counted for it only after a student was better than a constant guess: a
-network that has learnt nothing cannot overfit. Every threshold on a loss is a share of what there is to know
+A method ends early if SMT's teacher has nothing more to teach, or if validation has risen for so many evaluations
+that patience is exhausted. These evaluations are counted only after a student was better than a constant guess: a
+network that has learnt nothing cannot overfit. Every threshold on a loss is a share of the knowable loss
 (``nounroll.rollout.evaluate.knowable``).
 """
 
@@ -27,25 +27,25 @@ from nounroll.training.average import Average
 from nounroll.training.counters import Counters
 from nounroll.training.observer import Observer
 
-_AHEAD = 0.025  # share of what there is to know, by which a student is better than its teacher
-_KNOWS = 0.1  # share of it, by which a teacher is better than a constant guess, or knows too little
-_PASSED = 2  # evaluations in a row after which a teacher has been passed
-_RISEN = 0.05  # share of it, by which a validation loss has risen
-_TIE = 1e-3  # how much the loss counts beside the share of errors
+_AHEAD = 0.025  # share of the knowable loss by which a student must beat its teacher
+_KNOWS = 0.1  # share of it by which a teacher must beat a constant guess to be of use
+_PASSED = 2  # consecutive evaluations after which a teacher counts as passed
+_RISEN = 0.05  # share of it by which a validation loss must rise to count
+_TIE = 1e-3  # weight of the loss relative to the share of errors
 
 
 class Handover:
-    """Keeps the student that the method at work may have to go back to.
+    """Keeper of the student that the current method may have to restore.
 
     Args:
-        student: of the run.
-        observer: measures it.
-        counters: of the run; ``best`` and ``passed`` are kept there, so that they are saved.
-        knowable: nats per scored element that there are to know.
-        by_errors: students are judged by the share of labels that they get wrong, and by their loss where that is
-            the same; those that predict a number by the logarithm of their root mean squared error. A network that
-            knows few labels by heart is ever surer of itself, also where it errs.
-        patience: evaluations in a row with a clearly worse student after which a method ends; 0 for no end.
+        student: student of the run.
+        observer: measures the student.
+        counters: counters of the run; ``best`` and ``passed`` are kept there, so that they are saved.
+        knowable: nats per scored element between the best constant guess and the best possible prediction.
+        by_errors: judge students by the share of labels that they get wrong, and break ties by the loss; students that
+            predict a number are judged by the logarithm of their root mean squared error. A network that has memorised
+            a few labels grows more and more confident, even where it is wrong.
+        patience: consecutive evaluations with a clearly worse student after which a method ends; 0 for no early end.
     """
 
     def __init__(
@@ -65,28 +65,28 @@ class Handover:
         self.given: dict[str, Tensor] = {}
 
     def score(self, metrics: dict[str, float]) -> float:
-        """Measure by which students are compared, lower is better; infinite for one that is not finite."""
+        """Score for ranking students, lower is better; infinite for a student that is not finite."""
         loss = metrics["loss"]
         if not math.isfinite(loss):
             return math.inf
         if self.by_errors and "accuracy" in metrics:
             return 1 - metrics["accuracy"] + _TIE * loss / (1 + loss)
         if self.by_errors and self.student.targets.event_shape == (1,) and metrics.get("rmse"):
-            return math.log(metrics["rmse"])  # in nats, as the loss is: of a Gaussian with the best scale
+            return math.log(metrics["rmse"])  # in nats, like the loss of a Gaussian with the best scale
         return loss
 
     def begin(self, method: Method, is_last: bool) -> None:
-        """Keep the student that SMT begins with. The others keep theirs by ``note``."""
+        """Keep the student from before SMT. The other methods keep theirs by ``note``."""
         if method.until_passed and not is_last:
             self._keep()
 
     def give(self, metrics: dict[str, float]) -> None:
-        """Keep the current student; no student that is handed over may be worse."""
+        """Keep the current student: no handover may pass on a worse one."""
         self.counters.given = self.score(metrics)
         self.given = {name: t.detach().clone() for name, t in self.student.state_dict().items()}
 
     def settle(self) -> bool:
-        """Put back the student that was given where the one made from it is worse; whether it was."""
+        """Restore the given student if the trained one is worse; return whether it was."""
         given, self.given = self.given, {}
         if not given or self.score(self.observer.measure()) <= self.counters.given:
             return False
@@ -94,7 +94,7 @@ class Handover:
         return True
 
     def note(self, method: Method, metrics: dict[str, float]) -> None:
-        """Take in an evaluation, and keep the student if it is the best of its method so far."""
+        """Record an evaluation, and keep the student if it is the best of its method so far."""
         c, score = self.counters, self.score(metrics)
         risen = score > c.best + (2 * self._error(c.best) or _RISEN * self.knowable)
         c.waited = c.waited + 1 if risen and self._knows(c.best) else 0
@@ -104,12 +104,12 @@ class Handover:
                 self._keep()
 
     def look(self, method: Method, is_last: bool, length: int, progress: float) -> None:
-        """Count the evaluations in a row at which SMT's teacher had nothing to teach, at the length trained on now."""
+        """Count the consecutive evaluations in which SMT's teacher had nothing to teach, at the current length."""
         if method.until_passed and not is_last:
             self.counters.passed = self.counters.passed + 1 if self._is_passed(length, progress) else 0
 
     def is_over(self, method: Method) -> str:
-        """Return the reason for an early end of the method; nothing while it continues."""
+        """Return the reason for an early end of the method; empty while it continues."""
         if self.counters.passed >= _PASSED:
             return "passed"
         if self.patience and method.improves_only and self.counters.waited >= self.patience:
@@ -117,12 +117,12 @@ class Handover:
         return ""
 
     def end(self, method: Method, length: int, metrics: dict[str, float]) -> str:
-        """Put back the student that is to be handed over. Returns "restart" where SMT has taught nothing.
+        """Restore the student to hand over. Return "restart" if SMT has taught nothing.
 
         Args:
-            method: that ends.
-            length: T that was trained on last.
-            metrics: of the student as it is now.
+            method: the method that ends.
+            length: T of the last training step.
+            metrics: metrics of the current student.
         """
         found, best = "", self.counters.best
         self.average.settle()
@@ -137,7 +137,7 @@ class Handover:
         return found
 
     def stop(self, method: Method) -> None:
-        """Put back the best student where a run is interrupted and the one at work is worse."""
+        """Restore the best student if a run is interrupted and the current student is worse."""
         self.average.settle()
         if method.improves_only and self.best and not self.score(self.observer.measure()) <= self.counters.best:
             self.student.load_state_dict(self.best)
@@ -149,11 +149,11 @@ class Handover:
         return not guess or score < self.score(guess)
 
     def _error(self, score: float) -> float:
-        """Standard error of a share of errors on the validation part; 0 where losses are compared."""
+        """Return the standard error of a share of errors on the validation part; 0 if losses are compared."""
         labels = sum(int(batch.mask.sum()) for batch in self.observer.validation)
         if not self.by_errors or self.student.targets.symbols is None or not labels or not math.isfinite(score):
             return 0.0
-        errors = min((score * labels + 1) / (labels + 2), 0.5)  # Laplace's estimate: no error of ten is not certainty
+        errors = min((score * labels + 1) / (labels + 2), 0.5)  # Laplace's estimate: 0 errors of ten are no certainty
         return math.sqrt(errors * (1 - errors) / labels)
 
     def _keep(self) -> None:
@@ -163,8 +163,8 @@ class Handover:
     def _is_passed(self, length: int, progress: float) -> bool:
         """Return whether the student alone predicts better than its teacher and than a constant guess.
 
-        From half of the way on also whether a constant guess is nearly as good as the teacher. Before, neither may know
-        anything yet, and which of the two is less wrong is chance.
+        In the second half of the budget, also return True if a constant guess is nearly as good as the teacher. Before,
+        both may know nothing yet, and it is chance which of them is less wrong.
         """
         student, teacher, guess = self.observer.losses(length)
         behind = progress >= 0.5 and guess < teacher + _KNOWS * self.knowable

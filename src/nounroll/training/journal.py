@@ -11,13 +11,13 @@ from nounroll.training.pace import Link
 
 
 class Journal:
-    """Writes records, each with how far the run had got.
+    """Writer of records, each with the progress of the run.
 
     Args:
-        counters: of the run; the number of records is kept there, so that a resumed run goes on after them.
+        counters: counters of the run; they hold the number of records, so that a resumed run continues after them.
 
     Attributes:
-        records: so far.
+        records: all records so far.
     """
 
     def __init__(self, counters: Counters) -> None:
@@ -26,7 +26,7 @@ class Journal:
         self._file = MetricsFile(None)
 
     def open(self, folder: Path | None) -> None:
-        """Go on with the metrics.jsonl of a run's folder, less the records that came after its checkpoint."""
+        """Continue the metrics.jsonl of a run's folder, without the records after its checkpoint."""
         self._file = MetricsFile(folder / "metrics.jsonl" if folder else None, keep=self.counters.records)
         self.records = self._file.kept or self.records
 
@@ -48,5 +48,5 @@ class Journal:
         self._file.write(record)
 
     def sync(self) -> None:
-        """Make the records outlive a loss of power."""
+        """Flush the records to disk, so that they survive a loss of power."""
         self._file.sync()

@@ -1,4 +1,4 @@
-"""A network that goes on learning from what arrives."""
+"""Online learning: a network that continues to learn from the data that arrives."""
 
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from nounroll.training.optimizer import load_optimizer_state, optimizer_state
 
 _BETAS, _CLIP = (0.9, 0.95), 1.0  # as in the loop
 _KEPT = ("rows", "window", "learning_rate", "steps", "skipped")  # plain values of a snapshot
-_STREAM, _OPTIMIZER = "stream", "optimizer"  # groups of tensors beside the student's
+_STREAM, _OPTIMIZER = "stream", "optimizer"  # groups of tensors, in addition to the student's
 
 
 class StreamLearner:
@@ -39,18 +39,18 @@ class StreamLearner:
         learner.save("snapshot")         # StreamLearner.load("snapshot") goes on exactly
 
     Args:
-        student: trained or new; it is changed in place. Real numbers of a new one take their scale from the first
-            chunk, for good: begin with a long one.
-        rows: streams side by side.
-        window: steps of an update; no gradient goes back further.
-        learning_rate: AdamW's, without a schedule.
+        student: trained or new; it is changed in place. A new student takes the scale of real numbers from the first
+            chunk, permanently: start with a long chunk.
+        rows: number of parallel streams.
+        window: time steps per update; no gradient goes back further.
+        learning_rate: learning rate of AdamW, without a schedule.
 
     Attributes:
-        memory: (B, K, d) after all that was read.
-        loss: nats a scored element of the last chunk, each window judged before it is learnt from; nan where nothing
+        memory: (B, K, d) after everything that was read.
+        loss: nats per scored element of the last chunk, each window measured before its update; nan if no element
             was scored.
-        steps: updates so far.
-        skipped: updates that were left out, as their loss or gradient was not finite.
+        steps: number of updates so far.
+        skipped: updates that were skipped because their loss or gradient was not finite.
     """
 
     def __init__(self, student: Student, *, rows: int = 1, window: int = 32, learning_rate: float = 2e-3) -> None:
@@ -63,7 +63,7 @@ class StreamLearner:
         self.loss, self.steps, self.skipped = float("nan"), 0, 0
         self._state: State = {}
         self._pending: Tensor | None = None  # the last input of each row, whose target has not arrived
-        self._begun = torch.ones(rows, dtype=torch.bool)  # rows of which the pending input is none
+        self._begun = torch.ones(rows, dtype=torch.bool)  # rows without a valid pending input
         self._fresh = torch.ones(rows, dtype=torch.bool)  # rows that start from m_∅ at their next input
 
     @property
@@ -78,11 +78,11 @@ class StreamLearner:
 
         Args:
             x: (T,) or (T, d) of one stream, (B, T) or (B, T, d) of several.
-            y: a target for each, nan or -100 where there is none. Without it the target is the next element: that of
-                the last one is the first of the next chunk.
+            y: a target for each input, nan or -100 if it has none. By default the target is the next element; that of
+                the last element is then the first element of the next chunk.
 
         Raises:
-            ValueError: values are not of the student's spaces, or not of this many rows.
+            ValueError: values are not of the student's spaces, or the number of rows differs.
         """
         student = self.student
         inputs = as_rows("x", x, student.inputs, self.rows)
@@ -111,14 +111,14 @@ class StreamLearner:
     def predict(self, x: Any = None) -> Shaped[np.ndarray, "..."]:
         """Predict after each element of the next chunk: the most likely symbol, or the mean.
 
-        Without targets of its own, it reads the last element of the chunk before first: ``predict()`` is the next one.
-        Of a row that has begun anew since, the first prediction is then that after the first of ``x``, twice.
+        If the stream has no separate targets, the last element of the previous chunk is read first: ``predict()``
+        predicts the next element. For a row that was reset since, the first two predictions are then the same.
 
         Args:
             x: as for ``partial_fit``.
 
         Raises:
-            ValueError: there is nothing to read, or values are not of the student's inputs.
+            ValueError: there is nothing to read, or values are not of the student's input space.
         """
         if x is None and self._begun.any():
             which = "" if self._begun.all() else f" in rows {self._begun.nonzero()[:, 0].tolist()}"
@@ -137,7 +137,7 @@ class StreamLearner:
         return found[0] if self.rows == 1 else found
 
     def reset(self, done: Any = None) -> "StreamLearner":
-        """Begin rows anew from m_∅, those that are ``done``, (B,) bool; all when left out. What is learnt stays."""
+        """Reset the memory of the rows that are ``done``, (B,) bool, to m_∅; of all rows by default. Weights stay."""
         ended = torch.ones(self.rows, dtype=torch.bool) if done is None else torch.as_tensor(done).cpu()
         self._fresh, self._begun = self._fresh | ended, self._begun | ended
         self._state = {} if self._fresh.all() else {"memory": self.memory[None]}
@@ -148,7 +148,7 @@ class StreamLearner:
     # -- files ------------------------------------------------------------------------------------
 
     def save(self, folder: str | Path) -> None:
-        """Write a snapshot: the student, which ``Student.from_pretrained`` opens too, its memory and the optimiser.
+        """Write a snapshot: the student (``Student.from_pretrained`` opens it too), its memory and the optimiser state.
 
         Raises:
             CheckpointError: the folder holds something else, or cannot be written.
@@ -165,12 +165,12 @@ class StreamLearner:
     def load(
         cls, folder: str | Path, cell: nn.Module | None = None, *, device: torch.device | str = "cpu"
     ) -> "StreamLearner":
-        """The learner that ``save`` wrote, which goes on as if it had never stopped.
+        """Load the learner that ``save`` wrote; it continues exactly where the saved one stopped.
 
         Args:
-            folder: where the snapshot is.
-            cell: for a student with the user's own cell, a module of the same class and sizes.
-            device: of the student, its memory and the optimiser.
+            folder: folder of the snapshot.
+            cell: a module of the same class and sizes, for a student with the user's own cell.
+            device: device of the student, its memory and the optimiser.
 
         Raises:
             ValueError: the folder holds no snapshot, or a damaged one.
@@ -186,7 +186,7 @@ class StreamLearner:
             learner.steps, learner.skipped = steps, skipped
             learner._begun, learner._pending = stream["begun"], stream.get("pending")
             pending_only = learner._begun & (learner._pending is not None)
-            learner._fresh = stream.get("fresh", pending_only)  # which a snapshot of 0.1 lacks
+            learner._fresh = stream.get("fresh", pending_only)  # a snapshot of 0.1 lacks it
             learner._state = {} if learner._fresh.all() else {"memory": stream["memory"][None].to(device)}
             if stream["memory"].shape != (learner.rows, *student.memory_shape) or len(stream["begun"]) != learner.rows:
                 raise ValueError(f"its memory has the shape {tuple(stream['memory'].shape)}")
@@ -197,7 +197,7 @@ class StreamLearner:
     # -- parts ------------------------------------------------------------------------------------
 
     def _learn(self, part: Batch) -> float:
-        """One update; the loss before it."""
+        """Make one update; return the loss before it."""
         before, loss = self._state, self._forward(part)["loss"]
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -216,7 +216,7 @@ class StreamLearner:
         return losses
 
     def _followed(self, inputs: Shaped[Tensor, "B T *x"]) -> Batch:
-        """The chunk with the pending element before it, each element the target of the one before."""
+        """Prepend the pending element to the chunk; each element is the target of the one before."""
         if not can_feed(self.student.targets, self.student.inputs):
             spaces = f"targets are {self.student.targets}, inputs {self.student.inputs}"
             raise ValueError(f"y is not given, and {spaces}; give y")
@@ -227,7 +227,7 @@ class StreamLearner:
         return Batch(whole[:, :-1], whole[:, 1:], mask, None if resets is None else resets[:, :-1])
 
     def _given(self, inputs: Shaped[Tensor, "B T *x"], targets: Shaped[Tensor, "B T *y"]) -> Batch:
-        """The chunk with its targets; the pending element before it is read, and not scored."""
+        """Combine the chunk with its targets; the pending element before it is read, but not scored."""
         mask, read = ~missing(targets), [inputs]
         if self._pending is not None:
             read = [self._pending, inputs]
@@ -238,11 +238,11 @@ class StreamLearner:
 
     @property
     def _first_place(self) -> Int[Tensor, "B"]:
-        """Place of the next input of each row among those that are read: after a pending one that is none."""
+        """Index of the next valid input of each row among the inputs read: after a pending input that is not valid."""
         return (self._begun & (self._pending is not None)).long()
 
     def _joined(self, read: list[Tensor]) -> tuple[Shaped[Tensor, "B T *x"], Bool[Tensor, "B T"] | None]:
-        """Return the inputs read, with resets before the next inputs of rows that have started again."""
+        """Concatenate the inputs to read, with resets before the next inputs of rows that were reset."""
         whole = torch.cat(read, dim=1)
         resets = self._fresh[:, None] & (torch.arange(whole.shape[1]) == self._first_place[:, None])
         if not self._state:  # all start from m_∅

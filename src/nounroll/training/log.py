@@ -14,20 +14,20 @@ from nounroll.core.notices import notice
 from nounroll.storage.files import LOG_LIMIT, opened, read_bytes, sync_folder, write_bytes
 from nounroll.training.counters import Counters
 
-_LOST = {"event": "lost"}  # stands for a record that a loss of power, say, has taken
+_LOST = {"event": "lost"}  # replaces a record that was lost, for example in a power failure
 
 
 class MetricsFile:
-    """JSON lines, one record each, flushed as they come. ``None`` as path keeps nothing.
+    """JSON lines file with one record per line, flushed after each. With the path ``None`` nothing is written.
 
-    On resume, the records that came after the checkpoint are dropped, so that the file reads as if the run
-    had never stopped. A step does not tell which they are: a method's first evaluation has the step of the
-    checkpoint before it. A record that is missing among those to be kept, or cannot be read, is written as
-    ``{"event": "lost"}``, and said: the file has as many lines as the checkpoint counts on.
+    On resume, the records after the checkpoint are dropped, so that the file reads as if the run had never stopped.
+    The step cannot identify them: a method's first evaluation has the step of the checkpoint before it. If a record
+    from before the checkpoint is missing or cannot be read, it is replaced by ``{"event": "lost"}`` with a notice, so
+    that the file has as many lines as the checkpoint expects.
 
     Args:
-        path: of the file.
-        keep: how many records to keep of a file that is there.
+        path: path of the file.
+        keep: number of records to keep of an existing file.
     """
 
     def __init__(self, path: Path | None, keep: int = 0) -> None:
@@ -42,7 +42,7 @@ class MetricsFile:
             notice(f"{path} has lost {lost} of the {keep} records that the checkpoint counts on; each is marked there")
             lines = [json.dumps(record).encode() for record in self.kept]
         whole = b"".join(line + b"\n" for line in lines)
-        if data.startswith(whole):  # cut where it is: that needs no room on a full disk, and a kill loses nothing
+        if data.startswith(whole):  # truncating needs no disk space, and a kill loses nothing
             with self._appended() as file:
                 file.truncate(len(whole))
         else:
@@ -66,7 +66,7 @@ class MetricsFile:
 
 
 def read_records(path: Path) -> list[dict[str, Any]]:
-    """The records of metrics.jsonl, as far as they are whole; none where there is no such file."""
+    """Read the complete records of metrics.jsonl; empty if there is no such file."""
     records = []
     for line in _read(path).splitlines():
         if (record := _parsed(line)) is None:
@@ -80,7 +80,7 @@ def _read(path: Path) -> bytes:
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:
-    """Parse a record; None for a broken line, such as the last one before a power cut."""
+    """Parse a record; None for a broken line, such as the last one before a power failure."""
     try:
         record = json.loads(line)
     except (ValueError, RecursionError):
@@ -89,7 +89,7 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
 
 
 class Bar:
-    """One progress bar per method, on stderr: share of the budget, losses, tokens per second, time left."""
+    """Progress bar of a method, on stderr: share of the budget, losses, tokens per second, time left."""
 
     def __init__(self, visible: bool) -> None:
         self._progress = Progress(
@@ -121,7 +121,7 @@ class Bar:
 
 
 def status(losses: dict[str, float] | None, counters: Counters) -> str:
-    """The loss of a step and the throughput, for the bar; None is a step that was skipped, {} one that is only read."""
+    """Format a step's loss and throughput for the bar; losses are None for a skipped step, {} without learning."""
     rate = counters.spent("tokens") / max(counters.spent("seconds"), 1e-9)
     if losses is None:
         return "step skipped: not finite"

@@ -1,4 +1,4 @@
-"""The only training loop: it walks a chain of methods over one student."""
+"""The single training loop: it runs a chain of methods on one student."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -30,21 +30,21 @@ End = Literal["finished", "stopped", "paused"]
 
 
 class Loop:
-    """A run in memory: its state, and its loop.
+    """A run in memory: its state and its training loop.
 
     Args:
         task: source of sequences.
-        stages: T of the curriculum, the recipe's last.
-        student: to be trained; or the Transformer that is trained in its place.
+        stages: lengths T of the curriculum; the recipe's length is the last.
+        student: the student to train, or the Transformer that is trained in its place.
         teacher: source of labels, or None.
         chain: methods in order.
-        settings: of the loop.
-        knowable: nats per scored element that there are to know.
-        by_errors: students are chosen by their errors (see ``Handover``).
-        folder: where metrics and checkpoints go; None keeps nothing.
-        recipe: all settings of the run, kept in its checkpoints; one of another recipe is not loaded.
+        settings: settings of the loop.
+        knowable: nats per scored element between the best constant guess and the best possible prediction.
+        by_errors: choose students by their errors (see ``Handover``).
+        folder: folder of metrics and checkpoints; None writes nothing.
+        recipe: all settings of the run, kept in its checkpoints; a checkpoint of another recipe is refused.
         progress: show a progress bar on stderr.
-        warm: the student is one that was given: none that is worse is handed over.
+        warm: the student comes from a warm start: no worse student is handed over.
     """
 
     def __init__(
@@ -82,12 +82,12 @@ class Loop:
 
     @property
     def history(self) -> list[dict[str, Any]]:
-        """The records so far."""
+        """All records so far."""
         return self.journal.records
 
     @property
     def stages(self) -> tuple[int, ...]:
-        """T of the curriculum, which is behind a run whose budget is extended."""
+        """Lengths T of the curriculum; only the last one after the budget of a run was extended."""
         return self._every_stage[-1:] if self.counters.extensions else self._every_stage
 
     # -- the loop ---------------------------------------------------------------------------------
@@ -96,8 +96,8 @@ class Loop:
         """Train until the budget is spent.
 
         Args:
-            stop: asked after every step; when it says yes, a checkpoint is written and the loop ends.
-            until: share of the budget after which the loop pauses, with a checkpoint; ``run`` again goes on.
+            stop: called after every step; if it returns True, a checkpoint is written and the loop ends.
+            until: share of the budget after which the loop pauses with a checkpoint; another ``run`` continues.
         """
         self.journal.open(self.folder)
         if (self.warm or self.counters.extensions) and self.counters.link < len(self.chain):
@@ -121,7 +121,7 @@ class Loop:
             self.handover.begin(method, is_last)
             if (c.step or self.warm) and method.improves_only:
                 self._evaluate(link, 0.0)  # the student that must not get worse
-            self.state.remember()  # for a rollback too
+            self.state.remember()  # also needed by a rollback
         while (now := self.pace.now(link, self.engine)) < 1 and not self.handover.is_over(method):
             if self.pace.has_spent(until):
                 self.save()
@@ -136,11 +136,11 @@ class Loop:
                 self.pace.stepped(link, batch.length)
                 self.journal.write("unscored", link, now, length=batch.length, warning=warning)
                 break
-            if not scored and not method.carries:  # nothing can be learnt from it
+            if not scored and not method.carries:  # there is nothing to learn from this batch
                 self.pace.stepped(link, batch.length)
                 continue
             losses = self._step(link, forward, batch, now) if scored else {}
-            if method.carries and not losses:  # the memory goes on all the same
+            if method.carries and not losses:  # the memory still reads the batch
                 self._read(forward, batch, now, c.draw)
             if self.recovery.guard.stepped(c.draw, losses is not None):
                 self.recovery.roll_back(link)
@@ -151,7 +151,7 @@ class Loop:
                 self.journal.write("train", link, now, length=batch.length, **losses)
             bar.update(now, f"{status(losses, c)}  {self.observer.warning}")
             if losses is None and now < 1:
-                continue  # neither looked at nor stopped at: what is saved comes after a good step
+                continue  # no evaluation or stop here: a checkpoint follows a good step
             due, asked = now >= (c.evaluations + 1) / s.evaluations, now < 1 and self.engine.agreed(stop())
             if (due or asked) and not self.engine.is_finite():
                 self.recovery.roll_back(link)
@@ -177,11 +177,11 @@ class Loop:
         return (generator(s.seed, f"loss/{part}", draw) for part in range(s.accumulate))
 
     def _read(self, forward: Any, batch: Batch, progress: float, draw: int) -> None:
-        """Carry the memory of a stream through a batch that nothing is learnt from."""
+        """Carry the memory of a stream through a batch without learning from it."""
         self.state.method_state = self.engine.read(forward, batch, self.state.method_state, self._draws(draw), progress)
 
     def _step(self, link: Link, forward: Any, batch: Batch, progress: float) -> dict[str, float] | None:
-        """One step on a batch; None when its loss or gradient was not finite, and nothing has changed."""
+        """Take one step on a batch; None if its loss or gradient was not finite, and nothing has changed."""
         c, s = self.counters, self.settings
         rate = link.learning_rate * learning_rate(s, progress)
         found = self.engine.step(forward, batch, self.state.method_state, self._draws(c.draw), progress, rate)
@@ -195,7 +195,7 @@ class Loop:
         return {"rate": rate, **losses}
 
     def _give(self, link: Link) -> None:
-        """Keep the student that the run begins or resumes with, once."""
+        """Keep, once, the student that the run starts or resumes with."""
         c, s = self.counters, self.settings
         if self.handover.given:
             return
@@ -206,16 +206,16 @@ class Loop:
         self.journal.write("given", link, now, **metrics)
 
     def _stop(self, link: Link) -> None:
-        """End early: a resumed run continues from here, but the best student is handed over."""
+        """End early: a resumed run continues from the current state, but the best student is handed over."""
         self.engine.gathered(link.method.finish)
         self.save()
         self.handover.stop(link.method)
 
     def _finish(self, link: Link, length: int) -> None:
-        """End a link, and hand over its student."""
+        """End the method of a link, and hand over its student."""
         c = self.counters
         metrics = self._evaluate(link, 1.0)
-        if link.method.trains_teacher:  # from here on it is frozen, and the readout moves away from it
+        if link.method.trains_teacher:  # the teacher is frozen now, and the readout moves away from it
             self.journal.write("teacher", link, 1.0, **self.observer.measure_teacher(self.observer.test_batches()))
         if reason := self.handover.end(link.method, length, metrics):
             self.journal.write(reason, link, 1.0)
@@ -226,7 +226,7 @@ class Loop:
         c.link, c.link_step, c.link_seconds, c.evaluations = c.link + 1, 0, 0.0, 0
         self.save()
 
-    # -- looking and saving ---------------------------------------------------------------------------
+    # -- evaluation and checkpoints ------------------------------------------------------------------
 
     def _evaluate(self, link: Link, progress: float) -> dict[str, float]:
         metrics = self.look(link)
@@ -235,16 +235,16 @@ class Loop:
         return metrics
 
     def look(self, link: Link, batches: list[Batch] | None = None) -> dict[str, float]:
-        """The student as it would be handed over now, on the validation part when left out."""
-        if self.counters.link_step:  # before its first step a method has changed nothing
+        """Measure the student as it would be handed over now; on the validation part by default."""
+        if self.counters.link_step:  # a method has changed nothing before its first step
             self.engine.gathered(link.method.finish)
         with self.handover.average.in_place():
             return self.observer.measure(batches)
 
     def save(self) -> None:
-        """Remember the state to go back to, and write a checkpoint where there is a folder."""
+        """Remember the state for rollbacks, and write a checkpoint if there is a folder."""
         self.recovery.save(self.folder)
 
     def load(self, force: bool = False) -> bool:
-        """Go back to the newest checkpoint of the folder; False when there is none (see ``RunState.load``)."""
+        """Load the newest checkpoint of the folder; False if there is none (see ``RunState.load``)."""
         return self.recovery.load(self.folder, self.chain, force)

@@ -1,4 +1,4 @@
-"""Observation of a run: student and teacher on held-out sequences, and the state of their memories."""
+"""Observation of a run: metrics of student and teacher on held-out sequences, and statistics of their memories."""
 
 import math
 from dataclasses import asdict
@@ -20,17 +20,17 @@ from nounroll.rollout.transformer import CausalTransformer
 from nounroll.teacher import Teacher
 from nounroll.training.engine import Engine
 
-_CUTS = 2  # of sequences, at which packing is measured while a method trains
-_KEPT = 2**22  # numbers of labels that are kept from one measurement to the next
+_CUTS = 2  # cuts per sequence at which packing is measured during training
+_KEPT = 2**22  # largest number of label values that are cached between measurements
 
 
 class _Labels:
-    """The teacher's memories of held-out inputs, made once for all measurements between two steps of training."""
+    """Teacher's memories of held-out inputs, computed once for all measurements between two training steps."""
 
     def __init__(self, teacher: Teacher, engine: Engine) -> None:
         self.teacher, self.engine = teacher, engine
         self._kept: list[tuple[Tensor, Tensor]] = []
-        self._at = -1  # updates of the engine's weights when they were made
+        self._at = -1  # the engine's count of updates when the labels were computed
 
     def __call__(self, inputs: Shaped[Tensor, "B T *x"]) -> Float[Tensor, "B T1 K d"]:
         if self._at != self.engine.updates:
@@ -45,14 +45,14 @@ class _Labels:
 
 
 class Observer:
-    """Measures the models of a run. All processes have to ask, and get the same answer.
+    """Measurement of the models of a run. Every process must call each method, and gets the same result.
 
     Args:
         task: source of the sequences.
         length: T of the recipe.
-        seed: of the run.
-        engine: where the models are.
-        student, teacher: what is measured.
+        seed: seed of the run.
+        engine: engine that holds the models.
+        student, teacher: the models to measure.
     """
 
     def __init__(
@@ -68,14 +68,14 @@ class Observer:
         self.student, self.teacher = student, teacher
         self._labels = None if teacher is None else _Labels(teacher, engine)
         self.validation = validation_batches(task, 0, length, seed)
-        self.warning = ""  # what was found wrong at the last look, in a few words
+        self.warning = ""  # short description of a problem found in the last measurement
 
     def test_batches(self) -> list[Batch]:
-        """Held-out sequences that no choice has seen."""
+        """Draw held-out sequences that no choice has used."""
         return validation_batches(self.task, 0, self.length, self.seed, stream="test")
 
     def measure(self, batches: list[Batch] | None = None) -> dict[str, float]:
-        """The student's figures, on the validation batches when left out; with its drift where there is a teacher."""
+        """Measure the student, on the validation batches by default; with its drift if there is a teacher."""
         training = self.student.training
         self.student.eval()
         batches = self.validation if batches is None else batches
@@ -84,7 +84,7 @@ class Observer:
         return self.engine.agreed(metrics)
 
     def measure_teacher(self, batches: list[Batch]) -> dict[str, float]:
-        """The teacher's figures, by the readout that was trained on its memories."""
+        """Measure the teacher, with the readout that was trained on its memories."""
         student, labels = self.student, self._labels
         assert isinstance(student, Student)
         assert labels is not None
@@ -92,7 +92,7 @@ class Observer:
         return self.engine.agreed(metrics)
 
     def losses(self, length: int) -> tuple[float, float, float]:
-        """Measure the student alone, its teacher and the best constant guess, on validation sequences of a length."""
+        """Losses of the student alone, its teacher and the best constant guess, on validation sequences of a length."""
         batches = self.validation
         if length != self.length:
             batches = validation_batches(self.task, 0, length, self.seed)
@@ -100,7 +100,7 @@ class Observer:
         return self.measure(batches)["loss"], self.measure_teacher(batches)["loss"], guess
 
     def learning(self, method: Method) -> dict[str, Any]:
-        """Collect what is logged beside the student's figures while a method works: memories, teacher, a warning."""
+        """Collect the additional records of a method: statistics of memories, teacher, and a warning."""
         found = self.collapse()
         if isinstance(method, SMT):
             loss = self.measure_teacher(self.validation)["loss"]
@@ -109,14 +109,14 @@ class Observer:
         return {**found, **({"warning": said} if (said := self.unscored()) else {})}
 
     def unscored(self) -> str:
-        """A warning where nothing in the validation part is scored, by which no student can be chosen."""
+        """Return a warning if no target of the validation part is scored, so that no student can be chosen by it."""
         if any(bool(batch.mask.any()) for batch in self.validation):
             return ""
         name, steps = type(self.task).__name__, len(self.validation) * self.validation[0].mask.numel()
         return f"{name} scores nothing in {steps:,} time steps of its validation part; its mask must be True somewhere"
 
     def collapse(self) -> dict[str, Any]:
-        """Figures of the teacher's memories, and a warning where they have collapsed: the bar shows it too."""
+        """Measure the teacher's memories, and warn if they have collapsed; the bar shows the warning too."""
         student, teacher = self.student, self.teacher
         if teacher is None or not isinstance(student, Student):
             return {}
@@ -125,11 +125,11 @@ class Observer:
         return {**found, **({"warning": self.warning} if self.warning else {})}
 
     def packing(self) -> dict[str, Any]:
-        """Measure what memories alone tell of later targets, and warn where the teacher only looks back."""
+        """Measure how well memories alone predict later targets, and warn if the teacher only looks back."""
         student, teacher = self.student, self.teacher
         if teacher is None or not isinstance(student, Student):
             return {}
-        # Plain values: Fabric looks into what comes out of a module, and refuses frozen dataclasses.
+        # Use plain values: Fabric inspects a module's output, and refuses frozen dataclasses.
         seen = self.engine.gathered(
             lambda: [asdict(one) for one in packs.packing(student, teacher, self.validation[0], cuts=_CUTS)]
         )

@@ -9,14 +9,14 @@ from torch.optim import Optimizer
 from nounroll.storage.checkpoint import CheckpointError, one_line
 from nounroll.training.sharding import as_in, own
 
-_KERNELS = ("fused", "foreach")  # how this process computes a step, whatever another did
+_KERNELS = ("fused", "foreach")  # set by this process, whatever another process used
 
 
 def optimizer_state(optimizer: Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """An optimiser's state as tensors and a JSON document, keyed by the index of the parameter.
+    """Return an optimiser's state as tensors and a JSON document, keyed by the index of the parameter.
 
-    The tensors are ``"state.INDEX.NAME"`` and ``"group.INDEX.NAME"``, the optimiser's own, not copies. The
-    document holds all else: ``state`` has an entry for every parameter that was ever stepped.
+    The tensors are named ``"state.INDEX.NAME"`` and ``"group.INDEX.NAME"``; they are the optimiser's, not copies. The
+    document holds everything else: ``state`` has an entry for every parameter that was ever stepped.
     """
     whole = optimizer.state_dict()
     tensors: dict[str, Tensor] = {}
@@ -30,7 +30,7 @@ def optimizer_state(optimizer: Optimizer) -> tuple[dict[str, Tensor], dict[str, 
 
 
 def parameter_of(optimizer: Optimizer, key: str) -> Tensor | None:
-    """The parameter that a tensor of ``optimizer_state`` belongs to; None where it is a group's."""
+    """Return the parameter that a tensor of ``optimizer_state`` belongs to; None if the tensor belongs to a group."""
     kind, index, _ = key.split(".", 2)
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     return parameters[int(index)] if kind == "state" else None
@@ -39,7 +39,7 @@ def parameter_of(optimizer: Optimizer, key: str) -> Tensor | None:
 def load_optimizer_state(optimizer: Optimizer, tensors: Mapping[str, Tensor], document: Mapping[str, Any]) -> None:
     """Restore the result of ``optimizer_state`` exactly, also after ``write`` and ``read``.
 
-    Of what is in parts, ``tensors`` has this process's own.
+    For sharded state, ``tensors`` contains this process's own shards.
 
     Raises:
         CheckpointError: the state is of an optimiser over other parameters or groups.
@@ -56,7 +56,7 @@ def load_optimizer_state(optimizer: Optimizer, tensors: Mapping[str, Tensor], do
             {"state": state, "group": groups}[kind][int(index)][name] = value
         for group, present in zip(groups.values(), optimizer.param_groups, strict=True):
             for name, value in group.items():
-                if isinstance(present.get(name), tuple):  # JSON knows no tuples
+                if isinstance(present.get(name), tuple):  # JSON has no tuples
                     group[name] = tuple(value)
             group |= {name: present[name] for name in _KERNELS if name in present}
         optimizer.load_state_dict({"state": state, "param_groups": [groups[index] for index in range(len(groups))]})

@@ -15,7 +15,7 @@ from nounroll.training.settings import TrainingSettings
 
 @dataclass(frozen=True)
 class Link:
-    """One method of a chain, and its part of the budget."""
+    """One method of a chain, and its share of the budget."""
 
     name: str
     method: Method
@@ -24,13 +24,13 @@ class Link:
 
 
 class Pace:
-    """The clock of a run, whatever its budget is counted in.
+    """Clock of a run, in the unit of its budget.
 
     Args:
-        task: source of the sequences that costs are counted on.
+        task: source of the sequences on which costs are counted.
         chain: methods in order.
-        settings: of the loop.
-        counters: of the run; what is spent is kept there.
+        settings: settings of the loop.
+        counters: counters of the run; they hold what is spent.
     """
 
     def __init__(
@@ -40,19 +40,19 @@ class Pace:
         self._spent = self._started = 0.0
 
     def count_all(self, lengths: Sequence[int]) -> None:
-        """Count the cost of every method at every length, on weights that are still whole."""
+        """Count the cost of every method at every length, while the weights are still unsharded."""
         self.counters.costs = {f"{link.name}/{n}": self._cost(link, n) for link in self.chain for n in lengths}
 
     def start(self) -> None:
-        """Start the clock of the method at work, or start it again."""
+        """Start or restart the clock of the current method."""
         self._spent, self._started = self.counters.link_seconds, time.perf_counter()
 
     def now(self, link: Link, engine: Engine) -> float:
-        """Share of the method's budget that is spent.
+        """Return the share of the method's budget that is spent.
 
-        Methods share the run's budget by their ``share``. What one spends beyond its end, a part of a step, the next
-        one lacks; what one leaves, the next one has. The last one goes on with what a finished run is given on top, by
-        the schedule of the whole budget.
+        Methods share the run's budget by their ``share``. If a method exceeds its part by a fraction of a step, the
+        next method gets less; if it ends early, the next method gets the rest. If the budget of a finished run is
+        extended, the last method continues, by the schedule of the whole budget.
         """
         c, budget, index = self.counters, self.settings.budget, self.chain.index(link)
         seconds = self._spent + time.perf_counter() - self._started
@@ -72,15 +72,15 @@ class Pace:
         return share < 1 and self.counters.spent(budget.kind) >= share * budget.amount
 
     def prepare(self, link: Link, length: int) -> None:
-        """Count the cost of a step at a length, once, so that a resumed run goes by the same figures."""
+        """Count the cost of a step at a length, once, so that a resumed run uses the same figures."""
         key = f"{link.name}/{length}"
         if key not in self.counters.costs:
             start = time.perf_counter()
             self.counters.costs[key] = self._cost(link, length)
-            self._started += time.perf_counter() - start  # counting is no training
+            self._started += time.perf_counter() - start  # counting is not training time
 
     def stepped(self, link: Link, length: int) -> None:
-        """Note a step on a batch of this length."""
+        """Record a step on a batch of this length."""
         c, key = self.counters, f"{link.name}/{length}"
         c.step, c.link_step = c.step + 1, c.link_step + 1
         c.tokens[key] = c.tokens.get(key, 0) + self.settings.batch_size * length

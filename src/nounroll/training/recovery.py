@@ -1,4 +1,4 @@
-"""Checkpoints of a run, and the way back to the last one."""
+"""Checkpoints of a run, and rollbacks to the last one."""
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -15,15 +15,15 @@ from nounroll.training.settings import TrainingSettings
 
 
 class Recovery:
-    """Saves a run, resumes it, and rolls it back where steps went wrong.
+    """Saving, resuming and rolling back of a run.
 
     Args:
-        task: of the run; its fingerprint is in every checkpoint.
-        settings: of the loop.
-        state: what is saved and put back.
-        pace: the run's clock.
-        journal: its records.
-        recipe: all settings of the run, kept in its checkpoints; one of another recipe is not loaded.
+        task: task of the run; every checkpoint holds its fingerprint.
+        settings: settings of the loop.
+        state: the state to save and restore.
+        pace: clock of the run.
+        journal: records of the run.
+        recipe: all settings of the run, kept in its checkpoints; a checkpoint of another recipe is refused.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Recovery:
         self.journal, self.recipe, self.guard = journal, recipe, Guard()
 
     def save(self, folder: Path | None) -> None:
-        """Remember the state to go back to, and write a checkpoint where there is a folder of the run."""
+        """Remember the state for rollbacks, and write a checkpoint if the run has a folder."""
         self.guard.saved()
         self.journal.sync()
         self.state.remember()
@@ -47,16 +47,16 @@ class Recovery:
             self.state.save(kept / "checkpoints", self.recipe, self._conditions)
 
     def load(self, folder: Path | None, chain: Sequence[Link], force: bool = False) -> bool:
-        """Go back to the newest checkpoint of a run's folder; False when there is none (see ``RunState.load``)."""
+        """Load the newest checkpoint of a run's folder; False if there is none (see ``RunState.load``)."""
         checkpoints = folder / "checkpoints" if folder else None
         links, budget = len(chain), self.settings.budget
         return self.state.load(checkpoints, self.recipe, self._conditions, links=links, budget=budget, force=force)
 
     def roll_back(self, link: Link) -> None:
-        """Go back to the last checkpoint, all but the clock and the records; the batches of the bad steps are avoided.
+        """Restore the last checkpoint, except the clock and the records, and avoid the batches of the bad steps.
 
         Raises:
-            TrainingError: it did not help before.
+            TrainingError: earlier rollbacks did not help.
         """
         c = self.state.counters
         advice = f"in {link.name}, the last time at step {c.step}; lower training.learning_rate"

@@ -1,7 +1,7 @@
-"""State of a run, as checkpoints hold it and rollbacks restore it.
+"""State of a run, as checkpoints store it and rollbacks restore it.
 
-Every random choice is a pure function of (seed, stream, step), so the state is the weights, the optimiser's moments,
-what the method at work hands on to its next step, and a few counters.
+Every random choice is a pure function of (seed, stream, step). The state therefore consists of the weights, the
+optimiser's moments, what the current method passes to its next step, and a few counters.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -27,10 +27,10 @@ from nounroll.training.saving import State
 from nounroll.training.settings import BUDGETS, Budget
 from nounroll.training.sharding import as_in, load_weights, own, whole
 
-_KEPT = 2  # checkpoints, the newest
+_KEPT = 2  # number of checkpoints that are kept
 _MAY_BE_EMPTY = ("best", "given", "average", "method")
 _BUDGETS = {f"training.{name}" for name in BUDGETS}
-# Before a resume; the data itself is known by its fingerprint, wherever it is.
+# May change before a resume. The data itself is identified by its fingerprint, not by its path.
 MAY_CHANGE = {"training.device", "training.shard", "task.options.path", "task.options.held_out"}
 
 
@@ -38,13 +38,13 @@ class RunState:
     """State that changes while a run trains.
 
     Args:
-        engine: holds the optimiser.
-        student, teacher: of the run.
-        counters: of the run.
-        handover: keeps the best student.
+        engine: engine that holds the optimiser.
+        student, teacher: models of the run.
+        counters: counters of the run.
+        handover: keeper of the best student.
 
     Attributes:
-        method_state: what the method at work hands on to its next step, this process's rows.
+        method_state: what the current method passes to its next step, for this process's rows.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class RunState:
     def remember(self) -> None:
         """Copy the state, for ``save`` and ``go_back``.
 
-        Of weights in parts, each process copies its own.
+        Of sharded weights, each process copies its own shards.
         """
         copies = {
             group: {name: own(t.detach()).cpu().clone() for name, t in named.items()}
@@ -74,7 +74,7 @@ class RunState:
         self.remembered = copies, {"counters": self.counters.to_dict(), "optimizer": document}
 
     def save(self, folder: Path, recipe: Mapping[str, Any], conditions: Mapping[str, Any]) -> None:
-        """Write the state that ``remember`` copied as the checkpoint of this step; keep the newest two checkpoints."""
+        """Write the state that ``remember`` copied as a checkpoint, and delete all but the newest two."""
         tensors, documents = self.remembered
         state = tensors, {**documents, "recipe": recipe, "conditions": conditions}
         saving.write(self.engine, checkpoint.step_folder(folder, self.counters.step), self._live(), state)
@@ -90,21 +90,21 @@ class RunState:
         budget: Budget,
         force: bool = False,
     ) -> bool:
-        """Go back to the newest checkpoint of a folder that is not damaged; False when there is none.
+        """Load the newest undamaged checkpoint of a folder; False if there is none.
 
-        Damaged ones that are newer are set aside. That, and other conditions, are said by notices. A run that is
-        finished, and whose budget is now more than it has spent, is opened again in its last method.
+        Newer damaged checkpoints are set aside with a notice. Conditions that differ give a notice too. If a run is
+        finished and its budget is now larger than what it has spent, its last method continues.
 
         Args:
-            folder: of the checkpoints.
-            recipe: the run's own.
-            conditions: of this process (see ``nounroll.training.conditions``).
+            folder: folder of the checkpoints.
+            recipe: recipe of the run.
+            conditions: conditions of this process (see ``nounroll.training.conditions``).
             links: methods of the run's chain.
-            budget: of the run, as it is now.
-            force: go on with another recipe or other data than the checkpoint's.
+            budget: current budget of the run.
+            force: continue with another recipe or other data than the checkpoint's.
 
         Raises:
-            CheckpointError: all are damaged, or it belongs to another recipe or other data.
+            CheckpointError: all checkpoints are damaged, or the newest belongs to another recipe or other data.
         """
         every = self.engine.by_first(lambda: checkpoint.newest_first(folder) if folder else [])
         found = checkpoint.read_newest(every, lambda one: saving.read(self.engine, one, self._likes()))
@@ -127,22 +127,22 @@ class RunState:
         if extended:
             self.counters.link, self.counters.extensions = links - 1, self.counters.extensions + 1
         self.engine.by_first(lambda: [checkpoint.set_aside(one) for one in every[: every.index(newest)]])
-        self.engine.by_first(lambda: checkpoint.prune(newest.parent, _KEPT))  # what a process that died did not get to
+        self.engine.by_first(lambda: checkpoint.prune(newest.parent, _KEPT))  # left by a process that died
         return True
 
     def go_back(self) -> None:
-        """Restore the state that was remembered last."""
+        """Restore the last remembered state."""
         self._restore(*self.remembered)
 
     def hand_over(self, student: Student | CausalTransformer, teacher: Teacher | None) -> None:
-        """Replace sharded modules by whole modules of the same form, with whole weights."""
+        """Replace sharded modules by unsharded modules of the same form, with the gathered weights."""
         for old, new in ((self.student, student), (self.teacher, teacher)):
             if old is not None and new is not None:
                 new.load_state_dict({name: whole(t).cpu() for name, t in old.state_dict().items()})
         self.student, self.teacher = student, teacher
 
     def _live(self) -> dict[str, dict[str, Tensor]]:
-        """All tensors of the state, where training has them."""
+        """Collect all tensors of the state, as training holds them."""
         groups = {"student": self.student.state_dict(), "optimizer": optimizer_state(self.engine.optimizer)[0]}
         if self.teacher is not None:
             groups["teacher"] = self.teacher.state_dict()
@@ -153,7 +153,7 @@ class RunState:
         return {name: tensors for name, tensors in groups.items() if tensors or name not in _MAY_BE_EMPTY}
 
     def _likes(self) -> Callable[[str, str], Tensor | None]:
-        """(group, name) -> the weight that a tensor of a checkpoint is, or is a moment of, if any."""
+        """Return a function (group, name) -> the weight that a checkpoint's tensor is, or is a moment of."""
         student, teacher = self.student.state_dict(), self.teacher.state_dict() if self.teacher else {}
         weights = {"student": student, "best": student, "given": student, "average": student, "teacher": teacher}
         moments = partial(parameter_of, self.engine.optimizer)
@@ -185,18 +185,18 @@ class RunState:
 
 
 def _is_extended(documents: Mapping[str, Any], budget: Budget, links: int) -> bool:
-    """Return whether a checkpoint is of a finished run that has spent less than a budget."""
+    """Return whether a checkpoint belongs to a finished run that has spent less than a budget."""
     try:
         counters = Counters.from_dict(documents["counters"])
         return counters.link >= links and counters.spent(budget.kind) < budget.amount
-    except (KeyError, TypeError, AttributeError):  # a checkpoint from elsewhere, which is refused where it is restored
+    except (KeyError, TypeError, AttributeError):  # a foreign checkpoint, which the restore refuses
         return False
 
 
 def _changes(kept: Any, now: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
     """List each changed setting: (dotted name, in the checkpoint, now).
 
-    A setting that is younger than the checkpoint, and off, changes nothing.
+    A setting that the checkpoint does not have, and that is now 0 or off, counts as unchanged.
     """
     if isinstance(kept, Mapping) and isinstance(now, Mapping):
         for key in {**kept, **now}:

@@ -1,4 +1,4 @@
-"""Checkpoint of a run, written and read by all its processes: each its own rows of sharded weights."""
+"""Checkpoint of a run, written and read by all its processes: each handles its own rows of sharded weights."""
 
 from collections import ChainMap
 from collections.abc import Callable
@@ -15,16 +15,16 @@ State = tuple[dict[str, dict[str, Tensor]], dict[str, Any]]  # tensors by group 
 
 
 def write(engine: Engine, folder: Path, live: checkpoint.Tensors, state: State) -> None:
-    """Write a checkpoint whole or not at all. Every process has to ask, and must see the folder.
+    """Write a checkpoint atomically. Every process must call this, and must have access to the folder.
 
     Args:
-        engine: of the run.
-        folder: of the checkpoint.
-        live: the tensors as they are on the device, which know whether they are in parts.
-        state: copies of this process's own parts of them, and the documents.
+        engine: engine of the run.
+        folder: folder of the checkpoint.
+        live: the tensors on the device, from which the sharding is known.
+        state: copies of this process's own shards of them, and the documents.
 
     Raises:
-        CheckpointError: in all processes, when one of them could not.
+        CheckpointError: in all processes, if one of them could not write.
     """
     tensors, documents = state
     if not engine.sharded:
@@ -43,15 +43,15 @@ def write(engine: Engine, folder: Path, live: checkpoint.Tensors, state: State) 
 
 
 def read(engine: Engine, folder: Path, like: Callable[[str, str], Tensor | None]) -> State:
-    """Read this process's rows of a checkpoint, whatever the number of processes that wrote it.
+    """Read this process's rows of a checkpoint, for any number of processes that wrote it.
 
     Args:
-        engine: of the run.
-        folder: of the checkpoint.
-        like: (group, name) -> the tensor as it is on the device, which knows whether it is in parts.
+        engine: engine of the run.
+        folder: folder of the checkpoint.
+        like: (group, name) -> the tensor on the device, from which the sharding is known.
 
     Raises:
-        CheckpointError: in all processes, when it is damaged for one of them.
+        CheckpointError: in all processes, if one of them finds the checkpoint damaged.
     """
     if not engine.sharded:
         return engine.by_first(lambda: checkpoint.read(folder))

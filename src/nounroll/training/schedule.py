@@ -12,11 +12,11 @@ from nounroll.training.variation import varied
 _WARMUP = 0.03  # share of a method's budget in which the learning rate rises
 _FLOOR = 0.02  # the cosine ends at this share of the peak
 _FIRST = 1e-3  # progress of the very first step, so that its learning rate is not 0
-_SHORTER = 0.4  # share of a method's budget that the shorter lengths of the curriculum take together
+_SHORTER = 0.4  # share of a method's budget that all shorter lengths of the curriculum take together
 
 
 def learning_rate(settings: TrainingSettings, progress: float) -> float:
-    """The factor on the learning rate: a linear warm-up, then a cosine fall (or none)."""
+    """Return the factor on the learning rate: a linear warm-up, then a cosine decay (or none)."""
     rise = min(1.0, (progress + _FIRST) / _WARMUP)
     if settings.schedule == "constant":
         return rise
@@ -24,7 +24,7 @@ def learning_rate(settings: TrainingSettings, progress: float) -> float:
 
 
 def stages(settings: TrainingSettings, length: int) -> list[int]:
-    """Lengths of the curriculum, the recipe's length last: 64, 128, 256 for 256."""
+    """List the lengths of the curriculum, the recipe's length last: 64, 128, 256 for 256."""
     found = [length]
     while settings.curriculum and found[0] // 2 >= settings.curriculum:
         found.insert(0, found[0] // 2)
@@ -32,7 +32,7 @@ def stages(settings: TrainingSettings, length: int) -> list[int]:
 
 
 def length_at(stages: Sequence[int], progress: float) -> int:
-    """T at this moment: the shorter stages share a part of the budget equally."""
+    """Return the current T: the shorter stages share a part of the budget equally."""
     shorter = len(stages) - 1
     if not shorter or progress >= _SHORTER:
         return stages[-1]
@@ -48,10 +48,10 @@ def scored_batch(
     *,
     in_order: bool = False,
 ) -> Batch:
-    """The training batch at this moment: of the curriculum's length or, where nothing is scored in it, of a longer one.
+    """Draw the current training batch at the curriculum's length, or a longer one if it has no scored target.
 
-    With ``in_order`` it is the next of a stream, as it is. Real inputs are varied otherwise (``training.vary``, see
-    ``nounroll.training.variation``).
+    With ``in_order`` the batch is the next part of a stream, unchanged. Otherwise real inputs are varied
+    (``training.vary``, see ``nounroll.training.variation``).
 
     Raises:
         ValueError: see ``nounroll.data.task.draw``.

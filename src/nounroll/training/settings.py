@@ -15,10 +15,10 @@ class Budget:
     """Limit of what a run may spend: ``Budget("seconds", 300)``.
 
     Args:
-        kind: one of ``BUDGETS``: wall-clock seconds, evaluations included; optimiser steps; time steps trained on, of
-            all sequences together; FLOPs of losses and gradients (see ``nounroll.methods.cost``), or those on the
+        kind: one of ``BUDGETS``: wall-clock seconds, including evaluations; optimiser steps; time steps trained on, of
+            all sequences together; FLOPs of losses and gradients (see ``nounroll.methods.cost``); or the FLOPs on the
             longest chain of dependent operations.
-        amount: of it; 0 only where a student is given, which then stays as it is.
+        amount: amount of the budget; 0 is allowed only with a given student, which then stays unchanged.
     """
 
     kind: str
@@ -30,10 +30,10 @@ class Budget:
 
     @classmethod
     def from_names(cls, given: Mapping[str, float | None], default: "Budget | None" = None) -> "Budget":
-        """The budget in ``{"seconds": 300, "steps": None, ...}``; ``default`` when all are None or missing.
+        """Build the budget in ``{"seconds": 300, "steps": None, ...}``; ``default`` if all are None or missing.
 
         Raises:
-            ValueError: more than one is given, none and there is no default, or one that is not more than 0.
+            ValueError: more than one budget is given, none is given without a default, or one is not positive.
         """
         found = {name: given[name] for name in BUDGETS if given.get(name) is not None}
         if not found and default is not None:
@@ -46,7 +46,7 @@ class Budget:
         return cls(kind, amount)  # type: ignore[arg-type]
 
     def part(self, share: float) -> "Budget":
-        """A share of it, whole where it counts steps or time steps, and at least one of them where it is not 0."""
+        """Return a share of the budget. Steps and tokens are rounded to integers, at least 1 unless the budget is 0."""
         amount = self.amount * share
         return Budget(self.kind, max(min(1, self.amount), round(amount)) if self.kind in _WHOLE else amount)
 
@@ -57,29 +57,29 @@ class Budget:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSettings:
-    """Budget, optimiser and loop.
+    """Settings of the budget, the optimiser and the loop.
 
-    A run spends its budget and less than one step more. With any budget but ``seconds`` a run is a pure function of
-    its recipe on one machine, and a resumed run equals one that never stopped, bit for bit.
+    A run spends its budget plus less than one step. With any budget but ``seconds``, a run is a pure function of
+    its recipe on one machine, and a resumed run equals an uninterrupted one, bit for bit.
 
     Args:
-        budget: of the whole chain of methods. A recipe gives it by its kind: ``seconds: 300``.
-        batch_size: sequences per step, of whatever length: the curriculum's first steps are small and many.
-        learning_rate: AdamW's, at its peak.
-        weight_decay: AdamW's.
-        schedule: what the learning rate does after a short rise: a cosine to nearly 0, or nothing.
-        curriculum: T at the start of each method, or a little less; it doubles up to the recipe's length. 0 trains at
-            the recipe's length alone.
-        accumulate: parts that each batch is cut into, to save device memory.
-        evaluations: evaluations (and checkpoints) per method.
-        patience: end a method after so many evaluations in a row with a student that is clearly worse than the best,
-            and return the rest of the budget; 0 never does. It begins once the best is better than a constant guess.
-        vary: real inputs of training sequences are moved and stretched by so much of what sequences differ by in level
-            and size (see ``nounroll.training.variation``); 0 trains on them as they are.
-        device: where to run; "auto" takes cuda, then mps, then cpu.
+        budget: budget of the whole chain of methods. A recipe gives it by its kind: ``seconds: 300``.
+        batch_size: sequences per step, at any length: the curriculum's first steps are small and many.
+        learning_rate: peak learning rate of AdamW.
+        weight_decay: weight decay of AdamW.
+        schedule: learning rate after a short warm-up: a cosine decay to nearly 0, or constant.
+        curriculum: T at the start of each method, or a little less; it doubles up to the recipe's length. 0 trains
+            only at the recipe's length.
+        accumulate: number of parts that each batch is split into, to save device memory.
+        evaluations: number of evaluations (and checkpoints) per method.
+        patience: end a method after this many consecutive evaluations with a student clearly worse than the best, and
+            return the rest of the budget; 0 disables it. It starts once the best is better than a constant guess.
+        vary: shift and scale real inputs of training sequences by this share of the differences between sequences in
+            level and size (see ``nounroll.training.variation``); 0 trains on unchanged sequences.
+        device: device to train on; "auto" takes cuda, then mps, then cpu.
         precision: "auto" is bf16-mixed on CUDA and 32-true elsewhere.
-        shard: of several processes (``torchrun``), give each a part of the weights, gradients and optimiser in place of
-            all: less memory, more talk between them. Weights are gathered where they are needed.
+        shard: with several processes (``torchrun``), give each a part of the weights, gradients and optimiser state in
+            place of all: less memory, more communication. Weights are gathered where they are needed.
         seed: of the data, the initial weights and every random choice.
     """
 
@@ -109,6 +109,6 @@ class TrainingSettings:
             )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values, the budget by its kind, as in a recipe."""
+        """Return plain values, with the budget by its kind, as in a recipe."""
         named = vars(self)
         return {**self.budget.to_dict(), **{name: value for name, value in named.items() if name != "budget"}}

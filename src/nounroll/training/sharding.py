@@ -1,8 +1,8 @@
-"""Weights in parts over processes (FSDP2), and whole again.
+"""Sharding of weights over processes (FSDP2), and gathering them again.
 
 FSDP gathers the weights of a module around its ``forward``. Here one module, ``Gathering``, holds the student and the
-teacher for the whole run, and whatever needs their weights runs inside its ``forward``: losses of every method of a
-chain, evaluations, m_∅. Blocks of Transformers are gathered one by one as they are called, all other weights together.
+teacher for the whole run. Everything that needs their weights runs inside its ``forward``: the losses of every method,
+evaluations, m_∅. Blocks of Transformers are gathered one by one when they are called, all other weights together.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from nounroll.nn.block import Block
 
-if TYPE_CHECKING:  # half a second, which runs in one process need not wait for
+if TYPE_CHECKING:  # the import takes half a second, and runs in one process do not need it
     from torch.distributed.device_mesh import DeviceMesh
     from torch.distributed.tensor import DTensor
 
@@ -24,7 +24,7 @@ def is_in_parts(values: Tensor) -> "TypeGuard[DTensor]":
 
 
 class Gathering(nn.Module):
-    """Holds modules whose weights are there, whole, while its ``forward`` runs something."""
+    """Holder of modules whose weights are gathered while its ``forward`` runs a function."""
 
     def __init__(self, modules: dict[str, nn.Module]) -> None:
         super().__init__()
@@ -36,12 +36,12 @@ class Gathering(nn.Module):
 
 
 def written(module: nn.Module) -> set[nn.Parameter]:
-    """Return the weights that are written to while others are gathered: if sharded, the writes would be lost."""
+    """Return the weights that are written to while others are gathered: sharding would lose such writes."""
     return {p for name, p in module.named_parameters() if name.split(".")[-1] == "empty_memory"}
 
 
 def shard(module: nn.Module, mesh: "DeviceMesh") -> nn.Module:
-    """Shard a module's weights over the processes of ``mesh["data_parallel"]``, all but ``written``."""
+    """Shard a module's weights over the processes of ``mesh["data_parallel"]``, except ``written``."""
     from torch.distributed.fsdp import fully_shard
 
     processes = mesh["data_parallel"]
@@ -52,13 +52,13 @@ def shard(module: nn.Module, mesh: "DeviceMesh") -> nn.Module:
 
 
 def own(values: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:
-    """The part that this process has; all where it has all."""
+    """Return this process's shard of a tensor; the tensor itself if it is not sharded."""
     return values.to_local() if is_in_parts(values) else values
 
 
 @torch.no_grad()
 def whole(values: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:
-    """All of it. Every process has to ask."""
+    """Gather a sharded tensor. Every process must call this."""
     if not is_in_parts(values):
         return values
     mine, count = values.to_local(), values.device_mesh.size()
@@ -70,10 +70,10 @@ def whole(values: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:
 
 
 def as_in(part: Shaped[Tensor, "..."], like: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:
-    """Return the result of ``own`` on a tensor in that tensor's form: sharded where ``like`` is.
+    """Give a result of ``own`` the form of a tensor: sharded if ``like`` is.
 
     Raises:
-        RuntimeError: it is not the part that this process has of ``like``.
+        RuntimeError: the result is not this process's shard of ``like``.
     """
     if not is_in_parts(like):
         return part
@@ -86,14 +86,14 @@ def as_in(part: Shaped[Tensor, "..."], like: Shaped[Tensor, "..."]) -> Shaped[Te
 
 
 def load_weights(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    """``load_state_dict`` of this process's parts of the weights."""
+    """Load this process's shards of the weights, as ``load_state_dict`` does."""
     like = module.state_dict()
     module.load_state_dict({name: as_in(t, like[name]) if name in like else t for name, t in weights.items()})
 
 
 @torch.no_grad()
 def clip(parameters: list[nn.Parameter], largest: float) -> Float[Tensor, ""]:
-    """``clip_grad_norm_`` where some gradients are in parts: the norm of all, before."""
+    """Clip gradients as ``clip_grad_norm_`` does, also if some are sharded; return the norm before clipping."""
     gradients = [p.grad for p in parameters if p.grad is not None]
     in_parts = [g.to_local().square().sum() for g in gradients if is_in_parts(g)]
     squares = torch.stack(in_parts).sum() if in_parts else gradients[0].new_zeros(())
@@ -106,7 +106,7 @@ def clip(parameters: list[nn.Parameter], largest: float) -> Float[Tensor, ""]:
 
 @torch.no_grad()
 def average(parameters: set[nn.Parameter]) -> None:
-    """Gradients of weights that every process keeps whole, averaged over processes."""
+    """Average the gradients of unsharded weights over processes."""
     for parameter in sorted((p for p in parameters if p.grad is not None), key=lambda p: p.shape):
         torch.distributed.all_reduce(parameter.grad)
         parameter.grad.div_(torch.distributed.get_world_size())  # type: ignore[union-attr]

@@ -1,8 +1,8 @@
-"""Variations of training sequences: another level and another size, as far as the sequences themselves differ in them.
+"""Variations of training sequences: random changes of level and size, as large as the differences between sequences.
 
-A sensor that sits a little otherwise, or is a little stronger, shifts and stretches what it records. Few sequences do
-not show all of that, and a network takes the level of each for a mark of its class. Where all sequences have one level
-and one size, since they were standardised one by one, nothing is varied.
+A sensor that is mounted a little differently, or is a little stronger, shifts and scales its recordings. A few
+sequences do not show this whole range, and a network may use their levels to tell their classes. If all sequences have
+the same level and size, because they were standardised one by one, nothing is varied.
 """
 
 from dataclasses import replace
@@ -11,15 +11,15 @@ import torch
 
 from nounroll.core.batch import Batch
 
-_LEAST = 1e-12  # of a deviation
+_LEAST = 1e-12  # smallest deviation
 
 
 def varied(batch: Batch, amount: float, generator: torch.Generator) -> Batch:
-    """The batch with each coordinate of each row moved and stretched about its mean, by normal draws.
+    """Shift and scale each coordinate of each row about its mean, by normal draws.
 
     Args:
-        batch: of real inputs. A row that stands alone stays as it is, and so do columns of 0 and 1, which are marks.
-        amount: of the spread between rows, in mean and in standard deviation, that rows are moved and stretched by.
+        batch: batch of real inputs. A single row stays unchanged, and so do columns of 0 and 1, which are flags.
+        amount: size of the changes, relative to the spread between rows in mean and in standard deviation.
         generator: source of the draws.
     """
     if batch.batch_size < 2:
