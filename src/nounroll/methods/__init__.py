@@ -1,4 +1,4 @@
-"""Methods of training: SMT, DMT, truncated and whole BPTT, and chains of them such as "smt+dmt"; and a baseline."""
+"""Training methods: SMT, DMT, truncated and full BPTT, chains of them such as "smt+dmt", and a baseline."""
 
 from nounroll.cells.base import AUTO
 from nounroll.methods.adapt import Adapt, AdaptSettings
@@ -32,15 +32,15 @@ __all__ = [
     "settings_read",
 ]
 
-ADAPT = "adapt"  # begins with a trained student and its old task: it stands alone, never in a chain
-TRANSFORMER = "transformer"  # trains no recurrent network: it stands alone, never in a chain
+ADAPT = "adapt"  # starts from a trained student and its old task; never part of a chain
+TRANSFORMER = "transformer"  # trains no recurrent network; never part of a chain
 
 
 def parse_chain(method: str) -> tuple[str, ...]:
     """ "smt+dmt" -> ("smt", "dmt"), and "transformer" -> ("transformer",).
 
     Raises:
-        ValueError: a link is unknown, or comes twice.
+        ValueError: a method is unknown, or occurs twice.
     """
     links = tuple(link.strip() for link in str(method).split("+"))
     if links in ((TRANSFORMER,), (ADAPT,)):
@@ -62,10 +62,10 @@ def is_taught(method: str) -> bool:
 
 
 def check_taught(method: str) -> None:
-    """Refuse a chain in which dmt, say, comes without smt before it, where no teacher is given.
+    """Refuse a chain whose method needs a trained teacher, such as dmt, without smt before it or a given teacher.
 
     Raises:
-        ValueError: it does.
+        ValueError: the chain has such a method.
     """
     names = () if method == AUTO else parse_chain(method)
     for place, name in enumerate(names):
@@ -78,7 +78,7 @@ def check_taught(method: str) -> None:
 
 
 def settings_read(method: str) -> set[str]:
-    """List the settings that a method reads: groups, and ``readout_width``; data and length aside.
+    """List the settings that a method reads: groups, and ``readout_width``; not those of data and length.
 
     Raises:
         ValueError: see ``parse_chain`` and ``check_taught``.
@@ -92,10 +92,10 @@ def settings_read(method: str) -> set[str]:
 
 
 def method_class(name: str) -> type[Method]:
-    """The class of a link of a chain.
+    """Return the class of a method of a chain.
 
     Raises:
-        ValueError: it is unknown.
+        ValueError: the name is unknown.
     """
     alone: dict[str, type[Method]] = {ADAPT: Adapt, TRANSFORMER: TransformerMethod}
     return alone.get(name) or METHODS.load(name)

@@ -1,4 +1,4 @@
-"""Adaptation: a trained network learns another task, and keeps what it knew."""
+"""Adaptation: a trained network learns another task without losing what it has learnt."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -18,21 +18,21 @@ from nounroll.objectives.divergence import divergence
 from nounroll.objectives.dynamics import VARIANCE_FLOOR
 from nounroll.objectives.readout import masked_mean, readout_loss, taught
 
-_PARTS = {"all": "", "readout": "head.", "start": "empty_memory"}  # what the names of weights that learn begin with
+_PARTS = {"all": "", "readout": "head.", "start": "empty_memory"}  # update -> prefix of names of weights that learn
 
 
 @dataclass(frozen=True, kw_only=True)
 class AdaptSettings:
-    """Settings that keep a network's memory whole while it learns another task.
+    """Settings that preserve a network's memory while it learns another task.
 
     Args:
-        anchor: weight of the pull to the network as it was: to its memories, as a share of their variance, and to its
-            predictions, in nats (learning without forgetting, Li & Hoiem 2016, arXiv 1606.09282; for memories see
-            ``Adapt``). 0 has no pull.
-        rehearse: share of old sequences: of rows on top of each batch, and of their loss in the total. They come from
-            the old task, or else the old network writes them. The anchor then acts on these sequences; without them, on
-            the new task's.
-        update: the weights that learn: all; the readout alone, on memories that do not change; or m_∅ alone.
+        anchor: weight of the penalty on changes from the old network: of its memories, as a share of their variance,
+            and of its predictions, in nats (learning without forgetting, Li & Hoiem 2016, arXiv 1606.09282; for
+            memories see ``Adapt``). 0 disables it.
+        rehearse: number of old sequences relative to the batch, to which they are added, and weight of their loss in
+            the total. The old task gives them, or the old network generates them. The anchor then acts on these
+            sequences; without them, on those of the new task.
+        update: the weights that learn: all; only the readout, on unchanged memories; or only m_∅.
     """
 
     anchor: float = 0.7
@@ -47,23 +47,23 @@ class AdaptSettings:
 
 
 class Adapt(Method):
-    """BPTT on the new task, beside the loss on old sequences and the distance to the network as it was.
+    """BPTT on the new task, with a loss on old sequences and a penalty on the distance to the old network.
 
     With a for ``anchor``, r for ``rehearse`` and old values with a bar::
 
         (1 - r) -log p(y | new task)  +  r -log p(y | old sequences)
             +  a ( |m_t - m̄_t|^2 / var(m̄)  +  KL(p̄ || p) )
 
-    The last two are means over all steps of the old sequences, or of the new ones where r is 0. What the readout sees
-    of a memory is held at every step, and the whole of it at the last: some kernels keep the rest to themselves. Where
-    the readout is a new one, it has nothing to keep: old sequences then hold memories alone. With a = r = 0 it is BPTT.
+    The last two are means over all steps of the old sequences, or of the new ones if r is 0. The part of a memory that
+    the readout sees is compared at every step, the whole memory only at the last: some kernels do not return the rest.
+    With a new readout, only memories are compared, and old sequences have no loss. With a = r = 0 the method is BPTT.
 
     Args:
-        student: to be adapted.
-        old: the network as it was, which stays so.
-        settings: see there.
-        rehearsal: source of old sequences; None where r is 0.
-        keeps_readout: the old readout is the one that is adapted.
+        student: the student to adapt.
+        old: the old network, which stays unchanged.
+        settings: settings of the method.
+        rehearsal: source of old sequences; None if r is 0.
+        keeps_readout: the student keeps the old readout.
     """
 
     has_settings = True

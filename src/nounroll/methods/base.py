@@ -1,4 +1,4 @@
-"""Methods: one loss function and its settings each."""
+"""Methods: each is one loss function with its settings."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -34,11 +34,11 @@ class Parts:
     """Parts that a method is built from.
 
     Attributes:
-        student: to be trained.
-        teacher: None where no method of the chain has one.
-        settings: the recipe's group of the method's name; None where the method has none.
-        knowable: nats per scored element that there are to know (``nounroll.rollout.evaluate.knowable``).
-        stream: the task is one long sequence that may be read in order (``SequenceTask.stream``).
+        student: the student to train.
+        teacher: None if no method of the chain has one.
+        settings: the recipe's group with the method's name; None if the method has no settings.
+        knowable: nats per scored element that can be learnt (``nounroll.rollout.evaluate.knowable``).
+        stream: the task is one long sequence that can be read in order (``SequenceTask.stream``).
     """
 
     student: Student
@@ -49,14 +49,14 @@ class Parts:
 
 
 class Method(nn.Module, ABC):
-    """A loss over the student and, for some methods, a teacher; or over a baseline that is no student.
+    """A loss of the student and, for some methods, a teacher; or of a baseline that is no student.
 
-    ``forward`` is all that the training loop calls.
+    The training loop calls only ``forward``.
 
     Attributes:
-        taught: it has a teacher.
-        trains_teacher: it trains the teacher that it has; another one needs such a method before it in a chain.
-        has_settings: a recipe has a group of its name, as for nounroll's own methods alone.
+        taught: the method has a teacher.
+        trains_teacher: the method trains its teacher; a taught method that does not needs such a method before it.
+        has_settings: a recipe has a group with the method's name; only for nounroll's own methods.
         summary: a sentence for the report.
     """
 
@@ -74,42 +74,42 @@ class Method(nn.Module, ABC):
     def forward(
         self, batch: Batch, state: State, generator: torch.Generator, progress: float
     ) -> tuple[dict[str, Tensor], State]:
-        """The loss on a batch.
+        """Compute the loss on a batch.
 
         Args:
             batch: the sequences.
-            state: the state that the step before returned; empty before the first step, and for most methods always.
+            state: the state that the last step returned; empty before the first step, and always for most methods.
             generator: source of every random choice in the loss (a CPU generator).
-            progress: how much of this method's budget is spent, 0 to 1.
+            progress: share of this method's budget that is spent, 0 to 1.
 
         Returns:
-            The losses, "loss" being the one to minimise and the others its parts; and the state for the next step.
+            The losses, where "loss" is to be minimised and the others are its parts; and the state for the next step.
         """
 
     @abstractmethod
     def sequential_flops(self, per_token: float, cell_step: float, length: int) -> float:
-        """FLOPs of one training step on its longest chain of dependent steps.
+        """Return the FLOPs of one training step on its longest chain of dependent steps.
 
         Args:
             per_token: FLOPs of the loss and its gradients, divided by B T.
-            cell_step: FLOPs of one forward step of the cell for one row; 0 where there is no cell.
+            cell_step: FLOPs of one forward step of the cell for one row; 0 if there is no cell.
             length: T; 1 for a cell that unrolls by a parallel scan.
         """
 
     def finish(self) -> None:
-        """Make the student whole (called before it is evaluated or saved). Most methods have nothing to do."""
+        """Complete the student before it is evaluated or saved. Most methods do nothing here."""
 
     @property
     def carries(self) -> bool:
-        """True when a stream is read in order, as the state of one batch belongs to the next."""
+        """True if a stream is read in order, so that the state of one batch belongs to the next."""
         return False
 
     @property
     def improves_only(self) -> bool:
-        """True when the student that this method hands over must be the best one it has seen."""
+        """True if the method must hand over the best student it has measured."""
         return True
 
     @property
     def until_passed(self) -> bool:
-        """True when there is nothing left to do once the teacher has nothing to teach."""
+        """True if the method ends once the teacher has nothing more to teach."""
         return False

@@ -1,4 +1,4 @@
-"""Backpropagation through time: the baseline of SMT, and a post-training step."""
+"""Backpropagation through time: the baseline for SMT, and a post-training step."""
 
 import torch
 from torch import Tensor
@@ -10,9 +10,9 @@ from nounroll.objectives.readout import readout_loss
 
 
 class BPTT(Method):
-    """The readout's likelihood at every scored step of a rollout from m_∅, which is learnt too.
+    """Negative log-likelihood at every scored step of a rollout from m_∅, which is learnt too.
 
-    Gradients go back to the start of every sequence; ``tbptt`` is the method that cuts them. There is nothing to set.
+    Gradients go back to the start of every sequence; ``tbptt`` truncates them. The method has no settings.
     """
 
     summary = "BPTT trained it by gradients through the unrolled sequence."

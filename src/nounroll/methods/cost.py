@@ -1,9 +1,9 @@
-"""Cost of training in FLOPs, counted by torch and not guessed.
+"""Cost of training in FLOPs, counted by torch.
 
-Counted are the matrix products, convolutions and attention of a method's loss and of its gradients, over a whole
-batch: a multiply and an add are two. Not counted are elementwise operations (gates, norms, a parallel scan), the
-optimiser, drawing the data, and evaluations. Causal attention counts all pairs of positions, also those it masks.
-What depends on chance is counted for one draw.
+The count includes the matrix products, convolutions and attention of a method's loss and its gradients, over a whole
+batch; a multiply and an add count as two. It excludes elementwise operations (gates, norms, a parallel scan), the
+optimiser, drawing the data, and evaluations. Causal attention counts all pairs of positions, including masked ones.
+Random choices are counted for one draw.
 """
 
 from functools import partial
@@ -21,28 +21,28 @@ from nounroll.methods.flops import count_flops
 
 COSTS = ("flops", "sequential_flops")
 _COUNTED = (
-    2  # sequences: a further one costs nearly the same; SMT's spread of memories grows faster while there are few
+    2  # sequences: each further one costs nearly the same; the cost of SMT's spread grows faster for few memories
 )
 
 
 def step_cost(
     method: Method, task: SequenceTask, length: int, batch_size: int, accumulate: int = 1
 ) -> dict[str, float]:
-    """Cost of one time step of one sequence: the cost of a training step, divided by its time steps.
+    """Compute the cost of one time step of one sequence: the cost of a training step, divided by its time steps.
 
     Args:
-        method: what is trained; its weights are left as they are.
+        method: the method; its weights are not changed.
         task: source of the batch.
         length: T.
         batch_size: B.
-        accumulate: parts that the batch is cut into.
+        accumulate: parts that the batch is split into.
 
     Returns:
-        flops: forward and backward. Rollouts are counted through steps of the cell, side by side.
-        sequential_flops: those on the longest chain of dependent steps, were time and batch spread over
-            enough processors: T time steps' worth a training step for BPTT, a window's worth for SMT and for truncated
-            BPTT that carries its state, and for DMT a forward rollout over T and what is left of a window's worth.
-            All are one where the cell unrolls by a parallel scan.
+        flops: forward and backward. Rollouts are counted as parallel steps of the cell.
+        sequential_flops: FLOPs on the longest chain of dependent steps, if time and batch were spread over enough
+            processors. One training step counts T time steps for BPTT; one window for SMT and for truncated BPTT that
+            carries its state; and for DMT a forward rollout over T plus the remaining cost of one window. Each of
+            these chains counts as one step if the cell unrolls by a parallel scan.
     """
     rows = min(_COUNTED, max(1, batch_size // accumulate))
     batch = batch_of_length(task, rows, length)
@@ -53,7 +53,7 @@ def step_cost(
 
 
 def cell_flops(method: Method, batch: Batch) -> float:
-    """FLOPs of one forward step of the cell, for one sequence; 0 where there is no cell."""
+    """Count the FLOPs of one forward step of the cell, for one sequence; 0 if there is no cell."""
     student: Any = getattr(method, "student", None)
     if student is None:
         return 0.0
@@ -62,13 +62,13 @@ def cell_flops(method: Method, batch: Batch) -> float:
 
 
 def _count(method: Method, batch: Batch) -> float:
-    """Count the FLOPs of one loss and its gradients: of a later step, where a method carries a state."""
+    """Count the FLOPs of one loss and its gradients; of a later step, if the method carries a state."""
     cell = _cell(method)
     stand_ins: dict[str, Any] = {}
     if cell is not None and not getattr(cell, "parallel", False):
         stand_ins = {"unroll": partial(_side_by_side, cell), "unroll_observed": None}
     for name, value in stand_ins.items():
-        setattr(cell, name, value)  # of this module alone; its class has the true ones
+        setattr(cell, name, value)  # changes this instance only, not its class
     try:
         flops, state = _count_once(method, batch, {})
         return _count_once(method, batch, state)[0] if state else flops
@@ -81,9 +81,9 @@ def _count(method: Method, batch: Batch) -> float:
 def _side_by_side(
     cell: Any, inputs: Shaped[Tensor, "B T *x"], memory: Float[Tensor, "B K d"]
 ) -> Float[Tensor, "B T K d"]:
-    """Stand-in for ``unroll`` with its matrix products and gradients: all steps but the first are rows of one step.
+    """Stand-in for ``unroll`` with the same matrix products and gradients: all later steps are rows of one step.
 
-    The counter cannot look into fused kernels, and is slow over many small steps. The memories are no rollout.
+    The counter cannot see inside fused kernels, and is slow for many small steps. The memories are not a real rollout.
     """
     first = cell.step(inputs[:, 0], memory)[:, None]
     rest = inputs[:, 1:]
@@ -105,7 +105,7 @@ def _count_once(method: Method, batch: Batch, state: State) -> tuple[float, Stat
 
 
 def _cell(method: Method) -> Any:
-    """The cell that the method trains; None for a baseline without one."""
+    """Return the cell that the method trains; None for a baseline without a cell."""
     return getattr(getattr(method, "student", None), "cell", None)
 
 

@@ -1,4 +1,4 @@
-"""The decoding loss: a memory must let the decoder predict the next targets."""
+"""Decoding loss: a memory must let the decoder predict the next targets."""
 
 from collections.abc import Callable
 
@@ -21,17 +21,17 @@ def decoding(
     memory_of: Callable[[Int[Tensor, "B n"]], Float[Tensor, "B n K d"]],
     generator: torch.Generator,
 ) -> Float[Tensor, ""]:
-    """Cross-entropy of the next T_f targets under D (``Decoder.horizon``), from one memory of each sequence.
+    """Compute the cross-entropy of the next T_f targets under D (``Decoder.horizon``), from one memory per sequence.
 
-    arXiv 2606.06479, Eq. 2. Memories are drawn at random among those with a scored target within the horizon:
-    no other has anything to learn from.
+    arXiv 2606.06479, Eq. 2. Memories are drawn at random among those with a scored target within the horizon,
+    because the others have nothing to predict.
 
     Args:
         decoder: D.
         targets: space of y_t.
         batch: the sequences.
         times: t of each memory.
-        memory_of: places among the S of each row -> m_t, a label of the teacher's or a memory of the student's.
+        memory_of: indices among the S of each row -> m_t, a label of the teacher or a memory of the student.
         generator: source of the draws.
     """
     horizon, length = min(decoder.horizon, batch.length), batch.length
@@ -46,14 +46,14 @@ def decoding(
 
 
 def informative(mask: Bool[Tensor, "B T"], horizon: int, times: Int[Tensor, "B S"]) -> Bool[Tensor, "B S"]:
-    """Return whether a target within the horizon is scored. None is from T on."""
+    """Return whether a target within the horizon is scored. There are no targets from T on."""
     before = torch.nn.functional.pad(mask.cumsum(1), (1, 0))  # scored targets before each time
     last = mask.shape[1]
     return before.gather(1, (times + horizon).clamp(max=last)) > before.gather(1, times.clamp(max=last))
 
 
 def some_places(wanted: Bool[Tensor, "B S"], count: int, generator: torch.Generator) -> Int[Tensor, "B n"]:
-    """Places of each row, drawn with replacement: wanted ones, or any of a row that has none."""
+    """Draw indices of each row with replacement: wanted ones, or any index of a row that has none."""
     weights = (wanted | ~wanted.any(1, keepdim=True)).float()
 
     def draw(rows: int) -> Int[Tensor, "N n"]:

@@ -1,4 +1,4 @@
-"""DAgger Memory Training: correct the student on the memories it makes itself, towards its teacher."""
+"""DAgger Memory Training: correct the student on its own memories, towards its teacher."""
 
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -25,24 +25,24 @@ from nounroll.teacher import Teacher
 
 @dataclass(frozen=True, kw_only=True)
 class DMTSettings:
-    """Weights and sizes of the DMT loss (arXiv 2606.06479, Eq. 6; windows and the decoder's part are ours).
+    """Weights and sizes of the DMT loss (arXiv 2606.06479, Eq. 6; windows and the decoder's loss are ours).
 
     Args:
-        dynamics: weight of the regression to the teacher's memories; 0 leaves its labels out. Where a part of them is
-            for one step alone, as the answer of ``teacher.kind: slots`` is, the others are followed; with
-            ``only_ahead`` all are.
-        decoding: weight of the decoder's prediction of the next targets from memories of the student's, with gradients
+        dynamics: weight of the regression to the teacher's memories; 0 does not use its labels. If a part of a label
+            holds for one step only, as the answer of ``teacher.kind: slots`` does, only the other parts are used; with
+            ``only_ahead`` all parts are.
+        decoding: weight of the decoder's prediction of the next targets from the student's memories, with gradients
             through the window, and to a decoder that shares no weights with the encoder. It tells a window what the far
             future needs of its memories (ours).
-        only_ahead: follow the labels only where the teacher is ahead (ours). The regression is multiplied by how much
-            better the teacher's memories read out than the student's on this batch (cf. the Q-filter of Nair et al.
-            2018, arXiv 1709.10089), since a teacher that is behind would hold the student back. A window starts at the
-            teacher's memory where the student is lost: its drift is more than half of the variance of memories, and
-            its readout there is clearly worse than the teacher's (or nothing is scored there). Nothing can be learnt
-            from such a memory, and training on it blurs the readout (cf. SafeDAgger, Zhang & Cho 2017). False is the
-            paper's.
+        only_ahead: follow the labels only if the teacher is ahead (ours). The regression is multiplied by how much
+            better the teacher's memories predict than the student's on this batch (cf. the Q-filter of Nair et al.
+            2018, arXiv 1709.10089), because a teacher that is behind would hold the student back. A window starts at
+            the teacher's memory if the student is lost: its drift is more than half of the variance of memories, and its
+            readout there is clearly worse than the teacher's (or nothing is scored there). Nothing can be learnt from
+            such a memory, and training on it degrades the readout (cf. SafeDAgger, Zhang & Cho 2017). False is the
+            paper's method.
         window: w, steps unrolled with gradients from each of the student's own memories.
-        learning_rate: as a multiple of training.learning_rate.
+        learning_rate: factor on training.learning_rate.
     """
 
     dynamics: float = 1.0
@@ -61,17 +61,17 @@ class DMTSettings:
 
 
 class DMT(Method):
-    """Short corrections of the student on its own memories, in one batch, parallel over time.
+    """Short corrections of the student on its own memories, computed in one batch, parallel over time.
 
-    A rollout without gradients gives the student's own memories. Windows start from them and unroll side by side:
-    B T / w rows, sequential depth w. The readout's likelihood, the teacher's labels and its decoder correct them. The
-    labels are frozen; the decoder continues to learn where it is used, unless labels depend on its weights.
+    A rollout without gradients gives the student's own memories. Windows start from them and unroll in parallel:
+    B T / w rows, sequential depth w. The likelihood of the readout, the teacher's labels and its decoder correct them.
+    The labels are frozen. The decoder continues to learn if it is used, unless labels depend on its weights.
 
     Args:
-        student, teacher: as SMT left them.
-        settings: of the loss.
-        knowable: nats per scored element that there are to know (``nounroll.rollout.evaluate.knowable``): the measure
-            of how far the teacher is ahead.
+        student, teacher: the result of SMT.
+        settings: settings of the loss.
+        knowable: nats per scored element between a constant guess and the best prediction; see
+            ``nounroll.rollout.evaluate.knowable``. It is the unit of how far the teacher is ahead.
     """
 
     taught = has_settings = True
@@ -80,8 +80,8 @@ class DMT(Method):
     def __init__(self, student: Student, teacher: Teacher, settings: DMTSettings, knowable: float) -> None:
         super().__init__()
         self.student, self.settings, self.knowable = student, settings, knowable
-        self._teacher = (teacher,)  # in a tuple: its labels are not trained here
-        self.decoder = teacher.decoder if settings.decoding and not teacher.shares_decoder else None  # that is trained
+        self._teacher = (teacher,)  # in a tuple, because this method does not train it
+        self.decoder = teacher.decoder if settings.decoding and not teacher.shares_decoder else None  # to train
 
     @classmethod
     def build(cls, parts: Parts) -> "Method":
@@ -111,9 +111,9 @@ class DMT(Method):
     def _windows(
         self, batch: Batch, there: Bool[Tensor, "B T"] | None, generator: torch.Generator
     ) -> tuple[Windows, dict[str, Tensor]]:
-        """Windows that start from the student's own memories, and figures of how far it is from its teacher.
+        """Build windows from the student's own memories, and measure how far the student is from its teacher.
 
-        Steps that are not ``there`` count nothing.
+        Steps that are not ``there`` are ignored.
         """
         (rows, length), width = batch.mask.shape, min(self.settings.window, batch.length)
         starts, counts = (v.to(batch.inputs.device) for v in random_windows(rows, length, width, generator))
@@ -159,18 +159,18 @@ class DMT(Method):
 
     @property
     def distils(self) -> float:
-        """Share of the teacher's distribution in the targets of the readout."""
+        """Weight of the teacher's distribution in the targets of the readout."""
         return self._teacher[0].settings.distillation
 
     def _taught(
         self, batch: Batch
     ) -> tuple[Float[Tensor, "B T1 K d"] | None, Bool[Tensor, "K d"] | None, Float[Tensor, "B T V"] | None]:
-        """Return all labels, the numbers that are followed, and the teacher's predictions of y_t, where they are used.
+        """Return the labels, the coordinates that are followed, and the teacher's predictions of y_t, as far as used.
 
-        None in the second place is all of them, and all are made to compare readouts.
+        A second value of None means all coordinates; comparing readouts needs all of them.
         """
         teacher, follows = self._teacher[0], bool(self.settings.dynamics)
-        if self.distils:  # the inputs are read once for both
+        if self.distils:  # read the inputs once for both
             read = teacher.read(batch.inputs)
             return teacher.labels(read) if follows else None, None, teacher.look_back(read)
         if not follows:
@@ -181,7 +181,7 @@ class DMT(Method):
         return labels, kept, None
 
     def _own_memories(self, batch: Batch, width: int) -> Float[Tensor, "B T1 K d"]:
-        """The student's own rollout; m_∅ alone where one window holds all and no label is asked for."""
+        """Roll out the student; return only m_∅ if one window covers all steps and no label is needed."""
         empty = self.student.initial_memory(batch.batch_size).detach()
         if width == batch.length and not self.settings.dynamics:
             return empty[:, None]

@@ -1,4 +1,4 @@
-"""FLOPs of a call, counted by torch in this thread alone."""
+"""FLOPs of a function call, counted by torch in the current thread only."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -14,7 +14,7 @@ T = TypeVar("T")
 def count_flops(run: Callable[[], T]) -> tuple[float, T]:
     """Count the FLOPs of the matrix products, convolutions and attention of a call, and return its result too.
 
-    Attention is counted as the products that it is: two forward, four backward, whichever kernel computes it.
+    Attention counts as its matrix products: two forward, four backward, for every kernel.
     """
     with ONE_AT_A_TIME, _Counter(display=False, custom_mapping=_ATTENTION) as counter:
         returned = run()
@@ -22,7 +22,7 @@ def count_flops(run: Callable[[], T]) -> tuple[float, T]:
 
 
 class _Counter(FlopCounterMode):
-    """Torch's counter without its module tracker, whose hooks reach all threads."""
+    """Torch's counter without its module tracker, whose hooks affect all threads."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)

@@ -1,4 +1,4 @@
-"""Weighing of the teacher by how far it is ahead of its student (ours)."""
+"""Heed: weight of the teacher's labels by how far the teacher is ahead of its student (ours)."""
 
 from dataclasses import dataclass
 
@@ -12,8 +12,8 @@ from nounroll.objectives.dynamics import dynamics
 from nounroll.objectives.readout import masked_mean, negative_log_likelihood
 
 _LOST = 0.5  # drift over the variance of memories, above which a student may be lost
-_CLEARLY_WORSE = 0.25  # of what there is to know
-_FULL_PULL = 0.5  # of what there is to know: a teacher that is ahead by so much pulls with its whole weight
+_CLEARLY_WORSE = 0.25  # share of the knowable loss
+_FULL_PULL = 0.5  # share of the knowable loss; a teacher that is ahead by this much gets its full weight
 
 
 @dataclass(frozen=True)
@@ -21,13 +21,13 @@ class Windows:
     """W windows of w steps of each sequence of a batch.
 
     Attributes:
-        starts: (B, W) first step of each.
-        inputs, targets, mask: (B W, w, ...) of their steps.
-        counts: (B W, w) False where windows overlap: a step counts once.
+        starts: (B, W) first step of each window.
+        inputs, targets, mask: (B W, w, ...) at the windows' steps.
+        counts: (B W, w) False at repeated steps of overlapping windows, so that each step counts once.
         start: (B W, K, d) memory before the first step.
-        label: (B W, w, K, d) the teacher's memory after each step; None where it is not followed.
-        kept: (K, d) which numbers of it are followed; None for all.
-        expected: (B W, w, V) what the teacher expects of the targets, where it is distilled.
+        label: (B W, w, K, d) the teacher's memory after each step; None if it is not used.
+        kept: (K, d) the coordinates of labels that are regressed on; None for all.
+        expected: (B W, w, V) the teacher's prediction of the targets, if it is distilled.
     """
 
     starts: Int[Tensor, "B W"]
@@ -49,20 +49,20 @@ def heed(
     knowable: float,
     there: Bool[Tensor, "BW"] | None = None,
 ) -> tuple[Float[Tensor, "BW K d"], dict[str, Tensor]]:
-    """Choose where windows start, and measure how far the teacher is ahead on them, from 0 to 1.
+    """Choose the start of each window, and measure how far the teacher is ahead, from 0 to 1.
 
-    A window starts at the teacher's memory where the student is lost.
+    A window starts at the teacher's memory if the student is lost.
 
     Args:
-        student: whose readout judges both.
-        windows: that start at the student's memories.
-        own: its memories at their steps.
-        expert: the teacher's memories at their starts.
-        knowable: nats per scored element that there are to know.
-        there: windows that are more than what fills up a row; None for all.
+        student: its readout judges both memories.
+        windows: windows that start at the student's memories.
+        own: the student's memories at the windows' steps.
+        expert: the teacher's memories at the windows' starts.
+        knowable: nats per scored element between a constant guess and the best prediction.
+        there: windows that are not mere padding of a row; None for all.
 
     Returns:
-        The starts; "ahead", how far the teacher reads out better, and "lost", the share of windows that begin anew.
+        The starts; "ahead", how much better the teacher reads out; "lost", the share of windows that were moved.
     """
     assert windows.label is not None
     targets, mask = windows.targets, windows.mask
@@ -85,16 +85,16 @@ def is_lost(
     knowable: float,
     there: Bool[Tensor, "BW"] | None = None,
 ) -> Bool[Tensor, "BW"]:
-    """Windows from whose start the student can learn nothing.
+    """Find the windows from whose start the student can learn nothing.
 
-    Its memory is far from the teacher's, and its readout is clearly worse, or nothing is scored there.
+    The student's memory there is far from the teacher's, and its readout is clearly worse, or nothing is scored.
 
     Args:
-        start, expert: the memories of the student and of the teacher where windows start.
-        behind: nats by which the student reads out worse, at each step.
+        start, expert: memories of the student and of the teacher at the windows' starts.
+        behind: nats by which the student's readout is worse, at each step.
         mask: True where a target is scored.
-        knowable: nats per scored element that there are to know.
-        there: windows whose memories count for the variance; None for all.
+        knowable: nats per scored element between a constant guess and the best prediction.
+        there: windows whose memories enter the variance; None for all.
     """
     far = dynamics(start, expert) > _LOST * variance(expert if there is None else expert[there])
     worse = torch.where(mask, behind, 0.0).sum(1) / mask.sum(1).clamp(min=1) > _CLEARLY_WORSE * knowable

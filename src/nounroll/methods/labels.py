@@ -1,4 +1,4 @@
-"""The teacher's labels of a batch, asked for by position."""
+"""Teacher's labels of a batch, looked up by position."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ Label: TypeAlias = Callable[[Tensor], Tensor]  # positions (B, S), where t + 1 i
 
 @dataclass(frozen=True)
 class Labels:
-    """Labels by position.
+    """Label lookups of a batch, by position.
 
     Attributes:
         at: positions (B, S), where t + 1 is m_t -> labels (B, S, K, d).
         single: rows (R,) and positions (R,) -> labels (R, K, d).
-        look_back: the teacher's own predictions, with all of the past before it; None where it makes none.
+        look_back: the teacher's own predictions from the whole past; None if the teacher makes none.
     """
 
     at: Label
@@ -32,10 +32,10 @@ class Labels:
 
 
 def separate(batch: Batch) -> tuple[Batch, Bool[Tensor, "R t"] | None]:
-    """``apart`` for a method with a teacher: no label, window or later target reaches over a reset.
+    """Split rows at resets (``apart``) for a taught method: no label, window or later target crosses a reset.
 
     Raises:
-        ValueError: several processes share the batch, which would then hold different numbers of rows.
+        ValueError: several processes share the batch, and the split would give them different numbers of rows.
     """
     if batch.resets is not None and not alone():
         raise ValueError("batches have resets, and several processes share them; train smt and dmt in one process")
@@ -48,11 +48,11 @@ def labels(
     """Build label lookups for a batch.
 
     Args:
-        teacher: makes the labels.
-        inputs: of the batch.
-        needed: the only positions that will be asked for, computed at once; None reads the inputs once and computes
-            the labels of any positions on demand.
-        learn: with gradients to the teacher.
+        teacher: source of the labels.
+        inputs: inputs of the batch.
+        needed: the only positions that will be looked up; their labels are computed at once. None reads the inputs once
+            and computes the labels of any positions on demand.
+        learn: let gradients flow to the teacher.
     """
     ask: Any = (lambda it: it) if learn else torch.no_grad()
     if needed is None:
@@ -63,7 +63,7 @@ def labels(
 
         return Labels(at, lambda row, position: scattered(at, len(inputs), row, position), ask(teacher.look_back)(read))
     rows, positions = len(inputs), inputs.shape[1] + 1
-    if needed.shape[1] > positions:  # some are asked for twice
+    if needed.shape[1] > positions:  # some positions occur twice
         needed = torch.arange(positions, device=needed.device).expand(rows, -1)
     some = ask(teacher.memories)(inputs, needed)
     place = needed.new_zeros(rows, positions)
@@ -81,9 +81,9 @@ def some_labels(
     generator: torch.Generator,
     used: Bool[Tensor, "B S"] | None = None,
 ) -> Float[Tensor, "R K d"]:
-    """At most ``most`` of the labels m_t at ``times``, of all processes, for the statistics of all.
+    """Sample at most ``most`` of the labels m_t at ``times``, across all processes, for common statistics.
 
-    With ``used``, which one process alone may give, it is of these.
+    ``used`` restricts the sample to some positions; it is for a single process only.
     """
     rows, count = times.shape
 

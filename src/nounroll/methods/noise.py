@@ -1,4 +1,4 @@
-"""Noise on memories: the cell learns to pull its errors back in."""
+"""Noise on memories: it teaches the cell to correct its errors."""
 
 import torch
 from jaxtyping import Float
@@ -11,9 +11,9 @@ from nounroll.nn.norm import rms_normalise
 def add_noise(
     memories: Float[Tensor, "B S K d"], largest: float, generator: torch.Generator
 ) -> Float[Tensor, "B S K d"]:
-    """Gaussian noise of a random size in each memory, which keeps the root mean square of each token.
+    """Add Gaussian noise of a random size to each memory; the root mean square of each token stays the same.
 
-    The size, relative to that root mean square, is uniform on (0, ``largest``).
+    The size is relative to that root mean square, and uniform on (0, ``largest``).
     """
     if not largest:
         return memories

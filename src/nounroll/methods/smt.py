@@ -1,4 +1,4 @@
-"""Supervised Memory Training: a teacher labels memories, the cell learns single steps between them."""
+"""Supervised Memory Training: a teacher labels memories, and the cell learns single steps between them."""
 
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
@@ -18,12 +18,12 @@ from nounroll.objectives.uniformity import uniformity
 from nounroll.rollout.windows import at_times, cut, some_windows, unroll_windows, windows_there
 from nounroll.teacher import Teacher
 
-_SAMPLED_MEMORIES = 256  # whose statistics are taken
-_SPREAD = 64  # of these, for the uniformity, whose cost is quadratic
+_SAMPLED_MEMORIES = 256  # memories from which statistics are computed
+_SPREAD = 64  # memories of these for the uniformity loss, whose cost is quadratic
 
 
 class SMT(Method):
-    """Teacher, cell and readout learn together; no gradient path is longer than ``window``, whatever T is."""
+    """Joint training of teacher, cell and readout; no gradient path is longer than ``window``, for any T."""
 
     taught = trains_teacher = has_settings = True
     summary = "SMT taught it single steps between the memories that a Transformer teacher has of the same sequences."
@@ -39,7 +39,7 @@ class SMT(Method):
 
     @property
     def improves_only(self) -> bool:
-        return False  # student and teacher move together: an earlier student would not fit the teacher
+        return False  # student and teacher change together: an earlier student would not fit the teacher
 
     def forward(
         self, batch: Batch, state: State, generator: torch.Generator, progress: float
@@ -91,9 +91,9 @@ class SMT(Method):
     def _windows(
         self, batch: Batch, there: Bool[Tensor, "B T"] | None, whole: tuple[int, ...], generator: torch.Generator
     ) -> tuple[Int[Tensor, "B W"], Bool[Tensor, "B W width"], Bool[Tensor, "B S"] | None]:
-        """Windows of transitions, which of their steps count, and which are there at all: None for all of them.
+        """Draw windows of transitions; return their starts, the steps that count, and the steps that are not padding.
 
-        Of rows that were taken apart as many are drawn as of the ``whole`` ones, (B, T) before.
+        The last is None without padding. Split rows give as many windows as the ``whole`` rows, (B, T), would.
         """
         s, (rows, length), device = self.settings, batch.mask.shape, batch.mask.device
         width = min(s.window, length)
@@ -122,10 +122,10 @@ class SMT(Method):
 
     @property
     def distils(self) -> float:
-        """Share of the teacher's distribution in the targets of the readout."""
+        """Weight of the teacher's distribution in the targets of the readout."""
         return self.teacher.settings.distillation
 
-    # -- losses, whole or by chunks of time ---------------------------------------------------------
+    # -- losses, at once or in chunks of time -------------------------------------------------------
 
     def _surprises(
         self, label: Label, times: Int[Tensor, "B S"], batch: Batch, expected: Float[Tensor, "B T V"] | None
@@ -149,7 +149,7 @@ class SMT(Method):
         expected: Float[Tensor, "B T V"] | None,
         generator: torch.Generator,
     ) -> tuple[Float[Tensor, "BW w"], Float[Tensor, "BW w"] | None]:
-        """Errors of the cell's steps in windows, from the first label of each; their ``taught`` where it counts."""
+        """Compute the errors of the cell's steps in windows from their first labels, and ``taught`` if needed."""
         if not self.settings.chunk:
             return self._steps(label, starts, width, batch, expected, generator)
 

@@ -17,17 +17,17 @@ from nounroll.rollout.windows import cut_rollout, staggered
 
 @dataclass(frozen=True, kw_only=True)
 class TBPTTSettings:
-    """Length of the gradient's way back (Williams & Peng 1990), and the start of a window.
+    """Length of the gradient path (Williams & Peng 1990), and the start of a window.
 
     Args:
-        window: w, steps of a window; no gradient leaves it.
-        carry: True takes each of the last T / w batches one window further, side by side, from the memory where the
-            step before left it. No step is taken twice, the longest chain is one window, and T / w times as many
-            rows share a kernel call; memories are of students up to T / w steps old. Of a stream, which is read in
-            order, each batch goes on from the memories after the one before. False rolls each batch out from
-            m_∅ and cuts the gradient every w steps, at other times in every batch.
+        window: w, steps of a window; gradients stop at its borders.
+        carry: True advances each of the last T / w batches by one window per step, in parallel, from the memory where
+            the step before ended. No time step is computed twice, the longest chain is one window, and a kernel call
+            has T / w times as many rows; memories come from students up to T / w steps old. For a stream, which is read
+            in order, each batch continues from the memories after the one before. False rolls each batch out from m_∅
+            and cuts the gradient every w steps, at other times in every batch.
         noise: windows start from memories with Gaussian noise of a random size from 0 to ``noise`` times their root
-            mean square. Where sequences are few it keeps the student from learning them by heart.
+            mean square. With few sequences it prevents the student from memorising them.
     """
 
     window: int = 32
@@ -40,16 +40,16 @@ class TBPTTSettings:
 
 
 class TBPTT(Method):
-    """The readout's likelihood at every scored step, with gradients through one window. No teacher has a part in it.
+    """Negative log-likelihood at every scored step, with gradients through one window. It uses no teacher.
 
-    The state, with ``carry``, is the G = ceil(T / w) - 1 batches that are under way, the latest first, and the
-    student's memory where it has got to in each: "inputs", "targets", "mask" and, where there are such, "resets"
-    (G, B, T, ...), "memory" (G, B, K, d). Of a stream it is the memory after the batch before, (1, B, K, d).
+    With ``carry``, the state holds the G = ceil(T / w) - 1 unfinished batches, the latest first, and the student's
+    memory at the current position in each: "inputs", "targets", "mask" and, if there are any, "resets"
+    (G, B, T, ...), "memory" (G, B, K, d). For a stream it is the memory after the last batch, (1, B, K, d).
 
     Args:
-        student: that learns.
-        settings: see there.
-        stream: with ``carry``, batches are those of ``SequenceTask.follow``.
+        student: the student to train.
+        settings: settings of the method.
+        stream: with ``carry``, batches come from ``SequenceTask.follow``.
     """
 
     has_settings = True
@@ -82,7 +82,7 @@ class TBPTT(Method):
         return per_token * (min(self.settings.window, length) if side_by_side else length)
 
     def _carried(self, batch: Batch, state: State, generator: torch.Generator) -> tuple[dict[str, Tensor], State]:
-        """One window of each batch that is under way, and the first of this one."""
+        """Train on the next window of each unfinished batch, and on the first window of this batch."""
         student, count = self.student, -(-batch.length // self.settings.window)
         width = -(-batch.length // count)
         if not _fits(state, batch, count - 1):
@@ -97,7 +97,7 @@ class TBPTT(Method):
         return {"loss": loss, "readout": loss}, {name: values[:-1] for name, values in arrays.items()}
 
     def _begun(self, batch: Batch, count: int, width: int) -> State:
-        """A state to begin with: this batch, at the first step of each of its windows but the first."""
+        """Build a first state: this batch, at the first step of each of its windows but the first."""
         with torch.no_grad():
             empty = self.student.initial_memory(batch.batch_size).detach()
             memories = self.student.rollout(batch.inputs, empty, batch.resets)
@@ -105,7 +105,7 @@ class TBPTT(Method):
         return {**arrays, "memory": torch.stack([memories[:, g * width] for g in range(1, count)])}
 
     def _followed(self, batch: Batch, state: State, generator: torch.Generator) -> tuple[dict[str, Tensor], State]:
-        """The next part of a stream, from the memories after the part before; the first from m_∅."""
+        """Train on the next part of a stream, from the memories after the part before; the first starts from m_∅."""
         student, memory = self.student, state.get("memory")
         goes_on = memory is not None and memory.shape[:2] == (1, batch.batch_size)
         start = memory[0] if memory is not None and goes_on else student.initial_memory(batch.batch_size)
@@ -113,7 +113,7 @@ class TBPTT(Method):
         return {"loss": loss, "readout": loss}, {"memory": last[None]}
 
     def _cut(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        """One rollout from m_∅ whose gradients end at windows, from an offset that is the batch's own."""
+        """Roll out from m_∅, with gradients cut at windows, from a random offset for each batch."""
         width, start = self.settings.window, self.student.initial_memory(batch.batch_size)
         first = int(torch.randint(width, (1,), generator=generator)) + 1 if width < batch.length else width
         loss, _ = self._windowed(batch, start, first, generator)
@@ -122,7 +122,7 @@ class TBPTT(Method):
     def _windowed(
         self, batch: Batch, start: Float[Tensor, "B K d"], first: int | None, generator: torch.Generator
     ) -> tuple[Float[Tensor, ""], Float[Tensor, "B K d"]]:
-        """The loss of a rollout that is cut at windows, and the memory after it."""
+        """Return the loss of a rollout that is cut at windows, and the memory after it."""
         student = self.student
         features, last = cut_rollout(
             student,
@@ -140,13 +140,13 @@ class TBPTT(Method):
 
 
 def _arrays(batch: Batch) -> dict[str, Tensor]:
-    """Return the arrays of a batch under way."""
+    """Return the arrays of an unfinished batch."""
     resets = {} if batch.resets is None else {"resets": batch.resets}
     return {"inputs": batch.inputs, "targets": batch.targets, "mask": batch.mask, **resets}
 
 
 def _fits(state: State, batch: Batch, count: int) -> bool:
-    """Return whether a state is of batches of this form, and of as many as there are windows under way."""
+    """Return whether a state holds batches of this form, and the right number of unfinished batches."""
     if ("resets" in state) != (batch.resets is not None):
         return False
-    return "inputs" in state and state["inputs"].shape == (count, *batch.inputs.shape)  # torch.compile asks it again
+    return "inputs" in state and state["inputs"].shape == (count, *batch.inputs.shape)  # torch.compile checks it again

@@ -1,4 +1,4 @@
-"""The Transformer baseline: no recurrent network, no memory, the same targets."""
+"""Transformer baseline: no recurrent network, no memory, the same targets."""
 
 import torch
 from torch import Tensor
@@ -10,7 +10,7 @@ from nounroll.rollout.transformer import CausalTransformer
 
 
 class TransformerMethod(Method):
-    """The likelihood of every target at once, under a plain causal Transformer."""
+    """Negative log-likelihood of all targets at once, under a plain causal Transformer."""
 
     def __init__(self, model: CausalTransformer) -> None:
         super().__init__()

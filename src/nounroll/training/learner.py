@@ -112,7 +112,8 @@ class StreamLearner:
         """Predict after each element of the next chunk: the most likely symbol, or the mean.
 
         If the stream has no separate targets, the last element of the previous chunk is read first: ``predict()``
-        predicts the next element. For a row that was reset since, the first two predictions are then the same.
+        predicts the next element. For a row that was reset since, the first two predictions are then the same: both
+        follow the first element of ``x``.
 
         Args:
             x: as for ``partial_fit``.
