@@ -1,1 +1,1 @@
-"""Foundations of all packages: seeds, ranges of settings, processes, the machine."""
+"""Foundations of all packages: batches, spaces, seeds, ranges of settings, processes, the machine."""

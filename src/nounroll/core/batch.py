@@ -1,4 +1,4 @@
-"""Batches, and the time index.
+"""Batches, and the time index of memories.
 
 **The time index (the only one in the project).** ``m_t`` is the memory after reading ``x_t``.
 An array of memories has ``T + 1`` entries: index 0 is the empty memory ``m_∅`` and index ``t + 1``
@@ -44,9 +44,9 @@ class Batch:
     Args:
         inputs: ``x``, (B, T) int64 or (B, T, d) float.
         targets: ``y``, (B, T) int64 or (B, T, d) float.
-        mask: (B, T) bool, True where ``y_t`` is scored; all of them when left out.
-        resets: (B, T) bool, True where the memory starts again from ``m_∅`` before ``x_t``: ``y_t`` then depends on
-            inputs since the last reset only. None for no resets.
+        mask: (B, T) bool, True where ``y_t`` is scored; everywhere by default.
+        resets: (B, T) bool, True where the memory is reset to ``m_∅`` before ``x_t``: ``y_t`` then depends only on
+            the inputs since the last reset. None means no resets.
 
     NumPy arrays become tensors. A task's arrays in other precisions become int64 and float32 (``in_spaces``).
     """
@@ -65,7 +65,7 @@ class Batch:
 
     @staticmethod
     def next_step(sequences: Shaped[Tensor, "B T1 *x"] | Shaped[np.ndarray, "B T1 *x"]) -> "Batch":
-        """Predict the next element: ``y_t = x_{t+1}``, from sequences one longer than the batch."""
+        """Build a batch for next-element prediction, ``y_t = x_{t+1}``, from sequences one step longer than it."""
         whole: Tensor = _tensor(sequences)
         return Batch(inputs=whole[:, :-1], targets=whole[:, 1:])
 
@@ -93,11 +93,11 @@ class Batch:
         return replace(self, inputs=inputs.convert(self.inputs), targets=targets.convert(self.targets))
 
     def rows(self, start: int, stop: int) -> "Batch":
-        """The sequences ``start .. stop - 1`` of the batch (to accumulate gradients over parts)."""
+        """Select the sequences ``start .. stop - 1`` of the batch (to accumulate gradients over parts)."""
         return self._part((slice(start, stop),))
 
     def times(self, start: int, stop: int) -> "Batch":
-        """The time steps ``start .. stop - 1`` of all sequences."""
+        """Select the time steps ``start .. stop - 1`` of all sequences."""
         return self._part((slice(None), slice(start, stop)))
 
     def _part(self, place: tuple[slice, ...]) -> "Batch":
@@ -123,7 +123,7 @@ class Batch:
 
 
 def check_resets(name: str, resets: Tensor, batch_size: int, length: int) -> None:
-    """Raise ValueError unless resets are one truth value for each step of each row."""
+    """Raise ValueError unless ``resets`` has one truth value for each step of each row."""
     if tuple(resets.shape) != (batch_size, length) or resets.dtype != torch.bool:
         raise ValueError(
             f"{name} are {resets.dtype} of shape {tuple(resets.shape)};"
@@ -132,15 +132,15 @@ def check_resets(name: str, resets: Tensor, batch_size: int, length: int) -> Non
 
 
 def apart(batch: Batch, length: int | None = None) -> tuple[Batch, Bool[Tensor, "R t"] | None]:
-    """The parts of each row between its resets as rows of their own, in order, each from ``m_∅``.
+    """Split each row at its resets: each part becomes a row of its own that starts from ``m_∅``, in order.
 
     Args:
-        batch: with or without resets.
-        length: of the rows; that of the longest part when left out.
+        batch: the batch, with or without resets.
+        length: length of the new rows; that of the longest part by default.
 
     Returns:
-        The batch, and which of its steps are there: those after a part's end repeat its last and are not scored. The
-        batch as it is, and None, where it has no resets.
+        The batch, and which of its steps are real: padding repeats a part's last step and is not scored. Without
+        resets, the unchanged batch and None.
     """
     if batch.resets is None:
         return batch, None
@@ -151,9 +151,9 @@ def apart(batch: Batch, length: int | None = None) -> tuple[Batch, Bool[Tensor, 
 
 
 def each_part(run: Callable[[Tensor], Shaped[Tensor, "R t *y"]], batch: Batch) -> Shaped[Tensor, "B T *y"]:
-    """Run a function on the inputs of each part of a row between its resets; results are at the batch's places.
+    """Run a function on the inputs of each part of a row between resets, and put the results back in their places.
 
-    Parts of like lengths run together, so many at once that filled up they have no more steps than the batch.
+    Parts of similar lengths run together. Each such group, after padding, has at most as many steps as the batch.
     """
     if batch.resets is None:
         return run(batch.inputs)
@@ -171,7 +171,7 @@ def each_part(run: Callable[[Tensor], Shaped[Tensor, "R t *y"]], batch: Batch) -
 
 
 def _between(resets: Bool[Tensor, "B T"]) -> tuple[Int[Tensor, "R"], Int[Tensor, "R"]]:
-    """The first step of each part between resets, among the steps of all rows, and the number of its steps."""
+    """Find the first step of each part between resets, counted over all rows, and the number of its steps."""
     begins = resets.clone()
     begins[:, 0] = True
     first = begins.flatten().nonzero()[:, 0]
@@ -181,6 +181,6 @@ def _between(resets: Bool[Tensor, "B T"]) -> tuple[Int[Tensor, "R"], Int[Tensor,
 def _filled(
     first: Int[Tensor, "R"], counts: Int[Tensor, "R"], length: int
 ) -> tuple[Int[Tensor, "R t"], Bool[Tensor, "R t"]]:
-    """The steps of parts, each filled up to a length with its last, and which of them are there."""
+    """Pad the steps of parts to a common length by repeating the last step; return also which steps are real."""
     times = torch.arange(length, device=first.device)
     return first[:, None] + torch.minimum(times, counts[:, None] - 1), times < counts[:, None]

@@ -1,4 +1,4 @@
-"""Import paths of version 0.1: ``nounroll.recipe`` is ``nounroll.experiments.recipe`` now, and so on."""
+"""Import paths of version 0.1: for example, ``nounroll.recipe`` is now ``nounroll.experiments.recipe``."""
 
 import importlib
 import sys
@@ -18,11 +18,11 @@ PACKAGES = {
     " sweep taken_teacher verify warm_start",
 }
 MOVED = {name: f"nounroll.{package}.{name}" for package, names in PACKAGES.items() for name in names.split()}
-_STAYS = {"student"}  # a path that goes on being public
+_STAYS = {"student"}  # a path that is still public
 
 
 class _Former(MetaPathFinder, Loader):
-    """Gives the module at its new place, which both names then share, with a DeprecationWarning."""
+    """Import hook that returns the module at its new path under both names, with a DeprecationWarning."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -39,6 +39,6 @@ class _Former(MetaPathFinder, Loader):
 
 
 def install() -> None:
-    """Let the former paths be imported."""
+    """Enable imports from the former paths."""
     if not any(isinstance(finder, _Former) for finder in sys.meta_path):
         sys.meta_path.append(_Former())

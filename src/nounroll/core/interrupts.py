@@ -1,4 +1,4 @@
-"""Signals that ask a run to stop, so that it ends with a checkpoint."""
+"""Signals that ask a run to stop with a checkpoint."""
 
 import signal
 import threading
@@ -9,7 +9,7 @@ from typing import Any
 
 @contextmanager
 def stop_on(numbers: Sequence[int]) -> Iterator[Callable[[], bool]]:
-    """Make ``stop()`` True at the first of these signals. A second one has its usual effect."""
+    """Let ``stop()`` return True after the first of these signals. A second signal has its usual effect."""
     asked: list[int] = []
     former = {number: signal.getsignal(number) for number in numbers}
 
@@ -31,7 +31,7 @@ def stop_on(numbers: Sequence[int]) -> Iterator[Callable[[], bool]]:
 
 @contextmanager
 def stop_on_interrupt() -> Iterator[Callable[[], bool]]:
-    """``stop()`` turns True at Ctrl-C, where Ctrl-C would raise KeyboardInterrupt here and nothing else is set up."""
+    """Let ``stop()`` return True after Ctrl-C, if Ctrl-C would raise KeyboardInterrupt here by default."""
     ours = threading.current_thread() is threading.main_thread()
     if not ours or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         yield lambda: False

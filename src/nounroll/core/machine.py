@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 _CPUINFO = Path("/proc/cpuinfo")
-_CGROUP = Path("/sys/fs/cgroup/memory.max")  # of the container that this process is in
+_CGROUP = Path("/sys/fs/cgroup/memory.max")  # limit of the container of this process
 
 
 def launched() -> tuple[int, int]:
@@ -17,24 +17,24 @@ def launched() -> tuple[int, int]:
 
 
 def speaks() -> bool:
-    """Return whether this process is the first one on its machine, which speaks for all."""
+    """Return whether this process prints messages for all: the first process on its machine."""
     return launched()[0] == 0 or os.environ["LOCAL_RANK"] == "0"
 
 
 def processor() -> str:
-    """The name of the processor, as far as the system tells."""
+    """Return the name of the processor, if the system reports it."""
     try:
         for line in _CPUINFO.read_text().splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
-    except OSError:  # no Linux
+    except OSError:  # not Linux
         pass
     return platform.processor() or "processor unknown"
 
 
 def total_memory() -> int:
-    """Bytes of main memory that this process can ever get: the machine's, or its container's if that is less."""
-    if not hasattr(os, "sysconf"):  # Windows, say: what it has is not known here
+    """Return the bytes of main memory available to this process: the machine's, or its container's limit if lower."""
+    if not hasattr(os, "sysconf"):  # for example Windows, where the memory is unknown
         return sys.maxsize
     total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     try:

@@ -1,4 +1,4 @@
-"""Torch's modes without effects on other threads, so that several runs of one process do not meet."""
+"""Torch's modes without effects on other threads, so that runs in one process do not disturb each other."""
 
 import threading
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ import torch
 from torch.nn import init
 from torch.overrides import TorchFunctionMode
 
-# Torch keeps flags of the whole process beside its device and dispatch modes, and each mode puts back what it found.
+# Torch's device and dispatch modes set flags of the whole process, and each mode restores the flags that it found.
 ONE_AT_A_TIME = threading.RLock()
 
 _FACTORIES = ("rand", "randn", "randint", "randperm", "normal", "bernoulli", "multinomial")
@@ -24,12 +24,12 @@ _DRAWS = {
 
 
 class drawing_from(TorchFunctionMode):
-    """Make torch draw from a generator in this thread, where no other is given.
+    """Make torch draw from a generator in this thread, unless another one is given.
 
-    The initial weights of modules come from torch's global generator otherwise, which all threads share.
+    Otherwise the initial weights of modules come from torch's global generator, which all threads share.
 
     Args:
-        generator: on the CPU.
+        generator: a CPU generator.
     """
 
     def __init__(self, generator: torch.Generator) -> None:
@@ -45,6 +45,6 @@ class drawing_from(TorchFunctionMode):
 
 @contextmanager
 def on_meta() -> Iterator[None]:
-    """Build modules of shapes alone, on torch's meta device, which draw nothing."""
+    """Build modules on torch's meta device: they have shapes alone, and draw no random numbers."""
     with ONE_AT_A_TIME, torch.device("meta"):
         yield

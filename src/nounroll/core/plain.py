@@ -1,4 +1,4 @@
-"""Values that are passed by habit in place of Python's own: NumPy scalars and arrays, tensors, paths, devices."""
+"""Conversion of NumPy scalars and arrays, tensors, paths and devices to plain Python values."""
 
 import operator
 import os
@@ -10,7 +10,7 @@ import torch
 
 
 def plain(value: Any) -> Any:
-    """The value as Python's own numbers, strings, lists and dictionaries, as YAML and JSON hold it."""
+    """Convert a value to plain numbers, strings, lists and dictionaries, as YAML and JSON hold them."""
     if isinstance(value, Mapping):
         return {key: plain(one) for key, one in value.items()}
     if isinstance(value, np.generic):
@@ -25,10 +25,10 @@ def plain(value: Any) -> Any:
 
 
 def count(name: str, value: object) -> int:
-    """The value as an int.
+    """Convert a value to an int.
 
     Raises:
-        ValueError: it is no whole number of at least 1.
+        ValueError: the value is not an integer of at least 1.
     """
     try:
         found = operator.index(value)  # type: ignore[arg-type]

@@ -1,11 +1,11 @@
-"""One batch over several processes: each holds some rows, and losses are of the whole batch.
+"""Data parallelism: processes share one batch, each computes some rows, and losses cover the whole batch.
 
-``torchrun`` starts the processes. A loss that equals the one-process loss needs two things. The random numbers are
-those of the whole batch: every process draws them all and keeps those of its rows (``own_rows``). Sums and means are
-those of the whole batch too, but each process has the gradient of its own rows only. DistributedDataParallel averages
-gradients over processes, and that average is the gradient of the whole (``total`` scales for it).
+``torchrun`` starts the processes. Two things make a loss equal the one-process loss. First, the random numbers are
+those of the whole batch: every process draws all of them and keeps those of its rows (``own_rows``). Second, sums and
+means cover the whole batch, although each process has the gradient of its own rows only. DistributedDataParallel
+averages gradients over processes, and ``total`` is scaled so that this average is the gradient of the whole batch.
 
-Outside ``sharing`` every function here is what it is for one process, and talks to no other.
+Outside ``sharing`` every function here works as for one process, without communication.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,12 +16,12 @@ import torch
 from jaxtyping import Int, Shaped
 from torch import Tensor
 
-_place = (0, 1)  # rank of this process among those that share a batch, and their number
+_place = (0, 1)  # rank of this process and number of processes that share a batch
 
 
 @contextmanager
 def sharing(rank: int, count: int) -> Iterator[None]:
-    """Inside, a batch is the rows of this process, ``rank`` of ``count``; all hold equally many, in order of rank."""
+    """Let a batch be the rows of process ``rank`` of ``count``; all have equally many rows, in order of rank."""
     global _place
     former, _place = _place, (rank, count)
     try:
@@ -36,10 +36,10 @@ def alone() -> bool:
 
 
 def own_rows(rows: int, draw: Callable[[int], Shaped[Tensor, "..."]]) -> Shaped[Tensor, "..."]:
-    """Draw for the rows of all processes, and return the rows of this one.
+    """Draw for the rows of all processes, and return the values of this process's rows.
 
     Args:
-        rows: of this process.
+        rows: number of rows of this process.
         draw: number of rows -> that many rows of random numbers.
     """
     rank, count = _place
@@ -49,12 +49,12 @@ def own_rows(rows: int, draw: Callable[[int], Shaped[Tensor, "..."]]) -> Shaped[
 def rows_at(
     rows: int, places: Int[Tensor, "R"], pick: Callable[[Int[Tensor, "R"]], Shaped[Tensor, "R *x"]]
 ) -> Shaped[Tensor, "R *x"]:
-    """Pick rows of all processes: ``places`` count on from one process to the next.
+    """Collect rows across all processes; ``places`` number the rows continuously from one process to the next.
 
     Args:
-        rows: of this process.
-        places: which.
-        pick: gives some of this process's own.
+        rows: number of rows of this process.
+        places: indices of the wanted rows.
+        pick: returns rows of this process by their indices.
     """
     rank, count = _place
     if count == 1:
@@ -72,13 +72,13 @@ def some_rows(
     pick: Callable[[Int[Tensor, "R"]], Shaped[Tensor, "R *x"]],
     device: torch.device,
 ) -> Shaped[Tensor, "R *x"]:
-    """Draw at most ``most`` rows of all processes without replacement. The other arguments are as in ``rows_at``."""
+    """Draw at most ``most`` rows of all processes without replacement. Other arguments are those of ``rows_at``."""
     order = torch.randperm(rows * _place[1], generator=generator)
     return rows_at(rows, order[:most].to(device), pick)
 
 
 def total(values: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:
-    """Sum over processes. The gradient is this process's own, times their number: averaged over all, it is whole."""
+    """Sum over processes. The gradient is this process's own times their number, so that its average is the whole."""
     return values if _place[1] == 1 else _Total.apply(values, _place[1])  # type: ignore[return-value]
 
 
@@ -96,7 +96,7 @@ def largest(value: Shaped[Tensor, ""]) -> Shaped[Tensor, ""]:
 
 
 def variance(rows: Shaped[Tensor, "N *x"]) -> Shaped[Tensor, ""]:
-    """Unbiased variance over the rows of all processes, averaged over coordinates; 1 when there is a single row."""
+    """Unbiased variance over the rows of all processes, averaged over coordinates; 1 for a single row."""
     count = len(rows) * _place[1]
     if count < 2:
         return rows.new_ones(())

@@ -1,4 +1,4 @@
-"""Ranges of settings. Each message names the setting, its value and what is allowed."""
+"""Range checks of settings. Each message names the setting, its value and the allowed range."""
 
 
 def at_least(name: str, value: float, least: float) -> None:

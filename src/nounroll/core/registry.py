@@ -1,4 +1,4 @@
-"""Registry of the parts of one kind by name: this package's, and any installed package's with entry points."""
+"""Registry of parts of one kind by name: built-in parts, and those of installed packages with entry points."""
 
 import inspect
 from collections.abc import Iterator, Mapping
@@ -11,36 +11,36 @@ T = TypeVar("T")
 
 
 class Registry(Generic[T]):
-    """Parts of one kind, each imported when it is first asked for.
+    """Parts of one kind, each imported on first use.
 
-    A package adds one by an entry point, and changes no file of this one::
+    A package adds a part by an entry point, without changing this package::
 
         [project.entry-points."nounroll.cells"]
         leaky = "my_package.cells:LeakyCell"
 
     Args:
-        setting: dotted name of the setting that names a part, for messages.
-        group: of the entry points, such as "nounroll.cells".
-        places: name -> "module:attribute" of the parts of this package.
+        setting: dotted name of the setting that selects a part, for messages.
+        group: group of the entry points, such as "nounroll.cells".
+        places: name -> "module:attribute" of the built-in parts.
     """
 
     def __init__(self, setting: str, group: str, places: Mapping[str, str]) -> None:
         self.setting, self.group, self.places = setting, group, dict(places)
 
     def __iter__(self) -> Iterator[str]:
-        """All names, this package's first."""
+        """Iterate over all names, built-in ones first."""
         return iter(dict.fromkeys([*self.places, *sorted(installed(self.group))]))
 
     def check(self, name: str, *more: str) -> None:
-        """Raise ValueError for a name that is no part's, nor one of ``more``."""
+        """Raise ValueError unless a name is that of a part or one of ``more``."""
         if name not in (*self, *more):
             raise ValueError(f"{self.setting} is {name!r}; it must be one of {', '.join((*more, *self))}")
 
     def load(self, name: str) -> T:
-        """Import the part of a name.
+        """Import the part with a name.
 
         Raises:
-            ValueError: there is none, an installed package takes a name of this package, or its part cannot be
+            ValueError: there is no such part, an installed package reuses a built-in name, or the part cannot be
                 imported.
         """
         self.check(name)
@@ -56,10 +56,10 @@ class Registry(Generic[T]):
         return cast(T, getattr(import_module(module), attribute))
 
     def make(self, name: str, *values: Any, **options: Any) -> Any:
-        """Call the part of a name.
+        """Call the part with a name.
 
         Raises:
-            ValueError: see ``load``; or it is not called so.
+            ValueError: see ``load``; or the part does not accept these arguments.
         """
         part: Any = self.load(name)
         try:
@@ -74,10 +74,10 @@ class Registry(Generic[T]):
 
 @cache
 def installed(group: str) -> dict[str, EntryPoint]:
-    """The entry points of a group in the installed packages, by name.
+    """Map the entry points of a group in the installed packages by name.
 
     Raises:
-        ValueError: two packages give different parts the same name.
+        ValueError: two packages use the same name for different parts.
     """
     found: dict[str, EntryPoint] = {}
     for entry in entry_points(group=group):
@@ -91,14 +91,14 @@ def installed(group: str) -> dict[str, EntryPoint]:
 
 
 def load_entry(entry: EntryPoint) -> Any:
-    """Import the object that an entry point names.
+    """Import the object of an entry point.
 
     Raises:
-        ValueError: it cannot be imported.
+        ValueError: the object cannot be imported.
     """
     try:
         return entry.load()
-    except Exception as error:  # of a module that is not ours
+    except Exception as error:  # foreign code may raise anything
         raise ValueError(
             f"the entry point {entry.name} = {entry.value} of {entry.group}: {type(error).__name__}: {error}"
         ) from error

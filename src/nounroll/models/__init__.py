@@ -1,1 +1,1 @@
-"""The network that is kept, and how it writes."""
+"""Models: the recurrent network that is kept after training, and generation with it."""

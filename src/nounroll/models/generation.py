@@ -1,7 +1,7 @@
-"""Generation: a network that writes on, one drawn element after another, at the same cost for each.
+"""Generation: a network continues a sequence, one drawn element after another, at constant cost per element.
 
-A ``Generation`` holds all that writing on depends on (memory, the element that was drawn but not read, the source of
-the draws), and can therefore be stopped anywhere and continued exactly.
+A ``Generation`` holds everything that the continuation depends on: the memory, the element that was drawn but not yet
+read, and the source of the draws. It can therefore be stopped anywhere and continued exactly.
 """
 
 from collections.abc import Sequence
@@ -18,26 +18,26 @@ from nounroll.models.stops import Stops
 
 __all__ = ["Generation", "Sampling", "can_feed"]
 
-_CHUNK = 1024  # elements of a prompt that are read at a time
+_CHUNK = 1024  # elements of a prompt that are read at once
 _AT_ONCE = 8  # elements written by one compiled call
 
 
 class Generation:
-    """Rows that one network writes side by side.
+    """Rows that one network writes in parallel.
 
     Args:
-        student: whose cell and readout write.
-        rows: B, sequences.
+        student: network whose cell and readout write.
+        rows: B, number of sequences.
         sampling: how elements are drawn.
-        generator: source of the draws; torch's own when left out.
-        compiled: write eight elements a call, compiled for this number of rows (``torch.compile``; it needs a C++
-            compiler). The first call then takes up to a minute; what is left over is written one by one. Cells
-            over torch's own recurrent modules (gru, lstm, elman) gain nothing, as the compiler does not look into them.
+        generator: source of the draws; torch's global generator by default.
+        compiled: write eight elements per call, compiled for this number of rows (``torch.compile``; it needs a C++
+            compiler). The first call then takes up to a minute; remaining elements are written one by one. Cells over
+            torch's own recurrent modules (gru, lstm, elman) gain nothing, because the compiler cannot look into them.
 
     Attributes:
-        memory: (B, K, d), after all that was read.
-        pending: (B, ...) the element drawn last, which the next step reads first; None before anything was drawn.
-        length: inputs read so far.
+        memory: (B, K, d), after everything that was read.
+        pending: (B, ...) the last drawn element, which the next step reads first; None before the first draw.
+        length: number of inputs read so far.
     """
 
     def __init__(
@@ -57,12 +57,12 @@ class Generation:
         self.memory: Float[Tensor, "B K d"] = student.initial_memory(rows).detach()
         self.pending: Shaped[Tensor, "B *x"] | None = None
         self.length = 0
-        options: Any = {"cpp_wrapper": student.empty_memory.device.type == "cpu"}  # no Python between its kernels
+        options: Any = {"cpp_wrapper": student.empty_memory.device.type == "cpu"}  # no Python code between the kernels
         self._compiled = torch.compile(self._go_on, dynamic=False, options=options) if compiled else None
 
     @torch.no_grad()
     def read(self, inputs: Shaped[Tensor, "B P *x"], *, chunk: int = _CHUNK) -> "Generation":
-        """Go through a prompt, or a part of one, ``chunk`` elements at a time: no more memories are held at once.
+        """Read a prompt, or a part of one, ``chunk`` elements at a time; no more memories are held at once.
 
         Raises:
             ValueError: the prompt has another shape, is empty or outside the space.
@@ -84,15 +84,16 @@ class Generation:
 
     @torch.no_grad()
     def write(self, steps: int, stop: Sequence[Any] = ()) -> Shaped[Tensor, "B n *y"]:
-        """The next ``steps`` elements, each of which is the next one's input.
+        """Write the next ``steps`` elements; each is the next step's input.
 
         Args:
-            steps: n, or the most elements where there are stops.
-            stop: symbols, or sequences of symbols. A row ends with the first that it writes, and holds -1 from there
-                on; its memory stays as it is. n is the length of the longest row. Such steps are never compiled.
+            steps: n, or the largest number of elements if there are stops.
+            stop: symbols, or sequences of symbols. A row ends with the first stop that it writes, and holds -1 from
+                there on; its memory no longer changes. n is the length of the longest row. Such steps are never
+                compiled.
 
         Raises:
-            ValueError: the network's outputs are not finite, or a stop is no sequence of symbols.
+            ValueError: the network's outputs are not finite, or a stop is not a sequence of symbols.
         """
         if stop:
             return self._write_until(steps, Stops(stop, self.student.targets, len(self.memory)))
@@ -119,7 +120,7 @@ class Generation:
         while len(parts) < steps and not stops.ended.all():
             ended, memory, pending = stops.ended.to(self.memory.device), self.memory, self.pending
             drawn = self.write(1)[:, 0]
-            if pending is not None:  # before the first element nothing has ended
+            if pending is not None:  # no row has ended before the first element
                 self.memory = torch.where(ended[:, None, None], memory, self.memory)
                 self.pending = torch.where(ended, pending, drawn)
             parts.append(stops.add(drawn))
@@ -128,7 +129,7 @@ class Generation:
     def _go_on(
         self, inputs: Shaped[Tensor, "B *x"], memory: Float[Tensor, "B K d"], noise: Float[Tensor, "N B ..."]
     ) -> tuple[Shaped[Tensor, "B N *y"], Float[Tensor, "B K d"]]:
-        """Read ``inputs`` and write N elements, the last of which is not read."""
+        """Read ``inputs`` and write N elements; the last one is not read yet."""
         student, drawn = self.student, []
         for one in noise.unbind():
             memory = student.step(inputs, memory)
@@ -138,5 +139,5 @@ class Generation:
 
 
 def can_feed(targets: Space, inputs: Space) -> bool:
-    """Return whether every target is an input too."""
+    """Return whether every target is also a valid input."""
     return inputs.holds(targets)

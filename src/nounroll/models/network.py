@@ -1,4 +1,4 @@
-"""A recurrent network without a readout: its empty memory, its cell, and how both go over time."""
+"""Recurrent network without a readout: its empty memory, its cell, and their rollout over time."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -33,10 +33,10 @@ class Network(nn.Module):
         return self.empty_memory.expand(batch_size, *self.memory_shape).clone()
 
     def reset(self, memory: Float[Tensor, "B K d"], done: Bool[Tensor, "B"] | Sequence[bool]) -> Float[Tensor, "B K d"]:
-        """Set the memory of finished rows back to m_∅: where ``done`` is True. Other rows keep theirs.
+        """Reset the memory of the rows that are ``done`` to m_∅. Other rows keep theirs.
 
         Raises:
-            ValueError: done is not one truth value a row.
+            ValueError: ``done`` does not have one truth value per row.
         """
         ended = torch.as_tensor(done, device=memory.device)
         if ended.dtype != torch.bool or ended.shape != memory.shape[:1]:
@@ -49,7 +49,7 @@ class Network(nn.Module):
         return self.cell.step(self._enter(inputs), memory)
 
     def _enter(self, inputs: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:
-        """Inputs as the cell takes them: symbols, or standardised vectors of its dtype."""
+        """Convert inputs to the form that the cell reads: symbols, or standardised vectors of its dtype."""
         entered = self.inputs.enter(inputs)
         return entered.to(self.empty_memory.dtype) if entered.is_floating_point() else entered
 
@@ -63,8 +63,8 @@ class Network(nn.Module):
     ) -> Float[Tensor, "B T1 K d"]:
         """Compute all memories along ``inputs``: (B, T+1, K, d); index 0 is ``memory`` (m_∅ by default).
 
-        Uses the cell's fused ``unroll`` where it has one; ``stepped_rollout`` is its twin. With ``resets`` (see
-        ``Batch``) x_t is read from m_∅ where they are True, and index t is the memory before that.
+        It uses the cell's fused ``unroll`` if there is one; ``stepped_rollout`` is its reference. With ``resets`` (see
+        ``Batch``) x_t is read from m_∅ where they are True, and index t is the memory before that reset.
         """
         start = self.initial_memory(inputs.shape[0]) if memory is None else memory
         if resets is not None and hasattr(self.cell, "unroll_reset"):
@@ -84,7 +84,7 @@ class Network(nn.Module):
         memory: Float[Tensor, "B K d"] | None = None,
         resets: Shaped[Tensor, "..."] | None = None,
     ) -> Float[Tensor, "B T1 K d"]:
-        """``rollout``, one step after another."""
+        """Compute ``rollout`` step by step."""
         memories = [self.initial_memory(inputs.shape[0]) if memory is None else memory]
         inputs = self._enter(inputs)
         for t in range(inputs.shape[1]):
@@ -98,10 +98,10 @@ class Network(nn.Module):
         memory: Float[Tensor, "B K d"] | None = None,
         resets: Shaped[Tensor, "..."] | None = None,
     ) -> tuple[Float[Tensor, "B T F"], Float[Tensor, "B K d"]]:
-        """Return what the readout's ``head`` sees after each of ``inputs``, and the memory after the last.
+        """Return what the readout's ``head`` sees after each of ``inputs``, and the memory after the last one.
 
-        Both are those of ``rollout``, up to rounding. A cell whose kernel keeps a part of memory to itself
-        (``unroll_observed``) is faster so.
+        Both equal those of ``rollout``, up to rounding. This is faster for a cell whose kernel does not return all
+        parts of the memory (``unroll_observed``).
         """
         start = self.initial_memory(inputs.shape[0]) if memory is None else memory
         if getattr(self.cell, "unroll_observed", None) is None:
@@ -118,7 +118,7 @@ class Network(nn.Module):
         memory: Float[Tensor, "B K d"],
         resets: Shaped[Tensor, "..."],
     ) -> tuple[Shaped[Tensor, "B T *y"], Float[Tensor, "B K d"]]:
-        """Unroll parts of the time, between which rows are reset; return the results and the last memory."""
+        """Unroll the time spans between resets; return the results and the last memory."""
         check_resets("resets", resets, *inputs.shape[:2])
         cuts = [0, *(resets[:, 1:].any(0).nonzero()[:, 0] + 1).tolist()]
         found = []

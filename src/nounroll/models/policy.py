@@ -1,4 +1,4 @@
-"""Act in environments by a student: one memory for each environment, begun anew where an episode ends."""
+"""Policy: a student acts in environments, with one memory per environment that is reset when an episode ends."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -24,20 +24,20 @@ class Policy:
             observations, rewards, terminated, truncated, _ = envs.step(policy(observations))
             policy.reset(terminated | truncated)
 
-    A vector environment that resets itself at the next step gives one observation of the old episode more, for which
-    the action does not count; the memory begins anew after it.
+    A vector environment that resets itself at the next step gives one more observation of the old episode. The action
+    for it is ignored, and the memory is reset after it.
 
     Args:
-        student: reads observations and predicts actions. It is used as it is.
+        student: network that reads observations and predicts actions. It is not changed.
         observations, actions: the spaces of an environment.
-        rows: N, how many environments there are.
-        is_vector: observations and actions are side by side, as a vector environment has them.
-        resets_late: an environment gives one observation of an episode that has ended.
-        temperature: of the draw of each action; 0 takes the most likely one.
+        rows: N, number of environments.
+        is_vector: observations and actions are batched, as in a vector environment.
+        resets_late: an environment gives one more observation after its episode has ended.
+        temperature: temperature of the draw of each action; 0 takes the most likely action.
         generator: source of the draws.
 
     Attributes:
-        memory: (N, K, d), one for each environment.
+        memory: (N, K, d), one memory for each environment.
 
     Raises:
         ValueError: the student has other spaces.
@@ -64,10 +64,10 @@ class Policy:
 
     @classmethod
     def of(cls, student: "Student", envs: Any, **options: Any) -> "Policy":
-        """The policy for a ``gymnasium.Env`` or a vector environment; options are the temperature and the generator.
+        """Build the policy for a ``gymnasium.Env`` or a vector environment; options: temperature and generator.
 
         Raises:
-            ValueError: a space has no counterpart here, or is not the student's; a vector environment has no
+            ValueError: a space has no counterpart here, or is not the student's; or a vector environment has no
                 ``autoreset_mode``.
         """
         is_vector = hasattr(envs, "single_observation_space")
@@ -87,7 +87,7 @@ class Policy:
 
     @torch.no_grad()
     def act(self, observations: Shaped[Tensor, "N *x"]) -> Shaped[Tensor, "N *y"]:
-        """Actions as an array of the student's targets."""
+        """Return the actions as an array of the student's targets."""
         self.memory = self.student.step(observations.to(self.memory.device), self.memory)
         outputs = self.student.readout(self.memory)
         if self._ending.any():
@@ -96,7 +96,7 @@ class Policy:
         return self.sampling.draw(self.student.targets, outputs, self.generator)
 
     def __call__(self, observations: Any) -> Any:
-        """The actions for what all environments show now, or the action for what one shows.
+        """Return the actions for the observations of all environments, or the action for a single observation.
 
         Raises:
             ValueError: an observation is not of the environment's space.
@@ -107,13 +107,13 @@ class Policy:
 
     @torch.no_grad()
     def reset(self, done: Any = None) -> None:
-        """Begin anew where an episode has ended; everywhere when ``done`` is left out.
+        """Reset the memory where an episode has ended; everywhere by default.
 
         Args:
-            done: one truth value for each environment, in any form; a single one where there is one environment.
+            done: one truth value per environment, in any form; a single one for a single environment.
 
         Raises:
-            ValueError: done is not one truth value for each environment.
+            ValueError: ``done`` does not have one truth value per environment.
         """
         if done is None:
             self.memory = self.student.initial_memory(len(self.memory)).detach()
@@ -128,10 +128,10 @@ class Policy:
 
 
 def check_fits(student: "Student", observations: Translation, actions: Translation) -> None:
-    """Refuse a student of other spaces than an environment's.
+    """Refuse a student whose spaces differ from those of an environment.
 
     Raises:
-        ValueError: it is.
+        ValueError: a space differs.
     """
     for of, own, what in ((observations, student.inputs, "inputs"), (actions, student.targets, "targets")):
         if of.space != own:

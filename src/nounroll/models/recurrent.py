@@ -1,4 +1,4 @@
-"""Any cell as a module with the call of ``nn.LSTM``."""
+"""Any cell as a module with the interface of ``nn.LSTM``."""
 
 import copy
 from pathlib import Path
@@ -20,27 +20,27 @@ from nounroll.models.student import Student, standard
 
 State: TypeAlias = Tensor | tuple[Tensor, Tensor]
 _TORCHS = ("lstm", "gru", "elman")  # cells over torch's own modules
-_TOKENS = 4  # of the memory of other cells, where they divide its numbers
+_TOKENS = 4  # memory tokens of other cells, if this divides the size of the memory
 
 
 class Recurrent(nn.Module):
-    """A recurrent network in place of ``nn.LSTM``, ``nn.GRU`` or ``nn.RNN``: ``outputs, state = module(x, state)``.
+    """Replacement for ``nn.LSTM``, ``nn.GRU`` or ``nn.RNN`` with any cell: ``outputs, state = module(x, state)``.
 
-    ``x`` is (T, B, d), (B, T, d) with ``batch_first``, (T, d) of one sequence, or a ``PackedSequence``, whose outputs
-    are packed alike. The state is (h, c) of an LSTM, each (layers, B, h), and of any other cell its whole memory,
-    (layers, B, K d); (layers, K d) of one sequence. Where it is left out the module starts from its empty memory.
+    ``x`` is (T, B, d), (B, T, d) with ``batch_first``, (T, d) for one sequence, or a ``PackedSequence``; its outputs
+    are then packed too. The state is (h, c) of an LSTM, each (layers, B, h); for any other cell it is the whole memory,
+    (layers, B, K d), or (layers, K d) for one sequence. Without a state the module starts from its empty memory.
 
-    With ``cell="lstm"``, "gru" and "elman" it computes what ``nn.LSTM``, ``nn.GRU`` and ``nn.RNN`` do: a seed gives the
-    same weights, and it starts from zeros that do not learn. Each layer's torch module is
-    ``module.layers[i].cell.core``. Other cells embed their inputs, and their empty memory learns.
+    With ``cell="lstm"``, "gru" and "elman" it computes what ``nn.LSTM``, ``nn.GRU`` and ``nn.RNN`` compute: the same
+    seed gives the same weights, and the initial state is 0 and not learnt. Each layer's torch module is
+    ``module.layers[i].cell.core``. Other cells embed their inputs, and learn their empty memory.
 
     Args:
-        input_size: d, numbers of an input; or its space, such as ``nounroll.Categorical(256)``.
-        hidden_size: numbers of an output.
-        num_layers: networks, each on the outputs of the one before.
-        batch_first: the batch is the first axis of ``x`` and of the outputs; never of the state.
+        input_size: d, size of an input; or the input space, such as ``nounroll.Categorical(256)``.
+        hidden_size: size of an output.
+        num_layers: number of networks; each reads the outputs of the one before.
+        batch_first: the batch is the first axis of ``x`` and of the outputs, but never of the state.
         cell: a kind (mlp, transformer, gru, lstm, elman, tape, mingru, pooled).
-        device, dtype: of the weights.
+        device, dtype: device and dtype of the weights.
 
     Attributes:
         layers: the networks.
@@ -66,10 +66,10 @@ class Recurrent(nn.Module):
 
     @classmethod
     def from_pretrained(cls, student: Student | str | Path, *, batch_first: bool = False) -> "Recurrent":
-        """The network of a trained student without its readout, as a copy; it starts from its m_∅, which learns.
+        """Copy the network of a trained student without its readout; it starts from the student's m_∅, which learns.
 
         Args:
-            student: or the folder of one. Inputs are in the unit of its data.
+            student: the student, or its folder. Inputs are in the unit of its data.
             batch_first: see the class.
 
         Raises:
@@ -90,20 +90,20 @@ class Recurrent(nn.Module):
         self.hidden_size: int = observe(networks[0].cell, networks[0].empty_memory).shape[-1]
 
     def flatten_parameters(self) -> None:
-        """Lay the weights of torch's own modules out as their kernels want them; other cells need nothing."""
+        """Arrange the weights of torch's own modules as their kernels need them; other cells need nothing."""
         for module in self.modules():
             if isinstance(module, nn.RNNBase):
                 module.flatten_parameters()
 
     def forward(self, input: Any, hx: Any = None) -> tuple[Any, State]:
-        """Outputs after each input, in the form of the inputs, and the state after the last of each sequence.
+        """Compute the outputs after each input, in the form of the inputs, and the state after each sequence.
 
         Args:
             input: see the class.
             hx: the state to start from.
 
         Raises:
-            ValueError: either has another shape than the module takes.
+            ValueError: one of them has another shape than the module takes.
         """
         if isinstance(input, PackedSequence):
             return self._packed(input, hx)
@@ -120,7 +120,7 @@ class Recurrent(nn.Module):
         return outputs, self._state(memories, single)
 
     def _packed(self, packed: PackedSequence, hx: Any) -> tuple[PackedSequence, State]:
-        """Rows of a packed sequence are sorted by length, and its steps lie side by side."""
+        """Process a packed sequence, whose rows are sorted by length and whose time steps are contiguous."""
         sizes, order, back = packed.batch_sizes, packed.sorted_indices, packed.unsorted_indices
         memories = self._memories(hx, int(sizes[0]), False)
         if order is not None:
@@ -133,7 +133,7 @@ class Recurrent(nn.Module):
     def _through(
         self, x: Shaped[Tensor, "..."], sizes: Int[Tensor, "T"] | None, memories: list[Tensor]
     ) -> tuple[Float[Tensor, "..."], list[Tensor]]:
-        """Outputs of the last layer, and the memories of all, of rows or of packed data."""
+        """Return the outputs of the last layer, and the memories of all layers, for rows or packed data."""
         after = []
         for layer, memory in zip(self.layers, memories, strict=True):
             assert isinstance(layer, Network)
@@ -142,7 +142,7 @@ class Recurrent(nn.Module):
         return x, after
 
     def _memories(self, hx: Any, rows: int, single: bool) -> list[Float[Tensor, "B K d"]]:
-        """The memory of each layer, from a state."""
+        """Convert a state to the memory of each layer."""
         networks: list[Any] = list(self.layers)
         if hx is None:
             return [network.initial_memory(rows) for network in networks]
@@ -174,12 +174,12 @@ class Recurrent(nn.Module):
 
 
 def _network(kind: str, inputs: Space, size: int) -> Network:
-    """A network whose outputs have so many numbers."""
+    """Build a network whose outputs have the given size."""
     tokens, width = _memory_shape(kind, size)
     settings = CellSettings(kind=kind, tokens=tokens, memory_width=width, keep=0 if kind in _TORCHS else 4.0)  # type: ignore[arg-type]
     if kind not in _TORCHS or not inputs.affine:
         return Network(inputs, build_cell(settings, standard(inputs)))
-    with drawing_from(torch.Generator()):  # torch's own module alone draws from torch's own generator
+    with drawing_from(torch.Generator()):  # torch's own modules draw from torch's global generator
         cell: Any = build_cell(CellSettings(**{**vars(settings), "width": inputs.entered_size}), inputs)
         network = Network(inputs, cell)
     cell.embed = nn.Identity()
@@ -189,7 +189,7 @@ def _network(kind: str, inputs: Space, size: int) -> Network:
 
 
 def _memory_shape(kind: str, size: int) -> tuple[int, int]:
-    """(K, d) of a memory of which so many numbers are put out."""
+    """Return (K, d) of a memory whose output has the given size."""
     if kind == "lstm":
         return 1, 2 * size
     if kind == "pooled":
@@ -204,7 +204,7 @@ def _memory_shape(kind: str, size: int) -> tuple[int, int]:
 def _packed_features(
     network: Network, data: Shaped[Tensor, "N *x"], sizes: Int[Tensor, "T"], memory: Float[Tensor, "B K d"]
 ) -> tuple[Float[Tensor, "N F"], Float[Tensor, "B K d"]]:
-    """Compute the outputs of packed data: rows of which none ends in between are read together."""
+    """Compute the outputs of packed data: steps between which no row ends are read together."""
     found, place = [], 0
     rows, steps = torch.unique_consecutive(sizes, return_counts=True)
     for n, time in zip(rows.tolist(), steps.tolist(), strict=True):

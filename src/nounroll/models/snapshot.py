@@ -1,4 +1,4 @@
-"""Snapshots: a memory as data on disk, from which the same network continues exactly, also in another process."""
+"""Snapshots: a memory as data on disk, from which the same network can continue exactly, also in another process."""
 
 import base64
 import hashlib
@@ -15,11 +15,11 @@ from nounroll.storage.checkpoint import CheckpointError, one_line, read, write
 
 
 class OtherNetwork(CheckpointError):
-    """A snapshot is whole, but of another network."""
+    """Error: a snapshot is intact, but belongs to another network."""
 
 
 def fingerprint(student: Student) -> str:
-    """SHA-256 of all weights: a snapshot is good for this network alone."""
+    """Compute the SHA-256 of all weights: a snapshot is valid only for this network."""
     digest = hashlib.sha256()
     for name, tensor in sorted(student.state_dict().items()):
         digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
@@ -28,15 +28,15 @@ def fingerprint(student: Student) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """State of a network at one instant. The network itself is not in it: ``Student.save_pretrained`` writes that.
+    """State of a network at one time. The network itself is not included: ``Student.save_pretrained`` writes it.
 
     Attributes:
         memory: (B, K, d).
-        length: inputs read so far.
+        length: number of inputs read so far.
         pending: (B, ...) elements that were drawn and not yet read, or None.
         sampling: how elements are drawn, or None.
-        draws: the state of the draws, or None.
-        tail: bytes at the end of what was read that begin a character of text.
+        draws: state of the generator of the draws, or None.
+        tail: last bytes read, if they are the start of an incomplete text character.
     """
 
     memory: Float[Tensor, "B K d"]
@@ -47,10 +47,10 @@ class Snapshot:
     tail: bytes = b""
 
     def write(self, folder: Path, network: str) -> None:
-        """Write it whole or not at all, in place of the one before.
+        """Write the snapshot atomically, in place of the one before.
 
         Args:
-            folder: of this snapshot alone.
+            folder: folder that holds only this snapshot.
             network: ``fingerprint`` of the student.
 
         Raises:
@@ -69,10 +69,10 @@ class Snapshot:
 
     @classmethod
     def read(cls, folder: Path, student: Student, network: str) -> "Snapshot":
-        """The snapshot in a folder, checked: it may come from anywhere.
+        """Read and check the snapshot in a folder, which may come from anywhere.
 
         Raises:
-            CheckpointError: it is none, damaged, not finite, or of another network.
+            CheckpointError: there is no snapshot, or it is damaged, not finite, or belongs to another network.
         """
         tensors, documents = read(folder, student.empty_memory.device)
         try:
@@ -102,10 +102,10 @@ class Snapshot:
 
 
 def save_snapshot(generation: Generation, folder: Path) -> None:
-    """Write memory, the element still to be read, how elements are drawn and the state of the draws.
+    """Write the memory, the element that is still to be read, the sampling settings and the state of the draws.
 
     Raises:
-        ValueError: the generation draws from torch's own generator, or the folder cannot be written.
+        ValueError: the generation draws from torch's global generator, or the folder cannot be written.
     """
     if generation.generator is None:
         raise ValueError("generation has no generator of its own; give it one, or its draws cannot be continued")
@@ -120,18 +120,18 @@ def save_snapshot(generation: Generation, folder: Path) -> None:
 
 
 def load_snapshot(student: Student, folder: Path, *, compiled: bool = False) -> Generation:
-    """The generation that ``save_snapshot`` wrote: it writes on as if it had never stopped.
+    """Load the generation that ``save_snapshot`` wrote; it continues exactly where the saved one stopped.
 
-    A snapshot of a server's session has no draws of its own, as every request brings a seed: give the generation a
+    A snapshot of a server's session has no state of draws, because every request brings a seed: set the generation's
     ``generator``.
 
     Args:
-        student: the network that wrote so far.
-        folder: where the snapshot is.
+        student: the network that wrote the generation so far.
+        folder: folder of the snapshot.
         compiled: see ``Generation``.
 
     Raises:
-        ValueError: the folder holds no snapshot, it is damaged, or of another network.
+        ValueError: the folder holds no snapshot, or the snapshot is damaged or belongs to another network.
     """
     snapshot = Snapshot.read(folder, student, fingerprint(student))
     draws = None
@@ -145,12 +145,12 @@ def load_snapshot(student: Student, folder: Path, *, compiled: bool = False) -> 
 
 def _draws(text: str) -> Tensor:
     state = torch.tensor(list(base64.b64decode(text)), dtype=torch.uint8)
-    torch.Generator().set_state(state)  # raises where it is none
+    torch.Generator().set_state(state)  # raises if the state is invalid
     return state
 
 
 def _tail(given: object) -> bytes:
-    """Bytes of a character of UTF-8 that has at most four."""
+    """Check the bytes of an incomplete UTF-8 character, which has at most four bytes."""
     if not isinstance(given, list) or len(given) > 3:
         raise TypeError(f"its tail is {given!r}")
     return bytes(given)

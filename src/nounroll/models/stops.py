@@ -1,4 +1,4 @@
-"""Stops: sequences of symbols with which a generated text ends."""
+"""Stops: sequences of symbols that end a generated text."""
 
 import operator
 from collections.abc import Sequence
@@ -10,19 +10,19 @@ from torch import Tensor
 
 from nounroll.core.batch import Space
 
-ENDED = -1  # in the place of the symbols that a row would have after its end
+ENDED = -1  # replaces the symbols that a row would have after its end
 
 
 class Stops:
-    """Search for stops in the symbols of each row, one at a time.
+    """Search for stops in the symbols of each row, one symbol at a time.
 
     Args:
-        sequences: the stops; each a symbol, or a sequence of symbols.
-        space: of the symbols.
-        rows: how many texts are written side by side.
+        sequences: the stops; each is a symbol or a sequence of symbols.
+        space: space of the symbols.
+        rows: number of texts that are written in parallel.
 
     Raises:
-        ValueError: a stop is empty or no sequence of symbols of the space.
+        ValueError: a stop is empty or not a sequence of symbols of the space.
     """
 
     def __init__(self, sequences: Sequence[Any], space: Space, rows: int) -> None:
@@ -32,7 +32,7 @@ class Stops:
         self.ended: Bool[Tensor, "B"] = torch.zeros(rows, dtype=torch.bool)
 
     def add(self, drawn: Int[Tensor, "B"]) -> Int[Tensor, "B"]:
-        """Take in the next symbol of each row, and return it; ``ENDED`` for the rows that had ended before."""
+        """Process the next symbol of each row, and return it; ``ENDED`` for the rows that had already ended."""
         shown = drawn.cpu().masked_fill(self.ended, ENDED)
         self._last = torch.cat([self._last[:, 1:], shown[:, None]], dim=1)
         for stop in self._stops:

@@ -1,4 +1,4 @@
-"""The student: empty memory, cell, readout. All that is deployed.
+"""Student: empty memory, cell and readout; the only network that is deployed.
 
     m_{-1} = m_∅,   m_t = f(m_{t-1}, x_t),   p(y_t | x_0 .. x_t) = g(m_t)
 
@@ -46,7 +46,7 @@ class Readout(nn.Module):
 
 
 class Student(Network):
-    """A recurrent network: constant memory and constant work per step.
+    """Recurrent network with constant memory and constant work per step.
 
     Args:
         inputs: space of x_t.
@@ -55,7 +55,7 @@ class Student(Network):
         readout_width: hidden width of the readout, 256 by default.
 
     Attributes:
-        trained_on: what is kept of the task (``nounroll.data.kept``), as plain values; empty before training.
+        trained_on: facts about the training task (``nounroll.data.kept``), as plain values; empty before training.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Student(Network):
         self.head = Readout(features, targets, readout_width)
 
     def rescale(self, inputs: Space, targets: Space) -> None:
-        """Give the spaces another shift and scale: the network computes as before, in another unit."""
+        """Give the spaces another shift and scale: the network computes the same function in another unit."""
         if (inputs, targets) != (self.inputs, self.targets):
             raise ValueError(f"spaces are {inputs} and {targets}; the student has {self.inputs} and {self.targets}")
         self.inputs, self.targets, self.head.out.targets = inputs, targets, targets
@@ -92,7 +92,7 @@ class Student(Network):
         memory: Float[Tensor, "B K d"] | None = None,
         resets: Shaped[Tensor, "..."] | None = None,
     ) -> tuple[Float[Tensor, "B T V"], Float[Tensor, "B K d"]]:
-        """The readout after each of ``inputs``, and the memory after the last."""
+        """Compute the readout after each of ``inputs``, and the memory after the last one."""
         features, last = self.features(inputs, memory, resets)
         return self.head(features), last
 
@@ -103,17 +103,17 @@ class Student(Network):
         lengths: Shaped[Tensor, "..."] | np.ndarray | Sequence[int] | None = None,
         resets: Shaped[Tensor, "..."] | None = None,
     ) -> tuple[Float[Tensor, "B T V"], Float[Tensor, "B K d"]]:
-        """Compute the readout after each of ``inputs``, and the memory after the last, as ``nn.LSTM`` returns them.
+        """Compute the readout after each of ``inputs``, and the memory after the last one, in the order of ``nn.LSTM``.
 
         Args:
-            inputs: padded, where rows have different lengths.
-            memory: to start from; m_∅ when left out.
-            lengths: number of inputs to read in each row, 0 to T; all when left out. Outputs after them are 0, whatever
-                the padding holds.
-            resets: (B, T) bool, True where the memory starts again from m_∅ before x_t; nowhere when left out.
+            inputs: padded, if rows have different lengths.
+            memory: initial memory; m_∅ by default.
+            lengths: number of inputs to read in each row, 0 to T; all by default. Later outputs are 0, for any values
+                of the padding.
+            resets: (B, T) bool, True where the memory is reset to m_∅ before x_t; nowhere by default.
 
         Raises:
-            ValueError: lengths are not B whole numbers of 0 to T, or resets no truth values of shape (B, T).
+            ValueError: lengths are not B integers from 0 to T, or resets are not truth values of shape (B, T).
         """
         if lengths is None:
             return self.outputs(inputs, memory, resets)
@@ -141,15 +141,15 @@ class Student(Network):
     ) -> Shaped[Tensor, "B n *y"]:
         """Continue a prompt: each y_t drawn from the readout is the next input.
 
-        ``nounroll.models.generation.Generation`` does the same in parts, and can be saved between them.
+        ``nounroll.models.generation.Generation`` does the same step by step, and can be saved in between.
 
         Args:
             prompt: the first inputs, P >= 1; the memory before them is m_∅.
             steps: number of elements to draw, at least 1.
             temperature, top_k, top_p: see ``nounroll.models.generation.Sampling``.
-            generator: source of the draws; the same state, the same result.
-            compiled: draw eight elements in each compiled call, which is faster for long texts only.
-            stop: symbols, or sequences of symbols, with which a row ends; see ``Generation.write``.
+            generator: source of the draws; the same state gives the same result.
+            compiled: draw eight elements in each compiled call; this is faster only for long texts.
+            stop: symbols, or sequences of symbols, that end a row; see ``Generation.write``.
 
         Raises:
             ValueError: targets cannot be inputs, the prompt is empty or outside the space, or a setting is out
@@ -159,15 +159,15 @@ class Student(Network):
         return Generation(self, len(prompt), sampling, generator, compiled=compiled).read(prompt).write(steps, stop)
 
     def policy(self, envs: Any, *, temperature: float = 0.0, generator: torch.Generator | None = None) -> "Policy":
-        """The student as a policy that acts in environments; see ``nounroll.models.policy.Policy``.
+        """Build a policy that acts in environments by this student; see ``nounroll.models.policy.Policy``.
 
         Args:
             envs: a ``gymnasium.Env`` or a vector environment, whose spaces are the student's.
-            temperature: of the draw of each action; 0 takes the most likely one.
+            temperature: temperature of the draw of each action; 0 takes the most likely action.
             generator: source of the draws.
 
         Raises:
-            ValueError: the spaces are others.
+            ValueError: the environment's spaces differ from the student's.
         """
         from nounroll.models.policy import Policy
 
@@ -176,17 +176,17 @@ class Student(Network):
     # -- files ------------------------------------------------------------------------------------
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Write ``model.safetensors`` and ``config.json`` into ``folder``, and a ``manifest.json`` to check them by.
+        """Write ``model.safetensors``, ``config.json`` and, to verify them, ``manifest.json`` into ``folder``.
 
-        The folder is replaced whole or not at all.
+        The folder is replaced atomically.
 
         Raises:
-            CheckpointError: it holds something else, or cannot be written.
+            CheckpointError: the folder holds something else, or cannot be written.
         """
         write_model(self, self.to_config(), Path(folder))
 
     def to_config(self) -> dict[str, Any]:
-        """Return the content of ``config.json``: all but the weights."""
+        """Return the content of ``config.json``: everything but the weights."""
         return {
             "format": 1,
             "inputs": space_to_json(self.inputs),
@@ -206,8 +206,8 @@ class Student(Network):
         """Open the student that ``save_pretrained`` wrote, in evaluation mode, on the CPU.
 
         Args:
-            folder: where it was saved.
-            cell: for a student with the user's own cell, a module of the same class and sizes.
+            folder: folder of the saved student.
+            cell: a module of the same class and sizes, for a student with the user's own cell.
 
         Raises:
             ValueError: the folder holds no student, or the cell is missing or does not fit.
@@ -229,7 +229,7 @@ class Student(Network):
                 *map(space_from_json, (config["inputs"], config["targets"])),
                 config["readout_width"],
             )
-            if own is not None:  # its sizes are known; those of the readout must be the weights'
+            if own is not None:  # its sizes are known; those of the readout must fit the weights
                 sizes = [weights[f"head.{name}.weight"].shape[0] for name in ("hidden", "out")]
                 if sizes != [width, targets.readout_size]:
                     raise ValueError(
@@ -244,10 +244,10 @@ class Student(Network):
 
 
 def check_no_student(cell: object) -> None:
-    """Refuse a student in place of a cell, which would be trained as a cell of the user's own.
+    """Refuse a student in place of a cell; it would be trained as a user's own cell.
 
     Raises:
-        ValueError: it is a student.
+        ValueError: the cell is a student.
     """
     if isinstance(cell, Student):
         raise ValueError(
@@ -257,10 +257,10 @@ def check_no_student(cell: object) -> None:
 
 
 def cell_settings(document: dict[str, Any]) -> CellSettings:
-    """The settings in a configuration, in which version 0.1 wrote null for a size that the cell chose."""
+    """Read the settings of a cell from a configuration; version 0.1 wrote null for sizes that the cell chose."""
     chosen = {"width": 0, "layers": 0}
     if document.get("kind") == "mlp" and None in (document.get("width", 0), document.get("layers", 0)):
-        chosen = {"width": 2 * document["tokens"] * document["memory_width"], "layers": 1}  # as it chose then
+        chosen = {"width": 2 * document["tokens"] * document["memory_width"], "layers": 1}  # the sizes that 0.1 chose
     sizes: Any = {name: chosen.get(name, 0) if value is None else value for name, value in document.items()}
     return CellSettings(**sizes)
 
@@ -271,30 +271,30 @@ def _kind_of_cell(config: dict[str, Any]) -> object:
 
 
 def write_model(model: nn.Module, config: dict[str, Any], folder: Path) -> None:
-    """Weights and configuration of a model, as files of ``folder``, and their manifest."""
+    """Write the weights and the configuration of a model as files in ``folder``, with their manifest."""
     checkpoint.write(folder, {Path(WEIGHTS).stem: model.state_dict()}, {Path(CONFIG).stem: config})
 
 
 def read_model(folder: Path, what: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Read the configuration and the weights that ``write_model`` wrote; errors call them ``what``."""
+    """Read the configuration and the weights that ``write_model`` wrote; errors name them ``what``."""
     try:
         config, weights = checkpoint.read_files(folder, CONFIG, WEIGHTS)
         document = checkpoint.parse_document(config)
         if not isinstance(document, dict):
             raise TypeError(f"{CONFIG} holds {type(document).__name__}; it must hold names and values")
         return document, checkpoint.parse_tensors(weights)
-    except Exception as error:  # whatever the parsers make of hostile bytes
+    except Exception as error:  # parsers may raise anything on hostile bytes
         raise ValueError(f"{folder} holds no readable {what}: {checkpoint.one_line(error)}") from error
 
 
 def load_model(build: Callable[[], M], weights: dict[str, Tensor], folder: Path, what: str, trial: bool = True) -> M:
-    """Build a model with these weights, for real only once its sizes are known to match them.
+    """Build a model with these weights; allocate it only after its sizes are known to match them.
 
     Args:
-        build: makes the model by its configuration, which may say anything.
-        weights: what it has to hold.
-        folder, what: for the errors.
-        trial: compare all sizes first. Not where a part is there already: ``build`` must look at the others.
+        build: makes the model from its configuration, which may contain anything.
+        weights: the weights that the model must hold.
+        folder, what: names for the errors.
+        trial: compare all sizes first. False if a part exists already: ``build`` must then check the others.
     """
     try:
         if trial:
@@ -317,5 +317,5 @@ def _form(shape: torch.Size | None) -> str:
 
 
 def standard(space: Space) -> Space:
-    """Return the space of a cell's inputs: symbols unchanged, others as vectors of about unit size."""
+    """Return the space of a cell's inputs: symbols unchanged, other elements as vectors of about unit size."""
     return space if space.symbols is not None else Real(space.entered_size)

@@ -1,4 +1,4 @@
-"""Spaces: the possible elements of a sequence. One space a file; ``base.py`` defines the interface."""
+"""Spaces: the sets of possible elements of a sequence. One file per space; ``base.py`` defines the interface."""
 
 from nounroll.core.spaces.base import Space
 from nounroll.core.spaces.bits import Bits

@@ -1,6 +1,6 @@
-"""Spaces: the elements of a sequence, how a network reads them, and how it predicts the next one.
+"""Interface of spaces: the elements of a sequence, how a network reads them, and how it predicts the next one.
 
-A space of your own is a class in one file: a frozen dataclass that extends ``Space`` and is named by
+A custom space is a class in one file: a frozen dataclass that extends ``Space`` and is named by
 ``nounroll.register_space``. Five methods and two properties are required; docs/spaces.md has an example.
 """
 
@@ -16,22 +16,22 @@ from torch import Tensor, nn
 
 from nounroll.core.spaces.sampling import Sampling
 
-_FITTED = 1024  # elements that the constant guess is fitted to
-_STEPS, _RATE = 150, 0.1  # of that fit
+_FITTED = 1024  # elements on which the constant guess is fitted
+_STEPS, _RATE = 150, 0.1  # settings of that fit
 
 
 class Space(ABC):
-    """The elements of a sequence, and a family of distributions over them.
+    """A set of sequence elements, and a family of distributions over it.
 
-    Arrays of a space have the shape (B, T, *event_shape). ``outputs`` are what a readout gives for each element: the
+    Arrays of a space have the shape (B, T, *event_shape). ``outputs`` are a readout's result for each element: the
     ``readout_size`` parameters of a distribution in the unit of the data. ``*n`` stands for any leading axes.
 
     Attributes:
-        kind: the name in files; ``register_space`` sets it.
-        dtype: of arrays.
-        discrete: elements can be counted: the probabilities sum to one. Otherwise ``log_prob`` is of a density.
-        affine: elements that are moved and stretched a little are elements still.
-        allowed: what errors say of the elements.
+        kind: name in files; ``register_space`` sets it.
+        dtype: dtype of arrays.
+        discrete: the set is countable and probabilities sum to one. Otherwise ``log_prob`` is a log density.
+        affine: slightly shifted and scaled elements are still in the space.
+        allowed: description of the elements for error messages.
     """
 
     kind: ClassVar[str] = ""
@@ -40,7 +40,7 @@ class Space(ABC):
     affine: ClassVar[bool] = False
     allowed: ClassVar[str] = "its arrays must be of the space"
 
-    # -- what must be written -----------------------------------------------------------------------
+    # -- required methods ----------------------------------------------------------------------------
 
     @property
     @abstractmethod
@@ -50,49 +50,49 @@ class Space(ABC):
     @property
     @abstractmethod
     def readout_size(self) -> int:
-        """V: numbers of a readout, the parameters of a distribution."""
+        """V: size of a readout, the number of parameters of a distribution."""
 
     @abstractmethod
     def invalid(self, values: Shaped[Tensor, "*n"]) -> Bool[Tensor, "*n"]:
-        """Find the numbers of an array that are not of the space."""
+        """Find the numbers of an array that are not in the space."""
 
     @abstractmethod
     def log_prob(self, outputs: Float[Tensor, "*n V"], values: Shaped[Tensor, "..."]) -> Float[Tensor, "*n"]:
-        """log p(y) in nats of each element; of a density, in the unit of the data."""
+        """Return log p(y) in nats for each element; for a density, in the unit of the data."""
 
     @abstractmethod
     def choose(
         self, outputs: Float[Tensor, "B V"], noise: Float[Tensor, "B ..."], sampling: Sampling
     ) -> Shaped[Tensor, "B *y"]:
-        """The element that the random numbers of ``noise`` stand for. Outputs that are not finite give none that
-        ``drawn`` accepts."""
+        """Map the random numbers of ``noise`` to an element. Outputs that are not finite give an element that
+        ``drawn`` rejects."""
 
     @abstractmethod
     def mean(self, outputs: Float[Tensor, "*n V"]) -> Shaped[Tensor, "..."]:
-        """The mean of each distribution; the most likely symbol where elements are symbols."""
+        """Return the mean of each distribution; for symbols, the most likely symbol."""
 
     # -- elements -----------------------------------------------------------------------------------
 
     @property
     def symbols(self) -> int | None:
-        """n where every element is one symbol of 0 .. n - 1; None otherwise."""
+        """n if every element is one symbol of 0 .. n - 1; None otherwise."""
         return None
 
     @property
     def columns(self) -> list[str]:
-        """Names of the numbers of one element."""
+        """Names of the columns of one element."""
         return [str(i) for i in range(math.prod(self.event_shape))]
 
     def zeros(self, *shape: int, device: torch.device | str = "cpu") -> Tensor:
-        """An array of this space, (*shape, *event_shape), all 0; all 1 where 0 is not of the space."""
+        """Return an array of this space, (*shape, *event_shape), of zeros; of ones if 0 is not in the space."""
         return torch.zeros(*shape, *self.event_shape, dtype=self.dtype, device=device)
 
     def convert(self, values: Tensor) -> Tensor:
-        """Convert values of another precision; values of another kind are left for ``check`` to refuse."""
+        """Convert values of another precision; values of another kind stay unchanged, and ``check`` rejects them."""
         return values if values.is_complex() else values.to(self.dtype)
 
     def check(self, name: str, values: Tensor) -> None:
-        """Raise ValueError, naming a value and where it is, unless all are of this space."""
+        """Raise ValueError, naming a value and its position, unless all values are in this space."""
         if not values.dtype.is_floating_point:
             raise ValueError(f"{name} has dtype {values.dtype}; a {type(self).__name__} array must be floating point")
         bad = self.invalid(values)
@@ -105,22 +105,22 @@ class Space(ABC):
         return self == other
 
     def parse(self, words: Sequence[str]) -> Tensor:
-        """Elements typed by a person, number after number.
+        """Parse elements typed by a user, one number after the other.
 
         Raises:
-            ValueError, RuntimeError: they are no numbers, or not as many as elements need.
+            ValueError, RuntimeError: a word is not a number, or the count of numbers does not fit the elements.
         """
         return torch.tensor([float(word) for word in words]).reshape(-1, *self.event_shape)
 
-    # -- how a network reads them -------------------------------------------------------------------
+    # -- input to a network --------------------------------------------------------------------------
 
     @property
     def entered_size(self) -> int:
-        """Count of the numbers that ``enter`` makes of an element."""
+        """Number of values that ``enter`` makes of an element."""
         return math.prod(self.event_shape)
 
     def enter(self, values: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:
-        """Turn elements into a network's inputs: vectors of about unit size, (*n, entered_size), or symbols."""
+        """Convert elements to a network's inputs: vectors of about unit size, (*n, entered_size), or symbols."""
         return values
 
     def embed(self, width: int, scale: float) -> nn.Module:
@@ -129,30 +129,30 @@ class Space(ABC):
 
     @property
     def detail(self) -> float:
-        """The width that an embedding of an element needs; a wider one is wasted."""
+        """Width that an embedding of an element needs; a wider one is wasteful."""
         return 2 * self.entered_size
 
-    # -- how it says which comes next ---------------------------------------------------------------
+    # -- prediction ----------------------------------------------------------------------------------
 
     def parameters(self, raw: Float[Tensor, "*n V"]) -> Float[Tensor, "*n V"]:
-        """Outputs from the numbers of a linear map, any real ones of about unit size."""
+        """Convert the numbers of a linear map, any reals of about unit size, to outputs."""
         return raw
 
     def scaled_as(self, other: "Space") -> "Space":
-        """Return this space in the units of an equal one. How much targets count stays this space's own."""
+        """Return this space in the units of an equal one. The weights of targets stay those of this space."""
         return other
 
     def counted(self, losses: Float[Tensor, "*n"], values: Shaped[Tensor, "..."]) -> Float[Tensor, "*n"]:
-        """Losses of training as much as each of these targets counts: as they are, unless the space has weights."""
+        """Weight the training losses by the importance of their targets; unchanged if the space has no weights."""
         return losses
 
     @property
     def noise_shape(self) -> tuple[int, ...]:
-        """Axes of the random numbers of one draw."""
+        """Shape of the random numbers of one draw."""
         return self.event_shape
 
     def noise(self, rows: int, generator: torch.Generator | None) -> Float[Tensor, "B ..."]:
-        """The random numbers of one draw of each row: uniform ones, unless the space says otherwise."""
+        """Draw the random numbers for one element per row: uniform, unless the space says otherwise."""
         return torch.rand(rows, *self.noise_shape, generator=generator)
 
     def drawn(self, values: Shaped[Tensor, "*n"]) -> Bool[Tensor, "*n"]:
@@ -160,7 +160,7 @@ class Space(ABC):
         return values.isfinite()
 
     def sample(self, outputs: Float[Tensor, "B V"], generator: torch.Generator | None = None) -> Tensor:
-        """One element of each row's distribution.
+        """Draw one element from each row's distribution.
 
         Raises:
             ValueError: the outputs are not finite.
@@ -168,32 +168,32 @@ class Space(ABC):
         return Sampling().draw(self, outputs, generator)
 
     def example(self, *shape: int, generator: torch.Generator) -> Tensor:
-        """Random elements, (*shape, *event_shape), with which a network can be tried."""
+        """Draw random elements, (*shape, *event_shape), for testing a network."""
         rows = math.prod(shape)
         outputs = self.parameters(torch.randn(rows, self.readout_size, generator=generator))
         return self.choose(outputs, self.noise(rows, generator), Sampling()).view(*shape, *self.event_shape)
 
     def relative(self, outputs: Float[Tensor, "*n V"]) -> Float[Tensor, "*n V"]:
-        """Outputs without unit: rounding grows with the numbers, and differences are judged in these."""
+        """Return outputs without their unit, for comparisons: rounding errors grow with the size of the numbers."""
         return outputs
 
-    # -- what is measured ---------------------------------------------------------------------------
+    # -- measurement ---------------------------------------------------------------------------------
 
     @property
     def unmeasured(self) -> bool:
-        """Return whether ``measured`` has something to find."""
+        """Return whether ``measured`` has a scale to measure."""
         return False
 
     def measured(self, name: str, values: Shaped[Tensor, "N ..."], *, targets: bool) -> "Space":
-        """The space with the scale of these training values, where it has none yet.
+        """Return the space with the scale of these training values, unless it has a scale already.
 
         Args:
-            name: what errors call the values.
+            name: name of the values in errors.
             values: elements.
-            targets: the network is to predict them.
+            targets: the values are targets of the network.
 
         Raises:
-            ValueError: another space is needed for such values.
+            ValueError: such values need another space.
         """
         return self
 
@@ -202,17 +202,17 @@ class Space(ABC):
         return -(self.mean(outputs) - values).square().flatten(outputs.dim() - 1).sum(-1)
 
     def errors(self, outputs: Float[Tensor, "*n V"], values: Shaped[Tensor, "..."]) -> dict[str, Float[Tensor, "*n"]]:
-        """Figures of each element whose sums ``metrics`` takes."""
+        """Compute figures for each element; ``metrics`` takes their sums."""
         return {"hits": self.hits(outputs, values)}
 
     def metrics(self, sums: Mapping[str, float], scored: float, loss: float) -> dict[str, float]:
-        """Figures by name, from the sums of ``errors`` over so many scored elements and their mean loss."""
+        """Compute metrics by name, from the sums of ``errors``, the number of scored elements and their mean loss."""
         return {"rmse": math.sqrt(max(-sums["hits"], 0.0) / scored / math.prod(self.event_shape))}
 
     def guess(self, values: Shaped[Tensor, "N ..."]) -> dict[str, float]:
         """Loss, bits and ``metrics`` of the best constant outputs for these elements, at least one.
 
-        They are fitted to about 1024 of them by gradient descent; a space that knows its optimum says it.
+        They are fitted to about 1024 elements by gradient descent; a space with a known optimum overrides this.
         """
         some = values[:: max(1, len(values) // _FITTED)]
         raw = torch.zeros(self.readout_size, device=values.device, requires_grad=True)
@@ -229,10 +229,10 @@ class Space(ABC):
         return {"loss": loss, "bits": loss / math.log(2), **self.metrics(sums, len(values), loss)}
 
     def knowable(self, values: Shaped[Tensor, "N ..."]) -> float:
-        """Nats per element that there are to know.
+        """Nats per element that can be learnt.
 
-        The loss of the best constant guess where elements can be counted. Densities have no natural zero: one nat a
-        coordinate, which an error e times smaller than the guess's is worth.
+        For countable elements this is the loss of the best constant guess. Densities have no natural zero: there it is
+        one nat per coordinate, which is the gain from an error e times smaller than the guess's.
         """
         if self.discrete:
             return max(self.guess(values)["loss"] if len(values) else 0.0, 1e-3)
@@ -241,10 +241,10 @@ class Space(ABC):
     # -- files --------------------------------------------------------------------------------------
 
     def to_json(self) -> dict[str, Any]:
-        """Return the arguments of the constructor, for ``from_json``; of a dataclass its fields."""
+        """Return the arguments of the constructor, for ``from_json``; for a dataclass its fields."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}  # type: ignore[arg-type]
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> "Space":
-        """The space that ``to_json`` described; the document may come from anywhere."""
+        """Build the space that ``to_json`` described; the document may come from anywhere."""
         return cls(**document)

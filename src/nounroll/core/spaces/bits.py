@@ -1,4 +1,4 @@
-"""Vectors of zeros and ones."""
+"""Space of vectors of zeros and ones."""
 
 import math
 from collections.abc import Mapping
@@ -19,9 +19,9 @@ from nounroll.core.spaces.sampling import Sampling
 @register_space("bits")
 @dataclass(frozen=True)
 class Bits(Space):
-    """Vectors of ``n`` bits, held as float32 arrays of 0 and 1 of shape (B, T, n): the keys of a piano, say.
+    """Vectors of ``n`` bits, held as float32 arrays of 0 and 1 of shape (B, T, n), for example the keys of a piano.
 
-    Outputs are logits of 1. Bits are independent of each other, given what was read.
+    Outputs are logits of 1. Given the inputs, bits are independent of each other.
     """
 
     n: int
@@ -54,24 +54,24 @@ class Bits(Space):
     def choose(
         self, outputs: Float[Tensor, "B V"], noise: Float[Tensor, "B k"], sampling: Sampling
     ) -> Float[Tensor, "B k"]:
-        """At temperature 0 the more likely bits."""
+        """Draw bits; at temperature 0 return the more likely bits."""
         logits = outputs / (sampling.temperature or 1.0)
         chance = (logits > 0).to(logits) if sampling.temperature == 0 else logits.sigmoid()
         return torch.where(outputs.isnan(), torch.nan, (noise.to(logits) < chance).to(logits))
 
     def mean(self, outputs: Float[Tensor, "*n V"]) -> Float[Tensor, "*n k"]:
-        """The probabilities of 1."""
+        """Return the probabilities of 1."""
         return outputs.sigmoid()
 
     def hits(self, outputs: Float[Tensor, "*n V"], values: Float[Tensor, "*n k"]) -> Float[Tensor, "*n"]:
-        """The share of bits that are right."""
+        """Compute the share of correct bits."""
         return ((outputs > 0) == (values > 0.5)).float().mean(-1)
 
     def metrics(self, sums: Mapping[str, float], scored: float, loss: float) -> dict[str, float]:
         return {"accuracy": sums["hits"] / scored}
 
     def guess(self, values: Float[Tensor, "N k"]) -> dict[str, float]:
-        """The share of ones of each bit."""
+        """Measure the guess that predicts each bit's share of ones."""
         shares = values.double().mean(0)
         loss = float((torch.special.entr(shares) + torch.special.entr(1 - shares)).sum())
         return {

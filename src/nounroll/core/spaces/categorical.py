@@ -1,4 +1,4 @@
-"""Symbols."""
+"""Space of symbols."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -22,9 +22,9 @@ class Categorical(Space):
     """Symbols ``0 .. n - 1``, held as int64 arrays of shape (B, T). Outputs are logits.
 
     Args:
-        n: how many there are.
-        weights: how much a target of each symbol counts in the losses of training, 1 when left out; what is measured
-            counts all alike.
+        n: number of symbols.
+        weights: weight of each symbol as a target in the training losses, 1 by default; metrics weight all symbols
+            equally.
     """
 
     n: int
@@ -81,7 +81,7 @@ class Categorical(Space):
 
     @property
     def entered_size(self) -> int:
-        """Size of a one-hot vector, which a symbol becomes where it stands beside numbers."""
+        """Size of a one-hot vector, the form of a symbol next to numbers."""
         return self.n
 
     def embed(self, width: int, scale: float) -> nn.Module:
@@ -98,17 +98,17 @@ class Categorical(Space):
         return -flat.view(values.shape)
 
     def scaled_as(self, other: Space) -> Space:
-        return self  # it has no unit, and its weights are the task's
+        return self  # symbols have no unit, and the weights are the task's
 
     def counted(self, losses: Float[Tensor, "*n"], values: Int[Tensor, "*n"]) -> Float[Tensor, "*n"]:
         return losses * losses.new_tensor(self.weights)[values] if self.weights else losses
 
     def choose(self, outputs: Float[Tensor, "B V"], noise: Float[Tensor, "B"], sampling: Sampling) -> Int[Tensor, "B"]:
-        """Choose by the cumulative probabilities. Outputs that are not finite give the symbol V, which is refused."""
+        """Choose by the cumulative probabilities. Outputs that are not finite give the symbol V, which is rejected."""
         if sampling.temperature == 0:
             return outputs.argmax(-1)
         cumulative = _among(outputs / sampling.temperature, sampling).softmax(-1).cumsum(-1)
-        point = noise[:, None].to(cumulative) * cumulative[:, -1:]  # less than the last one: the noise is less than 1
+        point = noise[:, None].to(cumulative) * cumulative[:, -1:]  # below the last one, because the noise is below 1
         return (~(cumulative > point)).sum(-1)
 
     def drawn(self, values: Int[Tensor, "*n"]) -> Bool[Tensor, "*n"]:
@@ -130,14 +130,14 @@ class Categorical(Space):
         return {"n": self.n, **({"weights": list(self.weights)} if self.weights else {})}
 
     def guess(self, values: Int[Tensor, "N"]) -> dict[str, float]:
-        """The symbols' shares."""
+        """Measure the guess that predicts the symbols' shares."""
         shares = values.bincount(minlength=self.n).double() / len(values)
         loss = float(torch.special.entr(shares).sum())
         return {"loss": loss, "bits": loss / math.log(2), "accuracy": float(shares.max())}
 
 
 def _among(logits: Float[Tensor, "B V"], sampling: Sampling) -> Float[Tensor, "B V"]:
-    """-inf for the symbols that are not drawn."""
+    """Set the logits of symbols that must not be drawn to -inf."""
     if sampling.top_k is not None:
         kept = logits.topk(min(sampling.top_k, logits.shape[-1])).values[:, -1:]
         logits = logits.masked_fill(logits < kept, -torch.inf)
@@ -145,7 +145,7 @@ def _among(logits: Float[Tensor, "B V"], sampling: Sampling) -> Float[Tensor, "B
         return logits
     ordered, order = logits.sort(dim=-1, descending=True)
     probabilities = ordered.softmax(-1)
-    before = probabilities.cumsum(-1) - probabilities  # that of all more likely symbols: 0 for the first
+    before = probabilities.cumsum(-1) - probabilities  # sum over all more likely symbols: 0 for the first
     late = before >= sampling.top_p
     dropped = torch.zeros_like(late).scatter(-1, order, late)
     return logits.masked_fill(dropped, -torch.inf)

@@ -1,4 +1,4 @@
-"""Vectors of counts."""
+"""Space of vectors of counts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -14,11 +14,11 @@ from nounroll.core.spaces.registry import register_space
 from nounroll.core.spaces.sampling import Sampling
 from nounroll.core.spaces.standard import Standard, moments_of
 
-_MOST = 2.0**24  # counts above are not told apart in single precision
-_LIMIT = 12.0  # of the logarithm of a mean, relative to that of the data
-_SPREAD = 7.0  # of the logarithm of a dispersion
-_HALVINGS = 60  # of an interval in which a quantile is looked for
-_FEWEST = 1e-3  # mean count that outputs begin at, where the data has less
+_MOST = 2.0**24  # largest count that single precision represents exactly
+_LIMIT = 12.0  # limit of the logarithm of a mean, relative to that of the data
+_SPREAD = 7.0  # limit of the logarithm of a dispersion
+_HALVINGS = 60  # bisection steps to find a quantile
+_FEWEST = 1e-3  # smallest initial mean count, if the data's mean is lower
 
 
 @register_space("count")
@@ -26,12 +26,12 @@ _FEWEST = 1e-3  # mean count that outputs begin at, where the data has less
 class Count(Standard, Space):
     """Vectors of ``d`` counts 0, 1, 2, ..., held as float32 arrays of shape (B, T, d): arrivals, sales, cases.
 
-    Each is negative binomial: a Poisson count whose rate varies, of variance mean + dispersion mean^2. As the
-    dispersion goes to 0 it is Poisson. Outputs are log mean and log dispersion of each coordinate.
+    Each count is negative binomial: Poisson with a varying rate, of variance mean + dispersion mean^2. As the
+    dispersion goes to 0 it becomes Poisson. Outputs are log mean and log dispersion of each coordinate.
 
     Args:
-        d: coordinates.
-        shift, scale: of each coordinate, by which it is read; measured before training when left out.
+        d: number of coordinates.
+        shift, scale: standardisation of each coordinate as an input; measured before training by default.
     """
 
     d: int
@@ -54,7 +54,7 @@ class Count(Standard, Space):
 
     @property
     def readout_size(self) -> int:
-        """V: the logarithms of a mean and of a dispersion per coordinate."""
+        """V: the logarithms of mean and dispersion for each coordinate."""
         return 2 * self.d
 
     def invalid(self, values: Shaped[Tensor, "*n"]) -> Bool[Tensor, "*n"]:
@@ -82,13 +82,13 @@ class Count(Standard, Space):
         return (2 * self.d,)
 
     def noise(self, rows: int, generator: torch.Generator | None) -> Float[Tensor, "B k"]:
-        """Normal random numbers, which a temperature makes smaller: at 0 the medians are drawn."""
+        """Draw normal random numbers; the temperature scales them, so that at 0 the medians are drawn."""
         return torch.randn(rows, 2 * self.d, generator=generator)
 
     def choose(
         self, outputs: Float[Tensor, "B V"], noise: Float[Tensor, "B k"], sampling: Sampling
     ) -> Float[Tensor, "B d"]:
-        """The rate from the gamma distribution, then the count from Poisson's, each by its quantiles."""
+        """Draw the rate from its gamma distribution, then the count from its Poisson distribution, by quantiles."""
         log_mean, log_dispersion = outputs.double().chunk(2, dim=-1)
         levels = torch.special.ndtr(sampling.temperature * noise.to(log_mean))
         first, second = levels.chunk(2, dim=-1)
@@ -114,7 +114,7 @@ class Count(Standard, Space):
 def _gamma_quantile(
     levels: Float[Tensor, "B d"], log_mean: Float[Tensor, "B d"], log_r: Float[Tensor, "B d"]
 ) -> Float[Tensor, "B d"]:
-    """Quantiles of gamma distributions of shape r, by halving an interval of the logarithm of x / mean."""
+    """Compute quantiles of gamma distributions of shape r, by bisection on the logarithm of x / mean."""
     r = log_r.exp()
     low, high = torch.full_like(r, -60.0), torch.full_like(r, 12.0)
     for _ in range(_HALVINGS):
@@ -125,7 +125,7 @@ def _gamma_quantile(
 
 
 def _poisson_quantile(levels: Float[Tensor, "B d"], rates: Float[Tensor, "B d"]) -> Float[Tensor, "B d"]:
-    """The smallest k with P(count <= k) >= level, by halving an interval of whole numbers."""
+    """Find the smallest k with P(count <= k) >= level, by bisection on the integers."""
     low, high = torch.full_like(rates, -1.0), (rates + 12 * rates.sqrt() + 60).ceil()
     for _ in range(_HALVINGS // 2):
         middle = ((low + high) / 2).floor().clamp(min=0)

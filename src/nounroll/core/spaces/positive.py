@@ -1,4 +1,4 @@
-"""Vectors of positive numbers."""
+"""Space of vectors of positive numbers."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -14,23 +14,23 @@ from nounroll.core.spaces.sampling import Sampling
 from nounroll.core.spaces.standard import moments_of
 from nounroll.core.spaces.vectors import Vectors
 
-_TINY = 1e-30  # what padding of 0 is read as
+_TINY = 1e-30  # value that replaces padding of 0
 
 
 @register_space("positive")
 @dataclass(frozen=True, repr=False)
 class Positive(Vectors):
-    """Vectors of ``d`` numbers above 0 of any unit, held as float32 arrays of shape (B, T, d): gaps, sizes, prices.
+    """Vectors of ``d`` positive numbers of any unit, held as float32 arrays of shape (B, T, d): gaps, sizes, prices.
 
-    log y is treated as ``Real`` treats y: read standardised, and predicted by one of its likelihoods. The density of y
-    is that of log y over y. So the default is a mixture of log-normals (Shchur et al. 2020, arXiv 1909.12127), which
-    comes near to any waiting times and has a mean; one log-normal alone is 0.09 nats and 28 % of the mean off where
-    gaps are exponential.
+    log y is handled as ``Real`` handles y: read standardised, and predicted by one of its likelihoods. The density of y
+    is the density of log y, divided by y. The default is thus a mixture of log-normals (Shchur et al. 2020, arXiv
+    1909.12127), which approximates any waiting times and has a mean. For exponential gaps, a single log-normal is off
+    by 0.09 nats and by 28 % of the mean.
 
     Args:
-        d: coordinates.
-        shift, scale: of the logarithm of each coordinate; measured before training when left out.
-        likelihood: of log y: "mixture", of five Gaussians, or "gaussian".
+        d: number of coordinates.
+        shift, scale: of the logarithm of each coordinate; measured before training by default.
+        likelihood: likelihood of log y: "mixture", of five Gaussians, or "gaussian".
     """
 
     d: int
@@ -38,7 +38,7 @@ class Positive(Vectors):
     scale: Sequence[float] | None = field(default=None, compare=False)
     likelihood: str = "mixture"
 
-    likelihoods: ClassVar[tuple[str, ...]] = ("mixture", "gaussian")  # whose exponentials have a mean
+    likelihoods: ClassVar[tuple[str, ...]] = ("mixture", "gaussian")  # families whose exponentials have a mean
     allowed: ClassVar[str] = "Positive arrays must be finite and above 0"
 
     def zeros(self, *shape: int, device: torch.device | str = "cpu") -> Tensor:
@@ -57,7 +57,7 @@ class Positive(Vectors):
     def choose(
         self, outputs: Float[Tensor, "B V"], noise: Float[Tensor, "B k"], sampling: Sampling
     ) -> Float[Tensor, "B d"]:
-        """At temperature 0 the geometric mean."""
+        """Draw positive numbers; at temperature 0 return the geometric mean."""
         return self._likelihood.choose(outputs, noise.to(outputs), sampling.temperature, self.d).exp().clamp(min=_TINY)
 
     def drawn(self, values: Float[Tensor, "*n"]) -> Bool[Tensor, "*n"]:

@@ -1,4 +1,4 @@
-"""Several spaces side by side: an event with its type, its gap and its value; a row of a mixed table; four voices."""
+"""Product of spaces: an event with its type, gap and value; a row of a mixed table; four voices."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,16 +14,16 @@ from nounroll.core.spaces.base import Space
 from nounroll.core.spaces.registry import register_space, space_from_json, space_to_json
 from nounroll.core.spaces.sampling import Sampling
 
-_WHOLE = 2.0**24  # symbols from here on are not told apart in single precision
+_WHOLE = 2.0**24  # first integer from which single precision does not separate all symbols
 
 
 @register_space("product")
 @dataclass(frozen=True, init=False, repr=False)
 class Product(Space):
-    """Elements that have a part in each of several spaces, held as one float32 array of shape (B, T, columns).
+    """Elements with one part in each of several spaces, held as one float32 array of shape (B, T, columns).
 
-    Parts are columns side by side, in the order of the arguments: a symbol is one column with its number in it, a
-    vector one column for each of its numbers. ``join`` makes such an array of one for each part, ``split`` cuts it.
+    Parts are adjacent columns, in the order of the arguments: a symbol is one column that holds its number, a vector
+    has one column for each of its numbers. ``join`` makes such an array from one array per part; ``split`` reverses it.
 
     ::
 
@@ -31,10 +31,10 @@ class Product(Space):
                                                                           2.0  0.31   1.02    -0.4
 
     Args:
-        chained: predict each part from the parts before it too; otherwise parts are independent of each other, given
-            the past. The readout then has a coefficient for each number of a part and each number of the parts before
-            it (a one-hot vector for a symbol), so it grows by the product of both.
-        parts: a space for each name.
+        chained: predict each part also from the parts before it; otherwise parts are independent given the past. The
+            readout then has a coefficient for each pair of a part's parameter and a number of the parts before it (a
+            one-hot vector for a symbol), so it grows with the product of both.
+        parts: one space per name.
     """
 
     parts: tuple[tuple[str, Space], ...]
@@ -81,7 +81,7 @@ class Product(Space):
         return [f"{name}.{one}" if len(own) > 1 else name for name, own in names for one in own]
 
     def split(self, values: Shaped[Tensor, "*n columns"]) -> dict[str, Tensor]:
-        """Split an array into one for each part: (*n,) symbols, (*n, d) numbers."""
+        """Split an array into one array per part: (*n,) symbols, (*n, d) numbers."""
         blocks = values.split(self._widths, dim=-1)
         return {
             name: block.reshape((*block.shape[:-1], *space.event_shape)).to(space.dtype)
@@ -91,10 +91,10 @@ class Product(Space):
         }
 
     def join(self, **arrays: Any) -> Float[Tensor, "*n columns"]:
-        """Join the arrays of all parts, tensors or NumPy's, into one.
+        """Join the arrays of all parts, tensors or NumPy arrays, into one.
 
         Raises:
-            ValueError: a part is missing, unknown or of another shape.
+            ValueError: a part is missing, unknown or has another shape.
         """
         names = [name for name, _ in self.parts]
         if set(arrays) != set(names):
@@ -126,7 +126,7 @@ class Product(Space):
         return torch.cat(bad, dim=-1)
 
     def check(self, name: str, values: Tensor) -> None:
-        """Raise ValueError, naming the part, unless all values are of this space."""
+        """Raise ValueError, naming the part, unless all values are in this space."""
         if not values.dtype.is_floating_point:
             raise ValueError(f"{name} has dtype {values.dtype}; a Product array must be floating point")
         bad = self.invalid(values)
@@ -139,11 +139,11 @@ class Product(Space):
             )
 
     def holds(self, other: Space) -> bool:
-        """Return whether parts of the same names, in the same order, each hold the other's."""
+        """Return whether both have parts of the same names in the same order, and each part holds the other's."""
         theirs = dict(getattr(other, "parts", ()))
         return list(theirs) == [name for name, _ in self.parts] and all(s.holds(theirs[n]) for n, s in self.parts)
 
-    # -- how a network reads them -------------------------------------------------------------------
+    # -- input to a network --------------------------------------------------------------------------
 
     @property
     def entered_size(self) -> int:
@@ -157,11 +157,11 @@ class Product(Space):
     def detail(self) -> float:
         return sum(space.detail for space in self.spaces)
 
-    # -- how it says which comes next ---------------------------------------------------------------
+    # -- prediction ----------------------------------------------------------------------------------
 
     @property
     def _before(self) -> list[int]:
-        """Numbers of the parts before each one that it is predicted from."""
+        """Numbers of the preceding parts that each part is predicted from."""
         sizes = [0, *accumulate(space.entered_size for space in self.spaces)][:-1]
         return sizes if self.chained else [0] * len(sizes)
 
@@ -171,11 +171,11 @@ class Product(Space):
 
     @property
     def readout_size(self) -> int:
-        """V: the parameters of each part, and how each depends on the parts before it."""
+        """V: the parameters of each part, and its dependence on the parts before it."""
         return sum(self._readouts)
 
     def parameters(self, raw: Float[Tensor, "*n V"]) -> Float[Tensor, "*n V"]:
-        """Return the parameters of each part; of chained parts the first's alone: the others' come with values."""
+        """Return the parameters of each part; for chained parts only the first's are final, the others need values."""
         blocks = raw.to(torch.promote_types(raw.dtype, torch.float32)).split(self._readouts, dim=-1)
         return torch.cat(
             [b if n else s.parameters(b) for s, b, n in zip(self.spaces, blocks, self._before, strict=True)], dim=-1
@@ -193,7 +193,7 @@ class Product(Space):
     def _each(
         self, outputs: Float[Tensor, "*n V"], values: Shaped[Tensor, "*n columns"]
     ) -> Iterator[tuple[str, Space, Tensor, Tensor]]:
-        """Name, space, parameters and values of each part, told the true parts before it."""
+        """Iterate over name, space, parameters and values of each part, given the true parts before it."""
         numbers: list[Tensor] = []
         for i, ((name, space), own) in enumerate(zip(self.parts, self.split(values).values(), strict=True)):
             yield name, space, self._told(outputs, i, numbers), own
@@ -225,7 +225,7 @@ class Product(Space):
         return self._join(iter(drawn))
 
     def mean(self, outputs: Float[Tensor, "*n V"]) -> Float[Tensor, "*n columns"]:
-        """Return the mean of each part; a chained part's is given the means of the parts before it."""
+        """Return the mean of each part; a chained part is given the means of the parts before it."""
         found, numbers = list[Tensor](), list[Tensor]()
         for i, space in enumerate(self.spaces):
             found.append(space.mean(self._told(outputs, i, numbers)))
@@ -242,7 +242,7 @@ class Product(Space):
             [b if n else s.relative(b) for s, b, n in zip(self.spaces, blocks, self._before, strict=True)], dim=-1
         )
 
-    # -- what is measured ---------------------------------------------------------------------------
+    # -- measurement ---------------------------------------------------------------------------------
 
     @property
     def unmeasured(self) -> bool:
@@ -256,7 +256,7 @@ class Product(Space):
         return Product(chained=self.chained, **found)
 
     def hits(self, outputs: Float[Tensor, "*n V"], values: Float[Tensor, "*n columns"]) -> Float[Tensor, "*n"]:
-        """The mean of the parts' hits."""
+        """Return the mean of the parts' hits."""
         return torch.stack([space.hits(told, own) for _, space, told, own in self._each(outputs, values)]).mean(0)
 
     def errors(self, outputs: Float[Tensor, "*n V"], values: Float[Tensor, "*n columns"]) -> dict[str, Tensor]:
@@ -267,7 +267,7 @@ class Product(Space):
         return found
 
     def metrics(self, sums: Mapping[str, float], scored: float, loss: float) -> dict[str, float]:
-        """The loss and the figures of each part: "gap.loss", "gap.rmse"."""
+        """Return the loss and the metrics of each part: "gap.loss", "gap.rmse"."""
         found = {}
         for name, space in self.parts:
             own = {error.removeprefix(f"{name}."): v for error, v in sums.items() if error.startswith(f"{name}.")}
@@ -276,7 +276,7 @@ class Product(Space):
         return found
 
     def guess(self, values: Float[Tensor, "N columns"]) -> dict[str, float]:
-        """The best constant guess of each part, as if they were independent."""
+        """Measure the best constant guess of each part, as if they were independent."""
         each = zip(self.parts, self.split(values).values(), strict=True)
         found = {f"{name}.{m}": v for (name, space), own in each for m, v in space.guess(own).items()}
         loss = sum(found[f"{name}.loss"] for name, _ in self.parts)
@@ -299,7 +299,7 @@ class Product(Space):
 
 
 def _numbers(space: Space, values: Tensor) -> Float[Tensor, "*n k"]:
-    """Values of a part as numbers."""
+    """Convert the values of a part to numbers."""
     if space.symbols is None:
         return space.enter(values)
     return (values[..., None] == torch.arange(space.symbols, device=values.device)).float() * space.symbols**0.5

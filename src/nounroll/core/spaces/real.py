@@ -1,4 +1,4 @@
-"""Vectors of real numbers."""
+"""Space of vectors of real numbers."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -23,12 +23,12 @@ class Real(Vectors):
     """Vectors of ``d`` real numbers of any unit, held as float32 arrays of shape (B, T, d).
 
     Args:
-        d: coordinates.
-        shift, scale: of each coordinate. Networks compute with (x - shift) / scale; their inputs and outputs are in
-            the unit of the data. None means 0 and 1 until both are measured, before training
-            (``nounroll.data.scale``). Spaces with the same ``d`` and likelihood are equal, whatever these are.
-        likelihood: of targets: "gaussian", with a learnt scale per coordinate; "student_t", for data with outliers;
-            "mixture", of five Gaussians, with dependent coordinates; "quantiles", nine for each coordinate.
+        d: number of coordinates.
+        shift, scale: standardisation of each coordinate. Networks compute with (x - shift) / scale; their inputs and
+            outputs are in the unit of the data. None means 0 and 1 until both are measured, before training
+            (``nounroll.data.scale``). Spaces with the same ``d`` and likelihood are equal, for any shift and scale.
+        likelihood: likelihood of targets: "gaussian", with a learnt scale per coordinate; "student_t", for data with
+            outliers; "mixture", of five Gaussians, with dependent coordinates; "quantiles", nine per coordinate.
     """
 
     d: int
@@ -64,10 +64,10 @@ class Real(Vectors):
         return self._likelihood.mean(outputs, self.d)
 
     def quantiles(self, outputs: Float[Tensor, "*n V"]) -> Float[Tensor, "*n d levels"]:
-        """The quantiles of each coordinate at ``nounroll.core.spaces.likelihoods.quantiles.LEVELS``.
+        """Return the quantiles of each coordinate at ``nounroll.core.spaces.likelihoods.quantiles.LEVELS``.
 
         Raises:
-            ValueError: the likelihood is another one.
+            ValueError: the space has another likelihood.
         """
         if self.likelihood != "quantiles":
             raise ValueError(f"Real.likelihood is {self.likelihood!r}; only 'quantiles' has quantiles, draw samples")
@@ -97,9 +97,9 @@ class Real(Vectors):
         return metrics
 
     def guess(self, values: Float[Tensor, "N d"]) -> dict[str, float]:
-        """A Gaussian with the mean and the variances of the values, whatever the likelihood."""
+        """Measure a Gaussian with the mean and the variances of the values, for every likelihood."""
         deviations = values.double().std(dim=0, correction=0)
-        smallest = 1e-7 * values.double().abs().amax(0).clamp(min=1e-18)  # a guess of a constant is told from 0
+        smallest = 1e-7 * values.double().abs().amax(0).clamp(min=1e-18)  # distinguishes a constant from 0
         loss = float((deviations.maximum(smallest).log() + 0.5 * math.log(2 * math.pi * math.e)).sum())
         return {"loss": loss, "bits": loss / math.log(2), "rmse": float(deviations.square().mean().sqrt())}
 
@@ -111,12 +111,12 @@ class Real(Vectors):
 
 
 def refuse_bits(name: str, values: Float[Tensor, "N d"]) -> None:
-    """Refuse targets that are 0 and 1 alone, which a density would fit ever more narrowly without learning more.
+    """Refuse targets that are only 0 and 1: a density would fit them ever more narrowly without learning more.
 
-    Values of which every column is constant are let through.
+    Values whose columns are all constant are accepted.
 
     Raises:
-        ValueError: they are.
+        ValueError: the targets are only 0 and 1.
     """
     if not len(values) or not bool(((values == 0) | (values == 1)).all()):
         return

@@ -1,4 +1,4 @@
-"""The spaces by name: how a file says which space it means."""
+"""Registry of spaces by their names in files."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -12,13 +12,13 @@ _SPACES: dict[str, type[Space]] = {}
 
 
 def register_space(kind: str) -> Callable[[S], S]:
-    """Name a class of spaces in files: ``@nounroll.register_space("ordinal")``.
+    """Register a class of spaces under its name in files: ``@nounroll.register_space("ordinal")``.
 
-    A student whose spaces are of it can be opened wherever the class's file was imported, or where an installed package
-    has an entry point ``ordinal`` in the group ``nounroll.spaces``.
+    A student with such a space can be opened after the class's file was imported, or if an installed package has an
+    entry point ``ordinal`` in the group ``nounroll.spaces``.
 
     Raises:
-        ValueError: the name is taken by another class.
+        ValueError: another class has the name.
     """
 
     def named(space: S) -> S:
@@ -45,10 +45,10 @@ def space_to_json(space: Space) -> dict[str, Any]:
 
 
 def space_from_json(document: Mapping[str, Any]) -> Space:
-    """The space that ``space_to_json`` wrote.
+    """Build the space that ``space_to_json`` described.
 
     Raises:
-        ValueError: there is no space of this name.
+        ValueError: there is no space with this name.
     """
     kind, rest = document["kind"], {name: value for name, value in document.items() if name != "kind"}
     return _class(kind).from_json(rest)

@@ -1,4 +1,4 @@
-"""Drawing of elements from the outputs of a readout."""
+"""Sampling of elements from the outputs of a readout."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -19,13 +19,13 @@ class Sampling:
     """Settings by which elements are drawn from the outputs of a readout.
 
     Args:
-        temperature: of the distribution; 0 takes the most likely symbol, and the middle of what is no symbol: the mean
-            of a Real element, the median of a Count.
-        top_k: draw among the k most likely symbols only.
-        top_p: draw among the most likely symbols that together have this probability only (nucleus sampling, Holtzman
-            et al. 2020, arXiv 1904.09751); of those that ``top_k`` left, if both are given.
+        temperature: temperature of the distribution; 0 takes the most likely symbol, and for other elements a central
+            value: the mean of a Real element, the median of a Count.
+        top_k: draw only among the k most likely symbols.
+        top_p: draw only among the most likely symbols that together have this probability (nucleus sampling, Holtzman
+            et al. 2020, arXiv 1904.09751); if ``top_k`` is given too, it applies first.
 
-    The last two are for symbols; other elements pass them over.
+    The last two apply to symbols only.
     """
 
     temperature: float = 1.0
@@ -43,27 +43,27 @@ class Sampling:
     def draw(
         self, space: "Space", outputs: Float[Tensor, "B V"], generator: torch.Generator | None
     ) -> Shaped[Tensor, "B *y"]:
-        """One element of the space for each row of outputs.
+        """Draw one element of the space for each row of outputs.
 
         Raises:
-            ValueError: they are not finite.
+            ValueError: the outputs are not finite.
         """
         return checked(space, self.choose(space, outputs, self.noise(space, len(outputs), generator)))
 
     def noise(self, space: "Space", rows: int, generator: torch.Generator | None) -> Float[Tensor, "B ..."]:
-        """The random numbers of one draw of each row; see ``Space.noise``."""
+        """Draw the random numbers for one element per row; see ``Space.noise``."""
         return space.noise(rows, generator)
 
     def choose(
         self, space: "Space", outputs: Float[Tensor, "B V"], noise: Float[Tensor, "B ..."]
     ) -> Shaped[Tensor, "B *y"]:
-        """The element of each row that its random numbers stand for; see ``Space.choose``."""
-        # Sums of many small probabilities are too coarse in 16 bits.
+        """Map the random numbers of each row to an element; see ``Space.choose``."""
+        # 16 bits are too coarse for sums of many small probabilities.
         return space.choose(outputs.to(torch.promote_types(outputs.dtype, torch.float32)), noise, self)
 
 
 def checked(space: "Space", drawn: Shaped[Tensor, "*n"]) -> Shaped[Tensor, "*n"]:
-    """Return the chosen element, if it is of the space."""
+    """Return the chosen element, if it is in the space."""
     if not space.drawn(drawn).all():
         raise ValueError("the network's outputs are not finite; its weights or its memory are damaged")
     return drawn

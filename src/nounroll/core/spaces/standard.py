@@ -1,4 +1,4 @@
-"""Shift and scale of vectors: networks compute with (x - shift) / scale, and speak the unit of the data."""
+"""Shift and scale of vectors: networks compute with (x - shift) / scale; inputs and outputs use the data's unit."""
 
 import math
 from collections.abc import Sequence
@@ -7,22 +7,22 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-_CLOSE = 0.1  # a mean and a standard deviation so near to 0 and 1 are left as they are
-_FARTHEST = 10.0  # standardised values end here: a rare event far out sets the scale, and not the many zeros
-_FLAT = 1e-6  # a spread of so much of the largest value is rounding
-_SMALLEST, _LARGEST = 1e-18, 1e18  # whose squares single precision holds
+_CLOSE = 0.1  # data whose mean and standard deviation are this close to 0 and 1 is not standardised
+_FARTHEST = 10.0  # limit of standardised values, so that a rare distant event sets the scale, and not the many zeros
+_FLAT = 1e-6  # a spread below this share of the largest value is rounding
+_SMALLEST, _LARGEST = 1e-18, 1e18  # range whose squares single precision holds
 Moments = tuple[tuple[float, ...], tuple[float, ...]]
 
 
 class Standard:
-    """The shift and the scale of each of ``d`` coordinates; None is 0 and 1."""
+    """Shift and scale of each of ``d`` coordinates; None means 0 and 1."""
 
     d: int
     shift: Sequence[float] | None
     scale: Sequence[float] | None
 
     def _settle(self) -> None:
-        """Check both, and hold them as tuples."""
+        """Validate both, and convert them to tuples."""
         kind = type(self).__name__
         if (self.shift is None) != (self.scale is None):
             raise ValueError(f"{kind}.shift and {kind}.scale go together; give both or neither")
@@ -37,39 +37,39 @@ class Standard:
             object.__setattr__(self, name, values)
 
     def standardise(self, values: Float[Tensor, "*n d"]) -> Float[Tensor, "*n d"]:
-        """(x - shift) / scale, in the dtype of the values."""
+        """Compute (x - shift) / scale, in the dtype of the values."""
         if self.shift is None or self.scale is None:
             return values
         shift, scale = self.moments(values)
         return (values - shift) / scale
 
     def moments(self, like: Tensor) -> tuple[Float[Tensor, "d"], Float[Tensor, "d"]]:
-        """Shift and scale of a space that has them, as tensors of the dtype and on the device of another."""
+        """Return shift and scale as tensors with the dtype and the device of another tensor."""
         shift, scale = (torch.tensor(v, dtype=like.dtype, device=like.device) for v in (self.shift, self.scale))
         return shift, scale
 
     def place(self, values: Float[Tensor, "*n d"]) -> Float[Tensor, "*n d"]:
-        """shift + scale x: standardised values in the unit of the data."""
+        """Compute shift + scale x: standardised values in the unit of the data."""
         if self.scale is None:
             return values
         shift, scale = self.moments(values)
         return shift + scale * values
 
     def stretch(self, log_scales: Float[Tensor, "*n d"]) -> Float[Tensor, "*n d"]:
-        """log(scale) + v: logarithms of standardised lengths in the unit of the data."""
+        """Compute log(scale) + v: logarithms of standardised lengths in the unit of the data."""
         return log_scales if self.scale is None else self.moments(log_scales)[1].log() + log_scales
 
     def shrink(self, log_scales: Float[Tensor, "*n d"]) -> Float[Tensor, "*n d"]:
-        """The inverse of ``stretch``."""
+        """Compute the inverse of ``stretch``."""
         return log_scales if self.scale is None else log_scales - self.moments(log_scales)[1].log()
 
     def volume(self) -> float:
-        """log |d x / d standardised x|."""
+        """Return log |d x / d standardised x|."""
         return 0.0 if self.scale is None else sum(map(math.log, self.scale))
 
 
 def moments_of(name: str, values: Float[Tensor, "N d"]) -> Moments | None:
-    """Shift and scale by which values are standardised; None where they are of that size already.
+    """Measure the shift and scale that standardise values; None if the values are standardised already.
 
     Raises:
         ValueError: numbers are too large or too small for single precision.

@@ -1,4 +1,4 @@
-"""Comparison of the units of two sets of data."""
+"""Comparison of the units of two data sets."""
 
 from collections.abc import Iterator
 
@@ -6,14 +6,14 @@ from nounroll.core.spaces.base import Space
 from nounroll.core.spaces.product import Product
 from nounroll.core.spaces.standard import Standard
 
-_FAR = 10.0  # spreads from the old mean, or times the old spread, from which data is of another unit
+_FAR = 10.0  # old spreads that the mean may move, or factor of the spread, before the unit counts as different
 
 
 def other_unit(now: Space, then: Space) -> str:
-    """Say which numbers are of another unit than they were; nothing where none are.
+    """Name the numbers whose unit has changed; empty if none has.
 
     Args:
-        now, then: spaces with the shift and scale of their data, of the same kind.
+        now, then: spaces of the same kind with the shift and scale of their data.
     """
     for i, (mine, its) in enumerate(zip(_moments(now), _moments(then), strict=True)):
         (shift, scale), (old_shift, old_scale) = mine, its
@@ -26,7 +26,7 @@ def other_unit(now: Space, then: Space) -> str:
 
 
 def _moments(space: Space) -> Iterator[tuple[float, float]]:
-    """Shift and scale of each number of a space that has them."""
+    """Yield shift and scale of each number of a space that has them."""
     if isinstance(space, Product):
         for part in space.spaces:
             yield from _moments(part)

@@ -16,7 +16,7 @@ class Vectors(Standard, Space):
     """Vectors of d numbers, read and predicted by their shift, scale and likelihood.
 
     Attributes:
-        likelihoods: those that there are, the usual one first.
+        likelihoods: the supported likelihoods, the default one first.
     """
 
     likelihood: str
@@ -55,7 +55,7 @@ class Vectors(Standard, Space):
         return (self._likelihood.noise_size(self.d),)
 
     def noise(self, rows: int, generator: torch.Generator | None) -> Float[Tensor, "B k"]:
-        """Normal random numbers."""
+        """Draw normal random numbers."""
         return torch.randn(rows, *self.noise_shape, generator=generator)
 
     def relative(self, outputs: Float[Tensor, "*n V"]) -> Float[Tensor, "*n V"]:

@@ -1,4 +1,4 @@
-"""Families of distributions of real vectors, by name: one a file."""
+"""Families of distributions of real vectors, by name: one file per family."""
 
 from nounroll.core.spaces.likelihoods.base import Likelihood
 from nounroll.core.spaces.likelihoods.gaussian import Gaussian

@@ -11,7 +11,7 @@ from nounroll.core.spaces.standard import Standard
 
 
 class Gaussian(Likelihood):
-    """Parameters: d means and d log standard deviations. With (u, v) the linear map's numbers,
+    """Parameters: d means and d log standard deviations. With (u, v) for the linear map's outputs,
 
     mean = shift + scale u,   log standard deviation = log(scale) + 7 tanh(v / 7)
     """

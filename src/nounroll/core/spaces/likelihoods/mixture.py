@@ -17,8 +17,8 @@ _PLACES = [NormalDist().inv_cdf((i + 0.5) / COMPONENTS) for i in range(COMPONENT
 class Mixture(Likelihood):
     """Parameters: 5 logits, 5 d means and 5 d log standard deviations.
 
-    A component is chosen for all coordinates together, so that they may depend on each other. At the start the
-    components lie side by side, from -1.3 to 1.3 standard deviations.
+    One component is chosen for all coordinates together, so coordinates may depend on each other. Initially the
+    component means are spread from -1.3 to 1.3 standard deviations.
     """
 
     def size(self, d: int) -> int:
@@ -41,7 +41,7 @@ class Mixture(Likelihood):
     def choose(
         self, outputs: Float[Tensor, "B V"], noise: Float[Tensor, "B k"], temperature: float, d: int
     ) -> Float[Tensor, "B d"]:
-        """At temperature 0 the mean of the heaviest component."""
+        """Draw from the mixture; at temperature 0 return the mean of the heaviest component."""
         logits, means, log_scales = _cut(outputs)
         cumulative = (logits / (temperature or 1.0)).softmax(-1).cumsum(-1)
         point = torch.special.ndtr(noise[:, :1]) * cumulative[:, -1:]

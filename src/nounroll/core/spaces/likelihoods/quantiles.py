@@ -1,8 +1,8 @@
-"""Quantiles: distributions of any form, told by nine levels of each coordinate, that never cross.
+"""Quantiles: distributions of any form, given by nine quantiles of each coordinate that never cross.
 
 Between the quantiles the map z(y) to a normal number is a monotone rational-quadratic spline (Durkan et al. 2019, arXiv
-1906.04032), and beyond them a line. Its knots are the quantiles, so that z is the normal quantile of the same level
-there; p(y) = N(z(y)) z'(y) is a density without jumps, and what is learnt by it is in nats as elsewhere.
+1906.04032); outside them it is linear. The knots are the quantiles, where z is the normal quantile of the same level.
+p(y) = N(z(y)) z'(y) is then a continuous density, so the loss is in nats as for the other families.
 """
 
 import math
@@ -22,7 +22,7 @@ LEVELS = (0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975)
 _NORMAL = [NormalDist().inv_cdf(level) for level in LEVELS]
 _HEIGHTS = [after - before for before, after in pairwise(_NORMAL)]
 _COUNT, _MIDDLE = len(LEVELS), len(LEVELS) // 2
-_NODES = 32  # of the integral that a mean is
+_NODES = 32  # nodes of the integral for the mean
 
 
 class Quantiles(Likelihood):
@@ -35,7 +35,7 @@ class Quantiles(Likelihood):
         return d
 
     def parameters(self, raw: Float[Tensor, "*n V"], unit: Standard) -> Float[Tensor, "*n V"]:
-        """Return the parameters: a standard normal's where ``raw`` is 0. Slopes are relative to the lines beside."""
+        """Return the parameters: a standard normal's if ``raw`` is 0. Slopes are relative to the adjacent lines."""
         median, gaps, slopes = _cut(raw)
         heights = _heights(raw).log()
         gaps = heights + limited(gaps)
@@ -64,11 +64,11 @@ class Quantiles(Likelihood):
     def choose(
         self, outputs: Float[Tensor, "B V"], noise: Float[Tensor, "B d"], temperature: float, d: int
     ) -> Float[Tensor, "B d"]:
-        """At temperature 0 the median."""
+        """Draw by the inverse of z; at temperature 0 return the median."""
         return _inverse(outputs, temperature * noise)
 
     def mean(self, outputs: Float[Tensor, "*n V"], d: int) -> Float[Tensor, "*n d"]:
-        """The integral of y(z) over a normal z, by Gauss and Hermite."""
+        """Integrate y(z) over a normal z, by Gauss-Hermite quadrature."""
         nodes, weights = np.polynomial.hermite_e.hermegauss(_NODES)
         shape = (*outputs.shape[:-1], d)
         parts = [w * _inverse(outputs, outputs.new_full(shape, z)) for z, w in zip(nodes, weights, strict=True)]
@@ -98,12 +98,12 @@ def _joined(
 
 
 def _over(change: Callable[[Tensor], Tensor], values: Float[Tensor, "*n d k"]) -> Float[Tensor, "*n d k"]:
-    """A change of the unit, which goes along the last axis, of the last but one."""
+    """Apply a change of unit, which acts on the last axis, to the second last axis."""
     return change(values.transpose(-1, -2)).transpose(-1, -2)
 
 
 def _normal(like: Tensor) -> Float[Tensor, "9"]:
-    """Normal quantiles of the levels."""
+    """Return the normal quantiles of the levels."""
     return torch.tensor(_NORMAL, dtype=like.dtype, device=like.device)
 
 
@@ -112,7 +112,7 @@ def _heights(like: Tensor) -> Float[Tensor, "8"]:
 
 
 def _knots(gaps: Float[Tensor, "*n d 8"]) -> Float[Tensor, "*n d 9"]:
-    """Distances of the quantiles from the median."""
+    """Compute the distances of the quantiles from the median."""
     above = gaps[..., _MIDDLE:].exp().cumsum(-1)
     below = -gaps[..., :_MIDDLE].flip(-1).exp().cumsum(-1).flip(-1)
     return torch.cat([below, torch.zeros_like(above[..., :1]), above], dim=-1)
@@ -125,7 +125,7 @@ def _at(values: Float[Tensor, "*n d k"], places: Int[Tensor, "*n d"]) -> Float[T
 def _bin(
     bin: Int[Tensor, "*n d"], gaps: Float[Tensor, "*n d 8"], slopes: Float[Tensor, "*n d 9"]
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return the spline between two quantiles: slopes at both over the line's, its logarithm, and z at the first."""
+    """Return the spline of a bin: both end slopes over the line's, the log of the line's slope, and z at its start."""
     lines = _heights(gaps).log() - gaps
     line = _at(lines, bin)
     left, right = (_at(slopes, bin + i) - line for i in (0, 1))
@@ -133,7 +133,7 @@ def _bin(
 
 
 def _inverse(outputs: Float[Tensor, "*n V"], z: Float[Tensor, "*n d"]) -> Float[Tensor, "*n d"]:
-    """y(z)."""
+    """Compute y(z), the inverse of z(y)."""
     median, gaps, slopes = _cut(outputs)
     normal, knots = _normal(outputs), _knots(gaps)
     place = (z[..., None] >= normal).sum(-1)

@@ -1,4 +1,4 @@
-"""Student's t distributions: Gaussians with heavy tails, which an outlier does not drag along."""
+"""Student's t distributions: like Gaussians with heavy tails, and robust to outliers."""
 
 import math
 
@@ -10,12 +10,12 @@ from torch import Tensor
 from nounroll.core.spaces.likelihoods.base import Likelihood, limited
 from nounroll.core.spaces.standard import Standard
 
-_FIRST = 3.0  # degrees of freedom are about 1 + this at the start
-_SMALLEST = 1e-7  # of a uniform random number
+_FIRST = 3.0  # initial degrees of freedom are about 1 + this
+_SMALLEST = 1e-7  # smallest uniform random number
 
 
 class StudentT(Likelihood):
-    """Parameters: d means, d log scales and d degrees of freedom, which are more than 1 so that the means exist."""
+    """Parameters: d means, d log scales and d degrees of freedom. These are above 1, so that the means exist."""
 
     def size(self, d: int) -> int:
         return 3 * d
