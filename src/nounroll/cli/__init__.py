@@ -1,5 +1,5 @@
-"""The command line: one command a file, each a typed function from its arguments to plain values.
+"""Command line: one file per command, each a typed function from its arguments to plain values.
 
-A command's docstring is its help. What it returns is printed as JSON under ``--json``, and otherwise by the
-``show`` beside it, for people. Notes and progress go to stderr.
+A command's docstring is its help. Its return value is printed as JSON with ``--json``, and otherwise formatted for
+people by the file's ``show``. Notes and progress go to stderr.
 """

@@ -1,4 +1,4 @@
-"""``nounroll adapt``"""
+"""Command ``nounroll adapt``"""
 
 from pathlib import Path
 from typing import Any

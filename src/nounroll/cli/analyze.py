@@ -1,4 +1,4 @@
-"""``nounroll analyze``"""
+"""Command ``nounroll analyze``"""
 
 import json
 from pathlib import Path
@@ -32,7 +32,7 @@ def analyze(run: Path, *, length: int | None = None, sequences: int = 128) -> di
 
 
 def measured(run: Path, length: int | None, sequences: int) -> dict[str, Any]:
-    """The analysis of a run as plain values, also written into its folder."""
+    """Return the analysis of a run as plain values, and write it into the run's folder."""
     from nounroll.analysis import analyze
     from nounroll.data.corpus import reads_bytes
     from nounroll.experiments.run_folder import open_student, open_teacher
@@ -59,7 +59,7 @@ def measured(run: Path, length: int | None, sequences: int) -> dict[str, Any]:
 
 
 def _symbols(targets: list[list[float | None]]) -> dict[str, str]:
-    """Return the targets that are drawn, which are bytes, as people write them."""
+    """Name the drawn targets, which are bytes, by their characters."""
     seen = {int(target) for row in targets for target in row if target is not None}
     return {str(byte): repr(bytes([byte]).decode(errors="replace")) for byte in sorted(seen)}
 
@@ -75,7 +75,7 @@ def show(result: dict[str, Any], console: Console) -> None:
 
 
 def _beside(result: dict[str, Any]) -> Table:
-    """Student, teacher and guess, a column each."""
+    """Build a table with one column each for student, teacher and guess."""
     columns = {name: result[name] for name in ("student", "teacher") if result[name] is not None}
     table = Table("", *columns, "a constant guess")
     for name in result["student"]["metrics"]:
@@ -107,7 +107,7 @@ def _drift(drift: dict[str, Any]) -> str:
 
 
 def _lengths(result: dict[str, Any]) -> Table:
-    """Both kinds at T, 2 T, 4 T, 8 T."""
+    """Build a table of both kinds at T, 2 T, 4 T, 8 T."""
     shown = [name for name in ("bits", "accuracy", "rmse") if name in result["student"]["metrics"]]
     kinds = [kind for kind in ("student", "teacher") if result[kind] is not None]
     table = Table("length", "sequences", *(f"{kind}'s {name}" for kind in kinds for name in shown))

@@ -1,4 +1,4 @@
-"""``nounroll bench``"""
+"""Command ``nounroll bench``"""
 
 from pathlib import Path
 from typing import Any
@@ -85,7 +85,7 @@ def show(result: dict[str, Any], console: Console) -> None:
 
 
 def scaling_table(rows: list[dict[str, Any]]) -> Table:
-    """Curves as a table, seconds and MiB."""
+    """Build a table of the curves, in seconds and MiB."""
     table = Table("a training step", "against", "values", "found", "exponent")
     for row in rows:
         if row["measure"] == "seconds":

@@ -1,4 +1,4 @@
-"""``nounroll compare``"""
+"""Command ``nounroll compare``"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -90,7 +90,7 @@ def show(result: dict[str, Any], console: Console) -> None:
 
 
 def settings_to_try(grid: Sequence[str]) -> dict[str, list[Any]]:
-    """The values of each setting, from words such as "training.batch_size=8,16"."""
+    """Parse the values of each setting from words such as "training.batch_size=8,16"."""
     found: dict[str, list[Any]] = {}
     for text in grid:
         name, _, values = text.partition("=")

@@ -1,4 +1,4 @@
-"""``nounroll data``"""
+"""Command ``nounroll data``"""
 
 from collections.abc import Iterator
 from typing import Any
@@ -39,10 +39,10 @@ def data(
 
 
 def _of_recipe(file: str) -> dict[str, Any]:
-    """The options of a recipe's table.
+    """Read the options of a recipe's table.
 
     Raises:
-        ValueError: it is no recipe, or its task is another.
+        ValueError: the file is not a recipe, or its task is not a table.
     """
     from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""``nounroll evaluate``"""
+"""Command ``nounroll evaluate``"""
 
 import math
 from pathlib import Path

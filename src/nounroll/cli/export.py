@@ -1,4 +1,4 @@
-"""``nounroll export``"""
+"""Command ``nounroll export``"""
 
 import json
 from importlib.util import find_spec

@@ -1,4 +1,4 @@
-"""``nounroll forecast``"""
+"""Command ``nounroll forecast``"""
 
 from pathlib import Path
 from typing import Any
@@ -7,8 +7,8 @@ from rich.console import Console
 
 from nounroll.cli.terminal import note
 
-_PATHS = 200  # that are drawn of each series
-_SHOWN = 40  # rows that a terminal is shown
+_PATHS = 200  # sample paths per series
+_SHOWN = 40  # rows printed to a terminal
 
 
 def forecast(
@@ -91,7 +91,7 @@ def _levels(text: str) -> list[float]:
 def _by_forecaster(
     run: Path, horizon: int | None, levels: list[float], history: Path | None, future: Path | None
 ) -> Any:
-    """The forecast of a folder that ``Forecaster.save`` wrote."""
+    """Forecast with the folder that ``Forecaster.save`` wrote."""
     from nounroll.estimators.forecaster import Forecaster
     from nounroll.estimators.frames import read_frame
     from nounroll.storage.files import check_plain
@@ -116,7 +116,7 @@ def _by_forecaster(
 
 
 def _in_words_of_the_command(said: str, history: Path | None, future: Path | None) -> str:
-    """A mistake in a frame as one in the file that it came from."""
+    """Rephrase an error about a frame as an error about the file that the frame was read from."""
     for frame, option, path in (("df", "--history", history), ("X_future", "--future", future)):
         if said.startswith((f"{frame}:", f"{frame} is ")):
             return option + ("" if path is None else f" '{path}'") + said.removeprefix(frame)
@@ -124,7 +124,7 @@ def _in_words_of_the_command(said: str, history: Path | None, future: Path | Non
 
 
 def _by_run(run: Path, horizon: int | None, levels: list[float], history: Path | None, future: Path | None) -> Any:
-    """The forecast of a run of ``nounroll train`` on a series."""
+    """Forecast with a run of ``nounroll train`` on a series."""
     from nounroll.core.seeding import generator
     from nounroll.experiments.run_folder import open_run, open_student
 
@@ -144,7 +144,7 @@ def _by_run(run: Path, horizon: int | None, levels: list[float], history: Path |
         if history is not None or not (run / "student").is_dir():
             raise
         raise ValueError(f"{error}; or give newer rows: --history FILE") from error
-    task: Any = opened  # what gives the end of a series has ``latest`` and ``columns``
+    task: Any = opened  # a task with the end of a series has ``latest`` and ``columns``
     if not task.autoregressive or task.targets.discrete or not hasattr(task, "latest"):
         raise ValueError(f"{run} was trained on {recipe.task.kind}; a forecast needs a run on a series of numbers")
     rows = task.latest(recipe.length, history)
@@ -157,7 +157,7 @@ def _by_run(run: Path, horizon: int | None, levels: list[float], history: Path |
 
 
 def _framed(series: list[tuple[str, list[Any], Any]], levels: list[float]) -> Any:
-    """A long frame of the mean and the quantiles of series: name, times of the horizon, and (paths, horizon) draws."""
+    """Build a long frame of the mean and the quantiles of series: name, times ahead, (paths, horizon) draws."""
     import numpy as np
 
     from nounroll.estimators.clock import pd
@@ -172,7 +172,7 @@ def _framed(series: list[tuple[str, list[Any], Any]], levels: list[float]) -> An
 
 
 def _by_table(recipe: Any, task: Any, student: Any, horizon: int | None, levels: list[float]) -> Any:
-    """The forecast of a run on a table, from the last targets of each of its sequences."""
+    """Forecast with a run on a table, from the last targets of each of its sequences."""
     from nounroll.core.seeding import generator
     from nounroll.data.tables.continued import continued
 
@@ -188,7 +188,7 @@ def _by_table(recipe: Any, task: Any, student: Any, horizon: int | None, levels:
 
 
 def _drawn(student: Any, task: Any, one: Any, source: Any) -> Any:
-    """(paths, horizon, k) draws of the targets after a sequence: each is read at the next step."""
+    """Draw (paths, horizon, k) targets that follow a sequence; each is read at the next step."""
     import torch
 
     with torch.no_grad():

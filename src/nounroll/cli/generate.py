@@ -1,4 +1,4 @@
-"""``nounroll generate``"""
+"""Command ``nounroll generate``"""
 
 from pathlib import Path
 from typing import Any
@@ -8,8 +8,8 @@ from rich.console import Console
 from nounroll.cli.terminal import note, printable
 from nounroll.storage.files import write_bytes
 
-_LENGTH = 300  # elements, when neither the user nor the task says
-GRID = 4  # images a side
+_LENGTH = 300  # elements, if neither the user nor the task sets it
+GRID = 4  # images per side
 
 
 def generate(
@@ -87,7 +87,7 @@ def show(result: dict[str, Any], console: Console) -> None:
 
 
 def end_of(drawn: list[int], stops: list[list[int]]) -> int:
-    """Count the symbols of a stop at the end of what was drawn: of the longest, where there are several."""
+    """Count the symbols of the stop at the end of the drawn symbols; of the longest, if there are several."""
     return max((len(stop) for stop in stops if drawn[-len(stop) :] == stop), default=0)
 
 
@@ -106,7 +106,7 @@ def steps_of(task: Any, start: Any, length: int | None) -> int:
 
 
 def pixels(values: Any, task: Any) -> Any:
-    """Rows of pixel symbols (N, P), START left out -> grey images (N, H, W), 0 to 1; what is missing is black."""
+    """Convert rows of pixel symbols (N, P), without START, to grey images (N, H, W), 0 to 1; missing ones are black."""
     import torch
 
     height, width = task.image_shape

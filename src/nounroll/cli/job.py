@@ -15,13 +15,13 @@ PYTHON = [sys.executable, "-P", "-m", "nounroll.cli.main"]
 
 @dataclass
 class Job:
-    """A run trained by ``nounroll train`` in a separate process.
+    """Run that ``nounroll train`` trains in a separate process.
 
     Attributes:
-        measure: the metric that tells most.
+        measure: the most informative metric of the task.
         spent: seconds of training so far.
-        status: how it goes, in a few words.
-        metrics: None until it is done.
+        status: short description of the progress.
+        metrics: None until the run is done.
     """
 
     task: str
@@ -44,16 +44,16 @@ class Job:
         options = {"method": self.method, "cell": self.cell, "seconds": str(self.seconds), "out": str(self.folder)}
         words = [word for name, value in options.items() for word in (f"--{name}", value)]
         command = [*PYTHON, "train", str(recipe), *words, "--json"]
-        # Processes of several threads each stall one another on few cores; one thread each is fair besides.
+        # With several threads each, processes slow one another down on few cores; one thread each is also fair.
         threads = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
         self.process = Popen(command, env=os.environ | threads, text=True, stdout=PIPE, stderr=PIPE)
         self.status = "starts"
 
     def look(self) -> None:
-        """Bring ``spent``, ``status`` and ``metrics`` up to date.
+        """Update ``spent``, ``status`` and ``metrics``.
 
         Raises:
-            RuntimeError: the process failed; the message is its last word.
+            RuntimeError: the process failed; the message is the last line that it printed.
         """
         assert self.process is not None
         if self.process.poll() is None:
@@ -72,5 +72,5 @@ class Job:
     def _last_record(self) -> dict[str, Any]:
         try:
             return json.loads((self.folder / "metrics.jsonl").read_text().splitlines()[-1])
-        except (OSError, IndexError, json.JSONDecodeError):  # not there yet, or half a line
+        except (OSError, IndexError, json.JSONDecodeError):  # the file is missing or incomplete
             return {}

@@ -1,4 +1,4 @@
-"""The command ``nounroll``: find the command, read its arguments, run it, and end in one line if it fails."""
+"""Command ``nounroll``: find the command, parse its arguments, run it, and report an error in one line."""
 
 import contextlib
 import importlib
@@ -35,7 +35,7 @@ _KINDS = {"int": "a whole number", "float": "a number", "str": "text"}
 
 
 class Parser(ArgumentParser):
-    """Arguments of one command. A mistake in them is a ValueError like any other, in one line."""
+    """Argument parser of one command. It raises a ValueError with a one-line message for a mistake."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         key, value = re.match(r'Parser key "(\w+)"', message), re.search(r"(?:Got|Given) value: (.*)", message)
@@ -49,10 +49,10 @@ def main(argv: list[str] | None = None) -> int:
     """Run a command.
 
     Args:
-        argv: the words after ``nounroll``; those of this process when left out.
+        argv: the words after ``nounroll``; by default those of this process.
 
     Returns:
-        The exit status: 0 done, 1 our fault, 2 the user's mistake, 130 interrupted.
+        The exit status: 0 success, 1 a fault of the program, 2 a mistake of the user, 130 interrupted.
     """
     words = sys.argv[1:] if argv is None else argv
     name = words[0] if words else "--help"
@@ -84,7 +84,7 @@ def _run(module: Any, name: str, words: list[str]) -> int:
     with trusting(trust), _noted():
         result = command(**{key: tuple(value) if isinstance(value, list) else value for key, value in parsed.items()})
     if launched()[0]:
-        pass  # the first of several processes speaks for all
+        pass  # the first of several processes prints the result
     elif as_json:
         print(json.dumps(result))
     else:
@@ -95,7 +95,7 @@ def _run(module: Any, name: str, words: list[str]) -> int:
 
 
 def _parser(command: Callable[..., Any]) -> Parser:
-    """Positional arguments and options from a function's signature, their help from its docstring."""
+    """Build positional arguments and options from a function's signature, and their help from its docstring."""
     documentation = docstring_parser.parse(inspect.getdoc(command) or "")
     about = {one.arg_name: one.description for one in documentation.params}
     text = "\n\n".join(filter(None, [documentation.short_description, documentation.long_description]))
@@ -112,7 +112,7 @@ def _parser(command: Callable[..., Any]) -> Parser:
         elif one.annotation == tuple[str, ...]:
             parser.add_argument(f"--{one.name}", action="append", default=[], metavar="NAME=VALUE", **named)
         else:
-            named["dest"] = one.name  # from_ is --from, a word of Python's
+            named["dest"] = one.name  # from_ is --from, because from is a Python keyword
             parser.add_argument(f"--{_dashed(one.name)}", type=one.annotation, default=one.default, **named)
     if {"run", "recipe"} & inspect.signature(command).parameters.keys():
         about_trust = (
@@ -141,7 +141,7 @@ def _version() -> int:
     return DONE
 
 
-# -- how a command ends ---------------------------------------------------------------------------
+# -- end of a command -----------------------------------------------------------------------------
 
 
 def _fail(where: str, error: BaseException) -> int:
@@ -149,11 +149,11 @@ def _fail(where: str, error: BaseException) -> int:
     if os.environ.get("NOUNROLL_TRACEBACK"):
         traceback.print_exception(error)
     status, message = _verdict(error)
-    if status == FAULT or speaks():  # every process makes the same mistake, or is ended from outside
+    if status == FAULT or speaks():  # every process makes the same mistake, or is stopped from outside
         print(f"{where}: {printable(' '.join(message.split()))}", file=sys.stderr)
     try:
         sys.stdout.flush()
-    except OSError:  # a closed pipe or a full disk: Python must not try again as it exits
+    except OSError:  # a closed pipe or a full disk: Python must not retry at exit
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return status
@@ -172,13 +172,13 @@ def _verdict(error: BaseException) -> tuple[int, str]:
 
 
 def _is_failed_write(error: ValueError) -> bool:
-    """Return whether a checkpoint met a full disk, say: no mistake of the user's."""
+    """Return whether a checkpoint could not be written, for example to a full disk; that is no mistake of the user."""
     return type(error).__name__ == "CheckpointError" and isinstance(error.__cause__, OSError)
 
 
 @contextlib.contextmanager
 def _noted() -> Iterator[None]:
-    """Notices are printed as they come, in one line each; other warnings as ever."""
+    """Print each notice immediately, in one line; other warnings as usual."""
     with warnings.catch_warnings():
         former = warnings.showwarning
         warnings.simplefilter("always", Notice)
@@ -195,7 +195,7 @@ def _noted() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _terminated_like_interrupted() -> Iterator[None]:
-    """SIGTERM ends a command as Ctrl-C does."""
+    """Let SIGTERM end a command in the same way as Ctrl-C."""
 
     def interrupt(signum: int, frame: Any) -> NoReturn:
         raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""``nounroll quickstart``"""
+"""Command ``nounroll quickstart``"""
 
 import json
 import os
@@ -15,15 +15,15 @@ from nounroll.cli.job import Job
 from nounroll.cli.terminal import note, printable, watched
 from nounroll.report.numbers import figure
 
-TASKS = {"retrieval": "accuracy", "text": "bits"}  # and the figure that says most about each
-CONTENDERS = {  # each cell of torch's own is what plain PyTorch would train
+TASKS = {"retrieval": "accuracy", "text": "bits"}  # and the most informative metric of each
+CONTENDERS = {  # with cells of torch's own, plain PyTorch would train the same network
     "retrieval": (("smt+dmt", "mlp"), ("bptt", "mlp"), ("bptt", "gru")),
     "text": (("tbptt", "lstm"), ("bptt", "lstm"), ("smt+dmt", "mlp")),
 }
-_WRITER = "text-tbptt-lstm"  # whose text is shown
-SECONDS = {1: 45.0, 2: 95.0}  # a run's budget by the number of runs side by side: all of it takes under 6 minutes
-_START = 8  # seconds that a run takes besides its budget, about
-_WRITTEN = 300  # characters
+_WRITER = "text-tbptt-lstm"  # the run whose text is shown
+SECONDS = {1: 45.0, 2: 95.0}  # budget per run, by the number of parallel runs: less than 6 minutes in total
+_START = 8  # approximate seconds that a run takes in addition to its budget
+_WRITTEN = 300  # number of characters
 
 INTRODUCTION = """\
 A recurrent network reads one symbol at a time and keeps a memory of fixed size. Backpropagation through time (bptt)
@@ -101,7 +101,7 @@ def _cores() -> int:
 
 
 def _fresh(out: Path) -> Path:
-    """A new folder: ``out``, or ``out-2`` when it is there already, and so on."""
+    """Create a new folder: ``out``, or ``out-2`` if it exists already, and so on."""
     number = 1
     while True:
         folder = out if number == 1 else out.with_name(f"{out.name}-{number}")
@@ -118,7 +118,7 @@ def _write_recipes(folder: Path, length: int) -> None:
 
 
 def _train(jobs: list[Job], workers: int) -> None:
-    """Run the jobs, ``workers`` at a time; none is left running when one fails or the user has enough."""
+    """Run the jobs, ``workers`` at a time; stop all of them if one fails or the user interrupts."""
     waiting, running = list(jobs), []
     columns = (TextColumn("{task.description:24}"), BarColumn(bar_width=24), TextColumn("{task.fields[status]}"))
     with Progress(*columns, console=Console(file=sys.stderr), disable=not watched()) as progress:
@@ -143,7 +143,7 @@ def _train(jobs: list[Job], workers: int) -> None:
 
 
 def _sample(run: Path) -> str:
-    """Let the network write a text, and leave out the line break that it starts from."""
+    """Generate a text by the network, without the line break that it starts from."""
     from nounroll.cli.generate import generate
 
     return generate(run, length=_WRITTEN, temperature=0.8)["text"][1:]

@@ -1,4 +1,4 @@
-"""``nounroll report``"""
+"""Command ``nounroll report``"""
 
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ _BIT = (
     " between which the network wavers."
 )
 
-_LEAK = 1e-4  # of the variance of memories; rounding is far below
+_LEAK = 1e-4  # share of the variance of memories; rounding is far below
 
 
 def report(run: Path, *, length: int | None = None, sequences: int = 128, out: Path | None = None) -> dict[str, Any]:
@@ -73,14 +73,14 @@ def show(result: dict[str, Any], console: Console) -> None:
 
 
 def _about(recipe: Any, task: Any) -> str:
-    """Cell, method and task."""
+    """Describe cell, method and task."""
     what = (type(task).__doc__ or "").partition("\n")[0].replace("``", "")
     chain = ", then ".join(name.upper() for name in recipe.method.split("+"))
     return f"A network with a cell of kind {recipe.cell.kind}, trained by {chain}. Its task: {recipe.task.kind}. {what}"
 
 
 def _cards(found: dict[str, Any], autoregressive: bool) -> list[dict[str, str]]:
-    """The one figure that says most, of the network, its teacher and a guess."""
+    """Collect the most informative metric of the network, its teacher and a guess."""
     metrics = found["student"]["metrics"]
     name = "bits" if autoregressive and "accuracy" in metrics else measure(metrics)
     labels = {

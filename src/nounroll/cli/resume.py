@@ -1,4 +1,4 @@
-"""``nounroll resume``"""
+"""Command ``nounroll resume``"""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Samples for a report: text, drawings, forecasts or answers of a trained network, and what surprises it."""
+"""Samples for a report: texts, drawings, forecasts or answers of a trained network, and its surprise at each target."""
 
 import base64
 import math
@@ -25,17 +25,17 @@ from nounroll.report.surprise import coloured
 from nounroll.rollout.chunks import by_rows, scores
 from nounroll.rollout.evaluate import numbers_of, validation_batches
 
-_TEMPERATURE = 0.8  # of text; images are drawn at 1
+_TEMPERATURE = 0.8  # of texts; images are drawn at 1
 _CHARACTERS = 800
-_EXAMPLES, _SHOWN = 3, 40  # sequences, and time steps of each
-_BRIGHT = 4.0  # bits of a pixel that is shown white
-_CONTINUED = 200  # times that a series is continued
-_PIECES = 2  # of music, real ones and written ones
-_DRAWN = 200  # samples of each step, between whose outer fortieths its band lies
+_EXAMPLES, _SHOWN = 3, 40  # number of sequences, and time steps of each
+_BRIGHT = 4.0  # bits of a pixel that is shown as white
+_CONTINUED = 200  # number of continuations of a series
+_PIECES = 2  # pieces of music, both real and generated
+_DRAWN = 200  # samples per step; the band ends at the outer fortieths
 
 
 def samples(student: Student, task: SequenceTask, length: int, seed: int) -> list[dict[str, Any]]:
-    """The values of the report's sections on samples; none for a task whose answers are vectors."""
+    """Collect the values for the report's sections on samples; empty for a task whose answers are vectors."""
     if hasattr(task, "image_shape"):
         return _images(student, task, seed)
     if hasattr(task, "midi"):
@@ -66,7 +66,7 @@ def foretold(student: Student, task: SequenceTask, length: int, seed: int) -> Pi
 
 
 def piano_roll(student: Student, task: Any, seed: int) -> Picture | None:
-    """Held-out pieces beside those that the network writes; None for a task that is not music."""
+    """Show held-out pieces next to generated ones; None for a task other than music."""
     if not hasattr(task, "midi"):
         return None
     steps, held_out = task.max_length, task.test()
@@ -88,7 +88,7 @@ def _pieces_written(student: Student, task: Any, steps: int, seed: int) -> Tenso
 
 
 def _music(student: Student, task: Any, seed: int) -> dict[str, Any]:
-    """The frames that the network writes, and a MIDI file of them."""
+    """Generate frames of music with the network, and a MIDI file of them."""
     written = _pieces_written(student, task, task.max_length, seed)[0]
     data = base64.b64encode(task.midi(written)).decode()
     caption = (
@@ -101,7 +101,7 @@ def _music(student: Student, task: Any, seed: int) -> dict[str, Any]:
 
 @torch.no_grad()
 def classes(student: Student, task: SequenceTask, length: int, seed: int) -> Picture | None:
-    """The confusion matrix of held-out sequences with a class at their end; None for a task of another kind."""
+    """Compute the confusion matrix of held-out sequences with a class at their end; None for another kind of task."""
     symbols = task.targets.symbols
     if symbols is None or task.autoregressive or symbols > MOST:
         return None
@@ -191,7 +191,7 @@ def _answers(student: Student, task: SequenceTask, length: int, seed: int) -> di
 
 
 def _line(name: str, values: list[Any], shown: list[bool], kinds: list[str]) -> dict[str, Any]:
-    """A row of symbols in columns; a long one loses its middle."""
+    """Build a row of symbols in columns; a long row is shortened in the middle."""
     words = [
         {"text": f"{value if show else '·':>2}", "kind": kind if show else ""}
         for value, show, kind in zip(values, shown, kinds, strict=True)

@@ -1,4 +1,4 @@
-"""``nounroll serve``"""
+"""Command ``nounroll serve``"""
 
 import contextlib
 import gc
@@ -93,8 +93,8 @@ def serve(
         note(f"serving {run} at {address}; Ctrl-C ends it")
         if made:
             note(f"its token is {token}; NOUNROLL_TOKEN in the environment sets another, --public asks for none")
-        gc.freeze()  # all that is loaded stays until the end, which takes a second less for it
-        with contextlib.suppress(KeyboardInterrupt):  # the server ends in good order, then passes the signal on
+        gc.freeze()  # all loaded objects stay until the end; shutdown is a second faster
+        with contextlib.suppress(KeyboardInterrupt):  # the server shuts down cleanly, then passes the signal on
             Server(app, app.state.service).run(sockets=[listening])
     return {"run": str(run), "address": address}
 
@@ -104,7 +104,7 @@ def show(result: dict[str, Any], console: Console) -> None:
 
 
 def _token(host: str, public: bool) -> tuple[str | None, bool]:
-    """The token that requests must carry, and whether it was made here."""
+    """Return the token that requests must carry, and whether it was generated here."""
     given = os.environ.get("NOUNROLL_TOKEN")
     if public and given is not None:
         raise ValueError("--public lets everyone in, and NOUNROLL_TOKEN asks for a token; leave one of them out")
@@ -114,7 +114,7 @@ def _token(host: str, public: bool) -> tuple[str | None, bool]:
 
 
 def _is_loopback(host: str) -> bool:
-    """Return whether this machine alone reaches an address."""
+    """Return whether an address can be reached from this machine only."""
     with contextlib.suppress(ValueError):
         return ip_address(host).is_loopback
     return host == "localhost"

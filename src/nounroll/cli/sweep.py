@@ -1,4 +1,4 @@
-"""``nounroll sweep``"""
+"""Command ``nounroll sweep``"""
 
 import json
 from dataclasses import asdict

@@ -1,4 +1,4 @@
-"""``nounroll tasks``"""
+"""Command ``nounroll tasks``"""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Shared parts of the commands: notes on stderr, metrics for people, and a signal that asks a run to stop."""
+"""Shared parts of the commands: notes on stderr, tables of metrics, and a signal that asks a run to stop."""
 
 import signal
 import sys
@@ -15,18 +15,18 @@ from nounroll.report.numbers import figure, label
 
 
 def note(text: str) -> None:
-    """One line for a person, on stderr; of several processes the first says it."""
+    """Print one line for the user on stderr; only the first of several processes prints it."""
     if not launched()[0]:
         print(text, file=sys.stderr, flush=True)
 
 
 def watched() -> bool:
-    """Return whether a person looks at stderr: progress bars are for them alone."""
+    """Return whether a person reads stderr; only then are progress bars shown."""
     return sys.stderr.isatty() and not launched()[0]
 
 
 def printable(text: str) -> str:
-    """Make the text of a network safe for a terminal: control characters are shown as �."""
+    """Make the text of a network safe for a terminal: control characters are replaced by �."""
     return "".join(c if c.isprintable() or c in "\n\t" else "�" for c in text)
 
 
@@ -39,7 +39,7 @@ def say_if_it_differs(run: Path, task: Any, student: Any) -> None:
 
 
 def metrics_table(metrics: Mapping[str, Any]) -> Table:
-    """Names and figures, one pair a line."""
+    """Build a table of names and figures, one pair per line."""
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column()
     table.add_column(justify="right")
@@ -49,11 +49,11 @@ def metrics_table(metrics: Mapping[str, Any]) -> Table:
 
 
 def last_warning(history: Sequence[Mapping[str, Any]]) -> str:
-    """Return the warning of a run's last evaluation, or that nothing was scored; "" when all is well."""
+    """Return the warning of a run's last evaluation, or that nothing was scored; "" if there is none."""
     looks = (record for record in reversed(history) if record["event"] in ("evaluation", "unscored"))
     return next(looks, {}).get("warning", "")
 
 
 def stop_on_signal() -> AbstractContextManager[Callable[[], bool]]:
-    """``stop()`` turns True at Ctrl-C or SIGTERM. A second signal ends the process at once."""
+    """Let ``stop()`` return True after Ctrl-C or SIGTERM. A second signal ends the process at once."""
     return stop_on([signal.SIGINT, signal.SIGTERM])

@@ -1,4 +1,4 @@
-"""``nounroll train``"""
+"""Command ``nounroll train``"""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -83,7 +83,7 @@ def train(
 
 
 def run_in(folder: Path, recipe: Any, resume: bool = False, force: bool = False, start: Any = None) -> dict[str, Any]:
-    """Train by a ``Recipe`` in a folder until the budget is spent or a signal comes."""
+    """Train by a ``Recipe`` in a folder until the budget is spent or a signal arrives."""
     from nounroll.experiments import run
 
     with stop_on_signal() as stop:
@@ -101,7 +101,7 @@ def run_in(folder: Path, recipe: Any, resume: bool = False, force: bool = False,
 
 
 def estimate(recipe: Any) -> dict[str, Any]:
-    """Estimate a run: settings decided for the data, the least memory that it takes, and the memory there is."""
+    """Estimate a run: its resolved settings, the minimum memory that it takes, and the memory available."""
     from nounroll.experiments import auto, footprint
     from nounroll.experiments.consent import build_task
     from nounroll.experiments.resolve import resolve

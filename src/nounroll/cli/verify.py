@@ -1,4 +1,4 @@
-"""``nounroll verify``"""
+"""Command ``nounroll verify``"""
 
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ def verify(run: Path) -> dict[str, Any]:
 
 def show(result: dict[str, Any], console: Console) -> None:
     for fault in result["faults"]:
-        print(printable(" ".join(fault.split())))  # it may name a file that a stranger has named
+        print(printable(" ".join(fault.split())))  # a fault may contain a file name that a stranger chose
     if not result["faults"]:
         checked = f"{result['folders']} checkpoints and models, {result['files']} files, {result['bytes']:,} bytes"
         console.print(f"{result['run']} is whole: {checked}")

@@ -1,1 +1,1 @@
-"""Files of runs: opened with care, written whole or not at all, checked when they are read."""
+"""Files of runs: opened safely, written atomically, verified when they are read."""

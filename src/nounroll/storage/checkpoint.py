@@ -1,4 +1,4 @@
-"""Checkpoints: the one writer of everything that is saved.
+"""Checkpoints: the only writer of saved state.
 
 A checkpoint is a folder of data-only files::
 
@@ -7,7 +7,7 @@ A checkpoint is a folder of data-only files::
       run.json               one file per document
       manifest.json          the size and SHA-256 of every other file, and its own SHA-256
 
-and of several processes that have a part of the weights each (``nounroll.storage.parts``), also::
+For several processes that each have a part of the weights (``nounroll.storage.parts``), also::
 
       model-00001-of-00008.safetensors      rows of tensors
       parts.json                            the whole shapes of these tensors: {"model": {"weight": [64, 32]}}
@@ -17,10 +17,10 @@ puts it in place and the parent is fsynced. A checkpoint of the same name is fir
 ``.old-NAME`` and removed last. ``read`` and ``newest`` fall back on ``.old-NAME`` when ``NAME`` is
 absent, so a process that dies at any instant leaves the old or the new checkpoint loadable.
 
-**Reading.** Every byte of a file is checked against the manifest before any of it is parsed, and what is
-parsed is what was checked. Nothing that is read can name a Python object: there is no pickle.
+**Reading.** Every byte of a file is checked against the manifest before any of it is parsed, and only the
+checked bytes are parsed. No file can name a Python object: pickle is not used.
 
-A folder of checkpoints has one process at a time that puts something in place or takes it away.
+Only one process at a time may write to or remove from a folder of checkpoints.
 """
 
 import contextlib
@@ -48,9 +48,9 @@ from nounroll.storage.files import opened, read_bytes
 from nounroll.storage.files import sync_folder as _sync_folder
 
 MANIFEST = "manifest.json"
-MANIFEST_LIMIT = 1 << 22  # bytes; a manifest is a few hundred for each process that wrote a part
-DOCUMENT_LIMIT = 1 << 24  # bytes of a JSON file; ours have some thousand
-HEADER_LIMIT = 1 << 23  # bytes that name the tensors of a file; ours have some thousand
+MANIFEST_LIMIT = 1 << 22  # bytes; a manifest has a few hundred for each process that wrote a part
+DOCUMENT_LIMIT = 1 << 24  # bytes of a JSON file; those of this project have a few thousand
+HEADER_LIMIT = 1 << 23  # bytes that name the tensors of a file; usually a few thousand
 TEMPORARY, OLD = ".tmp-", ".old-"
 _UNFINISHED = re.compile(rf"{re.escape(TEMPORARY)}.+-[0-9a-f]{{8}}")
 FILE_NAME = re.compile(r"[A-Za-z0-9_-]+\.(safetensors|json)")
@@ -59,7 +59,7 @@ STEP_NAME = re.compile(r"step-(\d{8,})")
 T = TypeVar("T")
 Tensors = Mapping[str, Mapping[str, Tensor]]  # by group and name
 Fingerprints = dict[str, dict[str, Any]]  # size and SHA-256 of files by name
-Rows = Callable[[str, str, parts.Shape], tuple[int, int] | None]  # of a group's tensor: from, to; None for all
+Rows = Callable[[str, str, parts.Shape], tuple[int, int] | None]  # rows of a group's tensor: from, to; None for all
 
 
 class CheckpointError(ValueError):
@@ -77,16 +77,16 @@ def write(
     *,
     allow_nonfinite: bool = False,
 ) -> None:
-    """Write a checkpoint whole or not at all, replacing one of the same name.
+    """Write a checkpoint atomically, replacing one of the same name.
 
     Args:
-        folder: where the checkpoint goes. It may exist only as a checkpoint or as an empty folder.
-        tensors: groups of named tensors; ``GROUP.safetensors`` each. Shared memory is not kept.
-        documents: JSON values; ``NAME.json`` each. As ever in JSON, tuples come back as lists, keys as strings.
-        allow_nonfinite: accept tensors that hold NaN or infinity.
+        folder: place of the checkpoint. It may exist only as a checkpoint or as an empty folder.
+        tensors: groups of named tensors, one ``GROUP.safetensors`` each. Tensors do not share memory after loading.
+        documents: JSON values, one ``NAME.json`` each. As usual in JSON, tuples become lists and keys become strings.
+        allow_nonfinite: accept tensors that contain NaN or infinity.
 
     Raises:
-        CheckpointError: something cannot be saved. What was in ``folder`` before is still there.
+        CheckpointError: something cannot be saved. The previous content of ``folder`` is still there.
     """
     files = contents(tensors, documents, allow_nonfinite=allow_nonfinite)
     draft = Draft.begin(folder)
@@ -99,13 +99,13 @@ def write(
 
 @dataclass(frozen=True)
 class Draft:
-    """A checkpoint on its way: a folder beside its place, until all that goes into it is there.
+    """Unfinished checkpoint: a temporary folder, until all files are written.
 
-    Whoever begins it publishes or discards it; any process that sees the folder may add files.
+    The process that begins it publishes or discards it; any process with access to the folder may add files.
 
     Attributes:
-        folder: where the checkpoint goes.
-        temporary: where its files are meanwhile.
+        folder: final place of the checkpoint.
+        temporary: temporary place of its files.
     """
 
     folder: Path
@@ -113,10 +113,10 @@ class Draft:
 
     @classmethod
     def begin(cls, folder: Path) -> "Draft":
-        """An empty draft.
+        """Create an empty draft.
 
         Raises:
-            CheckpointError: its folder cannot be made, as everywhere here.
+            CheckpointError: the temporary folder cannot be created. Other methods raise it too.
         """
         draft = cls(folder, _temporary(folder.resolve()))
         with draft._saving():
@@ -132,14 +132,14 @@ class Draft:
         return {name: _fingerprint(data) for name, data in files.items()}
 
     def publish(self, files: Fingerprints) -> None:
-        """Put the checkpoint in place of one of the same name: ``files`` are all that were added, by whomever."""
+        """Move the checkpoint to its place; ``files`` lists all added files, of all processes."""
         target = self.folder.resolve()
         with self._saving():
             _refuse_foreign(target, files)
             _write_file(self.temporary / MANIFEST, _manifest(files))
             _sync_folder(self.temporary)
             _put_in_place(self.temporary, target)
-        with contextlib.suppress(OSError):  # it is saved: what stays of the old one is for the next write or prune
+        with contextlib.suppress(OSError):  # saved: a later write or prune cleans up
             _remove(_old(target))
 
     def discard(self) -> None:
@@ -152,13 +152,13 @@ class Draft:
             yield
         except (OSError, CheckpointError) as error:
             fault = error.__cause__ if isinstance(error, CheckpointError) else error
-            if not isinstance(fault, OSError):  # of what is there, and no disk's
+            if not isinstance(fault, OSError):  # a fault of the existing files, not of the disk
                 raise
             raise CheckpointError(f"{self.folder} was not saved: {one_line(fault)}") from fault
 
 
 def contents(tensors: Tensors, documents: Mapping[str, Any], *, allow_nonfinite: bool = False) -> dict[str, bytes]:
-    """The bytes of every file but the manifest. See ``write``."""
+    """Return the bytes of every file but the manifest. See ``write``."""
     for name in (*tensors, *documents):
         if not FILE_NAME.fullmatch(f"{name}.json") or name == Path(MANIFEST).stem:
             raise CheckpointError(f"{name} cannot be saved: names are letters, digits, '_' and '-', and not 'manifest'")
@@ -168,7 +168,7 @@ def contents(tensors: Tensors, documents: Mapping[str, Any], *, allow_nonfinite:
 
 def _pack(group: str, tensors: Mapping[str, Tensor], allow_nonfinite: bool) -> bytes:
     try:
-        # Copies: safetensors takes neither strides nor two names for the same memory.
+        # Copies, because safetensors accepts neither strides nor two names for the same memory.
         copies = {name: t.detach().cpu().clone(memory_format=torch.contiguous_format) for name, t in tensors.items()}
         for name, tensor in copies.items():
             if not allow_nonfinite and not _is_finite(tensor):
@@ -196,7 +196,7 @@ def _fingerprint(data: bytes) -> dict[str, Any]:
 
 
 def _manifest(files: Mapping[str, Any]) -> bytes:
-    """The manifest's only spelling: a manifest that is not byte for byte this one is damaged."""
+    """Encode the manifest in its canonical form: any other bytes count as damage."""
     own = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
     return (json.dumps({"files": files, "sha256": own}, sort_keys=True, indent=1) + "\n").encode()
 
@@ -217,14 +217,14 @@ def _write_file(path: Path, data: bytes) -> None:
 
 
 def remove(folder: Path) -> None:
-    """Remove a checkpoint, wherever it is; whole or not at all.
+    """Remove a checkpoint and its old copy, atomically.
 
     Raises:
-        CheckpointError: it cannot be removed.
+        CheckpointError: the checkpoint cannot be removed.
     """
     target = folder.resolve()
     try:
-        for path in (_old(target), target):  # the old one first: alone, it would come back
+        for path in (_old(target), target):  # the old copy first: alone, it would be restored
             if path.exists():
                 _remove(path)
         _sync_folder(target.parent)
@@ -233,10 +233,10 @@ def remove(folder: Path) -> None:
 
 
 def _put_in_place(temporary: Path, target: Path) -> None:
-    """Rename ``temporary`` to ``target``; on failure the old ``target`` is back where it was."""
+    """Rename ``temporary`` to ``target``; on failure, restore the old ``target``."""
     old = _old(target)
     if target.exists():
-        if old.exists():  # left by a death after its replacement was in place
+        if old.exists():  # left by a process that died after the replacement was in place
             _remove(old)
         os.rename(target, old)
     try:
@@ -251,7 +251,7 @@ def _put_in_place(temporary: Path, target: Path) -> None:
 
 
 def _remove(folder: Path) -> None:
-    """Renamed first: a checkpoint that is half removed must never look like one."""
+    """Remove a folder after renaming it: a half-removed checkpoint must never look like a checkpoint."""
     removed = _temporary(folder)
     os.rename(folder, removed)
     shutil.rmtree(removed)
@@ -272,13 +272,13 @@ def _old(folder: Path) -> Path:
 def read(
     folder: Path, device: torch.device | str = "cpu", rows: Rows = lambda *_: None
 ) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
-    """The tensors and documents of a checkpoint, verified.
+    """Read and verify the tensors and documents of a checkpoint.
 
     Args:
-        folder: of the checkpoint.
-        device: where the tensors go.
-        rows: which are wanted of a tensor, whether it is there whole or in parts. Files are read one at a time, and
-            those of ``nounroll.storage.parts`` only where they have some of these rows.
+        folder: folder of the checkpoint.
+        device: device of the tensors.
+        rows: the wanted rows of a tensor, whether it is stored whole or in parts. Files are read one at a time, and
+            those of ``nounroll.storage.parts`` only if they contain some of these rows.
 
     Raises:
         CheckpointError: a file is missing, extra, damaged, or not a plain file of the formats above.
@@ -307,7 +307,7 @@ def read(
 
 @contextmanager
 def _reading(file: Path) -> Iterator[None]:
-    """Give the user one kind of error, whatever the parsers make of hostile bytes."""
+    """Convert every exception to a CheckpointError, since parsers may raise anything on hostile bytes."""
     try:
         yield
     except CheckpointError:
@@ -317,10 +317,10 @@ def _reading(file: Path) -> Iterator[None]:
 
 
 def read_files(folder: Path, *names: str) -> list[bytes]:
-    """The bytes of some files of a folder, checked against its manifest where it has one.
+    """Read some files of a folder, checked against its manifest if it has one.
 
-    What comes from elsewhere may have none, and may have other files beside these. They may be links to regular files,
-    as they are where the Hub keeps what it fetched.
+    A folder from elsewhere may have no manifest, and may have other files. The files may be links to regular files,
+    as in the cache of the Hugging Face Hub.
 
     Raises:
         CheckpointError: a file is missing, damaged, too large, or not in the manifest.
@@ -339,10 +339,10 @@ def read_files(folder: Path, *names: str) -> list[bytes]:
 
 
 def parse_tensors(data: bytes) -> dict[str, Tensor]:
-    """The tensors of a safetensors file.
+    """Parse the tensors of a safetensors file.
 
     Raises:
-        Exception: whatever the parser makes of bytes that are none.
+        Exception: any exception of the parser, for invalid bytes.
     """
     header = int.from_bytes(data[:8], "little")
     if header > HEADER_LIMIT:
@@ -351,10 +351,10 @@ def parse_tensors(data: bytes) -> dict[str, Tensor]:
 
 
 def parse_document(data: bytes) -> Any:
-    """The value of a JSON file, which may hold no NaN and no infinity.
+    """Parse the value of a JSON file, which may not contain NaN or infinity.
 
     Raises:
-        ValueError, RecursionError: it is not JSON, or too deep.
+        ValueError, RecursionError: the bytes are not JSON, or too deeply nested.
     """
 
     def refuse(constant: str) -> None:
@@ -364,7 +364,7 @@ def parse_document(data: bytes) -> Any:
 
 
 def _verified(folder: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
-    """Yield (name, a function that reads and checks its bytes) of every file but the manifest, documents first."""
+    """Yield (name, a function that reads and checks the bytes) for every file but the manifest, documents first."""
     try:
         entries = {entry.name: entry for entry in os.scandir(folder)}
     except OSError as fault:
@@ -417,7 +417,7 @@ def _read_file(path: Path, size: int | None = None, sha256: str | None = None, f
 
 
 def _check_header(path: Path, size: int, follow: bool) -> None:
-    """Refuse a file whose first bytes are no header, before all of it is read."""
+    """Refuse a file without a valid header, before reading all of it."""
     with opened(path, follow=follow) as file:
         header = int.from_bytes(file.read(8), "little")
     if not 2 <= header <= min(HEADER_LIMIT, size - 8):
@@ -441,14 +441,14 @@ def step_folder(checkpoints: Path, step: int) -> Path:
 
 
 def every(checkpoints: Path) -> list[Path]:
-    """Every folder of a checkpoint, damaged or not, by step."""
+    """List every checkpoint folder by step, damaged ones included."""
     return sorted(path for path in _folders(checkpoints) if STEP_NAME.fullmatch(path.name.removeprefix(OLD)))
 
 
 def named(folder: Path) -> list[Path]:
-    """Every checkpoint of a folder by its name, also where its replacement died and it is still beside its place.
+    """List every checkpoint of a folder under its final name, also if an interrupted replacement left it beside its place.
 
-    What else dead processes left behind is removed.
+    Other leftovers of dead processes are removed.
     """
     remove_unfinished(folder)
     return sorted({path.with_name(path.name.removeprefix(OLD)) for path in _folders(folder)})
@@ -462,24 +462,24 @@ def remove_unfinished(folder: Path) -> None:
 
 
 def newest(checkpoints: Path) -> Path | None:
-    """The complete checkpoint of the highest step, or None. Damage to it is for ``read`` to find."""
+    """Return the complete checkpoint with the highest step, or None. ``read`` detects damage."""
     steps = _steps(checkpoints)
     return steps[-1] if steps else None
 
 
 def newest_first(checkpoints: Path) -> list[Path]:
-    """Every folder of a checkpoint, damaged or not, from the highest step down; of one step the replacement first."""
+    """List every checkpoint folder, damaged ones included, from the highest step down; a replacement comes first."""
     found = [(int(path.name.rpartition("-")[2]), path.name, path) for path in every(checkpoints)]
     return [path for *_, path in sorted(found, reverse=True)]
 
 
 def read_newest(folders: Iterable[Path], read: Callable[[Path], T]) -> tuple[Path, T] | None:
-    """Read the first of some checkpoints that is not damaged; None where there is none.
+    """Read the first undamaged one of some checkpoints; None if there are none.
 
-    A notice names each damaged one before it.
+    A notice names each damaged checkpoint before it.
 
     Raises:
-        CheckpointError: all are damaged, or one may not be read.
+        CheckpointError: all checkpoints are damaged, or one must not be read.
     """
     faults: list[CheckpointError] = []
     for folder in folders:
@@ -499,10 +499,10 @@ def read_newest(folders: Iterable[Path], read: Callable[[Path], T]) -> tuple[Pat
 
 
 def set_aside(folder: Path) -> None:
-    """Rename a damaged checkpoint, so that it counts as none and can still be looked at.
+    """Rename a damaged checkpoint, so that it is ignored but can still be inspected.
 
     Raises:
-        CheckpointError: it cannot be renamed.
+        CheckpointError: the checkpoint cannot be renamed.
     """
     try:
         os.rename(folder, folder.with_name(f"damaged-{folder.name.removeprefix(OLD)}-{secrets.token_hex(4)}"))
@@ -514,7 +514,7 @@ def prune(checkpoints: Path, keep: int) -> None:
     """Remove all but the newest ``keep`` checkpoints, and the leftovers of dead processes.
 
     Raises:
-        CheckpointError: something cannot be removed.
+        CheckpointError: a folder cannot be removed.
     """
     if keep < 1:
         raise ValueError(f"keep is {keep}; at least 1 checkpoint must stay")
@@ -530,9 +530,9 @@ def prune(checkpoints: Path, keep: int) -> None:
 
 
 def _steps(checkpoints: Path) -> list[Path]:
-    """The complete checkpoints by step, each in its place or, where a replacement died, still beside it."""
+    """List the complete checkpoints by step; after an interrupted replacement, the old copy."""
     steps: dict[int, Path] = {}
-    for path in sorted(_folders(checkpoints)):  # ".old-…" comes before "step-…", which replaces it
+    for path in sorted(_folders(checkpoints)):  # ".old-…" sorts before "step-…", which replaces it
         match = STEP_NAME.fullmatch(path.name.removeprefix(OLD))
         if match and (path / MANIFEST).is_file():
             steps[int(match[1])] = path

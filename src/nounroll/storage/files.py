@@ -1,10 +1,10 @@
-"""The one opener and the one writer of files in a folder that may come from a stranger.
+"""Safe reading and writing of files in a folder that may come from a stranger.
 
-Only regular files are opened: a link is not followed, a pipe, device or socket is refused before it can block. What is
-read is bounded. A file is written beside its place under a new name, fsynced and renamed, so that it is there whole or
-not at all, and no link at its place is followed.
+Only regular files are opened: links are not followed; pipes, devices and sockets are refused before they can block.
+Reads are limited in size. A file is written under a temporary name, fsynced and renamed, so that the write is atomic
+and does not follow a link at its place.
 
-A file that is refused is an ``OSError`` whose ``strerror`` says why, as one that the system refuses.
+A refused file raises ``OSError``, like a file that the system refuses; its ``strerror`` gives the reason.
 """
 
 import errno
@@ -16,12 +16,12 @@ from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-TEXT_LIMIT = 1 << 24  # bytes of a small document; ours have some thousand
+TEXT_LIMIT = 1 << 24  # bytes of a small document; those of this project have a few thousand
 LOG_LIMIT = 1 << 28  # bytes of metrics.jsonl: half a million records
-_MOST_ENTRIES = 100_000  # of a folder and all below it; a run has some dozen
+_MOST_ENTRIES = 100_000  # entries of a folder and its subfolders; a run has a few dozen
 
 _SAFE = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
-_UNFINISHED = re.compile(r"\.(.+)-[0-9a-f]{8}")  # beside the file that it was to become
+_UNFINISHED = re.compile(r"\.(.+)-[0-9a-f]{8}")  # name of a temporary file: the final name, and a random suffix
 _KINDS = {
     stat.S_IFLNK: "a link",
     stat.S_IFIFO: "a pipe",
@@ -32,16 +32,16 @@ _KINDS = {
 
 
 def opened(path: Path, *, flags: int = os.O_RDONLY, follow: bool = False, mode: int = 0o666) -> BinaryIO:
-    """Open a regular file, for reading when no other ``flags`` are given.
+    """Open a regular file; the default ``flags`` open it for reading.
 
     Args:
-        path: of the file.
-        flags: of ``os.open``.
-        follow: whether the path itself may be a link, since its user has said so.
-        mode: of a file that is made.
+        path: path of the file.
+        flags: flags of ``os.open``.
+        follow: the path itself may be a link, because the user has given it.
+        mode: permissions of a new file.
 
     Raises:
-        OSError: it cannot be opened, or is no regular file.
+        OSError: the file cannot be opened, or is not a regular file.
     """
     creates = flags & os.O_CREAT
     try:
@@ -67,24 +67,24 @@ def _refuse_strange(path: Path, mode: int) -> None:
 
 
 def read_bytes(path: Path, limit: int = TEXT_LIMIT, *, follow: bool = False) -> bytes:
-    """The bytes of a regular file, of which there may be ``limit``.
+    """Read a regular file of at most ``limit`` bytes.
 
     Raises:
-        OSError: it cannot be read, is no regular file, or is larger.
+        OSError: the file cannot be read, is not a regular file, or is larger.
     """
     with opened(path, follow=follow) as file:
         size = os.fstat(file.fileno()).st_size
-        data = b"" if size > limit else file.read(size + 1)  # of no more: room for all of it is taken first
+        data = b"" if size > limit else file.read(size + 1)  # read(n) allocates n bytes first
     if max(size, len(data)) > limit:
         raise OSError(errno.EFBIG, f"it holds more than the {limit:,} bytes that are read", str(path))
     return data
 
 
 def write_bytes(path: Path, data: bytes, *, mode: int = 0o666) -> None:
-    """Write a file whole or not at all, whenever the process or the machine dies.
+    """Write a file atomically, even if the process or the machine dies.
 
     Raises:
-        OSError: it cannot be written. What was there before is still there.
+        OSError: the file cannot be written. The previous file is still there.
     """
     beside = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
     try:
@@ -99,7 +99,7 @@ def write_bytes(path: Path, data: bytes, *, mode: int = 0o666) -> None:
 
 
 def remove_unfinished(folder: Path, names: Container[str]) -> None:
-    """Remove what processes that died were writing to files of these names. Nobody else may be writing to them."""
+    """Remove unfinished files with these final names, left by processes that died. No process may be writing them."""
     for entry in os.scandir(folder):
         found = _UNFINISHED.fullmatch(entry.name)
         if found and found[1] in names and entry.is_file(follow_symlinks=False):
@@ -107,8 +107,8 @@ def remove_unfinished(folder: Path, names: Container[str]) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make sure that the names in a folder outlive a loss of power."""
-    if os.name != "posix":  # elsewhere a folder cannot be opened
+    """Flush the names in a folder to disk, so that they survive a loss of power."""
+    if os.name != "posix":  # other systems cannot open a folder
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
@@ -118,17 +118,17 @@ def sync_folder(folder: Path) -> None:
 
 
 def check_plain(folder: Path) -> None:
-    """Refuse a folder in which, or below which, there is anything but regular files and folders.
+    """Refuse a folder that contains anything but regular files and folders, at any depth.
 
     Raises:
-        ValueError: it names the first such thing.
+        ValueError: the folder does; the message names the first such entry.
     """
     for fault in strange(folder):
         raise ValueError(fault)
 
 
 def strange(folder: Path) -> Iterator[str]:
-    """One line for each thing in and below a folder that is neither a regular file nor a folder."""
+    """Describe, in one line each, the entries of a folder at any depth that are neither regular files nor folders."""
     waiting, entries = [folder], 0
     while waiting:
         inside = waiting.pop()

@@ -1,4 +1,4 @@
-"""A lock on a folder, which dies with its process, on every system."""
+"""Lock on a folder, released when its process ends, on every system."""
 
 from pathlib import Path
 
@@ -6,17 +6,17 @@ from filelock import FileLock, Timeout
 
 
 class Held(ValueError):
-    """Another process has the lock."""
+    """Error: another process has the lock."""
 
 
 class Lock:
-    """The lock ``.lock`` of a folder, taken at once or not at all.
+    """Lock file ``.lock`` of a folder, acquired immediately or not at all.
 
     Args:
-        folder: must be there.
+        folder: an existing folder.
 
     Raises:
-        Held: another process has it.
+        Held: another process has the lock.
         OSError: the folder cannot be written.
     """
 
@@ -28,5 +28,5 @@ class Lock:
             raise Held(f"{folder} is in use by another process") from None
 
     def close(self) -> None:
-        """Let another process have the folder."""
+        """Release the lock."""
         self._lock.release()

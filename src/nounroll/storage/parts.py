@@ -1,7 +1,7 @@
-"""Tensors in parts: rows of them in a file of each of several processes; whole again, or cut for other processes.
+"""Sharded tensors: each process stores some rows; they can be joined, or divided anew for other processes.
 
-Part r of n of a tensor is what ``share`` says; one part after another, the rows are the tensor. Files are named as on
-the Hugging Face Hub, ``model-00001-of-00008.safetensors``, and the document ``parts.json`` has the whole shapes.
+Part r of n of a tensor is given by ``share``; the parts in order give all rows. Files are named as on the Hugging Face
+Hub, ``model-00001-of-00008.safetensors``, and the document ``parts.json`` contains the whole shapes.
 """
 
 import re
@@ -15,13 +15,13 @@ DOCUMENT = "parts"
 NAME = re.compile(r"([A-Za-z0-9_-]+)-(\d{5})-of-(\d{5})")
 
 Shape = tuple[int, ...]
-Shapes = Mapping[str, Shape]  # of the tensors of a group that are in parts
-Place = tuple[int, int]  # rank of a process, and how many there were
-Rows = Callable[[str, Shape], tuple[int, int] | None]  # of a tensor of a name and shape: from, to; None for all
+Shapes = Mapping[str, Shape]  # of a group's sharded tensors
+Place = tuple[int, int]  # rank of a process, and number of processes
+Rows = Callable[[str, Shape], tuple[int, int] | None]  # rows of a tensor by name and shape: from, to; None for all
 
 
 def share(rows: int, rank: int, count: int) -> tuple[int, int]:
-    """The rows, from and to, that one of several processes has of a tensor: as torch.chunk and FSDP cut."""
+    """Return the rows, from and to, of one process's part of a tensor: as torch.chunk and FSDP divide it."""
     each = -(-rows // count)
     return min(rank * each, rows), min((rank + 1) * each, rows)
 
@@ -29,12 +29,12 @@ def share(rows: int, rank: int, count: int) -> tuple[int, int]:
 def files_of(
     tensors: Mapping[str, Mapping[str, Tensor]], shapes: Mapping[str, Shapes], place: Place
 ) -> dict[str, dict[str, Tensor]]:
-    """List what one process writes, by file: its rows, and, the first process, all that is not sharded.
+    """List the files that one process writes: its own rows and, on rank 0, everything that is not sharded.
 
     Args:
-        tensors: by group and name; this process's rows of those in ``shapes``.
-        shapes: whole ones, by group.
-        place: of the process.
+        tensors: tensors by group and name; for those in ``shapes``, this process's rows.
+        shapes: whole shapes, by group.
+        place: rank of the process, and number of processes.
     """
     rank, count = place
     files = {}
@@ -48,36 +48,36 @@ def files_of(
 
 
 def place_of(stem: str) -> tuple[str, Place | None]:
-    """The group of a file, and which part it is; None when its tensors are whole."""
+    """Split the name of a file into its group and its part; None for a file of whole tensors."""
     part = NAME.fullmatch(stem)
     return (part[1], (int(part[2]) - 1, int(part[3]))) if part else (stem, None)
 
 
 def parse_shapes(document: Any) -> dict[str, dict[str, Shape]]:
-    """The shapes in ``parts.json``, by group and name.
+    """Parse the shapes in ``parts.json``, by group and name.
 
     Raises:
-        Exception: whatever becomes of a document that is none.
+        Exception: any exception, for an invalid document.
     """
     return {g: {name: tuple(map(int, shape)) for name, shape in named.items()} for g, named in document.items()}
 
 
 def has_any(shapes: Shapes, place: Place, rows: Rows) -> bool:
-    """Return whether a file has some of the wanted rows of any tensor."""
+    """Return whether a file contains some of the wanted rows of any tensor."""
     return any(_inside(shape, place, rows(name, shape)) is not None for name, shape in shapes.items())
 
 
 def taken(tensors: Mapping[str, Tensor], shapes: Shapes | None, place: Place | None, rows: Rows) -> dict[str, Tensor]:
-    """Take the wanted rows of a file.
+    """Select the wanted rows of a file.
 
     Args:
-        tensors: of the file.
-        shapes: whole ones of the group, where it has tensors in parts.
-        place: which part the file is; None when its tensors are whole.
-        rows: which are wanted.
+        tensors: tensors of the file.
+        shapes: whole shapes of the group's sharded tensors, if there are any.
+        place: part of the file; None if its tensors are whole.
+        rows: the wanted rows.
 
     Raises:
-        ValueError: a tensor has not the shape of its part.
+        ValueError: a tensor does not have the shape of its part.
     """
     found = {}
     for name, value in tensors.items():
@@ -91,10 +91,10 @@ def taken(tensors: Mapping[str, Tensor], shapes: Shapes | None, place: Place | N
 
 
 def join(pieces: Mapping[str, list[Tensor]], shapes: Shapes, rows: Rows) -> dict[str, Tensor]:
-    """Join the rows of one file after another into whole tensors.
+    """Concatenate the rows of all files to whole tensors.
 
     Raises:
-        ValueError: not all wanted rows are there.
+        ValueError: some wanted rows are missing.
     """
     joined = {name: found[0] if len(found) == 1 else torch.cat(found) for name, found in pieces.items()}
     for name, shape in shapes.items():
@@ -106,11 +106,11 @@ def join(pieces: Mapping[str, list[Tensor]], shapes: Shapes, rows: Rows) -> dict
 
 
 def _inside(shape: Shape, place: Place, rows: tuple[int, int] | None) -> slice | None:
-    """Find the wanted rows among the rows of a part; None when it has none of them."""
+    """Find the wanted rows among the rows of a part; None if the part has none of them."""
     if rows is None:
         return slice(None)
     start, stop = share(shape[0], *place)
     low, high = max(rows[0], start), min(rows[1], stop)
     if low < high:
         return slice(low - start, high - start)
-    return slice(0, 0) if rows[0] == rows[1] and place[0] == 0 else None  # there are processes that have no rows
+    return slice(0, 0) if rows[0] == rows[1] and place[0] == 0 else None  # some processes have no rows

@@ -1,4 +1,4 @@
-"""Return whether the user vouches for the recipe or run at hand, which may come from a stranger: ``--trust``."""
+"""Trust: ``--trust`` says that the user vouches for the recipe or run at hand, which may come from a stranger."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ def is_trusted() -> bool:
 
 @contextmanager
 def trusting(trust: bool = True) -> Iterator[None]:
-    """Vouch for the recipes and runs that are opened inside."""
+    """Trust the recipes and runs that are opened within the context."""
     token = _TRUSTED.set(trust)
     try:
         yield
