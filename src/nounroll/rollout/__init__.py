@@ -1,1 +1,1 @@
-"""Rollouts of a student other than the plain one: parallel windows, parallel solvers, evaluation."""
+"""Rollouts of a student beyond the plain one: parallel windows, parallel solvers, evaluation."""

@@ -1,7 +1,7 @@
-"""The collapse guard: do the teacher's memories still differ, and does the cell predict how?
+"""Collapse guard: measure whether the teacher's memories still differ, and how well the cell predicts them.
 
-A teacher can make the dynamics loss small by giving every prefix nearly the same memory; a mean square error alone
-does not show it.
+A teacher can reduce the dynamics loss by giving every prefix nearly the same memory. The mean squared error alone
+does not show this.
 """
 
 from collections.abc import Mapping
@@ -16,10 +16,10 @@ from nounroll.models.student import Student
 from nounroll.objectives.dynamics import dynamics
 from nounroll.teacher import Teacher
 
-MOST_MEMORIES = 512  # rows that a spectrum is computed from
-_ROWS, _TIMES = 16, 32  # sequences and time steps that the guard looks at
-_ROUNDING = 1e-10  # variance, relative to the mean square, below which float32 tells nothing
-_ALIKE = 0.01  # memories that vary by less than this share of their mean square are as good as one
+MOST_MEMORIES = 512  # rows from which a spectrum is computed
+_ROWS, _TIMES = 16, 32  # sequences and time steps that the guard measures
+_ROUNDING = 1e-10  # variance relative to the mean square below which float32 is unreliable
+_ALIKE = 0.01  # memories with a smaller variance, as a share of their mean square, count as equal
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,9 @@ class Spread:
     """Spread of a set of memories in its space.
 
     Attributes:
-        variance: of the memories, relative to their mean square: 0 when all are equal, 1 when their mean is 0.
+        variance: variance of the memories relative to their mean square: 0 if all are equal, 1 if their mean is 0.
         rank: effective rank, exp of the entropy of the covariance's normalised eigenvalues (Roy & Vetterli 2007):
-            in how many directions memories differ. 0 when they do not.
+            the number of directions in which memories differ. 0 if they are equal.
     """
 
     variance: float
@@ -37,9 +37,9 @@ class Spread:
 
 
 def spectrum(memories: Float[Tensor, "N K d"]) -> Float[Tensor, "M"]:
-    """Eigenvalues of the covariance, largest first, as shares of the variance; of at most 512 of the rows.
+    """Compute the eigenvalues of the covariance of at most 512 rows, largest first, as shares of the variance.
 
-    All 0 when memories do not differ.
+    All are 0 if the memories are equal.
     """
     rows = memories.detach().flatten(1).double()
     if len(rows) > MOST_MEMORIES:
@@ -50,7 +50,7 @@ def spectrum(memories: Float[Tensor, "N K d"]) -> Float[Tensor, "M"]:
 
 
 def spread(memories: Float[Tensor, "N K d"]) -> Spread:
-    """Variance and effective rank of N memories."""
+    """Compute variance and effective rank of N memories."""
     shares = spectrum(memories)
     centred = memories - memories.mean(0)
     variance = float(centred.square().mean() / memories.square().mean().clamp(min=1e-30))
@@ -60,11 +60,11 @@ def spread(memories: Float[Tensor, "N K d"]) -> Spread:
 
 @torch.no_grad()
 def guard(student: Student, teacher: Teacher, batch: Batch) -> dict[str, float]:
-    """Figures of the teacher's memories, and of the cell's single steps between them.
+    """Measure the teacher's memories, and the cell's single steps between them.
 
     Returns:
         memory_variance, memory_rank: see ``Spread``; explained: 1 - MSE(f(m_{t-1}, x_t), m_t) / Var(m), the share of
-        the variance of memories that one step of the cell explains: 1 is all, 0 is what the mean memory would do.
+        the variance of memories that one step of the cell explains: 1 is all of it, 0 is the mean memory's share.
     """
     (batch, there), device = apart(batch.rows(0, _ROWS)), student.empty_memory.device
     batch = batch.rows(0, _ROWS).to(device)
@@ -72,7 +72,7 @@ def guard(student: Student, teacher: Teacher, batch: Batch) -> dict[str, float]:
     positions = torch.cat([times, times + 1]).expand(batch.batch_size, -1)
     before, after = (part.flatten(0, 1) for part in teacher.memories(batch.inputs, positions).chunk(2, dim=1))
     inputs = batch.inputs[:, times].flatten(0, 1)
-    if there is not None:  # what fills up a part is none of it
+    if there is not None:  # ignore padding
         kept = there[:_ROWS].to(device)[:, times].flatten()
         before, after, inputs = before[kept], after[kept], inputs[kept]
     error = dynamics(student.step(inputs, before), after).mean()
@@ -83,7 +83,7 @@ def guard(student: Student, teacher: Teacher, batch: Batch) -> dict[str, float]:
 
 
 def warning(figures: Mapping[str, float]) -> str:
-    """One line when the figures of ``guard`` show memories that have collapsed; nothing otherwise."""
+    """Return a one-line warning if the figures of ``guard`` show collapsed memories; else an empty text."""
     if figures.get("memory_variance", 1.0) >= _ALIKE:
         return ""
     return f"memories have collapsed: their variance is {figures['memory_variance']:.1e} of their mean square"

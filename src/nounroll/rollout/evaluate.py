@@ -1,4 +1,4 @@
-"""Evaluation of a student alone, by rollouts from m_∅ on held-out sequences, and of its rivals on the same ones."""
+"""Evaluation on held-out sequences: of a student, by rollouts from m_∅, and of its baselines and teacher."""
 
 import math
 from collections import defaultdict
@@ -16,21 +16,23 @@ from nounroll.objectives.dynamics import dynamics
 from nounroll.rollout.chunks import at_once, by_rows, by_times, parts
 from nounroll.rollout.transformer import CausalTransformer
 
-_STEPS, _FEWEST, _MOST = 2**13, 8, 64  # time steps that are drawn for an evaluation, and bounds on its sequences
-_WHOLE = 2**18  # time steps of a finite part that are looked at
-_TESTED = 8  # times as many for the last figures
-FROM_EMPTY = "_from_empty"  # the end of the names of figures
+_STEPS, _FEWEST, _MOST = 2**13, 8, 64  # time steps drawn for an evaluation, and bounds on its sequences
+_WHOLE = 2**18  # largest number of time steps of a finite part
+_TESTED = 8  # factor on the number of sequences for the final metrics
+FROM_EMPTY = "_from_empty"  # suffix of the names of metrics
 
 
 def validation_batches(
     task: SequenceTask, sequences: int, length: int, seed: int, stream: str = "validation"
 ) -> list[Batch]:
-    """The held-out batches of a run: the same for every method, cell and moment of training.
+    """Draw the held-out batches of a run: the same for every method, cell and time of training.
 
     Args:
-        task: its validation part is drawn from; its test part for the stream "test", by which nothing is chosen.
-        sequences: how many. 0 takes all of a finite part, up to 262,144 time steps of it; and of an endless one 64
-            sequences, fewer where they are longer than 128 steps, 8 at least. For the stream "test" eight times these.
+        task: source of the sequences: its validation part; or for the stream "test" its test part, which no choice
+            uses.
+        sequences: number of sequences. 0 takes a whole finite part, up to 262,144 time steps; of an endless part 64
+            sequences, or fewer (at least 8) if they are longer than 128 steps. The stream "test" takes eight times as
+            many.
         length: T.
         seed, stream: of the draws.
     """
@@ -52,22 +54,22 @@ def evaluate(
     """Measure a student on its own rollouts, or the Transformer baseline.
 
     Args:
-        model: a student is rolled out from m_∅, anew at each reset.
+        model: the model; a student is rolled out from m_∅, and again from m_∅ at each reset.
         batches: held-out sequences.
-        labels: a teacher's ``memories``; with it, drift is measured too.
-        carry: each batch goes on where the one before ended, with the student's memories.
+        labels: the teacher's ``memories``; with them, drift is measured too.
+        carry: each batch continues where the one before ended, with the student's memories.
 
     Returns:
-        loss: nats per scored element; bits: the same in bits; and what the targets' space measures beside
-        (``Space.metrics``). accuracy: share of scored elements whose most likely symbol is right, or of bits that are;
-        rmse: root mean squared error of the mean; of positive numbers rmse_log too, that of their logarithms. Loss,
-        bits and rmse are in the unit of the data; rmse_standardised and loss_standardised, where real targets have a
-        scale, are without unit. The parts of a product have figures of their own, such as "gap.loss".
-        All of these are nan where nothing is scored.
-        drift: mean square distance of the student's memories to the teacher's (with ``labels``).
+        loss: nats per scored element; bits: the same in bits; and the metrics of the targets' space
+        (``Space.metrics``). accuracy: share of scored elements whose most likely symbol is right, or of correct bits;
+        rmse: root mean squared error of the mean; for positive numbers also rmse_log, that of their logarithms. Loss,
+        bits and rmse are in the unit of the data; rmse_standardised and loss_standardised, for real targets with a
+        scale, have no unit. The parts of a product have metrics of their own, such as "gap.loss".
+        All of these are nan if nothing is scored.
+        drift: mean squared distance of the student's memories from the teacher's (with ``labels``).
     """
     score, drift, device = _Score(model.targets), 0.0, next(model.parameters()).device
-    held: dict[int, Tensor] = {}  # memories by the row that they begin at, where they are carried
+    held: dict[int, Tensor] = {}  # carried memories, by the first row of each part
     for batch, row in ((part.to(device), row) for whole in batches for row, part in _parts(whole, model)):
         if isinstance(model, CausalTransformer):
             score.add(batch, each_part(model.states, batch), model.out)
@@ -87,10 +89,10 @@ def evaluate_task(
     batches: list[Batch],
     labels: Callable[[Tensor], Tensor] | None = None,
 ) -> dict[str, float]:
-    """``evaluate`` as the task is read: the memory of a student is carried through a stream.
+    """Run ``evaluate`` in the task's reading order: through a stream, the student's memory is carried.
 
-    Figures of a stream from m_∅ in each batch are there too, with the ending ``_from_empty``. Those of a teacher are of
-    these.
+    For a stream, metrics from m_∅ in each batch are added, with the suffix ``_from_empty``. Drift and the teacher's
+    metrics are always measured from m_∅.
     """
     found = evaluate(model, batches, labels)
     if not task.stream or not isinstance(model, Student):
@@ -101,7 +103,7 @@ def evaluate_task(
 
 
 def _parts(batch: Batch, model: Student | CausalTransformer) -> Iterator[tuple[int, Batch]]:
-    """A batch in parts of whole sequences, and the row that each begins at."""
+    """Yield parts of whole sequences of a batch, and the index of the first row of each."""
     row = 0
     for part in by_rows(batch, numbers_of(model)):
         yield row, part
@@ -111,10 +113,10 @@ def _parts(batch: Batch, model: Student | CausalTransformer) -> Iterator[tuple[i
 def _add_rollout(
     score: "_Score", student: Student, batch: Batch, memory: Tensor | None, labels: Tensor | None
 ) -> tuple[float, Float[Tensor, "B K d"]]:
-    """Take in a student's rollout, a part of the time after another.
+    """Add a student's rollout to the sums, one part of the time after another.
 
     Returns:
-        The sum of its drift from the labels, if any; the memory after it.
+        The sum of its drift from the labels, if there are any; the memory after the rollout.
     """
     drift, start = 0.0, 0
     for part in by_times(batch, numbers_of(student)):
@@ -131,17 +133,17 @@ def _add_rollout(
 
 
 def _labels(labels: Callable[[Tensor], Tensor], batch: Batch) -> Float[Tensor, "B T K d"]:
-    """The labels after each input."""
+    """Return the labels after each input."""
     return each_part(lambda inputs: labels(inputs)[:, 1:], batch)
 
 
 def numbers_of(model: Student | CausalTransformer) -> int:
-    """Count the numbers that an evaluation holds of each time step of a sequence: a lower bound."""
+    """Count the numbers that an evaluation holds for each time step of a sequence: a lower bound."""
     return math.prod(model.memory_shape) if isinstance(model, Student) else model.settings.width
 
 
 def held_at_once(model: Student | CausalTransformer, length: int) -> int:
-    """Count the numbers that an evaluation holds together, a lower bound: memories, outputs, log-probabilities."""
+    """Count the numbers that an evaluation holds at once, a lower bound: memories, outputs, log-probabilities."""
     numbers, size = numbers_of(model), model.targets.readout_size
     rows = min(_FEWEST, at_once(numbers * length))
     steps = min(length, at_once(numbers * rows))
@@ -153,12 +155,12 @@ def evaluate_teacher(student: Student, batches: list[Batch], labels: Callable[[T
     """Measure a teacher: the student's own readout on the teacher's memories of the same sequences.
 
     Args:
-        student: whose readout it is.
+        student: source of the readout.
         batches: held-out sequences.
         labels: the teacher's ``memories``.
 
     Returns:
-        Figures as in ``evaluate``. A student that has a lower loss is past its teacher.
+        Metrics as in ``evaluate``. A student with a lower loss has passed its teacher.
     """
     score, device = _Score(student.targets), student.empty_memory.device
     for batch in (part.to(device) for whole in batches for part in by_rows(whole, numbers_of(student))):
@@ -167,18 +169,18 @@ def evaluate_teacher(student: Student, batches: list[Batch], labels: Callable[[T
 
 
 def constant_guess(targets: Space, batches: list[Batch]) -> dict[str, float]:
-    """Measure the best answer that reads nothing, on these very targets: the level of chance.
+    """Measure the best prediction without inputs, fitted to these targets: the level of chance.
 
     Returns:
-        Figures as in ``evaluate`` (``Space.guess``): of the symbols' shares, say, or of a Gaussian with the mean and
-        variances of real values. Empty where nothing is scored.
+        Metrics as in ``evaluate`` (``Space.guess``): for example of the symbols' shares, or of a Gaussian with the mean
+        and variances of real values. Empty if nothing is scored.
     """
     scored = torch.cat([batch.targets[batch.mask] for batch in batches])
     return targets.guess(scored) if len(scored) else {}
 
 
 def knowable(targets: Space, batches: list[Batch]) -> float:
-    """Nats per scored element that there are to know: the measure of every threshold on losses (``Space.knowable``)."""
+    """Nats per scored element that can be learnt: the unit of all thresholds on losses (``Space.knowable``)."""
     return targets.knowable(torch.cat([batch.targets[batch.mask] for batch in batches]))
 
 
@@ -200,6 +202,6 @@ class _Score:
         self.scored += len(targets)
 
     def metrics(self) -> dict[str, float]:
-        scored = self.scored or math.nan  # where nothing is scored there is no figure, and 0 would be a perfect one
+        scored = self.scored or math.nan  # without scored elements there is no metric; 0 would look perfect
         loss = self.loss / scored
         return {"loss": loss, "bits": loss / math.log(2), **self.targets.metrics(self.sums, scored, loss)}

@@ -1,4 +1,4 @@
-"""Measure of what a network has forgotten of a task since it was another network."""
+"""Measurement of what a network has forgotten of an old task."""
 
 from collections.abc import Iterable
 
@@ -14,16 +14,16 @@ _SHOWN = ("loss", "bits", "accuracy", "rmse")
 
 @torch.no_grad()
 def forgetting(old: Student, new: Student, batches: list[Batch], *, same_readout: bool) -> dict[str, float]:
-    """Figures of a network before and after it learnt another task.
+    """Measure a network on an old task, before and after it learnt another task.
 
     Args:
-        old, new: before and after.
-        batches: of the old task.
-        same_readout: both predict the same targets; otherwise only memories are compared.
+        old, new: the network before and after.
+        batches: sequences of the old task.
+        same_readout: both networks predict the same targets; otherwise only memories are compared.
 
     Returns:
         memory_change: mean squared distance of the memories, as a share of the old ones' variance.
-        old_loss_before, old_loss and, where there are such, bits, accuracy and rmse: of the old task.
+        old_loss_before, old_loss and, if the space has them, bits, accuracy and rmse: metrics on the old task.
     """
     found = {"memory_change": _change(old, new, batches)}
     if same_readout:

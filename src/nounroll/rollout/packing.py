@@ -1,7 +1,7 @@
-"""Packing: how much a memory holds of the targets that come later.
+"""Packing: how much a memory holds of later targets.
 
 The loss of a teacher that looks back does not show whether its memory holds anything. Here a sequence is cut, and the
-targets after the cut are predicted three times: by the teacher as it is, which may look back past the cut; by its
+targets after the cut are predicted three times: by the teacher itself, which may look back past the cut; by its
 decoder from the teacher's memory at the cut; and by its decoder from the student's own memory.
 """
 
@@ -19,20 +19,20 @@ from nounroll.rollout.chunks import losses_by_rows, scores
 from nounroll.teacher import Teacher
 from nounroll.teacher.decoder import Decoder
 
-_ROWS = 32  # sequences that are looked at
-_KNOWN = 0.5  # share of what there is to know, from which a teacher counts as one that answers
-_PACKED = 0.5  # share of what the teacher knows, below which its memory counts as empty
+_ROWS = 32  # number of sequences
+_KNOWN = 0.5  # share of the knowable loss from which a teacher counts as able to predict
+_PACKED = 0.5  # share of the teacher's gain below which its memory counts as empty
 
 
 @dataclass(frozen=True)
 class Packing:
-    """Mean losses, in nats a scored target, after one cut.
+    """Mean losses after one cut, in nats per scored target.
 
     Attributes:
-        cut: time steps before it.
-        teacher: the teacher's own, with all of the past.
-        packed: the decoder's, from the teacher's memory.
-        student_packed: the decoder's, from the student's memory after a rollout.
+        cut: number of time steps before the cut.
+        teacher: loss of the teacher itself, with the whole past.
+        packed: loss of the decoder, from the teacher's memory.
+        student_packed: loss of the decoder, from the student's memory after a rollout.
     """
 
     cut: int
@@ -43,15 +43,15 @@ class Packing:
 
 @torch.no_grad()
 def packing(student: Student, teacher: Teacher, batch: Batch, *, cuts: int = 4) -> list[Packing]:
-    """Measure at ``cuts`` times, spread evenly over the steps before the last scored one.
+    """Measure packing at ``cuts`` times, spread evenly over the steps before the last scored one.
 
-    A decoder with a horizon answers for so many targets after the cut. Cuts after which it has none are left out.
+    A decoder with a horizon predicts only that many targets after the cut. Cuts without targets are left out.
 
     Args:
-        student: whose memories and readout they are.
-        teacher: with a decoder that was trained.
-        batch: held-out sequences, of which up to 32 are taken.
-        cuts: how many.
+        student: source of memories and of the readout.
+        teacher: teacher with a trained decoder.
+        batch: held-out sequences; at most 32 are used.
+        cuts: number of cuts.
     """
     decoder = teacher.decoder
     batch = apart(batch.rows(0, _ROWS))[0].rows(0, _ROWS).to(student.empty_memory.device)
@@ -76,7 +76,7 @@ def packing(student: Student, teacher: Teacher, batch: Batch, *, cuts: int = 4) 
 
 
 def _answered(student: Student, teacher: Teacher, read: Tensor, labels: Tensor, batch: Batch, span: slice) -> Tensor:
-    """Losses (B, F) of the teacher with all of the past: of its own answers, or of its memories' readout."""
+    """Losses (B, F) of the teacher with the whole past: of its own predictions, or of the readout of its memories."""
     space, targets = student.targets, batch.targets[:, span]
     first, last = span.start, span.stop
     if not teacher.answers:
@@ -93,25 +93,25 @@ def _answered(student: Student, teacher: Teacher, read: Tensor, labels: Tensor, 
 def foretold(
     decoder: Decoder, space: Space, memory: Float[Tensor, "B K d"], batch: Batch, span: slice
 ) -> Float[Tensor, "B F"]:
-    """Losses of a decoder for the targets of ``span``, from the memory after its first input and the inputs after."""
+    """Compute a decoder's losses on ``span``, from the memory after its first input and the later inputs."""
     future = batch.inputs[:, span.start + 1 : span.stop]
     return losses_by_rows(lambda rows: decoder(memory[rows], future[rows]), space, batch.targets[:, span])
 
 
 def mean_packing(found: list[Packing]) -> dict[str, float]:
-    """ "packed" and "student_packed", means over the cuts; empty where there was none."""
+    """Average "packed" and "student_packed" over the cuts; empty if there are no cuts."""
     if not found:
         return {}
     return {name: _mean(found, name) for name in ("packed", "student_packed")}
 
 
 def warning(found: list[Packing], guess: float, knowable: float) -> str:
-    """One line where the teacher predicts well and its memory alone does not suffice to; nothing otherwise.
+    """Return a one-line warning if the teacher predicts well but not from its memory alone; else an empty text.
 
     Args:
-        found: by cuts.
+        found: results of all cuts.
         guess: loss of the best constant guess.
-        knowable: nats per scored element that there are to know.
+        knowable: nats per scored element that can be learnt.
     """
     if not found:
         return ""

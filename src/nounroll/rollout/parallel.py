@@ -5,15 +5,15 @@ guess, each iteration adds the solution of a linear recurrence, found by a paral
 
     δ_t = A_t δ_{t-1} + r_t,   δ_{-1} = 0
 
-A solver is a choice of A:
+A solver is given by its choice of A:
 
     newton     the Jacobian df/dm (DEER; Lim et al. 2023, arXiv 2309.12252): fewest iterations, (K d)^3 work a step
     diagonal   an estimate of its diagonal (quasi-DEER; Gonzalez et al. 2024, arXiv 2407.19115): elementwise work
-    jacobi     zero, which is fixed-point iteration (Jacobi's, or Picard's): the cell alone, for cells that forget soon
+    jacobi     zero, which is fixed-point iteration (Jacobi or Picard): only cell steps, for cells that forget quickly
 
-A correction that would move a memory far outside of what the cell writes is replaced by the residual. Whatever A is,
-the first i memories are right after i iterations, so T iterations always suffice; far fewer do where the cell is
-contractive. A chaotic cell needs nearly all of them: such steps are rolled out one by one, with a warning.
+A correction that would move a memory far outside the cell's range is replaced by the residual. For every A, the first
+i memories are exact after i iterations, so T iterations always suffice; a contractive cell needs far fewer. A chaotic
+cell needs nearly all of them: such steps are rolled out one by one, with a warning.
 """
 
 import math
@@ -33,18 +33,18 @@ from nounroll.nn.scan import affine_scan
 Solver = Literal["newton", "diagonal", "jacobi"]
 Step: TypeAlias = Callable[[Tensor], Tensor]  # all (B, T, D) memories before a step -> those after it
 
-_MOST_NUMBERS = 2**26  # in the Jacobians of one chunk: 256 MB in float32
-_PROBES = 4  # random vectors that the diagonal is estimated from
+_MOST_NUMBERS = 2**26  # numbers in the Jacobians of one chunk: 256 MB in float32
+_PROBES = 4  # random vectors for the estimate of the diagonal
 
 
 @dataclass(frozen=True)
 class ParallelRollout:
-    """Memories, and how they were found.
+    """Result of a parallel rollout: the memories, and the work of the solver.
 
     Attributes:
         memories: (B, T+1, K, d), index 0 is the memory before the first input. They carry no gradients.
         iterations: corrections of all memories of a chunk, summed over chunks.
-        depth: cell steps and levels of the scan that had to wait for each other; a plain rollout's is T.
+        depth: dependent cell steps and levels of the scan; a plain rollout has T.
         residual: the largest |m_t - f(m_{t-1}, x_t)| over all rows, steps and coordinates.
         stepped: time steps that did not converge and were rolled out one by one.
     """
@@ -68,20 +68,20 @@ def parallel_rollout(
     chunk: int | None = None,
     guess: Float[Tensor, "B T K d"] | None = None,
 ) -> ParallelRollout:
-    """``student.rollout`` without gradients, all time steps of a chunk at once.
+    """Compute ``student.rollout`` without gradients, for all time steps of a chunk at once.
 
     Args:
-        student: any; only its cell's ``step`` is used.
+        student: any student; only its cell's ``step`` is used.
         inputs: x_0 .. x_{T-1}.
-        memory: before x_0; m_∅ by default.
+        memory: memory before x_0; m_∅ by default.
         solver: see this file's docstring.
-        tolerance: a chunk is done when its last correction moved no memory by more than this, and no memory is further
-            than this from one step of the cell. Errors of a cell that is not contractive can grow beyond it.
-        iterations: the most that a chunk may take.
-        chunk: time steps that are solved together, chunks one after another. None takes all of them; with ``newton``,
-            as many as have Jacobians of no more than 256 MB in float32.
-        guess: of the memories after each input, such as the teacher's. Without it, one step of the cell from
-            ``memory``. It decides how many iterations are needed, and not what is found.
+        tolerance: a chunk is done when its last correction moved no memory by more than this, and every memory is
+            within this distance of one step of the cell. Errors of a cell that is not contractive can grow beyond it.
+        iterations: largest number of iterations of a chunk.
+        chunk: time steps that are solved together; chunks follow one another. None takes all steps; with ``newton``, as
+            many as have Jacobians of at most 256 MB in float32.
+        guess: initial guess of the memories after each input, such as the teacher's. By default, one step of the cell
+            from ``memory``. It changes the number of iterations, but not the result.
 
     Raises:
         ValueError: a setting is out of range.
@@ -112,7 +112,7 @@ def parallel_rollout(
 
 
 def _chunk(chunk: int | None, solver: str, rows: int, size: int, length: int) -> int:
-    """Time steps solved together."""
+    """Return the number of time steps that are solved together."""
     if chunk is not None:
         at_least("chunk", chunk, 1)
         return chunk
@@ -122,7 +122,7 @@ def _chunk(chunk: int | None, solver: str, rows: int, size: int, length: int) ->
 def _solve(
     student: Student, inputs: Tensor, start: Tensor, guess: Tensor | None, solver: str, tolerance: float, limit: int
 ) -> tuple[Float[Tensor, "B T K d"], int, float]:
-    """Memories after each input, iterations, and how far from converged (infinite or NaN when they ran away)."""
+    """Return memories after each input, iterations, and the last error (infinite or NaN after a divergence)."""
 
     def step(before: Tensor) -> Tensor:
         rows = student.step(inputs.flatten(0, 1), before.reshape(-1, *start.shape[1:]))
@@ -146,7 +146,7 @@ def _solve(
 def _correction(
     solver: str, step: Step, before: Tensor, residual: Tensor, iteration: int, reach: Tensor
 ) -> Float[Tensor, "B T D"]:
-    """δ; the residual itself where it is longer than ``reach``, twice the largest coordinate that the cell wrote."""
+    """Compute δ; the residual instead if δ exceeds ``reach``, twice the largest coordinate that the cell wrote."""
     if solver == "jacobi":
         return residual
     draws = torch.Generator().manual_seed(iteration)
@@ -159,39 +159,39 @@ def _correction(
 
 
 def jacobian(step: Step, before: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D D"]:
-    """dm_t / dm_{t-1} of every row and step: D products with the transposed Jacobian, side by side."""
+    """Compute dm_t / dm_{t-1} of every row and step: D products with the transposed Jacobian, in parallel."""
     size = before.shape[-1]
     basis = torch.eye(size, dtype=before.dtype, device=before.device)[:, None, None]
     return _pulled_back(step, before, basis.expand(size, *before.shape)).movedim(0, -2)
 
 
 def diagonal(step: Step, before: Float[Tensor, "B T D"], generator: torch.Generator) -> Float[Tensor, "B T D"]:
-    """The Jacobian's diagonal by Hutchinson's estimator, E[v ⊙ Jᵀv] over vectors of random signs (Bekas et al. 2007).
+    """Estimate the Jacobian's diagonal (Hutchinson), E[v ⊙ Jᵀv] over vectors of random signs (Bekas et al. 2007).
 
-    The draws change how many iterations are needed, and not what is found.
+    The draws change the number of iterations, but not the result.
     """
     signs = torch.randint(2, (_PROBES, *before.shape), generator=generator).to(before) * 2 - 1
     return (signs * _pulled_back(step, before, signs)).mean(0)
 
 
 def _pulled_back(step: Step, before: Tensor, vectors: Float[Tensor, "n B T D"]) -> Float[Tensor, "n B T D"]:
-    """Jᵀv for n vectors at each row and step."""
+    """Compute Jᵀv for n vectors at each row and step."""
     with torch.enable_grad():
         point = before.detach().requires_grad_()
         return torch.autograd.grad(step(point), point, vectors, is_grads_batched=True, materialize_grads=True)[0]
 
 
-# -- what is reported -----------------------------------------------------------------------------
+# -- reporting -----------------------------------------------------------------------------------
 
 
 def _depth(solver: str, iterations: int, length: int) -> int:
-    """Dependent steps: two of the cell for the first guess, and in each iteration one and the scan's levels."""
+    """Count dependent steps: two cell steps for the first guess; per iteration one cell step and the scan's levels."""
     levels = 0 if solver == "jacobi" else 2 * math.ceil(math.log2(max(length, 1)))
     return 2 + iterations * (1 + levels)
 
 
 def _residual(student: Student, inputs: Tensor, memories: Float[Tensor, "B T1 K d"]) -> float:
-    """The largest |m_t - f(m_{t-1}, x_t)|."""
+    """Compute the largest |m_t - f(m_{t-1}, x_t)|."""
     after = student.step(inputs.flatten(0, 1), memories[:, :-1].flatten(0, 1))
     return float((after - memories[:, 1:].flatten(0, 1)).abs().max())
 

@@ -1,4 +1,4 @@
-"""A plain causal Transformer: the baseline that keeps all it has read, where a student keeps a memory.
+"""Plain causal Transformer: a baseline that keeps all its inputs, while a student keeps a memory of fixed size.
 
 p(y_t | x_0 .. x_t) = W state_{t+1},   states by the encoder of a causal teacher
 """
@@ -20,14 +20,14 @@ from nounroll.teacher.causal import CausalEncoder, Read
 
 
 class CausalTransformer(nn.Module):
-    """The encoder of a causal teacher of this size, and a linear readout on its states.
+    """Encoder of a causal teacher, with a linear readout on its states.
 
-    It has no memory of fixed size and takes no single steps: its work for one more input grows with all before.
+    It has no memory of fixed size and takes no single steps: the work for one more input grows with all before it.
 
     Args:
         inputs: space of x_t.
         targets: space of y_t.
-        settings: a teacher's; those of its decoder play no part.
+        settings: settings of a teacher; those of its decoder are ignored.
     """
 
     def __init__(self, inputs: Space, targets: Space, settings: TeacherSettings) -> None:
@@ -37,17 +37,17 @@ class CausalTransformer(nn.Module):
         self.out = Outputs(settings.width, targets)
 
     def predict(self, inputs: Shaped[Tensor, "B T *x"]) -> Float[Tensor, "B T V"]:
-        """The parameters of p(y_t), such as logits of symbols, for every t."""
+        """Predict the parameters of p(y_t), such as logits of symbols, for every t."""
         return self.out(self.states(inputs))
 
     def states(self, inputs: Shaped[Tensor, "B T *x"]) -> Float[Tensor, "B T width"]:
-        """Return the states that ``out`` reads, after each input."""
+        """Return the states after each input, which ``out`` reads."""
         return self.encoder(inputs, None)[:, 1:]
 
     def extend(self, inputs: Shaped[Tensor, "B T *x"], read: Read) -> Float[Tensor, "B T V"]:
-        """Predict for the inputs that follow ``read``, and add them to it.
+        """Predict for the inputs that follow ``read``, and add these inputs to it.
 
-        ``Read(model.settings.layers)`` has read nothing.
+        Start with ``Read(model.settings.layers)``, which has read nothing.
         """
         return self.out(self.encoder.extend(inputs, read))
 
@@ -59,11 +59,11 @@ class CausalTransformer(nn.Module):
         sampling: Sampling | None = None,
         generator: torch.Generator | None = None,
     ) -> Shaped[Tensor, "B steps *y"]:
-        """Continue a prompt with a cache of keys and values: the work for an element grows with all before it.
+        """Continue a prompt with a cache of keys and values: the work per element grows with all elements before it.
 
         Args:
             prompt: the first inputs, P >= 1.
-            steps: how many elements to draw, at least 1.
+            steps: number of elements to draw, at least 1.
             sampling: how they are drawn.
             generator: source of the draws.
 
@@ -96,10 +96,10 @@ class CausalTransformer(nn.Module):
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> "CausalTransformer":
-        """The Transformer that ``save_pretrained`` wrote, in evaluation mode, on the CPU.
+        """Open the Transformer that ``save_pretrained`` wrote, in evaluation mode, on the CPU.
 
         Raises:
-            ValueError: the folder holds none that can be read.
+            ValueError: the folder holds no readable Transformer.
         """
         folder = Path(folder)
         config, weights = read_model(folder, "transformer")

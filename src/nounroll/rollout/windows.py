@@ -1,4 +1,4 @@
-"""Cut time into windows that unroll side by side."""
+"""Windows of time that unroll in parallel."""
 
 from collections.abc import Callable
 
@@ -14,12 +14,12 @@ from nounroll.models.student import Student
 def random_windows(
     rows: int, length: int, width: int, generator: torch.Generator
 ) -> tuple[Int[Tensor, "B W"], Bool[Tensor, "B W width"]]:
-    """First time steps of windows of ``width`` steps in each row, and which of their steps count.
+    """Draw the first time steps of windows of ``width`` steps in each row, and mark the steps that count.
 
-    Windows follow each other from an offset of the row's own, so that gradients end at other times in every row. The
-    first and the last are pushed inside 0 .. length - 1, where they overlap their neighbours; of all windows that hold
-    a step the first counts it, in which most steps come before it. There are ceil(length / width) of them, and one more
-    where those would leave less than half of a window to shift by.
+    Windows follow each other from a random offset for each row, so that gradients end at different times in every row.
+    The first and the last are moved inside 0 .. length - 1, where they overlap their neighbours. A step in several
+    windows counts in the first of them, where most steps come before it. There are ceil(length / width) windows, and
+    one more if those would leave less than half a window for the offset.
     """
     count = -(-length // width)
     free = count * width - length
@@ -35,7 +35,7 @@ def random_windows(
 def some_windows(
     rows: int, length: int, width: int, steps: int, generator: torch.Generator
 ) -> tuple[Int[Tensor, "B W"], Bool[Tensor, "B W width"]]:
-    """Windows at random places that hold at least ``steps`` steps of each row; ``random_windows`` where that is all."""
+    """Draw windows at random places with at least ``steps`` steps per row; ``random_windows`` if that is all."""
     if steps >= length:
         return random_windows(rows, length, width, generator)
     drawn = own_rows(rows, lambda n: torch.rand(n, length - width + 1, generator=generator).argsort(dim=1))
@@ -46,12 +46,12 @@ def some_windows(
 def windows_there(
     there: Bool[Tensor, "B T"], width: int, count: int, generator: torch.Generator
 ) -> tuple[Int[Tensor, "B W"], Bool[Tensor, "B W"]]:
-    """Windows at random places of all rows together, and which of them were drawn: rows have unequally many.
+    """Draw windows at random places of all rows together, and mark the drawn ones: rows have different numbers.
 
     Args:
-        there: the first steps of each row, which a window lies in; of a shorter row it begins at the first.
-        width: of a window.
-        count: of windows in all rows together; all that there are where there are fewer.
+        there: the real steps at the start of each row. A window lies within them; in a shorter row it starts at step 0.
+        width: number of steps of a window.
+        count: number of windows in all rows together, or all windows if there are fewer.
         generator: source of the draws.
     """
     last = (there.sum(dim=1) - width).clamp(min=0)
@@ -65,7 +65,7 @@ def windows_there(
 
 
 def at_times(values: Shaped[Tensor, "B T *x"], times: Int[Tensor, "B *s"]) -> Shaped[Tensor, "..."]:
-    """values[b, times[b, ...]]."""
+    """Select values[b, times[b, ...]]."""
     rows = torch.arange(len(values), device=values.device).view(-1, *[1] * (times.dim() - 1))
     flat = (rows * values.shape[1] + times.to(values.device)).flatten()
     return values.flatten(0, 1).index_select(0, flat).unflatten(0, times.shape)  # its gradient is a plain sum
@@ -77,12 +77,12 @@ def scattered(
     row: Int[Tensor, "R"],
     place: Int[Tensor, "R"],
 ) -> Shaped[Tensor, "R *x"]:
-    """Values at single places, of a function that takes equally many places of each of ``rows`` rows.
+    """Select values at single places through a function that takes the same number of places for each of ``rows`` rows.
 
     Args:
         at: values by places.
         rows: B.
-        row, place: of each of the R values.
+        row, place: row and place of each of the R values.
     """
     order, counts = row.argsort(stable=True), row.bincount(minlength=rows)
     column = torch.empty_like(row)
@@ -93,14 +93,14 @@ def scattered(
 
 
 def cut(values: Shaped[Tensor, "B T *x"], starts: Int[Tensor, "B W"], width: int) -> Shaped[Tensor, "BW width *x"]:
-    """The windows of each row, one row each: (B, T, ...) -> (B W, width, ...)."""
+    """Cut the windows of each row, one row each: (B, T, ...) -> (B W, width, ...)."""
     return at_times(values, starts[..., None] + torch.arange(width, device=starts.device)).flatten(0, 1)
 
 
 def staggered(values: Shaped[Tensor, "W B T *x"], width: int) -> Shaped[Tensor, "W B width *x"]:
-    """The first window of the first of W values, the second of the second, and so on.
+    """Take the first window of the first of W values, the second window of the second, and so on.
 
-    A last window that is not whole is filled up with zeros.
+    An incomplete last window is padded with zeros.
     """
     windows = [value[:, g * width : (g + 1) * width] for g, value in enumerate(values)]
     missing = width - windows[-1].shape[1]
@@ -113,7 +113,7 @@ def staggered(values: Shaped[Tensor, "W B T *x"], width: int) -> Shaped[Tensor, 
 def unroll_windows(
     student: Student, inputs: Shaped[Tensor, "BW width *x"], start: Float[Tensor, "BW K d"]
 ) -> Float[Tensor, "BW width K d"]:
-    """Memories after each input of each window, with gradients through the window and no further."""
+    """Compute memories after each input of each window, with gradients only inside the window."""
     return student.rollout(inputs, start)[:, 1:]
 
 
@@ -127,18 +127,18 @@ def cut_rollout(
     first: int | None = None,
     start: Callable[[Float[Tensor, "B K d"]], Float[Tensor, "B K d"]] = lambda memory: memory,
 ) -> tuple[Float[Tensor, "B T F"], Float[Tensor, "B K d"]]:
-    """Roll out with gradients that end every ``width`` steps; return what the readout may see after each input.
+    """Roll out with gradients that end every ``width`` steps; return what the readout sees after each input.
 
-    The memory after the last comes with it, without gradients.
+    Return also the memory after the last input, without gradients.
 
     Args:
-        student: rolled out.
-        inputs: all of them.
-        memory: before the first.
-        width: of a window.
+        student: the student to roll out.
+        inputs: all inputs.
+        memory: memory before the first input.
+        width: number of steps of a window.
         resets: see ``Batch``.
-        first: steps of the first window, if it is a shorter one.
-        start: what a window starts from, by the last memory of the one before. No gradient goes through that memory.
+        first: number of steps of the first window, if it is shorter.
+        start: maps the last memory of a window to the start of the next. No gradient flows through that memory.
     """
     found, cuts = [], list(range(first or width, inputs.shape[1], width))
     windows = inputs.tensor_split(cuts, dim=1)

@@ -446,7 +446,7 @@ def every(checkpoints: Path) -> list[Path]:
 
 
 def named(folder: Path) -> list[Path]:
-    """List every checkpoint of a folder under its final name, also if an interrupted replacement left it beside its place.
+    """List every checkpoint of a folder by final name, also if an interrupted replacement left it beside its place.
 
     Other leftovers of dead processes are removed.
     """

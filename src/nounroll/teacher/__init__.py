@@ -1,4 +1,4 @@
-"""The teacher: labels every prefix with a memory. It is dropped after training."""
+"""Teacher: a network that labels every prefix with a memory. It is dropped after training."""
 
 import sys
 
@@ -14,10 +14,10 @@ __all__ = ["Teacher", "TeacherSettings", "build_teacher"]
 def build_teacher(
     settings: TeacherSettings, inputs: Space, targets: Space, cell: nn.Module, *, recompute: bool = False
 ) -> Teacher:
-    """A teacher whose memories ``cell`` can hold.
+    """Build a teacher whose memories are in the range of ``cell``.
 
-    ``recompute`` computes the encoder's layers again for their gradients in place of keeping what they need: less
-    memory, about a third more work.
+    With ``recompute`` the encoder's layers are recomputed for their gradients, instead of keeping activations: it takes
+    less memory and about a third more work.
     """
     shape: tuple[int, int] = tuple(cell.memory_shape)  # type: ignore[assignment]
     encoder = TEACHERS.make(settings.kind, settings, inputs, targets, shape, recompute=recompute)

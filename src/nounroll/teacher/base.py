@@ -28,24 +28,25 @@ TEACHERS: Registry[Any] = Registry(
 
 @dataclass(frozen=True, kw_only=True)
 class TeacherSettings:
-    """The teacher's form and size.
+    """Kind and size of the teacher.
 
     Args:
-        kind: "causal" labels all prefixes in one pass; "slots" does, by memories that it writes one step at a time
-            and its own trunk decodes (``nounroll.teacher.slots``; ours); "window" is the paper's bidirectional encoder,
-            one pass a prefix; "transformers" labels by the states of a language model that was trained before
-            (``nounroll.teacher.pretrained``; ours). An installed package may add others.
-        path: folder of that model, as transformers saves it.
-        frozen: keep that model as it is: memories, cell and readout learn from it.
-        distillation: share of what that model expects next in the targets of the student's readout, in SMT and in DMT
-            (Hinton et al. 2015, arXiv 1503.02531): 0 is the true targets alone, 1 the model's distribution alone.
-        width: of the encoder and the decoder.
-        layers: blocks of the encoder.
+        kind: "causal" labels all prefixes in one pass; "slots" too, with memories that it writes one step at a time and
+            decodes by its own trunk (``nounroll.teacher.slots``; ours); "window" is the paper's bidirectional encoder,
+            with one pass per prefix; "transformers" labels by the states of a pretrained language model
+            (``nounroll.teacher.pretrained``; ours). Installed packages may add others.
+        path: folder of the pretrained model, as transformers saves it.
+        frozen: keep the pretrained model unchanged: only memories, cell and readout learn from it.
+        distillation: weight of the pretrained model's predictions in the targets of the student's readout, in SMT and
+            in DMT (Hinton et al. 2015, arXiv 1503.02531): 0 uses only the true targets, 1 only the model's
+            distribution.
+        width: width of the encoder and the decoder.
+        layers: number of blocks of the encoder.
         heads: attention heads of both.
-        token_shift: mix each input with the one before it, ahead of the first block (causal encoder, decoder).
-        decoder_layers: blocks of the decoder; 0 leaves the decoder out and the dense readout alone remains. That of
-            "slots" is its trunk, of ``layers`` blocks, unless this is 0.
-        horizon: T_f, targets that the decoder predicts from one memory of each sequence; 0 is all that follow.
+        token_shift: add the previous input to each input, before the first block (causal encoder, decoder).
+        decoder_layers: number of blocks of the decoder; 0 removes the decoder, so that only the dense readout is left.
+            The decoder of "slots" is its trunk, of ``layers`` blocks, unless this is 0.
+        horizon: T_f, targets that the decoder predicts from one memory of each sequence; 0 is all later ones.
     """
 
     kind: str = "causal"
@@ -85,16 +86,16 @@ class TeacherSettings:
 
 
 class Encoder(Protocol):
-    """Prefixes -> numbers, in two parts: one that all positions share, and one at the chosen positions.
+    """Map from prefixes to vectors, in two parts: one shared by all positions, one for the chosen positions.
 
-    It is a module, made from (settings, inputs, targets, memory_shape, recompute=). The numbers are hidden states,
-    ``width`` of them, or those of a memory where the encoder makes these itself: then it has no ``width``.
+    It is a module, made from (settings, inputs, targets, memory_shape, recompute=). The vectors are hidden states of
+    size ``width``, or complete memories if the encoder makes memories itself: then it has no ``width``.
 
-    ``positions`` index memories: 0 is the empty prefix, t + 1 is x_0 .. x_t; None is all of them. ``all_at_once`` says
-    that positions share what was read, so that a further one costs next to nothing.
+    ``positions`` index memories: 0 is the empty prefix, t + 1 is x_0 .. x_t; None is all of them. ``all_at_once`` means
+    that positions share the reading of inputs, so that a further position costs almost nothing.
 
-    Optional: ``decoder(horizon)`` makes its own decoder, with ``shares_decoder`` True where that has weights of the
-    encoder's; ``look_back``, ``kept``, ``held`` and ``longest`` are as ``Teacher`` has them.
+    Optional: ``decoder(horizon)`` makes its own decoder, with ``shares_decoder`` True if that shares weights with the
+    encoder; ``look_back``, ``kept``, ``held`` and ``longest`` are described in ``Teacher``.
     """
 
     all_at_once: bool
@@ -105,17 +106,17 @@ class Encoder(Protocol):
 
 
 class Teacher(nn.Module):
-    """E, the memory head and D.
+    """Encoder, memory head and decoder.
 
-    The memory head is a linear map to K d numbers, or none where the encoder makes these. They are passed through the
-    cell's ``constrain``, so that every label is a memory that the cell can hold.
+    The memory head is a linear map to K d numbers, or nothing if the encoder makes memories itself. The numbers pass
+    through the cell's ``constrain``, so that every label is a memory that the cell can hold.
 
     Args:
-        settings: of all.
-        cell: whose memories are labelled.
+        settings: settings of all parts.
+        cell: the cell whose memories are labelled.
         encoder: an ``Encoder``.
-        head: its numbers -> K d numbers.
-        decoder: None where there is none.
+        head: the encoder's vectors -> K d numbers.
+        decoder: None if there is no decoder.
     """
 
     def __init__(
@@ -130,20 +131,20 @@ class Teacher(nn.Module):
 
     @property
     def cell(self) -> Any:
-        """Whose memories are labelled."""
+        """The cell whose memories are labelled."""
         return self._cell[0]
 
     def memories(
         self, inputs: Shaped[Tensor, "B T *x"], positions: Int[Tensor, "B S"] | None = None
     ) -> Float[Tensor, "B S K d"]:
-        """Memory labels at ``positions`` (0 .. T); at all T + 1 of them when left out."""
+        """Compute the memory labels at ``positions`` (0 .. T); by default at all T + 1 of them."""
         return self.labels(self.read(inputs), positions)
 
     def read(self, inputs: Shaped[Tensor, "B T *x"]) -> Shaped[Tensor, "B n *y"]:
-        """Read the inputs once, for ``labels`` at some positions after others.
+        """Read the inputs once, for several calls of ``labels``.
 
         Raises:
-            ValueError: there are more inputs than it can read.
+            ValueError: there are more inputs than the teacher can read.
         """
         self.check_length(inputs.shape[1])
         return self.encoder.read(inputs)
@@ -151,13 +152,13 @@ class Teacher(nn.Module):
     def labels(
         self, read: Shaped[Tensor, "B n *y"], positions: Int[Tensor, "B S"] | None = None
     ) -> Float[Tensor, "B S K d"]:
-        """``memories`` of the inputs that were ``read``."""
+        """Compute ``memories`` from the result of ``read``."""
         return self._constrained(self.encoder.at(read, positions))
 
     def kept(self, inputs: Shaped[Tensor, "B T *x"]) -> tuple[Float[Tensor, "B T1 K d"], Bool[Tensor, "K d"] | None]:
-        """All labels, and which of their numbers are there for later steps; None is all.
+        """Return all labels, and which of their coordinates are kept for later steps; None means all.
 
-        The others are for their own step alone. They are not computed, and some constant stands in their place.
+        The other coordinates matter only for their own step. They are not computed; a constant replaces them.
         """
         if not hasattr(self.encoder, "kept"):
             return self.memories(inputs), None
@@ -168,25 +169,25 @@ class Teacher(nn.Module):
         return constrain(self._cell[0], self.head(numbers).unflatten(-1, self.memory_shape))
 
     def look_back(self, read: Shaped[Tensor, "B n *y"]) -> Float[Tensor, "B T V"] | None:
-        """Predict y_t from x_0 .. x_t by an encoder that answers for itself; None of another."""
+        """Predict y_t from x_0 .. x_t by an encoder with its own predictions; None for other encoders."""
         return self.encoder.look_back(read) if self.answers else None
 
     @property
     def answers(self) -> bool:
-        """Return whether the encoder answers for itself."""
+        """Return whether the encoder makes its own predictions."""
         return hasattr(self.encoder, "look_back") and getattr(self.encoder, "answers", True)
 
     def held(self) -> Iterator[nn.Parameter]:
-        """Weights of a frozen model, which are needed and not trained."""
+        """Yield the weights of a frozen model, which are used but not trained."""
         return self.encoder.held() if hasattr(self.encoder, "held") else iter(())
 
     @property
     def longest(self) -> int | None:
-        """Inputs that it can read at most; None where there is no limit."""
+        """Largest number of inputs that the teacher can read; None if there is no limit."""
         return getattr(self.encoder, "longest", None)
 
     def check_length(self, length: int) -> None:
-        """Raise ValueError for more inputs than it can read."""
+        """Raise ValueError for more inputs than the teacher can read."""
         if self.longest is not None and length > self.longest:
             raise ValueError(
                 f"length is {length}; the model in teacher.path reads at most {self.longest} tokens after its start:"
@@ -195,9 +196,9 @@ class Teacher(nn.Module):
 
     @property
     def shares_decoder(self) -> bool:
-        """Return whether the decoder has weights of the encoder's, so that to train it moves the labels."""
+        """Return whether the decoder shares weights with the encoder, so that training it changes the labels."""
         return getattr(self.encoder, "shares_decoder", False)
 
     def empty_memory(self, inputs: Shaped[Tensor, "B T *x"]) -> Float[Tensor, "K d"]:
-        """m_∅: the label of the empty prefix. ``inputs`` lend their form only; no value of theirs is read."""
+        """Return m_∅, the label of the empty prefix. Only the form of ``inputs`` matters, not their values."""
         return self.memories(inputs[:1, :1], torch.zeros(1, 1, dtype=torch.int64, device=inputs.device))[0, 0]

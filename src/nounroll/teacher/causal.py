@@ -1,4 +1,4 @@
-"""The all-timestep encoder: one causal pass labels the empty prefix and every other."""
+"""Causal encoder: one pass labels all prefixes, including the empty one."""
 
 import torch
 from jaxtyping import Float, Int, Shaped
@@ -13,11 +13,11 @@ from nounroll.teacher.base import TeacherSettings
 
 
 class Read:
-    """States that a causal encoder keeps of what it has read, so that nothing is read twice.
+    """State of a causal encoder after reading inputs, so that no input is read twice.
 
     Attributes:
         layers: keys and values of each block.
-        last: the vector read last, for the token shift; None before anything was read.
+        last: the last vector read, for the token shift; None before the first input.
     """
 
     def __init__(self, layers: int) -> None:
@@ -50,7 +50,7 @@ class CausalEncoder(nn.Module):
         return torch.cat([self.start.expand(len(inputs), 1, -1), self.embed(inputs)], dim=1)
 
     def extend(self, inputs: Shaped[Tensor, "B T *x"], read: Read) -> Float[Tensor, "B T width"]:
-        """Return the states after each of the inputs that follow ``read``, and add them to it."""
+        """Return the states after each of the inputs that follow ``read``, and add these inputs to it."""
         last, first = read.last, read.last is None
         x = self._enter(inputs) if last is None else torch.cat([last, self.embed(inputs)], dim=1)
         read.last = x[:, -1:]
@@ -59,7 +59,7 @@ class CausalEncoder(nn.Module):
         return states[:, 1:] if first else states
 
     def read(self, inputs: Shaped[Tensor, "B T *x"]) -> Float[Tensor, "B T1 width"]:
-        """The states after nothing, and after each input."""
+        """Return the states before the first input, and after each input."""
         return self.trunk(self.shift(self._enter(inputs)))
 
     def at(

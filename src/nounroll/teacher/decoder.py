@@ -1,4 +1,4 @@
-"""The predictive-state decoder: a memory must suffice to predict the future."""
+"""Predictive-state decoder: a memory must suffice to predict the future."""
 
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
@@ -21,7 +21,7 @@ class Decoder(nn.Module, ABC):
     """D: a memory and the inputs after it -> predictions (arXiv 2606.06479, Eq. 2).
 
     Attributes:
-        horizon: T_f, targets that it predicts from one memory.
+        horizon: T_f, number of targets that it predicts from one memory.
     """
 
     def __init__(self, horizon: int) -> None:
@@ -30,7 +30,7 @@ class Decoder(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, memory: Float[Tensor, "N K d"], future: Shaped[Tensor, "N F *x"]) -> Float[Tensor, "N F1 V"]:
-        """Predictions of y_t .. y_{t+F} from m_t and the F inputs after x_t: (N, F + 1, V)."""
+        """Predict y_t .. y_{t+F} from m_t and the F inputs after x_t: (N, F + 1, V)."""
 
 
 class TransformerDecoder(Decoder):

@@ -1,4 +1,4 @@
-"""Phases that inputs turn: a position in the sequence that a cell can keep from step to step."""
+"""Phases rotated by the inputs: positions in the sequence that a cell can carry from step to step."""
 
 import math
 
@@ -10,25 +10,25 @@ from torch import Tensor, nn
 from nounroll.nn.norm import rms_normalise
 from nounroll.nn.scan import affine_scan
 
-_PERIODS = (2.0, 128.0)  # steps, the shortest and the longest at the start
-_KEPT = 5.0  # the bias, at the start, of the gate that keeps a phase
-_TOLD = 0.3  # how much less of the phases than of an input enters at the start
-_NOWHERE = 1e-3  # the length of a phase that has no direction
+_PERIODS = (2.0, 128.0)  # initial periods in steps, shortest and longest
+_KEPT = 5.0  # initial bias of the gate that retains a phase
+_TOLD = 0.3  # initial weight of the phases relative to an input
+_NOWHERE = 1e-3  # length below which a phase has no direction
 
 
 class Phases(nn.Module):
-    """A complex linear recurrence, gated and turned by the inputs (cf. Orvieto et al. 2023, arXiv 2303.06349).
+    """A complex linear recurrence, gated and rotated by the inputs (cf. Orvieto et al. 2023, arXiv 2303.06349).
 
     ::
 
         z_t = k_t exp(i θ_t) z_{t-1} + (1 - k_t)       k_t in (0, 1) and θ_t read from e_t; z_{-1} = 1
 
-    At the start every input turns a phase by the same angle, and each phase has another period: a clock. Inputs can
-    learn other angles, and then phases count: a push turns forward and a pop back, or a delimiter starts anew.
+    Initially every input rotates a phase by the same angle, and each phase has another period: a clock. Inputs can
+    learn other angles, so that phases count: a push rotates forward and a pop back, or a delimiter resets them.
 
     Args:
-        width: of e_t.
-        size: numbers that hold the phases, real parts first; two for each.
+        width: width of e_t.
+        size: count of numbers that hold the phases, real parts first; two per phase.
     """
 
     def __init__(self, width: int, size: int) -> None:
@@ -48,16 +48,16 @@ class Phases(nn.Module):
     def forward(
         self, inputs: Float[Tensor, "B T width"], before: Float[Tensor, "B size"] | None = None
     ) -> tuple[Float[Tensor, "B T size"], Float[Tensor, "B T width"]]:
-        """Return the numbers of the phases after each input, and their contribution to it.
+        """Return the numbers of the phases after each input, and their contribution to the input.
 
         Args:
             inputs: e_t.
-            before: numbers of a memory to go on from; None starts at 1.
+            before: numbers of a memory to continue from; None starts at 1.
         """
         if not inputs.shape[1]:
             return inputs.new_zeros(len(inputs), 0, self.size), inputs
         seen = rms_normalise(inputs)
-        precision = torch.promote_types(seen.dtype, torch.float32)  # there are no complex numbers of 16 bits
+        precision = torch.promote_types(seen.dtype, torch.float32)  # there are no 16-bit complex numbers
         keep, turn = self.keep(seen).sigmoid().to(precision), self.turn(seen).to(precision)
         slope, offset = torch.polar(keep, turn), torch.complex(1 - keep, torch.zeros_like(keep))
         entered = offset[:, :1] + slope[:, :1] * self._first(slope, before)[:, None]
@@ -66,7 +66,7 @@ class Phases(nn.Module):
         return F.pad(numbers, (0, self.size - 2 * self.count)), math.sqrt(2) * self.enter(numbers)
 
     def _first(self, slope: Tensor, before: Float[Tensor, "B size"] | None) -> Tensor:
-        """z before the first input. Memories are scaled, so that only the direction of a phase is kept."""
+        """Return z before the first input. Memories are scaled, so only the direction of a phase is used."""
         if before is None:
             return torch.ones_like(slope[:, 0])
         real, imaginary = before[:, : 2 * self.count].to(slope.real.dtype).chunk(2, dim=-1)

@@ -1,8 +1,8 @@
-"""The trunk of a causal language model that was trained elsewhere, in place of the causal trunk of our own.
+"""Encoder from a pretrained causal language model, in place of the project's own causal trunk.
 
-The model is any that ``transformers.AutoModelForCausalLM`` loads from a folder of this machine, without code of the
-folder's own and from safetensors alone. Its states over [BOS, x_0 .. x_{T-1}] are what memories are made of, and its
-own head says what it expects next: the student can learn from that too (``teacher.distillation``).
+Any model works that ``transformers.AutoModelForCausalLM`` can load from a local folder, without code from that folder
+and only from safetensors. Its states over [BOS, x_0 .. x_{T-1}] are mapped to memories. Its own head predicts the next
+token, and the student can learn from these predictions too (``teacher.distillation``).
 """
 
 import hashlib
@@ -23,19 +23,19 @@ from nounroll.teacher.base import TeacherSettings
 
 _PATH = "teacher.path"
 _NO_HEAD = "what its model predicts is no linear map of its last states, take another"
-_TRIED = 8  # tokens on which a model is tried
-_SAME = 1e-4  # of the largest number: what rounding may change
+_TRIED = 8  # tokens of a test input
+_SAME = 1e-4  # tolerance for rounding, relative to the largest number
 
 
 class PretrainedEncoder(nn.Module):
-    """The states of a pretrained causal language model: state t + 1 has seen x_0 .. x_t, state 0 the start alone.
+    """States of a pretrained causal language model: state t + 1 has seen x_0 .. x_t, state 0 only the start token.
 
-    A frozen model is no part of this module's weights: no optimiser, checkpoint or shard has it. Checkpoints keep a
-    fingerprint of its files in its place, and are not loaded beside another model. Dropout is off either way, so that
+    A frozen model is not part of this module's weights: no optimiser, checkpoint or shard contains it. Checkpoints
+    store a fingerprint of its files instead, and cannot be loaded with another model. Dropout is always off, so that
     labels are a function of the inputs.
 
     Attributes:
-        longest: inputs that the model can read; None where there is no limit.
+        longest: number of inputs that the model can read; None if there is no limit.
     """
 
     all_at_once = True
@@ -66,7 +66,7 @@ class PretrainedEncoder(nn.Module):
             self.register_load_state_dict_pre_hook(_check_fingerprint)
         else:
             self.trained = model
-        if start is None:  # the middle of all tokens, and learnt
+        if start is None:  # the mean of all tokens; it is learnt
             self.start = nn.Parameter(model.get_input_embeddings().weight.detach().mean(0).clone())
         self.train()
 
@@ -75,7 +75,7 @@ class PretrainedEncoder(nn.Module):
         return self._held[0] if self.frozen else self.trained
 
     def held(self) -> Iterator[nn.Parameter]:
-        """Weights that are needed and not trained."""
+        """Yield the weights that are used but not trained."""
         return iter(self.model.parameters() if self.frozen else ())
 
     def train(self, mode: bool = True) -> "PretrainedEncoder":
@@ -84,14 +84,14 @@ class PretrainedEncoder(nn.Module):
         return self
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "PretrainedEncoder":
-        for model in self._held:  # moves with the rest
+        for model in self._held:  # moves to the device of the module
             model._apply(fn)
         return super()._apply(fn, recurse)
 
     def read(self, inputs: Int[Tensor, "B T"]) -> Float[Tensor, "B T1 width"]:
-        """The states after the start, and after each input."""
+        """Return the states after the start token, and after each input."""
         embed = self.model.get_input_embeddings()
-        if inputs.is_meta:  # shapes alone, which transformers' masks cannot be made of
+        if inputs.is_meta:  # shapes alone, for which transformers cannot build masks
             return embed.weight.new_empty(len(inputs), inputs.shape[1] + 1, self.width)
         start = self.start if self._start is None else embed(torch.tensor([self._start], device=inputs.device))[0]
         with torch.set_grad_enabled(torch.is_grad_enabled() and (not self.frozen or self._start is None)):
@@ -107,11 +107,11 @@ class PretrainedEncoder(nn.Module):
 
     @property
     def answers(self) -> bool:
-        """Return whether its predictions are used: they are of the task's targets, and something learns from them."""
+        """Return whether the model's predictions are used: they match the task's targets, and a loss uses them."""
         return self.predicts and (self.distils or not self.frozen)
 
     def look_back(self, states: Float[Tensor, "B T1 width"]) -> Float[Tensor, "B T V"] | None:
-        """Predict y_t from x_0 .. x_t by the model itself; None where nothing is to be learnt from it."""
+        """Predict y_t from x_0 .. x_t by the model itself; None if no loss uses these predictions."""
         if not self.answers:
             return None
         head = self.model.get_output_embeddings()
@@ -119,17 +119,17 @@ class PretrainedEncoder(nn.Module):
 
 
 def _check_fingerprint(module: Any, state: dict[str, Tensor], prefix: str, *given: Any) -> None:
-    """Refuse weights that were trained beside another frozen model."""
+    """Refuse weights that were trained with another frozen model."""
     kept, errors = state.get(f"{prefix}fingerprint"), given[-1]
     if kept is not None and not torch.equal(kept.cpu(), module.fingerprint.cpu()):
         errors.append(f"the model in {_PATH} is not the one that it was trained with; put that one back")
 
 
 def model_folder(path: str) -> Path:
-    """The folder of a model whose weights are safetensors.
+    """Return the folder of a model with safetensors weights.
 
     Raises:
-        ValueError: it is not there, or holds no such model.
+        ValueError: the folder does not exist, or holds no such model.
     """
     folder = existing(_PATH, path)
     if not (folder / "config.json").is_file():
@@ -140,12 +140,12 @@ def model_folder(path: str) -> Path:
 
 
 def check_vocabulary(folder: Path, inputs: Space, tokenizer: Tokenizer | None = None) -> int | None:
-    """The token that begins a text, of a model whose tokens are the inputs; None where it has none.
+    """Return the model's start token, after checking that its tokens are the inputs; None if it has none.
 
     Args:
-        folder: of the model.
-        inputs: of the task.
-        tokenizer: by which the task cuts its text, where it does.
+        folder: folder of the model.
+        inputs: input space of the task.
+        tokenizer: tokenizer of the task's text, if it has one.
 
     Raises:
         ValueError: the inputs are other symbols.
@@ -178,7 +178,7 @@ def fingerprint(folder: Path) -> UInt8[Tensor, "32"]:
 
 @lru_cache(maxsize=64)
 def _hash(path: Path, changed: int, size: int) -> str:
-    """Hash a file; it is read again when its time or size has changed."""
+    """Hash a file; it is hashed again if its time or size has changed."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -187,15 +187,15 @@ def _config(folder: Path) -> Any:
     transformers = optional("transformers", "teacher.kind transformers", "hf")
     try:
         return transformers.AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except Exception as error:  # whatever files of strangers make it say
+    except Exception as error:  # foreign files may raise anything
         raise unreadable(_PATH, folder, error) from None
 
 
 def _model(folder: Path) -> Any:
-    """The model with its weights, in float32; without any where torch makes shapes alone.
+    """Load the model in float32; on torch's meta device without weights.
 
     Raises:
-        ValueError: it cannot be loaded, weights are missing, or it is no causal model with a linear head.
+        ValueError: it cannot be loaded, weights are missing, or it is not a causal model with a linear head.
     """
     config, shapes_alone = _config(folder), torch.empty(0).is_meta
     auto = optional("transformers", "teacher.kind transformers", "hf").AutoModelForCausalLM
@@ -217,7 +217,7 @@ def _model(folder: Path) -> Any:
 
 
 def _with_weights(auto: Any, folder: Path, config: Any) -> tuple[Any, list[str]]:
-    """A model, and the names of weights that its files lack or have in another shape."""
+    """Load a model; return also the names of weights that its files lack or have in another shape."""
     from transformers.utils import logging
 
     shown = logging.is_progress_bar_enabled()
@@ -240,7 +240,7 @@ def _with_weights(auto: Any, folder: Path, config: Any) -> tuple[Any, list[str]]
 
 @torch.no_grad()
 def _try(folder: Path, model: Any) -> None:
-    """Refuse a model whose states see later inputs, or whose predictions are more than a linear map of its states."""
+    """Refuse a model whose states depend on later inputs, or whose predictions are not a linear map of its states."""
     last = model.config.get_text_config().vocab_size - 1
     tokens = torch.arange(min(_TRIED, _limit(model) or _TRIED)).clamp(max=last)[None]
     other = tokens.clone()
@@ -255,13 +255,13 @@ def _try(folder: Path, model: Any) -> None:
 
 
 def _limit(model: Any) -> int | None:
-    """Tokens that a model can read, its start among them; None where there is no limit."""
+    """Return the number of tokens that a model can read, including the start token; None if there is no limit."""
     limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     return limit if isinstance(limit, int) and limit > 0 else None
 
 
 def _states(model: Any, entered: Float[Tensor, "B T width"]) -> Float[Tensor, "B T width"]:
-    """The last states of a model's trunk."""
+    """Return the final states of a model's trunk."""
     return model.base_model(inputs_embeds=entered, use_cache=False).last_hidden_state
 
 

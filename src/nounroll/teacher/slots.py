@@ -1,9 +1,9 @@
-"""The teacher that packs: slots of memory that a gated linear recurrence writes, read by the trunk that decodes.
+"""Slot teacher: a gated linear recurrence writes slots of memory, and one trunk reads and decodes them.
 
-A causal Transformer answers by looking back, and nothing makes a linear map of its states hold what is asked for
-later. Here the memory is written apart from it, by what the student will see too: the last two inputs. So a label is
-what one step makes of the label before it, and it is the same trunk, with the same weights, that must answer later
-targets from the slots alone, in place of the past.
+A causal Transformer predicts by looking back, and nothing makes a linear map of its states hold what later targets
+need. Here the memory is written separately, from the same information that the student will have: the last two inputs.
+A label is therefore the result of one step from the label before it. The same trunk, with the same weights, must also
+predict later targets from the slots alone, in place of the past.
 """
 
 import torch
@@ -23,30 +23,30 @@ from nounroll.teacher.base import TeacherSettings
 from nounroll.teacher.decoder import Decoder
 from nounroll.teacher.phases import Phases
 
-FEWEST = 3  # numbers of a memory
-_SIZE = 16  # numbers of a slot, where the memory has enough
-_SMALLEST = 4  # slots of a small memory
-_WITH_PHASES = 8  # slots, from which on one is spent on phases
-_PART = 512  # time steps that are written together where they are computed again for their gradients
-_SHARPNESS = 3.0  # of addresses at the start: far enough from even that slots come to hold different things
+FEWEST = 3  # smallest number of values of a memory
+_SIZE = 16  # values of a slot, if the memory has enough
+_SMALLEST = 4  # number of slots of a small memory
+_WITH_PHASES = 8  # number of slots from which one is used for phases
+_PART = 512  # time steps that are written together when they are recomputed for their gradients
+_SHARPNESS = 3.0  # initial sharpness of addresses: uneven enough that slots come to hold different contents
 
 
 class SlotEncoder(nn.Module):
-    """Labels of S slots, and a causal trunk that looks back and has no part in writing them.
+    """Encoder with labels of S slots, and a causal trunk that looks back but does not write them.
 
     ::
 
         e_t = embed(x_t) + W embed(x_{t-1})                 token shift
         z_t = phases(z_{t-1}, e_t)                          a position; see ``Phases``
-        w_t = e_t + enter(z_t)                              all that a write sees, and what enters the trunk
-        a_t = σ(gate(w_t)) softmax(address(w_t))            how much of each slot is written anew
+        w_t = e_t + enter(z_t)                              input of every write, and of the trunk
+        a_t = σ(gate(w_t)) softmax(address(w_t))            share of each slot that is overwritten
         s_t = (1 - a_t) s_{t-1} + a_t write(w_t)            S - 3 slots, by a parallel scan
-        m_t = [answer(h_t), s_t, z_t, last(embed(x_t))]     h_t, the trunk's state, is in one slot, which is not kept
+        m_t = [answer(h_t), s_t, z_t, last(embed(x_t))]     h_t, the trunk's state, fills one slot, which is not kept
 
-    The last slot has what the next write needs of x_t, and the first one what the trunk would answer now. So (m_{t-1},
-    x_t) decides m_t but for the answer, and that too as far as the slots hold what the trunk looks back at. With the
-    phases a write can go by place, which the last two inputs alone do not tell: the n-th of a string, the height of a
-    stack. A memory of few slots has none.
+    The last slot holds what the next write needs of x_t, and the first one the trunk's current prediction. So (m_{t-1},
+    x_t) determines m_t except for this answer, and also the answer as far as the slots hold what the trunk looks back
+    at. With the phases a write can depend on the position, which the last two inputs do not reveal: the n-th symbol of
+    a string, the height of a stack. A memory with few slots has no phases.
     """
 
     all_at_once = shares_decoder = True
@@ -81,41 +81,41 @@ class SlotEncoder(nn.Module):
         return SlotDecoder(self, len(self.start), horizon)
 
     def enter(self, inputs: Shaped[Tensor, "B T *x"]) -> Float[Tensor, "B T1 width"]:
-        """The start, and the inputs, each by itself."""
+        """Embed the start and each input separately."""
         return torch.cat([self.start.expand(len(inputs), 1, -1), self.embed(inputs)], dim=1)
 
     def read(self, inputs: Shaped[Tensor, "B T *x"]) -> Float[Tensor, "B T1 n"]:
-        """Memories after nothing and after each input, K d numbers, and the trunk's states, ``width`` numbers."""
+        """Return the K d numbers of the memories at all T + 1 positions, and then ``width`` numbers of the trunk's states."""
         rest, seen = self._rest(inputs)
         states = self.trunk(seen)
         return torch.cat([rms_normalise(self.answer(states)), rest, states], dim=-1)
 
     def kept(self, inputs: Shaped[Tensor, "B T *x"]) -> tuple[Float[Tensor, "B T1 n"], Bool[Tensor, "n"]]:
-        """Memories with 1 in place of the answer, so without the trunk; and which of their numbers are kept."""
+        """Return memories with 1 in place of the answer, so without the trunk; and which coordinates are kept."""
         rest, _ = self._rest(inputs)
-        answer = rest.new_ones(*rest.shape[:2], self.size)  # as large as an answer: a cell may scale them together
+        answer = rest.new_ones(*rest.shape[:2], self.size)  # a constant of an answer's size
         return torch.cat([answer, rest], dim=-1), torch.arange(self.numbers, device=rest.device) >= self.size
 
     def _rest(self, inputs: Shaped[Tensor, "B T *x"]) -> tuple[Float[Tensor, "B T1 n"], Float[Tensor, "B T1 width"]]:
-        """Return all numbers of the memories after the answer, and the trunk's inputs."""
+        """Return all coordinates of the memories after the answer, and the trunk's inputs."""
         alone = self.enter(inputs)
         phases, seen = self.located(self.shift(alone))
         slots, last = self._written(rms_normalise(seen)), rms_normalise(self.last(rms_normalise(alone)))
         rest = torch.cat([slots, phases, last], dim=-1)
-        unused = self.numbers - self.size - rest.shape[-1]  # where the numbers cannot be cut into equal slots
+        unused = self.numbers - self.size - rest.shape[-1]  # if the memory cannot be divided into equal slots
         return F.pad(rest, (0, unused)), seen
 
     def located(
         self, pairs: Float[Tensor, "B T1 width"], before: Float[Tensor, "B size"] | None = None
     ) -> tuple[Float[Tensor, "B T1 z"], Float[Tensor, "B T1 width"]]:
-        """The phases' numbers, z = 0 where there are none, and inputs that know their place."""
+        """Return the phases' numbers (z = 0 without phases), and inputs that include their position."""
         if self.phases is None:
             return pairs[..., :0], pairs
         numbers, place = self.phases(pairs, before)
         return numbers, pairs + place
 
     def _written(self, seen: Float[Tensor, "B T1 width"]) -> Float[Tensor, "B T1 n"]:
-        """The slots after each step, whole, or one part of the steps after another and again for their gradients."""
+        """Write the slots at each step, all at once, or in parts of time that are recomputed for their gradients."""
         if not self.recompute:
             return self._go_on(seen)
         parts: list[Tensor] = []
@@ -145,11 +145,11 @@ class SlotEncoder(nn.Module):
 
 
 class SlotDecoder(Decoder):
-    """The encoder's own trunk over [m_t, x_{t+1}, x_{t+2}, ...]: it uses here what it learnt by looking back."""
+    """The encoder's own trunk over [m_t, x_{t+1}, x_{t+2}, ...]: it reuses what it learnt by looking back."""
 
     def __init__(self, encoder: SlotEncoder, width: int, horizon: int) -> None:
         super().__init__(horizon)
-        self._encoder = (encoder,)  # in a tuple: its weights are saved as the encoder's
+        self._encoder = (encoder,)  # in a tuple, because its weights are saved as the encoder's
         self.enter = nn.Linear(encoder.size, width)
         self.place = nn.Parameter(torch.randn(encoder.count, width) * width**-0.5)
 
@@ -162,10 +162,10 @@ class SlotDecoder(Decoder):
 
 
 def slots_of(numbers: int) -> tuple[int, int]:
-    """Return the number of slots of a memory of so many numbers, and the size of each: 16 where there are enough.
+    """Return the number of slots of a memory of the given size, and the size of each slot: 16 if possible.
 
     Raises:
-        ValueError: there are not three numbers, one for each kind of slot.
+        ValueError: there are fewer than three numbers, one for each kind of slot.
     """
     if numbers < FEWEST:
         raise ValueError(

@@ -9,14 +9,14 @@ from nounroll.nn.block import Transformer
 from nounroll.nn.embedding import InputEmbedding
 from nounroll.teacher.base import TeacherSettings
 
-CONTEXT = 256  # T_c of the paper: the longest prefix that is seen, in time steps
-_ROWS = 256  # prefixes encoded at a time when all are asked for
+CONTEXT = 256  # T_c of the paper: the longest prefix that is read, in time steps
+_ROWS = 256  # prefixes that are encoded together if all are needed
 
 
 class WindowEncoder(nn.Module):
-    """A bidirectional encoder of the last ``context`` inputs of each prefix, which reads the state of a last token.
+    """A bidirectional encoder of the last ``context`` inputs of each prefix; the state of an added last token is used.
 
-    Every prefix costs one pass: use it to reproduce the paper and as the baseline of speed.
+    Every prefix costs one pass: use it to reproduce the paper, and as the baseline for speed.
     """
 
     all_at_once = False
@@ -39,7 +39,7 @@ class WindowEncoder(nn.Module):
         self.trunk = Transformer(width, settings.layers, settings.heads, causal=False, rotary=True, recompute=recompute)
 
     def read(self, inputs: Shaped[Tensor, "B T *x"]) -> Shaped[Tensor, "B T *x"]:
-        """The inputs as they are: nothing is shared between prefixes."""
+        """Return the inputs unchanged: prefixes share no computation."""
         return inputs
 
     def at(self, inputs: Shaped[Tensor, "B T *x"], positions: Int[Tensor, "B S"] | None) -> Float[Tensor, "B S width"]:
@@ -54,7 +54,7 @@ class WindowEncoder(nn.Module):
         return torch.cat(parts).view(*positions.shape, -1)
 
     def _encode(self, inputs: Tensor, rows: Int[Tensor, "N"], positions: Int[Tensor, "N"]) -> Float[Tensor, "N width"]:
-        """The window ends at x_{position - 1}. Places before the start are hidden."""
+        """Encode windows that end at x_{position - 1}. Places before the start are masked."""
         span = min(self.context, inputs.shape[1])
         times = positions[:, None] - span + torch.arange(span, device=inputs.device)
         window = self.embed(inputs[rows[:, None], times.clamp(min=0)])
