@@ -1,4 +1,4 @@
-"""Cells: the update of memory by one input. One cell a file; ``base.py`` defines the interface."""
+"""Cells: the update of memory by one input. One file per cell; ``base.py`` defines the interface."""
 
 import inspect
 from dataclasses import replace
@@ -9,16 +9,16 @@ from torch import nn
 from nounroll.cells.base import CELLS, CellSettings, check_cell
 from nounroll.core.batch import Space
 
-_NARROWEST = 8  # width of an embedding
+_NARROWEST = 8  # smallest width of an embedding
 
 
 def complete(settings: CellSettings, inputs: Space | None = None) -> CellSettings:
-    """The same with the sizes that the cell chooses for itself written out.
+    """Fill in the sizes that the cell chooses for itself.
 
     Args:
-        settings: of the cell.
+        settings: settings of the cell.
         inputs: space of x_t. With it, an embedding is no wider than the inputs need: a gated cell spends up to half of
-            its work on it, and a wide table of few symbols is learnt by heart.
+            its work on it, and a wide table of few symbols is memorised.
 
     Raises:
         ValueError: the kind is unknown.
@@ -35,10 +35,10 @@ def complete(settings: CellSettings, inputs: Space | None = None) -> CellSetting
 
 
 def build_cell(settings: CellSettings, inputs: Space) -> nn.Module:
-    """The cell that the settings name, from as many of them as its constructor takes.
+    """Build the cell that the settings name, from those settings that its constructor takes.
 
     Raises:
-        ValueError: the kind is unknown, or it has no such setting.
+        ValueError: the kind is unknown, or it does not have such a setting.
     """
     settings = complete(settings)
     if settings.layers > 1 and not takes(settings.kind, "layers"):

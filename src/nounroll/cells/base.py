@@ -1,4 +1,4 @@
-"""The cell interface: one step of a recurrent network, and nothing about time.
+"""Cell interface: one step of a recurrent network, without any handling of time.
 
 A cell is any ``nn.Module`` with
 
@@ -6,19 +6,19 @@ A cell is any ``nn.Module`` with
 - ``step(inputs, memory) -> memory``: N rows of x_t, (N,) int64 or (N, d_x) float, and memories
   (N, K, d) to the next memories (N, K, d). Rows are independent of each other.
 
-Five more methods and an attribute are optional; a cell that has them is used better:
+Five more methods and an attribute are optional:
 
-- ``constrain(raw) -> memory``: (..., K, d) any real numbers to memories that the cell can hold. The
+- ``constrain(raw) -> memory``: (..., K, d) maps any real numbers to memories that the cell can hold. The
   teacher's labels pass through it. Without it, each token is scaled to root mean square 1.
-- ``observe(memory) -> features``: (..., K, d) to (..., F), what the readout may see. Without it, all of
+- ``observe(memory) -> features``: (..., K, d) to (..., F), the part that the readout may see. Without it, all of
   the memory.
 - ``unroll(inputs, memory) -> memories``: (B, T) inputs and (B, K, d) to (B, T, K, d), the memories after
   each input. A fused kernel that equals T steps.
-- ``unroll_observed(inputs, memory) -> (features, memory)``: what ``observe`` sees after each input, (B, T, F), and
-  the last memory. It is for a kernel that keeps the rest of the memories in between to itself.
-- ``unroll_reset(inputs, memory, resets, empty) -> memories``: ``unroll`` where a row's memory is ``empty``, (K, d),
-  before the steps at which ``resets``, (B, T), is True. Without it, time is cut at these steps.
-- ``parallel``: True when ``unroll`` is a parallel scan, whose matrix products do not wait for each other.
+- ``unroll_observed(inputs, memory) -> (features, memory)``: the result of ``observe`` after each input, (B, T, F), and
+  the last memory. It is for a kernel that does not return the other parts of the memories in between.
+- ``unroll_reset(inputs, memory, resets, empty) -> memories``: ``unroll`` that sets a row's memory to ``empty``, (K, d),
+  before the steps at which ``resets``, (B, T), is True. Without it, time is split at these steps.
+- ``parallel``: True if ``unroll`` is a parallel scan, whose matrix products do not depend on each other.
 """
 
 from dataclasses import dataclass
@@ -34,9 +34,9 @@ from nounroll.core.ranges import at_least
 from nounroll.core.registry import Registry
 from nounroll.nn.norm import rms_normalise
 
-WIDEST = 256  # hidden layers that an MLP chooses: wider ones make its steps dear, and it learns no sooner
-MOST_LAYERS = 1000  # more are a slip of the hand, or an attack: each is built before its size can be known
-AUTO = "auto"  # in a recipe alone: chosen by short trials
+WIDEST = 256  # largest default width of an MLP's hidden layers; wider ones are slower and learn no faster
+MOST_LAYERS = 1000  # more is a mistake or an attack: each layer is built before its size can be checked
+AUTO = "auto"  # only in a recipe: chosen by short trials
 
 CELLS: Registry[Any] = Registry(
     "cell.kind",
@@ -63,7 +63,7 @@ it need be no wider than inputs need.
 
 @runtime_checkable
 class Cell(Protocol):
-    """Protocol of a cell. This file's docstring has the optional methods."""
+    """Protocol of a cell. This file's docstring describes the optional methods."""
 
     memory_shape: tuple[int, int]
 
@@ -75,15 +75,15 @@ class CellSettings:
     """Kind and size of the cell.
 
     Args:
-        kind: mlp, transformer, gru, lstm, elman, tape, mingru, pooled, or one that an installed package adds; auto, in
-            a recipe alone, is chosen by short trials.
-        tokens: K, memory tokens.
-        memory_width: d, the width of each.
-        width: the cell's inner width; 0 lets the cell choose (see ``nounroll.cells.complete``).
-        layers: blocks (transformer), hidden layers (mlp) or layers (mingru), the others have one; 0 lets the cell
+        kind: mlp, transformer, gru, lstm, elman, tape, mingru, pooled, or a kind of an installed package; auto, only in
+            a recipe, is chosen by short trials.
+        tokens: K, number of memory tokens.
+        memory_width: d, width of each token.
+        width: inner width of the cell; 0 lets the cell choose (see ``nounroll.cells.complete``).
+        layers: blocks (transformer), hidden layers (mlp) or layers (mingru); other cells have one. 0 lets the cell
             choose.
-        keep: the largest bias, at the start, of the gate that keeps what is held; the units' biases are spread evenly
-            from 0 to it, so that they keep for different times. 0 is torch's own start. Read by gru, lstm, mlp and
+        keep: largest initial bias of the gate that retains values; the biases of units are spread evenly from 0 to it,
+            so that units retain values for different times. 0 is torch's own initialisation. Read by gru, lstm, mlp and
             pooled.
     """
 
@@ -95,7 +95,7 @@ class CellSettings:
     keep: float = 4.0
 
     def __post_init__(self) -> None:
-        vars(self).update(plain(vars(self)))  # sizes may be NumPy's
+        vars(self).update(plain(vars(self)))  # sizes may be NumPy numbers
         CELLS.check(self.kind, AUTO)
         for name, least in {"tokens": 1, "memory_width": 1, "width": 0, "layers": 0, "keep": 0}.items():
             at_least(f"cell.{name}", getattr(self, name), least)
@@ -108,7 +108,7 @@ class CellSettings:
 
 
 def constrain(cell: nn.Module, raw: Float[Tensor, "... K d"]) -> Float[Tensor, "... K d"]:
-    """Real numbers -> memories that ``cell`` can hold: its own ``constrain``, or the unit-RMS sphere."""
+    """Map real numbers to memories that ``cell`` can hold: by its own ``constrain``, or onto the unit-RMS sphere."""
     own = getattr(cell, "constrain", None)
     return own(raw) if own is not None else rms_normalise(raw)
 
@@ -120,10 +120,10 @@ def observe(cell: nn.Module, memory: Float[Tensor, "... K d"]) -> Float[Tensor, 
 
 
 def check_cell(cell: object, inputs: Space, example: Shaped[Tensor, "N *x"]) -> nn.Module:
-    """A user's cell, tried on an example.
+    """Check a user's cell on an example, and return it.
 
     Raises:
-        ValueError: it is no cell, or its step does not return (N, K, d) floats.
+        ValueError: the object is not a cell, or its step does not return (N, K, d) floats.
     """
     name = type(cell).__name__
     if not isinstance(cell, nn.Module):

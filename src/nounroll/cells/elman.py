@@ -1,4 +1,4 @@
-"""The simple recurrent cell (Elman 1990), over torch's fused nn.RNN."""
+"""Simple recurrent cell (Elman 1990), over torch's fused nn.RNN."""
 
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn

@@ -1,4 +1,4 @@
-"""The GRU cell (Cho et al. 2014, arXiv 1406.1078), over torch's fused nn.GRU."""
+"""GRU cell (Cho et al. 2014, arXiv 1406.1078), over torch's fused nn.GRU."""
 
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ class GRUCell(HiddenStateCell):
 
     Args:
         inputs, memory_shape, width: those of ``HiddenStateCell``.
-        keep: see ``start_keeping``; 0 is torch's own start.
+        keep: see ``start_keeping``; 0 is torch's own initialisation.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The LSTM cell (Hochreiter & Schmidhuber 1997), over torch's fused nn.LSTM."""
+"""LSTM cell (Hochreiter & Schmidhuber 1997), over torch's fused nn.LSTM."""
 
 import torch
 from jaxtyping import Float, Shaped
@@ -14,14 +14,14 @@ from nounroll.nn.unread import unread_costs_nothing
 class LSTMCell(nn.Module):
     """The memory is (h, c): the first half of its K d coordinates is h, in (-1, 1), the second is c.
 
-    The readout sees h alone, as is usual. ``core`` is the torch module; its weights load into the cell
+    The readout sees only h, as usual. ``core`` is the torch module; its weights load into the cell
     and back by ``state_dict``.
 
     Args:
         inputs: space of x_t.
-        memory_shape: (K, d) with K d even; the LSTM has K d / 2 units.
-        width: of the input embedding; default K d / 2.
-        keep: see ``nounroll.cells.recurrent.start_keeping``; 0 is torch's own start.
+        memory_shape: (K, d) with even K d; the LSTM has K d / 2 units.
+        width: width of the input embedding; default K d / 2.
+        keep: see ``nounroll.cells.recurrent.start_keeping``; 0 is torch's own initialisation.
     """
 
     embeds = True
@@ -48,7 +48,7 @@ class LSTMCell(nn.Module):
         return [core.weight_ih_l0, core.weight_hh_l0, core.bias_ih_l0, core.bias_hh_l0]  # type: ignore[list-item]
 
     def constrain(self, raw: Float[Tensor, "... K d"]) -> Float[Tensor, "... K d"]:
-        """tanh for h, three times tanh for c: a gated cell rarely holds more."""
+        """Apply tanh for h, three times tanh for c: a gated cell rarely holds more."""
         hidden, carry = raw.flatten(-2).chunk(2, dim=-1)
         return torch.cat([hidden.tanh(), 3 * torch.tanh(carry / 3)], dim=-1).view_as(raw)
 
@@ -63,7 +63,7 @@ class LSTMCell(nn.Module):
     def unroll_observed(
         self, inputs: Shaped[Tensor, "B T *x"], memory: Float[Tensor, "B K d"]
     ) -> tuple[Float[Tensor, "B T F"], Float[Tensor, "B K d"]]:
-        """h after each input from the fused kernel, and the last memory. The kernel keeps c to itself until the end."""
+        """Return h after each input from the fused kernel, and the last memory. The kernel returns only the last c."""
         if is_transformed():
             memories = stepped(self, inputs, memory)
             return self.observe(memories), memories[:, -1]
@@ -71,9 +71,9 @@ class LSTMCell(nn.Module):
         return hiddens, last.view_as(memory)
 
     def unroll(self, inputs: Shaped[Tensor, "B T *x"], memory: Float[Tensor, "B K d"]) -> Float[Tensor, "B T K d"]:
-        """h from the fused kernel, and c rebuilt from the h's: given them, all gates are one matrix product and c is
-        an elementwise recurrence. Where a loss reads h alone, gradients go through the kernel and not through this a
-        second time."""
+        """Take h from the fused kernel, and recompute c from h: given h, all gates are one matrix product and c is
+        an elementwise recurrence. If a loss reads only h, gradients flow through the kernel and not a second time
+        through this computation."""
         if is_transformed():
             return stepped(self, inputs, memory)
         x = self.embed(inputs)
@@ -93,7 +93,7 @@ class LSTMCell(nn.Module):
     def _kernel(
         self, x: Float[Tensor, "B T e"], memory: Float[Tensor, "B K d"]
     ) -> tuple[Float[Tensor, "B T h"], Float[Tensor, "B m"]]:
-        """h after each embedded input, and (h, c) after the last."""
+        """Return h after each embedded input, and (h, c) after the last."""
         dtype = self.weights()[1].dtype
         with torch.autocast("cpu", enabled=False):  # few CPUs have this kernel in bfloat16
             start = tuple(part.to(dtype)[None].contiguous() for part in memory.flatten(1).chunk(2, dim=-1))

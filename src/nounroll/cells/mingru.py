@@ -1,4 +1,4 @@
-"""The minGRU cell (Feng et al. 2024, arXiv 2410.01201): a linear recurrence, trained by a parallel scan."""
+"""minGRU cell (Feng et al. 2024, arXiv 2410.01201): a linear recurrence, trained by a parallel scan."""
 
 from collections.abc import Callable
 from typing import TypeAlias
@@ -17,15 +17,15 @@ Recurrence: TypeAlias = Callable[[Tensor, Tensor, Tensor], Tensor]  # gate, valu
 class MinGRUCell(nn.Module):
     """h' = (1 - z) h + z h̃, with z = σ(W x) and h̃ = g(V x): neither sees h.
 
-    ``unroll`` is therefore a parallel scan over time, and its matrix products wait for nothing. One layer alone can
-    only weigh inputs; a second one sees what the first remembers. The memory is the h of all layers, K d coordinates,
-    all of them positive: g(a) is a + 1/2 where a >= 0, and σ(a) elsewhere.
+    ``unroll`` is therefore a parallel scan over time, and its matrix products do not depend on each other. A single
+    layer can only weigh inputs; a second layer sees what the first one remembers. The memory is the h of all layers,
+    K d coordinates, all positive: g(a) is a + 1/2 if a >= 0, and σ(a) otherwise.
 
     Args:
         inputs: space of x_t.
         memory_shape: (K, d); each layer has K d / layers units.
-        width: of the vectors between the layers; default K d.
-        layers: default 2.
+        width: width of the vectors between the layers; default K d.
+        layers: number of layers; default 2.
     """
 
     parallel = True
@@ -67,7 +67,7 @@ class MinGRUCell(nn.Module):
         resets: Bool[Tensor, "B T"],
         empty: Float[Tensor, "K d"],
     ) -> Float[Tensor, "B T K d"]:
-        """One scan all the same: a reset keeps nothing of the memory before it, and adds ``empty``."""
+        """Run one scan over all steps: at a reset the memory before it is dropped, and ``empty`` is added."""
         empties = iter(empty.flatten().chunk(self.layers))
         return self._through_layers(
             inputs, memory, lambda gate, value, before: scan(gate, value, before, resets, next(empties))
@@ -75,7 +75,7 @@ class MinGRUCell(nn.Module):
 
     def _through_layers(self, inputs: Tensor, memory: Tensor, recurrence: Recurrence) -> Tensor:
         x, after = self.embed(inputs), []
-        dtype = self.embed.map.weight.dtype  # a scan is in 32 bits at least
+        dtype = self.embed.map.weight.dtype  # a scan uses at least 32 bits
         for index, before in enumerate(memory.flatten(1).chunk(self.layers, dim=-1)):
             if index:
                 x = x + self.mix[index - 1](after[-1])
@@ -86,14 +86,14 @@ class MinGRUCell(nn.Module):
 
 
 def positive(a: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-    """g: smooth enough, increasing, and never 0."""
+    """Compute g: continuous, increasing, and never 0."""
     return torch.where(a >= 0, a + 0.5, a.sigmoid())
 
 
 def one_step(
     gate: Float[Tensor, "N u"], value: Float[Tensor, "N u"], memory: Float[Tensor, "N u"]
 ) -> Float[Tensor, "N u"]:
-    """h' from h."""
+    """Compute h' from h."""
     return (-gate).sigmoid() * memory + gate.sigmoid() * positive(value)
 
 
@@ -104,12 +104,12 @@ def scan(
     resets: Bool[Tensor, "B T"] | None = None,
     empty: Float[Tensor, "u"] | None = None,
 ) -> Float[Tensor, "B T u"]:
-    """h at every step by doubling, log2 T times (Hillis & Steele 1986).
+    """Compute h at every step by doubling, log2 T times (Hillis & Steele 1986).
 
-    Two neighbouring spans of time, each a map h -> keep h + new, make one of twice the length. The paper scans
-    logarithms; here every factor lies in (0, 1) and every term is positive, so that nothing cancels or overflows, and
-    a product that underflows is a memory forgotten. On one core it takes under half the time. Where ``resets`` is True,
-    h before the step is ``empty``.
+    Two adjacent time spans, each a map h -> keep h + new, are merged into one of twice the length. The paper scans in
+    the log domain. Here every factor lies in (0, 1) and every term is positive, so nothing cancels or overflows, and a
+    product that underflows is a forgotten memory. On one core it takes less than half the time. Where ``resets`` is
+    True, h before the step is ``empty``.
     """
     kind = torch.promote_types(memory.dtype, torch.float32)
     keep, write = (-gate).to(kind).sigmoid(), gate.to(kind).sigmoid()

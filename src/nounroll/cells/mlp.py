@@ -1,4 +1,4 @@
-"""The MLP cell: a gated residual step on the flattened memory."""
+"""MLP cell: a gated residual step on the flattened memory."""
 
 import torch
 import torch.nn.functional as F
@@ -12,14 +12,15 @@ from nounroll.nn.norm import rms_normalise
 
 
 class MLPCell(nn.Module):
-    """m' = rms(a * m + b), with a in (0, 1) and b read from the hidden layers on (m, x).
+    """m' = rms(a * m + b), where the hidden layers compute a in (0, 1) and b from (m, x).
 
     Args:
         inputs: space of x_t.
         memory_shape: (K, d).
-        width: of the hidden layers; default K d, at most 256.
-        layers: hidden layers; default 2. The first can select what the input asks for, and the second read it.
-        keep: the largest bias of the gate a at the start. The coordinates' biases are spread evenly from 0 to ``keep``.
+        width: width of the hidden layers; default K d, at most 256.
+        layers: number of hidden layers; default 2. The first can select what the input asks for, and the second read
+            it.
+        keep: largest initial bias of the gate a. The biases of coordinates are spread evenly from 0 to ``keep``.
     """
 
     default_layers = 2

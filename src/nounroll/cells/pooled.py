@@ -1,4 +1,4 @@
-"""An LSTM that also keeps the mean and the largest value of its output: a summary of all that it has read."""
+"""Pooled cell: an LSTM that also keeps the mean and the maximum of its outputs, a summary of the whole past."""
 
 import torch
 from jaxtyping import Float, Shaped
@@ -7,24 +7,24 @@ from torch import Tensor, nn
 from nounroll.cells.lstm import LSTMCell
 from nounroll.core.batch import Space
 
-_PARTS = 4  # of u numbers each: h, c, the mean of h, its largest values
-_LEAST = 1e-6  # of the weight of the next step
+_PARTS = 4  # parts of u numbers each: h, c, the mean of h, the maximum of h
+_LEAST = 1e-6  # smallest weight of the next step
 
 
 class PooledCell(nn.Module):
-    """The memory is (h, c, mean, most, w): beside an LSTM's h and c the mean and the maximum of every h so far.
+    """The memory is (h, c, mean, most, w): an LSTM's h and c, and the mean and the maximum of every h so far.
 
         w' = w / (1 + w),   mean' = mean + w' (h' - mean),   most' = max(most, h')
 
-    w in (0, 1) is the weight that the newest h had in the mean: 1/n after n steps, where the empty memory counts as one
-    or more, which is learnt. The readout sees h, mean and most. Each step therefore reaches a target at the end by two
-    short ways, and what is said at the end hangs less on the last steps (mean and max pooling over time).
+    w in (0, 1) is the weight of the newest h in the mean: 1/n after n steps. The empty memory counts as one step or
+    more, and this number is learnt. The readout sees h, mean and most. Each step therefore influences a target at the
+    end by two short paths, and the prediction depends less on the last steps (mean and max pooling over time).
 
     Args:
         inputs: space of x_t.
-        memory_shape: (K, d) with K d of 5 or more; there are (K d - 1) // 4 units, and up to 3 numbers stay 0.
-        width: of the input embedding; default as many as there are units.
-        keep: see ``nounroll.cells.recurrent.start_keeping``; 0 is torch's own start.
+        memory_shape: (K, d) with K d of at least 5; there are (K d - 1) // 4 units, and up to 3 numbers stay 0.
+        width: width of the input embedding; default the number of units.
+        keep: see ``nounroll.cells.recurrent.start_keeping``; 0 is torch's own initialisation.
     """
 
     embeds = True
@@ -69,7 +69,7 @@ class PooledCell(nn.Module):
     def unroll_observed(
         self, inputs: Shaped[Tensor, "B T *x"], memory: Float[Tensor, "B K d"]
     ) -> tuple[Float[Tensor, "B T F"], Float[Tensor, "B K d"]]:
-        """h, mean and most after each input from the fused kernel, and the last memory."""
+        """Return h, mean and most after each input from the fused kernel, and the last memory."""
         lstm, *_, unused = self._parts(memory)
         hiddens, last = self.lstm.unroll_observed(inputs, lstm[:, None])
         means, mosts, weights = self._pooled(hiddens, memory)
@@ -86,7 +86,7 @@ class PooledCell(nn.Module):
     def _pooled(
         self, hiddens: Float[Tensor, "B T u"], memory: Float[Tensor, "B K d"]
     ) -> tuple[Float[Tensor, "B T u"], Float[Tensor, "B T u"], Float[Tensor, "B T 1"]]:
-        """mean, most and w after each step. Sums are in 32 bits at least."""
+        """Compute mean, most and w after each step. Sums use at least 32 bits."""
         _, mean, most, weight, _ = self._parts(memory)
         kind = torch.promote_types(hiddens.dtype, torch.float32)
         before = 1 / weight.to(kind).clamp(min=_LEAST)[:, None]

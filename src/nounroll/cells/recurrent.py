@@ -12,12 +12,12 @@ from nounroll.nn.transforms import is_transformed
 
 @torch.no_grad()
 def start_keeping(core: nn.RNNBase, most: float) -> None:
-    """Initialise a gated kernel so that its units keep their values for different times.
+    """Initialise a gated kernel so that its units retain their values for different times.
 
-    The gate that keeps is the forget gate of an LSTM and the update gate of a GRU, whose z is what stays. Its biases
-    are spread evenly from 0 to ``most`` over the units, and all others are 0. Torch's own start has all gates half
-    open: what is held is gone after a few steps, and no gradient comes back from further. (A bias of 1: Gers et al.
-    2000, Jozefowicz et al. 2015; spread over units, by the length: Tallec & Ollivier 2018.)
+    The gate that retains values is the forget gate of an LSTM and the update gate z of a GRU. Its biases are spread
+    evenly from 0 to ``most`` over the units; all other biases are 0. With torch's own initialisation all gates are half
+    open: a value is lost after a few steps, and no gradient flows back from further. (A bias of 1: Gers et al. 2000,
+    Jozefowicz et al. 2015; spread over units, by the length: Tallec & Ollivier 2018.)
     """
     size = core.hidden_size
     for bias in (core.bias_ih_l0, core.bias_hh_l0):
@@ -26,7 +26,7 @@ def start_keeping(core: nn.RNNBase, most: float) -> None:
 
 
 def stepped(cell: Cell, inputs: Shaped[Tensor, "B T *x"], memory: Float[Tensor, "B K d"]) -> Float[Tensor, "B T K d"]:
-    """The memories after each input, by ``step`` alone."""
+    """Compute the memories after each input, by ``step`` alone."""
     memories = []
     for x in inputs.unbind(1):
         memory = cell.step(x, memory)
@@ -38,13 +38,13 @@ class HiddenStateCell(nn.Module):
     """A cell whose memory *is* the hidden state of a one-layer torch recurrent module.
 
     ``core`` is that module (``nn.GRU`` or ``nn.RNN``): its weights load into the cell and back by
-    ``state_dict``. Coordinates of a hidden state lie in (-1, 1), so ``constrain`` is tanh: labels of
+    ``state_dict``. Coordinates of a hidden state lie in (-1, 1), so ``constrain`` is tanh: labels with
     root mean square 1 could not be reached.
 
     Args:
         inputs: space of x_t.
         memory_shape: (K, d); the hidden state has K d coordinates.
-        width: of the input embedding; default K d.
+        width: width of the input embedding; default K d.
     """
 
     embeds = True
@@ -61,7 +61,7 @@ class HiddenStateCell(nn.Module):
         raise NotImplementedError
 
     def build(self, width: int) -> nn.RNNBase:
-        """The torch module, batch first, from inputs of ``width`` to ``self.size``."""
+        """Build the torch module, batch first, from inputs of ``width`` to ``self.size``."""
         raise NotImplementedError
 
     def weights(self) -> list[Tensor]:

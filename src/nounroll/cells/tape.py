@@ -1,4 +1,4 @@
-"""The tape cell: memory tokens that can move by one place, as on a tape that is joined at its ends."""
+"""Tape cell: memory tokens that can move by one place, as on a tape whose ends are joined."""
 
 import torch
 import torch.nn.functional as F
@@ -9,11 +9,11 @@ from nounroll.core.batch import Space
 from nounroll.nn.embedding import InputEmbedding
 from nounroll.nn.norm import rms_normalise
 
-_MOVES, _HOLDS, _WRITES = 3.0, -3.0, 2.0  # at first the whole tape moves, and is written at its first place
+_MOVES, _HOLDS, _WRITES = 3.0, -3.0, 2.0  # initially the whole tape moves, and its first place is written
 
 
 class TapeCell(nn.Module):
-    """Every token stays, or takes over the one before it or after it; then it may be overwritten.
+    """Every token stays, or is replaced by the token before or after it; then it may be overwritten.
 
     ::
 
@@ -21,14 +21,14 @@ class TapeCell(nn.Module):
 
         m'^k = rms((1 - g^k) (a^k m^k + b^k m^(k-1) + c^k m^(k+1)) + g^k n^k),   a + b + c = 1
 
-    a, b, c, g in (0, 1) and n are read from a hidden layer on (m, x). Moves make a queue or a stack of the memory (cf.
-    Joulin & Mikolov 2015, arXiv 1503.01007, and the shifts of Graves et al. 2014, arXiv 1410.5401): what was written is
-    not touched while it moves, and no weight has to learn where it went. Many narrow tokens suit it.
+    A hidden layer computes a, b, c, g in (0, 1) and n from (m, x). Moves turn the memory into a queue or a stack (cf.
+    Joulin & Mikolov 2015, arXiv 1503.01007, and the shifts of Graves et al. 2014, arXiv 1410.5401). Moving does not
+    change a token's content, and no weight has to learn where it went. Many narrow tokens suit this cell.
 
     Args:
         inputs: space of x_t.
         memory_shape: (K, d).
-        width: of the hidden layer; default 2 K d.
+        width: width of the hidden layer; default 2 K d.
     """
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""The Transformer cell: the memory tokens and the input attend to each other (the paper's main cell)."""
+"""Transformer cell: the memory tokens and the input attend to each other (the paper's main cell)."""
 
 import torch
 from jaxtyping import Float, Shaped
@@ -11,13 +11,13 @@ from nounroll.nn.norm import rms_normalise
 
 
 class TransformerCell(nn.Module):
-    """Blocks over [m^1 .. m^K, x_t], no mask; the first K positions are the next memory.
+    """Transformer blocks over [m^1 .. m^K, x_t] without a mask; the first K positions are the next memory.
 
     Args:
         inputs: space of x_t.
         memory_shape: (K, d).
-        width: of the blocks; default d.
-        layers: blocks; default 2.
+        width: width of the blocks; default d.
+        layers: number of blocks; default 2.
     """
 
     default_layers = 2

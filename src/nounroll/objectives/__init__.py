@@ -1,1 +1,1 @@
-"""Losses: tensors in, unreduced losses out, each with its formula and its source."""
+"""Losses: pure functions from tensors to unreduced losses, each with its formula and its source."""

@@ -1,4 +1,4 @@
-"""Divergence of one network's predictions from another's."""
+"""Divergence between the predictions of two networks."""
 
 import torch
 import torch.nn.functional as F
@@ -14,14 +14,15 @@ def divergence(
     expected: Float[Tensor, "*n V"],
     generator: torch.Generator | None = None,
 ) -> Float[Tensor, "*n"]:
-    """KL(q || p) in nats, for each element. q gets no gradient.
+    """Compute KL(q || p) in nats, for each element. q gets no gradient.
 
-    Exact where an element is one symbol; elsewhere log q(y) - log p(y) of one y drawn from q: right on average.
+    It is exact if an element is one symbol. Otherwise it is log q(y) - log p(y) for one y drawn from q, an unbiased
+    estimate.
 
     Args:
-        space: of the elements.
+        space: space of the elements.
         outputs: the parameters of p.
-        expected: those of q.
+        expected: the parameters of q.
         generator: source of the draws.
     """
     expected = expected.detach()

@@ -14,12 +14,12 @@ from nounroll.core.batch import Space
 def negative_log_likelihood(
     space: Space, outputs: Float[Tensor, "*n V"], targets: Shaped[Tensor, "..."]
 ) -> Float[Tensor, "*n"]:
-    """-log p(y) in nats, for each element: of a density, in the unit of the targets."""
+    """Compute -log p(y) in nats, for each element; for a density, in the unit of the targets."""
     return -space.log_prob(outputs, targets)
 
 
 def masked_mean(values: Float[Tensor, "*n"], mask: Bool[Tensor, "*n"]) -> Float[Tensor, ""]:
-    """Mean over True elements of the whole batch; 0 (with a gradient of 0) when there are none."""
+    """Mean over True elements of the whole batch; 0 (with a gradient of 0) if there are none."""
     return processes.total(torch.where(mask, values, 0.0).sum()) / processes.total(mask.sum()).clamp(min=1)
 
 
@@ -30,14 +30,14 @@ def taught(
     teacher: Float[Tensor, "*n V"] | None = None,
     share: float = 0.0,
 ) -> Float[Tensor, "*n"]:
-    """(1 - share) * -log p(y) + share * KL(q || p), in nats, for each element (Hinton et al. 2015, arXiv 1503.02531).
+    """Compute (1 - share) * -log p(y) + share * KL(q || p) in nats per element (Hinton et al. 2015, arXiv 1503.02531).
 
     Args:
-        space: of the targets, whose weights count; Categorical where there is a teacher.
+        space: space of the targets, whose weights apply; Categorical if there is a teacher.
         outputs: the parameters of p.
         targets: y.
-        teacher: logits of q, which get no gradient; None for -log p(y) alone.
-        share: of the teacher.
+        teacher: logits of q, which get no gradient; None for only -log p(y).
+        share: weight of the teacher.
     """
     losses = negative_log_likelihood(space, outputs, targets)
     if teacher is None:
@@ -56,19 +56,19 @@ def readout_loss(
     teacher: Float[Tensor, "*n V"] | None = None,
     share: float = 0.0,
 ) -> Float[Tensor, ""]:
-    """Mean of ``taught`` over the scored elements of the whole batch; 0 (with a gradient of 0) when there are none.
+    """Compute the mean of ``taught`` over the scored elements of the batch; 0 (with a gradient of 0) if there are none.
 
-    Nothing is read out where nothing is scored: with one label at the end that saves nearly all of the head's work.
+    The head runs only at scored elements: with one label at the end, this saves nearly all of its work.
 
     Args:
         head: features -> the parameters of p(y).
-        space: of the targets.
-        features: what the head sees.
+        space: space of the targets.
+        features: input of the head.
         targets: y.
         mask: True where y is scored.
         teacher, share: see ``taught``.
     """
-    if not mask.is_meta and not bool(mask.all()):  # shapes alone, as nounroll.experiments.sizing has, know no mask
+    if not mask.is_meta and not bool(mask.all()):  # the meta device has no mask values
         features, targets, teacher = features[mask], targets[mask], None if teacher is None else teacher[mask]
     losses = taught(space, head(features), targets, teacher, share)
     return processes.total(losses.sum()) / processes.total(mask.sum()).clamp(min=1)

@@ -85,7 +85,7 @@ class SlotEncoder(nn.Module):
         return torch.cat([self.start.expand(len(inputs), 1, -1), self.embed(inputs)], dim=1)
 
     def read(self, inputs: Shaped[Tensor, "B T *x"]) -> Float[Tensor, "B T1 n"]:
-        """Return the K d numbers of the memories at all T + 1 positions, and then ``width`` numbers of the trunk's states."""
+        """Return K d numbers of the memories at all T + 1 positions, followed by ``width`` numbers of the trunk's states."""
         rest, seen = self._rest(inputs)
         states = self.trunk(seen)
         return torch.cat([rms_normalise(self.answer(states)), rest, states], dim=-1)
@@ -93,7 +93,7 @@ class SlotEncoder(nn.Module):
     def kept(self, inputs: Shaped[Tensor, "B T *x"]) -> tuple[Float[Tensor, "B T1 n"], Bool[Tensor, "n"]]:
         """Return memories with 1 in place of the answer, so without the trunk; and which coordinates are kept."""
         rest, _ = self._rest(inputs)
-        answer = rest.new_ones(*rest.shape[:2], self.size)  # a constant of an answer's size
+        answer = rest.new_ones(*rest.shape[:2], self.size)  # size of an answer: a cell may scale them together
         return torch.cat([answer, rest], dim=-1), torch.arange(self.numbers, device=rest.device) >= self.size
 
     def _rest(self, inputs: Shaped[Tensor, "B T *x"]) -> tuple[Float[Tensor, "B T1 n"], Float[Tensor, "B T1 width"]]:
