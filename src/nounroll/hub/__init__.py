@@ -1,4 +1,4 @@
-"""Students in transformers and on the Hugging Face Hub. Importing it makes them known to transformers' Auto classes."""
+"""Students in transformers and on the Hugging Face Hub. Importing this package registers them with Auto classes."""
 
 try:
     import transformers as _transformers  # noqa: F401

@@ -1,4 +1,4 @@
-"""The model card of a student, from the figures of its run."""
+"""Model card of a student, with the metrics of its run."""
 
 from collections.abc import Mapping
 from importlib import metadata, resources
@@ -20,13 +20,13 @@ _SPENT = {"seconds": "seconds", "steps": "steps", "tokens": "tokens", "flops": "
 
 
 def card(student: Student, recipe: Mapping[str, Any], metrics: Mapping[str, float], *, text: bool, first: int) -> str:
-    """Write README.md: the model, its figures, its training, and how to load it.
+    """Write README.md: the model, its metrics, its training, and how to load it.
 
     Args:
         student: the network.
-        recipe: all settings of its run; nothing is said of what is not in it.
-        metrics: the last figures of its run, likewise.
-        text: whether it reads and writes text.
+        recipe: all settings of its run; missing settings are not mentioned.
+        metrics: final metrics of its run; missing metrics are not mentioned.
+        text: whether the student reads and writes text.
         first: the symbol that an example starts from.
     """
     task = recipe.get("task", {}).get("kind", "a task of the user's own")
@@ -55,7 +55,7 @@ def card(student: Student, recipe: Mapping[str, Any], metrics: Mapping[str, floa
 
 
 def _header(name: str, task: str, metrics: Mapping[str, float]) -> ModelCardData:
-    """Write the part of a card that the Hub reads by machine."""
+    """Write the machine-readable header of a card for the Hub."""
     results = [
         EvalResult(
             task_type="text-generation",

@@ -1,4 +1,4 @@
-"""A student's folder for transformers and the Hub. ``Student.from_pretrained`` reads it too."""
+"""Folder of a student for transformers and the Hub. ``Student.from_pretrained`` reads it too."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -21,7 +21,7 @@ from nounroll.storage.checkpoint import MANIFEST
 
 _PAD = "<pad>"
 _CARD = "README.md"
-_BESIDE = (_CARD, "generation_config.json", "tokenizer.json", "tokenizer_config.json")  # which are not in the manifest
+_BESIDE = (_CARD, "generation_config.json", "tokenizer.json", "tokenizer_config.json")  # not listed in the manifest
 FILES = (CONFIG, WEIGHTS, MANIFEST, *_BESIDE)
 
 
@@ -36,10 +36,10 @@ def save_pretrained(
     """Write a student so that ``AutoModelForCausalLM.from_pretrained(folder)`` loads it after ``import nounroll.hub``.
 
     Args:
-        student: trained.
-        folder: where the files go; those of an earlier call are replaced.
-        task: what it was trained on; text gets its tokenizer, of bytes or of a pretrained model, and its start is where
-            generation starts.
+        student: a trained student.
+        folder: folder of the files; those of an earlier call are replaced.
+        task: the training task; a text task adds its tokenizer, of bytes or of a pretrained model, and generation
+            starts from its start symbol.
         recipe: ``Run.recipe.to_dict()``, for the model card.
         metrics: ``Run.metrics``, for the model card.
 
@@ -47,7 +47,8 @@ def save_pretrained(
         The files.
 
     Raises:
-        ValueError: transformers cannot hold it: its inputs are vectors, its targets no inputs, its cell the user's own.
+        ValueError: transformers cannot represent it: its inputs are vectors, a target is no input, or the cell is
+            custom.
         CheckpointError: the folder holds something else, or cannot be written.
     """
     if task is not None and not task.autoregressive:
@@ -69,15 +70,15 @@ def save_pretrained(
 
 
 def _first(task: SequenceTask) -> int | None:
-    """The symbol that generation starts from, where it is a single one."""
+    """Return the symbol that generation starts from, if it is a single one."""
     start = task.prompt()
     return int(start) if start.shape == (1,) else None
 
 
 def byte_tokenizer() -> PreTrainedTokenizerFast:
-    """A byte is a token. Token 256 is padding, which the network neither reads nor writes.
+    """Build a tokenizer with one token per byte. Token 256 is padding, which the network neither reads nor writes.
 
-    It is named as the token that ends a text too: evaluation harnesses ask for one.
+    Token 256 is also declared as the end of a text, because evaluation harnesses need such a token.
     """
     vocabulary = {symbol: byte for byte, symbol in bytes_to_unicode().items()}
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
@@ -88,13 +89,13 @@ def byte_tokenizer() -> PreTrainedTokenizerFast:
         pad_token=_PAD,
         eos_token=_PAD,
         padding_side="left",
-        split_special_tokens=True,  # a text that holds "<pad>" holds five bytes
+        split_special_tokens=True,  # the text "<pad>" is five bytes
         clean_up_tokenization_spaces=False,
     )
 
 
 def bare(pretrained: Any) -> PreTrainedTokenizerFast:
-    """The tokenizer of a pretrained model, which adds no token to a text: the student's m_∅ has read its start."""
+    """Load a pretrained model's tokenizer without added tokens, because the student's m_∅ replaces the start token."""
     form = json.loads(pretrained.backend_tokenizer.to_str())
     special = {name: getattr(pretrained, name) for name in ("bos_token", "eos_token", "unk_token", "pad_token")}
     return PreTrainedTokenizerFast(
@@ -110,7 +111,7 @@ def step_of(folder: Path) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
-        model = AutoModelForCausalLM.from_pretrained(folder)  # a folder of this machine  # nosec B615
+        model = AutoModelForCausalLM.from_pretrained(folder)  # a local folder  # nosec B615
     finally:
         if shown:
             logging.enable_progress_bar()

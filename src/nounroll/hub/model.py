@@ -1,4 +1,4 @@
-"""A student as a model of transformers, whose cache is its memory: the same size after any number of tokens."""
+"""Student as a model of transformers, with its memory as the cache: the same size after any number of tokens."""
 
 from typing import Any, no_type_check
 
@@ -15,12 +15,12 @@ from nounroll.models.student import Student, cell_settings
 from nounroll.nn.rotary import Rotary
 
 
-@no_type_check  # transformers hands its constructor names that its signature has not
+@no_type_check  # transformers passes arguments that are not in its constructor's signature
 class NounrollConfig(PreTrainedConfig):
-    """Configuration that ``Student.save_pretrained`` writes in its config.json, and what transformers needs besides.
+    """Configuration from the config.json of ``Student.save_pretrained``, with the additional fields of transformers.
 
     Args:
-        inputs, targets: the two spaces, both categorical; no target is outside the inputs.
+        inputs, targets: the two spaces, both categorical; every target is a valid input.
         readout_width: hidden width of the readout.
         cell: the values of a ``CellSettings``.
     """
@@ -36,7 +36,7 @@ class NounrollConfig(PreTrainedConfig):
 
 
 class MemoryLayer(LinearAttentionLayer):
-    """The memory of each row, (B, K, d). Beam search reorders the rows."""
+    """Memory of each row, (B, K, d). Beam search reorders the rows."""
 
     def update_recurrent_state(self, recurrent_states: Tensor, state_idx: int = 0, **kwargs: Any) -> Tensor:
         self.device, self.has_previous_state[state_idx] = recurrent_states.device, True
@@ -44,10 +44,10 @@ class MemoryLayer(LinearAttentionLayer):
 
 
 class NounrollForCausalLM(PreTrainedModel, GenerationMixin):
-    """A student that transformers can generate with.
+    """Causal language model of transformers that wraps a student.
 
-    Padding is where ``attention_mask`` is 0, and the token ``config.pad_token_id``, which is no symbol: the memory
-    stays as it is there.
+    Padding is marked by 0 in ``attention_mask``, or by the token ``config.pad_token_id``, which is not a symbol. It
+    does not change the memory.
     """
 
     config_class = NounrollConfig  # type: ignore[assignment]
@@ -79,26 +79,27 @@ class NounrollForCausalLM(PreTrainedModel, GenerationMixin):
         position_ids: Tensor | None = None,
         token_type_ids: Tensor | None = None,
     ) -> Any:
-        """Read tokens.
+        """Read tokens and predict the next token after each.
 
         Args:
             input_ids: tokens.
-            attention_mask: 0 where a token is padding; of these and, before them, of all that were read already.
-            cache: holds the memories to go on from; the empty memory when left out. It is changed in place.
+            attention_mask: 0 at padding; for these tokens, preceded by all tokens that were read before.
+            cache: the memories to continue from; the empty memory by default. It is changed in place.
             use_cache: return a cache; by default unless the model is being trained.
-            labels: the tokens themselves, -100 where none is scored; each is predicted from those before it.
-            logits_to_keep: of so many tokens at the end, or of those at these places; 0 keeps all.
+            labels: the same tokens, with -100 at tokens that are not scored; each is predicted from the tokens before
+                it.
+            logits_to_keep: number of last positions, or the positions, whose logits are returned; 0 keeps all.
             return_dict: False returns a tuple.
             past_key_values: another name of ``cache``.
-            output_hidden_states: return what the readout sees after each token as the one hidden state.
-            output_attentions, position_ids, token_type_ids: not read; there is no attention, and a memory knows what
-                came before it.
+            output_hidden_states: return the readout's input after each token as the only hidden state.
+            output_attentions, position_ids, token_type_ids: ignored; there is no attention, and a memory contains the
+                position.
 
         Returns:
             loss (with labels), logits (B, T, V) of the token after each, and cache.
 
         Raises:
-            ValueError: a token is outside the inputs.
+            ValueError: a token is not in the input space.
         """
         cache = past_key_values if cache is None else cache
         memories = self._memories(input_ids, attention_mask, cache)
@@ -120,7 +121,7 @@ class NounrollForCausalLM(PreTrainedModel, GenerationMixin):
     def _memories(
         self, tokens: Int[Tensor, "B T"], mask: Tensor | None, cache: Cache | None
     ) -> Float[Tensor, "B T K d"]:
-        """The memory after each token."""
+        """Compute the memory after each token."""
         memory = None if cache is None else cache.get_recurrent_state(0)
         padding = tokens == self.config.pad_token_id
         if mask is not None:
@@ -137,7 +138,7 @@ class NounrollForCausalLM(PreTrainedModel, GenerationMixin):
         return torch.stack(memories, dim=1)
 
     def prepare_inputs_for_generation(self, *args: Any, **kwargs: Any) -> Any:
-        """Return what ``forward`` reads; the tokenizers that ``generate`` passes are for its stopping criteria."""
+        """Return the arguments of ``forward``; ``generate`` also passes tokenizers, for its stopping criteria."""
         for name in ("tokenizer", "assistant_tokenizer"):
             kwargs.pop(name, None)
         return super().prepare_inputs_for_generation(*args, **kwargs)  # type: ignore[attr-defined]
@@ -152,24 +153,24 @@ class NounrollForCausalLM(PreTrainedModel, GenerationMixin):
         return self.student.head.out
 
     def _init_weights(self, module: torch.nn.Module) -> None:
-        """Initialise only weights that no file holds."""
+        """Initialise only weights that no file contains."""
         if isinstance(module, Rotary):
             module.rate.copy_(Rotary(2 * len(module.rate)).rate)
 
     @classmethod
     def _supports_default_dynamic_cache(cls) -> bool:
-        return False  # forward makes its own
+        return False  # forward creates its own
 
 
 def config_of(student: Student, *, first: int | None = None) -> NounrollConfig:
-    """The configuration of a student as a model of transformers.
+    """Build the configuration of a student as a model of transformers.
 
     Args:
-        student: whose targets can be its inputs.
-        first: the token that generation starts from when it is given none.
+        student: a student whose targets are valid inputs.
+        first: the start token of generation without a prompt.
 
     Raises:
-        ValueError: inputs or targets are vectors, a target is no input, or the cell is the user's own.
+        ValueError: inputs or targets are vectors, a target is not a valid input, or the cell is the user's own.
     """
     inputs, targets = student.inputs, student.targets
     if inputs.symbols is None or targets.symbols is None or targets.symbols > inputs.symbols:

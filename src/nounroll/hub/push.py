@@ -1,4 +1,4 @@
-"""Upload a folder to the Hugging Face Hub."""
+"""Upload of a folder to the Hugging Face Hub."""
 
 from pathlib import Path
 
@@ -12,19 +12,20 @@ from nounroll.models.student import CONFIG, WEIGHTS
 def push_to_hub(folder: str | Path, repo_id: str, *, private: bool | None = None, token: str | None = None) -> str:
     """Upload a folder of ``nounroll.hub.save_pretrained`` or ``Student.save_pretrained`` in one commit.
 
-    Nothing else in the folder is uploaded. Files of the same names on the Hub are replaced or removed, others stay.
+    Other files of the folder are not uploaded. Files with the same names on the Hub are replaced or removed; others
+    stay.
 
     Args:
-        folder: where it is.
-        repo_id: OWNER/NAME; made where there is none.
-        private: of a repository that is made now; the owner's default when None.
-        token: the one of ``hf auth login`` when None.
+        folder: the local folder.
+        repo_id: OWNER/NAME; the repository is created if it does not exist.
+        private: visibility of a new repository; the owner's default if None.
+        token: access token; that of ``hf auth login`` if None.
 
     Returns:
-        Its address.
+        The address of the repository.
 
     Raises:
-        ValueError: the folder holds no student, the name is none, or the Hub refused (a token that may not write, say).
+        ValueError: the folder holds no student, the name is invalid, or the Hub refused (e.g. the token may not write).
         OSError: the Hub could not be reached, or failed.
     """
     folder = Path(folder)

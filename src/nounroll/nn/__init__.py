@@ -1,1 +1,1 @@
-"""Blocks shared by the teacher and the cells. Nothing here knows what a memory is for."""
+"""Neural network blocks shared by the teacher and the cells; none of them depends on the role of a memory."""

@@ -15,10 +15,10 @@ class SelfAttention(nn.Module):
     """Self-attention over the time axis.
 
     Args:
-        width: of the vectors.
+        width: width of the vectors.
         heads: number of heads; must divide ``width``.
         causal: position t attends to positions <= t only.
-        rotary: relative positions; without them attention treats the axis as a set.
+        rotary: relative positions; without them attention treats the positions as a set.
     """
 
     def __init__(self, width: int, heads: int, *, causal: bool, rotary: bool) -> None:
@@ -36,12 +36,12 @@ class SelfAttention(nn.Module):
         visible: Bool[Tensor, "B 1 1 T"] | None = None,
         cache: KeyValueCache | None = None,
     ) -> Float[Tensor, "B T width"]:
-        """Attend among the positions of ``x``, and to those in the cache.
+        """Attend to the positions of ``x``, and to those in the cache.
 
         Args:
             x: the vectors.
-            visible: the positions that may be attended to (not together with ``causal``); None is all.
-            cache: of the positions before those of ``x``, for causal attention; those of ``x`` are added to it.
+            visible: the positions that may be attended to (not together with ``causal``); None means all.
+            cache: keys and values of earlier positions, for causal attention; those of ``x`` are added to it.
         """
         batch, time, width = x.shape
         before = 0 if cache is None else cache.length
@@ -60,7 +60,7 @@ class SelfAttention(nn.Module):
     def by_heads(
         self, x: Float[Tensor, "B T width"], visible: Bool[Tensor, "B 1 1 T"] | None = None
     ) -> Float[Tensor, "B T width"]:
-        """The same, one head after another, each computed again for its gradient: less memory, smaller products."""
+        """Attend with one head after another, each recomputed for its gradient: less memory, smaller products."""
         mixed = [again(self._head, x, visible, head) for head in range(self.heads)]
         return sum(mixed[1:], mixed[0])
 

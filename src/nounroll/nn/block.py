@@ -1,4 +1,4 @@
-"""The pre-norm Transformer block."""
+"""Pre-norm Transformer block."""
 
 from collections.abc import Sequence
 
@@ -11,11 +11,11 @@ from nounroll.nn.attention import SelfAttention
 from nounroll.nn.cache import KeyValueCache
 from nounroll.nn.recompute import again, in_parts
 
-_PART = 512  # time steps of a feed-forward layer that are computed again together
+_PART = 512  # time steps of a feed-forward layer that are recomputed together
 
 
 class FeedForward(nn.Module):
-    """Two linear maps with a GELU between them, applied to each position alone."""
+    """Two linear maps with a GELU between them, applied to each position separately."""
 
     def __init__(self, width: int, expansion: int = 4) -> None:
         super().__init__()
@@ -27,12 +27,12 @@ class FeedForward(nn.Module):
 
 
 class Block(nn.Module):
-    """x + attention(norm(x)), then x + feed-forward(norm(x)).
+    """Block of attention and feed-forward layer: x + attention(norm(x)), then x + feed-forward(norm(x)).
 
     Args:
-        width, heads, causal, rotary: those of ``SelfAttention``.
-        recompute: keep only what comes into the block for the backward pass, and compute the rest again, one head and
-            some time steps after another.
+        width, heads, causal, rotary: as in ``SelfAttention``.
+        recompute: store only the block's input for the backward pass, and recompute the rest, one head and a few time
+            steps at a time.
     """
 
     def __init__(self, width: int, heads: int, *, causal: bool, rotary: bool, recompute: bool = False) -> None:
@@ -63,7 +63,7 @@ class Block(nn.Module):
 
 
 class Transformer(nn.Module):
-    """A stack of blocks and a last norm, with the settings of ``Block``."""
+    """Stack of blocks and a final norm, with the settings of ``Block``."""
 
     def __init__(
         self, width: int, layers: int, heads: int, *, causal: bool, rotary: bool, recompute: bool = False
@@ -80,7 +80,7 @@ class Transformer(nn.Module):
         visible: Bool[Tensor, "B 1 1 T"] | None = None,
         caches: Sequence[KeyValueCache] | None = None,
     ) -> Float[Tensor, "B T width"]:
-        """Run all blocks; ``visible`` and ``caches``, one for each block, are as in ``SelfAttention``."""
+        """Run all blocks; ``visible`` and ``caches``, one per block, are as in ``SelfAttention``."""
         for block, cache in zip(self.blocks, caches or [None] * len(self.blocks), strict=True):
             x = block(x, visible, cache)
         return self.norm(x)

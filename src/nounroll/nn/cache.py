@@ -1,24 +1,24 @@
-"""Keys and values of positions that attention has seen, so that they are computed once."""
+"""Cache of keys and values of earlier positions in attention, so that they are computed once."""
 
 from jaxtyping import Float
 from torch import Tensor
 
 
 class KeyValueCache:
-    """Cache of one layer. Its room doubles when it is full, so that copies are rare at any length.
+    """Cache of one layer. Its capacity doubles when it is full, so that copies are rare at any length.
 
     Attributes:
-        length: positions in it.
+        length: number of positions in the cache.
     """
 
     def __init__(self) -> None:
         self.length = 0
-        self._room: list[Tensor] = []  # keys and values, with space for more
+        self._room: list[Tensor] = []  # keys and values, with spare capacity
 
     def append(
         self, key: Float[Tensor, "B H T e"], value: Float[Tensor, "B H T e"]
     ) -> tuple[Float[Tensor, "B H S e"], Float[Tensor, "B H S e"]]:
-        """Add T positions; all keys and all values, T more than before."""
+        """Append T positions; return all keys and all values."""
         start, self.length = self.length, self.length + key.shape[2]
         if not self._room or self._room[0].shape[2] < self.length:
             batch, heads, _, width = key.shape

@@ -1,4 +1,4 @@
-"""Inputs of any space -> vectors."""
+"""Embedding of inputs of any space as vectors."""
 
 from typing import Any
 
@@ -9,13 +9,13 @@ from nounroll.core.batch import Space
 
 
 class InputEmbedding(nn.Module):
-    """A learnt table for symbols, a linear map for vectors, which it standardises.
+    """Learnt table for symbols, or linear map for standardised vectors.
 
     Args:
-        space: of the inputs.
-        width: of the vectors.
-        scale: standard deviation of the table's numbers at first. A cell adds the input to what it reads from a
-            memory of about that size; an input that is much smaller is never noticed.
+        space: space of the inputs.
+        width: width of the vectors.
+        scale: initial standard deviation of the table's entries. A cell adds the input to values from a
+            memory of about that size; a much smaller input is never noticed.
     """
 
     def __init__(self, space: Space, width: int, scale: float = 1.0) -> None:

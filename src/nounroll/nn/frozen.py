@@ -1,4 +1,4 @@
-"""Weights that are held still."""
+"""Freezing of weights."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,11 +8,11 @@ from torch import nn
 
 @contextmanager
 def frozen(module: nn.Module, but: str | None = None) -> Iterator[None]:
-    """Inside this context the module's weights get no gradient; its inputs still do.
+    """Freeze the module's weights in this context: they get no gradient, but its inputs still do.
 
     Args:
-        module: whose weights are held.
-        but: what the names of those begin with that go on learning; none do when left out, all where it is "".
+        module: module whose weights are frozen.
+        but: prefix of the names of weights that continue to learn; by default none, with "" all.
     """
     held = [p for n, p in module.named_parameters() if p.requires_grad and (but is None or not n.startswith(but))]
     for parameter in held:

@@ -6,5 +6,5 @@ from torch import Tensor
 
 
 def rms_normalise(x: Float[Tensor, "... d"]) -> Float[Tensor, "... d"]:
-    """Scale each vector to root mean square 1. No parameters: this is a sphere, not a layer."""
+    """Scale each vector to root mean square 1. There are no parameters: the result lies on a sphere."""
     return F.rms_norm(x, x.shape[-1:], eps=1e-6)

@@ -1,4 +1,4 @@
-"""The last linear map of a network: to the parameters of a distribution in the unit of the targets."""
+"""Last linear map of a network: to the parameters of a distribution in the unit of the targets."""
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -7,13 +7,13 @@ from nounroll.core.batch import Space
 
 
 class Outputs(nn.Linear):
-    """States -> V numbers, by which a likelihood judges targets as the data has them.
+    """Map states to V numbers, the parameters of a likelihood of targets in the data's unit.
 
-    Logits of symbols are the linear map's numbers themselves. Those of other spaces are put into the data's unit
+    Logits of symbols are the outputs of the linear map. The outputs for other spaces are converted to the data's unit
     (``Space.parameters``), in float32 or finer, so that the network itself computes with standardised values.
 
     Args:
-        width: of the states.
+        width: width of the states.
         targets: space of y_t.
     """
 

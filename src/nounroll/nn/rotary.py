@@ -1,4 +1,4 @@
-"""Rotary positions (Su et al. 2021, arXiv 2104.09864): attention sees distances, not places."""
+"""Rotary positions (Su et al. 2021, arXiv 2104.09864): attention depends on distances, not on absolute positions."""
 
 import torch
 from jaxtyping import Float
@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 
 class Rotary(nn.Module):
-    """Turns pairs of coordinates by an angle that grows with the position. The table doubles when it is too short."""
+    """Rotates pairs of coordinates by an angle that grows with the position. The table doubles if it is too short."""
 
     def __init__(self, head_width: int, base: float = 10_000.0) -> None:
         super().__init__()
@@ -27,7 +27,7 @@ class Rotary(nn.Module):
         return self.cos[:length], self.sin[:length]
 
     def forward(self, x: Float[Tensor, "B H T e"], start: int = 0) -> Float[Tensor, "B H T e"]:
-        """Positions ``start`` .. start + T - 1."""
+        """Rotate the positions ``start`` .. start + T - 1."""
         cos, sin = (table[start:] for table in self._table(start + x.shape[-2]))
         a, b = x.chunk(2, dim=-1)
         return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1).to(x.dtype)

@@ -6,13 +6,13 @@ from torch import Tensor
 
 
 def affine_scan(slope: Tensor, offset: Inexact[Tensor, "B T D"]) -> Inexact[Tensor, "B T D"]:
-    """δ_t = A_t δ_{t-1} + b_t for all t, from δ_{-1} = 0, in 2 log2 T dependent steps.
+    """Compute δ_t = A_t δ_{t-1} + b_t for all t, from δ_{-1} = 0, in 2 log2 T dependent steps.
 
-    Neighbouring maps are joined in pairs, the half as long recurrence gives every other δ, and one step from each the
-    rest (the scheme of Ladner & Fischer 1980): T products of matrices in all.
+    Adjacent maps are combined in pairs; the recurrence of half the length gives every other δ, and one step from each
+    of these gives the rest (the scheme of Ladner & Fischer 1980): T products of matrices in all.
 
     Args:
-        slope: A, (B, T, D, D) matrices or (B, T, D) diagonals; complex as ``offset`` may be.
+        slope: A, (B, T, D, D) matrices or (B, T, D) diagonals; may be complex, like ``offset``.
         offset: b.
     """
     length = offset.shape[1]

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 
 class TokenShift(nn.Module):
-    """x_t + W x_{t-1}. It hands the first layer pairs of neighbours, which attention needs two layers to find."""
+    """Token shift, x_t + W x_{t-1}: the first layer sees pairs of neighbours, which takes attention two layers."""
 
     def __init__(self, width: int) -> None:
         super().__init__()

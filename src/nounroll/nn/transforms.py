@@ -1,6 +1,6 @@
-"""Torch's kernels as plain operations where torch.func has no rules for them (``vmap``, ``grad``, ``jvp``).
+"""Replacements for torch's kernels that have no rules for torch.func's transforms (``vmap``, ``grad``, ``jvp``).
 
-Each function calls the kernel itself outside the transforms.
+Outside the transforms each function calls the kernel itself.
 """
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 
 def is_transformed() -> bool:
     """Return whether this call is inside a transform of torch.func."""
-    return torch._C._are_functorch_transforms_active()  # torch.autograd.Function asks the same
+    return torch._C._are_functorch_transforms_active()  # torch.autograd.Function makes the same check
 
 
 def attention(
@@ -21,7 +21,7 @@ def attention(
     visible: Bool[Tensor, "..."] | None,
     causal: bool,
 ) -> Float[Tensor, "*n Q d"]:
-    """``scaled_dot_product_attention``."""
+    """Compute ``scaled_dot_product_attention``."""
     if not is_transformed():
         return F.scaled_dot_product_attention(query, key, value, attn_mask=visible, is_causal=causal)
     scores = query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5
@@ -35,7 +35,7 @@ def attention(
 def lstm_cell(
     x: Float[Tensor, "N e"], hidden: Float[Tensor, "N h"], carry: Float[Tensor, "N h"], weights: list[Tensor]
 ) -> tuple[Float[Tensor, "N h"], Float[Tensor, "N h"]]:
-    """One step of ``nn.LSTM``."""
+    """Compute one step of ``nn.LSTM``."""
     if not is_transformed():
         return torch.lstm_cell(x, (hidden, carry), *weights)  # type: ignore[return-value]
     w_x, w_h, b_x, b_h = weights
@@ -45,7 +45,7 @@ def lstm_cell(
 
 
 def gru_cell(x: Float[Tensor, "N e"], hidden: Float[Tensor, "N h"], weights: list[Tensor]) -> Float[Tensor, "N h"]:
-    """One step of ``nn.GRU``."""
+    """Compute one step of ``nn.GRU``."""
     if not is_transformed():
         return torch.gru_cell(x, hidden, *weights)
     w_x, w_h, b_x, b_h = weights
@@ -56,7 +56,7 @@ def gru_cell(x: Float[Tensor, "N e"], hidden: Float[Tensor, "N h"], weights: lis
 
 
 def rnn_tanh_cell(x: Float[Tensor, "N e"], hidden: Float[Tensor, "N h"], weights: list[Tensor]) -> Float[Tensor, "N h"]:
-    """One step of ``nn.RNN``."""
+    """Compute one step of ``nn.RNN``."""
     if not is_transformed():
         return torch.rnn_tanh_cell(x, hidden, *weights)
     w_x, w_h, b_x, b_h = weights

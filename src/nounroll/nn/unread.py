@@ -1,4 +1,4 @@
-"""Spare the backward pass of values that no loss has read."""
+"""Skipping of the backward pass for values that no loss uses."""
 
 from typing import Any
 
@@ -11,10 +11,10 @@ from nounroll.nn.transforms import is_transformed
 
 
 def unread_costs_nothing(values: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
-    """The values as they are. Where their whole gradient is 0, nothing that made them is gone through backward.
+    """Return the values unchanged. If their whole gradient is 0, the backward pass stops here.
 
-    A slice that is not read has a gradient of zeros, which torch would carry all the way back. The other gradients are
-    what they were, to the bit. Compiled code and the transforms of torch.func, which cannot choose so, go through all.
+    An unused slice has a gradient of zeros, which torch would otherwise propagate back. All other gradients stay the
+    same, bit for bit. Compiled code and the transforms of torch.func cannot make this choice, and always propagate.
     """
     if torch.compiler.is_compiling() or is_transformed():
         return values

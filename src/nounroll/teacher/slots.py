@@ -85,7 +85,7 @@ class SlotEncoder(nn.Module):
         return torch.cat([self.start.expand(len(inputs), 1, -1), self.embed(inputs)], dim=1)
 
     def read(self, inputs: Shaped[Tensor, "B T *x"]) -> Float[Tensor, "B T1 n"]:
-        """Return K d numbers of the memories at all T + 1 positions, followed by ``width`` numbers of the trunk's states."""
+        """Return the memories at all T + 1 positions (K d numbers), and after them the trunk's states (``width``)."""
         rest, seen = self._rest(inputs)
         states = self.trunk(seen)
         return torch.cat([rms_normalise(self.answer(states)), rest, states], dim=-1)
