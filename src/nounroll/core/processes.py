@@ -72,7 +72,7 @@ def some_rows(
     pick: Callable[[Int[Tensor, "R"]], Shaped[Tensor, "R *x"]],
     device: torch.device,
 ) -> Shaped[Tensor, "R *x"]:
-    """Draw at most ``most`` rows of all processes without replacement. Other arguments are those of ``rows_at``."""
+    """Draw at most ``most`` rows of all processes without replacement. For the other arguments see ``rows_at``."""
     order = torch.randperm(rows * _place[1], generator=generator)
     return rows_at(rows, order[:most].to(device), pick)
 

@@ -1,4 +1,4 @@
-"""Registry of parts of one kind by name: built-in parts, and those of installed packages with entry points."""
+"""Registry of parts of one kind by name: built-in parts, and parts that installed packages add by entry points."""
 
 import inspect
 from collections.abc import Iterator, Mapping

@@ -80,7 +80,7 @@ def make_loop(
     progress: bool = False,
     start: Start | None = None,
 ) -> Loop:
-    """Build the loop of a run, with fresh weights or with those of ``start``. No file is read or written yet.
+    """Build the loop of a run, with fresh weights or the weights of ``start``. No file is read or written yet.
 
     Raises:
         ValueError: the device is not available, or ``smt.teacher`` or ``start`` does not fit.

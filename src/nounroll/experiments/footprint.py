@@ -36,7 +36,7 @@ from nounroll.teacher.window import CONTEXT
 from nounroll.training.devices import best_device, device_memory
 
 _FLOAT = 4  # bytes
-_HELD_OUT = 9 * 2**13  # time steps drawn for an evaluation during training; the final one draws eight times as many
+_HELD_OUT = 9 * 2**13  # time steps drawn for evaluations: 2**13 during training, and eight times as many at the end
 _READ = 8  # time steps of the sequence that measures an encoder: too few for attention's memory to matter
 _SMALLEST = {  # the settings that determine memory use, and their smallest values
     "training.batch_size": 1,

@@ -78,7 +78,7 @@ def check_taught(method: str) -> None:
 
 
 def settings_read(method: str) -> set[str]:
-    """List the settings that a method reads: groups, and ``readout_width``; not those of data and length.
+    """List the settings that a method reads: groups, and ``readout_width``, without the settings of data and length.
 
     Raises:
         ValueError: see ``parse_chain`` and ``check_taught``.

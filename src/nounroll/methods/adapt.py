@@ -1,4 +1,4 @@
-"""Adaptation: a trained network learns another task without losing what it has learnt."""
+"""Adaptation: a trained network learns another task and keeps what it has learnt before."""
 
 from dataclasses import dataclass
 from typing import Literal

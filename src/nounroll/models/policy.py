@@ -128,7 +128,7 @@ class Policy:
 
 
 def check_fits(student: "Student", observations: Translation, actions: Translation) -> None:
-    """Refuse a student whose spaces differ from those of an environment.
+    """Refuse a student whose spaces differ from an environment's.
 
     Raises:
         ValueError: a space differs.

@@ -15,7 +15,7 @@ def best_device() -> str:
 
 
 def device_memory(device: str) -> float:
-    """Return the bytes of a device's own memory; infinity if there is no such device."""
+    """Return the bytes of a device's own memory; infinity for the CPU and for missing devices."""
     if device == "cuda" and torch.cuda.is_available():
         return torch.cuda.get_device_properties(0).total_memory
     if device == "mps" and torch.backends.mps.is_available():

@@ -9,7 +9,7 @@ from torch.optim import Optimizer
 from nounroll.storage.checkpoint import CheckpointError, one_line
 from nounroll.training.sharding import as_in, own
 
-_KERNELS = ("fused", "foreach")  # set by this process, whatever another process used
+_KERNELS = ("fused", "foreach")  # set by this process, for any kernel that wrote the checkpoint
 
 
 def optimizer_state(optimizer: Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:

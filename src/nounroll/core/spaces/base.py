@@ -139,7 +139,7 @@ class Space(ABC):
         return raw
 
     def scaled_as(self, other: "Space") -> "Space":
-        """Return this space in the units of an equal one. The weights of targets stay those of this space."""
+        """Return this space in the units of an equal one. It keeps its own weights of targets."""
         return other
 
     def counted(self, losses: Float[Tensor, "*n"], values: Shaped[Tensor, "..."]) -> Float[Tensor, "*n"]:

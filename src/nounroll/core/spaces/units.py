@@ -10,7 +10,7 @@ _FAR = 10.0  # old spreads that the mean may move, or factor of the spread, befo
 
 
 def other_unit(now: Space, then: Space) -> str:
-    """Name the numbers whose unit has changed; empty if none has.
+    """Describe the first number whose unit has changed; empty if none has.
 
     Args:
         now, then: spaces of the same kind with the shift and scale of their data.
