@@ -126,7 +126,7 @@ class Start:
         """Copy these weights into a run's new student and teacher, except the parts that get new weights.
 
         Raises:
-            ValueError: they do not fit.
+            ValueError: the weights do not fit.
         """
         if self.student and isinstance(model, Student):
             anew = self._anew(model)

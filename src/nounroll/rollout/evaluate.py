@@ -34,7 +34,7 @@ def validation_batches(
             sequences, or fewer (at least 8) if they are longer than 128 steps. The stream "test" takes eight times as
             many.
         length: T.
-        seed, stream: of the draws.
+        seed, stream: seed and stream of the draws.
     """
     test = stream == "test"
     part, times = task.test() if test else task.validation(), _TESTED if test else 1

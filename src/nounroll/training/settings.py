@@ -80,7 +80,7 @@ class TrainingSettings:
         precision: "auto" is bf16-mixed on CUDA and 32-true elsewhere.
         shard: with several processes (``torchrun``), give each a part of the weights, gradients and optimiser state in
             place of all: less memory, more communication. Weights are gathered where they are needed.
-        seed: of the data, the initial weights and every random choice.
+        seed: seed of the data, the initial weights and every random choice.
     """
 
     budget: Budget
