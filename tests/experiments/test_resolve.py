@@ -184,6 +184,14 @@ def test_a_sample_that_ignores_its_generator_is_told(careless: bool) -> None:
     assert ["Drawn.sample ignores its generator" in str(one.message) for one in told] == [True] * careless
 
 
+def test_windows_of_one_short_series_learn_at_the_rate_of_a_stream() -> None:
+    facts = replace(look(RunningMean(), 64, seed=0), size=3_000, next_input=True, endless=True)
+    assert facts.small
+    assert facts.stream
+    found = resolve(recipe_of("method=bptt", "cell.kind=lstm"), RunningMean(), facts)
+    assert found.recipe.training.learning_rate == 6e-3
+
+
 def test_a_learning_rate_that_is_given_stays() -> None:
     given = ("method=smt+dmt", "cell.kind=gru", "training.learning_rate=1e-3", "dmt.learning_rate=0.1")
     found = resolve(recipe_of(*given), Parity()).recipe

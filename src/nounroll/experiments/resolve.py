@@ -214,10 +214,11 @@ def resolve(recipe: Recipe, task: SequenceTask, facts: Facts | None = None) -> R
             )
     if links == (ADAPT,):
         decide({"training.curriculum": 0}, "the student knows much already")
-    alone = min(_ALONE_SMALL if facts.small else _ALONE, _ALONE_OF.get(recipe.cell.kind, _ALONE))
+    few = facts.small and not facts.stream  # windows of one series are many steps of the same kind
+    alone = min(_ALONE_SMALL if few else _ALONE, _ALONE_OF.get(recipe.cell.kind, _ALONE))
     with_teacher = changes.get("training.learning_rate", recipe.training.learning_rate)
     if links not in ((), (TRANSFORMER,)) and not is_taught(recipe.method):
-        where = " from small data" if facts.small else ""
+        where = " from small data" if few else ""
         decide({"training.learning_rate": alone}, f"the student learns alone{where}, with no teacher to keep up with")
     elif with_teacher > alone:
         decide({"training.learning_rate": alone}, f"the most for a student with the cell {recipe.cell.kind}")
