@@ -12,7 +12,7 @@ _MOVED = {
     "training.first_length": "training.curriculum",
 }
 _GONE = (
-    *("smt.readout", "smt.inputs_learn", "smt.learning_rate", "smt.decoded", "smt.power", "dmt.share"),
+    *("smt.readout", "smt.inputs_learn", "smt.learning_rate", "smt.decoded", "smt.power"),
     *("dmt.readout", "dmt.decoded", "dmt.noise", "dmt.lost", "dmt.mixing", "dmt.rollout", "dmt.tolerance"),
     *("teacher.reader", "teacher.context", "teacher.recompute"),
     *("training.betas", "training.clip", "training.warmup", "training.curriculum_share"),
