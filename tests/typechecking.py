@@ -1,8 +1,7 @@
 """Types and shapes checked at every call of the tests: jaxtyping's annotations, by beartype.
 
 jaxtyping's import hook decorates every function and class of the package. Its own decorator binds the arguments of
-a call and checks them twice, for the sake of its messages; the one here checks them once, which takes a third of the
-time.
+a call and checks them twice, for the sake of its messages. The one here checks them once.
 """
 
 import dataclasses

@@ -160,6 +160,7 @@ def test_what_is_decided_has_a_reason_and_nothing_else_changes(name: str, tmp_pa
         ("parity", "auto", "lstm", 2e-3, 1.0),
         ("text", "smt+dmt", "lstm", 6e-3, 1.0),
         ("text", "smt+dmt", "mlp", 2e-3, 1.0),
+        ("text", "transformer", "mlp", 6e-3, 1.0),  # the baseline has no cell
     ],
 )
 def test_learning_rates_are_of_data_method_and_cell(

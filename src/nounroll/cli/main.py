@@ -49,7 +49,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run a command.
 
     Args:
-        argv: the words after ``nounroll``; by default those of this process.
+        argv: the words after ``nounroll``; by default the arguments of this process.
 
     Returns:
         The exit status: 0 success, 1 a fault of the program, 2 a mistake of the user, 130 interrupted.

@@ -136,7 +136,7 @@ def apart(batch: Batch, length: int | None = None) -> tuple[Batch, Bool[Tensor, 
 
     Args:
         batch: the batch, with or without resets.
-        length: length of the new rows; that of the longest part by default.
+        length: length of the new rows; by default the length of the longest part.
 
     Returns:
         The batch, and which of its steps are real: padding repeats a part's last step and is not scored. Without

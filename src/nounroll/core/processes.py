@@ -1,7 +1,7 @@
 """Data parallelism: processes share one batch, each computes some rows, and losses cover the whole batch.
 
-``torchrun`` starts the processes. Two things make a loss equal the one-process loss. First, the random numbers are
-those of the whole batch: every process draws all of them and keeps those of its rows (``own_rows``). Second, sums and
+``torchrun`` starts the processes. Two things make a loss equal the one-process loss. First, every process
+draws the random numbers for the whole batch, and keeps the numbers for its own rows (``own_rows``). Second, sums and
 means cover the whole batch, although each process has the gradient of its own rows only. DistributedDataParallel
 averages gradients over processes, and ``total`` is scaled so that this average is the gradient of the whole batch.
 

@@ -4,7 +4,8 @@ Successive halving (Jamieson & Talwalkar 2016, arXiv 1502.07943) in two rounds. 
 the budget, then the better two train until 3 %. The best one continues to the end of the budget and keeps its trained
 weights. All trials together take at most 15 %. Candidates are compared by their validation loss at the current length
 of the curriculum. The first candidate is the usual choice for the kind of data. It gets a bonus of 5 % of the
-knowable loss, because a model that learns fast at first does not always learn most. Under a budget other than
+knowable loss, because a model that learns fast at first does not always learn most. Candidates that do not beat a
+constant guess count as equal. Under a budget other than
 wall-clock seconds, the choice depends on the data and the seed alone, and a run that was interrupted during its trials
 resumes to the same choice.
 """
@@ -300,7 +301,7 @@ def _reason(best: _Trial, trials: list[_Trial]) -> str:
 
 def _share(trial: _Trial) -> str:
     """Format the share of the budget that a trial had used at its last measurement."""
-    return f"{100 * (_FIRST if len(trial.losses) == 1 else _SECOND):g} %"
+    return f"{100 * (_FIRST if len(trial.losses) <= 1 else _SECOND):g} %"
 
 
 def _move(best: _Trial, chosen: Chosen, folder: Path) -> None:

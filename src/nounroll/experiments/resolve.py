@@ -217,11 +217,13 @@ def resolve(recipe: Recipe, task: SequenceTask, facts: Facts | None = None) -> R
     few = facts.small and not facts.stream  # windows of one series are many steps of the same kind
     alone = min(_ALONE_SMALL if few else _ALONE, _ALONE_OF.get(recipe.cell.kind, _ALONE))
     with_teacher = changes.get("training.learning_rate", recipe.training.learning_rate)
-    if links not in ((), (TRANSFORMER,)) and not is_taught(recipe.method):
+    if links in ((), (TRANSFORMER,)):
+        pass  # each candidate is resolved by itself; the baseline has no cell
+    elif not is_taught(recipe.method):
         where = " from small data" if few else ""
         decide({"training.learning_rate": alone}, f"the student learns alone{where}, with no teacher to keep up with")
     elif with_teacher > alone:
-        decide({"training.learning_rate": alone}, f"the most for a student with the cell {recipe.cell.kind}")
+        decide({"training.learning_rate": alone}, "the most for a student with this cell")
     elif {"smt", "dmt"} <= set(links) and with_teacher < alone and "training.learning_rate" not in (recipe.given or ()):
         decide({"dmt.learning_rate": round(alone / with_teacher, 3)}, "the student's own rate: the teacher is frozen")
     decide({"cell.kind": AUTO}, "chosen by trials")

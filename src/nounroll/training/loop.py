@@ -131,11 +131,11 @@ class Loop:
                     self._read(forward, self._batch(link, now, avoided), now, avoided)
             batch = self._batch(link, now, c.draw)
             self.pace.prepare(link, batch.length)
-            scored = bool(batch.mask.any())
             if warning := unscored.warning(batch):
                 self.pace.stepped(link, batch.length)
                 self.journal.write("unscored", link, now, length=batch.length, warning=warning)
                 break
+            scored = unscored.batches == 0
             if not scored and not method.carries:  # there is nothing to learn from this batch
                 self.pace.stepped(link, batch.length)
                 continue

@@ -15,7 +15,7 @@ from nounroll.core.spaces.sampling import Sampling
 from nounroll.core.spaces.standard import Standard, moments_of
 
 _MOST = 2.0**24  # largest count that single precision represents exactly
-_LIMIT = 12.0  # limit of the logarithm of a mean, relative to that of the data
+_LIMIT = 12.0  # limit of the logarithm of a mean divided by the data's mean
 _SPREAD = 7.0  # limit of the logarithm of a dispersion
 _HALVINGS = 60  # bisection steps to find a quantile
 _FEWEST = 1e-3  # smallest initial mean count, if the data's mean is lower
