@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from nounroll.cells.base import WIDEST
 from nounroll.core.batch import Space
 from nounroll.nn.embedding import InputEmbedding
+from nounroll.nn.linear import Linear
 from nounroll.nn.norm import rms_normalise
 
 
@@ -43,9 +44,9 @@ class MLPCell(nn.Module):
         size = memory_shape[0] * memory_shape[1]
         width = width or min(size, WIDEST)
         self.embed = InputEmbedding(inputs, width)
-        self.read = nn.Linear(size, width)
-        self.hidden = nn.ModuleList(nn.Linear(width, width) for _ in range((layers or 2) - 1))
-        self.write = nn.Linear(width, 2 * size)
+        self.read = Linear(size, width)
+        self.hidden = nn.ModuleList(Linear(width, width) for _ in range((layers or 2) - 1))
+        self.write = Linear(width, 2 * size)
         if keep:
             with torch.no_grad():
                 self.write.bias[:size] = torch.linspace(0, keep, size)

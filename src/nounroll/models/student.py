@@ -23,6 +23,7 @@ from nounroll.core.plain import plain
 from nounroll.core.spaces import space_from_json, space_to_json
 from nounroll.models.generation import Generation, Sampling
 from nounroll.models.network import Network
+from nounroll.nn.linear import Linear
 from nounroll.nn.outputs import Outputs
 from nounroll.storage import checkpoint
 
@@ -38,7 +39,7 @@ class Readout(nn.Module):
 
     def __init__(self, features: int, targets: Space, width: int) -> None:
         super().__init__()
-        self.hidden = nn.Linear(features, width)
+        self.hidden = Linear(features, width)
         self.out = Outputs(width, targets)
 
     def forward(self, features: Float[Tensor, "... F"]) -> Float[Tensor, "... V"]:

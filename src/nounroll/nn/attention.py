@@ -6,6 +6,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from nounroll.nn.cache import KeyValueCache
+from nounroll.nn.linear import Linear
 from nounroll.nn.recompute import again
 from nounroll.nn.rotary import Rotary
 from nounroll.nn.transforms import attention
@@ -26,8 +27,8 @@ class SelfAttention(nn.Module):
         if width % heads:
             raise ValueError(f"heads is {heads}; it must divide the width {width}")
         self.heads, self.causal = heads, causal
-        self.query_key_value = nn.Linear(width, 3 * width, bias=False)
-        self.out = nn.Linear(width, width, bias=False)
+        self.query_key_value = Linear(width, 3 * width, bias=False)
+        self.out = Linear(width, width, bias=False)
         self.rotary = Rotary(width // heads) if rotary else None
 
     def forward(

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from nounroll.nn.attention import SelfAttention
 from nounroll.nn.cache import KeyValueCache
+from nounroll.nn.linear import Linear
 from nounroll.nn.recompute import again, in_parts
 
 _PART = 512  # time steps of a feed-forward layer that are recomputed together
@@ -19,8 +20,8 @@ class FeedForward(nn.Module):
 
     def __init__(self, width: int, expansion: int = 4) -> None:
         super().__init__()
-        self.up = nn.Linear(width, expansion * width)
-        self.down = nn.Linear(expansion * width, width)
+        self.up = Linear(width, expansion * width)
+        self.down = Linear(expansion * width, width)
 
     def forward(self, x: Float[Tensor, "... width"]) -> Float[Tensor, "... width"]:
         return self.down(F.gelu(self.up(x)))

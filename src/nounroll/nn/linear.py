@@ -1,0 +1,77 @@
+"""Linear maps whose large products run on oneDNN where that is faster than torch's usual library.
+
+torch multiplies matrices of 32-bit floats by MKL, which uses half of the vector width of an AMD processor with AVX-512.
+oneDNN uses the whole width, with the same precision, and takes half the time. torch calls oneDNN only if it may round
+factors to 16 bits; oneDNN rounds on processors with matrix tiles (AMX), where this module therefore changes nothing.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from nounroll.nn.transforms import is_transformed
+
+_WORTH = 2**22  # multiplications from which oneDNN is faster
+
+
+class Linear(nn.Linear):
+    """``nn.Linear``, with faster products where the module's docstring says."""
+
+    def forward(self, x: Float[Tensor, "... n"]) -> Float[Tensor, "... m"]:
+        if _is_possible(x) and x.numel() * self.out_features >= _WORTH:
+            return _Product.apply(x, self.weight, self.bias)  # type: ignore[no-any-return]
+        return super().forward(x)
+
+
+class _Product(torch.autograd.Function):
+    """x W' + b; both passes call oneDNN."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        with _by_onednn():
+            return F.linear(x, weight, bias)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        rows = grad.flatten(0, -2)
+        of_x, of_weight, of_bias = ctx.needs_input_grad
+        with _by_onednn():
+            return (
+                (rows @ weight).view(x.shape) if of_x else None,
+                rows.T @ x.flatten(0, -2) if of_weight else None,
+                rows.sum(0) if of_bias else None,
+            )
+
+
+def _is_possible(x: Tensor) -> bool:
+    """Return whether oneDNN may multiply x; a compiled or exported network must not depend on x's size."""
+    if not (_has_faster_products() and x.device.type == "cpu" and x.dtype == torch.float32 and x.dim() > 1):
+        return False
+    return not (torch.compiler.is_compiling() or is_transformed() or torch.is_autocast_enabled("cpu"))
+
+
+@cache
+def _has_faster_products() -> bool:
+    """Return whether oneDNN multiplies 32-bit floats by AVX-512 where MKL does not (see the module's docstring)."""
+    able = torch.cpu.get_capabilities()
+    return torch.backends.mkldnn.is_available() and able.get("avx512_bf16", False) and not able.get("amx_tile", False)
+
+
+@contextmanager
+def _by_onednn() -> Iterator[None]:
+    products = torch.backends.mkldnn.matmul
+    before = products.fp32_precision
+    products.fp32_precision = "bf16"
+    try:
+        yield
+    finally:
+        products.fp32_precision = before
