@@ -145,7 +145,11 @@ def test_groups_are_not_parted_and_classes_are_in_both_parts() -> None:
         ([np.ones((3, 2)), np.ones((3, 1))], [0, 1], "X[1] holds 1 numbers a step; X[0] holds 2 numbers a step"),
         ([np.ones((3, 2))] * 3, [0, 1], "y has shape (2,); it must be (3,), one class for each sequence"),
         ([np.ones((3, 2))] * 3, ["a"] * 3, "y holds one class only, np.str_('a'); it must hold two or more"),
-        ([np.array(["u", "v"])] * 2, [0, 1], "X[0] holds values of type <U1; it must hold whole or real numbers"),
+        (
+            [np.array(["2026"], "M8[Y]")] * 2,
+            [0, 1],
+            "X[0] holds values of type datetime64[Y]; it must hold whole or real numbers",
+        ),
         ([np.array([0.0, np.inf])] * 2, [0, 1], "inf"),
     ],
 )
@@ -174,3 +178,19 @@ def test_a_module_as_cell_is_not_trained_in_place() -> None:
     before = {name: value.clone() for name, value in cell.state_dict().items()}
     nounroll.SequenceClassifier(method="bptt", cell=cell, steps=3).fit(X, y)
     assert all(torch.equal(value, before[name]) for name, value in cell.state_dict().items())
+
+
+def test_texts_and_lists_of_names_are_classified_by_their_names() -> None:
+    draw = np.random.RandomState(0)
+    texts = ["".join(draw.choice(list("ACGT"), size=draw.randint(4, 9))) for _ in range(80)]
+    ends = [one[-1] in "AC" for one in texts]
+    model = nounroll.SequenceClassifier(steps=60, **QUICK).fit(texts, ends)
+    assert model.symbols_ == ["A", "C", "G", "T"]
+    assert model.score(texts, ends) > 0.9
+    same = model.predict_proba([list(one) for one in texts[:5]])
+    np.testing.assert_array_equal(same, model.predict_proba(texts[:5]))
+    with pytest.raises(ValueError, match=r"X\[0\]\[1\] is 'U', a name that is not known"):
+        model.predict(["AU"])
+    with pytest.raises(ValueError, match=r"X\[0\]\[0\] is 1; other steps hold names"):
+        model.predict([[1, 2]])
+    assert nounroll.SequenceAnomaly(steps=2, **QUICK).fit(texts).predict(["ACGT"]).shape == (1,)

@@ -1,6 +1,7 @@
 """Linear maps by oneDNN: the same results and gradients as torch's own, and where they are used."""
 
 import copy
+from typing import Any
 
 import pytest
 import torch
@@ -49,12 +50,13 @@ def test_linear_equals_torchs_with_gradients(bias: bool) -> None:
 @pytest.mark.usefixtures("by_onednn")
 def test_setting_of_torch_is_restored() -> None:
     module, _, x = made(True)
-    before = torch.backends.mkldnn.matmul.fp32_precision
+    products: Any = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
+    before = products.fp32_precision
     results(module, x)
-    assert torch.backends.mkldnn.matmul.fp32_precision == before
+    assert products.fp32_precision == before
     with pytest.raises(RuntimeError):
         module(x[..., :-1].repeat(2, 1, 1))
-    assert torch.backends.mkldnn.matmul.fp32_precision == before
+    assert products.fp32_precision == before
 
 
 @pytest.mark.usefixtures("by_onednn")

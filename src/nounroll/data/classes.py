@@ -54,11 +54,12 @@ def check(name: str, symbols: Int[Tensor, "N"], parts: Int[Tensor, "N"], classes
         )
 
 
-def tell_unseen(name: str, symbols: Int[Tensor, "S"], parts: Int[Tensor, "S"]) -> None:
-    """Give a notice of scored symbols that are held out and not in training."""
+def tell_unseen(name: str, symbols: Int[Tensor, "S"], parts: Int[Tensor, "S"], classes: list[str]) -> None:
+    """Give a notice of scored symbols that are held out and not in training; arguments as for ``check``."""
     unseen = symbols[(parts > 0) & ~torch.isin(symbols, symbols[parts == 0])].unique()
     if len(unseen):
-        shown = ", ".join(map(str, unseen[:3].tolist())) + (f" and {len(unseen) - 3} more" if len(unseen) > 3 else "")
+        shown = ", ".join(_name(one, classes) for one in unseen[:3].tolist())
+        shown += f" and {len(unseen) - 3} more" if len(unseen) > 3 else ""
         notice(f"{name}: the symbols {shown} are only in the held-out parts; the network cannot learn them")
 
 
@@ -84,15 +85,16 @@ def repeated(
     return numbers.repeat_interleave(times)
 
 
-def of_steps(weights: Any, symbols: Int[Tensor, "S"], count: int) -> tuple[float, ...]:
+def of_steps(weights: Any, symbols: Int[Tensor, "S"], count: int, classes: list[str]) -> tuple[float, ...]:
     """Compute the weight of a step of each class, with mean 1 over the scored steps of training.
 
     Args:
         weights: "balanced", or a number for each class.
         symbols: classes of the scored steps of training.
         count: number of classes; a class that is not in training has weight 1.
+        classes: names of the symbols, if they have any.
     """
-    wanted = _wanted(weights, symbols, [])
+    wanted = _wanted(weights, symbols, classes)
     counts = symbols.bincount(minlength=count).double()
     table = torch.ones(count, dtype=torch.float64)
     table[list(wanted)] = torch.tensor(list(wanted.values()), dtype=torch.float64)

@@ -1,7 +1,7 @@
 """Sequences held in memory: ragged arrays, with a target at each step or a label at the end."""
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -15,13 +15,14 @@ from nounroll.data import classes, pieces
 from nounroll.data.checks import whole_number
 from nounroll.data.features import joined
 from nounroll.data.named_spaces import in_space, known
+from nounroll.data.names import decoded, encoded, has_names, names_of, numbered
 from nounroll.data.padding import without_padding
 from nounroll.data.parts import PARTS, check_parts, shares_of, split_parts
 from nounroll.data.ragged import Ragged, ends, read, read_array
 from nounroll.data.task import SequenceTask
 
 Score = Literal["all", "last"]
-Arrays = Sequence[Any] | np.ndarray | Tensor | Ragged
+Arrays = Collection[Any] | np.ndarray | Tensor | Ragged
 
 
 class Sequences(SequenceTask):
@@ -40,8 +41,10 @@ class Sequences(SequenceTask):
     Args:
         inputs: N arrays, tensors or data frames, (T_i,) whole numbers or (T_i, d) real ones; or one array (N, T) or
             (N, T, d). A nan is a missing value: the network reads the value before it in its sequence, or the mean of
-            the training part. For each column with gaps it also reads a 0/1 column, 1 where the value is missing.
-        targets: the same form, a target for each step. A step without target, -100 or a vector of nan, is not scored.
+            the training part. For each column with gaps it also reads a 0/1 column, 1 where the value is missing. Or N
+            texts, whose characters are symbols, or N lists of names (words, events), each name a symbol.
+        targets: the same form, a target for each step. A step without target is not scored: -100, a vector of nan, or
+            None among names.
         labels: N targets: whole numbers, names of classes or (N, d) real ones. Give targets or labels.
         static: N numbers or vectors, or a data frame: properties of a whole sequence, read at each of its steps.
         future: N arrays (T_i + 1, f), with ``targets``: values known one step ahead. Step t reads row t + 1.
@@ -64,7 +67,9 @@ class Sequences(SequenceTask):
         seed: seed of the split.
 
     Attributes:
-        classes: sorted names of the classes, if ``labels`` were names.
+        names: sorted names of the input symbols, if ``inputs`` were names.
+        classes: sorted names of the classes, if ``labels`` or ``targets`` were names; equal to ``names`` if ``targets``
+            hold no other names.
 
     Raises:
         ValueError: arrays do not fit each other, a part has no sequences, a symbol or a number is out of range, a
@@ -93,8 +98,10 @@ class Sequences(SequenceTask):
         self._at_end = labels is not None
         self._score: Score = "last" if self._at_end else score
         _check_options(targets, labels, score, future, window)
+        inputs, targets, self.names, self.classes = _numbered(inputs, targets)
         read_inputs = _inputs(inputs, inputs_space, observed=observed, future=future, static=static)
-        labels, self.classes = classes.named(labels)
+        if labels is not None:
+            labels, self.classes = classes.named(labels)
         name = "targets" if labels is None else "labels"
         self._targets = _read_targets(name, targets if labels is None else labels, targets_space)
         _check_counts(name, read_inputs, self._targets, each_step=not self._at_end)
@@ -105,7 +112,7 @@ class Sequences(SequenceTask):
         else:
             values, self.inputs = read_inputs.values, inputs_space
         self._inputs = Ragged(values, read_inputs.starts)
-        self.targets = targets_space or _space(self._targets.values)
+        self.targets = targets_space or _space(self._targets.values, self.classes)
         self._check_classes(name, parts)
         if weights is not None:
             self._weigh(name, weights, parts)
@@ -144,7 +151,7 @@ class Sequences(SequenceTask):
             classes.check(name, values, parts[self._inputs.starts[1:] - 1], self.classes)
         else:
             there = known(values)
-            classes.tell_unseen(name, values[there], parts[there])
+            classes.tell_unseen(name, values[there], parts[there], self.classes)
 
     def _weigh(self, name: str, weights: Any, parts: Int[Tensor, "S"]) -> None:
         symbols = self._targets.values
@@ -157,7 +164,7 @@ class Sequences(SequenceTask):
             self._parts["train"] = classes.repeated(weights, symbols, self._parts["train"], self.classes)
         else:
             trained = symbols[(parts == 0) & known(symbols)]
-            self.targets = Categorical(count, classes.of_steps(weights, trained, count))
+            self.targets = Categorical(count, classes.of_steps(weights, trained, count, self.classes))
 
     def sample(self, batch_size: int, length: int, generator: torch.Generator) -> Batch:
         return self.take(torch.randint(len(self._numbers), (batch_size,), generator=generator), length)
@@ -196,10 +203,17 @@ class Sequences(SequenceTask):
         return [one.numpy() for one in (*self._parts.values(), *pieces, *self._inputs.split(), *targets)]
 
     def speech(self) -> dict[str, Any]:
-        return {"classes": self.classes} if self.classes else {}
+        return {name: names for name, names in (("classes", self.classes), ("names", self.names)) if names}
 
     def speak(self, kept: Mapping[str, Any]) -> None:
         self.classes = list(map(str, kept.get("classes", [])))
+        self.names = list(map(str, kept.get("names", [])))
+
+    def encode(self, text: str) -> Tensor:
+        return encoded(text, self.names) if self.names else super().encode(text)
+
+    def decode(self, values: Tensor) -> str:
+        return decoded(values, self.names) if self.names else super().decode(values)
 
     def validation(self) -> "Sequences":
         return self._over("validation")
@@ -236,6 +250,20 @@ def _check_options(targets: Any, labels: Any, score: str, future: Any, window: A
             raise ValueError("window is set, and one step of each sequence is scored; it must then be read whole")
 
 
+def _numbered(inputs: Any, targets: Any) -> tuple[Any, Any, list[str], list[str]]:
+    """Convert names to symbols, and return the names of inputs and targets; other values are unchanged."""
+    names: list[str] = []
+    classes: list[str] = []
+    if has_names(inputs):
+        names = names_of("inputs", inputs)
+        inputs = numbered("inputs", inputs, names)
+    if has_names(targets):
+        classes = names_of("targets", targets, gaps=True)
+        classes = names if set(classes) <= set(names) else classes
+        targets = numbered("targets", targets, classes, gaps=True)
+    return inputs, targets, names, classes
+
+
 def _inputs(values: Any, space: Space | None, **beside: Any) -> Ragged:
     """Read the inputs; with a named space, there must be no gaps and no other inputs."""
     if space is None:
@@ -270,10 +298,10 @@ def _check_counts(name: str, inputs: Ragged, targets: Ragged, *, each_step: bool
             raise ValueError(f"{name}[{i}] has {y} steps; there must be one for each of the {x} of inputs[{i}]")
 
 
-def _space(values: Tensor) -> Space:
+def _space(values: Tensor, classes: list[str]) -> Space:
     """Infer the space of targets: numbers that are all 0 or 1, and not constant, are bits."""
     if values.is_floating_point():
         known = values[values.isfinite()]
         is_bits = bool(((known == 0) | (known == 1)).all()) and bool((known != known[:1]).any())
         return Bits(values.shape[1]) if is_bits else Real(values.shape[1])
-    return Categorical(max(1, 1 + int(values.max())))
+    return Categorical(len(classes) or max(1, 1 + int(values.max())))

@@ -8,7 +8,6 @@ import torch
 from sklearn.base import OutlierMixin
 
 from nounroll.estimators.base import SequenceEstimator, by_length, padded
-from nounroll.estimators.forms import as_sequences
 from nounroll.objectives.readout import negative_log_likelihood
 from nounroll.report.steps import MOST, steps_picture
 
@@ -50,7 +49,7 @@ class SequenceAnomaly(OutlierMixin, SequenceEstimator):
         """
         if not 0 < self.contamination < 1:
             raise ValueError(f"contamination is {self.contamination!r}; it must be a share between 0 and 1")
-        arrays = as_sequences("X", X, self.inputs_space)
+        arrays = self._read(X)
         _check_steps(arrays)
         before, after = [one[:-1] for one in arrays], [one[1:] for one in arrays]
         self._train(before, self._parts(len(arrays), groups), targets=after, targets_space=self.inputs_space)

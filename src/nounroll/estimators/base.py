@@ -12,9 +12,10 @@ from torch import Tensor
 
 from nounroll.core.batch import Space
 from nounroll.core.seeding import generator
+from nounroll.data.names import has_names, names_of, numbered
 from nounroll.data.ragged import read
 from nounroll.data.sequences import Sequences
-from nounroll.estimators.forms import as_sequences, check_like
+from nounroll.estimators.forms import as_sequences, check_like, listed
 from nounroll.experiments.run import Run, fit
 
 try:
@@ -46,6 +47,7 @@ class SequenceEstimator(BaseEstimator):
         run_: the result of ``nounroll.fit``.
         student_: the trained network.
         n_features_in_: numbers per step; 1 for symbols.
+        symbols_: sorted names of the symbols, if X held names; otherwise None.
     """
 
     _new_head = False  # whether a given network has other targets than ``fit``
@@ -89,6 +91,12 @@ class SequenceEstimator(BaseEstimator):
         self.student_ = self.run_.student
         self.n_features_in_ = math.prod(task.inputs.event_shape)
 
+    def _read(self, X: Any) -> list[np.ndarray]:
+        """Convert the sequences to train on, and learn the names of their symbols."""
+        named = has_names(values := listed(X))
+        self.symbols_: list[str] | None = names_of("X", values) if named else None
+        return numbered("X", values, self.symbols_) if self.symbols_ else as_sequences("X", X, self.inputs_space)
+
     def _inputs(self, X: Any) -> list[np.ndarray]:
         """Check and convert the sequences to predict for.
 
@@ -97,6 +105,8 @@ class SequenceEstimator(BaseEstimator):
             ValueError: they are of another kind than in ``fit``.
         """
         self._check_fitted("sequences and their targets")
+        if self.symbols_:
+            return numbered("X", listed(X), self.symbols_)
         arrays = as_sequences("X", X, self.student_.inputs)
         check_like("X", arrays, self.student_.inputs)
         return arrays

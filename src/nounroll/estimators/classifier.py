@@ -6,7 +6,6 @@ import numpy as np
 from sklearn.base import ClassifierMixin
 
 from nounroll.estimators.base import SequenceEstimator
-from nounroll.estimators.forms import as_sequences
 from nounroll.report.classes import MOST, classes_picture, confusion
 
 if TYPE_CHECKING:
@@ -34,14 +33,15 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
 
         Args:
             X: a list of (T_i, d) arrays, an array (n, T) or (n, T, d), or a data frame (see
-                ``nounroll.estimators.forms``). One array (T_i,) of whole numbers holds symbols.
+                ``nounroll.estimators.forms``). One array (T_i,) of whole numbers holds symbols. So does a text, whose
+                characters are symbols, or a list of names.
             y: n classes, numbers or names.
             groups: n values. Sequences with the same value (of one person, say) are in the same part.
 
         Raises:
             ValueError: X and y do not fit each other, or there is only one class.
         """
-        arrays, classes = as_sequences("X", X, self.inputs_space), np.asarray(y)
+        arrays, classes = self._read(X), np.asarray(y)
         if classes.shape != (len(arrays),):
             raise ValueError(f"y has shape {classes.shape}; it must be ({len(arrays)},), one class for each sequence")
         if any(one is None or one != one for one in classes.tolist()):

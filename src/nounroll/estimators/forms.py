@@ -33,6 +33,11 @@ def as_sequences(name: str, values: Any, space: Space | None = None) -> list[np.
     return found
 
 
+def listed(values: Any) -> Any:
+    """Return a column of a data frame as a list, and any other value unchanged."""
+    return values.tolist() if hasattr(values, "index") and getattr(values, "ndim", 0) == 1 else values
+
+
 def _split(name: str, values: Any) -> Iterable[Any]:
     if hasattr(values, "columns") and hasattr(values, "index"):
         if getattr(values.index, "nlevels", 1) == 2:

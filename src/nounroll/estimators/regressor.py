@@ -11,7 +11,6 @@ from torch import Tensor
 from nounroll.core.batch import Space
 from nounroll.core.seeding import generator
 from nounroll.estimators.base import SequenceEstimator
-from nounroll.estimators.forms import as_sequences
 
 _DRAWS, _AT_ONCE = 1000, 50  # draws of each row for a standard deviation; draws at once
 
@@ -52,7 +51,7 @@ class SequenceRegressor(RegressorMixin, SequenceEstimator):
         Raises:
             ValueError: X and y do not fit each other.
         """
-        arrays = as_sequences("X", X, self.inputs_space)
+        arrays = self._read(X)
         numbers = np.asarray(y, dtype=np.float64)
         if numbers.ndim not in (1, 2) or len(numbers) != len(arrays):
             raise ValueError(f"y has shape {numbers.shape}; it must be ({len(arrays)},) or ({len(arrays)}, k)")

@@ -17,16 +17,17 @@ from torch import Tensor, nn
 
 from nounroll.nn.transforms import is_transformed
 
+_ONEDNN: Any = torch.backends.mkldnn  # torch builds this module when it runs
 _WORTH = 2**22  # multiplications from which oneDNN is faster
 
 
 class Linear(nn.Linear):
     """``nn.Linear``, with faster products where the module's docstring says."""
 
-    def forward(self, x: Float[Tensor, "... n"]) -> Float[Tensor, "... m"]:
-        if _is_possible(x) and x.numel() * self.out_features >= _WORTH:
-            return _Product.apply(x, self.weight, self.bias)  # type: ignore[no-any-return]
-        return super().forward(x)
+    def forward(self, input: Float[Tensor, "... n"]) -> Float[Tensor, "... m"]:
+        if _is_possible(input) and input.numel() * self.out_features >= _WORTH:
+            return _Product.apply(input, self.weight, self.bias)  # type: ignore[no-any-return]
+        return super().forward(input)
 
 
 class _Product(torch.autograd.Function):
@@ -40,9 +41,9 @@ class _Product(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *grad_outputs: Any) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         x, weight = ctx.saved_tensors
-        rows = grad.flatten(0, -2)
+        rows = grad_outputs[0].flatten(0, -2)
         of_x, of_weight, of_bias = ctx.needs_input_grad
         with _by_onednn():
             return (
@@ -63,15 +64,14 @@ def _is_possible(x: Tensor) -> bool:
 def _has_faster_products() -> bool:
     """Return whether oneDNN multiplies 32-bit floats by AVX-512 where MKL does not (see the module's docstring)."""
     able = torch.cpu.get_capabilities()
-    return torch.backends.mkldnn.is_available() and able.get("avx512_bf16", False) and not able.get("amx_tile", False)
+    return _ONEDNN.is_available() and able.get("avx512_bf16", False) and not able.get("amx_tile", False)
 
 
 @contextmanager
 def _by_onednn() -> Iterator[None]:
-    products = torch.backends.mkldnn.matmul
-    before = products.fp32_precision
-    products.fp32_precision = "bf16"
+    before = _ONEDNN.matmul.fp32_precision
+    _ONEDNN.matmul.fp32_precision = "bf16"
     try:
         yield
     finally:
-        products.fp32_precision = before
+        _ONEDNN.matmul.fp32_precision = before

@@ -1,6 +1,5 @@
 """Table: sequences in a file of rows and columns; each column has a role."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -202,24 +201,6 @@ class Table(Sequences):
         which = (np.arange(rows) >= count).astype(np.float64)
         self.columns[_FILE] = Column(_FILE, "number", which, 0, whole=True)
         self.roles = Roles({**self.roles.columns, "id": (*self.roles["id"], _FILE)}, self.roles.guessed)
-
-    def speech(self) -> dict[str, Any]:
-        return super().speech() | ({"names": self.names} if self.names else {})
-
-    def speak(self, kept: Mapping[str, Any]) -> None:
-        super().speak(kept)
-        self.names = list(map(str, kept.get("names", [])))
-
-    def encode(self, text: str) -> Tensor:
-        if not self.names:
-            return super().encode(text)
-        unknown = [word for word in text.split() if word not in self.names]
-        if unknown:
-            raise ValueError(f"prompt has {unknown[0]!r}; the task has {', '.join(self.names[:20])}")
-        return torch.tensor([self.names.index(word) for word in text.split()], dtype=torch.int64)
-
-    def decode(self, values: Tensor) -> str:
-        return " ".join(self.names[one] for one in values.tolist()) if self.names else super().decode(values)
 
 
 def _gaps(values: Tensor) -> Bool[Tensor, "d"]:
