@@ -156,3 +156,20 @@ def test_validation_is_held_out_and_the_same_for_everyone() -> None:
 def test_held_out_sequences_are_as_many_as_suit_their_length(length: int, count: int) -> None:
     assert sum(batch.batch_size for batch in validation_batches(Echo(), 0, length, seed=0)) == count
     assert sum(batch.batch_size for batch in validation_batches(Echo(), 0, length, seed=0, stream="test")) == 8 * count
+
+
+@pytest.mark.parametrize(
+    ("task", "length", "rows"),
+    [
+        (Retrieval(), 256, 32),
+        (Retrieval(), 512, 32),
+        (Retrieval(), 1024, 32),
+        (Retrieval(), 4096, 8),
+        (Parity(), 1024, 8),
+    ],
+)
+def test_few_scored_targets_are_judged_by_more_sequences(task: SequenceTask, length: int, rows: int) -> None:
+    batches = validation_batches(task, 0, length, seed=0)
+    assert sum(batch.batch_size for batch in batches) == rows
+    assert sum(batch.batch_size for batch in validation_batches(task, 0, length, seed=0, stream="test")) == 8 * rows
+    assert sum(batch.batch_size for batch in validation_batches(task, 5, length, seed=0)) == 5

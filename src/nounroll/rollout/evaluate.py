@@ -17,6 +17,7 @@ from nounroll.rollout.chunks import at_once, by_rows, by_times, parts
 from nounroll.rollout.transformer import CausalTransformer
 
 _STEPS, _FEWEST, _MOST = 2**13, 8, 64  # time steps drawn for an evaluation, and bounds on its sequences
+_ANSWERS, _LONGER = 32, 4  # fewest scored targets of an evaluation, and the factor on its time steps for their sake
 _WHOLE = 2**18  # largest number of time steps of a finite part
 _TESTED = 8  # factor on the number of sequences for the final metrics
 FROM_EMPTY = "_from_empty"  # suffix of the names of metrics
@@ -31,8 +32,8 @@ def validation_batches(
         task: source of the sequences: its validation part; or for the stream "test" its test part, which no choice
             uses.
         sequences: number of sequences. 0 takes a whole finite part, up to 262,144 time steps; of an endless part 64
-            sequences, or fewer (at least 8) if they are longer than 128 steps. The stream "test" takes eight times as
-            many.
+            sequences, or fewer (at least 8) if they are longer than 128 steps, up to four times as many if they have
+            fewer than 32 scored targets. The stream "test" takes eight times as many.
         length: T.
         seed, stream: seed and stream of the draws.
     """
@@ -40,7 +41,13 @@ def validation_batches(
     part, times = task.test() if test else task.validation(), _TESTED if test else 1
     if part.size is not None:
         sequences = min(part.size, sequences or max(_FEWEST, times * _WHOLE // length))
-    return list(held_out(part, sequences or times * min(_MOST, max(_FEWEST, _STEPS // length)), length, seed, stream))
+    if sequences or part.size is not None:
+        return list(held_out(part, sequences, length, seed, stream))
+    rows = min(_MOST, max(_FEWEST, _STEPS // length))
+    scored = sum(int(batch.mask.sum()) for batch in held_out(part, rows, length, seed, stream))
+    wanted = math.ceil(rows * _ANSWERS / scored) if scored else rows
+    rows = max(rows, min(wanted, _LONGER * _STEPS // length))
+    return list(held_out(part, times * rows, length, seed, stream))
 
 
 @torch.no_grad()
