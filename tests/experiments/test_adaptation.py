@@ -17,8 +17,10 @@ from nounroll.experiments.rehearsal import OwnWriting, with_rehearsal
 from nounroll.experiments.run import Run, train
 from nounroll.experiments.warm_start import open_start
 from nounroll.methods import adapt as method_file
+from nounroll.nn.low_rank import LowRank
 from nounroll.objectives.divergence import divergence
 from nounroll.rollout.forgetting import forgetting
+from own_parts import OwnCell
 
 SMALL: dict[str, Any] = {"cell.tokens": 2, "cell.memory_width": 8, "readout_width": 16}
 LOOP: dict[str, Any] = {"training.batch_size": 4, "training.evaluations": 2}
@@ -99,6 +101,54 @@ def test_a_part_alone_learns(old: Run, update: Any, part: str) -> None:
     assert all(parameter.requires_grad for parameter in run.student.parameters())
 
 
+def ranks_of_change(before: Student, after: Student) -> dict[str, int]:
+    """Rank of the change of each matrix of the cell; of other weights, 99 where they have changed."""
+    changes = {name: t - weights(before)[name] for name, t in weights(after).items() if not name.startswith("head.")}
+    return {
+        name: int(torch.linalg.matrix_rank(t)) if t.dim() == 2 and name.startswith("cell.") else 99 * bool(t.any())
+        for name, t in changes.items()
+    }
+
+
+@pytest.mark.parametrize(("update", "least", "most"), [("low-rank", 1, 8), ("all", 9, 99)])
+def test_matrices_change_by_a_low_rank_alone(old: Run, update: str, least: int, most: int) -> None:
+    """With "all", the control, they change by more."""
+    run = adapt(old.student, Steps(2), update=update, anchor=0, rehearse=0.0, steps=12, **HOW)
+    ranks = ranks_of_change(old.student, run.student)
+    assert list(ranks) == [name for name in weights(old.student) if not name.startswith("head.")]
+    assert least <= max(ranks.values()) <= most
+    assert not torch.equal(run.student.head.out.weight, old.student.head.out.weight)
+    assert all(parameter.requires_grad for parameter in run.student.parameters())
+    assert not any(isinstance(part, LowRank) for part in run.student.modules())
+
+
+def test_without_steps_a_low_rank_update_is_nothing(old: Run) -> None:
+    run = adapt(old.student, Steps(2), update="low-rank", rehearse=Steps(1), length=8, steps=0, settings=LOOP)
+    assert same_state(weights(run.student), weights(old.student))
+    assert run.metrics["memory_change"] == 0
+
+
+def test_an_own_cell_has_a_low_rank_update_and_stays_itself(tmp_path: Path) -> None:
+    cell = OwnCell(7, 16)
+    first = fit(Steps(1), method="bptt", cell=cell, length=8, steps=3, settings=LOOP)
+    run = adapt(first.student, Steps(2), update="low-rank", rehearse=0.25, steps=6, out=tmp_path / "run", **HOW)
+    assert type(run.student.cell) is OwnCell
+    assert 1 <= max(ranks_of_change(first.student, run.student).values()) <= 8
+    saved = Student.from_pretrained(tmp_path / "run" / "student", cell=OwnCell(7, 16))
+    assert same_state(weights(saved), weights(run.student))
+
+
+def test_an_own_cell_has_no_update_left_after_a_failure() -> None:
+    cell = OwnCell(7, 16)
+    start = open_start(fit(Steps(1), method="bptt", cell=cell, length=8, steps=1, settings=LOOP).student, None)
+    overrides = {"adapt.update": "low-rank", "adapt.rehearse": 0.0, **LOOP}
+    recipe = parse({"task": {"kind": "custom"}, "length": 8, "method": "adapt", "training": {"steps": 6}}, overrides)
+    steps = iter([False, False])
+    with pytest.raises(StopIteration):  # of the function that is asked whether to stop
+        train(start.applied(recipe), Steps(2), cell, start=start, stop=lambda: next(steps))
+    assert list(cell.state_dict()) == list(OwnCell(7, 16).state_dict())
+
+
 def test_a_new_readout_is_learnt_on_memories_that_are_held(old: Run) -> None:
     settings = {**LOOP, "training.learning_rate": 6e-3}
     run = adapt(old.student, Halves(1), anchor=10.0, rehearse=(Steps(1), 0.25), length=8, steps=120, settings=settings)
@@ -144,9 +194,11 @@ def test_rehearsal_of_its_own_writing_keeps_the_old_task(old: Run) -> None:
 # --- runs ----------------------------------------------------------------------------------------------
 
 
-def resumed(task: SequenceTask, student: Student, folder: Path, rehearse: SequenceTask | None, stop_at: int) -> Run:
+def resumed(
+    task: SequenceTask, student: Student, folder: Path, rehearse: SequenceTask | None, update: str, stop_at: int
+) -> Run:
     """A run that is stopped after so many steps, and goes on."""
-    overrides = {"adapt.rehearse": 0.25, "cell.kind": "gru", **SMALL, **LOOP}
+    overrides = {"adapt.rehearse": 0.25, "adapt.update": update, "cell.kind": "gru", **SMALL, **LOOP}
     recipe = parse({"task": {"kind": "custom"}, "length": 8, "method": "adapt", "training": {"steps": 6}}, overrides)
     start = with_rehearsal(open_start(student, None), rehearse)
     assert start is not None
@@ -156,11 +208,17 @@ def resumed(task: SequenceTask, student: Student, folder: Path, rehearse: Sequen
     return train(recipe, task, start=start, folder=folder, resume=True)
 
 
-@pytest.mark.parametrize("rehearse", [Steps(1), None], ids=["the old task", "its own writing"])
-def test_an_adapted_run_is_resumed_exactly(old: Run, tmp_path: Path, rehearse: SequenceTask | None) -> None:
+@pytest.mark.parametrize(
+    ("rehearse", "update"),
+    [(Steps(1), "all"), (None, "all"), (Steps(1), "low-rank")],
+    ids=["the old task", "its own writing", "a low rank"],
+)
+def test_an_adapted_run_is_resumed_exactly(
+    old: Run, tmp_path: Path, rehearse: SequenceTask | None, update: str
+) -> None:
     old_one = 0.25 if rehearse is None else (rehearse, 0.25)
-    whole = adapt(old.student, Steps(2), steps=6, rehearse=old_one, **HOW)
-    run = resumed(Steps(2), old.student, tmp_path / "run", rehearse, stop_at=3)
+    whole = adapt(old.student, Steps(2), steps=6, rehearse=old_one, update=update, **HOW)
+    run = resumed(Steps(2), old.student, tmp_path / "run", rehearse, update, stop_at=3)
     assert run.metrics["steps"] == 6
     assert same_state(weights(run.student), weights(whole.student))
     assert run.metrics["memory_change"] == whole.metrics["memory_change"]

@@ -35,7 +35,8 @@ def adapt(
         head: keep the readout, or begin with a new one: keep or new. Targets of another space have a new one.
         anchor: weight of the pull to the memories and the predictions that were; 0.7 when left out, 0 lets go.
         rehearse: share of sequences of the old task; 0.25 when left out.
-        update: what learns: all weights, the readout alone, or the empty memory (start) alone.
+        update: what learns: all weights, the readout alone, the readout and a low-rank update of the cell's matrices
+            (low-rank), or the empty memory (start) alone.
         seconds: wall-clock budget; 120 when steps is left out too.
         steps: budget in optimiser steps.
         length: T, in time steps; that of RUN when left out.

@@ -35,7 +35,8 @@ def adapt(
         anchor: weight of the penalty that keeps the network close to the original one (``AdaptSettings``).
         rehearse: the old task, or the folder of the run that learnt it; the share of old sequences; or both. Without
             the task, the network generates old sequences itself, if it can.
-        update: the weights that learn: "all", the "readout" alone, or m_∅ (the "start") alone.
+        update: the weights that learn: "all", the "readout" alone, the readout and a "low-rank" update of the cell's
+            matrices, or m_∅ (the "start") alone.
         settings: other settings of a recipe, by their dotted names.
         options: options of ``fit``: length, a budget (seconds=...), seed, out, resume, progress.
 

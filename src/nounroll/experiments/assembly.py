@@ -1,5 +1,6 @@
 """Assembly of a run from its recipe: the network, the teacher, the methods that train them, and the loop."""
 
+import copy
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -86,6 +87,8 @@ def make_loop(
         ValueError: the device is not available, or ``smt.teacher`` or ``start`` does not fit.
     """
     recipe, facts = resolved.recipe, resolved.facts
+    if recipe.method == ADAPT and recipe.adapt.update == "low-rank":
+        cell = copy.deepcopy(cell)  # the user's own never has parts that are not its own
     with drawing_from(torch.Generator().manual_seed(recipe.training.seed)):
         model, teacher = build(recipe, facts, cell)
     if recipe.smt.teacher and teacher is not None:

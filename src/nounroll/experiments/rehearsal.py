@@ -10,6 +10,7 @@ from jaxtyping import Shaped
 from torch import Tensor
 
 from nounroll.core.batch import Batch
+from nounroll.core.modes import drawing_from
 from nounroll.data.task import SequenceTask
 from nounroll.experiments.consent import build_task
 from nounroll.experiments.recipe import Recipe
@@ -17,6 +18,7 @@ from nounroll.experiments.run_folder import CUSTOM, open_run
 from nounroll.experiments.warm_start import Start
 from nounroll.methods import ADAPT, Adapt
 from nounroll.models.student import Student
+from nounroll.nn.low_rank import add_low_rank
 
 
 class OwnWriting(SequenceTask):
@@ -133,4 +135,7 @@ def adaptation(recipe: Recipe, start: Start, student: Student, task: SequenceTas
                 " give the old task (rehearse=), or set adapt.rehearse=0"
             )
         rehearsal = OwnWriting(old, task)
+    if recipe.adapt.update == "low-rank":
+        with drawing_from(torch.Generator().manual_seed(recipe.training.seed)):
+            add_low_rank(student.cell)
     return Adapt(student, old, recipe.adapt, rehearsal, keeps_readout=keeps)

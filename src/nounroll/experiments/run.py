@@ -27,6 +27,7 @@ from nounroll.experiments.warm_start import Start, open_start
 from nounroll.methods import AUTO, TRANSFORMER, Adapt
 from nounroll.methods.cost import COSTS
 from nounroll.models.student import Student
+from nounroll.nn.low_rank import add_low_rank, has_low_rank, merge_low_rank
 from nounroll.rollout.evaluate import evaluate_task, validation_batches
 from nounroll.rollout.forgetting import forgetting
 from nounroll.rollout.transformer import CausalTransformer
@@ -303,10 +304,13 @@ def _handed_over(
     model, teacher, folder = loop.student, loop.teacher, begun.folder
     if loop.engine.sharded:
         model, teacher = build(resolved.recipe, resolved.facts, None)
+        if isinstance(model, Student) and has_low_rank(loop.student):
+            add_low_rank(model.cell)
         loop.state.hand_over(model, teacher)
     for part in (model, teacher):
         if part is not None:
             part.to("cpu").eval()
+    merge_low_rank(model)
     if cell is not None and isinstance(model, Student) and model.cell is not cell:  # trials use copies of the cell
         cell.load_state_dict(model.cell.state_dict())
         model.cell = cell.eval()

@@ -6,6 +6,7 @@ from typing import Literal
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.utils import parametrize
 
 from nounroll.core.batch import Batch
 from nounroll.core.processes import mean
@@ -18,7 +19,13 @@ from nounroll.objectives.divergence import divergence
 from nounroll.objectives.dynamics import VARIANCE_FLOOR
 from nounroll.objectives.readout import masked_mean, readout_loss, taught
 
-_PARTS = {"all": "", "readout": "head.", "start": "empty_memory"}  # update -> prefix of names of weights that learn
+# update -> start of the names of weights that learn, as a regular expression
+_PARTS = {
+    "all": "",
+    "readout": r"head\.",
+    "low-rank": r"head\.|cell\..*parametrizations\.\w+\.0\.",
+    "start": "empty_memory",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,12 +39,13 @@ class AdaptSettings:
         rehearse: number of old sequences relative to the batch, to which they are added, and weight of their loss in
             the total. The old task gives them, or the old network generates them. The anchor then acts on these
             sequences; without them, on those of the new task.
-        update: the weights that learn: all; only the readout, on unchanged memories; or only m_∅.
+        update: the weights that learn: all; only the readout, on unchanged memories; the readout and a low-rank update
+            of each weight matrix of the cell (``nounroll.nn.low_rank``); or only m_∅.
     """
 
     anchor: float = 0.7
     rehearse: float = 0.25
-    update: Literal["all", "readout", "start"] = "all"
+    update: Literal["all", "readout", "low-rank", "start"] = "all"
 
     def __post_init__(self) -> None:
         at_least("adapt.anchor", self.anchor, 0)
@@ -86,7 +94,7 @@ class Adapt(Method):
         self, batch: Batch, state: State, generator: torch.Generator, progress: float
     ) -> tuple[dict[str, Tensor], State]:
         share = self.settings.rehearse
-        with frozen(self.student, but=_PARTS[self.settings.update]):
+        with frozen(self.student, but=_PARTS[self.settings.update]), parametrize.cached():
             losses = {"readout": self._readout(batch)}
             loss = losses["readout"]
             if share or self.settings.anchor:

@@ -1,5 +1,6 @@
 """Freezing of weights."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,9 +13,10 @@ def frozen(module: nn.Module, but: str | None = None) -> Iterator[None]:
 
     Args:
         module: module whose weights are frozen.
-        but: prefix of the names of weights that continue to learn; by default none, with "" all.
+        but: regular expression that matches the start of the names of weights that continue to learn; by default none
+            does, with "" all do.
     """
-    held = [p for n, p in module.named_parameters() if p.requires_grad and (but is None or not n.startswith(but))]
+    held = [p for n, p in module.named_parameters() if p.requires_grad and (but is None or not re.match(but, n))]
     for parameter in held:
         parameter.requires_grad_(False)
     try:
