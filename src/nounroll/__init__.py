@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from nounroll.estimators.regressor import SequenceRegressor
     from nounroll.experiments.adaptation import adapt
     from nounroll.experiments.comparison import Comparison, compare
+    from nounroll.experiments.many import adapt_many
     from nounroll.experiments.run import Run, fit
+    from nounroll.models.heads import Heads
     from nounroll.models.recurrent import Recurrent
     from nounroll.models.student import Student
     from nounroll.training.learner import StreamLearner
@@ -48,6 +50,8 @@ _HOMES = {
     "Student": "models.student",
     "Run": "experiments.run",
     "adapt": "experiments.adaptation",
+    "adapt_many": "experiments.many",
+    "Heads": "models.heads",
     "fit": "experiments.run",
     "Comparison": "experiments.comparison",
     "compare": "experiments.comparison",
@@ -65,6 +69,7 @@ __all__ = [
     "Comparison",
     "Count",
     "Forecaster",
+    "Heads",
     "Positive",
     "Product",
     "Real",
@@ -81,6 +86,7 @@ __all__ = [
     "StreamLearner",
     "Student",
     "adapt",
+    "adapt_many",
     "compare",
     "fit",
     "register_space",

@@ -151,7 +151,7 @@ def fit(
     folder = Path(out) if out else None
     if resume and folder is None:
         raise ValueError("resume is True and out is not set; give the folder of the run to go on with")
-    usual = _usual_length(task) if length is None else length
+    usual = usual_length(task) if length is None else length
     start = with_rehearsal(_begun_with(student, teacher, new, cell), rehearse)
     spent = start is not None and bool(start.student) and 0 in budget.values()
     if spent and folder is None:  # a budget of 0 trains nothing: plan one step, then restore 0
@@ -202,7 +202,8 @@ def _say_stopped(run: Run) -> None:
         print(f"nounroll: stopped after {run.metrics['steps']:,} steps; {way}", file=sys.stderr, flush=True)
 
 
-def _usual_length(task: SequenceTask) -> int:
+def usual_length(task: SequenceTask) -> int:
+    """Return T for a task where the user gives none."""
     longest = task.max_length or _LENGTH
     return longest if task.size is not None else min(longest, _LENGTH)
 
@@ -356,4 +357,4 @@ def copy_cell(cell: str | nn.Module) -> str | nn.Module:
     return cell if isinstance(cell, str) else copy.deepcopy(cell)
 
 
-__all__ = ["CUSTOM", "Run", "copy_cell", "fit", "plan", "train"]
+__all__ = ["CUSTOM", "Run", "copy_cell", "fit", "plan", "train", "usual_length"]

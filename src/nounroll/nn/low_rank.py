@@ -20,7 +20,7 @@ class LowRank(nn.Module):
         super().__init__()
         self.place, rank = place, min(_RANK, *weight.shape)
         self.up = nn.Parameter(weight.new_zeros(len(weight), rank))
-        self.down = nn.Parameter(torch.randn(rank, weight.shape[1]).to(weight) / rank**0.5)
+        self.down = nn.Parameter(torch.randn(rank, weight.shape[1]).to(weight) / weight.shape[1] ** 0.5)
 
     def forward(self, weight: Float[Tensor, "n m"]) -> Float[Tensor, "n m"]:
         with torch.autocast(weight.device.type, enabled=False):  # the merged weight is the one that was trained
