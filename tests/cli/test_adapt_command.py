@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 
 from commands import Command, one_line
+from helpers import same_state
+from nounroll import Heads, Student
 
 
 def test_adapt_and_then_more(nounroll: Command) -> None:
@@ -38,3 +40,33 @@ def test_mistakes_are_one_line(nounroll: Command) -> None:
         nounroll("train", "tiny.yaml", "--method", "adapt"), 2
     )
     assert not Path("new").exists()
+
+
+def test_many_tasks_on_one_network(nounroll: Command) -> None:
+    assert nounroll("train", "tiny.yaml", "--method", "bptt", "--out", "old").status == 0
+    many = ("--many", "first=tiny.yaml", "--many", "again=tiny.yaml", "--steps", "3")
+    ended = nounroll("adapt", "old", *many, "--out", "heads", "--json")
+    found = json.loads(ended.out)
+    assert (ended.status, found["heads"], found["finished"]) == (0, "heads", True)
+    assert {name: set(metrics) >= {"loss", "accuracy"} for name, metrics in found["metrics"].items()} == {
+        "first": True,
+        "again": True,
+    }
+    heads = Heads.from_pretrained("heads")
+    assert heads.metrics == found["metrics"]
+    assert same_state(heads.student.state_dict(), Student.from_pretrained("old/student").state_dict())
+    table = nounroll("adapt", "old", *many)
+    assert table.status == 0
+    assert "2 heads on one network" in table.out
+    assert Heads.from_pretrained("runs/heads-tiny").metrics == heads.metrics
+
+    adapt = ("adapt", "old", *many)
+    assert "--out is heads, which is there already" in one_line(nounroll(*adapt, "--out", "heads"), 2)
+    assert "--many is given, and --task too" in one_line(nounroll(*adapt, "--task", "parity"), 2)
+    assert "--many is given, and --set too" in one_line(nounroll(*adapt, "--set", "adapt.anchor=0"), 2)
+    assert "--many got 'tiny.yaml'; it takes NAME=RECIPE" in one_line(
+        nounroll("adapt", "old", "--many", "tiny.yaml"), 2
+    )
+    same = nounroll(*adapt, "--many", "first=tiny.yaml", "--out", "others")
+    assert "--many has 3 tasks with 2 names; give each a name of its own" in one_line(same, 2)
+    assert not Path("others").exists()

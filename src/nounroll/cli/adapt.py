@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from nounroll.cli.train import run_in, show
+from rich.console import Console
 
-__all__ = ["adapt", "show"]
+from nounroll.cli import train
+from nounroll.cli.terminal import metrics_table, stop_on_signal
 
 
 def adapt(
@@ -21,6 +22,7 @@ def adapt(
     length: int | None = None,
     seed: int | None = None,
     out: Path | None = None,
+    many: tuple[str, ...] = (),
     set: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     """Train a trained network for another task, and keep what it knew.
@@ -42,6 +44,9 @@ def adapt(
         length: T, in time steps; that of RUN when left out.
         seed: of data and all random choices.
         out: folder of the new run; runs/adapted-NAME when left out.
+        many: instead of one task, a small readout for each of several on the unchanged network: a name, and the recipe
+            whose task and length it has, as tags=tags.yaml; may be given several times. OUT then holds the network
+            once, and all readouts.
         set: any other setting, such as training.learning_rate=0.0005; may be given several times.
     """
     from nounroll.experiments.recipe import parse
@@ -50,6 +55,12 @@ def adapt(
     from nounroll.experiments.warm_start import start_from
     from nounroll.methods import ADAPT
 
+    if many:
+        alone = {"task": task, "anchor": anchor, "rehearse": rehearse, "set": set or None}
+        alone |= {"head": None if head == "keep" else head, "update": None if update == "all" else update}
+        if refused := [name for name, value in alone.items() if value is not None]:
+            raise ValueError(f"--many is given, and --{refused[0]} too; it is for one task: leave it out")
+        return _many(run, many, out, {"length": length, "seconds": seconds, "steps": steps, "seed": seed or 0})
     if head not in ("keep", "new"):
         raise ValueError(f"--head is {head!r}; it must be keep or new")
     old, folder = open_run(run)
@@ -65,4 +76,38 @@ def adapt(
         raise ValueError(f"--seconds is {seconds:g} and --steps is {steps}; give one of them")
     overrides = [f"{name}={value}" for name, value in named.items() if value is not None]
     recipe = start.applied(parse({**tree, "training": budget}, [*overrides, *set]))
-    return run_in(out or Path("runs") / recipe.name, recipe, start=start)
+    return train.run_in(out or Path("runs") / recipe.name, recipe, start=start)
+
+
+def _many(run: Path, many: tuple[str, ...], out: Path | None, options: dict[str, Any]) -> dict[str, Any]:
+    """Train a readout for each of several tasks."""
+    from nounroll.experiments.consent import build_task
+    from nounroll.experiments.many import adapt_many
+    from nounroll.experiments.recipe import load
+    from nounroll.experiments.run_folder import open_run
+
+    pairs = [one.partition("=") for one in many]
+    if wrong := [one for one, (name, _, path) in zip(many, pairs, strict=True) if not (name and path)]:
+        raise ValueError(f"--many got {wrong[0]!r}; it takes NAME=RECIPE, such as tags=tags.yaml")
+    recipes = {name: load(path) for name, _, path in pairs}
+    if len(recipes) < len(pairs):
+        raise ValueError(f"--many has {len(pairs)} tasks with {len(recipes)} names; give each a name of its own")
+    folder = out or Path("runs") / f"heads-{open_run(run)[0].name}"
+    if folder.exists():
+        raise ValueError(f"--out is {folder}, which is there already; give another folder, or remove it")
+    lengths = {name: options["length"] or recipe.length for name, recipe in recipes.items()}
+    tasks = {name: build_task(recipe) for name, recipe in recipes.items()}
+    with stop_on_signal() as stop:
+        heads = adapt_many(run, tasks, **{**options, "length": lengths}, stop=stop)
+        heads.save_pretrained(folder)
+        return {"heads": str(folder), "finished": not stop(), "metrics": heads.metrics}
+
+
+def show(result: dict[str, Any], console: Console) -> None:
+    if "heads" not in result:
+        train.show(result, console)
+        return
+    console.print(f"{result['heads']} holds {len(result['metrics'])} heads on one network")
+    for name, metrics in result["metrics"].items():
+        console.print(name, markup=False)
+        console.print(metrics_table(metrics))
