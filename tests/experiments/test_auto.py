@@ -36,7 +36,7 @@ STEPS, SHARES = 40, (0.06, 0.12)  # trials of 2.4 and 4.8 steps
 LEFT = 28  # what three losers of the first round and one of the second leave
 OPEN = {name: value for name, value in TINY.items() if name not in ("method", "cell", "smt", "dmt", "tbptt")}
 CELL = {name: value for name, value in TINY["cell"].items() if name != "kind"}
-CANDIDATES = ["bptt lstm", "bptt gru", "tbptt gru", "tbptt mlp", "smt+dmt transformer"]
+CANDIDATES = ["bptt lstm", "bptt gru", "bptt tape", "tbptt mlp", "smt+dmt transformer"]
 BOOK = "It was a dark and stormy night. " * 40
 
 WHOLE = TemporaryDirectory()  # runs that were never interrupted; gone when Python ends
@@ -203,7 +203,7 @@ def test_few_sequences_with_a_label_at_the_end_are_tried_without_a_teacher() -> 
 
 def test_a_method_that_is_given_stays_and_cells_are_tried() -> None:
     run = start("method=tbptt", "cell.kind=auto")
-    assert names(run) == ["tbptt lstm", "tbptt gru", "tbptt mlp", "tbptt transformer"]
+    assert names(run) == ["tbptt lstm", "tbptt gru", "tbptt tape", "tbptt mlp", "tbptt transformer"]
     assert run.recipe.method == "tbptt"
 
 

@@ -200,6 +200,21 @@ def test_a_learning_rate_that_is_given_stays() -> None:
     assert resolve(recipe_of(*given[:3]), Parity()).recipe.dmt.learning_rate == 1.0  # DMT keeps to what is given
 
 
+@pytest.mark.parametrize(
+    ("given", "sizes"),
+    [
+        (("method=bptt",), (32, 8, 64)),
+        (("method=bptt", "cell.tokens=6"), (6, 64, 768)),  # what is given is meant as a whole
+        (("method=smt+dmt",), (4, 64, 512)),  # one teacher serves several cells
+    ],
+)
+def test_a_tape_that_learns_alone_has_many_narrow_tokens(given: tuple[str, ...], sizes: tuple[int, ...]) -> None:
+    cell = resolve(
+        parse({"task": {"kind": "parity"}, "length": 8, "training": {"steps": 4}}, ["cell.kind=tape", *given]), Parity()
+    ).recipe.cell
+    assert (cell.tokens, cell.memory_width, cell.width) == sizes
+
+
 @pytest.mark.parametrize(("name", "keep"), [("retrieval", 4.0), ("images", 4.0), ("text", 0.0), ("melodies", 0.0)])
 def test_units_that_keep_are_for_data_that_asks_for_what_is_far(name: str, keep: float, tmp_path: Path) -> None:
     assert resolve(recipe_of(), TASKS[name][0](tmp_path)).recipe.cell.keep == keep

@@ -88,7 +88,7 @@ def candidates(recipe: Recipe, facts: Facts, cell: nn.Module | None) -> list[tup
     elif facts.at_end and facts.small:  # a trial has only a few steps, too few to judge a teacher
         pairs = [("bptt", "pooled"), ("bptt", "lstm"), ("bptt", "gru")]
     elif facts.scored >= 0.5:
-        pairs = [("bptt", "lstm"), ("bptt", "gru"), ("tbptt", "gru"), ("tbptt", "mlp"), ("smt+dmt", "transformer")]
+        pairs = [("bptt", "lstm"), ("bptt", "gru"), ("bptt", "tape"), ("tbptt", "mlp"), ("smt+dmt", "transformer")]
     else:
         pairs = [("bptt", "lstm"), ("bptt", "gru"), ("smt+dmt", "gru"), ("smt+dmt", "mlp"), ("smt+dmt", "transformer")]
     if cell is not None:

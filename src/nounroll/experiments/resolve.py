@@ -131,6 +131,9 @@ PRETRAINED: dict[str, dict[str, Any]] = {  # suitable settings with a language m
     "it knows what follows": {"teacher.distillation": 0.8},  # if the targets are the next inputs
 }
 
+# A tape moves whole tokens: it holds as many elements as it has tokens. Narrow ones and a narrow hidden layer are fast.
+TAPE = {"cell.tokens": 32, "cell.memory_width": 8, "cell.width": 64}
+
 FEW_SCORED: dict[str, dict[str, Any]] = {  # suitable settings for each kind of teacher if few targets are scored
     # The cell can follow these labels: it learns them well, and follows them to the end of training.
     "slots": {
@@ -222,6 +225,8 @@ def resolve(recipe: Recipe, task: SequenceTask, facts: Facts | None = None) -> R
     elif not is_taught(recipe.method):
         where = " from small data" if few else ""
         decide({"training.learning_rate": alone}, f"the student learns alone{where}, with no teacher to keep up with")
+        if recipe.cell.kind == "tape" and not TAPE.keys() & (recipe.given or TAPE.keys()):
+            decide(TAPE, "a tape holds one element a token, and narrow ones are fast")
     elif with_teacher > alone:
         decide({"training.learning_rate": alone}, "the most for a student with this cell")
     elif {"smt", "dmt"} <= set(links) and with_teacher < alone and "training.learning_rate" not in (recipe.given or ()):
