@@ -28,6 +28,7 @@ TABLES = {
     "results.md",
     "text.md",
     "figures.md",
+    "heads.md",
     "reliability.md",
     "lab-notes.md",
 }  # of figures, or of tests
