@@ -11,8 +11,8 @@ COLUMNS = {
 }
 
 ABOUT = """\
-Mean returns of 20 episodes that no choice has seen, with a 95 % confidence interval over them; one seed. Written by
-`python benchmarks/control.py --page` from the answers beside this page.
+Mean returns of 20 episodes that no choice has seen, with a 95 % confidence interval over them, for each seed.
+Written by `python benchmarks/control.py --page` from the answers beside this page.
 
 - All imitate the same expert, which sees what is hidden, on the same numbers of episodes, rounds and CPU seconds of
   training in one thread. They train on the first steps of each episode and are measured on whole episodes.

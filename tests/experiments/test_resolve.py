@@ -155,6 +155,7 @@ def test_what_is_decided_has_a_reason_and_nothing_else_changes(name: str, tmp_pa
         ("parity", "smt+dmt", "mlp", 2e-3, 1.0),
         ("parity", "smt+tbptt", "lstm", 2e-3, 1.0),
         ("images", "bptt", "lstm", 3e-3, 1.0),
+        ("images", "bptt", "tape", 6e-3, 1.0),
         ("images", "smt+dmt", "lstm", 2e-3, 1.5),
         ("images", "transformer", "lstm", 2e-3, 1.0),
         ("parity", "auto", "lstm", 2e-3, 1.0),

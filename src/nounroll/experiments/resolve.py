@@ -31,7 +31,7 @@ _DRAWN = 512  # sequences that are searched for duplicates
 _SMALL = 5_000  # number of training sequences below which a network can memorise them
 _ROWS = 32  # rows that truncated BPTT processes side by side
 _ALONE = 6e-3  # learning rate of a student trained without a teacher
-_ALONE_SMALL = 3e-3  # upper limit of that rate for small data
+_ALONE_SMALL = 3e-3  # upper limit of that rate for small data; not for a tape, which takes few steps in a second
 _ALONE_OF = {"mlp": 2e-3, "elman": 2e-3}  # upper limits: without gates or attention, cells saturate at higher rates
 
 
@@ -218,7 +218,8 @@ def resolve(recipe: Recipe, task: SequenceTask, facts: Facts | None = None) -> R
     if links == (ADAPT,):
         decide({"training.curriculum": 0}, "the student knows much already")
     few = facts.small and not facts.stream  # windows of one series are many steps of the same kind
-    alone = min(_ALONE_SMALL if few else _ALONE, _ALONE_OF.get(recipe.cell.kind, _ALONE))
+    limit = _ALONE_SMALL if few and recipe.cell.kind != "tape" else _ALONE
+    alone = min(limit, _ALONE_OF.get(recipe.cell.kind, _ALONE))
     with_teacher = changes.get("training.learning_rate", recipe.training.learning_rate)
     if links in ((), (TRANSFORMER,)):
         pass  # each candidate is resolved by itself; the baseline has no cell
