@@ -76,7 +76,7 @@ def encoded(text: str, names: Sequence[str]) -> Tensor:
 
 def decoded(symbols: Tensor, names: Sequence[str]) -> str:
     """Convert symbols to a text that ``encoded`` reads."""
-    return ("" if _letters(names) else " ").join(names[one] for one in symbols.tolist())
+    return ("" if _letters(names) else " ").join(names[int(one)] for one in symbols)
 
 
 def _letters(names: Sequence[str]) -> bool:
