@@ -1,6 +1,7 @@
 """Every test runs with shapes and types checked at each call: jaxtyping's annotations, by beartype."""
 
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -25,6 +26,11 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # A run that reads files leaves a key there (experiments/consent.py); that of whoever runs the tests is not touched.
 _CONFIGURATION = tempfile.TemporaryDirectory()
 os.environ["XDG_CONFIG_HOME"] = _CONFIGURATION.name
+
+# Thousands of checkpoints are synced to disk. In memory, where there is room, the same calls take no time.
+_MEMORY = Path("/dev/shm")
+if os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > 2**32:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
 
 # The gate tries the same examples every time; the nightly run tries new ones.
 settings.register_profile("gate", derandomize=True)

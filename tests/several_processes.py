@@ -1,7 +1,8 @@
 """What ``torchrun`` starts for test_processes.py: the same runs in every process; each writes what it saw.
 
 torchrun --nproc-per-node 2 several_processes.py FOLDER
-torchrun --nproc-per-node 2 several_processes.py FOLDER killed      the last process dies while it saves
+
+At the end, when all is written, the last process dies while it saves.
 """
 
 import io
@@ -252,7 +253,7 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[2:] == ["killed"]:
-        with at_the_second_save(die):
-            go("sharded", Path(sys.argv[1]) / "killed")
-    main(Path(sys.argv[1]))
+    FOLDER = Path(sys.argv[1])
+    main(FOLDER)
+    with at_the_second_save(die):
+        go("sharded", FOLDER / "killed")

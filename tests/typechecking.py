@@ -40,7 +40,10 @@ def _decorator(*, typechecker: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 def _checked(function: Callable[..., Any], typechecker: Callable[[Any], Any]) -> Callable[..., Any]:
     """The function with every call checked. An axis ("B") has one size within a call, whatever it has in another."""
-    checked = typechecker(_without_later_names(function))
+    known = _without_later_names(function)
+    checked = typechecker(known)
+    if "jaxtyping" not in repr(typing.get_type_hints(known, include_extras=True)):
+        return checked  # no axes
 
     @functools.wraps(function)
     def call(*arguments: Any, **named: Any) -> Any:

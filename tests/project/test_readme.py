@@ -1,8 +1,8 @@
 """The documentation runs: every ``python``, ``console`` and ``sh`` block of README.md and docs/.
 
-Any ``seconds=NNN`` or ``--seconds NNN`` becomes 1. The blocks of a page run in their order in one folder, which
-holds copies of recipes/ and examples/. Python blocks that follow one another share a process, but no names. Lines
-that set a machine up (``pip install``, ``git clone``, ``cd``)
+Any ``seconds=NNN`` or ``--seconds NNN`` becomes 0.5. The blocks of a page run in their order in one folder, which
+holds copies of recipes/ and examples/. Python blocks that follow one another share a process, but no names; torch is
+imported there already. Lines that set a machine up (``pip install``, ``git clone``, ``cd``)
 are left out; ``make TARGET`` must name a target of the Makefile. A block after ``<!-- not run: REASON -->`` is skipped.
 """
 
@@ -21,6 +21,8 @@ from pathlib import Path
 
 import pytest
 
+from forked import run_scripts
+
 ROOT = Path(__file__).resolve().parents[2]
 FENCE = re.compile(
     r"^(?:<!-- not run: (?P<reason>[^\n]+?) -->\s*\n\s*)?"
@@ -30,7 +32,6 @@ FENCE = re.compile(
 LOOKS_RUNNABLE = re.compile(r"^\W*(?:```|~~~)\W*(?:py|console|sh|bash|zsh|doctest)", re.MULTILINE | re.IGNORECASE)
 SECONDS = re.compile(r"(\bseconds\s*=\s*|--seconds[ =])\d+(\.\d+)?")
 SET_UP = re.compile(r"(\S*python\S* -m )?(pip3? install|venv) |(sudo )?apt(-get)? |git clone |cd |source ")
-EACH = "import runpy, sys; [runpy.run_path(path, run_name='__main__') for path in sys.argv[1:]]"
 TIMEOUT = 240
 
 
@@ -97,34 +98,61 @@ def run(group: list[Block], folder: Path) -> str | None:
     if group[0].language == "python":
         scripts = [folder / f"block_{block.page.stem}_{block.line}.py" for block in group]
         for script, block in zip(scripts, group, strict=True):  # so tracebacks name the page's line
-            script.write_text("\n" * (block.line - 1) + SECONDS.sub(r"\g<1>1", block.code))
-        return call([sys.executable, "-c", EACH, *(script.name for script in scripts)], folder)
+            script.write_text("\n" * (block.line - 1) + SECONDS.sub(r"\g<1>0.5", block.code))
+        return python([script.name for script in scripts], folder)
     (block,) = group
-    return call(["bash", "-euo", "pipefail", "-c", SECONDS.sub(r"\g<1>1", commands(block))], folder)
+    return shell(SECONDS.sub(r"\g<1>0.5", commands(block)), folder)
 
 
-def call(command: list[str], folder: Path) -> str | None:
+def environment() -> dict[str, str]:
     binaries = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = os.environ | {"PATH": binaries, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg"}
-    with open(folder / ".output", "w+") as output:  # a file: a server left running would keep a pipe open
+    return {**os.environ, "PATH": binaries, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg"}
+
+
+def python(scripts: list[str], folder: Path) -> str | None:
+    output = folder / ".output"
+    output.unlink(missing_ok=True)
+    process = run_scripts(scripts, folder, environment(), output)
+    process.join(TIMEOUT)
+    code = process.exitcode
+    end(process.pid)
+    process.join()
+    return failed(code, output)
+
+
+def shell(script: str, folder: Path) -> str | None:
+    output = folder / ".output"
+    with open(output, "w") as stream:  # a file: a server left running would keep a pipe open
         process = subprocess.Popen(
-            command,
+            ["bash", "-euo", "pipefail", "-c", script],
             cwd=folder,
-            env=environment,
+            env=environment(),
             stdin=subprocess.DEVNULL,
-            stdout=output,
+            stdout=stream,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
         try:
             code = process.wait(TIMEOUT)
         except subprocess.TimeoutExpired:
-            code = f"none after {TIMEOUT} s"
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)  # what the block left running ends with it
+            code = None
+        end(process.pid)
         process.wait()
-        output.seek(0)
-        return f"exit status {code}\n{output.read()[-4000:]}" if code else None
+    return failed(code, output)
+
+
+def end(group: int | None) -> None:
+    """End what a block left running."""
+    assert group
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(group, signal.SIGKILL)
+
+
+def failed(code: int | None, output: Path) -> str | None:
+    """The end of what a block printed, unless it succeeded."""
+    if code == 0:
+        return None
+    return f"exit status {f'none after {TIMEOUT} s' if code is None else code}\n{output.read_text()[-4000:]}"
 
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -233,6 +261,7 @@ def test_blocks_of_python_share_a_process_and_no_names(tmp_path: Path) -> None:
     [
         ("python", "import nounroll\nnounroll.no_such_name", 'block_page_4.py", line 5'),
         ("python", "assert 1 == 2", "AssertionError"),
+        ("python", "import helpers", "No module named 'helpers'"),
         ("python", "seconds = 60\nassert dict(seconds=60)['seconds'] == 60", "AssertionError"),
         ("console", "$ false\n$ true", "exit status 1"),
         ("console", "$ false | true", "exit status 1"),

@@ -3,32 +3,27 @@
 import os
 import resource
 import socket
-import sys
 import time
 from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import forkserver, get_context
 from multiprocessing.connection import Connection as Pipe
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from threading import Thread
 from typing import Any
-from unittest.mock import patch
 
 from serving import app
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+import forked
 from nounroll.serve import guard
 from nounroll.serve.connection import Connection
 from nounroll.serve.pool import Pool
 from nounroll.serve.server import Server as Served
 from nounroll.serve.settings import ServeSettings
 from nounroll.serve.turns import Turns
-
-_CONTEXT = get_context("forkserver")  # torch is imported once, so that a server starts at once
-_CONTEXT.set_forkserver_preload(["serving"])
 
 
 @dataclass
@@ -58,10 +53,9 @@ def process(**how: Any) -> Iterator[Server]:
         how: settings and ``folder`` of the server; ``descriptors``: that it may open; ``log``: a file for its stderr;
             ``planted``: a fault of ``_FAULTS``.
     """
-    with patch.dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path)):
-        forkserver.ensure_running()
-    ours, theirs = _CONTEXT.Pipe()
-    child = _CONTEXT.Process(target=_serve, args=(theirs, how))
+    forked.ensure_running()
+    ours, theirs = forked.CONTEXT.Pipe()
+    child = forked.CONTEXT.Process(target=_serve, args=(theirs, how))
     child.start()
     try:
         assert ours.poll(60), "the server did not start"

@@ -1,10 +1,11 @@
-"""FLOPs of a function call, counted by torch in the current thread only."""
+"""FLOPs of a function call, counted in the current thread only."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry, sdpa_flop_count, shape_wrapper
 
 from nounroll.core.modes import ONE_AT_A_TIME
 
@@ -16,31 +17,29 @@ def count_flops(run: Callable[[], T]) -> tuple[float, T]:
 
     Attention counts as its matrix products: two forward, four backward, for every kernel.
     """
-    with ONE_AT_A_TIME, _Counter(display=False, custom_mapping=_ATTENTION) as counter:
+    with ONE_AT_A_TIME, _Counter() as counter:
         returned = run()
-    return float(counter.get_total_flops()), returned
+    return float(counter.flops), returned
 
 
-class _Counter(FlopCounterMode):
-    """Torch's counter without its module tracker, whose hooks affect all threads."""
+class _Counter(TorchDispatchMode):
+    """Sum of torch's formulas over all operators. Torch's own counter also looks into modules, for all threads."""
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self.mod_tracker: Any = _NoModules()
+    flops = 0
 
-
-class _NoModules:
-    parents = ("Global",)
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, *error: object) -> None: ...
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        found = func(*args, **(kwargs or {}))
+        if formula := _FORMULAS.get(func.overloadpacket):
+            self.flops += formula(*args, **(kwargs or {}), out_val=found)
+        return found
 
 
+@shape_wrapper
 def _forward(query: Any, key: Any, value: Any, *rest: Any, **named: Any) -> int:
     return sdpa_flop_count(query, key, value)
 
 
+@shape_wrapper
 def _backward(gradient: Any, query: Any, key: Any, value: Any, *rest: Any, **named: Any) -> int:
     return 2 * sdpa_flop_count(query, key, value)
 
@@ -48,5 +47,5 @@ def _backward(gradient: Any, query: Any, key: Any, value: Any, *rest: Any, **nam
 _KERNELS = ("flash", "efficient", "cudnn")
 _NAMES = [f"_scaled_dot_product_{kind}_attention" for kind in _KERNELS]
 _NAMES += ["_scaled_dot_product_flash_attention_for_cpu", "_scaled_dot_product_fused_attention_overrideable"]
-_ATTENTION = {getattr(torch.ops.aten, name): _forward for name in _NAMES}
-_ATTENTION |= {getattr(torch.ops.aten, f"{name}_backward"): _backward for name in _NAMES}
+_FORMULAS = {**flop_registry, **{getattr(torch.ops.aten, name): _forward for name in _NAMES}}
+_FORMULAS |= {getattr(torch.ops.aten, f"{name}_backward"): _backward for name in _NAMES}
