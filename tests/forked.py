@@ -1,4 +1,7 @@
-"""Processes that start at once, because they are forked from a process that has imported torch and nounroll."""
+"""Processes that start at once, because they are forked from a process that has imported torch and nounroll.
+
+The checks of types are not at work there.
+"""
 
 import os
 import runpy
@@ -32,6 +35,14 @@ def run_scripts(scripts: list[str], folder: Path, environment: dict[str, str], o
     process = CONTEXT.Process(target=_run_scripts, args=(scripts, str(folder), environment, str(output)))
     process.start()
     return process
+
+
+def run_code(code: str, folder: Path) -> tuple[int | None, str]:
+    """Run Python code, which may import modules of the tests, in a new process: exit status and output."""
+    (folder / "program.py").write_text(f"import sys\nsys.path.append({str(_TESTS)!r})\n{code}")
+    process = run_scripts(["program.py"], folder, dict(os.environ), folder / "printed")
+    process.join()
+    return process.exitcode, (folder / "printed").read_text()
 
 
 def _run_scripts(scripts: list[str], folder: str, environment: dict[str, str], output: str) -> None:

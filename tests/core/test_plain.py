@@ -1,8 +1,6 @@
 """NumPy's scalars and arrays, paths and devices are accepted wherever Python's own values are."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from forked import run_code
 from nounroll import Batch, Categorical, Real, SequenceTask, data, fit
 from nounroll.core.plain import count, plain
 from nounroll.data.task import draw
@@ -58,7 +57,7 @@ def test_settings_that_are_nothing_plain_are_refused_by_name(value: Any) -> None
 
 
 WITHOUT_CHECKS = """
-import json, sys
+import json
 import numpy as np, torch
 from nounroll import Categorical, Real, Student, compare, fit
 from nounroll.cells.base import CellSettings
@@ -69,7 +68,7 @@ from nounroll.experiments.sweep import sweep
 
 small = {"cell.memory_width": np.int64(8), "readout_width": np.int32(16), "training.batch_size": np.uint8(4)}
 run = fit(Parity(), method=np.str_("bptt"), cell="gru", length=np.int64(8), steps=np.int64(1), seed=np.int64(3),
-          settings=small, out=sys.argv[1] + "/run")
+          settings=small, out="run")
 assert run.recipe.training.seed == 3
 found = compare(
     Parity(), methods=np.array(["bptt"]), cells=np.array(["gru"]), length=np.int64(8), steps=1, seeds=np.arange(2),
@@ -82,8 +81,8 @@ recipe = plan("bptt", "gru", length=8, budget={"steps": 1}, settings=small)
 assert [point.value for point in sweep(recipe, "cell.memory_width", np.array([4, 8]), Parity())] == [4, 8]
 space = Categorical(np.arange(5).max() + 1)
 cell = CellSettings(kind="gru", tokens=2, memory_width=np.int64(8))
-Student(space, space, cell, readout_width=np.int64(16)).save_pretrained(sys.argv[1] + "/one")
-one = Student.from_pretrained(sys.argv[1] + "/one")
+Student(space, space, cell, readout_width=np.int64(16)).save_pretrained("one")
+one = Student.from_pretrained("one")
 assert one.inputs == Categorical(5) and Real(np.int32(2)) == Real(2)
 assert one.initial_memory(np.int64(3)).shape == (3, 2, 8)
 json.dumps(vars(Sampling(temperature=np.float32(0.5), top_k=np.int64(3))))
@@ -93,8 +92,7 @@ one.generate(torch.zeros(1, 1, dtype=torch.int64), np.int64(4), top_k=np.int64(2
 
 def test_numpy_numbers_and_arrays_are_taken_as_arguments(tmp_path: Path) -> None:
     """In a process of its own: the checks of these tests hold annotations to the letter."""
-    done = subprocess.run([sys.executable, "-c", WITHOUT_CHECKS, str(tmp_path)], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    assert run_code(WITHOUT_CHECKS, tmp_path) == (0, "")
 
 
 @pytest.mark.parametrize("value", [np.int64(0), 1.5, np.float64(2), "3", None, np.arange(2)])

@@ -1,11 +1,10 @@
 """One's own sequences: ragged arrays, scored where they should be, split into parts that share nothing."""
 
 import re
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import nounroll
+from forked import run_code
 from helpers import make_student
 from nounroll.core.batch import Batch, Categorical, Real
 from nounroll.data.parts import PARTS
@@ -412,11 +412,12 @@ for inputs, options in (
 """
 
 
-def test_arguments_of_another_type_give_one_line() -> None:
+def test_arguments_of_another_type_give_one_line(tmp_path: Path) -> None:
     """In a process without the type checker of the tests, as users call it."""
     array = "it must be a list of arrays, or an array of (N, T, ...)"
-    seen = subprocess.run([sys.executable, "-c", WRONG_TYPES], capture_output=True, text=True, check=True)
-    assert seen.stdout.splitlines() == [
+    status, seen = run_code(WRONG_TYPES, tmp_path)
+    assert status == 0
+    assert seen.splitlines() == [
         *(f"inputs is a {kind}; {array}" for kind in ("NoneType", "str", "generator", "dict")),
         f"targets is a int; {array}",
         f"labels is int64 of shape (); {FORM.replace('T', 'N')}",

@@ -311,8 +311,12 @@ def test_what_is_in_a_folder_is_what_is_in_memory(kind: str) -> None:
 
 
 # Steps 1 to 15 are of the first round, to 19 of the second; then the best one goes on.
+OFTEN = [("parity", 4), ("parity", 15), ("parity", 19), ("parity", 20), ("text", 18)]
+NIGHTLY = [("parity", 1), ("parity", 17), ("parity", 30), ("text", 2), ("text", 21)]
+
+
 @pytest.mark.parametrize(
-    ("kind", "stop_at"), [*(("parity", n) for n in (1, 4, 15, 17, 19, 20, 30)), *(("text", n) for n in (2, 18, 21))]
+    ("kind", "stop_at"), [*OFTEN, *(pytest.param(*place, marks=pytest.mark.nightly) for place in NIGHTLY)]
 )
 def test_stopped_anywhere_it_goes_on_to_the_same_student(kind: str, stop_at: int, tmp_path: Path) -> None:
     asked = itertools.count(1)
@@ -367,7 +371,12 @@ PLACES = {
 }
 
 
-@pytest.mark.parametrize("place", PLACES)
+AMID_A_ROUND = ("in the first trial", "in the second round", "later")  # where a run is stopped above, too
+
+
+@pytest.mark.parametrize(
+    "place", [pytest.param(p, marks=[pytest.mark.nightly] if p in AMID_A_ROUND else []) for p in PLACES]
+)
 def test_killed_anywhere_it_goes_on_to_the_same_student(
     place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,8 +4,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +15,7 @@ import torch
 from torch import Tensor
 
 import nounroll
+from forked import run_code
 from helpers import same_state, state
 from nounroll import fit
 from nounroll.core.batch import Batch
@@ -162,9 +161,7 @@ class Dies(Echo):
         return super().sample(rows, length, generator)
 fit(Dies(), out={str(tmp_path / "run")!r}, **{ {**BPTT, "settings": {**SMALL, "training.evaluations": 4}}!r})
 """
-    paths = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
-    done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": paths})
-    assert done.returncode == 9
+    assert run_code(code, tmp_path)[0] == 9
     assert 0 < counters(tmp_path / "run").step < 8
     whole = fit(Echo(), **{**BPTT, "settings": {**SMALL, "training.evaluations": 4}})
     assert same_state(weights(fit(Echo(), out=tmp_path / "run", resume=True)), weights(whole))

@@ -1,9 +1,6 @@
 """A run may begin with a student and a teacher that are there already, and a finished one may be given more budget."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from forked import run_code
 from helpers import same_state, state
 from nounroll import Student, fit
 from nounroll.core.batch import Batch, Categorical, Real
@@ -299,9 +297,7 @@ class Dies(Echo):
         return super().sample(rows, length, generator)
 fit(Dies(), student={str(source)!r}, teacher={str(source)!r}, out={str(folder)!r}, **{how!r})
 """
-    paths = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
-    done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": paths})
-    assert done.returncode == 9
+    assert run_code(code, folder.parent)[0] == 9
 
 
 @pytest.mark.parametrize("step", [4, 9])

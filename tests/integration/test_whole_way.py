@@ -1,12 +1,11 @@
 """The whole way, small, as a user goes it: an RNN learns to remember by SMT and DMT, and is judged alone."""
 
 import json
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from commands import PYTHON
+from forked import run_code
 from nounroll.cli.main import main
 from nounroll.data.retrieval import Retrieval
 from nounroll.models.student import Student
@@ -34,8 +33,8 @@ def test_retrieval_is_learnt_to_99_percent(length: int, rows: int, steps: int, t
     """A network that was hardly trained guesses, at 1 in 8."""
     assert main(words(length, rows, 2, tmp_path / "hardly")) == 0
     assert accuracy(length, tmp_path / "hardly") < 0.3
-    command = [*PYTHON, *words(length, rows, steps, tmp_path / "trained")]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["finished"]
+    command = words(length, rows, steps, tmp_path / "trained")
+    status, printed = run_code(f"from nounroll.cli.main import main; sys.exit(main({command}))", tmp_path)
+    assert status == 0, printed
+    assert json.loads(printed.splitlines()[-1])["finished"]
     assert accuracy(length, tmp_path / "trained") >= 0.99
