@@ -94,7 +94,7 @@ def test_without_roles_it_shows_the_columns_and_what_to_say(capsys: pytest.Captu
         (["--set", "colour=red"], "--set got 'colour'; the task table has path, roles"),
         (
             [*ROLES, "--set", "freq=h"],
-            "column 'day', row 2: 2024-01-02 of 'Bonn' stands where 2024-01-01T01:00:00 is next",
+            "column 'day', row 2: 2024-01-02 of 'Bonn' comes where 2024-01-01T01:00:00 is next",
         ),
         ([*ROLES, "--set", "ahead=-1"], "table.ahead is -1; it must be at least 0"),
         (

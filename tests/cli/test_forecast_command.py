@@ -95,7 +95,7 @@ def test_what_cannot_be_forecast_is_one_line(nounroll: Command, fitted: Forecast
         ("bare", "--horizon", 0): "--horizon is 0; it must be at least 1",
         ("bare", "--quantiles", "0.1,2"): "--quantiles is '0.1,2'; it must be different numbers between 0 and 1",
         ("bare", "--out", "x.xls"): "--out is 'x.xls'; it must end in .csv, .parquet, .json",
-        ("bare", "--out", "no/x.csv"): "--out is 'no/x.csv'; the folder no is not there, make it first",
+        ("bare", "--out", "no/x.csv"): "--out is 'no/x.csv'; the folder no does not exist; create it first",
         ("bare", "--history", "none.csv"): "--history 'none.csv' cannot be read: No such file or directory",
         ("bare", "--history", "bad.csv"): "--history 'bad.csv': column 'ds', row 1 is 'someday'; it must be a date",
         ("runs/tiny",): "runs/tiny was trained on parity; a forecast needs a run on a series of numbers",

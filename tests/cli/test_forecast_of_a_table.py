@@ -113,7 +113,7 @@ def test_rows_to_be_forecast_may_be_added_after_training(nounroll: Command) -> N
     lines[62] = lines[62].replace(",0,small", ",,small").replace(",1,small", ",,small")
     Path("t.csv").write_text("\n".join(lines))
     line = one_line(nounroll("forecast", "runs/t"), 2)
-    assert "column 'offer', row 62 is missing, and training has no gaps in it; give a value" in line
+    assert "column 'offer', row 62 is missing, and no value of this column was missing in training; give" in line
 
 
 def test_an_offer_that_is_missing_ahead_reads_as_the_one_before(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def test_help_is_quick_because_it_does_not_load_torch() -> None:
 # -- mistakes of the user's -----------------------------------------------------------------------
 
 MISTAKES = {
-    "unknown command": ("trian tiny.yaml", "'trian' is no command; it must be one of quickstart, train"),
+    "unknown command": ("trian tiny.yaml", "'trian' is not a command; it must be one of quickstart, train"),
     "unknown option": ("train tiny.yaml --sedd 3", "unrecognized arguments: --sedd 3"),
     "no abbreviations": ("train tiny.yaml --sec 3", "unrecognized arguments: --sec 3"),
     "missing argument": ("train", "required: recipe"),
@@ -71,7 +71,7 @@ MISTAKES = {
     "out of range": ("train tiny.yaml --length 0", "length is 0; it must be at least 1"),
     "missing recipe": ("train nothing.yaml", "recipe nothing.yaml cannot be read: No such file or directory"),
     "recipe is a folder": ("train .", "cannot be read: Is a directory"),
-    "recipe is no YAML": ("train broken.yaml", "recipe broken.yaml is no YAML"),
+    "recipe is no YAML": ("train broken.yaml", "recipe broken.yaml is not valid YAML"),
     "recipe is no text": ("train binary.yaml", "recipe binary.yaml"),
     "empty recipe": ("train empty.yaml", "recipe empty.yaml holds NoneType; it must hold names and values"),
     "recipe without a task": ("train taskless.yaml", "task is missing; a recipe needs it"),

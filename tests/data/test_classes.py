@@ -58,7 +58,7 @@ def test_weights_say_how_often_a_class_is_read(weight: float) -> None:
 
 
 BAD: list[tuple[dict[str, Any], str]] = [
-    ({"labels": [3] * 10}, "labels hold one class alone, 3; there must be two or more"),
+    ({"labels": [3] * 10}, "labels hold only the class 3; there must be two or more"),
     (
         {"labels": [*Y[:9], "emu"]},
         "labels[9] is 'emu', in the test part, and training has no sequence of it; give more of it, leave it out, or"

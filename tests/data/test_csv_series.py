@@ -98,7 +98,7 @@ def test_forms_of_the_file(tmp_path: Path) -> None:
         ("a\n" + "1e308\n-1e308\n" * 9, None, r"column 'a' is too large or too small to be standardised"),
         ("a\n" + "1e-320\n0\n" * 9, None, r"column 'a' is too large or too small to be standardised"),
         ("a\n" + "1\n2\n" * 9 + "1e300\n", None, r"column 'a' is too large or too small to be standardised"),
-        ('a\n"1\n2\n', None, r"line 3 is no row of a CSV file \(unexpected end of data\); correct its quotes"),
+        ('a\n"1\n2\n', None, r"line 3 is not a row of a CSV file \(unexpected end of data\); correct its quotes"),
         ("a\n1\x002\n", None, r"not text in UTF-8 \(a zero byte, .* at position 3, line 2\)"),
         ("a\n" + "1e9\n1000000100\n" * 9, None, r"column 'a' is near 1e\+09 and varies by 50, which single precision"),
     ],

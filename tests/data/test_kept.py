@@ -212,7 +212,9 @@ def test_images_are_drawn_without_their_data() -> None:
 def test_what_a_stranger_wrote_is_refused_in_one_line(change: dict[str, Any], tmp_path: Path) -> None:
     _text(tmp_path, 0)
     task = data.build("text", {"path": str(tmp_path / "t.txt")})
-    with pytest.raises(ValueError, match=r"^what the network keeps of its task cannot be read \(") as error:
+    with pytest.raises(
+        ValueError, match=r"^the description of its task in the network's folder cannot be read \("
+    ) as error:
         without_data({**keep(task, "text"), **change}, task.inputs, task.targets)
     assert "\n" not in str(error.value)
 

@@ -118,10 +118,10 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"times": range(5), "split": PARTS}, f"times is set, and split names the part of each sequence; {ONE}"),
     (
         {"times": STEPS, "groups": range(5)},
-        "times holds one for each step, which excludes groups; give one for each sequence",
+        "times has a value for each step, which excludes groups; give one for each sequence",
     ),
-    ({"times": [*STEPS[:4], [0, 2, 1]]}, "times[4][2] is 1; it comes after 2, sort them"),
-    ({"times": [*STEPS[:4], [0, 2, 2]]}, "times[4][2] is 2; it is there twice, remove one"),
+    ({"times": [*STEPS[:4], [0, 2, 1]]}, "times[4][2] is 1; it comes after 2: sort them"),
+    ({"times": [*STEPS[:4], [0, 2, 2]]}, "times[4][2] is 2; it is there twice: remove one"),
     ({"times": [*STEPS[:4], [0, 1]]}, "times[4] is int64 of shape (2,); it must be numbers or dates without time zone"),
     ({"times": [*STEPS[:4], [0.0, 1.0, float("nan")]]}, "times[4][2] is nan; every step needs a time"),
     (

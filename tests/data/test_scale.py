@@ -80,7 +80,7 @@ def test_padding_is_no_data() -> None:
 @pytest.mark.parametrize("size", [1e-30, 1e30])
 def test_what_single_precision_cannot_square_is_refused(size: float) -> None:
     values = size * normal(50, 4, 1)
-    with pytest.raises(ValueError, match=r"^Given: inputs\[\.\.\., 0\] are of the size .*; single precision needs"):
+    with pytest.raises(ValueError, match=r"^Given: inputs\[\.\.\., 0\] have the magnitude .*; single precision needs"):
         look(Given(values, values), 4, 0)
 
 

@@ -344,7 +344,7 @@ BAD: list[tuple[Any, dict[str, Any], str]] = [
     (at(1, [{}]), {"labels": Y}, "inputs[1] holds values of type object; it must hold whole or real numbers"),
     (at(1, ["a"]), {"labels": Y}, "inputs[1] holds values of type <U1; it must hold whole or real numbers"),
     (at(1, [1j]), {"labels": Y}, "inputs[1] holds values of type complex128; it must hold whole or real numbers"),
-    (X, {"labels": ["cat"] * 10}, "labels hold one class alone, 'cat'; there must be two or more"),
+    (X, {"labels": ["cat"] * 10}, "labels hold only the class 'cat'; there must be two or more"),
     (X, {"labels": ["cat", 1] * 5}, "labels holds values of type <U21; it must hold whole or real numbers"),
     (np.zeros((10, 4, 3, 2)), {"labels": Y}, f"inputs[0] is float64 of shape (4, 3, 2); {FORM}"),
     (np.zeros((10, 4, 3), dtype=int), {"labels": Y}, f"inputs[0] is int64 of shape (4, 3); {FORM}"),
@@ -393,7 +393,7 @@ def test_bad_input_gives_one_line(inputs: Any, options: dict[str, Any], message:
 
 @pytest.mark.parametrize("bad", [[[1.0], [1.0, 2.0]], [[1.0, 2.0], 3.0]])
 def test_an_array_with_uneven_rows_gives_one_line(bad: list[Any]) -> None:
-    with pytest.raises(ValueError, match=r"^inputs\[3\] is no array of numbers: setting an array element[^\n]*$"):
+    with pytest.raises(ValueError, match=r"^inputs\[3\] is not an array of numbers: setting an array element[^\n]*$"):
         Sequences(at(3, bad), labels=Y)
 
 

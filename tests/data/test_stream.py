@@ -103,7 +103,7 @@ def test_a_memory_map_that_has_become_shorter_is_an_error(mapped: np.memmap) -> 
     with open(str(mapped.filename), "r+b") as file:
         file.truncate(600)
     with pytest.raises(
-        ValueError, match=r"^series is '.*series\.npy'; the file has become shorter, leave it as it was$"
+        ValueError, match=r"^series is '.*series\.npy'; the file is shorter than when it was opened: restore it$"
     ):
         followed(task, 2, 40, 1)
 
@@ -148,9 +148,9 @@ def test_text_and_tokens_are_streams_where_they_are_asked_to_be(tmp_path: Path) 
         (np.array([]), None, "series is empty; it must have elements"),
         (np.array([1.0, np.nan, 2.0]), None, "series holds nan at element 1; real numbers must be finite"),
         (np.array([1, -100]), None, "series holds -100 at element 1; symbols are 0 or more"),
-        (np.arange(20), np.arange(19), "targets has 19 elements and series 20; they must be as many"),
+        (np.arange(20), np.arange(19), "targets has 19 elements and series 20; they must be equal"),
         (np.arange(20), np.full(20, np.inf), "targets holds inf at element 0; real numbers must be finite"),
-        (np.arange(20), np.full(20, -100), "targets holds -100 alone; some of them must be symbols"),
+        (np.arange(20), np.full(20, -100), "targets holds -100 and no symbol; some elements must be symbols"),
         (np.arange(20), [0] * 20, "targets is a list; it must be"),
         (np.arange(5), None, "series holds 5 elements; at least 6 are needed"),
     ],

@@ -102,7 +102,10 @@ def test_the_real_package() -> None:
         (svg("M0,0L9,9", box='viewBox="0 0 0 0"'), r"and has \[0.0, 0.0, 0.0, 0.0\]"),
         (svg("M0,0L9,9", box='viewBox="0 0 a 9"'), "could not convert string to float: 'a'"),
         (svg("M0,0L9e30,9"), "a line runs far out of the picture"),
-        (svg("M0,0L9,9").replace(b"<g id", b'<g transform="scale(2)" id'), "it transforms groups, which is not read"),
+        (
+            svg("M0,0L9,9").replace(b"<g id", b'<g transform="scale(2)" id'),
+            "it transforms groups, which is not supported",
+        ),
     ],
 )
 def test_bad_drawings(tmp_path: Path, drawing: bytes, reason: str) -> None:

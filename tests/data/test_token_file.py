@@ -66,8 +66,8 @@ def test_the_header_of_llm_c_says_the_type(tmp_path: Path, magic: int, version: 
         (b"It was a dark and stormy night. " * 9, "it seems to be text, which task.kind text reads"),
         (("é" * 70_000).encode()[: 2**16 + 2], "it seems to be text"),
         (b"\x1f\x8b\x08\x00" * 9, "it seems to be packed by gzip"),
-        (TOKENS.astype("uint16").tobytes()[:-1], "of 7999 bytes; that is no whole number of uint16 of 2 bytes"),
-        (b"", "of 0 bytes; that is no whole number of uint16"),
+        (TOKENS.astype("uint16").tobytes()[:-1], "of 7999 bytes; that is not a multiple of the 2 bytes of uint16"),
+        (b"", "of 0 bytes; that is not a multiple of the 2 bytes of uint16"),
         (np.full(99, 65535, "uint16").tobytes(), "holds 65535, -1 as uint16; if that is a token, set array.symbols"),
     ],
 )
@@ -138,7 +138,7 @@ def test_control_padding_that_is_scored_is_seen() -> None:
 @pytest.mark.parametrize(
     ("place", "value", "said"),
     [
-        ((5, 2), -1, r"holds -1 at position \(5, 2\), which is padding; it must be at the end of a row"),
+        ((5, 2), -1, r"holds -1 at position \(5, 2\), which is padding; a row must begin with a token"),
         ((7, 0), -100, r"holds -100 at position \(7, 0\), which is padding"),
         ((7, 9), -2, r"holds -2 at position \(7, 9\); the tokens must be 0\.\.19"),
     ],

@@ -94,7 +94,7 @@ def test_errors_name_the_folder(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     for path, said in (
         (tmp_path / "nowhere", "there is no such file or folder"),
-        (tmp_path / "empty", r"there is no tokenizer in it, it needs tokenizer\.json or tokenizer_config\.json"),
+        (tmp_path / "empty", r"it holds no tokenizer, which needs tokenizer\.json or tokenizer_config\.json"),
     ):
         with pytest.raises(ValueError, match=rf"^text\.tokenizer is '{path}'; {said}$"):
             Text(tokenizer=path)
@@ -114,5 +114,5 @@ def test_a_network_keeps_its_tokenizer(folder: Path, book: Path) -> None:
     assert alone.decode(task.encode("def é")) == "def é"
     assert torch.equal(alone.prompt(), task.prompt())
     kept["speech"]["tokenizer"]["tokenizer"] = "{}"
-    with pytest.raises(ValueError, match="what the network keeps of its task cannot be read"):
+    with pytest.raises(ValueError, match="the description of its task in the network's folder cannot be read"):
         without_data(kept, task.inputs, task.targets)

@@ -349,12 +349,12 @@ BAD: list[tuple[Callable[[Any], Any], str]] = [
     (put(3, "ds", pd.NaT), "df: column 'ds', row 3 is missing; every row needs a time"),
     (
         put(3, "ds", pd.Timestamp("2001-03-01")),
-        "row 3: 2001-03-01 00:00:00 of series 's0' is there twice, in row 2 too",
+        "row 3: 2001-03-01 00:00:00 of series 's0' is also in row 2",
     ),
     (lambda df: df[::-1].reset_index(drop=True), "row 1: 2007-02-01 00:00:00 of series 's1' comes after 2007-03-01"),
     (
         lambda df: df.drop(index=[70]).reset_index(drop=True),
-        "row 70: 2001-12-01 00:00:00 of series 's1' stands where 2001-11",
+        "row 70: 2001-12-01 00:00:00 of series 's1' comes where 2001-11",
     ),
     (changed(ds=lambda df: df.ds.astype(str)), "it must hold dates or whole numbers: use pd.to_datetime"),
     (
@@ -382,7 +382,7 @@ def test_a_frame_that_cannot_be_read_is_one_line(change: Callable[[Any], Any], m
         ({"freq": 1}, "freq is 1 and column ds holds dates; freq must be an offset such as 'MS' or 'D'"),
         (
             {"freq": "D"},
-            "row 1: 2001-02-01 00:00:00 of series 's1' stands where 2001-01-02 00:00:00 is next with freq 'D'",
+            "row 1: 2001-02-01 00:00:00 of series 's1' comes where 2001-01-02 00:00:00 is next with freq 'D'",
         ),
         ({"past": "p"}, "past is 'p'; it must be a list of columns, such as ['price']"),
         ({"past": ["p"]}, "df: column 'p' is not there"),

@@ -104,7 +104,7 @@ def test_a_predictor_is_written_and_read(adapter: Any, fitted: nounroll.Forecast
     [
         ({"target": np.ones((2, 60))}, "target of 'a' has shape (2, 60); a forecaster takes one number a step"),
         ({"feat_dynamic_real": np.ones((1, 60))}, "feat_dynamic_real of 'a' has shape (1, 60); it must be (1, 64)"),
-        ({"start": pd.Period("2001-01-01", freq="D")}, "of series 'a' stands where 2001-02-01 00:00:00 is next"),
+        ({"start": pd.Period("2001-01-01", freq="D")}, "of series 'a' comes where 2001-02-01 00:00:00 is next"),
     ],
 )
 def test_an_entry_that_cannot_be_read_is_one_line(

@@ -122,7 +122,7 @@ def test_of_a_cell_of_ones_own_it_is_not_taken(tmp_path: Path) -> None:
     small = {"teacher.width": 16, "teacher.heads": 2, "readout_width": 16}
     own = str(tmp_path / "own")
     fit(Parity(), method="smt", cell=OwnCell(2), length=8, steps=2, settings=small, out=own)
-    with pytest.raises(ValueError, match=r"of a cell of your own: what its memories can be is not known$"):
+    with pytest.raises(ValueError, match=r"of a cell of your own: the range of its memories is not known$"):
         fit(Parity(), method="smt", cell=OwnCell(2), length=8, steps=2, settings=small | {"smt.teacher": own})
 
 

@@ -72,7 +72,7 @@ STEP = "checkpoints/step-00000006"
 @pytest.mark.parametrize(
     ("file", "content", "said"),
     [
-        ("recipe.yaml", "length: [", "recipe.yaml is no YAML"),
+        ("recipe.yaml", "length: [", "recipe.yaml is not valid YAML"),
         ("recipe.yaml", "length: 0", "task is missing"),
         ("metrics.jsonl", "{}\n{", "metrics.jsonl ends within a line, as after a kill"),
         ("metrics.jsonl", "{}\n{\n{}\n", "metrics.jsonl, line 2 cannot be read"),

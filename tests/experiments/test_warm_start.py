@@ -334,7 +334,7 @@ def test_the_same_script_goes_on_and_another_student_is_refused(old: Run, tmp_pa
     again = fit(Echo(), student=old.student, **how)
     assert same_state(state(first.student), state(again.student))
     assert len(first.history) == len(again.history)
-    with pytest.raises(ValueError, match=r"^student is another one than the run in .* began with; leave it out$"):
+    with pytest.raises(ValueError, match=r"^student differs from the one that the run in .* began with; leave it out$"):
         fit(Echo(), student=first.student, **how)
 
 

@@ -44,7 +44,7 @@ def test_a_memory_depends_on_its_prefix_alone(folder: Path, frozen: bool) -> Non
 
 def test_control_a_model_that_sees_the_future_is_refused(tmp_path: Path) -> None:
     save_model(tmp_path, sees_all)
-    with pytest.raises(ValueError, match=r"its model sees the tokens that come later, take a causal one$"):
+    with pytest.raises(ValueError, match=r"its model sees later tokens: use a causal model$"):
         teacher_of(tmp_path)
 
 

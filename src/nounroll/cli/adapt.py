@@ -27,26 +27,26 @@ def adapt(
 ) -> dict[str, Any]:
     """Train a trained network for another task, and keep what it knew.
 
-    A new run: its student begins with that of RUN, learns the new task by BPTT, and is held to what it was on sequences
-    of the old task, which are drawn from RUN's own data.
+    The new run starts from the student of RUN and trains it on the new task by BPTT. On sequences of the old task,
+    drawn from RUN's own data, a penalty keeps the student close to what it was.
 
     Args:
         run: the folder of the run whose student is adapted.
-        task: kind of the new task (nounroll tasks lists them); that of RUN when left out. Its options by --set, as
-            task.options.path=FILE.
-        head: keep the readout, or begin with a new one: keep or new. Targets of another space have a new one.
-        anchor: weight of the pull to the memories and the predictions that were; 0.7 when left out, 0 lets go.
-        rehearse: share of sequences of the old task; 0.25 when left out.
-        update: what learns: all weights, the readout alone, the readout and a low-rank update of the cell's matrices
-            (low-rank), or the empty memory (start) alone.
-        seconds: wall-clock budget; 120 when steps is left out too.
+        task: kind of the new task (nounroll tasks lists them); the task of RUN by default. Set its options with
+            --set, such as task.options.path=FILE.
+        head: keep (the readout of RUN) or new (a new readout). Targets of another space need a new one.
+        anchor: weight of the penalty for changed memories and predictions; 0.7 by default, 0 for none.
+        rehearse: share of the sequences that come from the old task; 0.25 by default.
+        update: weights that are trained: all, the readout only, the readout and a low-rank update of the cell's matrices
+            (low-rank), or the empty memory only (start).
+        seconds: wall-clock budget; 120 if --steps is not given either.
         steps: budget in optimiser steps.
-        length: T, in time steps; that of RUN when left out.
-        seed: of data and all random choices.
-        out: folder of the new run; runs/adapted-NAME when left out.
-        many: instead of one task, a small readout for each of several on the unchanged network: a name, and the recipe
-            whose task and length it has, as tags=tags.yaml; may be given several times. OUT then holds the network
-            once, and all readouts.
+        length: T, in time steps; the length of RUN by default.
+        seed: seed of the data and all random choices.
+        out: folder of the new run; runs/adapted-NAME by default.
+        many: several tasks in place of one, each with a small readout on the unchanged network: a name and a recipe with
+            the task and its length, such as tags=tags.yaml; may be given several times. OUT holds the network once, and
+            all readouts.
         set: any other setting, such as training.learning_rate=0.0005; may be given several times.
     """
     from nounroll.experiments.recipe import parse

@@ -15,13 +15,13 @@ from nounroll.storage.files import write_bytes
 def analyze(run: Path, *, length: int | None = None, sequences: int = 128) -> dict[str, Any]:
     """Look into a trained network and its teacher: drift, memory, gradients, longer sequences.
 
-    Writes RUN/analysis.json, and pictures into RUN/figures. The teacher comes from the run's newest checkpoint; a
-    run of bptt alone has none, and gets what can be had without.
+    Writes RUN/analysis.json, and pictures into RUN/figures. The teacher comes from the run's newest checkpoint. A
+    run of bptt alone has no teacher, and its analysis leaves out what needs one.
 
     Args:
         run: the run's folder.
-        length: T, in time steps; the recipe's when left out.
-        sequences: held-out sequences; 128 when left out.
+        length: T, in time steps; the length in the recipe by default.
+        sequences: number of held-out sequences; 128 by default.
     """
     from nounroll.report.pictures import pictures
     from nounroll.report.style import save

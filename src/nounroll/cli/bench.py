@@ -23,21 +23,21 @@ def bench(
 ) -> dict[str, Any]:
     """Measure how fast this machine trains and generates, each beside a baseline.
 
-    One thread, bytes as symbols, the default sizes of cell and teacher. Contenders take turns in one process, so that a
-    drift of the machine meets all of them; figures are medians.
+    The measurement uses one thread, bytes as symbols, and the default sizes of cell and teacher. The contenders take
+    turns in one process, so that changes of the machine's speed affect all of them. The figures are medians.
 
     Args:
-        cells: with commas between them; mlp,gru when left out.
+        cells: cells to measure, separated by commas; mlp,gru by default.
         length: T in training, in time steps.
         batch: B in training, in sequences.
-        rounds: of each contender, after one to warm up.
-        contexts: tokens read before those that are timed, with commas between them; 128,1024,4096 when left out.
-        compiled: cells of those that also write by compiled calls, after the first context, beside themselves.
-        places: numbers of tokens with commas between them, such as 1000,1000000: the time of a token of the first cell
-            after it has written so many; compiled if --compiled names it.
-        scaling: T with commas between them, such as 64,256,1024,4096: also measure how a step of the first cell grows
-            with T, memory, width and batch, and its peak memory, each in a process of its own.
-        figure: PNG, SVG or PDF file to draw it to.
+        rounds: measurements of each contender, after one to warm up.
+        contexts: numbers of tokens to read before the timed ones, separated by commas; 128,1024,4096 by default.
+        compiled: cells to measure with compiled steps too, after the first context.
+        places: numbers of tokens, separated by commas, such as 1000,1000000: measure the time of a token after the
+            first cell has written that many; compiled if --compiled names the cell.
+        scaling: values of T, separated by commas, such as 64,256,1024,4096: also measure how a step of the first cell
+            grows with T, memory, width and batch, and its peak memory, each in a process of its own.
+        figure: PNG, SVG or PDF file for a picture of the figures.
     """
     from nounroll.bench import measure
     from nounroll.cli.compare import numbers, words

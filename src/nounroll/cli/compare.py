@@ -27,27 +27,27 @@ def compare(
     figure: Path | None = None,
     set: tuple[str, ...] = (),
 ) -> dict[str, Any]:
-    """Train several methods and cells on one recipe, each under the same budget, and show them side by side.
+    """Train several methods and cells on one recipe under the same budget, and compare the results.
 
-    A method with smt also gets a row for its teacher: the readout on the teacher's own memories when smt ended.
+    A method with smt also gets a row for its teacher, with the readout of the teacher's own memories at the end of smt.
 
     Args:
         recipe: YAML file; see recipes/.
-        methods: chains of smt, dmt, tbptt and bptt, and the baseline transformer, with commas between them;
-            smt+dmt,tbptt,bptt when left out.
-        cells: kinds, with commas between them; mlp,gru when left out.
+        methods: chains of smt, dmt, tbptt and bptt, or the baseline transformer, separated by commas;
+            smt+dmt,tbptt,bptt by default.
+        cells: kinds of cells, separated by commas; mlp,gru by default.
         seconds: wall-clock budget of each run, in place of the recipe's.
         steps: budget of each run in optimiser steps, in place of the recipe's.
         tokens: budget of each run in time steps trained on, in place of the recipe's.
         flops: budget of each run in FLOPs of losses and gradients, in place of the recipe's.
         sequential_flops: budget of each run in FLOPs on the longest chain of dependent operations.
-        seeds: runs of each, by the seeds 0, 1, ...
-        learning_rates: with commas between them; each is tried for every method and cell, and the best kept.
-            When left out, each has the recipe's, or the one that suits it and the data.
-        grid: another setting to choose from in the same way, such as training.batch_size=8,16; may be given several
-            times, and then every combination is tried.
-        lengths: other T at which each trained network is measured too, with commas between them.
-        figure: PNG, SVG or PDF file to draw the learning curves to, against seconds, tokens and FLOPs.
+        seeds: number of runs for each method and cell, with seeds 0, 1, ...
+        learning_rates: learning rates to try for every method and cell, separated by commas; the best one counts.
+            By default, the recipe's rate, or the rate chosen for the method and the data.
+        grid: another setting with values to try in the same way, such as training.batch_size=8,16. If given several
+            times, every combination is tried.
+        lengths: further values of T at which to measure each trained network, separated by commas.
+        figure: PNG, SVG or PDF file for the learning curves, against seconds, tokens and FLOPs.
         set: any other setting, such as teacher.width=256; may be given several times.
     """
     from nounroll.experiments.comparison import compare_recipe

@@ -15,9 +15,9 @@ def data(
 
     Args:
         file: CSV, Parquet, Arrow, JSON lines or .ts; or a recipe (.yaml) whose task is table, with its options.
-        role: what columns are for: target=sales or input=price,offer; ``nounroll tasks --about table`` lists the roles.
-        type: number, category or time, where the guess is wrong: store=category.
-        set: another option of the task table: ahead=0.
+        role: roles of columns, such as target=sales; ``nounroll tasks --about table`` lists the roles.
+        type: type of a column, if the guess is wrong: number, category or time, such as store=category.
+        set: another option of the task table, such as ahead=0.
     """
     import yaml
 

@@ -12,13 +12,13 @@ from nounroll.cli.terminal import metrics_table, say_if_it_differs
 def evaluate(run: Path, *, sequences: int = 256) -> dict[str, Any]:
     """Measure a trained network on held-out sequences.
 
-    It starts from its empty memory and reads each sequence once; no teacher is involved. Through a stream the memory is
-    carried, and figures from the empty memory in each sequence stand beside. Where the run's folder has
-    a teacher, its memories of the same sequences are read by the same readout and stand beside it.
+    The network starts from its empty memory and reads each sequence once, without the teacher. In a stream it carries
+    its memory on; the command also prints figures from the empty memory in each sequence. If the run's folder has a
+    teacher, the command also prints the figures of the same readout on the teacher's memories.
 
     Args:
         run: the run's folder.
-        sequences: how many; 256 when left out.
+        sequences: number of held-out sequences; 256 by default.
     """
     from nounroll.experiments.run_folder import open_student, open_teacher
     from nounroll.rollout import evaluate as rollout

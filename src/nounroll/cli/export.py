@@ -13,13 +13,13 @@ from nounroll.storage.files import read_bytes
 def export(run: Path, *, to: str = "onnx", out: Path | None = None, push: str | None = None) -> dict[str, Any]:
     """Write a trained network for other programs: one step, (inputs, memory) -> (memory, logits).
 
-    What was written is checked against the network over 500 steps. step.json beside it has the initial memory.
+    The command checks the file against the network over 500 steps, and writes step.json with the initial memory.
 
     Args:
         run: the run's folder.
-        to: onnx, torch (a torch.export program), safetensors or transformers; onnx when left out.
-        out: folder for the files; RUN/export when left out.
-        push: OWNER/NAME on the Hugging Face Hub to upload it to, with --to transformers.
+        to: onnx, torch (a torch.export program), safetensors or transformers; onnx by default.
+        out: folder for the files; RUN/export by default.
+        push: repository OWNER/NAME on the Hugging Face Hub to upload to, with --to transformers.
     """
     from nounroll.experiments.run_folder import open_student
     from nounroll.export import FORMATS

@@ -29,12 +29,12 @@ def forecast(
     columns of the role future.
 
     Args:
-        run: the folder.
-        horizon: steps ahead; the forecaster's, or 24 of a run, when left out.
-        quantiles: levels with commas between them.
-        history: newer history to go on from; what was kept, or the run's own data, when left out.
-        future: the covariates that are known ahead, of each step of the forecaster's horizon.
-        out: file to write; the forecast is printed when left out.
+        run: folder of a forecaster or a run.
+        horizon: steps ahead; by default the forecaster's horizon, or 24 for a run.
+        quantiles: levels of the quantiles, separated by commas.
+        history: newer history to forecast from; by default the history that was saved, or the run's own data.
+        future: covariates known ahead, for each step of the forecaster's horizon.
+        out: file for the forecast, which is printed by default.
     """
     from nounroll.estimators.frames import check_ending, write_frame
     from nounroll.estimators.keeping import is_forecaster
@@ -45,7 +45,7 @@ def forecast(
     if out is not None:
         check_ending("--out", out)
         if not out.parent.is_dir():
-            raise ValueError(f"--out is '{out}'; the folder {out.parent} is not there, make it first")
+            raise ValueError(f"--out is '{out}'; the folder {out.parent} does not exist; create it first")
     make = _by_forecaster if is_forecaster(run) else _by_run
     frame = make(run, horizon, levels, history, future)
     if out is not None:

@@ -25,21 +25,21 @@ def generate(
     image: Path | None = None,
     midi: Path | None = None,
 ) -> dict[str, Any]:
-    """Let a trained network write on from a prompt.
+    """Continue a prompt with a trained network.
 
-    Memory is empty before the prompt. Works for tasks whose target is the next input: text, images, series, music.
+    The memory is empty before the prompt. The task must predict its next input: text, images, series, music.
 
     Args:
         run: the run's folder.
-        prompt: how it starts; the task's own beginning when left out.
-        length: elements to draw (characters, pixels, rows); 300, or a whole image, when left out.
-        temperature: of the distribution; 0 always takes the most likely element.
-        top_k: draw among the k most likely symbols only.
-        top_p: draw among the most likely symbols that together have this probability only.
-        stop: text at which it ends, and which is left out; may be given several times.
-        seed: of the draws.
-        image: PNG file to write a grid of 16 images to, for tasks of pixels.
-        midi: MIDI file to write the notes to, for music; it needs the package music21.
+        prompt: beginning of the text; the task's own beginning by default.
+        length: number of elements to draw (characters, pixels, rows); 300, or a whole image, by default.
+        temperature: temperature of the distribution; 0 always takes the most likely element.
+        top_k: draw only among the k most likely symbols.
+        top_p: draw only among the most likely symbols that together have this probability.
+        stop: text at which to stop, not printed itself; may be given several times.
+        seed: seed of the draws.
+        image: PNG file for a grid of 16 images, for tasks of pixels.
+        midi: MIDI file for the notes, for music; needs the package music21.
     """
     import torch
 
@@ -55,7 +55,7 @@ def generate(
     if image is not None and (not hasattr(task, "image_shape") or image.suffix != ".png"):
         raise ValueError(f"--image is '{image}'; it must be a .png file, and the task one of pixels")
     if image is not None and stop:
-        raise ValueError(f"--stop is {stop[0]!r}; an image has no text to end, leave it or --image out")
+        raise ValueError(f"--stop is {stop[0]!r}; an image contains no text, so leave out --stop or --image")
     if midi is not None and (not hasattr(task, "midi") or midi.suffix not in (".mid", ".midi")):
         raise ValueError(f"--midi is '{midi}'; it must be a .mid file, and the task music")
     if "" in stop:
@@ -101,7 +101,7 @@ def steps_of(task: Any, start: Any, length: int | None) -> int:
         return min(_LENGTH, task.max_length or _LENGTH)
     pixels = int((start != task.start).sum())
     if pixels >= task.max_length:
-        raise ValueError(f"--prompt has {pixels} pixels; that is a whole image already")
+        raise ValueError(f"--prompt has {pixels} pixels; it must be shorter than a whole image")
     return task.max_length - pixels
 
 

@@ -63,7 +63,7 @@ class Job:
             return
         out, errors = self.process.communicate()
         if self.process.returncode:
-            raise RuntimeError(f"{self.name} failed: {(errors.strip() or 'no word from it').splitlines()[-1]}")
+            raise RuntimeError(f"{self.name} failed: {(errors.strip() or 'it printed nothing').splitlines()[-1]}")
         self.metrics = json.loads(out)["metrics"]
         assert self.metrics is not None
         value = figure(self.measure, self.metrics.get(self.measure))

@@ -73,7 +73,7 @@ def _dispatch(name: str, words: list[str]) -> int:
     if name == "--version":
         return _version()
     if name not in COMMANDS:
-        raise ValueError(f"{name!r} is no command; it must be one of {', '.join(COMMANDS)}")
+        raise ValueError(f"{name!r} is not a command; it must be one of {', '.join(COMMANDS)}")
     return _run(importlib.import_module(f"nounroll.cli.{name}"), name, words)
 
 
@@ -115,9 +115,7 @@ def _parser(command: Callable[..., Any]) -> Parser:
             named["dest"] = one.name  # from_ is --from, because from is a Python keyword
             parser.add_argument(f"--{_dashed(one.name)}", type=one.annotation, default=one.default, **named)
     if {"run", "recipe"} & inspect.signature(command).parameters.keys():
-        about_trust = (
-            "follow links and read data outside the folder of the recipe or run, which a stranger may have made"
-        )
+        about_trust = "follow links and read data outside the folder of the recipe or run; only for those you trust"
         parser.add_argument("--trust", action="store_true", help=about_trust)
     parser.add_argument("--json", action="store_true", help="print one JSON object on stdout and nothing else there")
     return parser

@@ -48,14 +48,14 @@ def quickstart(
 ) -> dict[str, Any]:
     """Train six small networks in under six minutes, and see how they compare.
 
-    Two tasks. What is to be remembered for long is learnt by SMT then DMT, by BPTT with the same cell, and by BPTT with
-    a GRU; text by truncated BPTT and by BPTT with an LSTM, and by SMT then DMT.
+    There are two tasks. The first needs a long memory; it is learnt by SMT then DMT, by BPTT with the same cell, and by
+    BPTT with a GRU. The second is text; it is learnt by truncated BPTT and by BPTT with an LSTM, and by SMT then DMT.
 
     Args:
         seconds_per_run: wall-clock budget of each of the six runs; 95, or 45 with a single core.
         length: T, in time steps.
-        workers: runs side by side; 2 where there are two cores.
-        out: folder of the runs; a number is added while it is taken.
+        workers: number of runs at the same time; 2 on a machine with two cores.
+        out: folder of the runs; if it exists, a number is added to its name.
     """
     workers = min(2, _cores()) if workers is None else workers
     seconds = SECONDS[min(max(workers, 1), 2)] if seconds_per_run is None else seconds_per_run
@@ -93,7 +93,7 @@ def show(result: dict[str, Any], console: Console) -> None:
     rule = "-" * 80
     console.print(f"\nWritten from an empty memory by the LSTM trained with tbptt, at temperature 0.8:\n{rule}")
     console.print(printable(result["sample"]), markup=False, soft_wrap=True)
-    console.print(f"{rule}\nMore of it: nounroll generate {result['folder']}/{_WRITER} --prompt 'def '")
+    console.print(f"{rule}\nFor more: nounroll generate {result['folder']}/{_WRITER} --prompt 'def '")
 
 
 def _cores() -> int:

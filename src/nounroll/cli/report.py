@@ -19,15 +19,15 @@ _LEAK = 1e-4  # share of the variance of memories; rounding is far below
 
 
 def report(run: Path, *, length: int | None = None, sequences: int = 128, out: Path | None = None) -> dict[str, Any]:
-    """Gather a run in one HTML page: samples, training, drift, memory, gradients, settings.
+    """Write one HTML page about a run: samples, training, drift, memory, gradients, settings.
 
-    It does what nounroll analyze does first. The page is one file that loads nothing from elsewhere.
+    The command first runs nounroll analyze. The page is one file that loads nothing from elsewhere.
 
     Args:
         run: the run's folder.
-        length: T of the analysis, in time steps; the recipe's when left out.
-        sequences: held-out sequences; 128 when left out.
-        out: the page; RUN/report.html when left out.
+        length: T of the analysis, in time steps; the length in the recipe by default.
+        sequences: number of held-out sequences; 128 by default.
+        out: file to write the page to; RUN/report.html by default.
     """
     from importlib.metadata import version
 

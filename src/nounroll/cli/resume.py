@@ -18,19 +18,19 @@ def resume(
     sequential_flops: float | None = None,
     force: bool = False,
 ) -> dict[str, Any]:
-    """Go on with a run that was stopped or killed, or give one that is finished more budget.
+    """Resume a run that was stopped or killed, or give a finished run more budget.
 
-    It goes on from the newest checkpoint that is not damaged, by the run's own recipe. Recipe and data must be as they
-    were; another torch, number of threads or machine changes the rounding, and is said.
+    The run continues from its newest undamaged checkpoint, with its own recipe. The recipe and the data must be
+    unchanged. Another version of torch, number of threads or machine changes the rounding, and gives a warning.
 
     Args:
         run: the run's folder.
-        seconds: for a run that is finished, seconds on top of what it has spent; its last method goes on.
-        steps: optimiser steps on top.
-        tokens: time steps trained on, on top.
-        flops: FLOPs of losses and gradients, on top.
-        sequential_flops: FLOPs on the longest chain of dependent operations, on top.
-        force: go on although the recipe or the data has changed.
+        seconds: for a finished run, seconds in addition to those it has spent; its last method continues.
+        steps: additional optimiser steps.
+        tokens: additional time steps to train on.
+        flops: additional FLOPs of losses and gradients.
+        sequential_flops: additional FLOPs on the longest chain of dependent operations.
+        force: resume even if the recipe or the data has changed.
     """
     from nounroll.experiments.resumption import extended
     from nounroll.experiments.run_folder import open_run

@@ -35,22 +35,22 @@ def serve(
 ) -> dict[str, Any]:
     """Serve a trained network over HTTP: OpenAI's completions, sessions that keep a memory, and a page to see it.
 
-    When the environment has NOUNROLL_TOKEN, every request must carry it as a bearer token. When it does not, and the
-    server can be reached from other machines, a token is made and printed.
+    If the environment variable NOUNROLL_TOKEN is set, every request must carry it as a bearer token. If it is not set
+    and other machines can reach the server, the command makes a token and prints it.
 
     Args:
-        run: the run's folder, or that of a student.
-        host: address to listen on; this machine alone when left out.
-        port: to listen on; 0 takes a free one.
-        public: let everyone in who reaches the server, without a token.
-        origins: web addresses whose pages may use the server beside its own, as https://example.com, with commas.
-        slots: memories held at once, of sessions and completions; sessions leave a quarter of them free.
-        queue: answers that may be written at once, the waiting ones included.
-        prompt: elements in one prompt or feed, at most.
-        tokens: elements drawn for one answer, at most.
-        body: bytes of a request's body, at most.
-        idle: seconds after which a session that nobody uses is closed.
-        sessions: folder to keep sessions in, so that they survive the server; they end with it when left out.
+        run: folder of a run or of a student.
+        host: address to listen on; by default only this machine can reach the server.
+        port: port to listen on; 0 chooses a free one.
+        public: accept requests without a token from everyone who can reach the server.
+        origins: addresses whose web pages may use the server, such as https://example.com, separated by commas.
+        slots: number of memories held at once, for sessions and completions; sessions take at most three quarters.
+        queue: largest number of answers in progress or waiting.
+        prompt: largest number of elements in one prompt or feed.
+        tokens: largest number of elements drawn for one answer.
+        body: largest size of a request's body, in bytes.
+        idle: seconds without use after which a session is closed.
+        sessions: folder to save sessions in; by default they end with the server.
     """
     for package in _NEEDED:
         if find_spec(package) is None:
@@ -124,4 +124,4 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
-        raise ValueError(f"--host {host} --port {port} cannot be listened on: {error.strerror or error}") from error
+        raise ValueError(f"cannot listen on --host {host} --port {port}: {error.strerror or error}") from error

@@ -23,16 +23,16 @@ def sweep(
     set: tuple[str, ...] = (),
     out: Path | None = None,
 ) -> dict[str, Any]:
-    """Train one recipe for several values of a setting, each under the same budget; the memory's size by default.
+    """Train one recipe with several values of a setting under the same budget.
 
     Args:
         recipe: YAML file; see recipes/.
-        setting: which; cell.memory_width when left out.
-        values: of the setting, with commas between them; 4,16,64 when left out.
+        setting: setting to vary; cell.memory_width by default.
+        values: values of the setting, separated by commas; 4,16,64 by default.
         seconds: wall-clock budget of each run, in place of the recipe's.
         steps: budget of each run in optimiser steps, in place of the recipe's.
         set: any other setting, such as teacher.width=256; may be given several times.
-        out: folder for sweep.json and the picture sweep.png; nothing is written when left out.
+        out: folder for sweep.json and the picture sweep.png; by default nothing is written.
     """
     from nounroll.experiments.recipe import load
     from nounroll.experiments.sweep import sweep as run_sweep

@@ -11,7 +11,7 @@ def tasks(*, about: str | None = None) -> dict[str, Any]:
     """List the tasks that a recipe can name, and their options.
 
     Args:
-        about: one of them: draws it and says what its options mean.
+        about: a task to show, with an example and its options.
     """
     from nounroll import data
 

@@ -33,7 +33,8 @@ def train(
 ) -> dict[str, Any]:
     """Train a network by a recipe.
 
-    The run is kept in a folder of its own. Ctrl-C or SIGTERM writes a checkpoint first: nounroll resume RUN goes on.
+    Each run has its own folder. Ctrl-C or SIGTERM saves a checkpoint and stops the run; nounroll resume RUN continues
+    it.
 
     Args:
         recipe: YAML file; see recipes/.
@@ -42,16 +43,16 @@ def train(
         tokens: budget in time steps trained on, in place of the recipe's.
         flops: budget in FLOPs of losses and gradients, in place of the recipe's.
         sequential_flops: budget in FLOPs on the longest chain of dependent operations, in place of the recipe's.
-        cell: mlp, transformer, gru, lstm, elman, tape, mingru or pooled; or auto, which is chosen by short trials.
+        cell: mlp, transformer, gru, lstm, elman, tape, mingru or pooled; or auto, to choose by short trials.
         method: chain of smt, dmt, tbptt and bptt, such as smt+dmt; or auto.
         length: T, in time steps.
-        seed: of data, weights and all random choices.
-        out: folder of the run; runs/NAME when left out.
-        from_: a run to begin with: its student and, where the method has one, its teacher.
-        new: parts of that run that begin anew: inputs, head, teacher, or some of them with commas between. A head does
-            by itself where the targets are of another space.
+        seed: seed of the data, the weights and all random choices.
+        out: folder of the run; runs/NAME by default.
+        from_: folder of a run to start from: its student and, if the method has a teacher, its teacher.
+        new: parts of that run to replace by new ones: inputs, head or teacher, separated by commas. Targets of another
+            space always have a new head.
         set: any other setting, such as teacher.width=256; may be given several times.
-        dry_run: train nothing; print the settings that are decided for the data, and the least memory of the run.
+        dry_run: do not train; print the settings chosen for the data, and the minimum memory of the run.
     """
     from nounroll.experiments.recipe import load
     from nounroll.experiments.warm_start import start_from
@@ -71,7 +72,7 @@ def train(
     overrides = [f"{name}={value}" for name, value in given.items() if value is not None]
     settings, start = load(recipe, [*overrides, *set]), None
     if new and from_ is None:
-        raise ValueError(f"--new is {new}, and --from is not given; without it all is new")
+        raise ValueError(f"--new is {new}, but --from is not given; name the run to start from, or leave out --new")
     if from_ is not None:
         start = start_from(from_, settings.method, [word.strip() for word in new.split(",") if word.strip()])
         settings = start.applied(settings)

@@ -11,9 +11,9 @@ from nounroll.cli.terminal import printable
 def verify(run: Path) -> dict[str, Any]:
     """Check that nothing in a run's folder is damaged or missing.
 
-    Every byte of every checkpoint and of the trained network is checked against the SHA-256 in its manifest; the
-    recipe and the metrics must be readable. Nothing is changed. Exit status 0: all is well; 1: the faults are printed,
-    one a line.
+    The command checks every byte of every checkpoint and of the trained network against the SHA-256 in its manifest.
+    The recipe and the metrics must be readable. Nothing is changed. The exit status is 0 if all is well; otherwise it
+    is 1, and the command prints one fault per line.
 
     Args:
         run: the run's folder.

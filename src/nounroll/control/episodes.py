@@ -84,7 +84,7 @@ class Episodes:
         """
         targets = [one.actions if one.advice is None else _unadvised(one.advice, one.advised) for one in self.each]
         if not any(bool(one.advised.any()) for one in self.each):
-            raise ValueError("the expert gave no action at any step; it must give one somewhere")
+            raise ValueError("the expert gave no action at any step; it must give at least one")
         inputs = [one.observations[:-1] for one in self.each]
         return EpisodeSequences(inputs, targets, self.observations.space, self.actions.space)
 

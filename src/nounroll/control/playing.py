@@ -52,7 +52,7 @@ def collect(
             episode is longer than the limit; or a reward is not finite.
     """
     if expert is None and student is None:
-        raise ValueError("neither expert nor student is given; give who acts")
+        raise ValueError("neither expert nor student is given; give one of them to choose the actions")
     for name, value in (("episodes", episodes), ("envs", envs), ("limit", limit)):
         whole_number(name, value, 1)
     fraction("noise", noise)

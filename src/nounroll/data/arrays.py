@@ -59,7 +59,7 @@ class TokenArray(SequenceTask):
         kept = None if held_out is None else load_tokens("array.held_out", held_out, dtype)
         kept_name = f"array.held_out '{held_out}'"
         if kept is not None and tokens.shape[1:] != kept.shape[1:]:
-            raise ValueError(f"{kept_name} has the shape {kept.shape}, and {name} {tokens.shape}; they must fit")
+            raise ValueError(f"{kept_name} has the shape {kept.shape}, and {name} {tokens.shape}; they must be equal")
         if symbols is None:
             symbols = _symbols(name, tokens)
             symbols = symbols if kept is None else max(symbols, _symbols(kept_name, kept))

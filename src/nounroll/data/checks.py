@@ -87,7 +87,7 @@ def row_ends(name: str, rows: np.ndarray, padding: tuple[int, ...]) -> Int[np.nd
             row = int(np.argmax(wrong.any(1) | (found == 0)))
             raise ValueError(
                 f"{name} holds {int(block[row, found[row]])} at position {(start + row, int(found[row]))}, which is"
-                " padding; it must be at the end of a row, after one token at least"
+                " padding; a row must begin with a token, and its padding must be at the end"
             )
         ends[start : start + len(block)] = found
     return None if (ends == rows.shape[1]).all() else ends

@@ -44,7 +44,7 @@ def check(name: str, symbols: Int[Tensor, "N"], parts: Int[Tensor, "N"], classes
     """
     found = symbols.unique()
     if len(found) < 2:
-        raise ValueError(f"{name} hold one class alone, {_name(int(found[0]), classes)}; there must be two or more")
+        raise ValueError(f"{name} hold only the class {_name(int(found[0]), classes)}; there must be two or more")
     unseen = (~torch.isin(symbols, symbols[parts == 0])).nonzero()
     if len(unseen):
         i = int(unseen[0])

@@ -62,7 +62,7 @@ class Windows(SequenceTask):
         places = self._steps - length + 1
         if places < 1:
             raise ValueError(
-                f"length is {length}; windows of it need {length + 1} elements and this part of the data"
+                f"length is {length}; its windows need {length + 1} elements, and this part of the data"
                 f" holds {len(self._data)}"
             )
         return self._windows(torch.randint(places, (batch_size, 1), generator=generator)[:, 0].tolist(), length)

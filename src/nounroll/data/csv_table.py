@@ -75,7 +75,7 @@ def _rows(name: str, text: str) -> Iterator[Row]:
             yield reader.line_num, [cell.strip() for cell in cells]
     except csv.Error as error:
         raise ValueError(
-            f"{name}, line {reader.line_num} is no row of a CSV file ({error}); correct its quotes"
+            f"{name}, line {reader.line_num} is not a row of a CSV file ({error}); correct its quotes"
         ) from None
 
 
@@ -206,5 +206,5 @@ def to_number(word: str) -> float:
     """
     value = float(word)
     if math.isfinite(value) and not is_number(word):
-        raise ValueError(f"{word!r} is no decimal number")
+        raise ValueError(f"{word!r} is not a decimal number")
     return value

@@ -126,7 +126,7 @@ def _read_csv(kind: str, path: Path) -> UInt8[np.ndarray, "N 28 28"]:
     if bad.any():
         row, column = (int(i) for i in np.argwhere(bad)[0])
         where = f"row {row + 1}, column {column + 1}"
-        raise ValueError(f"{name} with {table[row, column]} at {where}; pixels are 0..255, and whole")
+        raise ValueError(f"{name} with {table[row, column]} at {where}; pixels must be whole numbers from 0 to 255")
     return np.delete(table, label, 1).astype(np.uint8).reshape(-1, _SIDE, _SIDE)
 
 

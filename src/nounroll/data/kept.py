@@ -48,5 +48,5 @@ def without_data(document: Mapping[str, Any], inputs: Space, targets: Space) -> 
         task.speak(document["speech"])
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         fault = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-        raise ValueError(f"what the network keeps of its task cannot be read ({fault})") from error
+        raise ValueError(f"the description of its task in the network's folder cannot be read ({fault})") from error
     return task

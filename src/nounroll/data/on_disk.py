@@ -82,7 +82,9 @@ class OnDisk:
         except OSError as error:
             raise unreadable(self._setting, section.path, error) from None
         if len(found) < count:
-            raise ValueError(f"{self._setting} is '{section.path}'; the file has become shorter, leave it as it was")
+            raise ValueError(
+                f"{self._setting} is '{section.path}'; the file is shorter than when it was opened: restore it"
+            )
         return found
 
 

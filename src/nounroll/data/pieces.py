@@ -84,7 +84,7 @@ def check_times(times: Any, sequences: Ragged) -> list[np.ndarray]:
         if len(wrong):
             t = int(wrong[0]) + 1
             fault = (
-                "is there twice, remove one" if array[t] == array[t - 1] else f"comes after {array[t - 1]}, sort them"
+                "is there twice: remove one" if array[t] == array[t - 1] else f"comes after {array[t - 1]}: sort them"
             )
             raise ValueError(f"times[{i}][{t}] is {array[t]}; it {fault}")
         found.append(array)

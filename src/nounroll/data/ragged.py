@@ -138,7 +138,7 @@ def _numbers(name: str, values: Any) -> np.ndarray:
     try:
         found = np.asarray(values)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} is no array of numbers: {' '.join(str(error).split())}") from None
+        raise ValueError(f"{name} is not an array of numbers: {' '.join(str(error).split())}") from None
     if found.dtype.kind not in "biuf":
         raise ValueError(f"{name} holds values of type {found.dtype}; it must hold whole or real numbers")
     return found

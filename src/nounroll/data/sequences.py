@@ -133,7 +133,7 @@ class Sequences(SequenceTask):
         if isinstance(times, list) and len(times) == len(inputs) and np.ndim(times[0]) == 1:
             if self._score == "last" or groups is not None:
                 other = "groups" if groups is not None else "one scored step of each sequence"
-                raise ValueError(f"times holds one for each step, which excludes {other}; give one for each sequence")
+                raise ValueError(f"times has a value for each step, which excludes {other}; give one for each sequence")
             cut = pieces.by_time(inputs, pieces.check_times(times, inputs), shares_of(split), window)
             check_parts(split, f"{len(inputs.values)} steps in order of time", {part for part in PARTS if cut[part]})
         else:

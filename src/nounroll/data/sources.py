@@ -28,7 +28,7 @@ def packaged(package: str, pattern: str, task: str, extra: str) -> list[Path]:
         raise ValueError(f"task {task} needs the package {package}; pip install nounroll[{extra}]") from None
     found = sorted(Path(str(file.locate())) for file in files if fnmatchcase(file.name, pattern))
     if not found:
-        raise ValueError(f"task {task} needs {pattern} of the package {package}; this version of it has none")
+        raise ValueError(f"task {task} needs {pattern} of the package {package}; the installed version has none")
     return found
 
 

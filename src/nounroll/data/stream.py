@@ -43,7 +43,7 @@ class Stream(Windows):
         if targets is not None:
             wanted, self.targets = _checked("targets", targets, may_miss=True)
             if len(wanted) != len(inputs):
-                raise ValueError(f"targets has {len(targets)} elements and series {len(series)}; they must be as many")
+                raise ValueError(f"targets has {len(targets)} elements and series {len(series)}; they must be equal")
             self.autoregressive = False
             self._targets, self._held_targets = split_tail("targets", wanted, held_out)
             self.max_length = self._steps
@@ -111,7 +111,7 @@ def _checked(name: str, array: Any, *, may_miss: bool = False) -> tuple[Elements
     if real:
         return found, Real(array.shape[1] if array.ndim == 2 else 1)
     if (largest := largest_symbol(found)) < 0:
-        raise ValueError(f"{name} holds {_UNSCORED} alone; some of them must be symbols")
+        raise ValueError(f"{name} holds {_UNSCORED} and no symbol; some elements must be symbols")
     return found, Categorical(largest + 1)
 
 

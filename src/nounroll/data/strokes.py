@@ -114,4 +114,4 @@ def _frame(root: ElementTree.Element) -> tuple[Float[np.ndarray, "2"], float]:
 def _check_groups(root: ElementTree.Element) -> None:
     """Refuse transforms of groups; only transforms of shapes are supported."""
     if any("transform" in group.attrib for group in root.iter("{http://www.w3.org/2000/svg}g")):
-        raise ValueError("it transforms groups, which is not read")
+        raise ValueError("it transforms groups, which is not supported")

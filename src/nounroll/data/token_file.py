@@ -31,7 +31,9 @@ def load_tokens(setting: str, path: str | Path, dtype: str | None) -> np.ndarray
         start = file.read(_LOOKED_AT)
     is_array = start.startswith(b"\x93NUMPY")
     if is_array and dtype is not None:
-        raise ValueError(f"array.dtype is {dtype}; {setting} '{path}' is a .npy file, which says its own, leave it out")
+        raise ValueError(
+            f"array.dtype is {dtype}; {setting} '{path}' is a .npy file, which has its own dtype: leave it out"
+        )
     if is_array or (found.suffix != ".bin" and dtype is None):
         return _npy(setting, path, found)
     offset, dtype = _kind(setting, path, found, start, dtype)
@@ -39,8 +41,8 @@ def load_tokens(setting: str, path: str | Path, dtype: str | None) -> np.ndarray
     count, rest = divmod(found.stat().st_size - offset, size)
     if rest or not count:
         raise ValueError(
-            f"{setting} is '{path}' of {found.stat().st_size} bytes; that is no whole number of {dtype} of {size} bytes"
-            ", set array.dtype"
+            f"{setting} is '{path}' of {found.stat().st_size} bytes; that is not a multiple of the {size} bytes of"
+            f" {dtype}: set array.dtype"
         )
     return OnDisk(setting, [Section(found, offset, count)], dtype)
 

@@ -33,7 +33,7 @@ class Tokenizer:
     def __init__(self, setting: str, folder: str | Path) -> None:
         self.folder: Path | None = existing(setting, folder)
         if not has_tokenizer(self.folder):
-            raise ValueError(f"{setting} is '{folder}'; there is no tokenizer in it, it needs {' or '.join(_FILES)}")
+            raise ValueError(f"{setting} is '{folder}'; it holds no tokenizer, which needs {' or '.join(_FILES)}")
         self._take(_loaded(setting, self.folder))
 
     def _take(self, pretrained: Any) -> None:

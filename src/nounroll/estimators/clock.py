@@ -110,6 +110,6 @@ def _inferred(times: Any, name: Any) -> str:
     if found is None:
         raise ValueError(
             f"freq is not set, and column ds of series {name!r} has no regular step; give freq, such as 'MS' or 'D',"
-            " and a row with y missing for each time that is not there"
+            " and a row with y missing for each missing time"
         )
     return pd.tseries.frequencies.to_offset(found).freqstr

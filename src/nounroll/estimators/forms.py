@@ -54,13 +54,13 @@ def _one(name: str, values: Any, real: bool) -> np.ndarray:
     try:
         array = np.asarray(values)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} is no array of numbers: {' '.join(str(error).split())}") from None
+        raise ValueError(f"{name} is not an array of numbers: {' '.join(str(error).split())}") from None
     if array.dtype == object:
         try:
             array = array.astype(np.float64)
         except (TypeError, ValueError):
             raise ValueError(
-                f"{name} holds values that are no numbers; each step must be one or more of them"
+                f"{name} holds values that are not numbers; each step must be one or more numbers"
             ) from None
     if array.dtype.kind not in "biuf":
         raise ValueError(f"{name} holds values of type {array.dtype}; it must hold whole or real numbers")

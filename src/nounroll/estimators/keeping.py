@@ -50,7 +50,7 @@ def unpacked(heads: Sequence[Mapping[str, Any]], tensors: Mapping[str, Tensor], 
     ends = np.cumsum([int(head["rows"]) for head in heads])
     arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
     if not heads or {len(array) for array in arrays.values()} != {int(ends[-1])}:
-        raise ValueError("the rows of the history are not as many as its document says")
+        raise ValueError("the history does not have as many rows as its document says")
     y = np.where(arrays["known"], arrays["y"], np.nan)
     columns = [np.split(values, ends[:-1]) for values in (y, arrays["past"], arrays["future"])]
     return [

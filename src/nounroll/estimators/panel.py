@@ -165,7 +165,7 @@ def _check_order(times: Any, places: np.ndarray, of: Any, name: str) -> None:
     for i in np.flatnonzero(np.asarray(times[1:] <= times[:-1])):
         row = f"{name}: column 'ds', row {places[i + 1]}: {times[i + 1]} of series {of!r}"
         if times[i + 1] == times[i]:
-            raise ValueError(f"{row} is there twice, in row {places[i]} too; remove one, or use df.drop_duplicates")
+            raise ValueError(f"{row} is also in row {places[i]}; remove one, or use df.drop_duplicates")
         raise ValueError(f"{row} comes after {times[i]}; use df.sort_values(['unique_id', 'ds'])")
 
 
@@ -181,6 +181,6 @@ def check_clock(clock: Clock, times: Any, places: np.ndarray, of: Any, name: str
     if len(wrong):
         i = int(wrong[0])
         raise ValueError(
-            f"{name}: column 'ds', row {places[i]}: {times[i]} of series {of!r} stands where {expected[i]} is next with"
-            f" freq {clock.freq!r}; give another freq, or a row with y missing for each time that is not there"
+            f"{name}: column 'ds', row {places[i]}: {times[i]} of series {of!r} comes where {expected[i]} is next with"
+            f" freq {clock.freq!r}; give another freq, or a row with y missing for each missing time"
         )

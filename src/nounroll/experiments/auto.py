@@ -76,7 +76,9 @@ class Chosen:
         try:
             return cls(**json.loads(read_bytes(path)))
         except (OSError, ValueError, TypeError, RecursionError) as error:
-            raise ValueError(f"{path} cannot be read: {one_line(error)}; remove it, it only tells") from error
+            raise ValueError(
+                f"{path} cannot be read: {one_line(error)}; remove it: it only reports the choice"
+            ) from error
 
 
 def candidates(recipe: Recipe, facts: Facts, cell: nn.Module | None) -> list[tuple[str, str]]:
@@ -279,7 +281,7 @@ def _parse_rounds(document: Any) -> tuple[list[float], list[int], list[int]]:
     losses = [float(loss) for loss in document["losses"]]
     lengths, steps = ([int(number) for number in document[name]] for name in ("lengths", "steps"))
     if not len(losses) == len(lengths) == len(steps):
-        raise ValueError("its lists are not of one length")
+        raise ValueError("its lists differ in length")
     return losses, lengths, steps
 
 

@@ -217,7 +217,7 @@ def load(path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
     try:
         document = yaml.load(text, _Loader)  # a subclass of SafeLoader  # nosec B506
     except _NO_YAML as error:
-        raise ValueError(f"recipe {path} is no YAML: {' '.join(str(error).split())}") from error
+        raise ValueError(f"recipe {path} is not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(document, dict):
         raise ValueError(f"recipe {path} holds {type(document).__name__}; it must hold names and values")
     document = renewed(document) if is_former(document) else document

@@ -58,7 +58,7 @@ def with_rehearsal(start: Start | None, rehearse: SequenceTask | str | Path | No
     if rehearse is None:
         return start
     if start is None or not start.student:
-        raise ValueError("rehearse is given and student is not; without one there is nothing to keep")
+        raise ValueError("rehearse is given, but student is not; give the student that learnt the rehearsed task")
     if isinstance(rehearse, SequenceTask):
         origin = {"path": None, "task": type(rehearse).__name__}
         return replace(start, rehearse=rehearse, origin={**start.origin, "rehearse": origin})

@@ -76,7 +76,7 @@ def _counters(folder: Path) -> Counters | None:
     try:
         return Counters.from_dict(found[1][1]["counters"]) if found else None
     except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{folder}/checkpoints holds no counters; it is not of a run") from error
+        raise ValueError(f"{folder}/checkpoints holds no counters; it is not a checkpoint of a run") from error
 
 
 def _values(name: str, given: Recipe, kept: Recipe, folder: Path) -> tuple[Any, Any]:

@@ -1,15 +1,15 @@
 """The folder of a run, which is readable without this program::
 
-recipe.yaml      all settings, those that were decided for the data written out
-data.json        the scale of the data, what it is known by, and what prompts and texts need of it
+recipe.yaml      all settings, including those chosen for the data
+data.json        scale and fingerprint of the data, and what prompts and texts need of it
 metrics.jsonl    one record per line
 checkpoints/     see nounroll.storage.checkpoint
-start/           what a warm start began with, and where that came from (see nounroll.experiments.warm_start)
-trials/          the runs that are compared while method or cell are chosen; gone once they are
-chosen.json      what was chosen, and by which figures
-consent.json     that the user consented to the data's path (see nounroll.experiments.consent)
-student/         model.safetensors and config.json: all that is deployed
-metrics.json     the last figures
+start/           weights that a warm start began with, and their origin (see nounroll.experiments.warm_start)
+trials/          runs compared to choose method or cell; removed after the choice
+chosen.json      the choice of method and cell, and the figures that it is based on
+consent.json     the user's consent to read the data's path (see nounroll.experiments.consent)
+student/         model.safetensors and config.json: everything to deploy
+metrics.json     the final figures
 """
 
 import json

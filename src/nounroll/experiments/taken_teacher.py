@@ -79,7 +79,7 @@ def take_teacher(recipe: Recipe, model: Student | CausalTransformer, teacher: Te
         reason = " ".join(str(error).split("\n")[1:2]).strip()
         raise ValueError(f"{asked}; its teacher is of another task or memory: {reason}") from error
     if _is_custom(folder):
-        raise ValueError(f"{asked}, of a cell of your own: what its memories can be is not known")
+        raise ValueError(f"{asked}, of a cell of your own: the range of its memories is not known")
     with drawing_from(torch.Generator()):
         cell = build_cell(theirs.cell, model.inputs)
     if not same_range(cell, model.cell, teacher.memory_shape):  # type: ignore[union-attr]

@@ -84,13 +84,13 @@ def _records(path: Path) -> Iterator[dict[str, Any]]:
         except (ValueError, TypeError, RecursionError) as fault:
             raise ValueError(f"{path}, line {number} cannot be read: {checkpoint.one_line(fault)}") from None
     if data[-1:] not in (b"", b"\n"):
-        raise ValueError(f"{path} ends within a line, as after a kill; it goes with: {way_on(path.parent)}")
+        raise ValueError(f"{path} ends within a line, as after a kill; repair it with: {way_on(path.parent)}")
 
 
 def _check_step(folder: Path, records: int) -> None:
     counters = checkpoint.read(folder)[1].get("counters")
     if not isinstance(counters, dict) or not isinstance(counters.get("records"), int):
-        raise ValueError(f"{folder} holds no counters; it is not of a run")
+        raise ValueError(f"{folder} holds no counters; it is not a checkpoint of a run")
     if counters.get("records", 0) > records:
         lines = f"metrics.jsonl has {records} lines that can be read"
         raise ValueError(f"{folder} was written after {counters['records']} lines; {lines}")

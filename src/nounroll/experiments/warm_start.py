@@ -3,8 +3,8 @@
 The student's cell, spaces and scale of real data are kept; so is its readout, unless the targets are of another space.
 The run keeps a copy of these weights in its folder, so that it can be resumed and compared without the original::
 
-start/student.safetensors, start/teacher.safetensors   the weights, of each that was given
-start/origin.json                                      where they came from, their fingerprints, and the spaces
+    start/student.safetensors, start/teacher.safetensors   weights of the given student and teacher
+    start/origin.json                                      their origin, their fingerprints, and the spaces
 """
 
 import copy
@@ -188,7 +188,7 @@ class Start:
         for name in ("student", "teacher"):
             mine, its = self.origin.get(name), (kept.origin if kept else {}).get(name)
             if mine and mine["sha256"] != (its or {}).get("sha256"):
-                raise ValueError(f"{name} is another one than the run in {folder} began with; leave it out")
+                raise ValueError(f"{name} differs from the one that the run in {folder} began with; leave it out")
 
 
 def _checked(document: Any) -> dict[str, Any]:
@@ -227,7 +227,9 @@ def open_start(
     if wrong := [word for word in words if word not in RENEWABLE]:
         raise ValueError(f"new is {wrong[0]!r}; it must be {' or '.join(RENEWABLE)}, or both")
     if words and student is None:
-        raise ValueError(f"new is {words[0]!r} and student is not given; without one all is new")
+        raise ValueError(
+            f"new is {words[0]!r} but student is not given; give a student to start from, or leave out new"
+        )
     origin: dict[str, Any] = {"student": None, "teacher": None, "new": list(words), "tokenizer": None}
     weights: dict[str, dict[str, Tensor]] = {"student": {}, "teacher": {}}
     settings: dict[str, Any] = {}

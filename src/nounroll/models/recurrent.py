@@ -194,7 +194,9 @@ def _memory_shape(kind: str, size: int) -> tuple[int, int]:
         return 1, 2 * size
     if kind == "pooled":
         if size % 3:
-            raise ValueError(f"hidden_size is {size}; a pooled cell puts out 3 numbers a unit, give a multiple of 3")
+            raise ValueError(
+                f"hidden_size is {size}; a pooled cell returns 3 numbers for each unit, so it must be a multiple of 3"
+            )
         return 1, 4 * size // 3 + 1
     if kind in _TORCHS or size % _TOKENS:
         return 1, size

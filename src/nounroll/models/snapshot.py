@@ -86,7 +86,7 @@ class Snapshot:
             if pending is not None:
                 student.inputs.check("its pending element", pending)
         except (KeyError, TypeError, ValueError, RuntimeError) as fault:
-            raise CheckpointError(f"{folder} is no snapshot: {one_line(fault)}") from fault
+            raise CheckpointError(f"{folder} is not a snapshot: {one_line(fault)}") from fault
         if memory.shape[1:] != student.memory_shape:
             held = tuple(memory.shape[1:])
             raise OtherNetwork(f"{folder} holds memories of shape {held}; this network has {student.memory_shape}")

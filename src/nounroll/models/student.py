@@ -234,7 +234,7 @@ class Student(Network):
                 sizes = [weights[f"head.{name}.weight"].shape[0] for name in ("hidden", "out")]
                 if sizes != [width, targets.readout_size]:
                     raise ValueError(
-                        f"by {CONFIG} the readout is {[width, targets.readout_size]}, in {WEIGHTS} {sizes}"
+                        f"according to {CONFIG} the readout is {[width, targets.readout_size]}, in {WEIGHTS} {sizes}"
                     )
             return cls(inputs, targets, own or cell_settings(config["cell"]), readout_width=width)
 
@@ -304,7 +304,9 @@ def load_model(build: Callable[[], M], weights: dict[str, Tensor], folder: Path,
             for name in sorted(sizes.keys() | weights.keys()):
                 asked, there = sizes.get(name), weights[name].shape if name in weights else None
                 if asked != there:
-                    raise ValueError(f"by {CONFIG} {name} is {_form(asked)}, in {WEIGHTS} it is {_form(there)}")
+                    raise ValueError(
+                        f"according to {CONFIG} {name} is {_form(asked)}, in {WEIGHTS} it is {_form(there)}"
+                    )
         with drawing_from(torch.Generator()):
             model = build()
         model.load_state_dict(weights)

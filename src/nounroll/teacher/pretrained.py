@@ -248,7 +248,7 @@ def _try(folder: Path, model: Any) -> None:
     embed = model.get_input_embeddings()
     states, moved = (_states(model, embed(one))[:, :-1] for one in (tokens, other))
     if not _same(states, moved):
-        raise ValueError(f"{_PATH} is '{folder}'; its model sees the tokens that come later, take a causal one")
+        raise ValueError(f"{_PATH} is '{folder}'; its model sees later tokens: use a causal model")
     head = model.get_output_embeddings()
     if not _same(head(states), model(tokens).logits[:, :-1]):
         raise ValueError(f"{_PATH} is '{folder}'; {_NO_HEAD}")

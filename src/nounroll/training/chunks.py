@@ -51,6 +51,9 @@ def take_scale(student: Student, inputs: Shaped[Tensor, "B T *x"], targets: Shap
         rows = space.convert(inputs if values is None else values).flatten(0, 1)
         good = rows[~space.invalid(rows).view(len(rows), -1).any(1)]
         if space.unmeasured and len(good) < _FEW and values is not None:
-            notice(f"the scale of {name} is taken from {len(good)} elements for good; begin with a longer chunk")
+            notice(
+                f"the scale of {name} is taken from {len(good)} elements and is kept;"
+                " a longer first chunk gives a better scale"
+            )
         found.append(space.measured(name, good, targets=name == "y") if space.unmeasured else space)
     student.rescale(*found)

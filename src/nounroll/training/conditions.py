@@ -53,7 +53,7 @@ def compare(kept: Any, now: Mapping[str, Any], checkpoint: object, force: bool) 
     for name in _ROUNDING:
         if kept.get(name, now[name]) != now[name]:
             what = f"{name} is {now[name]}, and {checkpoint} was trained with {kept[name]}"
-            notice(f"{what}: from here on the run is not bit for bit the one that never stopped")
+            notice(f"{what}: from here on the run differs from one that never stopped")
     if kept.get("data", now["data"]) != now["data"]:
         what = f"the data has changed since {checkpoint} (fingerprint {kept['data']!s:.8}, now {now['data']:.8})"
         if not force:

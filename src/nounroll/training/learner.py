@@ -34,9 +34,9 @@ class StreamLearner:
     ::
 
         learner = StreamLearner(student)
-        learner.partial_fit(x, y)        # truncated BPTT; learner.loss is what it thought of them before it learnt
-        learner.predict(x_new)           # after what it has read; it moves nothing
-        learner.save("snapshot")         # StreamLearner.load("snapshot") goes on exactly
+        learner.partial_fit(x, y)        # truncated BPTT; learner.loss is the loss before each update
+        learner.predict(x_new)           # continues from the memory, which does not change
+        learner.save("snapshot")         # StreamLearner.load("snapshot") continues exactly
 
     Args:
         student: trained or new; it is changed in place. A new student takes the scale of real numbers from the first
@@ -88,7 +88,7 @@ class StreamLearner:
         inputs = as_rows("x", x, student.inputs, self.rows)
         targets = None if y is None else as_rows("y", y, student.targets, self.rows)
         if targets is not None and targets.shape[1] != inputs.shape[1]:
-            raise ValueError(f"y has {targets.shape[1]} steps and x {inputs.shape[1]}; they must be as many")
+            raise ValueError(f"y has {targets.shape[1]} steps and x {inputs.shape[1]}; they must be equal")
         batch = self._followed(inputs) if targets is None else self._given(inputs, targets)
         batch = without_padding(batch.in_spaces(student.inputs, student.targets), student.inputs, student.targets)
         batch.check(type(self).__name__, student.inputs, student.targets, self.rows, batch.length)
@@ -205,7 +205,7 @@ class StreamLearner:
         norm = nn.utils.clip_grad_norm_(self.student.parameters(), _CLIP)
         if not (loss.isfinite() and norm.isfinite()):
             self._state, self.skipped = before, self.skipped + 1
-            notice(f"an update was left out, as its loss was {loss.item():g} and its gradient {norm.item():g}")
+            notice(f"an update was skipped, because its loss was {loss.item():g} and its gradient {norm.item():g}")
             return loss.item()
         self._optimizer.step()
         self.steps += 1

@@ -39,7 +39,7 @@ class MetricsFile:
         lines = data.splitlines()[:keep]
         self.kept = [_parsed(line) or _LOST for line in lines] + [_LOST] * (keep - len(lines))
         if lost := sum(record is _LOST for record in self.kept):
-            notice(f"{path} has lost {lost} of the {keep} records that the checkpoint counts on; each is marked there")
+            notice(f"{path} has lost {lost} of the {keep} records that the checkpoint expects; each gap is marked")
             lines = [json.dumps(record).encode() for record in self.kept]
         whole = b"".join(line + b"\n" for line in lines)
         if data.startswith(whole):  # truncating needs no disk space, and a kill loses nothing

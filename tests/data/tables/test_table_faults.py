@@ -71,11 +71,11 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     (
         text(r3="a,2024-01-03,1"),
         {"freq": "2D"},
-        "column 't', row 2: 2024-01-02 of 'a' stands where 2024-01-03 is next with",
+        "column 't', row 2: 2024-01-02 of 'a' comes where 2024-01-03 is next with",
     ),
     (text(r3="a,2024-01-03,1"), {"freq": "often"}, "table.freq is 'often'; it must be an offset of pandas, such as"),
     (text(), {"freq": 2}, "table.freq is 2, and column 't' holds dates; it must be an offset of pandas such as 'D'"),
-    (text(r4="a,2024-01-03,1"), {}, "column 't', row 4: 2024-01-03 of 'a' is there twice, in row 3 too; remove one"),
+    (text(r4="a,2024-01-03,1"), {}, "column 't', row 4: 2024-01-03 of 'a' is also in row 3; remove one"),
     (
         text(r4="a,2024-01-02,1"),
         {},
@@ -148,7 +148,7 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     (
         text([f"{i // 2},{i / 2},u" for i in range(24)], "id,y,c"),
         {"roles": LABELS},
-        "labels hold one class alone, 'u'; there must be two or more",
+        "labels hold only the class 'u'; there must be two or more",
     ),
     (
         labelled(r5="2,1,z", r6="2,2,z"),
@@ -183,13 +183,16 @@ FILES: dict[str, tuple[bytes, str]] = {
     "a.jsonl": (b'{"a": 1}\n{"a": ', "table.path is 'a.jsonl'; it cannot be read ("),
     "a.json": (b"[1, 2]", "table.path is 'a.json'; it must hold a list of objects, one a row"),
     "a.csv.gz": (b"\x1f\x8b\x08 cut short", "table.path is 'a.csv.gz'; it cannot be read ("),
-    "a.csv": (b"PAR1....", "table.path is 'a.csv'; it is no text but a Parquet table; give CSV, Parquet, Arrow, JSON"),
-    "a.ts": (b"@timestamps true\n1,2:a\n", "table.path 'a.ts' has timestamps, which are not read; give a long table"),
+    "a.csv": (b"PAR1....", "table.path is 'a.csv'; it is a Parquet table, not text; give CSV, Parquet, Arrow, JSON"),
+    "a.ts": (
+        b"@timestamps true\n1,2:a\n",
+        "table.path 'a.ts' has timestamps, which are not supported; give a long table",
+    ),
     "b.ts": (
         b"@classLabel true a b\n1,2:3:a\n",
         "table.path 'b.ts', line 2 has 2 dimensions of [1, 2] steps; they must",
     ),
-    "c.ts": (b"@classLabel true a b\n1,x:a\n", "table.path 'c.ts', line 2 holds a value that is no number; values are"),
+    "c.ts": (b"@classLabel true a b\n1,x:a\n", "table.path 'c.ts', line 2 holds a value that is not a number; separate"),
     "b.csv": (
         b"a,b\n1,\xff\n2,3\n",
         "table.path is 'b.csv'; it is not text in UTF-8 (byte 0xFF, as in Latin-1, at position 6); convert or",

@@ -49,7 +49,9 @@ class Product(Space):
             if space.symbols is not None and space.symbols > _WHOLE:
                 raise ValueError(f"Product.{name} is {space}; a part has at most {_WHOLE:,.0f} symbols")
             if getattr(space, "weights", ()):
-                raise ValueError(f"Product.{name} is {space} with weights; only symbols that stand alone have them")
+                raise ValueError(
+                    f"Product.{name} is {space} with weights; only a Categorical outside a Product has weights"
+                )
         object.__setattr__(self, "parts", tuple(parts.items()))
         object.__setattr__(self, "chained", bool(chained))
 

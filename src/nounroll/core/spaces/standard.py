@@ -85,7 +85,7 @@ def moments_of(name: str, values: Float[Tensor, "N d"]) -> Moments | None:
     for j in range(values.shape[-1]):
         if not (float(scale[j]) >= _SMALLEST and float(largest[j]) <= _LARGEST):
             raise ValueError(
-                f"{name}[..., {j}] are of the size {float(largest[j]):.1g} and vary by {float(spread[j]):.1g};"
+                f"{name}[..., {j}] have the magnitude {float(largest[j]):.1g} and vary by {float(spread[j]):.1g};"
                 f" single precision needs {_SMALLEST:g} to {_LARGEST:g}, give them in another unit"
             )
     if bool((shift.abs() <= _CLOSE).all()) and bool((scale.log().abs() <= math.log1p(_CLOSE)).all()):

@@ -181,13 +181,11 @@ def _targets(
         return Ragged(torch.where(codes < 0, NONE, codes), torch.from_numpy(starts))
     symbols = [name for name in names if _is_symbols(table, name, found)]
     if symbols:
-        raise ValueError(f"{where}: column {symbols[0]!r} of the role target holds names; predict it without others")
+        raise ValueError(f"{where}: column {symbols[0]!r} of the role target holds names; it must be the only target")
     values, _ = features(where, table, found, names, found.rows, steps)
     values[np.isnan(values).any(1)] = np.nan
     if np.isnan(values).all():
-        raise ValueError(
-            f"{where}: the columns of the role target never have their values in one row; predict one of them"
-        )
+        raise ValueError(f"{where}: no row has values in all columns of the role target; give one of them another role")
     return _ragged(values, starts, names)
 
 

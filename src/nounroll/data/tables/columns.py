@@ -91,7 +91,7 @@ def column(
         or pa.types.is_string_view(kind)
         or pa.types.is_boolean(kind)
     ):
-        raise ValueError(f"{at} is of type {kind}, which is not read; leave it out of the table")
+        raise ValueError(f"{at} is of type {kind}, which is not supported; leave it out of the table")
     return _text(at, name, array.cast(pa.string()), decimal, wanted, dates)
 
 
@@ -102,7 +102,9 @@ def _numbers(at: str, name: str, array: Any, wanted: str | None, dates: str | No
         return _text(at, name, array.cast(pa.string()), ".", wanted, dates)
     if wanted == "time":
         if not whole or array.null_count:
-            raise ValueError(f"{at} holds numbers that are no times; times are dates, or whole numbers in every row")
+            raise ValueError(
+                f"{at} holds numbers that are not times; times must be dates, or whole numbers in every row"
+            )
         return Column(name, "time", array.to_numpy().astype(np.int64), 0)
     values = array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
     bad = np.isinf(values)

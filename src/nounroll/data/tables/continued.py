@@ -54,7 +54,7 @@ def continued(task: Table, context: int, horizon: int | None) -> list[Continued]
     unknown = np.flatnonzero(~np.logical_or.reduceat(there, task.layout.starts[:-1]))
     if len(unknown):
         name = task.layout.names[unknown[0]]
-        raise ValueError(f"{task.where}: sequence {name!r} has no target that is known; leave it out")
+        raise ValueError(f"{task.where}: sequence {name!r} has no known target; leave it out")
     left = np.diff(task.whole.starts) - np.diff(task.layout.starts)
     if horizon is None:
         horizon = int(left.min()) if task.roles["future"] else 24
@@ -119,8 +119,8 @@ def _checked(
     if len(new):
         step, column = new[0]
         raise ValueError(
-            f"{task.where}: column {columns[column]!r}, row {rows[steps[step]] + 1} is missing, and training has no"
-            " gaps in it; give a value"
+            f"{task.where}: column {columns[column]!r}, row {rows[steps[step]] + 1} is missing, and no value of"
+            " this column was missing in training; give a value"
         )
     return torch.from_numpy(values)
 

@@ -56,7 +56,7 @@ def as_dates(at: str, array: Any, form: str | None, wanted: bool) -> tuple[np.nd
         if not wanted:
             return None
         raise ValueError(
-            f"{at} holds {str(texts.iloc[0])[:40]!r}, which is no date of a known form; set dates, such as '%d.%m.%Y'"
+            f"{at} holds {str(texts.iloc[0])[:40]!r}, not a date in a known format; set dates, such as '%d.%m.%Y'"
         )
     whole = pd.Series(array.to_pylist(), dtype=object)
     read = {one: pd.to_datetime(whole, format=one, errors="coerce") for one in likely}
@@ -67,7 +67,7 @@ def as_dates(at: str, array: Any, form: str | None, wanted: bool) -> tuple[np.nd
         row = int(faults[best].argmax())
         raise ValueError(
             f"{at}, row {row + 1} is {str(whole[row])[:40]!r}, and others are dates such as"
-            f" {texts.iloc[0]!r}; write all in one form"
+            f" {texts.iloc[0]!r}; write all dates in one format"
         )
     for other in fitting[1:]:
         if not read[other].equals(read[fitting[0]]):

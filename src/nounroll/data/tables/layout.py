@@ -105,8 +105,7 @@ def check_times(where: str, column: Column, found: Layout, freq: str | int | Non
         other = "" if has_id else ", or name the column that identifies the sequence by the role id"
         if times[i] == times[i - 1]:
             raise ValueError(
-                f"{at}, row {found.rows[i] + 1}: {shown}{of} is there twice, in row {found.rows[i - 1] + 1} too;"
-                f" remove one{other}"
+                f"{at}, row {found.rows[i] + 1}: {shown}{of} is also in row {found.rows[i - 1] + 1}; remove one{other}"
             )
         raise ValueError(
             f"{at}, row {found.rows[i] + 1}: {shown}{of} comes after {_shown(times[i - 1])}; sort the rows by"
@@ -141,9 +140,8 @@ def _check_freq(where: str, column: Column, found: Layout, freq: str | int) -> N
             i = start + int(wrong[0])
             raise ValueError(
                 f"{where}: column {column.name!r}, row {found.rows[i] + 1}: {_shown(times[i])} of"
-                f" {_name_at(found, i)!r} stands where {_shown(expected[wrong[0]])} is next with freq {freq!r};"
-                " give another freq, or a row"
-                " without values for each time that is not there"
+                f" {_name_at(found, i)!r} comes where {_shown(expected[wrong[0]])} is next with freq {freq!r};"
+                " give another freq, or a row without values for each missing time"
             )
 
 

@@ -120,7 +120,7 @@ def _csv(setting: str, path: str | Path, delimiter: str | None, decimal: str | N
         start = _stream(setting, path, file, text=False).read(1 << 17)
         if kind := kind_of(start):
             raise ValueError(
-                f"{setting} is '{path}'; it is no text but {kind}; give CSV, Parquet, Arrow, JSON lines or .ts"
+                f"{setting} is '{path}'; it is {kind}, not text; give CSV, Parquet, Arrow, JSON lines or .ts"
             )
     dialect = sniffed(name, start, delimiter, decimal)
     with opened(setting, path) as file:

@@ -141,5 +141,5 @@ def _spacing(found: Layout) -> Iterator[str]:
     if days.max() > 1.6 * days.min():
         yield (
             f"times are {days.min():.6g} to {days.max():.6g} days apart, and the network reads rows as equal steps;"
-            " give a row without values for each time that is not there, and check it by freq"
+            " give a row without values for each missing time, and check the times by freq"
         )

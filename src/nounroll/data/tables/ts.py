@@ -25,7 +25,7 @@ def read_ts(setting: str, path: str | Path) -> Any:
         elif line and not line.startswith("#"):
             cases.append((number, line.split(":")))
     if head.get("timestamps") == "true":
-        raise ValueError(f"{name} has timestamps, which are not read; give a long table with a column of times")
+        raise ValueError(f"{name} has timestamps, which are not supported; give a long table with a column of times")
     labelled = head.get("classlabel", "false").startswith("true") or head.get("targetlabel", "false").startswith("true")
     columns: dict[str, list[Any]] = {}
     for case, (number, parts) in enumerate(cases):
@@ -50,5 +50,5 @@ def _floats(name: str, number: int, part: str) -> list[float | None]:
         return [None if word.strip() in ("?", "NaN", "") else float(word) for word in part.split(",")]
     except ValueError:
         raise ValueError(
-            f"{name}, line {number} holds a value that is no number; values are between commas, ? where missing"
+            f"{name}, line {number} holds a value that is not a number; separate values by commas, write ? if missing"
         ) from None
