@@ -196,5 +196,5 @@ def test_a_column_that_is_missing_for_the_first_time_is_told(tmp_path: Path) -> 
     (tmp_path / "t.csv").write_text(text.removesuffix(text.splitlines()[-1]) + f"Rome,{DAYS[59]},750.0,,big")
     roles: Any = {"id": "shop", "target": "sales", "input": "offer", "ignore": ["day", "size"]}
     task = Table(path=tmp_path / "t.csv", roles=roles)
-    with pytest.raises(ValueError, match="column 'offer', row 120 is missing, and training has no gaps in it"):
+    with pytest.raises(ValueError, match="column 'offer', row 120 is missing, and no value of this column was missing"):
         continued(task, 5, 1)

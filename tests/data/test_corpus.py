@@ -86,7 +86,7 @@ def test_too_long_says_how_much_there_is() -> None:
     task = places(40)
     with pytest.raises(ValueError, match="length is 36; TokenCorpus holds sequences of at most 35"):
         draw(task, 1, 36, 0, "train")
-    with pytest.raises(ValueError, match=r"length is 2; its windows need 3 elements .* holds 2"):
+    with pytest.raises(ValueError, match=r"length is 2; its windows need 3 elements, .* holds 2"):
         task.validation().sample(1, 2, torch.Generator())
 
 

@@ -44,7 +44,7 @@ def test_files_that_change_are_told_of(tmp_path: Path) -> None:
     there, _ = files_of(tmp_path, 3, 5)
     (tmp_path / "1.bin").write_bytes(b"##1")
     np.testing.assert_array_equal(np.asarray(there[:3]), [0, 1, 2])
-    with pytest.raises(ValueError, match=r"^some\.path is '.*1\.bin'; the file has become shorter"):
+    with pytest.raises(ValueError, match=r"^some\.path is '.*1\.bin'; the file is shorter than when it was opened"):
         np.asarray(there)
     (tmp_path / "0.bin").unlink()
     with pytest.raises(ValueError, match=r"^some\.path is '.*0\.bin'; there is no such file"):

@@ -242,7 +242,7 @@ def test_mistakes(old: Run) -> None:
     student = old.student
     with pytest.raises(ValueError, match=r"^method is 'adapt'; it begins with a trained student"):
         fit(Steps(2), method="adapt", cell="gru", steps=2, **HOW)
-    with pytest.raises(ValueError, match=r"^rehearse is given and student is not"):
+    with pytest.raises(ValueError, match=r"^rehearse is given, but student is not"):
         fit(Steps(2), rehearse=Steps(1), steps=2, **HOW)
     with pytest.raises(ValueError, match=r"^rehearse is given and method is 'bptt'; only adapt rehearses$"):
         fit(Steps(2), student=student, rehearse=Steps(1), method="bptt", steps=2, **HOW)

@@ -237,7 +237,7 @@ def test_symbols_are_embedded() -> None:
         (lambda: Recurrent(3, 0), "hidden_size is 0; it must be a whole number of at least 1"),
         (lambda: Recurrent(3, 4, 0), "num_layers is 0; it must be"),
         (lambda: Recurrent(3, 4, cell="lsmt"), "cell.kind is 'lsmt'; it must be one of"),
-        (lambda: Recurrent(3, 4, cell="pooled"), "hidden_size is 4; a pooled cell puts out 3 numbers a unit"),
+        (lambda: Recurrent(3, 4, cell="pooled"), "hidden_size is 4; a pooled cell returns 3 numbers for each unit"),
         (lambda: Recurrent(3, 4)(torch.zeros(2, 2, 5)), "input has the shape (2, 2, 5); Real(d=3) needs (T, B, 3), or"),
         (
             lambda: Recurrent(3, 4)(torch.zeros(3)),

@@ -70,7 +70,7 @@ def test_another_rounding_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     start(tmp_path / "run")
     now = conditions.conditions
     monkeypatch.setattr("nounroll.training.recovery.conditions", lambda *given: {**now(*given), name: other})
-    with pytest.warns(Notice, match=f"^{name} is {other}, and .* was trained with .*: from here on the run is not bit"):
+    with pytest.warns(Notice, match=f"^{name} is {other}, and .* was trained with .*: from here on the run differs"):
         assert start(tmp_path / "run", stop_at=None, resume=True).finished
     assert kept(tmp_path / "run")[name] == other
 
@@ -201,7 +201,7 @@ def test_a_run_whose_log_lost_its_end_goes_on_and_says_so(tmp_path: Path) -> Non
     start(tmp_path / "run")
     path = tmp_path / "run" / "metrics.jsonl"
     path.write_bytes(path.read_bytes()[: len(path.read_bytes()) // 3])
-    with pytest.warns(Notice, match=r"metrics.jsonl has lost \d+ of the \d+ records that the checkpoint counts on"):
+    with pytest.warns(Notice, match=r"metrics.jsonl has lost \d+ of the \d+ records that the checkpoint expects"):
         run = start(tmp_path / "run", stop_at=None, resume=True)
     assert same_state(state(run.student), state(whole.student))
     assert len(run.history) == len(whole.history)

@@ -278,7 +278,7 @@ def test_a_log_that_has_lost_records_is_mended_and_it_is_said(
     path = tmp_path / "metrics.jsonl"
     path.write_text(text)
     lost = steps.count(None)
-    with pytest.warns(Notice, match=f"metrics.jsonl has lost {lost} of the 3 records that the checkpoint counts on"):
+    with pytest.warns(Notice, match=f"metrics.jsonl has lost {lost} of the 3 records that the checkpoint expects"):
         file = MetricsFile(path, keep=3)
     assert [record.get("step") for record in file.kept] == steps
     assert [record["event"] for record in file.kept].count("lost") == lost
