@@ -161,13 +161,13 @@ def held(*settings: str) -> int:
 def reading() -> Iterator[list[str]]:
     """The names of the files of checkpoints that this process reads."""
     names: list[str] = []
-    read = checkpoint._read_file
+    read = checkpoint.reading.read_file
 
     def noted(path: Path, **fingerprint: Any) -> bytes:
         names.append(path.name)
         return read(path, **fingerprint)
 
-    with mock.patch.object(checkpoint, "_read_file", noted):
+    with mock.patch.object(checkpoint.reading, "read_file", noted):
         yield names
 
 

@@ -180,7 +180,7 @@ def full_disk(*_: object, **__: object) -> None:
 @pytest.mark.parametrize(
     ("place", "named"),
     [
-        ("nounroll.storage.checkpoint._write_file", "runs/tiny/checkpoints/step-"),
+        ("nounroll.storage.checkpoint.writing.write_file", "runs/tiny/checkpoints/step-"),
         ("nounroll.training.log.MetricsFile.write", "runs/tiny"),
         ("nounroll.models.student.Student.save_pretrained", "runs/tiny"),
     ],

@@ -117,7 +117,9 @@ def test_a_table_that_may_be_misread_is_refused(tmp_path: Path) -> None:
         MNIST(path=saved(tmp_path / "m.csv", np.insert(table[:, 1:], 0, np.arange(40) % 3, axis=1)))
     with pytest.raises(ValueError, match="with a header that names no column label"):
         MNIST(path=saved(tmp_path / "m.csv", table, f"{PIXELS},digit"))
-    with pytest.raises(ValueError, match=r"with 0\.39.* at row 1, column 2; pixels must be whole numbers from 0 to 255"):
+    with pytest.raises(
+        ValueError, match=r"with 0\.39.* at row 1, column 2; pixels must be whole numbers from 0 to 255"
+    ):
         MNIST(path=saved(tmp_path / "m.csv", np.hstack([table[:, :-1] / 256, table[:, -1:]]), fmt="%.5f"))
 
 

@@ -86,7 +86,9 @@ def test_control_an_unchecked_guess_reads_zeros_between_tokens(tmp_path: Path, m
 
 def test_the_type_of_an_array_is_its_own(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", TOKENS)
-    with pytest.raises(ValueError, match=r"^array\.dtype is uint16; array\.path '.*' is a \.npy file, which has its own"):
+    with pytest.raises(
+        ValueError, match=r"^array\.dtype is uint16; array\.path '.*' is a \.npy file, which has its own"
+    ):
         TokenArray(path=tmp_path / "a.npy", dtype="uint16")
     with pytest.raises(ValueError, match=r"^array\.dtype is 'float32'; it must be one of uint8, uint16"):
         TokenArray(path=tmp_path / "a.npy", dtype="float32")

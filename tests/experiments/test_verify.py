@@ -61,8 +61,8 @@ def test_control_without_manifests_flips_pass(run: Path, monkeypatch: pytest.Mon
     assert verify(run).faults
     names = {"model": weights.read_bytes(), "config": (run / "student" / "config.json").read_bytes()}
     plain = [("config.json", lambda: names["config"]), ("model.safetensors", lambda: names["model"])]
-    verified = checkpoint._verified
-    monkeypatch.setattr(checkpoint, "_verified", lambda f: plain if f.name == "student" else verified(f))
+    verified = checkpoint.reading._verified
+    monkeypatch.setattr(checkpoint.reading, "_verified", lambda f: plain if f.name == "student" else verified(f))
     assert verify(run).faults == []
 
 

@@ -72,7 +72,7 @@ def main(root: Path, trials: int, seed: int, fault: str | None = None) -> dict[s
     whole = finish(root / "whole")
     largest = max(path.stat().st_size for path in (root / "whole").rglob("*") if path.is_file())
     if fault:
-        checkpoint._write_file = ignoring
+        checkpoint.writing.write_file = ignoring
     found = []
     for number in range(trials):
         folder, most = root / f"run-{number}", draw.randrange(largest if number % 2 else 4096)

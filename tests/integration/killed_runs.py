@@ -34,7 +34,9 @@ def write_in_place(folder: Path, tensors: Any, documents: Any) -> None:
     """A writer that overwrites its files where they are, on a slow disk."""
     folder.mkdir(parents=True, exist_ok=True)
     files = checkpoint.contents(tensors, documents)
-    files[checkpoint.MANIFEST] = checkpoint._manifest({n: checkpoint._fingerprint(d) for n, d in files.items()})
+    files[checkpoint.MANIFEST] = checkpoint.format.manifest(
+        {n: checkpoint.format.fingerprint(d) for n, d in files.items()}
+    )
     for name in reversed(files):  # the manifest first: what has one counts as whole
         (folder / name).write_bytes(files[name])
         time.sleep(0.01)

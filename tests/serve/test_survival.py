@@ -189,7 +189,7 @@ def test_a_session_that_cannot_be_removed_stays(tmp_path: Path, monkeypatch: pyt
             raise OSError(5, "Input/output error")
 
         with monkeypatch.context() as patched:
-            patched.setattr("nounroll.storage.checkpoint._remove", fail)
+            patched.setattr("nounroll.storage.checkpoint.writing.remove_folder", fail)
             answer = client.delete(session)
             assert answer.status_code == 503
             assert answer.json()["error"]["message"].endswith("Input/output error")

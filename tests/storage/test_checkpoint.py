@@ -153,7 +153,7 @@ def test_every_flipped_bit_is_found_and_its_file_named(saved: Path) -> None:
 
 def test_control_without_verification_flips_pass(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = [(path.name, path.read_bytes) for path in saved.iterdir() if path.name != checkpoint.MANIFEST]
-    monkeypatch.setattr(checkpoint, "_verified", lambda folder: plain)
+    monkeypatch.setattr(checkpoint.reading, "_verified", lambda folder: plain)
     passed = 0
     for _ in flips(saved, saved / "model.safetensors", 100):
         with contextlib.suppress(CheckpointError):
@@ -204,7 +204,7 @@ def forge(folder: Path, files: dict[str, bytes], listed: dict[str, object] | Non
     for name, data in files.items():
         (folder / name).write_bytes(data)
     fingerprints = {n: {"size": len(d), "sha256": hashlib.sha256(d).hexdigest()} for n, d in files.items()}
-    (folder / checkpoint.MANIFEST).write_bytes(checkpoint._manifest(fingerprints | (listed or {})))
+    (folder / checkpoint.MANIFEST).write_bytes(checkpoint.format.manifest(fingerprints | (listed or {})))
     return folder
 
 
@@ -260,7 +260,7 @@ def test_a_pickle_under_another_name_does_not_run(tmp_path: Path, name: str) -> 
 def test_control_a_reader_that_falls_back_on_pickle_is_seen(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, parser: str
 ) -> None:
-    parse = getattr(checkpoint, parser)
+    parse = getattr(checkpoint.reading, parser)
 
     def careless(data: bytes) -> Any:
         try:
@@ -268,14 +268,14 @@ def test_control_a_reader_that_falls_back_on_pickle_is_seen(
         except Exception:
             return pickle.loads(data)
 
-    monkeypatch.setattr(checkpoint, parser, careless)
+    monkeypatch.setattr(checkpoint.reading, parser, careless)
     (tmp_path / "ran").mkdir()  # so that what runs is an error too: the one that is matched
     with pytest.raises(AssertionError):
         test_a_pickle_under_another_name_does_not_run(tmp_path, name)
 
 
 def test_control_a_manifest_that_may_name_any_file_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkpoint, "FILE_NAME", re.compile(r".*\.json"))
+    monkeypatch.setattr(checkpoint.reading, "FILE_NAME", re.compile(r".*\.json"))
     with pytest.raises(AssertionError, match="cannot be read: too many values"):  # the file beside it was opened
         test_a_manifest_cannot_name_other_files(tmp_path, "../outside.json")
 
@@ -330,7 +330,9 @@ def write_in_place(folder: Path, value: float) -> None:
     """The planted bug: a writer that overwrites the files where they are."""
     folder.mkdir(parents=True, exist_ok=True)
     files = checkpoint.contents(tensors(value), {"run": {"value": value}})
-    files[checkpoint.MANIFEST] = checkpoint._manifest({n: checkpoint._fingerprint(d) for n, d in files.items()})
+    files[checkpoint.MANIFEST] = checkpoint.format.manifest(
+        {n: checkpoint.format.fingerprint(d) for n, d in files.items()}
+    )
     for name, data in files.items():
         with open(folder / name, "wb") as file:
             file.write(data)
@@ -420,10 +422,10 @@ def test_everything_is_on_the_disk_before_the_rename_shows_it(tmp_path: Path, mo
     assert unsynced_renames(write_atomically, tmp_path / "saved", monkeypatch) == []
 
 
-@pytest.mark.parametrize("forgotten", ["_write_file", "_sync_folder"])
+@pytest.mark.parametrize("forgotten", ["write_file", "sync_folder"])
 def test_control_a_forgotten_fsync_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forgotten: str) -> None:
-    careless = {"_write_file": Path.write_bytes, "_sync_folder": lambda folder: None}
-    monkeypatch.setattr(checkpoint, forgotten, careless[forgotten])
+    careless = {"write_file": Path.write_bytes, "sync_folder": lambda folder: None}
+    monkeypatch.setattr(checkpoint.writing, forgotten, careless[forgotten])
     assert unsynced_renames(write_atomically, tmp_path / "saved", monkeypatch)
 
 
@@ -435,7 +437,13 @@ class FailingDisk:
 
     def __init__(self, patch: pytest.MonkeyPatch, n: int, fault: OSError) -> None:
         self.calls, self.n, self.fault, self.failed = 0, n, fault, ""
-        for module, name in ((os, "mkdir"), (os, "fsync"), (os, "rename"), (os, "open"), (checkpoint, "_write_file")):
+        for module, name in (
+            (os, "mkdir"),
+            (os, "fsync"),
+            (os, "rename"),
+            (os, "open"),
+            (checkpoint.writing, "write_file"),
+        ):
             patch.setattr(module, name, self.watch(name, getattr(module, name)))
 
     def watch(self, name, call):
@@ -481,17 +489,17 @@ def test_a_failing_disk_is_one_line_and_costs_nothing(tmp_path: Path, step: int,
         assert passed_over == ["mkdir", "rename", ""]
 
 
-@pytest.mark.parametrize("forgiving", ["_put_in_place", "_sync_folder"])
+@pytest.mark.parametrize("forgiving", ["_put_in_place", "sync_folder"])
 def test_control_a_writer_that_passes_over_a_fault_is_seen(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forgiving: str
 ) -> None:
-    step = getattr(checkpoint, forgiving)
+    step = getattr(checkpoint.writing, forgiving)
 
     def passed_over(*given: Path) -> None:
         with contextlib.suppress(OSError):
             step(*given)
 
-    monkeypatch.setattr(checkpoint, forgiving, passed_over)
+    monkeypatch.setattr(checkpoint.writing, forgiving, passed_over)
     with pytest.raises((AssertionError, CheckpointError)):
         test_a_failing_disk_is_one_line_and_costs_nothing(tmp_path, 2, errno.EIO)
 
@@ -500,7 +508,7 @@ def test_a_failed_removal_of_the_old_is_no_failure_to_save(saved: Path, monkeypa
     def refuse(folder: Path) -> None:
         raise OSError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(checkpoint, "_remove", refuse)
+    monkeypatch.setattr(checkpoint.writing, "remove_folder", refuse)
     checkpoint.write(saved, {}, {"run": 2})
     assert checkpoint.read(saved)[1] == {"run": 2}
 

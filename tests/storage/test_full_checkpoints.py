@@ -52,14 +52,14 @@ def saves(root: Path, step: int) -> Iterator[tuple[float, str]]:
     with pytest.MonkeyPatch.context() as patch:
         save(old, 1)
         disk = Disk(float("inf"))
-        patch.setattr(checkpoint, "open", disk.open, raising=False)
+        patch.setattr(checkpoint.writing, "open", disk.open, raising=False)
         save(new, 2)
     whole = disk.written
     for left in [*sorted(random.Random(0).sample(range(whole), OFFSETS - 1)), whole - 1, whole, 2 * whole]:
         shutil.rmtree(root)
         save(old, 1)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(checkpoint, "open", Disk(left).open, raising=False)
+            patch.setattr(checkpoint.writing, "open", Disk(left).open, raising=False)
             try:
                 save(new, 2)
                 said, meant = "saved", 2
@@ -87,12 +87,12 @@ def test_a_disk_that_is_full_after_any_byte(tmp_path: Path, step: int) -> None:
 
 def without_a_look(path: Path, data: bytes) -> None:
     """One call, whatever it took."""
-    with checkpoint.open(path, "xb") as file:  # type: ignore[attr-defined]
+    with checkpoint.writing.open(path, "xb") as file:  # type: ignore[attr-defined]
         file.raw.write(data)
 
 
 def with_an_excuse(path: Path, data: bytes) -> None:
-    file = checkpoint.open(path, "xb")  # type: ignore[attr-defined]
+    file = checkpoint.writing.open(path, "xb")  # type: ignore[attr-defined]
     try:
         file.write(data)
         file.flush()
@@ -104,7 +104,7 @@ def with_an_excuse(path: Path, data: bytes) -> None:
 def test_control_a_writer_that_does_not_heed_the_disk_is_seen(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, planted: Callable[[Path, bytes], None]
 ) -> None:
-    monkeypatch.setattr(checkpoint, "open", open, raising=False)  # while the disk has room
-    monkeypatch.setattr(checkpoint, "_write_file", planted)
+    monkeypatch.setattr(checkpoint.writing, "open", open, raising=False)  # while the disk has room
+    monkeypatch.setattr(checkpoint.writing, "write_file", planted)
     found = [said for share, said in saves(tmp_path / "run", 2) if share < 1]
     assert any(said.startswith("saved, but there is ") for said in found)

@@ -87,8 +87,8 @@ class Range:
         manifest = self.saved / checkpoint.MANIFEST
         if in_order and path.parent == self.saved and path != manifest:
             names = [other for other in self.files if other.parent == self.saved and other != manifest]
-            prints = {other.name: checkpoint._fingerprint(other.read_bytes()) for other in names}
-            manifest.write_bytes(checkpoint._manifest(prints))
+            prints = {other.name: checkpoint.format.fingerprint(other.read_bytes()) for other in names}
+            manifest.write_bytes(checkpoint.format.manifest(prints))
 
     def read(self, path: Path) -> str:
         """What comes of reading the file's folder: "read", "refused", or what should not be."""
@@ -169,6 +169,6 @@ def test_control_another_kind_of_error_is_seen(tmp_path: Path, monkeypatch: pyte
     def careless(folder: Path) -> dict[str, object]:
         return json.loads((folder / checkpoint.MANIFEST).read_bytes())["files"]
 
-    monkeypatch.setattr(checkpoint, "_read_manifest", careless)
+    monkeypatch.setattr(checkpoint.reading, "read_manifest", careless)
     found, _ = outcomes(tmp_path / "range", 300)
     assert set(found) > {"read", "refused"}

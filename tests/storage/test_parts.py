@@ -85,9 +85,9 @@ def test_any_number_of_processes_goes_on(tmp_path: Path, wrote: int, read: int) 
 
 def test_a_process_reads_what_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder, opened = save(tmp_path / "saved", 4), []
-    read_file = checkpoint._read_file
+    read_file = checkpoint.reading.read_file
     monkeypatch.setattr(
-        checkpoint, "_read_file", lambda path, **how: opened.append(path.name) or read_file(path, **how)
+        checkpoint.reading, "read_file", lambda path, **how: opened.append(path.name) or read_file(path, **how)
     )
     checkpoint.read(folder, rows=partial(rows_of, 1, 4))
     assert [name for name in opened if "-of-" in name and "00002" not in name] == ["student-00001-of-00004.safetensors"]

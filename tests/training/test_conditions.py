@@ -157,7 +157,7 @@ def test_what_may_not_be_read_is_no_damage(tmp_path: Path, monkeypatch: pytest.M
     before = tree_of(tmp_path / "run")
     with monkeypatch.context() as patch:
         refusal = PermissionError(13, "Permission denied")
-        patch.setattr(checkpoint, "opened", lambda *_, **__: (_ for _ in ()).throw(refusal))
+        patch.setattr(checkpoint.reading, "opened", lambda *_, **__: (_ for _ in ()).throw(refusal))
         with pytest.raises(CheckpointError, match="Permission denied"):
             start(tmp_path / "run", resume=True)
     assert tree_of(tmp_path / "run") == before

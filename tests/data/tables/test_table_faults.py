@@ -192,7 +192,10 @@ FILES: dict[str, tuple[bytes, str]] = {
         b"@classLabel true a b\n1,2:3:a\n",
         "table.path 'b.ts', line 2 has 2 dimensions of [1, 2] steps; they must",
     ),
-    "c.ts": (b"@classLabel true a b\n1,x:a\n", "table.path 'c.ts', line 2 holds a value that is not a number; separate"),
+    "c.ts": (
+        b"@classLabel true a b\n1,x:a\n",
+        "table.path 'c.ts', line 2 holds a value that is not a number; separate",
+    ),
     "b.csv": (
         b"a,b\n1,\xff\n2,3\n",
         "table.path is 'b.csv'; it is not text in UTF-8 (byte 0xFF, as in Latin-1, at position 6); convert or",
