@@ -88,7 +88,7 @@ def test_training_is_done_before_the_test_part_is_measured(name: str, monkeypatc
         return sample(self, batch_size, *given)
 
     monkeypatch.setattr(Parts, "sample", noted)
-    monkeypatch.setattr("nounroll.experiments.run._final_metrics", lambda *_: {})
+    monkeypatch.setattr("nounroll.experiments.result._final_metrics", lambda *_: {})
     monkeypatch.setattr(Observer, "test_batches", lambda self: self.validation)
     assert is_same(train(RECIPES[name], Parts()), clean)
     assert asked == [2, 4]

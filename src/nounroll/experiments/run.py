@@ -1,11 +1,9 @@
 """Training of a run from its recipe, in memory or in a folder (see ``nounroll.experiments.run_folder``)."""
 
 import copy
-import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,76 +12,22 @@ from torch import nn
 from nounroll.core.interrupts import stop_on_interrupt
 from nounroll.core.machine import launched, speaks
 from nounroll.data.task import SequenceTask
-from nounroll.experiments.assembly import build, make_loop
+from nounroll.experiments.assembly import make_loop
 from nounroll.experiments.auto import Chosen, choose, drop_trials
-from nounroll.experiments.beginning import Beginning, begin
+from nounroll.experiments.beginning import begin
 from nounroll.experiments.footprint import check_memory
 from nounroll.experiments.recipe import Recipe, parse
 from nounroll.experiments.rehearsal import with_rehearsal
-from nounroll.experiments.resolve import Resolved
+from nounroll.experiments.result import Run, hand_over
 from nounroll.experiments.resumption import resumed
-from nounroll.experiments.run_folder import CUSTOM, way_on, write_json
+from nounroll.experiments.run_folder import CUSTOM, way_on
 from nounroll.experiments.warm_start import Start, open_start
-from nounroll.methods import AUTO, TRANSFORMER, Adapt
-from nounroll.methods.cost import COSTS
+from nounroll.methods import AUTO
 from nounroll.models.student import Student
-from nounroll.nn.low_rank import add_low_rank, has_low_rank, merge_low_rank
-from nounroll.rollout.evaluate import evaluate_task, validation_batches
-from nounroll.rollout.forgetting import forgetting
-from nounroll.rollout.transformer import CausalTransformer
 from nounroll.teacher import Teacher
-from nounroll.training.loop import Loop
 from nounroll.training.settings import BUDGETS, Budget
 
 _LENGTH = 128  # T of a task that has no natural length
-
-
-@dataclass
-class Run:
-    """Result of ``fit``.
-
-    Attributes:
-        recipe: all settings.
-        model: the trained model, on the CPU, in evaluation mode: a student, or a Transformer (method transformer).
-        metrics: loss (nats per scored element), bits, accuracy or rmse, drift, steps, tokens, flops,
-            sequential_flops, seconds; measured on held-out sequences that training never used.
-        history: the records of metrics.jsonl.
-        teacher: the teacher, for analysis; None if no method of the chain has one.
-        task: source of the sequences.
-        chosen: the decision of ``auto`` with its measurements; None if method and cell were given.
-        folder: the run's folder, or None.
-        finished: False if the run was stopped before its budget was spent.
-    """
-
-    recipe: Recipe
-    model: Student | CausalTransformer
-    metrics: dict[str, float]
-    history: list[dict[str, Any]] = field(repr=False)
-    teacher: Teacher | None = field(repr=False)
-    task: SequenceTask = field(repr=False)
-    chosen: Chosen | None = None
-    folder: Path | None = None
-    finished: bool = True
-
-    @property
-    def student(self) -> Student:
-        """The trained student.
-
-        Raises:
-            ValueError: the method was transformer, which trains no student.
-        """
-        if not isinstance(self.model, Student):
-            raise ValueError(f"method was {TRANSFORMER!r}, which trains no student; run.model is the Transformer")
-        return self.model
-
-    @property
-    def teacher_metrics(self) -> dict[str, float] | None:
-        """Metrics of the student's teacher, with the cost of training up to the end of smt; None without a teacher.
-
-        They are measured on the same sequences as ``metrics``, with the student's readout at the end of smt.
-        """
-        records = [record for record in self.history if record["event"] == "teacher"]
-        return _figures(records[-1]) if records else None
 
 
 def fit(
@@ -151,24 +95,18 @@ def fit(
     folder = Path(out) if out else None
     if resume and folder is None:
         raise ValueError("resume is True and out is not set; give the folder of the run to go on with")
-    usual = usual_length(task) if length is None else length
     start = with_rehearsal(_begun_with(student, teacher, new, cell), rehearse)
-    spent = start is not None and bool(start.student) and 0 in budget.values()
-    if spent and folder is None:  # a budget of 0 trains nothing: plan one step, then restore 0
-        budget = {name: 1 if value == 0 else value for name, value in budget.items()}
-    recipe = plan(method, kind, length=usual, budget=budget, seed=seed or 0, settings=settings)
-    if spent:
-        recipe = recipe.changed({"training.budget": Budget(recipe.training.budget.kind, 0)})
+    usual = usual_length(task) if length is None else length
+    recipe = _planned(start, folder, method, kind, length=usual, budget=budget, seed=seed or 0, settings=settings)
     if start is not None:
-        recipe, own_cell = start.applied(recipe), own_cell or start.cell
+        own_cell = own_cell or start.cell
     if folder is not None and launched()[1] == 1:  # else one process sees another's new files
         resume = resume and (folder / "recipe.yaml").exists()
     if folder is not None and resume:
-        left_out = {"task", *(("length",) if length is None else ()), *(("training.seed",) if seed is None else ())}
-        if not any(value is not None for value in budget.values()):
-            left_out.add("training.seconds")
-        names = set(recipe.given or ()) - left_out | set(settings or {})
-        recipe = resumed(recipe, names, folder, own_cell)
+        asked = next((amount for amount in budget.values() if amount is not None), None)
+        defaults = {"length": length, "training.seed": seed, "training.seconds": asked}
+        left_out = {"task", *(name for name, value in defaults.items() if value is None)}
+        recipe = resumed(recipe, set(recipe.given or ()) - left_out | set(settings or {}), folder, own_cell)
     with stop_on_interrupt() as stop:
         run = train(recipe, task, own_cell, start, folder=folder, resume=resume, progress=progress, stop=stop)
         if not run.finished:
@@ -206,6 +144,27 @@ def usual_length(task: SequenceTask) -> int:
     """Return T for a task where the user gives none."""
     longest = task.max_length or _LENGTH
     return longest if task.size is not None else min(longest, _LENGTH)
+
+
+def _planned(
+    start: Start | None,
+    folder: Path | None,
+    method: str,
+    cell: str | None,
+    *,
+    length: int,
+    budget: Mapping[str, float | None],
+    seed: int,
+    settings: Mapping[str, Any] | None,
+) -> Recipe:
+    """Build the recipe of a call of ``fit``, with what its warm start decides."""
+    spent = start is not None and bool(start.student) and 0 in budget.values()
+    if spent and folder is None:  # a budget of 0 trains nothing: plan one step, then restore 0
+        budget = {name: 1 if value == 0 else value for name, value in budget.items()}
+    recipe = plan(method, cell, length=length, budget=budget, seed=seed, settings=settings)
+    if spent:
+        recipe = recipe.changed({"training.budget": Budget(recipe.training.budget.kind, 0)})
+    return recipe if start is None else start.applied(recipe)
 
 
 def plan(
@@ -262,7 +221,7 @@ def train(
         TrainingError: the losses stopped being finite.
     """
     begun = begin(recipe, task, cell, start, folder=folder, resume=resume)
-    folder, resolved, chosen, finished = begun.folder, begun.resolved, None, False
+    folder, resolved, chosen, is_ready = begun.folder, begun.resolved, None, True
     with ExitStack() as stack:
         if begun.is_open:
             begun.enter(stack)
@@ -278,8 +237,7 @@ def train(
                 stop=stop,
                 start=begun.start,
             )
-            if chosen is not None:
-                finished = loop.run(stop) == "finished"
+            is_ready = chosen is not None
         else:
             check_memory(resolved.recipe, begun.task, cell, kept=folder is not None)
             loop = make_loop(resolved, begun.task, cell, folder=folder, progress=progress, start=begun.start)
@@ -289,67 +247,8 @@ def train(
                 chosen = Chosen.read(folder)
                 if folder is not None:
                     drop_trials(folder)
-            finished = loop.run(stop) == "finished"
-        return _handed_over(loop, resolved, cell, begun, chosen, finished)
-
-
-def _handed_over(
-    loop: Loop,
-    resolved: Resolved,
-    cell: nn.Module | None,
-    begun: Beginning,
-    chosen: Chosen | None,
-    finished: bool,
-) -> Run:
-    """Finish a run: measure it, write it, and return unsharded models on the CPU in evaluation mode."""
-    model, teacher, folder = loop.student, loop.teacher, begun.folder
-    if loop.engine.sharded:
-        model, teacher = build(resolved.recipe, resolved.facts, None)
-        if isinstance(model, Student) and has_low_rank(loop.student):
-            add_low_rank(model.cell)
-        loop.state.hand_over(model, teacher)
-    for part in (model, teacher):
-        if part is not None:
-            part.to("cpu").eval()
-    merge_low_rank(model)
-    if cell is not None and isinstance(model, Student) and model.cell is not cell:  # trials use copies of the cell
-        cell.load_state_dict(model.cell.state_dict())
-        model.cell = cell.eval()
-    if isinstance(model, Student):
-        model.trained_on = begun.kept
-    metrics = _final_metrics(loop, model, teacher)
-    if folder is not None:
-        model.save_pretrained(folder / ("student" if isinstance(model, Student) else TRANSFORMER))
-        write_json(folder / "metrics.json", metrics)
-    return Run(resolved.recipe, model, metrics, loop.history, teacher, begun.task, chosen, folder, finished)
-
-
-def _final_metrics(loop: Loop, model: Student | CausalTransformer, teacher: Teacher | None) -> dict[str, float]:
-    """Compute the final metrics, on held-out sequences that no choice has used, and the cost of training."""
-    labels = teacher.memories if teacher else None
-    metrics: dict[str, float] = evaluate_task(loop.task, model, loop.observer.test_batches(), labels)
-    if isinstance(method := loop.chain[-1].method, Adapt):
-        metrics |= _forgotten(method, model, loop)
-    metrics |= {name: loop.counters.spent(name) for name in ("steps", "tokens", *COSTS)}
-    metrics["seconds"] = round(loop.counters.spent("seconds"), 2)
-    return {name: value for name, value in metrics.items() if math.isfinite(value)}
-
-
-def _forgotten(method: Adapt, model: Student | CausalTransformer, loop: Loop) -> dict[str, float]:
-    """Measure what an adapted student has forgotten, on the test part of its rehearsal task or else of its new task."""
-    assert isinstance(model, Student)
-    task = method.rehearsal or loop.task
-    length = min(loop.length, task.max_length or loop.length)
-    batches = validation_batches(task, 0, length, loop.settings.seed, stream="test")
-    same = method.keeps_readout and method.rehearsal is not None
-    return forgetting(method.old.cpu(), model, batches, same_readout=same)
-
-
-def _figures(record: Mapping[str, Any]) -> dict[str, float]:
-    """Select the metrics in a record of the history."""
-    names = ("loss", "bits", "accuracy", "rmse", "step", "tokens", *COSTS, "seconds")
-    found = {name: record[name] for name in names if name in record and math.isfinite(record[name])}
-    return {"steps" if name == "step" else name: value for name, value in found.items()}
+        finished = is_ready and loop.run(stop) == "finished"
+        return hand_over(loop, resolved, cell, begun, chosen, finished)
 
 
 def copy_cell(cell: str | nn.Module) -> str | nn.Module:
