@@ -243,7 +243,7 @@ def test_shares_that_bptt_and_tbptt_once_had(tmp_path: Path) -> None:
 
 # -- how many settings -------------------------------------------------------------------------------
 
-MOST = 59  # more than a person can look through
+MOST = 57  # more than a person can look through
 
 
 def settings_of(kind: type[Any], prefix: str = "") -> list[str]:

@@ -10,6 +10,7 @@ import contextlib
 import itertools
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -101,7 +102,25 @@ def run(group: list[Block], folder: Path) -> str | None:
             script.write_text("\n" * (block.line - 1) + SECONDS.sub(r"\g<1>0.5", block.code))
         return python([script.name for script in scripts], folder)
     (block,) = group
-    return shell(SECONDS.sub(r"\g<1>0.5", commands(block)), folder)
+    script = SECONDS.sub(r"\g<1>0.5", commands(block))
+    plain = plain_commands(script)
+    return (
+        shell(script, folder) if plain is None else next(filter(None, (nounroll(one, folder) for one in plain)), None)
+    )
+
+
+def plain_commands(script: str) -> list[list[str]] | None:
+    """The words of each command, if all are commands of nounroll alone; they need no shell, nor to import torch."""
+    lines = [shlex.split(line, comments=True) for line in script.replace("\\\n", " ").splitlines()]
+    found = [words for words in lines if words]
+    plain = not re.search(r"[|&;<>$`*~]", script) and all(words[0] == "nounroll" for words in found)
+    return [words[1:] for words in found] if plain else None
+
+
+def nounroll(words: list[str], folder: Path) -> str | None:
+    """Run a command of nounroll in a process of its own."""
+    (folder / "command.py").write_text(f"import sys\nfrom nounroll.cli.main import main\nsys.exit(main({words}))\n")
+    return python(["command.py"], folder)
 
 
 def environment() -> dict[str, str]:
@@ -246,6 +265,25 @@ def test_blocks_are_found_and_run(tmp_path: Path) -> None:
     assert make_targets(found[-1]) == ["test"]
 
 
+def test_the_command_is_installed() -> None:
+    """Pages that call it alone run without this script."""
+    ended = subprocess.run(["nounroll", "--version"], env=environment(), capture_output=True, text=True, check=True)
+    assert ended.stdout.startswith("nounroll ")
+
+
+def test_plain_commands_need_no_shell() -> None:
+    script = "nounroll train a.yaml --set x='1 2' \\\n  --json  # a run\n\nnounroll report runs/a"
+    assert plain_commands(script) == [["train", "a.yaml", "--set", "x=1 2", "--json"], ["report", "runs/a"]]
+    for other in (
+        "nounroll report a > b",
+        "nounroll report $RUN",
+        "nounroll tasks | head",
+        "python a.py",
+        "NAME=1 nounroll",
+    ):
+        assert plain_commands(other) is None
+
+
 def test_blocks_of_python_share_a_process_and_no_names(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("\n".join(f"```python\n{code}\n```\n" for code in ("x = 1", "print(x)")) + "```sh\ntrue\n```\n")
@@ -266,6 +304,7 @@ def test_blocks_of_python_share_a_process_and_no_names(tmp_path: Path) -> None:
         ("console", "$ false\n$ true", "exit status 1"),
         ("console", "$ false | true", "exit status 1"),
         ("sh", "no-such-command", "not found"),
+        ("sh", "nounroll tasks\nnounroll no-such-command", "'no-such-command' is not a command"),
         ("sh", "make no-such-target", "no such target"),
         ("sh", "git clone there && cd there && make no-such-target", "no such target"),
         ("console", "$ make PYTHON=python3 -s test no-such-target  # comment", "no such target"),
