@@ -61,8 +61,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("text", "whole"),
     [
-        ("[x](index.md#a-heading)", True),
-        ("::: nounroll.Batch", True),
+        ("[x](index.md#a-heading)\n\n::: nounroll.Batch", True),
         ("[x](nothing.md)", False),
         ("[x](index.md#nothing)", False),
         ("::: nounroll.nothing", False),
