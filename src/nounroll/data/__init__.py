@@ -8,6 +8,7 @@ import inspect
 import typing
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from nounroll.core.conversion import convert
 from nounroll.core.registry import Registry
 
 if TYPE_CHECKING:
@@ -126,15 +127,9 @@ def _types(task: type["SequenceTask"]) -> dict[str, Any]:
 
 def _parsed(name: str, expected: Any, value: Any) -> Any:
     """Convert a value to the annotated type, by the rules of the command line."""
-    from jsonargparse import ArgumentError, ArgumentParser
-
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_argument("--option", type=expected)
     try:
-        if value is None and type(None) not in typing.get_args(expected):
-            raise TypeError  # the parser would read it as "not set"
-        return parser.parse_object({"option": value})["option"]
-    except (ArgumentError, TypeError):
+        return convert(expected, value)
+    except Exception:  # jsonargparse raises argparse's error type
         raise ValueError(f"task.options.{name} is {value!r}; expected {_type_name(expected)}") from None
 
 

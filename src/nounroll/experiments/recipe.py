@@ -19,6 +19,7 @@ from yaml.composer import ComposerError
 from yaml.constructor import ConstructorError
 
 from nounroll.cells.base import CellSettings
+from nounroll.core.conversion import convert
 from nounroll.core.plain import plain
 from nounroll.core.ranges import at_least
 from nounroll.data.paths import seen_from, seen_from_here
@@ -296,7 +297,7 @@ def _meant(fields: dict[str, dataclasses.Field[Any]], name: object) -> str:
 
 def _typed(name: str, wanted: Any, value: Any) -> Any:
     try:
-        typed = value if _is_exactly(wanted, value) else _parsed(wanted, value)
+        typed = convert(wanted, value)
     except Exception as error:  # jsonargparse raises argparse's error type
         raise ValueError(f"{name} is {value!r}; it must be {_in_words(wanted)}") from error
     for number in typed if isinstance(typed, tuple) else (typed,):
@@ -305,26 +306,6 @@ def _typed(name: str, wanted: Any, value: Any) -> Any:
         if isinstance(number, int) and abs(number) >> 63:
             raise ValueError(f"{name} has {len(str(abs(number)))} digits; it must be less than 2 to the power of 63")
     return typed
-
-
-def _is_exactly(wanted: Any, value: Any) -> bool:
-    """Return whether a value needs no conversion; a parser for each value would take most of the time of ``parse``."""
-    if get_origin(wanted) is Literal:
-        return any(type(value) is type(one) and value == one for one in get_args(wanted))
-    if wanted is str or get_origin(wanted) not in (None, UnionType, Union):
-        return wanted is str and type(value) is str
-    return type(value) in {int, float, bool, type(None)}.intersection(get_args(wanted) or (wanted,))
-
-
-def _parsed(wanted: Any, value: Any) -> Any:
-    """Convert a value to a type by jsonargparse."""
-    from jsonargparse import ArgumentParser
-
-    if value is None and type(None) not in get_args(wanted):
-        raise TypeError  # the parser would read it as "not set"
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_argument("--value", type=wanted)
-    return parser.parse_object({"value": value}).value
 
 
 def _in_words(wanted: Any) -> str:
