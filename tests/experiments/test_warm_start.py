@@ -246,7 +246,7 @@ def test_mistakes_are_one_line(old: Run, tmp_path: Path) -> None:
         ({**given, "teacher": tmp_path / "bptt", "method": "dmt"}, r"^teacher is .*; that run has no teacher"),
         ({"student": tmp_path}, r"holds no student; it needs"),
         ({**given, "new": "cell"}, r"^new is 'cell'; it must be inputs or head, or both$"),
-        ({"new": "head"}, r"^new is 'head' and student is not given"),
+        ({"new": "head"}, r"^new is 'head' but student is not given"),
         ({**given, "method": "transformer"}, r"^method is 'transformer', which trains no student"),
         ({"steps": 0}, r"^training\.steps is 0; it must be more than 0$"),
         ({**given, "steps": 0, "out": tmp_path / "none"}, r"^training\.steps is 0; it must be more than 0$"),
