@@ -37,14 +37,14 @@ def adapt(
         head: keep (the readout of RUN) or new (a new readout). Targets of another space need a new one.
         anchor: weight of the penalty for changed memories and predictions; 0.7 by default, 0 for none.
         rehearse: share of the sequences that come from the old task; 0.25 by default.
-        update: weights that are trained: all, the readout only, the readout and a low-rank update of the cell's matrices
+        update: weights to train: all, the readout only, the readout and a low-rank update of the cell's matrices
             (low-rank), or the empty memory only (start).
         seconds: wall-clock budget; 120 if --steps is not given either.
         steps: budget in optimiser steps.
         length: T, in time steps; the length of RUN by default.
         seed: seed of the data and all random choices.
         out: folder of the new run; runs/adapted-NAME by default.
-        many: several tasks in place of one, each with a small readout on the unchanged network: a name and a recipe with
+        many: several tasks, each with a small readout on the unchanged network: a name and a recipe with
             the task and its length, such as tags=tags.yaml; may be given several times. OUT holds the network once, and
             all readouts.
         set: any other setting, such as training.learning_rate=0.0005; may be given several times.
