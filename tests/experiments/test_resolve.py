@@ -20,7 +20,7 @@ from nounroll.data.keys_values import KeysValues
 from nounroll.data.modular_sum import ModularSum
 from nounroll.data.parity import Parity
 from nounroll.data.retrieval import Retrieval
-from nounroll.data.sequences import Sequences
+from nounroll.data.sequences import Score, Sequences
 from nounroll.data.task import Lengths, SequenceTask
 from nounroll.data.text import Text
 from nounroll.experiments.recipe import Recipe, parse
@@ -236,6 +236,13 @@ def test_a_series_with_missing_values_is_a_stream_like_others(tmp_path: Path) ->
         found = [resolve(recipe_of(length=16), Series(path=tmp_path / f"{name}.csv")) for name in ("whole", "gappy")]
     assert [one.facts.next_input for one in found] == [True, True]
     assert found[0].recipe == found[1].recipe
+
+
+@pytest.mark.parametrize(("score", "kind"), [("all", "most scored"), ("last", "few scored")])
+def test_padding_does_not_count_as_steps_without_a_target(score: Score, kind: str) -> None:
+    words = [torch.arange(n) % 7 for n in (40, *[8] * 60)]
+    task = Sequences(words, targets=words, score=score)
+    assert look(task, task.length, seed=0).kinds[0] == kind
 
 
 class BurnIn(Echo):

@@ -28,13 +28,13 @@ def measured(task: SequenceTask, length: int) -> tuple[Space, Space]:
         width = max(sum(spaces[name].event_shape) for name in unknown)
         rows = min(_MOST, max(_LEAST, _STEPS // length), max(2, _NUMBERS // (length * max(1, width))))
         batch = draw(task, rows, length, 0, "scale")
-        seen = {"inputs": batch.inputs[_read(batch.mask)], "targets": batch.targets[batch.mask]}
+        seen = {"inputs": batch.inputs[steps_read(batch.mask)], "targets": batch.targets[batch.mask]}
         for name in unknown:
             label = f"{type(task).__name__}: {name}"
             spaces[name] = spaces[name].measured(label, seen[name], targets=name == "targets")
     return spaces["inputs"], spaces["targets"]
 
 
-def _read(mask: Bool[Tensor, "B T"]) -> Bool[Tensor, "B T"]:
+def steps_read(mask: Bool[Tensor, "B T"]) -> Bool[Tensor, "B T"]:
     """Mark the steps up to the last scored step of each row; later steps count as padding."""
     return mask.flip(1).cummax(1).values.flip(1)

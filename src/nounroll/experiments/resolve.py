@@ -17,7 +17,7 @@ from nounroll.cells import complete
 from nounroll.core.batch import Batch, Space
 from nounroll.core.notices import notice
 from nounroll.core.seeding import generator
-from nounroll.data.scale import measured
+from nounroll.data.scale import measured, steps_read
 from nounroll.data.task import Lengths, SequenceTask, draw, held_out
 from nounroll.experiments.recipe import Recipe
 from nounroll.methods import ADAPT, AUTO, TRANSFORMER, is_taught, parse_chain
@@ -40,7 +40,7 @@ class Facts:
     """Kind of data that a task gives, at a recipe's length.
 
     Attributes:
-        scored: share of time steps whose target is scored.
+        scored: share of time steps whose target is scored; steps after the last one of a sequence count as padding.
         at_end: each sequence has one scored target, and nothing follows it.
         lengths: see ``SequenceTask.lengths``; measured on the data if the task does not say.
         size: number of training sequences if it is finite: given by the task, or estimated from the duplicates among
@@ -273,7 +273,7 @@ def look(task: SequenceTask, length: int, seed: int) -> Facts:
         warn(f"{name} scores nothing at length {length}; its mask must be True somewhere", stacklevel=2)
     inputs, targets = measured(task, length)
     return Facts(
-        scored=float(batch.mask.float().mean()),
+        scored=float(batch.mask.sum() / steps_read(batch.mask).sum().clamp(min=1)),
         at_end=_is_at_end(batch),
         lengths=task.lengths if task.lengths is not None else _lengths(task, length, seed),
         size=task.size or _population(task, length, seed),
