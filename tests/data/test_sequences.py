@@ -296,7 +296,7 @@ def test_steps_without_a_target_are_not_scored(real: bool, score: Score) -> None
 X, Y = ragged(), [0, 1] * 5
 REAL = [np.ones((3, 2))] * 9
 SHARES = "three shares such as (0.8, 0.1, 0.1), or the name of a part for each sequence"
-FORM = "it must be (T,) for whole numbers, (T,) or (T, d) for real ones"
+FORM = "it must be (T,) for whole numbers, (T,) or (T, d) for real ones; make measurements floats"
 FINITE = "real numbers must be finite as float32"
 AGREE = "; they must agree"
 EACH = "and each part must have at least one"

@@ -144,19 +144,28 @@ def test_groups_are_not_parted_and_classes_are_in_both_parts() -> None:
         ("abc", [1], "X is a str; it must be a list of (T_i, d) arrays"),
         ([np.ones((3, 2)), np.ones((3, 1))], [0, 1], "X[1] holds 1 numbers a step; X[0] holds 2 numbers a step"),
         ([np.ones((3, 2))] * 3, [0, 1], "y has shape (2,); it must be (3,), one class for each sequence"),
-        ([np.ones((3, 2))] * 3, ["a"] * 3, "y holds one class only, np.str_('a'); it must hold two or more"),
+        ([np.ones((3, 2))] * 3, ["a"] * 3, "y holds one class only, 'a'; it must hold two or more"),
         (
             [np.array(["2026"], "M8[Y]")] * 2,
             [0, 1],
             "X[0] holds values of type datetime64[Y]; it must hold whole or real numbers",
         ),
-        ([np.array([0.0, np.inf])] * 2, [0, 1], "inf"),
+        ([np.array([0.0, np.inf])] * 2, [0, 1], "X[0][1, 0] is inf; real numbers must be finite"),
     ],
 )
 def test_what_cannot_be_fitted_is_one_line(X: Any, y: Any, message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)) as raised:
         nounroll.SequenceClassifier(steps=2, **QUICK).fit(X, y)
     assert "\n" not in str(raised.value)
+
+
+def test_a_number_to_predict_that_is_missing_is_named_by_its_place() -> None:
+    X, _ = ragged(10)
+    model = nounroll.SequenceRegressor(steps=2, **QUICK)
+    with pytest.raises(ValueError, match=re.escape("y[3] is nan; it must be finite, leave out sequences without y")):
+        model.fit(X, np.where(np.arange(10) == 3, np.nan, 1.5))
+    with pytest.raises(ValueError, match=re.escape("y[4, 1] is inf; it must be finite")):
+        model.fit(X, np.where(np.arange(20).reshape(10, 2) == 9, np.inf, 1.5))
 
 
 def test_what_cannot_be_predicted_is_one_line() -> None:

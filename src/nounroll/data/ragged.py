@@ -112,7 +112,7 @@ def read_array(
     if found.ndim not in ((1, 2) if real else (1,)):
         raise ValueError(
             f"{name} is {found.dtype} of shape {found.shape}; it must be ({axis},) for whole numbers,"
-            f" ({axis},) or ({axis}, d) for real ones"
+            f" ({axis},) or ({axis}, d) for real ones; make measurements floats"
         )
     if real:
         with np.errstate(over="ignore"):

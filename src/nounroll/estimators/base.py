@@ -169,7 +169,7 @@ class _Known(Sequences):
     ) -> None:
         first = split.index("validation")  # ``Sequences`` needs three parts; one sequence names the third
         again: dict[str, Any] = {name: [*values, values[first]] for name, values in targets.items()}
-        whole = read("inputs", [*inputs, inputs[first]])
+        whole = read("X", [*inputs, inputs[first]])
         super().__init__(whole, split=[*split, "test"], inputs_space=inputs_space, targets_space=targets_space, **again)
 
     def test(self) -> Sequences:

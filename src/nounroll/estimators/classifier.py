@@ -48,7 +48,7 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
             raise ValueError("y holds None or nan; it must hold a class for each sequence, leave the others out")
         self.classes_, codes = np.unique(classes, return_inverse=True)
         if len(self.classes_) < 2:
-            raise ValueError(f"y holds one class only, {self.classes_[0]!r}; it must hold two or more")
+            raise ValueError(f"y holds one class only, {self.classes_.tolist()[0]!r}; it must hold two or more")
         self._train(arrays, self._parts(len(arrays), groups, codes), labels=codes)
         return self
 

@@ -49,12 +49,18 @@ class SequenceRegressor(RegressorMixin, SequenceEstimator):
             y: (n,) or (n, k) real numbers in any unit.
 
         Raises:
-            ValueError: X and y do not fit each other.
+            ValueError: X and y do not fit each other, or a number is not finite.
         """
         arrays = self._read(X)
         numbers = np.asarray(y, dtype=np.float64)
         if numbers.ndim not in (1, 2) or len(numbers) != len(arrays):
             raise ValueError(f"y has shape {numbers.shape}; it must be ({len(arrays)},) or ({len(arrays)}, k)")
+        bad = np.argwhere(~np.isfinite(numbers))
+        if len(bad):
+            place = tuple(bad[0].tolist())
+            raise ValueError(
+                f"y[{', '.join(map(str, place))}] is {numbers[place]}; it must be finite, leave out sequences without y"
+            )
         self._flat = numbers.ndim == 1
         labels = numbers.reshape(len(arrays), -1)
         self._train(arrays, self._parts(len(arrays), groups), labels=labels, targets_space=self.targets_space)
