@@ -7,7 +7,7 @@ import torch
 
 from helpers import make_bptt, make_student, same_state, state
 from nounroll.core.batch import Space
-from nounroll.core.spaces import Real
+from nounroll.core.spaces import Count, Real
 from nounroll.data.retrieval import Retrieval
 from nounroll.models.student import Student
 from nounroll.training.counters import Counters
@@ -86,15 +86,33 @@ def test_of_equal_errors_the_loss_decides() -> None:
     assert handover.score(figures(0.5, 0.4)) < handover.score(figures(0.5, 0.5)) < handover.score(figures(0.49, 0.1))
 
 
-def test_a_number_is_judged_by_its_error_and_several_by_their_loss() -> None:
+def test_numbers_are_judged_by_their_errors() -> None:
     """The likelihood of a number hangs on the spread that is said with it as well."""
     surer, nearer = {"loss": 0.5, "rmse": 0.3}, {"loss": 2.0, "rmse": 0.1}
-    for by_errors, targets, better in [(True, Real(1), nearer), (False, Real(1), surer), (True, Real(2), surer)]:
+    for by_errors, targets, better in [
+        (True, Real(1), nearer),
+        (False, Real(1), surer),
+        (True, Real(2), nearer),
+        (True, Count(1), nearer),
+        (True, Count(2), surer),  # of two units
+    ]:
         _, handover = made(by_errors=by_errors, targets=targets)
         assert min(surer, nearer, key=handover.score) == better
     _, handover = made(by_errors=True, targets=Real(1))
     assert handover.score({"loss": 0.0, "rmse": math.e}) == pytest.approx(1.0)
     assert handover._error(0.5) == 0.0  # which is of shares of labels
+
+
+def test_several_numbers_are_judged_in_standard_deviations() -> None:
+    """Hertz beside thousands of metres: the error in the larger unit does not decide alone."""
+    targets = Real(2, shift=(0.0, 0.0), scale=(1.0, 1000.0))
+    _, handover = made(by_errors=True, targets=targets)
+    far = {"loss": 0.0, "rmse": 100.0, "rmse_standardised": math.e}
+    near = {"loss": 0.0, "rmse": 200.0, "rmse_standardised": 1.0}
+    assert handover.score(near) == pytest.approx(0.0)
+    assert handover.score(far) == pytest.approx(2.0)  # of two numbers, in nats
+    values = targets.place(torch.randn(200, 2, generator=torch.Generator().manual_seed(0)))
+    assert handover.score(targets.guess(values)) == pytest.approx(0.0, abs=0.2)
 
 
 @pytest.mark.parametrize(

@@ -43,8 +43,9 @@ class Handover:
         counters: counters of the run; ``best`` and ``passed`` are kept there, so that they are saved.
         knowable: nats per scored element between the best constant guess and the best possible prediction.
         by_errors: judge students by the share of labels that they get wrong, and break ties by the loss; students that
-            predict a number are judged by the logarithm of their root mean squared error. A network that has memorised
-            a few labels grows more and more confident, even where it is wrong.
+            predict numbers are judged by the logarithm of their root mean squared error; that of several numbers is
+            standardised. A network that has memorised a few labels grows more and more confident, even where it is
+            wrong.
         patience: consecutive evaluations with a clearly worse student after which a method ends; 0 for no early end.
     """
 
@@ -71,9 +72,16 @@ class Handover:
             return math.inf
         if self.by_errors and "accuracy" in metrics:
             return 1 - metrics["accuracy"] + _TIE * loss / (1 + loss)
-        if self.by_errors and self.student.targets.event_shape == (1,) and metrics.get("rmse"):
-            return math.log(metrics["rmse"])  # in nats, like the loss of a Gaussian with the best scale
-        return loss
+        error = self._error_of_numbers(metrics) if self.by_errors else None
+        numbers = math.prod(self.student.targets.event_shape)
+        return numbers * math.log(error) if error else loss  # in nats, like the loss of Gaussians with the best scale
+
+    def _error_of_numbers(self, metrics: dict[str, float]) -> float | None:
+        """Return the root mean squared error of targets that are numbers, in one unit; None for other targets."""
+        targets = self.student.targets
+        if targets.event_shape == (1,):
+            return metrics.get("rmse")
+        return metrics.get("rmse_standardised", metrics.get("rmse")) if targets.affine else None
 
     def begin(self, method: Method, is_last: bool) -> None:
         """Keep the student from before SMT. The other methods keep theirs by ``note``."""

@@ -101,7 +101,10 @@ class Real(Vectors):
         deviations = values.double().std(dim=0, correction=0)
         smallest = 1e-7 * values.double().abs().amax(0).clamp(min=1e-18)  # distinguishes a constant from 0
         loss = float((deviations.maximum(smallest).log() + 0.5 * math.log(2 * math.pi * math.e)).sum())
-        return {"loss": loss, "bits": loss / math.log(2), "rmse": float(deviations.square().mean().sqrt())}
+        found = {"loss": loss, "bits": loss / math.log(2), "rmse": float(deviations.square().mean().sqrt())}
+        if self.scale is not None:
+            found["rmse_standardised"] = float((deviations / self.moments(deviations)[1]).square().mean().sqrt())
+        return found
 
     def to_json(self) -> dict[str, Any]:
         found = super().to_json()
