@@ -13,7 +13,6 @@ from nounroll.core.seeding import generator
 from nounroll.experiments.recipe import Recipe, parse
 from nounroll.methods import BPTT, DMT, SMT, TBPTT, DMTSettings, SMTSettings, TBPTTSettings
 from nounroll.models.student import Student
-from nounroll.objectives.readout import negative_log_likelihood
 from nounroll.teacher import Teacher, TeacherSettings, build_teacher
 
 CELL_KINDS = tuple(CELLS)
@@ -155,7 +154,7 @@ def decoding_twin(
             for i in range(stop - t):
                 if batch.mask[b, t + i]:
                     y = batch.targets[b, t + i]
-                    losses.append(negative_log_likelihood(student.targets, outputs[i][None], y[None])[0])
+                    losses.append(student.targets.loss(outputs[i][None], y[None])[0])
     return torch.stack(losses).mean() if losses else torch.zeros(())
 
 

@@ -8,7 +8,6 @@ from helpers import CELL_KINDS, SYMBOLS, assert_same_gradients, make_batch, make
 from nounroll.core.batch import Batch, Real, Space
 from nounroll.core.seeding import generator
 from nounroll.models.student import Student
-from nounroll.objectives.readout import negative_log_likelihood
 
 B, T = 3, 7
 
@@ -22,7 +21,7 @@ def twin(student: Student, batch: Batch) -> Tensor:
             memory = student.step(batch.inputs[b, t][None], memory)
             if batch.mask[b, t]:
                 outputs = student.readout(memory)
-                losses.append(negative_log_likelihood(student.targets, outputs, batch.targets[b, t][None])[0])
+                losses.append(student.targets.loss(outputs, batch.targets[b, t][None])[0])
     return torch.stack(losses).mean()
 
 

@@ -25,7 +25,6 @@ from nounroll.methods import TBPTT, tbptt
 from nounroll.methods.base import State
 from nounroll.methods.noise import add_noise
 from nounroll.models.student import Student
-from nounroll.objectives.readout import negative_log_likelihood
 from nounroll.rollout.windows import staggered
 
 B, T = 3, 8
@@ -62,7 +61,7 @@ def surprises(student: Student, batch: Batch, t: int, memory: Tensor) -> list[Te
     """-log p(y_t) of each row that is scored at t."""
     outputs = student.readout(memory)
     return [
-        negative_log_likelihood(student.targets, outputs[b][None], batch.targets[b, t][None])[0]
+        student.targets.loss(outputs[b][None], batch.targets[b, t][None])[0]
         for b in range(len(memory))
         if batch.mask[b, t]
     ]

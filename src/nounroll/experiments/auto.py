@@ -89,6 +89,8 @@ def candidates(recipe: Recipe, facts: Facts, cell: nn.Module | None) -> list[tup
         pairs = [("tbptt", "lstm"), ("tbptt", "gru"), ("tbptt", "mlp"), ("bptt", "lstm"), ("smt+tbptt", "transformer")]
     elif facts.at_end and facts.small:  # a trial has only a few steps, too few to judge a teacher
         pairs = [("bptt", "pooled"), ("bptt", "lstm"), ("bptt", "gru")]
+    elif "numbers at most steps" in facts.kinds:  # a window's MLP is ahead after few steps and behind in the end
+        pairs = [("bptt", "lstm"), ("bptt", "gru"), ("tbptt", "gru"), ("smt+dmt", "transformer")]
     elif facts.scored >= 0.5:
         pairs = [("bptt", "lstm"), ("bptt", "gru"), ("bptt", "tape"), ("tbptt", "mlp"), ("smt+dmt", "transformer")]
     else:
