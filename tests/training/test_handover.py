@@ -116,6 +116,29 @@ def test_several_numbers_are_judged_in_standard_deviations() -> None:
 
 
 @pytest.mark.parametrize(
+    ("by_errors", "steps", "targets", "fitted"),
+    [
+        (True, 3, Real(2), True),
+        (False, 3, Real(2), False),  # chosen by the likelihood, which has judged the spread too
+        (True, 0, Real(2), False),  # a budget of 0 changes nothing
+        (True, 3, Real(2, likelihood="student_t"), False),
+        (True, 3, None, False),
+    ],
+)
+def test_the_spread_of_what_was_chosen_by_its_means_is_fitted(
+    by_errors: bool, steps: int, targets: Space | None, fitted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Student] = []
+    monkeypatch.setattr("nounroll.training.handover.fit_spread", lambda student, _: seen.append(student))
+    student, handover = made(by_errors=by_errors, targets=targets)
+    handover.counters.link_step = steps
+    metrics = {"loss": 1.0, "rmse": 0.5} if targets else figures(0.5)
+    handover.note(make_bptt(student), metrics)
+    handover.end(make_bptt(student), 8, metrics)
+    assert seen == [student] * fitted
+
+
+@pytest.mark.parametrize(
     ("by_errors", "worse", "waits"),
     [
         (False, figures(0.5, 1.0 + 0.09), False),  # a twentieth of the 2 nats that there are to know

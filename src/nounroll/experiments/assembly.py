@@ -107,7 +107,7 @@ def make_loop(
         chain=chain,
         settings=recipe.training,
         knowable=facts.knowable,
-        by_errors=facts.at_end or (facts.targets.affine and not facts.echoed),
+        by_errors=facts.at_end,
         folder=folder,
         recipe=recipe.to_dict(),
         progress=progress,

@@ -22,6 +22,7 @@ from torch import Tensor
 from nounroll.methods.base import Method
 from nounroll.models.student import Student
 from nounroll.rollout.evaluate import constant_guess
+from nounroll.rollout.spread import fit_spread
 from nounroll.rollout.transformer import CausalTransformer
 from nounroll.training.average import Average
 from nounroll.training.counters import Counters
@@ -140,6 +141,8 @@ class Handover:
         elif self.best and self._knows_nothing(length):
             self.student.load_state_dict(self.best)
             found = "restart"
+        if method.improves_only and self.counters.link_step:
+            self._fit_spread()
         self.best = {}
         self.counters.passed, self.counters.best, self.counters.waited = 0, math.inf, 0
         return found
@@ -150,6 +153,13 @@ class Handover:
         if method.improves_only and self.best and not self.score(self.observer.measure()) <= self.counters.best:
             self.student.load_state_dict(self.best)
         self.settle()
+
+    def _fit_spread(self) -> None:
+        """Fit the spread of a student that was chosen by the errors of its means alone."""
+        student = self.student
+        by_means = self.by_errors and isinstance(student, Student) and student.targets.has_spread
+        if by_means and not self.observer.engine.sharded:
+            fit_spread(student, self.observer.validation)
 
     def _knows(self, score: float) -> bool:
         """Return whether a student with this score is better than the best constant guess."""

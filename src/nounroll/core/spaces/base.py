@@ -151,6 +151,11 @@ class Space(ABC):
         return losses
 
     @property
+    def has_spread(self) -> bool:
+        """Return whether outputs are d means and d log standard deviations."""
+        return False
+
+    @property
     def noise_shape(self) -> tuple[int, ...]:
         """Shape of the random numbers of one draw."""
         return self.event_shape

@@ -40,6 +40,10 @@ class Real(Vectors):
     likelihoods: ClassVar[tuple[str, ...]] = ("gaussian", "student_t", "mixture", "quantiles")
     allowed: ClassVar[str] = "Real arrays must be finite"
 
+    @property
+    def has_spread(self) -> bool:
+        return self.likelihood == "gaussian"
+
     def convert(self, values: Tensor) -> Tensor:
         return values.float() if values.is_floating_point() else values
 
