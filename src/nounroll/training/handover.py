@@ -157,8 +157,9 @@ class Handover:
     def _fit_spread(self) -> None:
         """Fit the spread of a student that was chosen by the errors of its means alone."""
         student = self.student
-        by_means = self.by_errors and isinstance(student, Student) and student.targets.has_spread
-        if by_means and not self.observer.engine.sharded:
+        if not isinstance(student, Student) or self.observer.engine.sharded:
+            return
+        if self.by_errors and student.targets.has_spread:
             fit_spread(student, self.observer.validation)
 
     def _knows(self, score: float) -> bool:
