@@ -5,11 +5,14 @@ import importlib.util
 import re
 import subprocess
 import sys
+import tomllib
 import zipfile
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.specifiers import SpecifierSet
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "pins").glob("*.txt"))
@@ -39,6 +42,22 @@ def test_every_pinned_package_has_a_hash(path: Path) -> None:
     requirements, hashes = zip(*(line.split(" --hash=sha256:") for line in lines), strict=True)
     assert sorted(map(plain, requirements)) == sorted(map(plain, program().pinned()))
     assert all(re.fullmatch("[0-9a-f]{64}", one) for one in hashes)
+
+
+def admits(requires_python: str | None) -> bool:
+    """Whether a package can be installed with the oldest Python that the README promises."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    oldest = project["requires-python"].removeprefix(">=") + ".0"
+    return requires_python is None or SpecifierSet(requires_python).contains(oldest)
+
+
+def test_what_is_pinned_can_be_installed_with_the_oldest_python() -> None:
+    names = {plain(one).partition("==")[0] for one in program().pinned()}
+    found = {plain(one.metadata["Name"]).partition("==")[0]: one.metadata["Requires-Python"] for one in distributions()}
+    assert len(names & found.keys()) > 50
+    assert {name: found[name] for name in names & found.keys() if not admits(found[name])} == {}
+    assert not admits(">=3.11.5")
+    assert admits(">=3.10, !=3.12.1")
 
 
 def test_the_install_asks_for_them() -> None:
