@@ -9,6 +9,8 @@ from torch import Tensor
 from nounroll.core.spaces.likelihoods.base import Likelihood, limited
 from nounroll.core.spaces.standard import Standard
 
+_BETA = 1.0
+
 
 class Gaussian(Likelihood):
     """Parameters: d means and d log standard deviations. With (u, v) for the linear map's outputs,
@@ -32,13 +34,10 @@ class Gaussian(Likelihood):
     def loss(
         self, outputs: Float[Tensor, "*n V"], values: Float[Tensor, "*n d"], unit: Standard
     ) -> Float[Tensor, "*n"]:
-        """Weight the gradient of each coordinate by its variance, so that a mean learns by its squared error.
-
-        Without weights a mean learns least where its error is largest (Seitzer et al. 2022, arXiv 2203.09168; their
-        beta is 1 here). The best outputs are the same.
-        """
+        """Weight the gradient of each coordinate by its standard deviation to the power 2 beta (Seitzer et al. 2022,
+        arXiv 2203.09168). Without weights, a mean learns least where its error is largest."""
         nats = _nats(outputs, values)
-        weight = torch.exp(2 * unit.shrink(outputs.chunk(2, dim=-1)[1].detach()))
+        weight = torch.exp(2 * _BETA * unit.shrink(outputs.chunk(2, dim=-1)[1].detach()))
         return (weight * nats + ((1 - weight) * nats).detach()).sum(-1)
 
     def choose(
