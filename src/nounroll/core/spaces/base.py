@@ -142,10 +142,6 @@ class Space(ABC):
         """Return this space in the units of an equal one. It keeps its own weights of targets."""
         return other
 
-    def loss(self, outputs: Float[Tensor, "*n V"], values: Shaped[Tensor, "..."]) -> Float[Tensor, "*n"]:
-        """Compute the training loss of each element: -log p, whose gradient may be weighted."""
-        return -self.log_prob(outputs, values)
-
     def counted(self, losses: Float[Tensor, "*n"], values: Shaped[Tensor, "..."]) -> Float[Tensor, "*n"]:
         """Weight the training losses by the importance of their targets; unchanged if the space has no weights."""
         return losses

@@ -205,9 +205,6 @@ class Product(Space):
     def log_prob(self, outputs: Float[Tensor, "*n V"], values: Float[Tensor, "*n columns"]) -> Float[Tensor, "*n"]:
         return torch.stack([space.log_prob(told, own) for _, space, told, own in self._each(outputs, values)]).sum(0)
 
-    def loss(self, outputs: Float[Tensor, "*n V"], values: Float[Tensor, "*n columns"]) -> Float[Tensor, "*n"]:
-        return torch.stack([space.loss(told, own) for _, space, told, own in self._each(outputs, values)]).sum(0)
-
     @property
     def noise_shape(self) -> tuple[int, ...]:
         return (sum(math.prod(space.noise_shape) for space in self.spaces),)

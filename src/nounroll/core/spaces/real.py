@@ -59,9 +59,6 @@ class Real(Vectors):
     def log_prob(self, outputs: Float[Tensor, "*n V"], values: Float[Tensor, "*n d"]) -> Float[Tensor, "*n"]:
         return self._likelihood.log_prob(outputs.float(), values)
 
-    def loss(self, outputs: Float[Tensor, "*n V"], values: Float[Tensor, "*n d"]) -> Float[Tensor, "*n"]:
-        return self._likelihood.loss(outputs.float(), values, self)
-
     def choose(
         self, outputs: Float[Tensor, "B V"], noise: Float[Tensor, "B k"], sampling: Sampling
     ) -> Float[Tensor, "B d"]:

@@ -30,12 +30,6 @@ class Likelihood(ABC):
     def log_prob(self, outputs: Float[Tensor, "*n V"], values: Float[Tensor, "*n d"]) -> Float[Tensor, "*n"]:
         """Return the logarithm of the density, in nats."""
 
-    def loss(
-        self, outputs: Float[Tensor, "*n V"], values: Float[Tensor, "*n d"], unit: Standard
-    ) -> Float[Tensor, "*n"]:
-        """Return the training loss: the negative logarithm of the density, whose gradient may be weighted."""
-        return -self.log_prob(outputs, values)
-
     @abstractmethod
     def choose(
         self, outputs: Float[Tensor, "B V"], noise: Float[Tensor, "B k"], temperature: float, d: int

@@ -9,8 +9,6 @@ from torch import Tensor
 from nounroll.core.spaces.likelihoods.base import Likelihood, limited
 from nounroll.core.spaces.standard import Standard
 
-_BETA = 1.0
-
 
 class Gaussian(Likelihood):
     """Parameters: d means and d log standard deviations. With (u, v) for the linear map's outputs,
@@ -29,16 +27,9 @@ class Gaussian(Likelihood):
         return torch.cat([unit.place(mean), unit.stretch(limited(log_scale))], dim=-1)
 
     def log_prob(self, outputs: Float[Tensor, "*n V"], values: Float[Tensor, "*n d"]) -> Float[Tensor, "*n"]:
-        return -_nats(outputs, values).sum(-1)
-
-    def loss(
-        self, outputs: Float[Tensor, "*n V"], values: Float[Tensor, "*n d"], unit: Standard
-    ) -> Float[Tensor, "*n"]:
-        """Weight the gradient of each coordinate by its standard deviation to the power 2 beta (Seitzer et al. 2022,
-        arXiv 2203.09168). Without weights, a mean learns least where its error is largest."""
-        nats = _nats(outputs, values)
-        weight = torch.exp(2 * _BETA * unit.shrink(outputs.chunk(2, dim=-1)[1].detach()))
-        return (weight * nats + ((1 - weight) * nats).detach()).sum(-1)
+        mean, log_scale = outputs.chunk(2, dim=-1)
+        z = (values - mean) * torch.exp(-log_scale)
+        return -(0.5 * z**2 + log_scale + 0.5 * math.log(2 * math.pi)).sum(-1)
 
     def choose(
         self, outputs: Float[Tensor, "B V"], noise: Float[Tensor, "B d"], temperature: float, d: int
@@ -56,10 +47,3 @@ class Gaussian(Likelihood):
     def log_mean_exp(self, outputs: Float[Tensor, "*n V"], d: int) -> Float[Tensor, "*n d"]:
         mean, log_scale = outputs.chunk(2, dim=-1)
         return mean + 0.5 * (2 * log_scale).exp()
-
-
-def _nats(outputs: Float[Tensor, "*n V"], values: Float[Tensor, "*n d"]) -> Float[Tensor, "*n d"]:
-    """Return the negative logarithm of the density of each coordinate."""
-    mean, log_scale = outputs.chunk(2, dim=-1)
-    z = (values - mean) * torch.exp(-log_scale)
-    return 0.5 * z**2 + log_scale + 0.5 * math.log(2 * math.pi)
