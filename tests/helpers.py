@@ -154,7 +154,7 @@ def decoding_twin(
             for i in range(stop - t):
                 if batch.mask[b, t + i]:
                     y = batch.targets[b, t + i]
-                    losses.append(student.targets.loss(outputs[i][None], y[None])[0])
+                    losses.append(-student.targets.log_prob(outputs[i][None], y[None])[0])
     return torch.stack(losses).mean() if losses else torch.zeros(())
 
 

@@ -61,7 +61,7 @@ def test_a_dry_run_says_what_it_would_take_and_trains_nothing(nounroll: Command)
 
 def test_a_dry_run_says_what_would_be_tried(nounroll: Command) -> None:
     ended = nounroll("train", "tiny.yaml", "--dry-run", "--method", "auto", "--cell", "auto")
-    assert "\nauto tries bptt lstm, bptt gru, tbptt gru, " in ended.out
+    assert "\nauto tries bptt lstm, bptt gru, bptt tape, " in ended.out
     found = json.loads(nounroll("train", "tiny.yaml", "--dry-run", "--method", "auto", "--json").out)
     assert found["candidates"] == [["bptt", "mlp"], ["tbptt", "mlp"], ["smt+dmt", "mlp"]]
     assert found["resolved"]["facts"]["scored"] == 1.0

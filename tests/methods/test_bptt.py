@@ -21,7 +21,7 @@ def twin(student: Student, batch: Batch) -> Tensor:
             memory = student.step(batch.inputs[b, t][None], memory)
             if batch.mask[b, t]:
                 outputs = student.readout(memory)
-                losses.append(student.targets.loss(outputs, batch.targets[b, t][None])[0])
+                losses.append(-student.targets.log_prob(outputs, batch.targets[b, t][None])[0])
     return torch.stack(losses).mean()
 
 

@@ -77,7 +77,7 @@ def twin(method: DMT, batch: Batch) -> dict[str, Tensor]:
 
 def surprise(student: Student, batch: Batch, b: int, t: int, memory: Tensor) -> Tensor:
     """-log p(y_t) of one memory."""
-    return student.targets.loss(student.readout(memory[None]), batch.targets[b, t][None])[0]
+    return -student.targets.log_prob(student.readout(memory[None]), batch.targets[b, t][None])[0]
 
 
 @torch.no_grad()

@@ -53,7 +53,7 @@ def scored_times(mask: Tensor, count: int, draws: torch.Generator) -> Tensor:
 
 
 def scored(method: SMT, outputs: Tensor, target: Tensor) -> Tensor:
-    return method.student.targets.loss(outputs[None], target[None])[0]
+    return -method.student.targets.log_prob(outputs[None], target[None])[0]
 
 
 def losses_of(method: SMT, batch: Batch) -> dict[str, Tensor]:

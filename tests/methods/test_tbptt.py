@@ -61,7 +61,7 @@ def surprises(student: Student, batch: Batch, t: int, memory: Tensor) -> list[Te
     """-log p(y_t) of each row that is scored at t."""
     outputs = student.readout(memory)
     return [
-        student.targets.loss(outputs[b][None], batch.targets[b, t][None])[0]
+        -student.targets.log_prob(outputs[b][None], batch.targets[b, t][None])[0]
         for b in range(len(memory))
         if batch.mask[b, t]
     ]

@@ -212,9 +212,9 @@ def test_bad_snapshots(client: TestClient, tmp_path: Path) -> None:
             (forged(tmp_path / "shape", memory[..., :1], network), "holds memories of shape"),
             (forged(tmp_path / "type", memory.double(), network), "holds memories in torch.float64"),
             (forged(tmp_path / "rows", memory.expand(2, -1, -1), network), "a session has one row"),
-            (forged(tmp_path / "length", memory, network, length="6"), "no snapshot"),
-            (forged(tmp_path / "draws", memory, network, draws="////"), "no snapshot"),
-            (forged(tmp_path / "sampling", memory, network, sampling={"temperature": "hot"}), "no snapshot"),
+            (forged(tmp_path / "length", memory, network, length="6"), "is not a snapshot"),
+            (forged(tmp_path / "draws", memory, network, draws="////"), "is not a snapshot"),
+            (forged(tmp_path / "sampling", memory, network, sampling={"temperature": "hot"}), "is not a snapshot"),
         ]
     ):
         answer = client.post("/v1/sessions/restore", content=bad)
