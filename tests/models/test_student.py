@@ -269,7 +269,10 @@ def test_a_student_with_its_own_cell_asks_for_it(tmp_path: Path) -> None:
             {"readout_width": 10**9},
             "according to config.json head.hidden.bias is (1000000000,), in model.safetensors it is (16,)",
         ),
-        ({"inputs": {"kind": "categorical", "n": 10**9}}, "according to config.json cell.embed.map.weight is (1000000000, 16)"),
+        (
+            {"inputs": {"kind": "categorical", "n": 10**9}},
+            "according to config.json cell.embed.map.weight is (1000000000, 16)",
+        ),
         ({"cell": {"kind": "mlp", "layers": 10**9}}, "cell.layers is 1000000000; it must be at most 1000"),
     ],
 )
