@@ -18,12 +18,9 @@ def has_names(values: Any) -> bool:
     """Return whether sequences hold names: the first one is a text, or begins with one."""
     if isinstance(values, str | bytes | dict) or not hasattr(values, "__len__") or hasattr(values, "columns"):
         return False
-    for one in values:
-        if isinstance(one, str):
-            return True
-        first = one[0] if isinstance(one, list | tuple | np.ndarray) and len(one) else None
-        return isinstance(first, str)
-    return False
+    one = next(iter(values), None)
+    first = one[0] if isinstance(one, list | tuple | np.ndarray) and len(one) else one
+    return isinstance(first, str)
 
 
 def names_of(name: str, values: Any, *, gaps: bool = False) -> list[str]:

@@ -17,7 +17,7 @@ _UNSCORED = -100  # missing class; other targets use nan
 
 
 class Stream(Windows):
-    """One series, read in order from B places in parallel, with the memory carried from batch to batch.
+    """One long series. Each row of a batch reads a part of it in order, and keeps its memory from batch to batch.
 
     ::
 

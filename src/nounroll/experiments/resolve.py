@@ -226,7 +226,7 @@ def resolve(recipe: Recipe, task: SequenceTask, facts: Facts | None = None) -> R
     elif not is_taught(recipe.method):
         where = " from small data" if few else ""
         decide({"training.learning_rate": alone}, f"the student learns alone{where}, with no teacher to keep up with")
-        if recipe.cell.kind == "tape" and not TAPE.keys() & (recipe.given or TAPE.keys()):
+        if recipe.cell.kind == "tape" and recipe.given is not None and not TAPE.keys() & recipe.given:
             decide(TAPE, "a tape holds one element a token, and narrow ones are fast")
     elif with_teacher > alone:
         decide({"training.learning_rate": alone}, "the most for a student with this cell")

@@ -339,7 +339,7 @@ def _json(space: Space | None) -> dict[str, Any] | None:
 
 
 def _tokenizer(kept: Mapping[str, Any]) -> str | None:
-    """Return the SHA-256 of the tokenizer (or of its absence) from what is kept of a text task; else None."""
+    """Return the SHA-256 of a text task's tokenizer, or of its absence; None for other tasks."""
     speech = kept.get("speech")
     if not isinstance(speech, Mapping) or "tokenizer" not in speech:
         return None

@@ -1,5 +1,6 @@
 """FLOPs of a function call, counted in the current thread only."""
 
+import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -44,8 +45,15 @@ def _backward(gradient: Any, query: Any, key: Any, value: Any, *rest: Any, **nam
     return 2 * sdpa_flop_count(query, key, value)
 
 
+@shape_wrapper
+def _linear(x: Any, weight: Any, *rest: Any, **named: Any) -> int:
+    return 2 * math.prod(x) * weight[0]
+
+
 _KERNELS = ("flash", "efficient", "cudnn")
 _NAMES = [f"_scaled_dot_product_{kind}_attention" for kind in _KERNELS]
 _NAMES += ["_scaled_dot_product_flash_attention_for_cpu", "_scaled_dot_product_fused_attention_overrideable"]
 _FORMULAS = {**flop_registry, **{getattr(torch.ops.aten, name): _forward for name in _NAMES}}
 _FORMULAS |= {getattr(torch.ops.aten, f"{name}_backward"): _backward for name in _NAMES}
+if hasattr(torch.ops.mkldnn, "_linear_pointwise"):  # of ``nounroll.nn.linear``
+    _FORMULAS[torch.ops.mkldnn._linear_pointwise] = _linear

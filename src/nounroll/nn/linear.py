@@ -1,23 +1,19 @@
 """Linear maps whose large products run on oneDNN where that is faster than torch's usual library.
 
 torch multiplies matrices of 32-bit floats by MKL, which uses half of the vector width of an AMD processor with AVX-512.
-oneDNN uses the whole width, with the same precision, and takes half the time. torch calls oneDNN only if it may round
-factors to 16 bits; oneDNN rounds on processors with matrix tiles (AMX), where this module therefore changes nothing.
+oneDNN uses the whole width, with the same precision, and takes half the time. This module calls it by an operator of
+torch's compiler: ``torch.backends.mkldnn.matmul.fp32_precision`` would call it for the products of all threads.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from nounroll.nn.transforms import is_transformed
 
-_ONEDNN: Any = torch.backends.mkldnn  # torch builds this module when it runs
 _WORTH = 2**22  # multiplications from which oneDNN is faster
 
 
@@ -35,22 +31,26 @@ class _Product(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        x = x.contiguous()  # other layouts have no fast kernel
         ctx.save_for_backward(x, weight)
-        with _by_onednn():
-            return F.linear(x, weight, bias)
+        return _by_onednn(x, weight, bias)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *grad_outputs: Any) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         x, weight = ctx.saved_tensors
-        rows = grad_outputs[0].flatten(0, -2)
+        rows = grad_outputs[0].flatten(0, -2).contiguous()
         of_x, of_weight, of_bias = ctx.needs_input_grad
-        with _by_onednn():
-            return (
-                (rows @ weight).view(x.shape) if of_x else None,
-                rows.T @ x.flatten(0, -2) if of_weight else None,
-                rows.sum(0) if of_bias else None,
-            )
+        return (
+            _by_onednn(rows, weight.T).view(x.shape) if of_x else None,
+            _by_onednn(rows.T, x.flatten(0, -2).T) if of_weight else None,
+            rows.sum(0) if of_bias else None,
+        )
+
+
+def _by_onednn(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Compute ``torch.nn.functional.linear``."""
+    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
 
 
 def _is_possible(x: Tensor) -> bool:
@@ -63,15 +63,6 @@ def _is_possible(x: Tensor) -> bool:
 @cache
 def _has_faster_products() -> bool:
     """Return whether oneDNN multiplies 32-bit floats by AVX-512 where MKL does not (see the module's docstring)."""
-    able = torch.cpu.get_capabilities()
-    return _ONEDNN.is_available() and able.get("avx512_bf16", False) and not able.get("amx_tile", False)
-
-
-@contextmanager
-def _by_onednn() -> Iterator[None]:
-    before = _ONEDNN.matmul.fp32_precision
-    _ONEDNN.matmul.fp32_precision = "bf16"
-    try:
-        yield
-    finally:
-        _ONEDNN.matmul.fp32_precision = before
+    able = getattr(torch.cpu, "get_capabilities", dict)()  # not in every version of torch
+    is_wide = "AMD" in able.get("cpu_name", "") and able.get("avx512_f", False)
+    return is_wide and hasattr(torch.ops.mkldnn, "_linear_pointwise")

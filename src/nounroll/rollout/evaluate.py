@@ -44,10 +44,11 @@ def validation_batches(
     if sequences or part.size is not None:
         return list(held_out(part, sequences, length, seed, stream))
     rows = min(_MOST, max(_FEWEST, _STEPS // length))
-    scored = sum(int(batch.mask.sum()) for batch in held_out(part, rows, length, seed, stream))
+    found = list(held_out(part, rows, length, seed, stream))
+    scored = sum(int(batch.mask.sum()) for batch in found)
     wanted = math.ceil(rows * _ANSWERS / scored) if scored else rows
-    rows = max(rows, min(wanted, _LONGER * _STEPS // length))
-    return list(held_out(part, times * rows, length, seed, stream))
+    count = times * max(rows, min(wanted, _LONGER * _STEPS // length))
+    return found if count == rows else list(held_out(part, count, length, seed, stream))
 
 
 @torch.no_grad()
