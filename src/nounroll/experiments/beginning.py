@@ -101,7 +101,7 @@ def begin(
     tell_cut(task, recipe.length)
     facts = look(task, recipe.length, recipe.training.seed)
     kept = before[0] if before else keep(task, recipe.task.kind)
-    if scale := before or _scale_of_teacher(recipe):  # of the weights of before, or of smt.teacher
+    if scale := before or _scale_of_teacher(recipe):  # of the run that is resumed, or of smt.teacher
         same = before is not None and before[0].get("kind") == recipe.task.kind  # the checkpoint refuses other kinds
         facts = _with_scale(facts, *scale[1:], must_fit=same)
     if start is not None:

@@ -192,7 +192,6 @@ def _differentiate(plan: _Plan, features: Float[Tensor, "B T F"], batch: Batch) 
     loss.backward()
     norm = nn.utils.clip_grad_norm_(plan.head.parameters(), _CLIP)
     if not (loss.isfinite() and norm.isfinite()):
-        notice(
-            f"head {plan.name}: a step was skipped, because its loss was {loss.item():g} and its gradient {norm.item():g}"
-        )
+        fault = f"its loss was {loss.item():g} and its gradient {norm.item():g}"
+        notice(f"head {plan.name}: a step was skipped, because {fault}")
         plan.head.zero_grad(set_to_none=True)
