@@ -49,7 +49,7 @@ def built(rival: str) -> Model:
 def test_a_rival_learns_a_trivial_problem(rival: str) -> None:
     built(rival)
     problem = trivial()
-    result = rivals.train(problem, rival, seconds(4 if rival in ("mamba", "xlstm") else 1), 0, 1e-2)
+    result = rivals.train(problem, rival, seconds(4 if rival in ("mamba", "xlstm") else 2), 0, 1e-2)
     assert problem.score(result.predict) > 0.95
 
 
@@ -108,7 +108,7 @@ def test_a_stream_is_read_on_with_the_state_carried() -> None:
 
     spaces = {"inputs": Symbols(4), "targets": Symbols(4), "length": 64, "measure": BITS_PER_BYTE}
     problem = trivial(draw=windows, stream=stream, **spaces)
-    result = rivals.train(problem, "lstm", seconds(2), 0, 1e-2)
+    result = rivals.train(problem, "lstm", seconds(3), 0, 1e-2)
     assert problem.score(result.predict) < 0.3
 
 
