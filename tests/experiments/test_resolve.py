@@ -24,7 +24,7 @@ from nounroll.data.sequences import Score, Sequences
 from nounroll.data.task import Lengths, SequenceTask
 from nounroll.data.text import Text
 from nounroll.experiments.recipe import Recipe, parse
-from nounroll.experiments.resolve import FEW_SCORED, PRESETS, _predicts_next, look, resolve
+from nounroll.experiments.resolve import FEW_SCORED, PRESETS, _is_echoed, _predicts_next, look, resolve
 from nounroll.methods import AUTO
 from nounroll.teacher.base import TEACHERS
 from own_parts import Echo, OneLength, RunningMean
@@ -243,6 +243,26 @@ def test_padding_does_not_count_as_steps_without_a_target(score: Score, kind: st
     words = [torch.arange(n) % 7 for n in (40, *[8] * 60)]
     task = Sequences(words, targets=words, score=score)
     assert look(task, task.length, seed=0).kinds[0] == kind
+
+
+def the_next(x: Tensor) -> Tensor:
+    return x.roll(-1, 1)[..., :1]
+
+
+@pytest.mark.parametrize(
+    ("target", "echoed"),
+    [
+        (the_next, True),
+        (lambda x: the_next(x) - x[..., :1], True),  # a change
+        (lambda x: x.cumsum(1)[..., :1], False),
+        (lambda x: the_next(x) + 0.01 * x[..., 1:2], False),
+        (lambda x: torch.zeros_like(x), False),
+    ],
+)
+def test_numbers_that_are_read_again_are_known(target: Callable[[Tensor], Tensor], echoed: bool) -> None:
+    x = torch.randn(4, 20, 3, generator=torch.Generator().manual_seed(0))
+    mask = (torch.arange(20) < 19).expand(4, 20)
+    assert _is_echoed(Batch(x, target(x), mask)) == echoed
 
 
 class BurnIn(Echo):

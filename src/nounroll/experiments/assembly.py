@@ -107,7 +107,7 @@ def make_loop(
         chain=chain,
         settings=recipe.training,
         knowable=facts.knowable,
-        by_errors=facts.at_end,
+        by_errors=facts.by_errors,
         folder=folder,
         recipe=recipe.to_dict(),
         progress=progress,

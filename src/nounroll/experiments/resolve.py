@@ -29,6 +29,7 @@ _LOOKED_AT = 32  # sequences of each part that ``look`` draws
 _MOST = 2**22  # time steps drawn at once
 _DRAWN = 512  # sequences that are searched for duplicates
 _SMALL = 5_000  # number of training sequences below which a network can memorise them
+_SAME = 1e-4  # largest difference of numbers that count as the same, in standard deviations
 _ROWS = 32  # rows that truncated BPTT processes side by side
 _ALONE = 6e-3  # learning rate of a student trained without a teacher
 _ALONE_SMALL = 3e-3  # upper limit of that rate for small data; not for a tape, which takes few steps in a second
@@ -46,6 +47,8 @@ class Facts:
         size: number of training sequences if it is finite: given by the task, or estimated from the duplicates among
             the sequences drawn; None if there is no duplicate.
         next_input: every target is the next input, up to a sequence's end.
+        echoed: an input repeats each target, or the change that it is, one step later: the student may be given what it
+            draws, so that the spread of its answers counts as well as their mean.
         endless: sequences are drawn without end; with ``next_input`` they are windows of a stream.
         knowable: nats per scored element between the best constant guess and the best possible prediction.
         inputs, targets: the task's spaces; real spaces have their scale (``nounroll.data.scale``).
@@ -56,6 +59,7 @@ class Facts:
     lengths: Lengths
     size: int | None
     next_input: bool
+    echoed: bool
     endless: bool
     knowable: float
     inputs: Space
@@ -65,6 +69,11 @@ class Facts:
     def small(self) -> bool:
         """True if the sequences are few enough to memorise."""
         return self.size is not None and self.size < _SMALL
+
+    @property
+    def by_errors(self) -> bool:
+        """True if students are chosen by their errors: no spread is drawn from that would be read again."""
+        return self.at_end or (self.targets.has_spread and not self.echoed)
 
     @property
     def stream(self) -> bool:
@@ -272,16 +281,18 @@ def look(task: SequenceTask, length: int, seed: int) -> Facts:
     if not any(bool(one.mask.any()) for one in (batch, *validation)):
         warn(f"{name} scores nothing at length {length}; its mask must be True somewhere", stacklevel=2)
     inputs, targets = measured(task, length)
+    echoed = _is_echoed(batch)
     return Facts(
         scored=float(batch.mask.sum() / steps_read(batch.mask).sum().clamp(min=1)),
         at_end=_is_at_end(batch),
         lengths=task.lengths if task.lengths is not None else _lengths(task, length, seed),
         size=task.size or _population(task, length, seed),
         next_input=_predicts_next(batch, task.autoregressive),
+        echoed=echoed,
         endless=task.size is None,
         knowable=knowable(targets, [batch, *validation]),
         inputs=inputs,
-        targets=targets,
+        targets=targets if echoed else targets.by_error(),
     )
 
 
@@ -325,6 +336,21 @@ def _predicts_next(batch: Batch, said: bool = False) -> bool:
     to_the_end = said or (bool(batch.mask[:, 0].all()) and not bool((batch.mask[:, 1:] & ~batch.mask[:, :-1]).any()))
     scored = batch.mask[:, 1:]
     return to_the_end and torch.equal(batch.inputs[:, 1:][scored], batch.targets[:, :-1][scored])
+
+
+def _is_echoed(batch: Batch) -> bool:
+    """Return whether an input column repeats a column of the targets, or its running sum, one step later."""
+    x, y, both = batch.inputs, batch.targets, batch.mask[:, :-1] & batch.mask[:, 1:]
+    if not (x.is_floating_point() and y.is_floating_point() and both.any()):
+        return False
+    seen, change, wanted = x[:, 1:][both], x.diff(dim=1)[both], y[:, :-1][both]
+    said = zip(wanted.unbind(-1), wanted.std(0, correction=0), strict=True)
+    return any(
+        bool((told - one[:, None]).abs().amax(0).le(_SAME * spread).any())
+        for one, spread in said
+        if spread > 0
+        for told in (seen, change)
+    )
 
 
 def _lengths(task: SequenceTask, length: int, seed: int) -> Lengths:

@@ -39,7 +39,7 @@ def taught(
         teacher: logits of q, which get no gradient; None for only -log p(y).
         share: weight of the teacher.
     """
-    losses = negative_log_likelihood(space, outputs, targets)
+    losses = space.loss(outputs, targets)
     if teacher is None:
         return space.counted(losses, targets)
     expected = teacher.detach().float().log_softmax(-1)

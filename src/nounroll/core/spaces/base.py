@@ -138,9 +138,17 @@ class Space(ABC):
         """Convert the numbers of a linear map, any reals of about unit size, to outputs."""
         return raw
 
+    def by_error(self) -> "Space":
+        """Return this space with a training loss for predictions that are judged by their error."""
+        return self
+
     def scaled_as(self, other: "Space") -> "Space":
         """Return this space in the units of an equal one. It keeps its own weights of targets."""
         return other
+
+    def loss(self, outputs: Float[Tensor, "*n V"], values: Shaped[Tensor, "..."]) -> Float[Tensor, "*n"]:
+        """Compute the training loss of each element: -log p, whose gradient may be weighted (``by_error``)."""
+        return -self.log_prob(outputs, values)
 
     def counted(self, losses: Float[Tensor, "*n"], values: Shaped[Tensor, "..."]) -> Float[Tensor, "*n"]:
         """Weight the training losses by the importance of their targets; unchanged if the space has no weights."""

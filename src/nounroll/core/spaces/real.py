@@ -27,6 +27,8 @@ class Real(Vectors):
         shift, scale: standardisation of each coordinate. Networks compute with (x - shift) / scale; their inputs and
             outputs are in the unit of the data. None means 0 and 1 until both are measured, before training
             (``nounroll.data.scale``). Spaces with the same ``d`` and likelihood are equal, for any shift and scale.
+        weighted: train the means of Gaussians by their squared error, and only their spread by the likelihood
+            (``by_error``).
         likelihood: likelihood of targets: "gaussian", with a learnt scale per coordinate; "student_t", for data with
             outliers; "mixture", of five Gaussians, with dependent coordinates; "quantiles", nine per coordinate.
     """
@@ -35,6 +37,7 @@ class Real(Vectors):
     shift: Sequence[float] | None = field(default=None, compare=False)
     scale: Sequence[float] | None = field(default=None, compare=False)
     likelihood: str = "gaussian"
+    weighted: bool = field(default=False, compare=False)
 
     affine: ClassVar[bool] = True
     likelihoods: ClassVar[tuple[str, ...]] = ("gaussian", "student_t", "mixture", "quantiles")
@@ -58,6 +61,14 @@ class Real(Vectors):
 
     def log_prob(self, outputs: Float[Tensor, "*n V"], values: Float[Tensor, "*n d"]) -> Float[Tensor, "*n"]:
         return self._likelihood.log_prob(outputs.float(), values)
+
+    def loss(self, outputs: Float[Tensor, "*n V"], values: Float[Tensor, "*n d"]) -> Float[Tensor, "*n"]:
+        if not self.weighted:
+            return -self.log_prob(outputs, values)
+        return self._likelihood.loss(outputs.float(), values, self)
+
+    def by_error(self) -> "Real":
+        return replace(self, weighted=True)
 
     def choose(
         self, outputs: Float[Tensor, "B V"], noise: Float[Tensor, "B k"], sampling: Sampling
@@ -114,6 +125,8 @@ class Real(Vectors):
         found = super().to_json()
         if self.likelihood == "gaussian":  # files of version 0.1 have no likelihood
             del found["likelihood"]
+        if self.weighted:
+            found["weighted"] = True
         return found
 
 

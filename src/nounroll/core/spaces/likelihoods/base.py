@@ -30,6 +30,12 @@ class Likelihood(ABC):
     def log_prob(self, outputs: Float[Tensor, "*n V"], values: Float[Tensor, "*n d"]) -> Float[Tensor, "*n"]:
         """Return the logarithm of the density, in nats."""
 
+    def loss(
+        self, outputs: Float[Tensor, "*n V"], values: Float[Tensor, "*n d"], unit: Standard
+    ) -> Float[Tensor, "*n"]:
+        """Return -log p, whose gradient may be weighted for means that are judged by their error."""
+        return -self.log_prob(outputs, values)
+
     @abstractmethod
     def choose(
         self, outputs: Float[Tensor, "B V"], noise: Float[Tensor, "B k"], temperature: float, d: int
