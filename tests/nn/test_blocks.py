@@ -108,6 +108,19 @@ def test_control_heads_in_another_order_are_seen(monkeypatch: pytest.MonkeyPatch
     assert not torch.allclose(attention.by_heads(x), attention(x), atol=1e-3)
 
 
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("recompute", [False, True])
+def test_positions_that_are_asked_for_equal_those_of_the_whole_with_gradients(layers: int, recompute: bool) -> None:
+    trunk = Transformer(8, layers, 2, causal=True, rotary=True, recompute=recompute).double()
+    x, at = doubles(3, 6, 8).requires_grad_(), torch.tensor([[5, 0], [2, 2], [3, 4]])
+    whole = trunk(x).gather(1, at[..., None].expand(-1, -1, 8))
+    asked = trunk(x, at=at)
+    assert torch.allclose(asked, whole, atol=1e-12)
+    weights, named = doubles(*whole.shape, seed=1), [x, *trunk.parameters()]
+    for one, other in zip(*(torch.autograd.grad((v * weights).sum(), named) for v in (asked, whole)), strict=True):
+        assert torch.allclose(one, other, atol=1e-12)
+
+
 def test_a_stack_without_positions_is_blind_to_order() -> None:
     stack, x = Transformer(8, 2, 2, causal=False, rotary=False).double(), doubles(2, 5, 8)
     order = torch.tensor([4, 1, 0, 3, 2])

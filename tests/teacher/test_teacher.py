@@ -123,6 +123,17 @@ def test_the_decoder_predicts_one_more_than_it_sees(token_shift: bool) -> None:
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("kind", ["causal", "slots"])
+def test_the_decoder_predicts_only_the_steps_that_are_asked_for(kind: str) -> None:
+    decoder = decoder_of(make_teacher(make_student(), kind=kind))
+    memory, future = torch.randn(3, *SHAPE, dtype=torch.float64), draw_values(SYMBOLS, 3, 4)
+    at = torch.tensor([[4, 0], [1, 1], [2, 3]])
+    assert_close(
+        decoder(memory, future, at), decoder(memory, future).gather(1, at[..., None].expand(-1, -1, SYMBOLS.n))
+    )
+
+
+@torch.no_grad()
 def test_the_decoder_tells_memory_tokens_apart() -> None:
     decoder = decoder_of(make_teacher(make_student()))
     memory, future = torch.randn(3, *SHAPE, dtype=torch.float64), draw_values(SYMBOLS, 3, 2)

@@ -12,6 +12,8 @@ from nounroll.objectives.readout import masked_mean, taught
 from nounroll.rollout.windows import at_times
 from nounroll.teacher.decoder import Decoder
 
+_MOST = 0.75  # share of scored steps above which the decoder's last block computes all of them
+
 
 def decoding(
     decoder: Decoder,
@@ -36,13 +38,26 @@ def decoding(
     """
     horizon, length = min(decoder.horizon, batch.length), batch.length
     picks = some_places(informative(batch.mask, horizon, times), 1, generator)
-    memory = memory_of(picks).flatten(0, 1)
-    span = at_times(times, picks)[..., None] + torch.arange(horizon, device=times.device)
-    inside, span = (span < length).flatten(0, 1), span.clamp(max=length - 1).flatten(1)
-    x, y, mask = (
-        at_times(v, span).unflatten(1, (-1, horizon)).flatten(0, 1) for v in (batch.inputs, batch.targets, batch.mask)
-    )
-    return masked_mean(taught(targets, decoder(memory, x[:, 1:]), y), mask & inside)
+    memory, begin = memory_of(picks).flatten(0, 1), at_times(times, picks)
+    span = begin + torch.arange(horizon, device=times.device)
+    inside, span = span < length, span.clamp(max=length - 1)
+    x, y, mask = (at_times(v, span) for v in (batch.inputs, batch.targets, batch.mask))
+    scored = mask & inside
+    at = _scored_steps(scored)
+    predicted = decoder(memory, x[:, 1:], at)
+    if at is not None:
+        y, scored = at_times(y, at), at_times(scored, at)
+    return masked_mean(taught(targets, predicted, y), scored)
+
+
+def _scored_steps(scored: Bool[Tensor, "N F"]) -> Int[Tensor, "N P"] | None:
+    """Return the scored steps of each row, filled up with others to the same number; None if most are scored."""
+    if scored.is_meta:  # it has no values
+        return None
+    most = int(scored.sum(1).max().clamp(min=1))
+    if most > _MOST * scored.shape[1]:
+        return None
+    return scored.byte().argsort(dim=1, descending=True, stable=True)[:, :most]
 
 
 def informative(mask: Bool[Tensor, "B T"], horizon: int, times: Int[Tensor, "B S"]) -> Bool[Tensor, "B S"]:

@@ -2,7 +2,7 @@
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from nounroll.nn.cache import KeyValueCache
@@ -36,13 +36,15 @@ class SelfAttention(nn.Module):
         x: Float[Tensor, "B T width"],
         visible: Bool[Tensor, "B 1 1 T"] | None = None,
         cache: KeyValueCache | None = None,
-    ) -> Float[Tensor, "B T width"]:
+        at: Int[Tensor, "B P"] | None = None,
+    ) -> Float[Tensor, "B P width"]:
         """Attend to the positions of ``x``, and to those in the cache.
 
         Args:
             x: the vectors.
             visible: the positions that may be attended to (not together with ``causal``); None means all.
             cache: keys and values of earlier positions, for causal attention; those of ``x`` are added to it.
+            at: the only positions that attend, in causal attention without a cache; None is all of them (P = T).
         """
         batch, time, width = x.shape
         before = 0 if cache is None else cache.length
@@ -55,8 +57,11 @@ class SelfAttention(nn.Module):
         causal = self.causal and time > 1 and before == 0
         if before and time > 1:
             visible = torch.ones(time, before + time, dtype=torch.bool, device=x.device).tril(before)
+        if at is not None:
+            query = query.gather(2, at[:, None, :, None].expand(-1, self.heads, -1, query.shape[-1]))
+            visible, causal = torch.arange(time, device=x.device) <= at[:, None, :, None], False
         mixed = attention(query, key, value, visible, causal)
-        return self.out(mixed.transpose(1, 2).reshape(batch, time, width))
+        return self.out(mixed.transpose(1, 2).flatten(2))
 
     def by_heads(
         self, x: Float[Tensor, "B T width"], visible: Bool[Tensor, "B 1 1 T"] | None = None

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from nounroll.nn.attention import SelfAttention
@@ -49,10 +49,12 @@ class Block(nn.Module):
         x: Float[Tensor, "B T width"],
         visible: Bool[Tensor, "B 1 1 T"] | None = None,
         cache: KeyValueCache | None = None,
-    ) -> Float[Tensor, "B T width"]:
-        if self.recompute and cache is None and torch.is_grad_enabled():
+        at: Int[Tensor, "B P"] | None = None,
+    ) -> Float[Tensor, "B P width"]:
+        if self.recompute and cache is None and at is None and torch.is_grad_enabled():
             return again(self._sparing, x, visible)
-        return self._fed(x + self.attention(self.attention_norm(x), visible, cache))
+        kept = x if at is None else x.gather(1, at[..., None].expand(-1, -1, x.shape[-1]))
+        return self._fed(kept + self.attention(self.attention_norm(x), visible, cache, at))
 
     def _sparing(
         self, x: Float[Tensor, "B T width"], visible: Bool[Tensor, "B 1 1 T"] | None
@@ -80,8 +82,13 @@ class Transformer(nn.Module):
         x: Float[Tensor, "B T width"],
         visible: Bool[Tensor, "B 1 1 T"] | None = None,
         caches: Sequence[KeyValueCache] | None = None,
-    ) -> Float[Tensor, "B T width"]:
-        """Run all blocks; ``visible`` and ``caches``, one per block, are as in ``SelfAttention``."""
-        for block, cache in zip(self.blocks, caches or [None] * len(self.blocks), strict=True):
-            x = block(x, visible, cache)
+        at: Int[Tensor, "B P"] | None = None,
+    ) -> Float[Tensor, "B P width"]:
+        """Run all blocks; ``visible``, ``caches``, one per block, and ``at`` are as in ``SelfAttention``.
+
+        With ``at``, the last block computes these positions alone: the others are read by it, and not asked for.
+        """
+        last = len(self.blocks) - 1
+        for i, (block, cache) in enumerate(zip(self.blocks, caches or [None] * len(self.blocks), strict=True)):
+            x = block(x, visible, cache, at if i == last else None)
         return self.norm(x)

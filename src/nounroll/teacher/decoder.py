@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
 from nounroll.core.batch import Space
@@ -29,8 +29,13 @@ class Decoder(nn.Module, ABC):
         self.horizon = horizon
 
     @abstractmethod
-    def forward(self, memory: Float[Tensor, "N K d"], future: Shaped[Tensor, "N F *x"]) -> Float[Tensor, "N F1 V"]:
-        """Predict y_t .. y_{t+F} from m_t and the F inputs after x_t: (N, F + 1, V)."""
+    def forward(
+        self, memory: Float[Tensor, "N K d"], future: Shaped[Tensor, "N F *x"], at: Int[Tensor, "N P"] | None = None
+    ) -> Float[Tensor, "N P V"]:
+        """Predict y_t .. y_{t+F} from m_t and the F inputs after x_t: (N, F + 1, V).
+
+        ``at`` are the only steps that are asked for, 0 .. F: (N, P, V).
+        """
 
 
 class TransformerDecoder(Decoder):
@@ -54,7 +59,16 @@ class TransformerDecoder(Decoder):
         self.trunk = Transformer(width, settings.decoder_layers, settings.heads, causal=True, rotary=True)
         self.out = Outputs(width, targets)
 
-    def forward(self, memory: Float[Tensor, "N K d"], future: Shaped[Tensor, "N F *x"]) -> Float[Tensor, "N F1 V"]:
+    def forward(
+        self, memory: Float[Tensor, "N K d"], future: Shaped[Tensor, "N F *x"], at: Int[Tensor, "N P"] | None = None
+    ) -> Float[Tensor, "N P V"]:
         tokens = self.enter(memory) + self.place
-        states = self.trunk(self.shift(torch.cat([tokens, self.embed(future)], dim=1)))
-        return self.out(states[:, memory.shape[1] - 1 :])
+        seen = self.shift(torch.cat([tokens, self.embed(future)], dim=1))
+        return self.out(predicting(self.trunk, seen, memory.shape[1] - 1, at))
+
+
+def predicting(
+    trunk: Transformer, seen: Float[Tensor, "N n width"], first: int, at: Int[Tensor, "N P"] | None
+) -> Float[Tensor, "N P width"]:
+    """Run a decoder's trunk; return the states that predict: all from ``first`` on, or those ``at`` steps after it."""
+    return trunk(seen)[:, first:] if at is None else trunk(seen, at=first + at)

@@ -20,7 +20,7 @@ from nounroll.nn.recompute import again
 from nounroll.nn.scan import affine_scan
 from nounroll.nn.shift import TokenShift
 from nounroll.teacher.base import TeacherSettings
-from nounroll.teacher.decoder import Decoder
+from nounroll.teacher.decoder import Decoder, predicting
 from nounroll.teacher.phases import Phases
 
 FEWEST = 3  # smallest number of values of a memory
@@ -153,12 +153,14 @@ class SlotDecoder(Decoder):
         self.enter = nn.Linear(encoder.size, width)
         self.place = nn.Parameter(torch.randn(encoder.count, width) * width**-0.5)
 
-    def forward(self, memory: Float[Tensor, "N K d"], future: Shaped[Tensor, "N F *x"]) -> Float[Tensor, "N F1 V"]:
+    def forward(
+        self, memory: Float[Tensor, "N K d"], future: Shaped[Tensor, "N F *x"], at: Int[Tensor, "N P"] | None = None
+    ) -> Float[Tensor, "N P V"]:
         encoder, count = self._encoder[0], self._encoder[0].count
         used = memory.flatten(1)[:, : count * encoder.size].unflatten(1, (count, encoder.size))
         pairs = encoder.shift(torch.cat([self.enter(used) + self.place, encoder.embed(future)], dim=1))
         _, seen = encoder.located(pairs[:, count:], used[:, -2])
-        return encoder.out(encoder.trunk(torch.cat([pairs[:, :count], seen], dim=1))[:, count - 1 :])
+        return encoder.out(predicting(encoder.trunk, torch.cat([pairs[:, :count], seen], dim=1), count - 1, at))
 
 
 def slots_of(numbers: int) -> tuple[int, int]:
