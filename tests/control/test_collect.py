@@ -209,6 +209,15 @@ def test_a_mistake_is_said_in_one_line(name: str) -> None:
     assert "\n" not in str(error.value)
 
 
+def test_advice_is_checked_before_the_environment_sees_it() -> None:
+    class Careless(Bell):
+        def step(self, action: Any) -> Any:
+            raise AssertionError("an action outside of the space arrived")
+
+    with pytest.raises(ValueError, match="action_space is Discrete.5., .*9"):
+        collect(Careless, lambda env, shown: 9, episodes=1)
+
+
 def test_too_few_episodes_or_no_advice_make_no_sequences() -> None:
     with pytest.raises(ValueError, match="there are 2 episodes; training, validation and test need 3 or more"):
         collect(Bell, hears, episodes=2).sequences()

@@ -155,6 +155,8 @@ class _Play:
                 " environment a time limit (gymnasium.wrappers.TimeLimit)"
             )
         advice = None if self.expert is None else copy.deepcopy(self.expert(row.env, row.observation))
+        if advice is not None:
+            self.actions.read_each([advice])  # an environment may not say what is wrong with an action
         row.advice.append(advice)
         if action is None:
             action = advice
