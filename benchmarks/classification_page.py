@@ -13,17 +13,17 @@ NAMES = {"ours": "nounroll", "lstm": "nn.LSTM", "rocket": "ROCKET", "dtw": "1-NN
 HEAD = """# Classification of series
 
 `nounroll.SequenceClassifier` with *nothing set but its seconds*, beside a plain `nn.LSTM`, ROCKET and the nearest
-neighbour under dynamic time warping. Accuracy on the test part; of several seeds the mean, and the worst in brackets.
+neighbour under dynamic time warping. Accuracy on the test part: the mean of the seeds, with the worst in brackets.
 Written by `python benchmarks/classification.py` from the files in `docs/classification/`, each of which has its
-command, commit and machine; `--page` writes this page alone. An empty cell is not measured yet.
+command, commit and machine; `--page` writes this page alone. An empty cell was not measured.
 """
 NOTES = """- **Budget**: each run of a network is a process of one thread with {seconds} seconds of CPU time,
-  evaluations and trials included. Ours may end sooner, when validation has risen. ROCKET and DTW take what they need.
+  evaluations and trials included. nounroll may stop early. ROCKET and DTW take what they need.
 - **The LSTM** has 128 units, Adam, clipped gradients, a cosine decay and the best checkpoint on a validation part of
   15 % (`benchmarks/rivals.py`). Its learning rate is the best of 1e-3, 3e-3 and 1e-2 on that part, each with the whole
-  budget; on vowels, gunpoint and motions it is the one that [the suite](suite.md) chose so.
-- **smartwatch** tests on people that training never saw, other ones with each seed. 0.889 is the figure published for
-  people not seen; its windows are not these.
+  budget; on vowels, gunpoint and motions it is the rate that [the suite](suite.md) chose in this way.
+- **smartwatch** tests on people that training never saw, different ones with each seed. Its goal, 0.889, is the
+  published figure for people not seen, on other windows.
 - **ROCKET and DTW** are those of aeon (`benchmarks/classification_aeon.py`). ROCKET needs one length: ragged sets are
   stretched for it."""
 Answers = dict[tuple[str, str], list[dict[str, Any]]]  # by set and contender, seeds in order
@@ -70,7 +70,7 @@ def _listed(places: dict[str, float]) -> str:
 
 def table(answers: Answers) -> list[str]:
     """A row for each set that anything is known of."""
-    rows = ["| set | train, test | asked | " + " | ".join(NAMES[one] for one in CONTENDERS) + " | seeds |"]
+    rows = ["| set | train, test | goal | " + " | ".join(NAMES[one] for one in CONTENDERS) + " | seeds |"]
     rows.append("|---" * (len(CONTENDERS) + 4) + "|")
     for name in SETS:
         known = [answers[name, one] for one in CONTENDERS if (name, one) in answers]
@@ -96,8 +96,8 @@ def write_page(folder: Path, page: Path) -> None:
         HEAD,
         *table(answers),
         "",
-        f"Mean rank over the sets that both have an answer for: {_listed(both)}.",
-        f"Among all four: {_listed(every)}." if every else "",
+        f"Mean rank over the sets that both were measured on: {_listed(both)}.",
+        f"Over the sets that all four were measured on: {_listed(every)}." if every else "",
         "",
         "![Accuracy of each contender on each set](classification/accuracy.png)",
         "",
@@ -132,7 +132,7 @@ def draw(answers: Answers, file: Path) -> None:
         if asked is not None:
             axes.plot([asked, asked], [row - 0.3, row + 0.3], color="black", linewidth=1)
     axes.set_yticks(range(len(sets)), sets)
-    axes.set(xlabel="accuracy on the test part; a line is what was asked for")
+    axes.set(xlabel="accuracy on the test part; a line is the goal")
     axes.grid(axis="x", alpha=0.3)
     axes.legend(ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1))
     figure.savefig(file, dpi=120)

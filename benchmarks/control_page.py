@@ -18,10 +18,10 @@ Written by `python benchmarks/control.py --page` from the answers beside this pa
   training in one thread. They train on the first steps of each episode and are measured on whole episodes.
 - RepeatFirst, RepeatPrevious, CountRecall and Autoencode are POPGym's (Morad et al. 2023, arXiv 2303.01859;
   popgym 1.0.7). Its published scores are of reinforcement learning, without an expert: another setting.
-- auto has nothing set. smt+dmt mlp has method and cell set. bptt tape is a cell that was chosen by hand, since it can
-  move what it holds by one place a step; 40 tokens of 8. auto tries a tape too now. It did when RepeatPrevious
-  Medium, CountRecall and Autoencode were measured, and not yet in the other rows. Without a tape it chose an LSTM,
-  which had 0.23 on RepeatPrevious Medium.
+- auto has nothing set. smt+dmt mlp has method and cell set. bptt tape has a cell chosen by hand, 40 tokens of 8,
+  because a tape can move its memory by one place a step. auto now tries a tape too. It did so for RepeatPrevious
+  Medium, CountRecall and Autoencode, but not yet for the other rows. Without a tape it chose an LSTM, which had 0.23
+  on RepeatPrevious Medium.
 - The GRU has 128 units, batches of 32, Adam with a learning rate of 0.003 that falls by a cosine, and clipped
   gradients; no other rate was tried.
 - Budgets in seconds do not repeat exactly. CartPole by smt+dmt mlp was run twice: 347, then 491, which is kept.

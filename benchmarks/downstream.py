@@ -29,10 +29,10 @@ _HEAD = f"""# Few labels: what pretraining is worth
 
 The networks are LSTMs of one size. First they learn to predict the next step of all training sequences, without labels,
 for {PRETRAINED:g} CPU seconds; then a new head and the network learn few labels of each class, for {TUNED:g} more.
-"none" has {PRETRAINED + TUNED:g} CPU seconds for the labels alone, and ends earlier where its validation part rises.
-"smt+dmt, decoded" has the weight 1 on SMT's decoder, so that a memory must tell the next 16 steps. "bptt" is the
-control: pretraining without a teacher (truncated BPTT on text). A gain of "smt+dmt" over "none" that "bptt" has too is
-pretraining's, and none of SMT's.
+"none" has {PRETRAINED + TUNED:g} CPU seconds for the labels alone, and ends earlier if its validation loss rises.
+"smt+dmt, decoded" has the weight 1 on SMT's decoder, so that a memory must predict the next 16 steps. "bptt" is the
+control: pretraining without a teacher (truncated BPTT on text). Where "bptt" gains as much over "none" as "smt+dmt",
+the gain is due to pretraining, not to SMT.
 
 Written by `python benchmarks/downstream.py --page` from the files in `docs/downstream/`; medians over the seeds, the
 worst in brackets where there are more. Accuracy on the test part: *tuned*, the whole network; *last* and *mean*, a
@@ -40,10 +40,10 @@ logistic regression on the frozen network's last memory, and on the mean of all 
 
 **Reading of seed 0.** Pretraining is worth much on texts, and little on labelled sequences: on the digits forty seconds
 of labels alone are ahead of thirty without labels and ten with them, and on the vowels the networks are level. On the
-digits the mean memory is a better feature than the last one for every network, and where 10 or 30 of each are labelled
-the best of all is a logistic regression on the mean memory of the network that BPTT pretrained. SMT's decoder helps the
-tuned network with 10 and 30 labels a class, where it is ahead of BPTT's pretraining, and not with 100. On the licences
-BPTT's pretraining is ahead with 10 and 100 kB, and SMT's with its decoder with 30 kB. These are single runs.
+digits the mean memory is a better feature than the last one for every network. With 10 or 30 labels a class, a logistic
+regression on the mean memory of the network that BPTT pretrained is best of all. SMT's decoder helps the tuned network
+with 10 and 30 labels a class, where it is ahead of BPTT's pretraining, but not with 100. On the licences BPTT's
+pretraining is ahead with 10 and 100 kB, and SMT's with its decoder with 30 kB. These are single runs.
 """
 
 

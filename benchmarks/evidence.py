@@ -115,7 +115,11 @@ CLAIMS = [
         "truncated BPTT of the same MLP cell, windows and batches recalls less: accuracy below 0.95",
         lambda rows: _below(rows, "tbptt", "mlp", 0.95),
     ),
-    Claim("retrieval", "so does BPTT of the same MLP cell", lambda rows: _below(rows, "bptt", "mlp", 0.95)),
+    Claim(
+        "retrieval",
+        "BPTT of the same MLP cell recalls less: accuracy below 0.95",
+        lambda rows: _below(rows, "bptt", "mlp", 0.95),
+    ),
     Claim(
         "keys_values",
         "smt+dmt with the MLP cell recalls 8 pairs: accuracy at least 0.95",
@@ -124,7 +128,7 @@ CLAIMS = [
     *(
         Claim(
             "keys_values",
-            f"{method} of the same MLP cell stays below 0.5: it is SMT that teaches it",
+            f"{method} of the same MLP cell stays below 0.5, so SMT is what teaches it",
             lambda rows, method=method: _below(rows, method, "mlp", 0.5),
         )
         for method in ("tbptt", "bptt")
@@ -139,7 +143,7 @@ CLAIMS = [
     ),
     Claim(
         "parity",
-        "truncated BPTT through a single step is enough, with no teacher: no merit of SMT",
+        "truncated BPTT through a single step is enough, without a teacher: SMT adds nothing here",
         lambda rows: _both_lengths(rows, "tbptt", "mlp-one-step"),
     ),
 ]
@@ -190,12 +194,12 @@ def page() -> str:
         "# Measured results",
         "",
         "Written by `make evidence` (`benchmarks/evidence.py`) from the files in `docs/results/`. Every run had one",
-        "thread; two ran side by side. Seconds are a run's whole budget, evaluations included: of the processor's time",
-        "where a command's line says so, else of a clock on the wall. Losses are",
-        "those of the student alone, rolled out from the empty memory on held-out sequences. Learning rates are chosen",
-        "on other held-out sequences than those reported; where one rate stands, no other was tried. Rows of a table",
-        "may come from different commits and budgets: the command and commit of each stand below it. The machine was",
-        "busier at some times than at others, so seconds compare rows of one commit; steps and FLOPs compare all.",
+        "thread; two ran side by side. Seconds are a run's whole budget, evaluations included: CPU seconds if the line",
+        'of its command says "processor\'s seconds", otherwise wall-clock seconds. Figures are those of the student',
+        "alone, rolled out from the empty memory on held-out sequences. Learning rates are chosen on other held-out",
+        "sequences; a single rate means that no other was tried. Rows of a table may come from different commits and",
+        "budgets: see the commands below it. The load of the machine varied, so compare seconds within a commit only;",
+        "steps and FLOPs compare all rows.",
         "",
     ]
     for task in dict.fromkeys(m.task for m in answers):

@@ -44,9 +44,9 @@ QUESTIONS: dict[str, str] = {
 
 ABOUT = """\
 Written by `python benchmarks/heads.py`. A network learnt to write Python's standard library for 30 CPU seconds. Then 20
-readouts answered a question each about the next character: `nounroll.adapt_many`, 30 CPU seconds for all of them. Its
-files hold the network, its old readout and the new ones. Beside it, the network was trained for one of the questions
-by BPTT with all of its weights, also for 30 CPU seconds. Each was measured in a process of its own.
+readouts learnt one question each about the next character, by `nounroll.adapt_many`, in 30 CPU seconds for all.
+The files of the last column hold the network, its old readout and the new ones. For comparison, all weights of the
+network learnt one of the questions by BPTT, also in 30 CPU seconds. Each was measured in a separate process.
 """
 
 
@@ -154,18 +154,22 @@ def page(found: dict[str, Any]) -> str:
         "weights": ("weights", "{:,.0f}"),
         "bytes of files": ("bytes of their files", "{:,.0f}"),
         "numbers": ("weights, gradients and moments in training", "{:,.0f}"),
-        "peak": ("MiB of resident memory, at most, above the start of training", "{:,.1f}"),
+        "peak": ("peak of resident memory above the start of training, in MiB", "{:,.1f}"),
     }
     lines = ["# Twenty tasks on one network", "", ABOUT]
     lines += [
-        "| | the network, before | trained for one question | with 20 readouts more |",
+        "| | the network, before | trained for one question | with 20 more readouts |",
         "| --- | --- | --- | --- |",
     ]
     for key, (title, form) in rows.items():
         values = (form.format(one[key]) if key in one else "" for one in (network, other, ours))
         lines += [f"| {title} | {' | '.join(values)} |"]
     name, (accuracy, _) = next(iter(other["accuracy"].items()))
-    lines += ["", f"Accuracy in the test part. One network alone has {accuracy:.3f} for the question {name}.", ""]
+    lines += [
+        "",
+        f"Accuracy in the test part. The network that learnt only the question {name} has {accuracy:.3f}.",
+        "",
+    ]
     lines += ["| the next character | 20 heads | the more frequent answer |", "| --- | --- | --- |"]
     lines += [f"| {name} | {a:.3f} | {g:.3f} |" for name, (a, g) in ours["accuracy"].items()]
     lines += ["", f"- `{found['command']}` (commit {found['commit'][:9]}, {found['date']}, {found['machine']})"]

@@ -17,18 +17,17 @@ _COLOURS = {"smt+dmt": "#2e7d32", "tbptt": "#1565c0", "bptt": "#c62828"}
 _LINES: dict[str, Any] = {"mlp": "-", "transformer": "--", "gru": ":"}
 _HEAD = """# Five probes, by method and by cell
 
-The probes of arXiv 2606.06479, each at three lengths, each with a cell that is trained by SMT and DMT, by truncated
-BPTT and by BPTT. Written by `make probes` from the files in `docs/probes/`; runs that are missing were not measured.
+The probes of arXiv 2606.06479 at up to three lengths. Each cell is trained by SMT and DMT, by truncated BPTT and by
+BPTT. Written by `make probes` from the files in `docs/probes/`; a missing row was not measured.
 
-- **The same for all methods**: task, cell, memory (16 numbers a token, more tokens where more is to be held), batch
-  size, budget in CPU seconds of one thread, evaluations included. All else is what the library takes by default for
-  the method.
-- **Learning rates**: the column says from how many the rate was chosen, on the validation part, each with the whole
-  budget. One is the library's default for the method.
+- **The same for all methods**: task, cell, memory (16 numbers a token, more tokens for probes that must hold more),
+  batch size, budget in CPU seconds of one thread, evaluations included. All else is the library's default.
+- **Rate**: "of N" is the best of N learning rates on the validation part, each with the whole budget; "of 1" is the
+  library's default for the method.
 - **Accuracy** is that of the student alone, rolled out from the empty memory. At equal seconds it is taken on the test
   part after the whole budget. At equal tokens, and at equal sequential FLOPs, it is the best on the validation part
-  by the time that a run has spent what the cheapest of the three had spent in the end: the schedule of the learning
-  rate was planned for the whole budget, so the dearer ones may be a little better there than is shown.
+  until a run has spent as much as the cheapest of the three methods spent in all. The schedule of the learning rate
+  was planned for the whole budget, so the costlier methods may be slightly better there than shown.
 - **Ahead** means by more than 0.01; medians over the seeds.
 
 """

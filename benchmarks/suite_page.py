@@ -20,18 +20,18 @@ _HEAD = """# The everyday suite
 
 Everyday sequence tasks, each with `nounroll.fit(task, length=..., seconds=..., seed=...)` and *nothing else set*,
 beside ordinary networks in plain PyTorch (`benchmarks/rivals.py`). Every run is one process of one thread with the same
-budget of CPU seconds, evaluations included. Written by `make suite` from the files in `docs/suite/`.
+budget of CPU seconds, evaluations included. Written by `make suite` from the files in `docs/suite/`; runs are of
+several commits, named at the end.
 
-- **Rivals** are `nn.LSTM` and `nn.GRU` with 128 units, and others of width 128 where they stand, trained by Adam with
-  clipped gradients and a cosine decay, in batches of 32. Their learning rate is the best of 1e-3, 3e-3 and 1e-2 on the
-  validation part: seed 0 has the whole budget *three times*, once for each; the other seeds keep its rate. The best
-  checkpoint on the validation part is kept. An LSTM's forget gate starts with a bias of 1, but with torch's own start
-  where the next input is the target, which is better there.
-- **Ours** has its budget once.
-- **Parts**: both sides choose by the same validation part. No choice of either side sees the test part.
+- **Rivals** have 128 units and are trained by Adam with clipped gradients and a cosine decay, in batches of 32. Their
+  learning rate is the best of 1e-3, 3e-3 and 1e-2 on the validation part: seed 0 has the whole budget *three times*,
+  once for each; the other seeds keep its rate. The best checkpoint on the validation part is kept. An LSTM's forget
+  gate starts with a bias of 1, except where the target is the next input: torch's own start is better there.
+- **nounroll** has its budget once.
+- **Parts**: both sides choose by the same validation part, and neither sees the test part.
 - **Figures** are medians over the seeds, with the worst seed in brackets.
 - **Level** means: accuracy, or average precision, within 0.01 of the best rival's; an error, or bits, within 3 % of
-  it; a return within 5. Mean squared errors of the adding problem below 0.0001 count as equal: there it is solved.
+  it; a return within 5. Mean squared errors of the adding problem below 0.0001 count as equal, because it is solved.
 
 """
 
@@ -117,7 +117,9 @@ def summary(rows: list[Row]) -> str:
     counts = [f"**{verdicts.count(verdict)} {verdict}**" for verdict in ("ahead", "level", "behind")]
     missing = verdicts.count(None)
     still_open = f", {missing} open" if missing else ""
-    return f"Beside the best rival of each of the {len(rows)} tasks: {', '.join(counts)}{still_open}.\n"
+    rivals = list(dict.fromkeys(rival for row in rows for rival in row.rivals))
+    beside = NAMES[rivals[0]] if len(rivals) == 1 else "the best rival of each task"
+    return f"nounroll beside {beside}, on {len(rows)} tasks: {', '.join(counts)}{still_open}.\n"
 
 
 def _table(rows: list[Row]) -> list[str]:

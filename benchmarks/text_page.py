@@ -10,20 +10,20 @@ from tuning import Budget
 _HEAD = """# Text: methods side by side
 
 The next byte of Python's standard library, as in the [everyday suite](suite.md): windows of 128 bytes, each scored from
-an empty memory, and files of their own for the test. Each method of the library has a GRU and an LSTM, and all else as
-`fit` decides it. Beside them stand `nn.GRU` and `nn.LSTM` with 128 units in plain PyTorch (`benchmarks/rivals.py`),
-trained by truncated BPTT whose state is carried on along the text. Written by `make text` from the files in
+an empty memory, and files of their own for the test. Each method of the library trains a GRU and an LSTM, and `fit`
+decides all else. The rivals are `nn.GRU` and `nn.LSTM` with 128 units in plain PyTorch (`benchmarks/rivals.py`),
+trained by truncated BPTT whose state is carried along the text. Written by `make text` from the files in
 `docs/text/`.
 
 - **Learning rates**: for each contender and each budget the best of three on the validation part. Seed 0 has the whole
   budget *three times*, once for each; the other seeds keep its rate.
 - **Budgets** are of one run, in a process of one thread: CPU seconds, evaluations included; or tokens, which are rows
-  times steps of the batches trained on. In the column of CPU seconds the library's last figures, which it takes after
-  its budget, are counted too.
+  times steps of the batches trained on. The column of CPU seconds also counts the library's last
+  evaluation, which comes after its budget.
 - **Level** means: within 3 %.
 
-To read a table: fewer bits are better, figures are medians over the seeds, with the worst seed in brackets, on files
-that no choice has seen; steps, tokens and CPU seconds are medians of what one run took.
+Fewer bits are better. Figures are medians over the seeds, with the worst seed in brackets, on files that no choice has
+seen. Steps, tokens and CPU seconds are medians of a run.
 
 """
 _NOTHING = "Nothing has been measured yet."
