@@ -25,7 +25,7 @@ def forecast(
     RUN is a folder that Forecaster.save wrote, or a run of nounroll train on numbers (tasks series and table). Files
     are CSV, Parquet or JSON, by their ending. A forecaster's files are long tables with the columns unique_id, ds, y
     and covariates; the history of a run on a series is a file like its data, and ds counts the rows after the last. A
-    run on a table goes on from the last targets of its file as it is now; rows after them, without target, have the
+    run on a table continues from the last targets of its file as it is now; rows after them, without target, hold the
     columns of the role future.
 
     Args:

@@ -47,8 +47,8 @@ class Facts:
         size: number of training sequences if it is finite: given by the task, or estimated from the duplicates among
             the sequences drawn; None if there is no duplicate.
         next_input: every target is the next input, up to a sequence's end.
-        echoed: an input repeats each target, or the change that it is, one step later: the student may be given what it
-            draws, so that the spread of its answers counts as well as their mean.
+        echoed: an input column repeats a target column, or its running sum, one step later. Forecasts then read their
+            own draws, so the spread of predictions matters as well as their mean.
         endless: sequences are drawn without end; with ``next_input`` they are windows of a stream.
         knowable: nats per scored element between the best constant guess and the best possible prediction.
         inputs, targets: the task's spaces; real spaces have their scale (``nounroll.data.scale``).
@@ -72,7 +72,7 @@ class Facts:
 
     @property
     def by_errors(self) -> bool:
-        """True if students are chosen by their errors: no spread is drawn from that would be read again."""
+        """True if students are chosen by their errors: targets are at the end, or no draw of them is read again."""
         return self.at_end or (self.targets.has_spread and not self.echoed)
 
     @property
