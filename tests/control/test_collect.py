@@ -214,7 +214,7 @@ def test_advice_is_checked_before_the_environment_sees_it() -> None:
         def step(self, action: Any) -> Any:
             raise AssertionError("an action outside of the space arrived")
 
-    with pytest.raises(ValueError, match="action_space is Discrete.5., .*9"):
+    with pytest.raises(ValueError, match=r"action_space is Discrete\(5\), .*9"):
         collect(Careless, lambda env, shown: 9, episodes=1)
 
 
