@@ -28,7 +28,7 @@ def main(folder: str, **how: Any) -> None:
     Path(folder).mkdir(parents=True, exist_ok=True)
     model.picture(train, truth=df, series=["IBM", "AAPL", "^GSPC"]).savefig(f"{folder}/prices.png")
     model.save(f"{folder}/model")
-    print(f"go on with: nounroll forecast {folder}/model --quantiles 0.05,0.5,0.95 --out prices.csv")
+    print(f"continue with: nounroll forecast {folder}/model --quantiles 0.05,0.5,0.95 --out prices.csv")
 
 
 def prices() -> pd.DataFrame:

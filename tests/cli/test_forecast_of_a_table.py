@@ -188,7 +188,7 @@ def test_what_cannot_be_forecast_is_one_line(nounroll: Command, text: str, roles
     assert said in line
     for option in ("--history", "--future"):
         line = one_line(nounroll("forecast", "runs/t", option, "t.csv"), 2, f"nounroll forecast: {option} is 't.csv'; ")
-        assert "runs/t goes on from the end of its table: put the rows there, and leave it out" in line
+        assert "runs/t continues from the end of its table: put the rows there, and leave it out" in line
 
 
 def test_a_column_that_is_missing_for_the_first_time_is_told(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ def test_data_that_has_changed_is_refused_and_force_goes_on(nounroll: Command) -
     book = Path("book.txt")
     book.write_text(book.read_text() * 2)
     said = one_line(nounroll("resume", "run"), 2, "nounroll resume: the data has changed since run/checkpoints/step-")
-    assert said.endswith("put it back, train a new run, or go on with --force\n")
+    assert said.endswith("put it back, train a new run, or continue with --force\n")
     ended = nounroll("resume", "run", "--force")
     one_line(ended, 0, "nounroll: the data has changed since run/checkpoints/step-")
 

@@ -125,7 +125,7 @@ def test_a_signal_stops_a_run_that_then_goes_on(
     signal_at_step(3, number, monkeypatch)
     ended = nounroll("train", "tiny.yaml", "--steps", 6, "--out", "stopped", "--json")
     line = one_line(ended, 130)
-    assert line == "nounroll: stopped after 3 steps; go on with: nounroll resume stopped\n"
+    assert line == "nounroll: stopped after 3 steps; continue with: nounroll resume stopped\n"
     assert not json.loads(ended.out)["finished"]
     assert nounroll("resume", "stopped").status == 0
     assert weights("stopped") == weights("whole")
@@ -192,7 +192,7 @@ def test_a_process_is_terminated_and_another_goes_on(nounroll: Command) -> None:
     _, error = process.communicate(timeout=60)
     assert process.returncode == 130
     assert error.count("\n") == 1
-    assert "go on with: nounroll resume stopped" in error
+    assert "continue with: nounroll resume stopped" in error
     assert nounroll("resume", "stopped").status == 0
     assert nounroll("train", "tiny.yaml", *words, "--out", "whole").status == 0
     assert weights("stopped") == weights("whole")

@@ -65,7 +65,7 @@ def test_ctrl_c_returns_the_run_so_far_and_resume_makes_it_the_one_that_was_neve
     assert (run.finished, run.metrics["steps"]) == (False, 5)
     assert counters(tmp_path / "run").step == 5
     way = f"nounroll.fit(task, out={str(tmp_path / 'run')!r}, resume=True)"
-    assert capsys.readouterr().err == f"nounroll: stopped after 5 steps; go on with: {way}\n"
+    assert capsys.readouterr().err == f"nounroll: stopped after 5 steps; continue with: {way}\n"
     resumed = eval(way, {"nounroll": nounroll, "task": Echo()})  # what is advised works as it stands
     assert resumed.finished
     assert same_state(weights(resumed), weights(whole))
@@ -239,5 +239,5 @@ def test_every_message_advises_what_works_with_a_task_of_ones_own(stopped: Path)
 
 def test_a_run_of_the_command_is_gone_on_with_there(tmp_path: Path) -> None:
     (tmp_path / "recipe.yaml").write_text("task: {kind: parity}\nlength: 8\nmethod: bptt\n")
-    with pytest.raises(ValueError, match=f"was trained on parity; go on with: nounroll resume {tmp_path}$"):
+    with pytest.raises(ValueError, match=f"was trained on parity; continue with: nounroll resume {tmp_path}$"):
         fit(Echo(), out=tmp_path, resume=True)

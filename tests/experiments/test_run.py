@@ -166,7 +166,7 @@ def test_folders_that_hold_no_run_or_no_student(tmp_path: Path) -> None:
     with fails(f"{tmp_path} holds no run; there is no recipe.yaml in it"):
         open_run(tmp_path)
     (tmp_path / "recipe.yaml").write_text(tiny_recipe().to_yaml())
-    with fails(f"{tmp_path} holds no trained student yet; go on with: nounroll resume {tmp_path}"):
+    with fails(f"{tmp_path} holds no trained student yet; continue with: nounroll resume {tmp_path}"):
         open_student(tmp_path)
 
 

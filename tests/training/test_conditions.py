@@ -82,7 +82,7 @@ def test_data_that_has_changed_is_refused(tmp_path: Path, book: Path) -> None:
     with pytest.raises(CheckpointError, match=r"^the data has changed since .*step-.*; put it back, .* with --force$"):
         start(tmp_path / "run", book, resume=True)
     assert {name: (tmp_path / "run" / name).read_bytes() for name in tree_of(tmp_path / "run")} == before
-    with pytest.warns(Notice, match="the data has changed since .*; the run goes on with what is there now"):
+    with pytest.warns(Notice, match="the data has changed since .*; the run continues with the data as it is now"):
         assert start(tmp_path / "run", book, stop_at=None, resume=True, force=True).finished
 
 
@@ -97,7 +97,7 @@ def test_control_without_the_fingerprint_changed_data_passes(
 def test_a_recipe_that_has_changed_goes_on_by_force(tmp_path: Path) -> None:
     start(tmp_path / "run")
     other = tiny_recipe(*STEPS, "training.learning_rate=0.001")
-    with pytest.raises(CheckpointError, match=r"training.learning_rate is 0.001, and .* or go on with --force"):
+    with pytest.raises(CheckpointError, match=r"training.learning_rate is 0.001, and .* or continue with --force"):
         train(other, folder=tmp_path / "run", resume=True)
     assert train(other, folder=tmp_path / "run", resume=True, force=True).finished
 

@@ -132,7 +132,7 @@ def _by_run(run: Path, horizon: int | None, levels: list[float], history: Path |
         for option, path in (("--history", history), ("--future", future)):
             if path is not None:
                 raise ValueError(
-                    f"{option} is '{path}'; {run} goes on from the end of its table: put the rows there, and leave it"
+                    f"{option} is '{path}'; {run} continues from the end of its table: put the rows there, and leave it"
                     " out"
                 )
         return _by_table(*open_student(run), horizon, levels)

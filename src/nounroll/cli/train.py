@@ -90,7 +90,7 @@ def run_in(folder: Path, recipe: Any, resume: bool = False, force: bool = False,
     with stop_on_signal() as stop:
         done = run.train(recipe, start=start, folder=folder, resume=resume, force=force, progress=watched(), stop=stop)
     if not done.finished:
-        note(f"nounroll: stopped after {done.metrics['steps']:,} steps; go on with: nounroll resume {folder}")
+        note(f"nounroll: stopped after {done.metrics['steps']:,} steps; continue with: nounroll resume {folder}")
     elif early := [record for record in done.history if record["event"] == "exhausted"]:
         note(f"nounroll: {EARLY.format(**early[-1])}")
     if done.history and done.history[-1]["event"] == "kept":

@@ -31,7 +31,7 @@ def resumed(given: Recipe, names: set[str], folder: Path, cell: nn.Module | None
     """
     kept, _ = open_run(folder)
     if kept.task.kind != CUSTOM:
-        raise ValueError(f"{folder} was trained on {kept.task.kind}; go on with: nounroll resume {folder}")
+        raise ValueError(f"{folder} was trained on {kept.task.kind}; continue with: nounroll resume {folder}")
     if kept.is_open(cell) and (folder / "checkpoints").is_dir() and not (folder / TRIALS).is_dir():
         raise ValueError(f"{folder} was trained with a cell of your own; give cell=, a module of the same sizes")
     more, budget = None, given.training.budget
@@ -64,7 +64,7 @@ def extended(recipe: Recipe, folder: Path, more: Budget) -> Recipe:
     if counters is None or not is_finished(recipe, folder):
         raise ValueError(
             f"{more.kind} is {more.amount:g}, more for a run that is finished, and {folder} is not; leave it out, and"
-            f" go on with: {way_on(folder)}"
+            f" continue with: {way_on(folder)}"
         )
     total = counters.spent(more.kind) + more.amount
     return recipe.changed({"training.budget": Budget(more.kind, total)})

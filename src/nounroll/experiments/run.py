@@ -94,7 +94,7 @@ def fit(
     budget: dict[str, float | None] = dict(zip(BUDGETS, (seconds, steps, tokens, flops, sequential_flops), strict=True))
     folder = Path(out) if out else None
     if resume and folder is None:
-        raise ValueError("resume is True and out is not set; give the folder of the run to go on with")
+        raise ValueError("resume is True and out is not set; give the folder of the run to continue")
     start = with_rehearsal(_begun_with(student, teacher, new, cell), rehearse)
     usual = usual_length(task) if length is None else length
     recipe = _planned(start, folder, method, kind, length=usual, budget=budget, seed=seed or 0, settings=settings)
@@ -135,7 +135,7 @@ def _begun_with(
 
 def _say_stopped(run: Run) -> None:
     """Say on stderr that Ctrl-C stopped the run, and how to resume it."""
-    way = "nothing of it is kept, as out is not set" if run.folder is None else f"go on with: {way_on(run.folder)}"
+    way = "nothing of it is kept, as out is not set" if run.folder is None else f"continue with: {way_on(run.folder)}"
     if speaks():
         print(f"nounroll: stopped after {run.metrics['steps']:,} steps; {way}", file=sys.stderr, flush=True)
 

@@ -72,7 +72,7 @@ def open_student(folder: str | Path, *, with_data: bool = True) -> tuple[Recipe,
     if recipe.method == TRANSFORMER:
         raise ValueError(f"{folder} holds a Transformer and no student; its figures are in {folder}/metrics.json")
     if not (folder / "student" / "config.json").is_file():
-        raise ValueError(f"{folder} holds no trained student yet; go on with: {way_on(folder)}")
+        raise ValueError(f"{folder} holds no trained student yet; continue with: {way_on(folder)}")
     student = Student.from_pretrained(folder / "student")
     if student.trained_on and not with_data:
         return recipe, without_data(student.trained_on, student.inputs, student.targets), student

@@ -318,7 +318,7 @@ def _scaled_as(name: str, space: Space, other: Space | None) -> Space:
         return space
     if said := other_unit(space, other):
         notice(
-            f"{name}: {said} in the data of the student that is given, whose unit is kept; is the data in that unit?"
+            f"{name}: {said} in the data of the student that is given, whose unit is kept; give the new data in it"
         )
     return space.scaled_as(other)
 

@@ -57,5 +57,5 @@ def compare(kept: Any, now: Mapping[str, Any], checkpoint: object, force: bool) 
     if kept.get("data", now["data"]) != now["data"]:
         what = f"the data has changed since {checkpoint} (fingerprint {kept['data']!s:.8}, now {now['data']:.8})"
         if not force:
-            raise CheckpointError(f"{what}; put it back, train a new run, or go on with --force")
-        notice(f"{what}; the run goes on with what is there now")
+            raise CheckpointError(f"{what}; put it back, train a new run, or continue with --force")
+        notice(f"{what}; the run continues with the data as it is now")

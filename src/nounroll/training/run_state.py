@@ -117,7 +117,7 @@ class RunState:
             if extended and name in _BUDGETS:
                 continue
             what = f"{name} is {now!r}, and {newest} was trained with {kept!r}"
-            raise checkpoint.CheckpointError(f"{what}; set it back, train a new run, or go on with --force")
+            raise checkpoint.CheckpointError(f"{what}; set it back, train a new run, or continue with --force")
         compare(documents.get("conditions"), conditions, newest, force)
         try:
             self._restore(tensors, documents)
