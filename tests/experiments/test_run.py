@@ -80,7 +80,7 @@ def test_figures(kept: Run) -> None:
 def test_the_figures_are_those_of_sequences_never_looked_at(kept: Run) -> None:
     assert kept.teacher is not None
     batches = validation_batches(Parity(), 0, 8, seed=0, stream="test")
-    measured = evaluate(kept.student, batches, kept.teacher.memories)
+    measured = evaluate(kept.student, batches, kept.teacher.kept)
     assert {name: kept.metrics[name] for name in measured} == measured
 
 

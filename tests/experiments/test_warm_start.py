@@ -178,7 +178,9 @@ def test_inputs_of_another_space_need_a_word(old: Run) -> None:
 def test_the_scale_is_the_old_students() -> None:
     how: dict[str, Any] = {"length": 8, "method": "bptt", "settings": SMALL | LOOP}
     old = fit(Waves(100), cell="gru", steps=3, **how)
-    with pytest.warns(Notice, match=r"^inputs: number 0 has mean \S+ and spread \S+, and had mean .* give the new data in it$"):
+    with pytest.warns(
+        Notice, match=r"^inputs: number 0 has mean \S+ and spread \S+, and had mean .* give the new data in it$"
+    ):
         run = fit(Waves(3000), student=old.student, steps=3, **how | {"settings": LOOP})
     assert isinstance(old.student.inputs, Real)
     for mine, its in ((run.student.inputs, old.student.inputs), (run.student.targets, old.student.targets)):

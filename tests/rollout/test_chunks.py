@@ -54,8 +54,11 @@ def test_evaluations_in_parts_give_the_figures_of_the_whole(
     model: Any = CausalTransformer(space, space, settings) if kind == "baseline" else student(space, kind)
     data, figures = batches(space), [evaluate]
     if kind != "baseline":
-        labels = build_teacher(settings, space, space, model.cell).eval().memories
-        figures += [lambda *given: evaluate(*given, labels), lambda *given: evaluate_teacher(*given, labels)]
+        teacher = build_teacher(settings, space, space, model.cell).eval()
+        figures += [
+            lambda *given: evaluate(*given, teacher.kept),
+            lambda *given: evaluate_teacher(*given, teacher.memories),
+        ]
     whole = [figure(model, data) for figure in figures]
     monkeypatch.setattr(chunks, "NUMBERS", numbers)
     for figure, expected in zip(figures, whole, strict=True):
@@ -145,4 +148,4 @@ def test_helpers_students_are_measured_with_their_teachers() -> None:
     """Precisions other than float32 pass through too."""
     one = make_student("lstm", dtype=torch.float64)
     x = torch.randint(5, (2, 6))
-    assert evaluate(one, [Batch(x, x)], make_teacher(one).memories)["drift"] > 0
+    assert evaluate(one, [Batch(x, x)], make_teacher(one).kept)["drift"] > 0

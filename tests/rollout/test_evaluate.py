@@ -23,7 +23,7 @@ def test_symbols_by_hand() -> None:
     teacher = make_teacher(student, dtype=torch.float32)
     batches = validation_batches(task, 70, 8, seed=3)
     assert [batch.batch_size for batch in batches] == [64, 6]
-    metrics = evaluate(student, batches, teacher.memories)
+    metrics = evaluate(student, batches, teacher.kept)
     losses, hits, drift = [], [], []
     for batch in batches:
         memories, labels = student.stepped_rollout(batch.inputs), teacher.memories(batch.inputs)

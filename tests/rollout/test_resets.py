@@ -344,8 +344,8 @@ def test_figures_are_those_of_separate_sequences() -> None:
         for row, start, stop in separate_sequences(batch)
     ]
     assert evaluate(student, [batch]) == pytest.approx(evaluate(student, rows), rel=1e-6)
-    there = evaluate(student, [batch], teacher.memories)
-    assert there == pytest.approx(evaluate(student, rows, teacher.memories), rel=1e-6)  # drift too
+    there = evaluate(student, [batch], teacher.kept)
+    assert there == pytest.approx(evaluate(student, rows, teacher.kept), rel=1e-6)  # drift too
     told = evaluate_teacher(student, [batch], teacher.memories)
     assert told == pytest.approx(evaluate_teacher(student, rows, teacher.memories), rel=1e-6)
     plain = evaluate(student, [replace(batch, resets=None)])

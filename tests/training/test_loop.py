@@ -16,6 +16,7 @@ from nounroll.experiments.recipe import Recipe
 from nounroll.experiments.run import Run, fit, train
 from nounroll.methods import BPTT, DMT, SMT, TBPTT
 from nounroll.rollout.evaluate import constant_guess, evaluate, evaluate_teacher, validation_batches
+from nounroll.teacher.slots import SlotEncoder
 from nounroll.training.handover import Handover
 from nounroll.training.loop import Loop
 from nounroll.training.pace import Link
@@ -104,6 +105,27 @@ def test_a_task_of_one_length_gets_no_curriculum(refuse: type[Exception] | None)
     assert run.metrics["tokens"] == 4 * 8 * 8
     assert {record["length"] for record in run.history if record["event"] == "train"} == {8}
     assert 4 in task.asked  # it was offered a shorter one
+
+
+@pytest.mark.parametrize(
+    ("words", "longest"),
+    [
+        (("teacher.kind=slots", "method=smt+dmt"), 8),
+        (("teacher.kind=slots", "method=smt"), 16),  # nothing after it trains at the whole length
+        (("teacher.kind=slots", "method=smt+dmt", "training.curriculum=0"), 16),  # a part may be another task
+        (("teacher.kind=causal", "method=smt+dmt"), 16),
+    ],
+)
+def test_a_teacher_whose_rule_holds_at_any_length_trains_on_short_ones(
+    words: tuple[str, ...], longest: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SlotEncoder, "long_enough", 8)
+    run = train(tiny_recipe("length=16", "training.curriculum=4", "training.steps=40", *words))
+    steps = [row for row in run.history if row["event"] == "train"]
+    assert max(row["length"] for row in steps if row["method"] == "smt") == longest
+    assert {row["length"] for row in steps if row["method"] == "dmt"} <= {4, 8, 16}
+    assert steps[-1]["length"] == 16
+    assert run.metrics["drift"] > 0
 
 
 def test_a_method_with_no_step_of_the_budget() -> None:

@@ -189,10 +189,13 @@ def _step(recipe: Recipe, model: Student | CausalTransformer, teacher: Teacher |
         return length * own
     encoder, last = teacher.encoder, torch.full((1, 1), _READ, device="meta")
     known = _kept(encoder, lambda: encoder.at(encoder.read(inputs), last)) / _READ
-    few, window = min(recipe.smt.transitions or length, length), not encoder.all_at_once
+    taught = length  # as in the loop
+    if recipe.method != "smt" and recipe.training.curriculum and teacher.long_enough:
+        taught = min(length, teacher.long_enough)
+    few, window = min(recipe.smt.transitions or taught, taught), not encoder.all_at_once
     smt = few * own if "smt" in parse_chain(recipe.method) else 0.0
     if smt and not recipe.smt.teacher:
-        smt += known * (few * min(CONTEXT, length) if window else length)
+        smt += known * (few * min(CONTEXT, taught) if window else taught)
     return max(smt, length * own if recipe.method != "smt" else 0.0)
 
 

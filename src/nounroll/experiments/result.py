@@ -107,7 +107,7 @@ def hand_over(
 
 def _final_metrics(loop: Loop, model: Student | CausalTransformer, teacher: Teacher | None) -> dict[str, float]:
     """Compute the final metrics, on held-out sequences that no choice has used, and the cost of training."""
-    labels = teacher.memories if teacher else None
+    labels = teacher.kept if teacher else None
     metrics: dict[str, float] = evaluate_task(loop.task, model, loop.observer.test_batches(), labels)
     if isinstance(method := loop.chain[-1].method, Adapt):
         metrics |= _forgotten(method, model, loop)

@@ -317,9 +317,7 @@ def _scaled_as(name: str, space: Space, other: Space | None) -> Space:
     if other is None or space != other:
         return space
     if said := other_unit(space, other):
-        notice(
-            f"{name}: {said} in the data of the student that is given, whose unit is kept; give the new data in it"
-        )
+        notice(f"{name}: {said} in the data of the student that is given, whose unit is kept; give the new data in it")
     return space.scaled_as(other)
 
 

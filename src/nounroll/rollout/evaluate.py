@@ -3,9 +3,10 @@
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from typing import TypeAlias
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
 from nounroll.cells.base import observe
@@ -20,6 +21,7 @@ _STEPS, _FEWEST, _MOST = 2**13, 8, 64  # time steps drawn for an evaluation, and
 _ANSWERS, _LONGER = 32, 4  # fewest scored targets of an evaluation, and the factor on its time steps for their sake
 _WHOLE = 2**18  # largest number of time steps of a finite part
 _TESTED = 8  # factor on the number of sequences for the final metrics
+KeptLabels: TypeAlias = Callable[[Tensor], tuple[Tensor, Tensor | None]]  # ``Teacher.kept``
 FROM_EMPTY = "_from_empty"  # suffix of the names of metrics
 
 
@@ -55,7 +57,7 @@ def validation_batches(
 def evaluate(
     model: Student | CausalTransformer,
     batches: list[Batch],
-    labels: Callable[[Tensor], Tensor] | None = None,
+    labels: KeptLabels | None = None,
     *,
     carry: bool = False,
 ) -> dict[str, float]:
@@ -64,7 +66,7 @@ def evaluate(
     Args:
         model: the model; a student is rolled out from m_∅, and again from m_∅ at each reset.
         batches: held-out sequences.
-        labels: the teacher's ``memories``; with them, drift is measured too.
+        labels: the teacher's ``kept``; with them, drift is measured too.
         carry: each batch continues where the one before ended, with the student's memories.
 
     Returns:
@@ -74,7 +76,8 @@ def evaluate(
         bits and rmse are in the unit of the data; rmse_standardised and loss_standardised, for real targets with a
         scale, have no unit. The parts of a product have metrics of their own, such as "gap.loss".
         All of these are nan if nothing is scored.
-        drift: mean squared distance of the student's memories from the teacher's (with ``labels``).
+        drift: mean squared distance of the student's memories from the teacher's, over the coordinates that are kept
+            for later steps (with ``labels``).
     """
     score, drift, device = _Score(model.targets), 0.0, next(model.parameters()).device
     held: dict[int, Tensor] = {}  # carried memories, by the first row of each part
@@ -83,7 +86,7 @@ def evaluate(
             score.add(batch, each_part(model.states, batch), model.out)
             continue
         start = held.get(row) if carry else None
-        more, held[row] = _add_rollout(score, model, batch, start, None if labels is None else _labels(labels, batch))
+        more, held[row] = _add_rollout(score, model, batch, start, None if labels is None else _kept(labels, batch))
         drift += more
     metrics = score.metrics()
     if labels is not None:
@@ -95,7 +98,7 @@ def evaluate_task(
     task: SequenceTask,
     model: Student | CausalTransformer,
     batches: list[Batch],
-    labels: Callable[[Tensor], Tensor] | None = None,
+    labels: KeptLabels | None = None,
 ) -> dict[str, float]:
     """Run ``evaluate`` in the task's reading order: through a stream, the student's memory is carried.
 
@@ -119,7 +122,11 @@ def _parts(batch: Batch, model: Student | CausalTransformer) -> Iterator[tuple[i
 
 
 def _add_rollout(
-    score: "_Score", student: Student, batch: Batch, memory: Tensor | None, labels: Tensor | None
+    score: "_Score",
+    student: Student,
+    batch: Batch,
+    memory: Tensor | None,
+    labels: tuple[Float[Tensor, "B T K d"], Bool[Tensor, "K d"] | None] | None,
 ) -> tuple[float, Float[Tensor, "B K d"]]:
     """Add a student's rollout to the sums, one part of the time after another.
 
@@ -133,11 +140,23 @@ def _add_rollout(
         else:
             memories = student.rollout(part.inputs, memory, part.resets)[:, 1:]
             features, memory = observe(student.cell, memories), memories[:, -1]
-            drift += float(dynamics(memories, labels[:, start : start + part.length]).double().sum())
+            drift += float(dynamics(memories, labels[0][:, start : start + part.length], labels[1]).double().sum())
         score.add(part, features, student.head)
         start += part.length
     assert memory is not None
     return drift, memory
+
+
+def _kept(labels: KeptLabels, batch: Batch) -> tuple[Float[Tensor, "B T K d"], Bool[Tensor, "K d"] | None]:
+    """Return the labels after each input, and which of their coordinates are kept."""
+    masks = []
+
+    def after(inputs: Shaped[Tensor, "B T *x"]) -> Float[Tensor, "B T K d"]:
+        found, kept = labels(inputs)
+        masks.append(kept)
+        return found[:, 1:]
+
+    return each_part(after, batch), masks[-1]
 
 
 def _labels(labels: Callable[[Tensor], Tensor], batch: Batch) -> Float[Tensor, "B T K d"]:

@@ -95,7 +95,7 @@ class Encoder(Protocol):
     that positions share the reading of inputs, so that a further position costs almost nothing.
 
     Optional: ``decoder(horizon)`` makes its own decoder, with ``shares_decoder`` True if that shares weights with the
-    encoder; ``look_back``, ``kept``, ``held`` and ``longest`` are described in ``Teacher``.
+    encoder; ``look_back``, ``kept``, ``held``, ``longest`` and ``long_enough`` are described in ``Teacher``.
     """
 
     all_at_once: bool
@@ -185,6 +185,14 @@ class Teacher(nn.Module):
     def longest(self) -> int | None:
         """Largest number of inputs that the teacher can read; None if there is no limit."""
         return getattr(self.encoder, "longest", None)
+
+    @property
+    def long_enough(self) -> int | None:
+        """Length of sequences whose labels follow the same rule as those of longer ones; None if there is none.
+
+        With a curriculum, an encoder trains on no longer sequences, if a method after SMT trains at the whole length.
+        """
+        return getattr(self.encoder, "long_enough", None)
 
     def check_length(self, length: int) -> None:
         """Raise ValueError for more inputs than the teacher can read."""

@@ -73,7 +73,9 @@ class Loop:
         if settings.shard:
             self.pace.count_all(stages)
         self.engine = Engine(settings, {"student": student, **({} if teacher is None else {"teacher": teacher})})
-        self.observer = Observer(task, self.length, settings.seed, self.engine, student, teacher)
+        self.observer = Observer(
+            task, self.length, settings.seed, self.engine, student, teacher, self._taught_stages[-1]
+        )
         self.handover = Handover(
             student, self.observer, self.counters, knowable=knowable, by_errors=by_errors, patience=settings.patience
         )
@@ -89,6 +91,17 @@ class Loop:
     def stages(self) -> tuple[int, ...]:
         """Lengths T of the curriculum; only the last one after the budget of a run was extended."""
         return self._every_stage[-1:] if self.counters.extensions else self._every_stage
+
+    @property
+    def _taught_stages(self) -> tuple[int, ...]:
+        """Lengths of the curriculum at which a teacher learns, if a method after it trains at all of them."""
+        limit = None if self.teacher is None else self.teacher.long_enough
+        if limit is None or self.chain[-1].method.trains_teacher:
+            return self._every_stage
+        return tuple(n for n in self._every_stage if n <= limit) or self._every_stage[:1]
+
+    def _stages_of(self, link: Link) -> tuple[int, ...]:
+        return self._taught_stages if link.method.trains_teacher else self.stages
 
     # -- the loop ---------------------------------------------------------------------------------
 
@@ -158,7 +171,7 @@ class Loop:
             elif asked or (due and now < 1):
                 if due:
                     self._evaluate(link, now)
-                    self.handover.look(method, is_last, length_at(self.stages, now), now)
+                    self.handover.look(method, is_last, length_at(self._stages_of(link), now), now)
                     c.evaluations = int(now * s.evaluations)
                 if asked:
                     self._stop(link)
@@ -166,11 +179,12 @@ class Loop:
                 self.save()
         if reason := self.handover.is_over(method):
             self.journal.write(reason, link, now)
-        self._finish(link, length_at(self.stages, now))
+        self._finish(link, length_at(self._stages_of(link), now))
         return "finished"
 
     def _batch(self, link: Link, progress: float, draw: int) -> Batch:
-        return scored_batch(self.task, self.settings, self.stages, progress, draw, in_order=link.method.carries)
+        stages = self._stages_of(link)
+        return scored_batch(self.task, self.settings, stages, progress, draw, in_order=link.method.carries)
 
     def _draws(self, draw: int) -> Iterator[torch.Generator]:
         s = self.settings
@@ -216,7 +230,7 @@ class Loop:
         c = self.counters
         metrics = self._evaluate(link, 1.0)
         if link.method.trains_teacher:  # the teacher is frozen now, and the readout moves away from it
-            self.journal.write("teacher", link, 1.0, **self.observer.measure_teacher(self.observer.test_batches()))
+            self.journal.write("teacher", link, 1.0, **self.observer.measure_teacher())
         if reason := self.handover.end(link.method, length, metrics):
             self.journal.write(reason, link, 1.0)
         if link is self.chain[-1] and self.handover.settle():

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 from nounroll.core.batch import Batch
@@ -43,6 +43,10 @@ class _Labels:
             self._kept.append((inputs, labels))
         return labels
 
+    def kept(self, inputs: Shaped[Tensor, "B T *x"]) -> tuple[Float[Tensor, "B T1 K d"], Bool[Tensor, "K d"] | None]:
+        """Return ``Teacher.kept``; of a teacher that keeps all coordinates, the cached memories."""
+        return self.teacher.kept(inputs) if hasattr(self.teacher.encoder, "kept") else (self(inputs), None)
+
 
 class Observer:
     """Measurement of the models of a run. Every process must call each method, and gets the same result.
@@ -53,6 +57,7 @@ class Observer:
         seed: seed of the run.
         engine: engine that holds the models.
         student, teacher: the models to measure.
+        taught_length: largest T that the teacher trains on, at which it is measured; default T.
     """
 
     def __init__(
@@ -63,12 +68,19 @@ class Observer:
         engine: Engine,
         student: Student | CausalTransformer,
         teacher: Teacher | None,
+        taught_length: int | None = None,
     ) -> None:
         self.task, self.length, self.seed, self.engine = task, length, seed, engine
         self.student, self.teacher = student, teacher
         self._labels = None if teacher is None else _Labels(teacher, engine)
         self.validation = validation_batches(task, 0, length, seed)
+        self.taught_length = taught_length or length
+        self.for_teacher = self.validation if self.taught_length == length else self._for_teacher("validation")
         self.warning = ""  # short description of a problem found in the last measurement
+
+    def _for_teacher(self, stream: str) -> list[Batch]:
+        """Draw held-out sequences of the longest length that the teacher trains on."""
+        return validation_batches(self.task, 0, self.taught_length, self.seed, stream=stream)
 
     def test_batches(self) -> list[Batch]:
         """Draw held-out sequences that no choice has used."""
@@ -79,15 +91,17 @@ class Observer:
         training = self.student.training
         self.student.eval()
         batches = self.validation if batches is None else batches
-        metrics = self.engine.gathered(lambda: evaluate_task(self.task, self.student, batches, self._labels))
+        labels = None if self._labels is None else self._labels.kept
+        metrics = self.engine.gathered(lambda: evaluate_task(self.task, self.student, batches, labels))
         self.student.train(training)
         return self.engine.agreed(metrics)
 
-    def measure_teacher(self, batches: list[Batch]) -> dict[str, float]:
-        """Measure the teacher, with the readout that was trained on its memories."""
+    def measure_teacher(self, batches: list[Batch] | None = None) -> dict[str, float]:
+        """Measure the teacher, with the readout that was trained on its memories; by default on its test batches."""
         student, labels = self.student, self._labels
         assert isinstance(student, Student)
         assert labels is not None
+        batches = self._for_teacher("test") if batches is None else batches
         metrics = self.engine.gathered(lambda: evaluate_teacher(student, batches, labels))
         return self.engine.agreed(metrics)
 
@@ -103,7 +117,7 @@ class Observer:
         """Collect the additional records of a method: statistics of memories, teacher, and a warning."""
         found = self.collapse()
         if isinstance(method, SMT):
-            loss = self.measure_teacher(self.validation)["loss"]
+            loss = self.measure_teacher(self.for_teacher)["loss"]
             found |= {"teacher_loss": loss} if math.isfinite(loss) else {}
             found |= self.packing() if method.settings.decoding else {}
         return {**found, **({"warning": said} if (said := self.unscored()) else {})}
@@ -120,7 +134,7 @@ class Observer:
         student, teacher = self.student, self.teacher
         if teacher is None or not isinstance(student, Student):
             return {}
-        found = self.engine.gathered(lambda: collapse.guard(student, teacher, self.validation[0]))
+        found = self.engine.gathered(lambda: collapse.guard(student, teacher, self.for_teacher[0]))
         self.warning = collapse.warning(found)
         return {**found, **({"warning": self.warning} if self.warning else {})}
 
@@ -131,10 +145,10 @@ class Observer:
             return {}
         # Use plain values: Fabric inspects a module's output, and refuses frozen dataclasses.
         seen = self.engine.gathered(
-            lambda: [asdict(one) for one in packs.packing(student, teacher, self.validation[0], cuts=_CUTS)]
+            lambda: [asdict(one) for one in packs.packing(student, teacher, self.for_teacher[0], cuts=_CUTS)]
         )
         found = [packs.Packing(**one) for one in seen]
-        targets, batches = self.student.targets, self.validation
+        targets, batches = self.student.targets, self.for_teacher
         guess = constant_guess(targets, batches).get("loss", math.nan)
         self.warning = self.warning or packs.warning(found, guess, knowable(targets, batches))
         return {**packs.mean_packing(found), **({"warning": self.warning} if self.warning else {})}
