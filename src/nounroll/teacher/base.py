@@ -188,7 +188,7 @@ class Teacher(nn.Module):
 
     @property
     def long_enough(self) -> int | None:
-        """Length of sequences whose labels follow the same rule as those of longer ones; None if there is none.
+        """Length from which longer sequences teach the encoder nothing new; None if no length is known.
 
         With a curriculum, an encoder trains on no longer sequences, if a method after SMT trains at the whole length.
         """
