@@ -190,6 +190,13 @@ def test_a_forecast_goes_on_from_the_last_value_that_is_known() -> None:
     assert not Forecaster(9, season=7, steps=2, **QUICK).fit(df.assign(y=df.y.where(t % 9 == 0))).plan_.between
 
 
+def test_a_kept_history_reaches_as_far_back_as_the_whole_one() -> None:
+    df = panel((60, 75))
+    df.loc[[56, 57, 58, 59], "y"] = np.nan  # the first series ends without y
+    model = Forecaster(6, context=24, steps=2, **QUICK).fit(df)
+    pd.testing.assert_frame_equal(model.predict(), model.predict(df))
+
+
 def test_a_window_is_relative_to_its_first_season_or_to_its_first_value() -> None:
     assert PLAN.values(whole(gaps=(1,)), 1.0)[1:] == ((100.0, 1.0), 1)
     assert PLAN.values(whole(gaps=(0, 1, 2)), 1.0)[1:] == ((103.0, 1.0), 4)

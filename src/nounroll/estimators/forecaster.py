@@ -102,7 +102,7 @@ class Forecaster(SequenceEstimator):
         self.plan_ = plan
         self.scales_ = {one.name: scale for one, scale in zip(series, scales, strict=True)}
         self._ends = {one.name: str(one.times[-1]) for one in series}
-        self._history: list[Series] | None = [one.rows(max(0, len(one) - plan.context), len(one)) for one in series]
+        self._history: list[Series] | None = [plan.history_of(one) for one in series]
         return self
 
     def _check_settings(self) -> None:
@@ -252,8 +252,7 @@ class Forecaster(SequenceEstimator):
 
         Args:
             folder: the destination.
-            history: also save the last ``context`` rows of each series, so that ``predict`` needs no data; False saves
-                no rows.
+            history: also save the last rows of each series, so that ``predict`` needs no data; False saves no rows.
 
         Raises:
             CheckpointError: the folder holds something else, or cannot be written.
