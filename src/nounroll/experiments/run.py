@@ -244,6 +244,7 @@ def train(
             loop.engine.by_first(lambda: begun.enter(stack))
             if resume:
                 loop.load(force)
+                loop.engine.by_first(begun.keep_budget)
                 chosen = Chosen.read(folder)
                 if folder is not None:
                     drop_trials(folder)
