@@ -77,6 +77,17 @@ def test_it_counts_the_rows_that_are_to_be_forecast(capsys: pytest.CaptureFixtur
     }
 
 
+def test_a_role_that_is_given_again_has_both_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    found = []
+    for roles in ([*ROLES[:6], "--role", "target=offer"], [*ROLES[:4], "--role", "target=sales,offer"]):
+        assert main(["data", "sales.csv", *roles, "--set", "freq=D", "--json"]) == 0
+        found.append(json.loads(capsys.readouterr().out))
+    assert found[0] == found[1]
+    assert found[0]["recipe"]["options"]["roles"]["target"] == ["sales", "offer"]
+    assert main(["data", "sales.csv", *ROLES, "--role", "time=size"]) == 2
+    assert "table.roles.time is ['day', 'size']; it must name one column" in capsys.readouterr().err
+
+
 def test_without_roles_it_shows_the_columns_and_what_to_say(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data", "sales.csv", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
