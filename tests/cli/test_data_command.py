@@ -163,6 +163,7 @@ def test_what_is_shown_trains_from_a_recipe(capsys: pytest.CaptureFixture[str]) 
     trained = json.loads(capsys.readouterr().out)
     assert trained["metrics"]["steps"] == 3
     assert main(["evaluate", "run", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["sequences"] == 2  # one test piece of each shop, not the 256 asked for
 
 
 def test_names_are_written_on_without_the_file(capsys: pytest.CaptureFixture[str]) -> None:

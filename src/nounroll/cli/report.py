@@ -26,7 +26,7 @@ def report(run: Path, *, length: int | None = None, sequences: int = 128, out: P
     Args:
         run: the run's folder.
         length: T of the analysis, in time steps; the length in the recipe by default.
-        sequences: number of held-out sequences; 128 by default.
+        sequences: number of held-out sequences; 128 by default, or all if there are fewer.
         out: file to write the page to; RUN/report.html by default.
     """
     from importlib.metadata import version
