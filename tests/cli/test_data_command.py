@@ -42,8 +42,8 @@ def test_it_shows_columns_roles_gaps_sequences_and_parts(capsys: pytest.CaptureF
     assert found["rows"] == 62
     assert found["sequences"] == {"count": 2, "shortest": 31, "median": 31, "longest": 31, "names": ["Bonn", "Rome"]}
     assert {part: counts["scored"] for part, counts in found["parts"].items()} == {
-        "train": 48,
-        "validation": 6,
+        "train": 44,  # days 2 to 25 of two shops, without days 9 and 18, on which sales are missing
+        "validation": 4,
         "test": 6,
     }
     assert found["inputs"] == "Real(d=5)"
@@ -84,6 +84,7 @@ def test_a_role_that_is_given_again_has_both_columns(capsys: pytest.CaptureFixtu
         found.append(json.loads(capsys.readouterr().out))
     assert found[0] == found[1]
     assert found[0]["recipe"]["options"]["roles"]["target"] == ["sales", "offer"]
+    assert any(line.startswith("6 rows have a value in only some columns of the role") for line in found[0]["advice"])
     assert main(["data", "sales.csv", *ROLES, "--role", "time=size"]) == 2
     assert "table.roles.time is ['day', 'size']; it must name one column" in capsys.readouterr().err
 

@@ -298,6 +298,7 @@ REAL = [np.ones((3, 2))] * 9
 SHARES = "three shares such as (0.8, 0.1, 0.1), or the name of a part for each sequence"
 FORM = "it must be (T,) for whole numbers, (T,) or (T, d) for real ones; make measurements floats"
 FINITE = "real numbers must be finite as float32"
+WHOLE = "; in a step without target all of them are nan"
 AGREE = "; they must agree"
 EACH = "and each part must have at least one"
 SYMBOLS = "whole numbers are symbols 0 to 999,999 (floats are real numbers)"
@@ -331,9 +332,13 @@ BAD: list[tuple[Any, dict[str, Any], str]] = [
         f"targets[1] holds real vectors of width 1; targets[0] holds whole numbers{AGREE}",
     ),
     ([*REAL, np.array([[1, 2], [3, np.inf]])], {"labels": Y}, f"inputs[9][1, 1] is inf; {FINITE}"),
-    (X, {"targets": at(0, [0.5, -np.inf])}, f"targets[0][1] is -inf; {FINITE}"),
+    (X, {"targets": at(0, [0.5, -np.inf])}, f"targets[0][1] is -inf; {FINITE}{WHOLE}"),
     ([*REAL, np.full((3, 2), 1e300)], {"labels": Y}, f"inputs[9][0, 0] is 1e+300; {FINITE}"),
-    (REAL, {"targets": at(8, np.array([[1, 2], [3, np.nan], [5, 6]]), REAL)}, f"targets[8][1, 1] is nan; {FINITE}"),
+    (
+        REAL,
+        {"targets": at(8, np.array([[1, 2], [3, np.nan], [5, 6]]), REAL)},
+        f"targets[8][1, 1] is nan; {FINITE}{WHOLE}",
+    ),
     (X, {"targets": at(1, [0, -1, 2])}, f"targets[1][1] is -1; {SYMBOLS}"),
     (X, {"labels": [*Y[:9], -100]}, f"labels[9] is -100; {SYMBOLS}"),
     (X, {"labels": [*[0.5] * 9, float("nan")]}, f"labels[9] is nan; {FINITE}"),

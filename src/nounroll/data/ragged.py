@@ -122,7 +122,9 @@ def read_array(
             bad[np.isnan(vectors).all(1)] = False
         elif gaps == "values":
             bad &= ~np.isnan(vectors)
-        _refuse(name, found, bad.reshape(found.shape), "real numbers must be finite as float32")
+        allowed = "real numbers must be finite as float32"
+        allowed += "; in a step without target all of them are nan" if gaps == "steps" else ""
+        _refuse(name, found, bad.reshape(found.shape), allowed)
         return torch.from_numpy(vectors)
     allowed = f"whole numbers are symbols 0 to {MOST_SYMBOLS - 1:,} (floats are real numbers)"
     bad = (found < 0) | (found >= MOST_SYMBOLS)
