@@ -41,6 +41,12 @@ def test_version(nounroll: Command) -> None:
     assert re.fullmatch(r"nounroll \d+\.\d+\.\d+\n", nounroll("--version").out)
 
 
+def test_python_runs_the_package_as_the_command() -> None:
+    ended = subprocess.run([sys.executable, "-m", "nounroll", "tran"], capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.startswith("nounroll: 'tran' is not a command; it must be one of quickstart, train")
+
+
 def test_help_is_quick_because_it_does_not_load_torch() -> None:
     script = "import sys; from nounroll.cli.main import main; main(['--help']); print('torch' in sys.modules)"
     out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
