@@ -15,6 +15,7 @@ from sklearn.exceptions import NotFittedError
 import nounroll
 from nounroll import Forecaster
 from nounroll.estimators.clock import Clock, phases
+from nounroll.estimators.forecaster import _checked_levels
 from nounroll.estimators.panel import read
 from nounroll.estimators.powers import chosen_power, lowered, raised
 from nounroll.estimators.scores import crps, naive_error, scores
@@ -416,9 +417,13 @@ def test_what_cannot_be_forecast_is_one_line(fitted: Forecaster) -> None:
     with pytest.raises(NotFittedError, match="this Forecaster is not fitted yet; call fit with a data frame of series"):
         Forecaster(3).predict(panel())
     with pytest.raises(
-        ValueError, match=re.escape("levels are [0.5, 1.5]; they must be different numbers between 0 and 1")
+        ValueError, match=re.escape("levels are (1.5, 0.5); they must be different numbers between 0 and 1")
     ):
         fitted.predict(levels=(1.5, 0.5))
+    unchecked = _checked_levels.__wrapped__  # type: ignore[attr-defined]  # without the checks of types that tests have
+    for levels in (0.5, ["half"], ()):
+        with pytest.raises(ValueError, match="they must be different numbers between 0 and 1, such as"):
+            unchecked(levels)
     with pytest.raises(ValueError, match="paths is 0; it must be a whole number, at least 1"):
         fitted.predict(paths=0)
     with pytest.raises(ValueError, match="series 's0' has 30 rows; 5 windows need 43: test fewer"):

@@ -296,11 +296,14 @@ class Forecaster(SequenceEstimator):
 
 
 def _checked_levels(levels: Sequence[float]) -> list[float]:
-    levels = sorted(levels)
-    names = {f"{level:g}" for level in levels}
-    if not levels or len(names) < len(levels) or not all(0 < level < 1 for level in levels):
-        raise ValueError(f"levels are {levels}; they must be different numbers between 0 and 1")
-    return levels
+    try:
+        found = sorted(map(float, levels))
+    except (TypeError, ValueError):
+        found = []
+    names = {f"{level:g}" for level in found}
+    if not found or len(names) < len(found) or not all(0 < level < 1 for level in found):
+        raise ValueError(f"levels are {levels}; they must be different numbers between 0 and 1, such as (0.1, 0.9)")
+    return found
 
 
 def _columns(name: str, value: Any) -> Sequence[str]:
