@@ -37,6 +37,17 @@ def test_help_of_a_command_is_its_docstring(nounroll: Command, command: str) -> 
         assert " ".join(text.split()) in " ".join(ended.out.split())
 
 
+def test_help_shows_forms_and_defaults(nounroll: Command) -> None:
+    for command, said in (
+        ("train", "--from FROM "),
+        ("train", "--set NAME=VALUE "),
+        ("generate", "--stop STOP "),
+        ("serve", "0 chooses a free one. By default 8000."),
+        ("adapt", "or the empty memory only (start). By default all."),
+    ):
+        assert said in " ".join(nounroll(command, "--help").out.split())
+
+
 def test_version(nounroll: Command) -> None:
     assert re.fullmatch(r"nounroll \d+\.\d+\.\d+\n", nounroll("--version").out)
 
