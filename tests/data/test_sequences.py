@@ -1,6 +1,7 @@
 """One's own sequences: ragged arrays, scored where they should be, split into parts that share nothing."""
 
 import re
+import warnings
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,6 +19,7 @@ import nounroll
 from forked import run_code
 from helpers import make_student
 from nounroll.core.batch import Batch, Categorical, Real
+from nounroll.core.notices import Notice
 from nounroll.data.parts import PARTS
 from nounroll.data.sequences import Score, Sequences
 from nounroll.data.task import draw, held_out, training_batch
@@ -99,6 +101,25 @@ def test_arrays_of_any_layout_are_read() -> None:
     big_endian.flags.writeable = False
     task = Sequences([big_endian, backwards] * 5, labels=[torch.tensor(i % 2) for i in range(10)])
     assert everything(task, 5).inputs[:2].tolist() == [[0, 1, 2, 3, 4], [4, 3, 2, 1, 0]]
+
+
+def test_a_pandas_series_of_sequences_may_have_any_index() -> None:
+    pandas = pytest.importorskip("pandas")
+    inputs, index = [np.arange(3.0) + i for i in range(10)], range(5, 15)
+    one = Sequences(pandas.Series(inputs, index=index), targets=pandas.Series(inputs, index=index))
+    other = Sequences(inputs, targets=inputs)
+    assert torch.equal(one.take(torch.arange(8), 3).inputs, other.take(torch.arange(8), 3).inputs)
+
+
+def test_numbers_that_single_precision_does_not_tell_apart_are_told() -> None:
+    seconds = [1.7e9 + 60 * np.arange(5.0) + i for i in range(10)]
+    with pytest.warns(
+        Notice, match=r"inputs: column 1 is near 1.7e\+09 and varies by 2.5e\+02, which single precision"
+    ):
+        Sequences([np.stack([one - 1.7e9, one], 1) for one in seconds], targets=[one - 1.7e9 for one in seconds])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # control: a constant, and a spread that is large enough
+        Sequences([np.stack([0 * one + 1e9, one - 1.69e9], 1) for one in seconds], labels=[0, 1] * 5)
 
 
 def test_later_changes_of_the_arrays_are_not_seen() -> None:
