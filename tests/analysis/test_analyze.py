@@ -12,6 +12,7 @@ from nounroll.analysis.analyze import Analysis, analyze
 from nounroll.core.batch import Batch
 from nounroll.data.parity import Parity
 from nounroll.data.retrieval import Retrieval
+from nounroll.data.sequences import Sequences
 from nounroll.data.task import SequenceTask
 from nounroll.experiments.run import train
 from nounroll.experiments.run_folder import open_student, open_teacher
@@ -72,6 +73,13 @@ def test_a_task_of_one_length_has_no_longer_ones() -> None:
     task = OneLength(8, ValueError)
     student = make_student(inputs=task.inputs, targets=task.targets, dtype=torch.float32)
     assert [one.length for one in analyze(student, None, task, length=8, sequences=4).lengths] == [8]
+
+
+def test_it_counts_the_sequences_that_there_are() -> None:
+    inputs = torch.rand(40, 8, 1)
+    task = Sequences(inputs, targets=inputs.cumsum(1))
+    found = analyze(make_student(inputs=task.inputs, targets=task.targets), None, task, length=8, sequences=12)
+    assert (found.sequences, [one.sequences for one in found.lengths]) == (4, [4])
 
 
 def test_neither_weights_nor_the_global_generator_move() -> None:

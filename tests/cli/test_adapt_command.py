@@ -6,6 +6,7 @@ from pathlib import Path
 from commands import Command, one_line
 from helpers import same_state
 from nounroll import Heads, Student
+from nounroll.experiments.recipe import load
 
 
 def test_adapt_and_then_more(nounroll: Command) -> None:
@@ -24,6 +25,32 @@ def test_adapt_and_then_more(nounroll: Command) -> None:
     assert table.status == 0
     assert "memory_change" in table.out
     assert Path("runs/adapted-tiny").is_dir()
+
+
+def test_the_task_of_the_run_keeps_its_options(nounroll: Command) -> None:
+    assert (
+        nounroll(
+            "train",
+            "tiny.yaml",
+            "--set",
+            "task.kind=keys_values",
+            "--set",
+            "task.options.pairs=2",
+            "--set",
+            "length=8",
+            "--method",
+            "bptt",
+            "--out",
+            "old",
+        ).status
+        == 0
+    )
+    adapt = ("adapt", "old", "--steps", "2", "--rehearse", "0", "--anchor", "0")
+    assert nounroll(*adapt, "--out", "new").status == 0
+    assert load("new/recipe.yaml").task == load("old/recipe.yaml").task
+    more = ("--head", "new", "--set", "task.options.pairs=1")
+    assert nounroll(*adapt, *more, "--out", "other").status == 0
+    assert load("other/recipe.yaml").task.options == {**load("old/recipe.yaml").task.options, "pairs": 1}
 
 
 def test_mistakes_are_one_line(nounroll: Command) -> None:

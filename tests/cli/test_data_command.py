@@ -42,8 +42,8 @@ def test_it_shows_columns_roles_gaps_sequences_and_parts(capsys: pytest.CaptureF
     assert found["rows"] == 62
     assert found["sequences"] == {"count": 2, "shortest": 31, "median": 31, "longest": 31, "names": ["Bonn", "Rome"]}
     assert {part: counts["scored"] for part, counts in found["parts"].items()} == {
-        "train": 48,
-        "validation": 6,
+        "train": 44,  # days 2 to 25 of two shops, without days 9 and 18, on which sales are missing
+        "validation": 4,
         "test": 6,
     }
     assert found["inputs"] == "Real(d=5)"
@@ -75,6 +75,18 @@ def test_it_counts_the_rows_that_are_to_be_forecast(capsys: pytest.CaptureFixtur
         "size": "not read",
         "note": "empty",
     }
+
+
+def test_a_role_that_is_given_again_has_both_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    found = []
+    for roles in ([*ROLES[:6], "--role", "target=offer"], [*ROLES[:4], "--role", "target=sales,offer"]):
+        assert main(["data", "sales.csv", *roles, "--set", "freq=D", "--json"]) == 0
+        found.append(json.loads(capsys.readouterr().out))
+    assert found[0] == found[1]
+    assert found[0]["recipe"]["options"]["roles"]["target"] == ["sales", "offer"]
+    assert any(line.startswith("6 rows have a value in only some columns of the role") for line in found[0]["advice"])
+    assert main(["data", "sales.csv", *ROLES, "--role", "time=size"]) == 2
+    assert "table.roles.time is ['day', 'size']; it must name one column" in capsys.readouterr().err
 
 
 def test_without_roles_it_shows_the_columns_and_what_to_say(capsys: pytest.CaptureFixture[str]) -> None:
@@ -152,6 +164,7 @@ def test_what_is_shown_trains_from_a_recipe(capsys: pytest.CaptureFixture[str]) 
     trained = json.loads(capsys.readouterr().out)
     assert trained["metrics"]["steps"] == 3
     assert main(["evaluate", "run", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["sequences"] == 2  # one test piece of each shop, not the 256 asked for
 
 
 def test_names_are_written_on_without_the_file(capsys: pytest.CaptureFixture[str]) -> None:

@@ -40,6 +40,10 @@ def test_a_run_that_was_never_finished(nounroll: Command, command: str) -> None:
 def test_mistakes(nounroll: Command) -> None:
     assert nounroll("train", "tiny.yaml", "--steps", 1).status == 0
     assert "to is 'gguf'" in one_line(nounroll("export", "runs/tiny", "--to", "gguf"), 2)
+    own = Path("runs/tiny/student/model.safetensors").read_bytes()
+    said = one_line(nounroll("export", "runs/tiny", "--to", "safetensors", "--out", "runs/tiny"), 2)
+    assert "--out is 'runs/tiny', which holds a run and its own student; give another folder" in said
+    assert Path("runs/tiny/student/model.safetensors").read_bytes() == own
     assert "--port is 70000" in one_line(nounroll("serve", "runs/tiny", "--port", 70000), 2)
     assert "origins holds 'x'" in one_line(nounroll("serve", "runs/tiny", "--origins", "x"), 2)
     for limit in ("slots", "queue", "prompt", "tokens", "body", "idle"):

@@ -37,8 +37,25 @@ def test_help_of_a_command_is_its_docstring(nounroll: Command, command: str) -> 
         assert " ".join(text.split()) in " ".join(ended.out.split())
 
 
+def test_help_shows_forms_and_defaults(nounroll: Command) -> None:
+    for command, said in (
+        ("train", "--from FROM "),
+        ("train", "--set NAME=VALUE "),
+        ("generate", "--stop STOP "),
+        ("serve", "0 chooses a free one. By default 8000."),
+        ("adapt", "or the empty memory only (start). By default all."),
+    ):
+        assert said in " ".join(nounroll(command, "--help").out.split())
+
+
 def test_version(nounroll: Command) -> None:
     assert re.fullmatch(r"nounroll \d+\.\d+\.\d+\n", nounroll("--version").out)
+
+
+def test_python_runs_the_package_as_the_command() -> None:
+    ended = subprocess.run([sys.executable, "-m", "nounroll", "tran"], capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.startswith("nounroll: 'tran' is not a command; it must be one of quickstart, train")
 
 
 def test_help_is_quick_because_it_does_not_load_torch() -> None:
@@ -93,7 +110,12 @@ MISTAKES = {
     "resume of nothing": ("resume nothing", "nothing holds no run; there is no recipe.yaml in it"),
     "evaluate nothing": ("evaluate nothing", "nothing holds no run"),
     "generate from nothing": ("generate nothing", "nothing holds no run"),
+<<<<<<< HEAD
     "no trained network yet": ("evaluate begun", "begun holds no trained student yet; continue with: nounroll resume"),
+=======
+    "no trained network yet": ("evaluate begun", "begun holds no trained student yet; go on with: nounroll resume"),
+    "report into no folder": ("report begun --out no/x.html", "--out is 'no/x.html'; the folder no does not exist"),
+>>>>>>> ce0ace75dfdb09328ff7a77d144ed6988e038235
     "no sequences": ("evaluate begun --sequences 0", "--sequences is 0; it must be at least 1"),
     "compare unknown methods": ("compare tiny.yaml --methods bptt,sgd", "method is 'sgd'; it must be a chain"),
     "compare unknown cells": ("compare tiny.yaml --cells mlp,brain", "cell.kind is 'brain'; it must be one of"),

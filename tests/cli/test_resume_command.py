@@ -11,6 +11,9 @@ def test_data_that_has_changed_is_refused_and_force_goes_on(nounroll: Command) -
     book.write_text(book.read_text() * 2)
     said = one_line(nounroll("resume", "run"), 2, "nounroll resume: the data has changed since run/checkpoints/step-")
     assert said.endswith("put it back, train a new run, or continue with --force\n")
+    recipe = Path("run/recipe.yaml").read_text()
+    one_line(nounroll("resume", "run", "--steps", "2"), 2, "nounroll resume: the data has changed since")
+    assert Path("run/recipe.yaml").read_text() == recipe  # what is refused adds no budget
     ended = nounroll("resume", "run", "--force")
     one_line(ended, 0, "nounroll: the data has changed since run/checkpoints/step-")
 

@@ -139,6 +139,11 @@ def test_a_run_remembers_the_consent(nounroll: Command, elsewhere: Path) -> None
     assert nounroll("train", elsewhere, "--trust", "--out", "run").status == 0
     for command in ("evaluate", "resume"):
         assert nounroll(command, "run").status == 0
+    adapt = ("adapt", "run", "--rehearse", "0", "--anchor", "0", "--steps", "2")
+    assert nounroll(*adapt, "--out", "adapted").status == 0
+    Path("run/consent.json").rename("consent.json")
+    assert "add --trust" in nounroll(*adapt, "--out", "refused").error
+    Path("consent.json").rename("run/consent.json")
     assert nounroll("generate", "run", "--prompt", "It", "--length", "3").status == 0
     Path("run").rename("moved")
     assert nounroll("evaluate", "moved").status == 0

@@ -55,7 +55,7 @@ def test_a_person_sees_the_units_of_the_file(tmp_path: Path) -> None:
     assert values[0, 0] == 7
     assert task.decode(values) == "7,-21 8,-24.5"
     assert task.decode(task.prompt()) == "39.5,-118.5"
-    with pytest.raises(ValueError, match="prompt is '1 2 3'; this task reads numbers"):
+    with pytest.raises(ValueError, match="prompt is '1 2 3'; this task reads numbers between spaces, 2 for each step"):
         task.encode("1 2 3")
     with pytest.raises(ValueError, match="prompt holds nan"):
         task.encode("1 nan")

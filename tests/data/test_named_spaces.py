@@ -64,7 +64,7 @@ def test_steps_without_a_target_are_not_of_the_space_and_not_scored() -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"targets_space": Real(2)}, "targets holds real vectors of width 1; Real(d=2) has vectors of 0, 1"),
+        ({"targets_space": Real(2)}, "targets holds real vectors of width 1; Real(d=2) has real vectors of width 2"),
         ({"targets_space": Categorical(4)}, "real vectors of width 1; Categorical(n=4) has whole numbers"),
         ({"targets_space": Positive(1)}, "targets[1] holds -1 at index (2, 0); "),
         ({"inputs_space": Positive(1)}, "inputs[0] holds 0 at index (0, 0); "),

@@ -1,6 +1,7 @@
 """One's own sequences: ragged arrays, scored where they should be, split into parts that share nothing."""
 
 import re
+import warnings
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,6 +19,7 @@ import nounroll
 from forked import run_code
 from helpers import make_student
 from nounroll.core.batch import Batch, Categorical, Real
+from nounroll.core.notices import Notice
 from nounroll.data.parts import PARTS
 from nounroll.data.sequences import Score, Sequences
 from nounroll.data.task import draw, held_out, training_batch
@@ -99,6 +101,25 @@ def test_arrays_of_any_layout_are_read() -> None:
     big_endian.flags.writeable = False
     task = Sequences([big_endian, backwards] * 5, labels=[torch.tensor(i % 2) for i in range(10)])
     assert everything(task, 5).inputs[:2].tolist() == [[0, 1, 2, 3, 4], [4, 3, 2, 1, 0]]
+
+
+def test_a_pandas_series_of_sequences_may_have_any_index() -> None:
+    pandas = pytest.importorskip("pandas")
+    inputs, index = [np.arange(3.0) + i for i in range(10)], range(5, 15)
+    one = Sequences(pandas.Series(inputs, index=index), targets=pandas.Series(inputs, index=index))
+    other = Sequences(inputs, targets=inputs)
+    assert torch.equal(one.take(torch.arange(8), 3).inputs, other.take(torch.arange(8), 3).inputs)
+
+
+def test_numbers_that_single_precision_does_not_tell_apart_are_told() -> None:
+    seconds = [1.7e9 + 60 * np.arange(5.0) + i for i in range(10)]
+    with pytest.warns(
+        Notice, match=r"inputs: column 1 is near 1.7e\+09 and varies by 2.5e\+02, which single precision"
+    ):
+        Sequences([np.stack([one - 1.7e9, one], 1) for one in seconds], targets=[one - 1.7e9 for one in seconds])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # control: a constant, and a spread that is large enough
+        Sequences([np.stack([0 * one + 1e9, one - 1.69e9], 1) for one in seconds], labels=[0, 1] * 5)
 
 
 def test_later_changes_of_the_arrays_are_not_seen() -> None:
@@ -298,6 +319,7 @@ REAL = [np.ones((3, 2))] * 9
 SHARES = "three shares such as (0.8, 0.1, 0.1), or the name of a part for each sequence"
 FORM = "it must be (T,) for whole numbers, (T,) or (T, d) for real ones; make measurements floats"
 FINITE = "real numbers must be finite as float32"
+WHOLE = "; in a step without target all of them are nan"
 AGREE = "; they must agree"
 EACH = "and each part must have at least one"
 SYMBOLS = "whole numbers are symbols 0 to 999,999 (floats are real numbers)"
@@ -331,13 +353,18 @@ BAD: list[tuple[Any, dict[str, Any], str]] = [
         f"targets[1] holds real vectors of width 1; targets[0] holds whole numbers{AGREE}",
     ),
     ([*REAL, np.array([[1, 2], [3, np.inf]])], {"labels": Y}, f"inputs[9][1, 1] is inf; {FINITE}"),
-    (X, {"targets": at(0, [0.5, -np.inf])}, f"targets[0][1] is -inf; {FINITE}"),
+    (X, {"targets": at(0, [0.5, -np.inf])}, f"targets[0][1] is -inf; {FINITE}{WHOLE}"),
     ([*REAL, np.full((3, 2), 1e300)], {"labels": Y}, f"inputs[9][0, 0] is 1e+300; {FINITE}"),
-    (REAL, {"targets": at(8, np.array([[1, 2], [3, np.nan], [5, 6]]), REAL)}, f"targets[8][1, 1] is nan; {FINITE}"),
+    (
+        REAL,
+        {"targets": at(8, np.array([[1, 2], [3, np.nan], [5, 6]]), REAL)},
+        f"targets[8][1, 1] is nan; {FINITE}{WHOLE}",
+    ),
     (X, {"targets": at(1, [0, -1, 2])}, f"targets[1][1] is -1; {SYMBOLS}"),
     (X, {"labels": [*Y[:9], -100]}, f"labels[9] is -100; {SYMBOLS}"),
     (X, {"labels": [*[0.5] * 9, float("nan")]}, f"labels[9] is nan; {FINITE}"),
     (at(1, [0, -1]), {"labels": Y}, f"inputs[1][1] is -1; {SYMBOLS}"),
+    (X, {"labels": [*"abababab", None, "a"]}, "labels[8] is None; other labels are names, and this one must be too"),
     (X, {"labels": [*Y[:9], -1]}, f"labels[9] is -1; {SYMBOLS}"),
     (at(1, [0, 10**12]), {"labels": Y}, f"inputs[1][1] is 1000000000000; {SYMBOLS}"),
     (at(1, np.array([2**64 - 1], dtype=np.uint64)), {"labels": Y}, f"inputs[1][0] is 18446744073709551615; {SYMBOLS}"),
@@ -345,7 +372,7 @@ BAD: list[tuple[Any, dict[str, Any], str]] = [
     (at(1, ["a"]), {"labels": Y}, "inputs[1] holds values of type <U1; it must hold whole or real numbers"),
     (at(1, [1j]), {"labels": Y}, "inputs[1] holds values of type complex128; it must hold whole or real numbers"),
     (X, {"labels": ["cat"] * 10}, "labels hold only the class 'cat'; there must be two or more"),
-    (X, {"labels": ["cat", 1] * 5}, "labels holds values of type <U21; it must hold whole or real numbers"),
+    (X, {"labels": ["cat", 1] * 5}, "labels[1] is 1; other labels are names, and this one must be too"),
     (np.zeros((10, 4, 3, 2)), {"labels": Y}, f"inputs[0] is float64 of shape (4, 3, 2); {FORM}"),
     (np.zeros((10, 4, 3), dtype=int), {"labels": Y}, f"inputs[0] is int64 of shape (4, 3); {FORM}"),
     (np.arange(10), {"labels": Y}, f"inputs[0] is int64 of shape (); {FORM}"),

@@ -70,14 +70,14 @@ def test_whole_numbers_of_a_space_of_numbers_are_no_symbols() -> None:
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda X: nounroll.SequenceAnomaly(steps=1, inputs_space=EVENT).fit(X), "inputs[1] holds 7 at index (0, 0)"),
+        (lambda X: nounroll.SequenceAnomaly(steps=1, inputs_space=EVENT).fit(X), "X[1] holds 7 at index (0, 0)"),
         (
             lambda X: nounroll.SequenceClassifier(steps=1, inputs_space=Categorical(3)).fit(X, [0, 1] * 5),
-            "inputs holds real vectors of width 2; Categorical(n=3) has whole numbers",
+            "X holds real vectors of width 2; Categorical(n=3) has whole numbers",
         ),
         (
             lambda X: nounroll.SequenceRegressor(steps=1, targets_space=Count(1)).fit(X, [0.5] * 10),
-            "labels[0] holds 0.5 at index",
+            "y[0] holds 0.5 at index",
         ),
     ],
     ids=["a kind too many", "symbols", "no count"],

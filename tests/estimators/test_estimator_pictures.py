@@ -49,7 +49,7 @@ def test_reliability_is_that_of_a_backtest(forecaster: nounroll.Forecaster, df: 
     [
         ({"series": ["s9"]}, "series names 's9'; there are 's0', 's1'"),
         ({"series": []}, "series names 0 series; a picture has room for 1 to 6"),
-        ({"levels": (0.5, 2)}, "levels are [0.5, 2]; they must be different numbers between 0 and 1"),
+        ({"levels": (0.5, 2)}, "levels are (0.5, 2); they must be different numbers between 0 and 1"),
         ({"truth": pd.DataFrame({"y": [1]})}, "truth has no column 'unique_id'"),
     ],
 )

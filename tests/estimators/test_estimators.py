@@ -151,12 +151,35 @@ def test_groups_are_not_parted_and_classes_are_in_both_parts() -> None:
             "X[0] holds values of type datetime64[Y]; it must hold whole or real numbers",
         ),
         ([np.array([0.0, np.inf])] * 2, [0, 1], "X[0][1, 0] is inf; real numbers must be finite"),
+        ([np.array([0.0, np.nan])] * 2, [0, 1], "X[0][1] is nan; fill missing values in, or train by nounroll.Seq"),
+        ([np.ones(3)] * 2, np.array([1, "a"], object), "y holds values of type int and str; they must be all names or"),
     ],
 )
 def test_what_cannot_be_fitted_is_one_line(X: Any, y: Any, message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)) as raised:
         nounroll.SequenceClassifier(steps=2, **QUICK).fit(X, y)
     assert "\n" not in str(raised.value)
+
+
+def test_groups_that_hold_back_a_class_or_cannot_be_told_apart_are_one_line() -> None:
+    model, X = nounroll.SequenceClassifier(steps=2, **QUICK), [np.ones((3, 2))] * 6
+    with pytest.raises(ValueError, match=r"groups holds values of type NoneType and str; they must be all names"):
+        model.fit(X, list("aabbcc"), groups=[None, "p"] * 3)
+    with pytest.raises(ValueError, match=r"y\[\d\] is [abc], and all sequences of this class are in groups that are"):
+        model.fit(X, list("aabbcc"), groups=[0, 0, 1, 1, 2, 2])
+
+
+def test_targets_of_another_form_are_named_as_y() -> None:
+    X, _ = ragged(10)
+    model = nounroll.SequenceRegressor(steps=2, targets_space=nounroll.Count(1), **QUICK)
+    with pytest.raises(
+        ValueError, match=r"y must be one number, or k numbers, for each sequence \(.*takes targets for"
+    ):
+        model.fit(X, ["a"] * 10)
+    with pytest.raises(ValueError, match=r"y\[0\] holds -1 at index"):
+        model.fit(X, -np.ones(10))
+    with pytest.raises(ValueError, match=r"y holds real vectors of width 2; Count\(d=1\) has real vectors of width 1$"):
+        model.fit(X, np.ones((10, 2)))
 
 
 def test_a_number_to_predict_that_is_missing_is_named_by_its_place() -> None:

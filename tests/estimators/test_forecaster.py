@@ -15,6 +15,7 @@ from sklearn.exceptions import NotFittedError
 import nounroll
 from nounroll import Forecaster
 from nounroll.estimators.clock import Clock, phases
+from nounroll.estimators.forecaster import _checked_levels
 from nounroll.estimators.panel import read
 from nounroll.estimators.powers import chosen_power, lowered, raised
 from nounroll.estimators.scores import crps, naive_error, scores
@@ -188,6 +189,13 @@ def test_a_forecast_goes_on_from_the_last_value_that_is_known() -> None:
     both = pd.concat([late, df.assign(unique_id="b")], ignore_index=True)
     pd.testing.assert_frame_equal(model.predict(both)[:4], model.predict(late))
     assert not Forecaster(9, season=7, steps=2, **QUICK).fit(df.assign(y=df.y.where(t % 9 == 0))).plan_.between
+
+
+def test_a_kept_history_reaches_as_far_back_as_the_whole_one() -> None:
+    df = panel((60, 75))
+    df.loc[[56, 57, 58, 59], "y"] = np.nan  # the first series ends without y
+    model = Forecaster(6, context=24, steps=2, **QUICK).fit(df)
+    pd.testing.assert_frame_equal(model.predict(), model.predict(df))
 
 
 def test_a_window_is_relative_to_its_first_season_or_to_its_first_value() -> None:
@@ -409,9 +417,13 @@ def test_what_cannot_be_forecast_is_one_line(fitted: Forecaster) -> None:
     with pytest.raises(NotFittedError, match="this Forecaster is not fitted yet; call fit with a data frame of series"):
         Forecaster(3).predict(panel())
     with pytest.raises(
-        ValueError, match=re.escape("levels are [0.5, 1.5]; they must be different numbers between 0 and 1")
+        ValueError, match=re.escape("levels are (1.5, 0.5); they must be different numbers between 0 and 1")
     ):
         fitted.predict(levels=(1.5, 0.5))
+    unchecked = _checked_levels.__wrapped__  # type: ignore[attr-defined]  # without the checks of types that tests have
+    for levels in (0.5, ["half"], ()):
+        with pytest.raises(ValueError, match="they must be different numbers between 0 and 1, such as"):
+            unchecked(levels)
     with pytest.raises(ValueError, match="paths is 0; it must be a whole number, at least 1"):
         fitted.predict(paths=0)
     with pytest.raises(ValueError, match="series 's0' has 30 rows; 5 windows need 43: test fewer"):

@@ -45,6 +45,14 @@ def test_fits_in_threads_are_bit_identical_to_lone_ones() -> None:
     assert [alike(result, alone[kind]) for kind, result in zip(jobs, found, strict=True)] == [True] * len(jobs)
 
 
+@pytest.mark.parametrize("off", [torch.no_grad, torch.inference_mode])
+def test_a_fit_where_gradients_are_off_is_the_same(off: Callable[[], Any]) -> None:
+    with off():
+        found = trained(KINDS[0])
+        assert not torch.is_grad_enabled()
+    assert alike(found, trained(KINDS[0]))
+
+
 def test_the_check_sees_fits_that_share_a_generator(monkeypatch: pytest.MonkeyPatch) -> None:
     """The control: initial weights from torch's global generator, which every thread seeds before any of them draws."""
     kind, barrier = KINDS[1], threading.Barrier(THREADS)

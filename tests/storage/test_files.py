@@ -72,6 +72,12 @@ def test_what_is_read_is_bounded() -> None:
         files.read_bytes(Path("hollow"))
 
 
+def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as error:
+        files.write_bytes(tmp_path / "no" / "x.html", b"page")
+    assert error.value.filename == str(tmp_path / "no" / "x.html")
+
+
 def test_a_file_is_written_whole_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
     files.write_bytes(Path("whole"), b"new")
     assert Path("whole").read_bytes() == b"new"

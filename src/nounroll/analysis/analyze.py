@@ -142,7 +142,7 @@ def analyze(
         refitted = evaluate_teacher(reader, batches, teacher.memories)
     return Analysis(
         length=length,
-        sequences=sequences,
+        sequences=sum(len(batch.inputs) for batch in drawn),
         guess=constant_guess(student.targets, [seen.batch]),
         student=own,
         teacher=beside,

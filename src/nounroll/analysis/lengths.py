@@ -44,6 +44,7 @@ def by_length(
         batches = validation_batches(task, count, span, seed, stream="test")
         reads = teacher is not None and span <= (teacher.longest or span)
         beside = evaluate_teacher(student, batches, teacher.memories) if teacher is not None and reads else None
+        count = sum(len(batch.inputs) for batch in batches)
         found.append(AtLength(span, count, evaluate(student, batches), beside))
     return found
 

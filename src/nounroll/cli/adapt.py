@@ -1,5 +1,6 @@
 """Command ``nounroll adapt``"""
 
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,8 @@ def adapt(
 
     Args:
         run: the folder of the run whose student is adapted.
-        task: kind of the new task (nounroll tasks lists them); the task of RUN by default. Set its options with
-            --set, such as task.options.path=FILE.
+        task: kind of the new task (nounroll tasks lists them); by default the task of RUN with its options. Set
+            options with --set, such as task.options.path=FILE.
         head: keep (the readout of RUN) or new (a new readout). Targets of another space need a new one.
         anchor: weight of the penalty for changed memories and predictions; 0.7 by default, 0 for none.
         rehearse: share of the sequences that come from the old task; 0.25 by default.
@@ -49,7 +50,7 @@ def adapt(
             all readouts.
         set: any other setting, such as training.learning_rate=0.0005; may be given several times.
     """
-    from nounroll.experiments.recipe import parse
+    from nounroll.experiments.recipe import Origin, parse
     from nounroll.experiments.rehearsal import with_rehearsal
     from nounroll.experiments.run_folder import CUSTOM, open_run
     from nounroll.experiments.warm_start import start_from
@@ -69,13 +70,17 @@ def adapt(
         start = with_rehearsal(start, folder)
     assert start is not None
     named = {"adapt.anchor": anchor, "adapt.rehearse": rehearse, "adapt.update": update, "training.seed": seed}
-    tree: dict[str, Any] = {"name": f"adapted-{old.name}", "task": {"kind": task or old.task.kind}, "method": ADAPT}
+    new_task = asdict(old.task) if task is None else {"kind": task}
+    tree: dict[str, Any] = {"name": f"adapted-{old.name}", "task": new_task, "method": ADAPT}
     tree["length"] = old.length if length is None else length
     budget = {"steps": steps} if steps is not None else {"seconds": 120.0 if seconds is None else seconds}
     if steps is not None and seconds is not None:
         raise ValueError(f"--seconds is {seconds:g} and --steps is {steps}; give one of them")
     overrides = [f"{name}={value}" for name, value in named.items() if value is not None]
     recipe = start.applied(parse({**tree, "training": budget}, [*overrides, *set]))
+    if task is None:  # paths that the run names need consent, and paths of this command do not
+        typed = frozenset(one.partition("=")[0].strip() for one in set)
+        recipe = replace(recipe, origin=Origin(folder.absolute(), typed))
     return train.run_in(out or Path("runs") / recipe.name, recipe, start=start)
 
 

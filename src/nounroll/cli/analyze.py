@@ -21,7 +21,7 @@ def analyze(run: Path, *, length: int | None = None, sequences: int = 128) -> di
     Args:
         run: the run's folder.
         length: T, in time steps; the length in the recipe by default.
-        sequences: number of held-out sequences; 128 by default.
+        sequences: number of held-out sequences; 128 by default, or all if there are fewer.
     """
     from nounroll.report.pictures import pictures
     from nounroll.report.style import save

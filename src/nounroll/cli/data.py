@@ -15,7 +15,8 @@ def data(
 
     Args:
         file: CSV, Parquet, Arrow, JSON lines or .ts; or a recipe (.yaml) whose task is table, with its options.
-        role: roles of columns, such as target=sales; ``nounroll tasks --about table`` lists the roles.
+        role: roles of columns, such as target=sales; may be given several times, or with commas between columns.
+            ``nounroll tasks --about table`` lists the roles.
         type: type of a column, if the guess is wrong: number, category or time, such as store=category.
         set: another option of the task table, such as ahead=0.
     """
@@ -30,7 +31,10 @@ def data(
         if name not in known:
             raise ValueError(f"--set got {name!r}; the task table has {', '.join(known)}")
         options[name] = yaml.safe_load(value)
-    roles = {name: value.split(",") if "," in value else value for name, value in _named("--role", role)}
+    columns: dict[str, list[str]] = {}
+    for name, value in _named("--role", role):
+        columns.setdefault(name, []).extend(value.split(","))
+    roles = {name: found if len(found) > 1 else found[0] for name, found in columns.items()}
     types = dict(_named("--type", type))
     for name, given in (("roles", roles), ("types", types)):
         if given:

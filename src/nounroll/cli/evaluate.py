@@ -18,7 +18,7 @@ def evaluate(run: Path, *, sequences: int = 256) -> dict[str, Any]:
 
     Args:
         run: the run's folder.
-        sequences: number of held-out sequences; 256 by default.
+        sequences: number of held-out sequences; 256 by default, or all if there are fewer.
     """
     from nounroll.experiments.run_folder import open_student, open_teacher
     from nounroll.rollout import evaluate as rollout
@@ -32,7 +32,7 @@ def evaluate(run: Path, *, sequences: int = 256) -> dict[str, Any]:
     beside = None if teacher is None else rollout.evaluate_teacher(student, batches, teacher.memories)
     return {
         "run": str(run),
-        "sequences": sequences,
+        "sequences": sum(len(batch.inputs) for batch in batches),
         "length": recipe.length,
         "metrics": _finite(rollout.evaluate_task(task, student, batches)),
         "teacher": None if beside is None else _finite(beside),

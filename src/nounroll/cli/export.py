@@ -32,6 +32,8 @@ def export(run: Path, *, to: str = "onnx", out: Path | None = None, push: str | 
         raise ValueError(f"--push is {push!r}; it goes with --to transformers")
     recipe, task, student = open_student(run, with_data=False)
     folder = out or run / "export"
+    if (folder / "recipe.yaml").exists():
+        raise ValueError(f"--out is '{folder}', which holds a run and its own student; give another folder")
     if to != "transformers":
         return {"run": str(run), **write(student, to, folder), "address": None}
     if find_spec("transformers") is None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.console import Console
 
-from nounroll.cli.terminal import note
+from nounroll.cli.terminal import check_folder, note
 
 _PATHS = 200  # sample paths per series
 _SHOWN = 40  # rows printed to a terminal
@@ -44,8 +44,7 @@ def forecast(
         raise ValueError(f"--horizon is {horizon}; it must be at least 1")
     if out is not None:
         check_ending("--out", out)
-        if not out.parent.is_dir():
-            raise ValueError(f"--out is '{out}'; the folder {out.parent} does not exist; create it first")
+        check_folder("--out", out)
     make = _by_forecaster if is_forecaster(run) else _by_run
     frame = make(run, horizon, levels, history, future)
     if out is not None:

@@ -104,21 +104,29 @@ def _parser(command: Callable[..., Any]) -> Parser:
         prog=f"nounroll {name}", description=text, allow_abbrev=False, formatter_class=RawDescriptionHelpFormatter
     )
     for one in inspect.signature(command).parameters.values():
-        named: dict[str, Any] = {"help": about[one.name]}
+        named: dict[str, Any] = {"help": _help(about[one.name] or "", one.default)}
         if one.default is one.empty:
             parser.add_argument(one.name, type=one.annotation, metavar=one.name.upper(), **named)
         elif one.annotation is bool:
             parser.add_argument(f"--{_dashed(one.name)}", action="store_true", **named)
         elif one.annotation == tuple[str, ...]:
-            parser.add_argument(f"--{one.name}", action="append", default=[], metavar="NAME=VALUE", **named)
+            form = "NAME=VALUE" if "=" in named["help"] else one.name.upper()
+            parser.add_argument(f"--{one.name}", action="append", default=[], metavar=form, **named)
         else:
             named["dest"] = one.name  # from_ is --from, because from is a Python keyword
+            named["metavar"] = _dashed(one.name).upper()
             parser.add_argument(f"--{_dashed(one.name)}", type=one.annotation, default=one.default, **named)
     if {"run", "recipe"} & inspect.signature(command).parameters.keys():
         about_trust = "follow links and read data outside the folder of the recipe or run; only for those you trust"
         parser.add_argument("--trust", action="store_true", help=about_trust)
     parser.add_argument("--json", action="store_true", help="print one JSON object on stdout and nothing else there")
     return parser
+
+
+def _help(about: str, default: Any) -> str:
+    """Add an option's default to its description, unless it is there."""
+    plain = isinstance(default, int | float | str) and not isinstance(default, bool) and default != ""
+    return f"{about} By default {default}." if plain and "default" not in about else about
 
 
 def _dashed(name: str) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Console
 
 from nounroll.cli.analyze import measured
-from nounroll.cli.terminal import last_warning
+from nounroll.cli.terminal import check_folder, last_warning
 from nounroll.report.numbers import figure, is_past, measure
 from nounroll.storage.files import write_bytes
 
@@ -26,7 +26,7 @@ def report(run: Path, *, length: int | None = None, sequences: int = 128, out: P
     Args:
         run: the run's folder.
         length: T of the analysis, in time steps; the length in the recipe by default.
-        sequences: number of held-out sequences; 128 by default.
+        sequences: number of held-out sequences; 128 by default, or all if there are fewer.
         out: file to write the page to; RUN/report.html by default.
     """
     from importlib.metadata import version
@@ -40,6 +40,7 @@ def report(run: Path, *, length: int | None = None, sequences: int = 128, out: P
     from nounroll.report.training import training_picture
     from nounroll.training.log import read_records
 
+    check_folder("--out", out)
     found = measured(run, length, sequences)
     recipe, task, student = open_student(run)
     history = read_records(run / "metrics.jsonl")

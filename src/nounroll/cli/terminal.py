@@ -30,6 +30,12 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() or c in "\n\t" else "�" for c in text)
 
 
+def check_folder(option: str, path: Path | None) -> None:
+    """Raise ValueError if a file is to be written into a folder that does not exist."""
+    if path is not None and not path.parent.is_dir():
+        raise ValueError(f"{option} is '{path}'; the folder {path.parent} does not exist; create it first")
+
+
 def say_if_it_differs(run: Path, task: Any, student: Any) -> None:
     """Warn if a task's data differs from the data that the student of a run was trained with."""
     from nounroll.experiments.run_folder import difference

@@ -16,11 +16,18 @@ _MOST = 1000.0  # largest ratio of weights
 
 
 def named(labels: Any) -> tuple[Any, list[str]]:
-    """Convert names to symbols 0, 1, ... and return the sorted names; leave other labels unchanged."""
+    """Convert names to symbols 0, 1, ... and return the sorted names; leave other labels unchanged.
+
+    Raises:
+        ValueError: some labels are names, and another is not.
+    """
     given = labels.tolist() if hasattr(labels, "tolist") and not isinstance(labels, Tensor) else labels
-    if not isinstance(given, list | tuple) or not given or not all(isinstance(one, str) for one in given):
+    if not isinstance(given, list | tuple) or not any(isinstance(one, str) for one in given):
         return labels, []
-    names = sorted(set(given), key=by_size)
+    for i, one in enumerate(given):
+        if not isinstance(one, str):
+            raise ValueError(f"labels[{i}] is {one!r}; other labels are names, and this one must be too")
+    names = sorted(set(map(str, given)), key=by_size)  # numpy's names are shown in another way
     places = {name: place for place, name in enumerate(names)}
     return np.array([places[name] for name in given]), names
 

@@ -14,6 +14,7 @@ from nounroll.core.notices import notice
 from nounroll.core.spaces.real import refuse_bits
 from nounroll.data.corpus import Windows, split_tail
 from nounroll.data.csv_table import read_columns, to_number
+from nounroll.data.task import no_numbers
 
 _SMALLEST, _LARGEST = 1e-18, 1e18  # bounds whose squares fit in single precision
 _FINEST = 1e-5  # relative spread of 100 times the rounding error
@@ -112,7 +113,7 @@ class Series(Windows):
         try:
             numbers = np.array([to_number(word) for word in words]).reshape(-1, len(self.columns))
         except ValueError:
-            raise ValueError(f"prompt is {text!r}; this task reads numbers between spaces") from None
+            raise no_numbers(text, len(self.columns)) from None
         values = torch.from_numpy(numbers.astype(np.float32))
         self.inputs.check("prompt", values)
         return values

@@ -21,7 +21,9 @@ def in_space(name: str, found: Ragged, space: Space) -> Ragged:
     if found.values.is_floating_point() != space.dtype.is_floating_point or (
         tuple(found.values.shape[1:]) != space.event_shape
     ):
-        numbers = "whole numbers" if not space.dtype.is_floating_point else f"vectors of {', '.join(space.columns)}"
+        named = "" if all(map(str.isdigit, space.columns)) else f", {', '.join(space.columns)}"
+        real = f"real vectors of width {len(space.columns)}{named}"
+        numbers = real if space.dtype.is_floating_point else "whole numbers"
         raise ValueError(f"{name} holds {found.kind}; {space} has {numbers}")
     values = found.values.to(space.dtype)
     there = known(values)

@@ -8,8 +8,11 @@ import torch
 from jaxtyping import Int, Shaped
 from torch import Tensor
 
+from nounroll.core.notices import notice
+
 MOST_SYMBOLS = 1_000_000
 NONE = -100  # PyTorch's losses ignore this target
+_FINEST = 1e-5  # relative spread of 100 times the rounding error of single precision
 Gaps = Literal["none", "steps", "values"]
 _FORMS = {"T": "a list of arrays, or an array of (N, T, ...)", "N": "an array or a list of (N,) or (N, d)"}
 
@@ -76,7 +79,31 @@ def read(name: str, values: Any, *, gaps: Gaps = "none", real: bool = False) -> 
     for i, one in enumerate(arrays):
         if kind(one) != kind(arrays[0]):
             raise ValueError(f"{name}[{i}] holds {kind(one)}; {name}[0] holds {kind(arrays[0])}; they must agree")
-    return Ragged(torch.cat(arrays), ends([len(one) for one in arrays]), columns)
+    found = Ragged(torch.cat(arrays), ends([len(one) for one in arrays]), columns)
+    _tell_coarse(name, values, found)
+    return found
+
+
+def _tell_coarse(name: str, values: Any, found: Ragged) -> None:
+    """Give a notice of columns whose numbers single precision hardly distinguishes, such as seconds since 1970."""
+    if not found.values.is_floating_point():
+        return
+    largest, spread = _largest_and_spread([found.values.numpy()])
+    if not (spread <= 2 * _FINEST * largest).any():  # rounding may have changed it
+        return
+    largest, spread = _largest_and_spread([_numbers(name, one).reshape(len(one), -1) for one in values])
+    for j in np.flatnonzero((spread > 0) & (spread < _FINEST * largest)):
+        notice(
+            f"{name}: column {found.column(int(j))} is near {largest[j]:.6g} and varies by {spread[j]:.2g}, which"
+            " single precision hardly distinguishes; subtract a constant from it"
+        )
+
+
+def _largest_and_spread(arrays: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the largest absolute value of each column, and the difference of its largest and its least value."""
+    low = np.fmin.reduce([np.fmin.reduce(one, axis=0) for one in arrays]).astype(np.float64)
+    high = np.fmax.reduce([np.fmax.reduce(one, axis=0) for one in arrays]).astype(np.float64)
+    return np.fmax(np.abs(low), np.abs(high)), high - low
 
 
 def ends(lengths: Any) -> Int[Tensor, "N1"]:
@@ -86,7 +113,8 @@ def ends(lengths: Any) -> Int[Tensor, "N1"]:
 
 def _columns(name: str, values: Any) -> tuple[str, ...]:
     """Return the common columns of data frames."""
-    first = tuple(map(str, values[0].columns)) if hasattr(values[0], "columns") else ()
+    one = next(iter(values))  # a pandas series has its own idea of values[0]
+    first = tuple(map(str, one.columns)) if hasattr(one, "columns") else ()
     for i, one in enumerate(values):
         found = tuple(map(str, one.columns)) if hasattr(one, "columns") else ()
         if found != first:
@@ -122,7 +150,9 @@ def read_array(
             bad[np.isnan(vectors).all(1)] = False
         elif gaps == "values":
             bad &= ~np.isnan(vectors)
-        _refuse(name, found, bad.reshape(found.shape), "real numbers must be finite as float32")
+        allowed = "real numbers must be finite as float32"
+        allowed += "; in a step without target all of them are nan" if gaps == "steps" else ""
+        _refuse(name, found, bad.reshape(found.shape), allowed)
         return torch.from_numpy(vectors)
     allowed = f"whole numbers are symbols 0 to {MOST_SYMBOLS - 1:,} (floats are real numbers)"
     bad = (found < 0) | (found >= MOST_SYMBOLS)

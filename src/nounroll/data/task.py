@@ -111,7 +111,7 @@ class SequenceTask(ABC):
         try:
             values = self.inputs.parse(text.replace(",", " ").split())
         except (ValueError, RuntimeError):
-            raise ValueError(f"prompt is {text!r}; this task reads numbers between spaces") from None
+            raise no_numbers(text, len(self.inputs.columns)) from None
         self.inputs.check("prompt", values)
         return values
 
@@ -119,6 +119,12 @@ class SequenceTask(ABC):
         """Convert generated values (P,) or (P, d) to readable text."""
         rows = values.tolist()
         return " ".join(str(v) if isinstance(v, int) else ",".join(f"{c:.4g}" for c in v) for v in rows)
+
+
+def no_numbers(text: str, columns: int) -> ValueError:
+    """Return the error for a typed prompt that is not so many numbers for each step."""
+    each = f", {columns} for each step" if columns > 1 else ""
+    return ValueError(f"prompt is {text!r}; this task reads numbers between spaces{each}")
 
 
 def draw(task: SequenceTask, batch_size: int, length: int, seed: int, stream: str, step: int = 0) -> Batch:

@@ -2,6 +2,7 @@
 
 import copy
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -25,6 +26,7 @@ except ImportError:
     raise ValueError("the estimators need scikit-learn: pip install 'nounroll[estimators]'") from None
 
 _STEPS = 2**16  # time steps per forward pass
+_NAMES = {"inputs": "X", "labels": "y"}  # arguments of ``Sequences`` and of an estimator
 
 
 class SequenceEstimator(BaseEstimator):
@@ -73,7 +75,10 @@ class SequenceEstimator(BaseEstimator):
 
     def _train(self, inputs: list[np.ndarray], parts: list[str], **targets: Any) -> None:
         """Train a network on the sequences with ``labels`` or ``targets`` of ``nounroll.Sequences``."""
-        task = _Known(inputs, split=parts, inputs_space=self.inputs_space, **targets)
+        try:
+            task = _Known(inputs, split=parts, inputs_space=self.inputs_space, **targets)
+        except ValueError as error:
+            raise ValueError(re.sub(r"^(inputs|labels)\b", lambda name: _NAMES[name[0]], str(error))) from None
         seconds = 60.0 if self.seconds is None and self.steps is None else self.seconds
         self.run_: Run = fit(
             task,
@@ -129,7 +134,7 @@ class SequenceEstimator(BaseEstimator):
         keys = np.arange(count) if groups is None else np.asarray(groups)
         if len(keys) != count:
             raise ValueError(f"groups has {len(keys)} values; there must be one for each of the {count} sequences")
-        names, places = np.unique(keys, return_inverse=True)
+        names, places = distinct("groups", keys)
         if len(names) < 2:
             what = "sequence" if groups is None else "group"
             raise ValueError(f"X holds one {what}; it must hold two or more, one of them to choose the network by")
@@ -174,6 +179,19 @@ class _Known(Sequences):
 
     def test(self) -> Sequences:
         return self.validation()
+
+
+def distinct(name: str, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the sorted different values, and the place of each value among them.
+
+    Raises:
+        ValueError: the values cannot be sorted.
+    """
+    try:
+        return np.unique(values, return_inverse=True)
+    except TypeError:
+        kinds = " and ".join(sorted({type(one).__name__ for one in values.tolist()}))
+        raise ValueError(f"{name} holds values of type {kinds}; they must be all names or all numbers") from None
 
 
 def by_length(arrays: Sequence[np.ndarray]) -> list[list[int]]:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.base import ClassifierMixin
 
-from nounroll.estimators.base import SequenceEstimator
+from nounroll.estimators.base import SequenceEstimator, distinct
 from nounroll.report.classes import MOST, classes_picture, confusion
 
 if TYPE_CHECKING:
@@ -46,10 +46,18 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
             raise ValueError(f"y has shape {classes.shape}; it must be ({len(arrays)},), one class for each sequence")
         if any(one is None or one != one for one in classes.tolist()):
             raise ValueError("y holds None or nan; it must hold a class for each sequence, leave the others out")
-        self.classes_, codes = np.unique(classes, return_inverse=True)
+        self.classes_, codes = distinct("y", classes)
         if len(self.classes_) < 2:
             raise ValueError(f"y holds one class only, {self.classes_.tolist()[0]!r}; it must hold two or more")
-        self._train(arrays, self._parts(len(arrays), groups, codes), labels=codes)
+        parts = self._parts(len(arrays), groups, codes)
+        unseen = np.flatnonzero(~np.isin(codes, codes[np.array(parts) == "train"]))
+        if groups is not None and len(unseen):
+            i = int(unseen[0])
+            raise ValueError(
+                f"y[{i}] is {classes[i]!s}, and all sequences of this class are in groups that are held out; give more"
+                " groups of it, or another random_state"
+            )
+        self._train(arrays, parts, labels=codes)
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray:

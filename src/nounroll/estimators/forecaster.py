@@ -102,7 +102,7 @@ class Forecaster(SequenceEstimator):
         self.plan_ = plan
         self.scales_ = {one.name: scale for one, scale in zip(series, scales, strict=True)}
         self._ends = {one.name: str(one.times[-1]) for one in series}
-        self._history: list[Series] | None = [one.rows(max(0, len(one) - plan.context), len(one)) for one in series]
+        self._history: list[Series] | None = [plan.history_of(one) for one in series]
         return self
 
     def _check_settings(self) -> None:
@@ -252,8 +252,7 @@ class Forecaster(SequenceEstimator):
 
         Args:
             folder: the destination.
-            history: also save the last ``context`` rows of each series, so that ``predict`` needs no data; False saves
-                no rows.
+            history: also save the last rows of each series, so that ``predict`` needs no data; False saves no rows.
 
         Raises:
             CheckpointError: the folder holds something else, or cannot be written.
@@ -297,11 +296,14 @@ class Forecaster(SequenceEstimator):
 
 
 def _checked_levels(levels: Sequence[float]) -> list[float]:
-    levels = sorted(levels)
-    names = {f"{level:g}" for level in levels}
-    if not levels or len(names) < len(levels) or not all(0 < level < 1 for level in levels):
-        raise ValueError(f"levels are {levels}; they must be different numbers between 0 and 1")
-    return levels
+    try:
+        found = sorted(map(float, levels))
+    except (TypeError, ValueError):
+        found = []
+    names = {f"{level:g}" for level in found}
+    if not found or len(names) < len(found) or not all(0 < level < 1 for level in found):
+        raise ValueError(f"levels are {levels}; they must be different numbers between 0 and 1, such as (0.1, 0.9)")
+    return found
 
 
 def _columns(name: str, value: Any) -> Sequence[str]:

@@ -68,6 +68,11 @@ def _one(name: str, values: Any, real: bool) -> np.ndarray:
         array = array.astype(np.float32)  # several whole numbers per step are coordinates
     if array.ndim not in (1, 2) or not array.size:
         raise ValueError(f"{name} has shape {array.shape}; it must be (T,) or (T, d), with at least one number")
+    if array.dtype.kind == "f" and np.isnan(array).any():
+        place = ", ".join(map(str, np.argwhere(np.isnan(array))[0].tolist()))
+        raise ValueError(
+            f"{name}[{place}] is nan; fill missing values in, or train by nounroll.Sequences, which reads them"
+        )
     return array[:, None] if array.dtype.kind == "f" and array.ndim == 1 else array
 
 

@@ -52,7 +52,13 @@ class SequenceRegressor(RegressorMixin, SequenceEstimator):
             ValueError: X and y do not fit each other, or a number is not finite.
         """
         arrays = self._read(X)
-        numbers = np.asarray(y, dtype=np.float64)
+        try:
+            numbers = np.asarray(y, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"y must be one number, or k numbers, for each sequence ({' '.join(str(error).split())});"
+                " nounroll.Sequences takes targets for each step"
+            ) from None
         if numbers.ndim not in (1, 2) or len(numbers) != len(arrays):
             raise ValueError(f"y has shape {numbers.shape}; it must be ({len(arrays)},) or ({len(arrays)}, k)")
         bad = np.argwhere(~np.isfinite(numbers))

@@ -92,6 +92,11 @@ class Plan:
         end = len(whole) - (gap if gap < self.context else 0)
         return whole.rows(max(0, end - self.context), end), len(whole) - end
 
+    def history_of(self, whole: Series) -> Series:
+        """Return the last rows that a forecast needs: the ``context_of`` the series, and the rows after it."""
+        one, gap = self.context_of(whole)
+        return whole.rows(len(whole) - gap - len(one), len(whole))
+
     def values(self, one: Series, scale: float) -> tuple[np.ndarray, Place, int]:
         """Return values (T,) without gaps, their offset and scale, and the first step that may be scored.
 

@@ -68,9 +68,12 @@ class Beginning:
                 self.start.write(folder)
             claim(folder, text)
             write_kept(folder, self.kept, facts.inputs, facts.targets)
-        elif not self.is_open:
-            write_budget(folder, self.recipe)
         remember(self.recipe, folder)
+
+    def keep_budget(self) -> None:
+        """Write the budget of a run that is resumed with more, once its checkpoint and its data agree."""
+        if self.folder is not None:
+            write_budget(self.folder, self.recipe)
 
 
 def begin(

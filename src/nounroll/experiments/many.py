@@ -31,6 +31,8 @@ _EVALUATIONS = 8
 _CLIP = 1.0  # largest gradient norm of a readout
 
 
+@torch.inference_mode(False)
+@torch.enable_grad()  # a notebook may have switched gradients off
 def adapt_many(
     student: Student | str | Path,
     tasks: Mapping[str, SequenceTask],

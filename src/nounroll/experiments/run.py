@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from nounroll.core.interrupts import stop_on_interrupt
@@ -190,6 +191,8 @@ def plan(
     return parse(tree, settings or {})
 
 
+@torch.inference_mode(False)
+@torch.enable_grad()  # a notebook may have switched gradients off
 def train(
     recipe: Recipe,
     task: SequenceTask | None = None,
@@ -244,6 +247,7 @@ def train(
             loop.engine.by_first(lambda: begun.enter(stack))
             if resume:
                 loop.load(force)
+                loop.engine.by_first(begun.keep_budget)
                 chosen = Chosen.read(folder)
                 if folder is not None:
                     drop_trials(folder)

@@ -94,6 +94,10 @@ def write_bytes(path: Path, data: bytes, *, mode: int = 0o666) -> None:
             os.fsync(file.fileno())
         os.replace(beside, path)
         sync_folder(path.parent)
+    except OSError as error:
+        if error.filename == str(beside):
+            error.filename = str(path)  # the user named this one
+        raise
     finally:
         beside.unlink(missing_ok=True)
 

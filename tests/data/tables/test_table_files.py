@@ -5,6 +5,7 @@ import gzip
 import io
 import json
 import lzma
+import subprocess
 import sys
 import warnings
 import zipfile
@@ -157,6 +158,16 @@ def test_a_file_and_arrays_are_one_task(form: str, tmp_path: Path, monkeypatch: 
     task = data.build("table", {"path": FILES[form](), "roles": ROLES, "freq": "D"})
     assert isinstance(task, Table)
     same(task, by_hand())
+
+
+@pytest.mark.parametrize("form", ["commas", "Parquet"])
+def test_python_may_end_right_after_a_file_is_read(form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads of pyarrow that still hold the file when Python ends abort the process."""
+    monkeypatch.chdir(tmp_path)
+    code = "import torch, sys; from nounroll.data.tables.reading import read_table; read_table('path', sys.argv[1])"
+    for _ in range(2):
+        ended = subprocess.run([sys.executable, "-c", code, FILES[form]()], capture_output=True, text=True)
+        assert (ended.returncode, ended.stderr) == (0, "")
 
 
 def test_a_frame_is_the_task_of_its_file() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from nounroll.core.notices import notice
 from nounroll.data.ragged import NONE, Ragged
 from nounroll.data.tables.columns import Column
 from nounroll.data.tables.layout import Layout
@@ -183,7 +184,10 @@ def _targets(
     if symbols:
         raise ValueError(f"{where}: column {symbols[0]!r} of the role target holds names; it must be the only target")
     values, _ = features(where, table, found, names, found.rows, steps)
-    values[np.isnan(values).any(1)] = np.nan
+    missing = np.isnan(values)
+    if partly := int((missing.any(1) & ~missing.all(1)).sum()):
+        notice(f"{where}: {partly:,} steps have a value in only some columns of the role target; they are not scored")
+    values[missing.any(1)] = np.nan
     if np.isnan(values).all():
         raise ValueError(f"{where}: no row has values in all columns of the role target; give one of them another role")
     return _ragged(values, starts, names)

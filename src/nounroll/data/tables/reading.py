@@ -3,6 +3,8 @@
 import codecs
 import io
 import json
+import threading
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -20,6 +22,7 @@ _GAPS = (
 )
 _MOST = 4 * MOST  # largest decompressed size of a table in bytes: 1 GiB
 _WHAT = "tables"
+_RELEASE = 5.0  # most seconds to wait for the threads of pyarrow
 
 
 def read_table(
@@ -87,7 +90,7 @@ def _refuse_mixed_zones(frame: Any) -> None:
 class _Stream(io.RawIOBase):
     """Stream of a file's decompressed bytes, with a limit on their number; with ``text`` they must be UTF-8."""
 
-    def __init__(self, setting: str, path: object, file: BinaryIO, text: bool) -> None:
+    def __init__(self, setting: str, path: object, file: BinaryIO, text: bool = True) -> None:
         self._setting, self._path, self._stream = setting, path, unpacker(setting, path, file)
         self._decoder, self._read = codecs.getincrementaldecoder("utf-8")() if text else None, 0
 
@@ -110,33 +113,46 @@ class _Stream(io.RawIOBase):
         return len(piece)
 
 
-def _stream(setting: str, path: object, file: BinaryIO, text: bool = True) -> Any:
-    return io.BufferedReader(_Stream(setting, path, file, text), 1 << 20)
+def _read(reader: Callable[..., Any], source: Any, **options: Any) -> Any:
+    """Let pyarrow read a stream, and wait until its threads have let go of it.
+
+    They do so a little after the table is there. If Python ends before, the process aborts.
+    """
+    stream, released = io.BufferedReader(source, 1 << 20), threading.Event()
+    weakref.finalize(stream, released.set)
+    try:
+        return reader(stream, **options)
+    except Exception as error:
+        error.__traceback__ = None  # its frames hold the stream
+        raise
+    finally:
+        del stream
+        released.wait(_RELEASE)
 
 
 def _csv(setting: str, path: str | Path, delimiter: str | None, decimal: str | None) -> tuple[Any, str]:
     name = f"{setting} '{path}'"
     with opened(setting, path) as file:
-        start = _stream(setting, path, file, text=False).read(1 << 17)
+        start = io.BufferedReader(_Stream(setting, path, file, text=False)).read(1 << 17)
         if kind := kind_of(start):
             raise ValueError(
                 f"{setting} is '{path}'; it is {kind}, not text; give CSV, Parquet, Arrow, JSON lines or .ts"
             )
     dialect = sniffed(name, start, delimiter, decimal)
     with opened(setting, path) as file:
-        table = _parsed(name, _stream(setting, path, file, dialect.encoding == "utf-8"), dialect, threads=True)
+        table = _parsed(name, _Stream(setting, path, file, dialect.encoding == "utf-8"), dialect, threads=True)
     return _located(setting, path, dialect) if table is None else table, dialect.decimal
 
 
 def _located(setting: str, path: str | Path, dialect: Dialect) -> Any:
     """Read again on one thread, so that the error names the faulty row."""
     with opened(setting, path) as file:
-        stream = _stream(setting, path, file, dialect.encoding == "utf-8")
+        stream = _Stream(setting, path, file, dialect.encoding == "utf-8")
         return _parsed(f"{setting} '{path}'", stream, dialect, threads=False)
 
 
 def _parsed(name: str, stream: Any, dialect: Dialect, *, threads: bool) -> Any:
-    """Parse the rows; None if a row is faulty and several threads read, because threads do not know its number."""
+    """Parse the rows; None if several threads read and there is a fault, because threads do not know its row."""
     csv = optional("pyarrow.csv", name, _WHAT)
     pa = optional("pyarrow", name, _WHAT)
     wrong: list[Any] = []
@@ -146,7 +162,8 @@ def _parsed(name: str, stream: Any, dialect: Dialect, *, threads: bool) -> Any:
         return "error"
 
     try:
-        return csv.read_csv(
+        return _read(
+            csv.read_csv,
             stream,
             read_options=csv.ReadOptions(
                 use_threads=threads,
@@ -159,7 +176,7 @@ def _parsed(name: str, stream: Any, dialect: Dialect, *, threads: bool) -> Any:
                 quote_char=dialect.quote,
                 newlines_in_values=True,
                 ignore_empty_lines=len(dialect.names) > 1,
-                invalid_row_handler=note,
+                invalid_row_handler=None if threads else note,  # threads would hold it for longer than the stream
             ),
             convert_options=csv.ConvertOptions(
                 null_values=list(_GAPS),
@@ -170,10 +187,10 @@ def _parsed(name: str, stream: Any, dialect: Dialect, *, threads: bool) -> Any:
             ),
         )
     except pa.ArrowInvalid as error:
-        if not wrong:
-            raise ValueError(f"{name} cannot be read: {' '.join(str(error).split())[:200]}") from None
         if threads:
             return None
+        if not wrong:
+            raise ValueError(f"{name} cannot be read: {' '.join(str(error).split())[:200]}") from None
         row = wrong[0]
         where = "a row" if row.number is None else f"line {row.number}"
         raise ValueError(
@@ -185,7 +202,7 @@ def _parsed(name: str, stream: Any, dialect: Dialect, *, threads: bool) -> Any:
 def _parquet(setting: str, path: str | Path) -> Any:
     parquet = optional("pyarrow.parquet", f"{setting} '{path}'", _WHAT)
     with opened(setting, path) as file:
-        return parquet.read_table(file)
+        return _read(parquet.read_table, file)
 
 
 def _arrow(setting: str, path: str | Path) -> Any:
@@ -200,7 +217,7 @@ def _arrow(setting: str, path: str | Path) -> Any:
 def _json_lines(setting: str, path: str | Path) -> Any:
     reader = optional("pyarrow.json", f"{setting} '{path}'", _WHAT)
     with opened(setting, path) as file:
-        return reader.read_json(_stream(setting, path, file))
+        return _read(reader.read_json, _Stream(setting, path, file))
 
 
 def _json(setting: str, path: str | Path) -> Any:

@@ -5,8 +5,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
+import torch
 
 from nounroll.core.notices import Notice
+from nounroll.data.named_spaces import known
 from nounroll.data.parts import PARTS
 from nounroll.data.tables.arguments import NothingToPredict
 from nounroll.data.tables.columns import Column
@@ -61,8 +63,8 @@ def described(column: Column, role: str, guessed: bool) -> dict[str, Any]:
     elif column.kind == "empty" and not column.missing:
         found["type"] = "not read"
     elif column.kind == "time":
-        known = column.values if column.values.dtype.kind != "M" else column.values[~np.isnat(column.values)]
-        found["from"], found["to"], found["zone"] = str(known.min()), str(known.max()), column.zone
+        times = column.values if column.values.dtype.kind != "M" else column.values[~np.isnat(column.values)]
+        found["from"], found["to"], found["zone"] = str(times.min()), str(times.max()), column.zone
     found["missing"] = column.missing
     return found
 
@@ -87,9 +89,10 @@ def sequences_of(found: Layout) -> dict[str, Any]:
 def parts_of(task: Table) -> dict[str, dict[str, int]]:
     """Count the pieces and scored steps of each part, as training and evaluation read them."""
     found = {}
+    before = torch.cat([torch.zeros(1, dtype=torch.int64), known(task._targets.values).cumsum(0)])
     for part in PARTS:
         pieces = task._pieces[task._parts[part].unique()]
-        steps = len(pieces) if task.roles["label"] else int((pieces[:, 2] - pieces[:, 1]).sum())
+        steps = len(pieces) if task.roles["label"] else int((before[pieces[:, 2]] - before[pieces[:, 1]]).sum())
         found[part] = {"pieces": len(pieces), "scored": steps}
     return found
 
@@ -115,6 +118,10 @@ def advice(table: Mapping[str, Column], roles: Roles, found: Layout | None) -> I
             yield f"column {name!r} has a new name in most rows; leave it out by the role ignore, or make it the id"
         if role in ("input", "future") and one.kind == "number" and one.whole and roles.guessed.get(name):
             yield from _whole(name, one)
+    targets = [table[name].values for name in roles["target"] if name in table and table[name].kind == "number"]
+    missing = np.isnan(np.stack(targets)) if targets else np.zeros((0, 0), dtype=bool)
+    if partly := int((missing.any(0) & ~missing.all(0)).sum()):
+        yield f"{partly:,} rows have a value in only some columns of the role target, and are not scored; fill them in"
     if not roles["target"] and not roles["label"] and not roles["steps"] and not roles["series"]:
         yield "no column has the role target or label: name the column to predict, such as --role target=COLUMN"
     if found is not None and found.times is not None:
