@@ -110,12 +110,8 @@ MISTAKES = {
     "resume of nothing": ("resume nothing", "nothing holds no run; there is no recipe.yaml in it"),
     "evaluate nothing": ("evaluate nothing", "nothing holds no run"),
     "generate from nothing": ("generate nothing", "nothing holds no run"),
-<<<<<<< HEAD
     "no trained network yet": ("evaluate begun", "begun holds no trained student yet; continue with: nounroll resume"),
-=======
-    "no trained network yet": ("evaluate begun", "begun holds no trained student yet; go on with: nounroll resume"),
     "report into no folder": ("report begun --out no/x.html", "--out is 'no/x.html'; the folder no does not exist"),
->>>>>>> ce0ace75dfdb09328ff7a77d144ed6988e038235
     "no sequences": ("evaluate begun --sequences 0", "--sequences is 0; it must be at least 1"),
     "compare unknown methods": ("compare tiny.yaml --methods bptt,sgd", "method is 'sgd'; it must be a chain"),
     "compare unknown cells": ("compare tiny.yaml --cells mlp,brain", "cell.kind is 'brain'; it must be one of"),
