@@ -48,7 +48,7 @@ RUNS: dict[str, tuple[str, ...]] = {
     "sharded, slots": ("training.shard=true", "teacher.kind=slots", "method=smt+dmt"),
     "sharded transformer": ("training.shard=true", "method=transformer", "training.steps=3"),
     "sharded, poisoned": ("training.shard=true", "method=smt", "training.steps=12", "training.evaluations=4"),
-    "by chunks": ("smt.chunk=2", "method=smt"),
+    "by chunks": ("smt.chunk=2", "method=smt+dmt", "dmt.decoding=0"),
     "cut": ("method=smt+tbptt", "tbptt.carry=false", "tbptt.noise=0.3"),
     "carried": ("method=smt+tbptt", "tbptt.noise=0.3"),
     "few": ("smt.transitions=4", "method=smt"),

@@ -24,7 +24,7 @@ from nounroll.methods import DMT, heed
 from nounroll.methods.heed import _CLEARLY_WORSE, _FULL_PULL, _LOST, is_lost
 from nounroll.models.student import Student
 from nounroll.objectives.readout import negative_log_likelihood
-from nounroll.rollout.windows import random_windows
+from nounroll.rollout.windows import random_windows, unroll_windows
 from nounroll.teacher import Teacher
 
 B, T = 3, 8
@@ -120,6 +120,29 @@ def assert_equals_its_twin(method: DMT, batch: Batch) -> dict[str, Tensor]:
 )
 def test_the_loss_equals_its_naive_twin(cell: str, settings: dict[str, Any], sizes: dict[str, int]) -> None:
     assert_equals_its_twin(make(cell, sizes=sizes, **settings), make_batch(B, T, sparse=True))
+
+
+@pytest.mark.parametrize("chunk", [1, 4, 100])
+@pytest.mark.parametrize("only_ahead", [False, True])
+def test_so_does_the_loss_in_parts(chunk: int, only_ahead: bool) -> None:
+    method = make("mlp", window=3, decoding=0.0, only_ahead=only_ahead)
+    method.chunk = chunk
+    assert_equals_its_twin(method, make_batch(B, T, sparse=True))
+
+
+def test_only_a_part_of_the_windows_is_unrolled_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    method, rows = make("mlp", window=2, decoding=0.0), []
+
+    def noted(student: Student, inputs: Tensor, start: Tensor) -> Tensor:
+        rows.append(len(inputs))
+        return unroll_windows(student, inputs, start)
+
+    monkeypatch.setattr("nounroll.methods.dmt.unroll_windows", noted)
+    for chunk, most in ((0, B * T // 2), (2, B)):
+        method.chunk = chunk
+        losses_of(method, make_batch(B, T))["loss"].backward()
+        assert max(rows) >= most > max(rows) // 2
+        rows.clear()
 
 
 def heeding(space: Space = SYMBOLS) -> tuple[Student, Teacher]:

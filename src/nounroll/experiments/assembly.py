@@ -68,7 +68,8 @@ def links(
         kind = method_class(name)
         settings = getattr(recipe, name, None) if kind.has_settings else None
         share, rate = getattr(settings, "share", 1.0), getattr(settings, "learning_rate", 1.0)
-        found.append(Link(name, kind.build(Parts(model, teacher, settings, knowable, stream)), share, rate))
+        parts = Parts(model, teacher, settings, knowable, stream, recipe.smt.chunk)
+        found.append(Link(name, kind.build(parts), share, rate))
     return found
 
 

@@ -39,6 +39,7 @@ class Parts:
         settings: the recipe's group with the method's name; None if the method has no settings.
         knowable: nats per scored element that can be learnt (``nounroll.rollout.evaluate.knowable``).
         stream: the task is one long sequence that can be read in order (``SequenceTask.stream``).
+        chunk: ``smt.chunk``, time steps that are computed together and recomputed for their gradients; 0 is all.
     """
 
     student: Student
@@ -46,6 +47,7 @@ class Parts:
     settings: Any
     knowable: float
     stream: bool = False
+    chunk: int = 0
 
 
 class Method(nn.Module, ABC):

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from nounroll.cells.base import observe
 from nounroll.core.batch import Batch
-from nounroll.core.processes import mean
+from nounroll.core.processes import mean, total
 from nounroll.core.ranges import at_least, more_than
 from nounroll.methods.base import Method, Parts, State
 from nounroll.methods.decoding import decoding
@@ -17,6 +17,7 @@ from nounroll.methods.heed import Windows, heed
 from nounroll.methods.labels import separate
 from nounroll.models.student import Student
 from nounroll.nn.frozen import frozen
+from nounroll.nn.recompute import again
 from nounroll.objectives.dynamics import dynamics
 from nounroll.objectives.readout import masked_mean, readout_loss
 from nounroll.rollout.windows import at_times, cut, random_windows, unroll_windows
@@ -75,13 +76,18 @@ class DMT(Method):
         settings: settings of the loss.
         knowable: nats per scored element between a constant guess and the best prediction; see
             ``nounroll.rollout.evaluate.knowable``. It is the unit of how far the teacher is ahead.
+        chunk: time steps of the windows that are computed together and recomputed for their gradients; 0 is all. The
+            decoder's loss needs all of them.
     """
 
     taught = has_settings = True
     summary = "DMT corrected it on the memories that it makes itself."
 
-    def __init__(self, student: Student, teacher: Teacher, settings: DMTSettings, knowable: float) -> None:
+    def __init__(
+        self, student: Student, teacher: Teacher, settings: DMTSettings, knowable: float, chunk: int = 0
+    ) -> None:
         super().__init__()
+        self.chunk = 0 if settings.decoding else chunk
         self.student, self.settings, self.knowable = student, settings, knowable
         self._teacher = (teacher,)  # in a tuple, because this method does not train it
         self.decoder = teacher.decoder if settings.decoding and not teacher.shares_decoder else None  # to train
@@ -89,24 +95,46 @@ class DMT(Method):
     @classmethod
     def build(cls, parts: Parts) -> "Method":
         assert parts.teacher is not None
-        return cls(parts.student, parts.teacher, parts.settings, parts.knowable)
+        return cls(parts.student, parts.teacher, parts.settings, parts.knowable, parts.chunk)
 
     def forward(
         self, batch: Batch, state: State, generator: torch.Generator, progress: float
     ) -> tuple[dict[str, Tensor], State]:
-        s, student = self.settings, self.student
+        s = self.settings
         batch, there = separate(batch)
         windows, figures = self._windows(batch, there, generator)
-        predicted = unroll_windows(student, windows.inputs, windows.start)
+        if self.chunk:
+            losses = self._in_parts(windows, batch.batch_size)
+        else:
+            predicted = unroll_windows(self.student, windows.inputs, windows.start)
+            losses = self._losses(windows, predicted)
+            if s.decoding:
+                losses["decoding"] = self._decoding(batch, windows, predicted, generator)
+        weights = {"dynamics": figures.get("ahead", 1.0) * s.dynamics, "decoding": s.decoding}
+        loss = torch.stack([weights.get(name, 1.0) * value for name, value in losses.items()]).sum()
+        return {"loss": loss, **losses, **figures}, {}
+
+    def _losses(self, windows: Windows, predicted: Float[Tensor, "BW width K d"]) -> dict[str, Tensor]:
+        """Compute the losses of the readout and, if labels are used, of the distance from them."""
         losses = {"readout": self._readout(windows, predicted)}
-        total = losses["readout"]
         if windows.label is not None:
             losses["dynamics"] = masked_mean(dynamics(predicted, windows.label, windows.kept), windows.counts)
-            total = total + figures.get("ahead", 1.0) * s.dynamics * losses["dynamics"]
-        if s.decoding:
-            losses["decoding"] = self._decoding(batch, windows, predicted, generator)
-            total = total + s.decoding * losses["decoding"]
-        return {"loss": total, **losses, **figures}, {}
+        return losses
+
+    def _in_parts(self, windows: Windows, rows: int) -> dict[str, Tensor]:
+        """Compute ``_losses`` of ``chunk`` time steps of each row at a time, recomputed for their gradients."""
+
+        def part(some: Windows) -> dict[str, Tensor]:
+            counted = {"readout": (some.mask & some.counts).sum(), "dynamics": some.counts.sum()}
+            losses = self._losses(some, unroll_windows(self.student, some.inputs, some.start))
+            return {name: total(counted[name]) * value for name, value in losses.items()}
+
+        parts = [again(part, some) for some in windows.split(max(1, rows * self.chunk // windows.mask.shape[1]))]
+        counted = {"readout": (windows.mask & windows.counts).sum(), "dynamics": windows.counts.sum()}
+        return {
+            name: torch.stack([one[name] for one in parts]).sum() / total(counted[name]).clamp(min=1)
+            for name in parts[0]
+        }
 
     def sequential_flops(self, per_token: float, cell_step: float, length: int) -> float:
         return cell_step * length + (per_token - cell_step) * min(self.settings.window, length)

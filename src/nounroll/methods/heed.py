@@ -1,5 +1,6 @@
 """Heed: weight of the teacher's labels by how far the teacher is ahead of its student (ours)."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -39,6 +40,14 @@ class Windows:
     label: Float[Tensor, "BW width K d"] | None
     kept: Bool[Tensor, "K d"] | None
     expected: Float[Tensor, "BW width V"] | None
+
+    def split(self, rows: int) -> Iterator["Windows"]:
+        """Yield parts of ``rows`` windows; their ``starts`` stay those of all."""
+        for begin in range(0, len(self.inputs), rows):
+            part = slice(begin, begin + rows)
+            label, expected = (None if one is None else one[part] for one in (self.label, self.expected))
+            x, y, mask, counts = (one[part] for one in (self.inputs, self.targets, self.mask, self.counts))
+            yield Windows(self.starts, x, y, mask, counts, self.start[part], label, self.kept, expected)
 
 
 def heed(
