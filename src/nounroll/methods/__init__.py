@@ -4,7 +4,8 @@ from nounroll.cells.base import AUTO
 from nounroll.methods.adapt import Adapt, AdaptSettings
 from nounroll.methods.base import METHODS, Method
 from nounroll.methods.bptt import BPTT
-from nounroll.methods.dmt import DMT, DMTSettings
+from nounroll.methods.dmt import DMT
+from nounroll.methods.dmt_settings import DMTSettings
 from nounroll.methods.smt import SMT
 from nounroll.methods.smt_settings import SMTSettings
 from nounroll.methods.tbptt import TBPTT, TBPTTSettings

@@ -39,10 +39,11 @@ class SMTSettings:
             guess; or if, after half of its own share, the teacher is hardly better than the best constant guess. If the
             student is not better either, it is restored to its state before smt (ours; ``nounroll.training.handover``
             has the thresholds).
-        chunk: time steps whose labels and losses are computed together, and recomputed for their gradients, also those
-            of the windows of DMT; 0 computes the whole sequence at once. With chunks the memory of a step grows with M + T in place of M T
+        chunk: time steps whose labels and losses are computed together, and recomputed for their gradients; 0
+            computes the whole sequence at once. With chunks the memory of a step grows with M + T in place of M T
             (except for the labels of slots, which one scan writes), because the encoder's layers are recomputed too.
-            Losses and gradients are the same, except for noise, which is drawn differently.
+            Losses and gradients are the same, except for noise, which is drawn differently. DMT computes its windows
+            by such parts too.
     """
 
     decoding: float = 1.0

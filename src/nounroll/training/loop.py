@@ -21,7 +21,7 @@ from nounroll.training.observer import Observer
 from nounroll.training.pace import Link, Pace
 from nounroll.training.recovery import Recovery
 from nounroll.training.run_state import RunState
-from nounroll.training.schedule import learning_rate, length_at, scored_batch
+from nounroll.training.schedule import learning_rate, length_at, scored_batch, taught
 from nounroll.training.settings import TrainingSettings
 from nounroll.training.unscored import Unscored
 
@@ -64,18 +64,15 @@ class Loop:
         warm: bool = False,
     ) -> None:
         self.task, self.length, self.warm = task, stages[-1], warm
-        self._every_stage = stages
         self.student, self.teacher, self.chain, self.settings = student, teacher, chain, settings
-        self.folder, self.progress = folder, progress
-        self.counters = Counters()
+        self.folder, self.progress, self.counters = folder, progress, Counters()
         self.journal = Journal(self.counters)
         self.pace = Pace(task, chain, settings, self.counters)
         if settings.shard:
             self.pace.count_all(stages)
         self.engine = Engine(settings, {"student": student, **({} if teacher is None else {"teacher": teacher})})
-        self.observer = Observer(
-            task, self.length, settings.seed, self.engine, student, teacher, self._taught_stages[-1]
-        )
+        self.stages, self._taught = stages, stages if chain[-1].method.trains_teacher else taught(stages, teacher)
+        self.observer = Observer(task, self.length, settings.seed, self.engine, student, teacher, self._taught[-1])
         self.handover = Handover(
             student, self.observer, self.counters, knowable=knowable, by_errors=by_errors, patience=settings.patience
         )
@@ -87,21 +84,11 @@ class Loop:
         """All records so far."""
         return self.journal.records
 
-    @property
-    def stages(self) -> tuple[int, ...]:
-        """Lengths T of the curriculum; only the last one after the budget of a run was extended."""
-        return self._every_stage[-1:] if self.counters.extensions else self._every_stage
-
-    @property
-    def _taught_stages(self) -> tuple[int, ...]:
-        """Lengths of the curriculum at which a teacher learns, if a method after it trains at all of them."""
-        limit = None if self.teacher is None else self.teacher.long_enough
-        if limit is None or self.chain[-1].method.trains_teacher:
-            return self._every_stage
-        return tuple(n for n in self._every_stage if n <= limit) or self._every_stage[:1]
-
-    def _stages_of(self, link: Link) -> tuple[int, ...]:
-        return self._taught_stages if link.method.trains_teacher else self.stages
+    def _stages(self, link: Link) -> tuple[int, ...]:
+        """Return the lengths T of a method's curriculum; only the last one after the budget of a run was extended."""
+        if self.counters.extensions:
+            return self.stages[-1:]
+        return self._taught if link.method.trains_teacher else self.stages
 
     # -- the loop ---------------------------------------------------------------------------------
 
@@ -171,7 +158,7 @@ class Loop:
             elif asked or (due and now < 1):
                 if due:
                     self._evaluate(link, now)
-                    self.handover.look(method, is_last, length_at(self._stages_of(link), now), now)
+                    self.handover.look(method, is_last, length_at(self._stages(link), now), now)
                     c.evaluations = int(now * s.evaluations)
                 if asked:
                     self._stop(link)
@@ -179,12 +166,11 @@ class Loop:
                 self.save()
         if reason := self.handover.is_over(method):
             self.journal.write(reason, link, now)
-        self._finish(link, length_at(self._stages_of(link), now))
+        self._finish(link, length_at(self._stages(link), now))
         return "finished"
 
     def _batch(self, link: Link, progress: float, draw: int) -> Batch:
-        stages = self._stages_of(link)
-        return scored_batch(self.task, self.settings, stages, progress, draw, in_order=link.method.carries)
+        return scored_batch(self.task, self.settings, self._stages(link), progress, draw, in_order=link.method.carries)
 
     def _draws(self, draw: int) -> Iterator[torch.Generator]:
         s = self.settings

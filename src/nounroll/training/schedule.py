@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from nounroll.core.batch import Batch
 from nounroll.core.seeding import generator
 from nounroll.data.task import SequenceTask, followed, training_batch
+from nounroll.teacher import Teacher
 from nounroll.training.settings import TrainingSettings
 from nounroll.training.variation import varied
 
@@ -29,6 +30,12 @@ def stages(settings: TrainingSettings, length: int) -> list[int]:
     while settings.curriculum and found[0] // 2 >= settings.curriculum:
         found.insert(0, found[0] // 2)
     return found
+
+
+def taught(stages: tuple[int, ...], teacher: Teacher | None) -> tuple[int, ...]:
+    """Return the lengths that teach a teacher something: all, or those up to ``Teacher.long_enough``."""
+    limit = None if teacher is None else teacher.long_enough
+    return stages if limit is None else tuple(n for n in stages if n <= limit) or stages[:1]
 
 
 def length_at(stages: Sequence[int], progress: float) -> int:
