@@ -72,16 +72,16 @@ evidence: $(INSTALLED) ## measure again what each method is worth
 	$(BIN)/python benchmarks/summary.py
 
 # make probes PROBES="retrieval stack --cells mlp --seeds 1 --rates default" runs a part.
-probes: $(INSTALLED) ## the paper's five probes by method and cell, into docs/probes.md; about a day, and it goes on where it was
+probes: $(INSTALLED) ## the paper's five probes by method and cell, into docs/probes.md; about a day, continues where it stopped
 	$(BIN)/python benchmarks/probes.py $(PROBES)
 
 # Data and rivals of the suite, without what they would bring along. make suite SUITE="digits text --seeds 1" runs a part.
-suite: $(INSTALLED) ## everyday tasks beside ordinary networks, into docs/suite.md; many hours, and it goes on where it was
+suite: $(INSTALLED) ## everyday tasks beside ordinary networks, into docs/suite.md; many hours, continues where it stopped
 	$(BIN)/pip install --quiet --no-deps -r benchmarks/suite_packages.txt
 	$(BIN)/python benchmarks/suite.py $(SUITE)
 
 # make text TEXT="tbptt/lstm lstm --seeds 1" runs a part.
-text: $(INSTALLED) ## methods beside plain PyTorch on text, into docs/text.md; about an hour, and it goes on where it was
+text: $(INSTALLED) ## methods beside plain PyTorch on text, into docs/text.md; about an hour, continues where it stopped
 	$(BIN)/python benchmarks/text.py $(TEXT)
 
 clean: ## remove the environment, builds and caches; runs/ stays
