@@ -42,7 +42,7 @@ class Windows:
     expected: Float[Tensor, "BW width V"] | None
 
     def split(self, rows: int) -> Iterator["Windows"]:
-        """Yield parts of ``rows`` windows; their ``starts`` stay those of all."""
+        """Yield parts of ``rows`` windows; ``starts`` is not split."""
         for begin in range(0, len(self.inputs), rows):
             part = slice(begin, begin + rows)
             label, expected = (None if one is None else one[part] for one in (self.label, self.expected))
