@@ -41,6 +41,8 @@ curriculum. Then it alone reads {sequences} longer sequences from the empty memo
 `python benchmarks/long.py` from the files in `docs/long/`; every run had one thread. A run that is missing was not
 measured. The memory is the peak of the process, torch included, which takes about 400 MiB by itself.
 
+![Accuracy of each network against the length that it reads](long/accuracy.png)
+
 | T | method, cell | CPU seconds | steps | accuracy at T | over 10,000 steps | over 100,000 steps | peak memory, MiB |
 |---|---|---|---|---|---|---|---|
 """
@@ -112,11 +114,12 @@ def recalled(student: Any, length: int) -> float:
 
 def write_page() -> None:
     """Write the page from the answers that are there."""
-    lines, said = [], []
+    lines, said, curves = [], [], {}
     for length, contenders in CONTENDERS.items():
         for contender in contenders:
             for file in sorted(ANSWERS.glob(f"{length}-{contender.replace('/', '-')}-seed*.json")):
                 one = json.loads(file.read_text())
+                curves[f"{contender}, T = {length:,}"] = [(length, *READ), list(one["scores"].values())]
                 told = " | ".join(f"{score:.3f}" for score in one["scores"].values())
                 name = contender.replace("/", ", ")
                 lines.append(
@@ -125,8 +128,28 @@ def write_page() -> None:
                 said.append(
                     f"- {length:,}, {name}: seed {one['seed']}, commit {one['commit']}, {one['date']}, {one['machine']}"
                 )
+    draw(curves)
     text = ABOUT.replace("{sequences}", str(SEQUENCES))
     PAGE.write_text(text + "\n".join([*lines, "", "Where the runs were made:", "", *said]) + "\n")
+
+
+def draw(curves: dict[str, Any]) -> None:
+    """Draw the accuracy of each network against the length that it reads."""
+    from nounroll.report.style import panels, styled
+
+    with styled():
+        figure, ax = panels(height=3.2)
+        for name, (lengths, scores) in curves.items():
+            ax.plot(
+                *zip(*sorted(zip(lengths, scores, strict=True)), strict=True),
+                "o-" if name.startswith("smt") else "s--",
+                label=name,
+            )
+        ax.axhline(1 / 8, color="grey", lw=1)
+        ax.text(READ[-1], 1 / 8, "a guess", ha="right", va="bottom", color="grey")
+        ax.set(xscale="log", xlabel="time steps that are read", ylabel="accuracy", ylim=(0, 1.05))
+        ax.legend(loc="center left", fontsize="small")
+        figure.savefig(ANSWERS / "accuracy.png", dpi=150)
 
 
 def main() -> int:

@@ -37,7 +37,7 @@ def test_its_parts_agree(kind: str) -> None:
         assert len(one.ahead) == 4
         assert sum(one.spectrum) == pytest.approx(1.0)
     assert found.drift is not None
-    drift = evaluate(*_same(found, kind), make_teacher(_same(found, kind)[0], dtype=torch.float32).memories)["drift"]
+    drift = evaluate(*_same(found, kind), make_teacher(_same(found, kind)[0], dtype=torch.float32).kept)["drift"]
     assert sum(found.drift.curve) / 8 * found.drift.variance == pytest.approx(drift, rel=1e-4)
     assert [one.length for one in found.lengths] == [8, 16, 32, 64]
     assert found.lengths[0].student == found.student.metrics

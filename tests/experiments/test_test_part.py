@@ -90,6 +90,7 @@ def test_training_is_done_before_the_test_part_is_measured(name: str, monkeypatc
     monkeypatch.setattr(Parts, "sample", noted)
     monkeypatch.setattr("nounroll.experiments.result._final_metrics", lambda *_: {})
     monkeypatch.setattr(Observer, "test_batches", lambda self: self.validation)
+    monkeypatch.setattr(Observer, "_for_teacher", lambda self, stream: self.validation)
     assert is_same(train(RECIPES[name], Parts()), clean)
     assert asked == [2, 4]
 

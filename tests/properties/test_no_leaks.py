@@ -137,7 +137,12 @@ def scored(monkeypatch: pytest.MonkeyPatch, method: Method, inputs: Tensor) -> l
 
     with monkeypatch.context() as patch, torch.no_grad():
         for scoring in MODULES:
-            for name, spy in (("negative_log_likelihood", spy_likelihood), ("masked_mean", spy_mean)):
+            spies = {
+                "negative_log_likelihood": spy_likelihood,
+                "training_loss": spy_likelihood,
+                "masked_mean": spy_mean,
+            }
+            for name, spy in spies.items():
                 if hasattr(scoring, name):
                     patch.setattr(scoring, name, spy)
         method(Batch(inputs=inputs, targets=torch.arange(T).expand(B, -1)), {}, generator(0, "loss"), 0.5)

@@ -44,10 +44,9 @@ def decoding(
     x, y, mask = (at_times(v, span) for v in (batch.inputs, batch.targets, batch.mask))
     scored = mask & inside
     at = _scored_steps(scored)
-    predicted = decoder(memory, x[:, 1:], at)
-    if at is not None:
-        y, scored = at_times(y, at), at_times(scored, at)
-    return masked_mean(taught(targets, predicted, y), scored)
+    if at is None:
+        return masked_mean(taught(targets, decoder(memory, x[:, 1:]), y), scored)
+    return masked_mean(taught(targets, decoder(memory, x[:, 1:], at), at_times(y, at)), at_times(scored, at))
 
 
 def _scored_steps(scored: Bool[Tensor, "N F"]) -> Int[Tensor, "N P"] | None:

@@ -18,6 +18,11 @@ def negative_log_likelihood(
     return -space.log_prob(outputs, targets)
 
 
+def training_loss(space: Space, outputs: Float[Tensor, "*n V"], targets: Shaped[Tensor, "..."]) -> Float[Tensor, "*n"]:
+    """Compute -log p(y) in nats, whose gradient the space may weight (``Space.loss``)."""
+    return space.loss(outputs, targets)
+
+
 def masked_mean(values: Float[Tensor, "*n"], mask: Bool[Tensor, "*n"]) -> Float[Tensor, ""]:
     """Mean over True elements of the whole batch; 0 (with a gradient of 0) if there are none."""
     return processes.total(torch.where(mask, values, 0.0).sum()) / processes.total(mask.sum()).clamp(min=1)
@@ -39,7 +44,7 @@ def taught(
         teacher: logits of q, which get no gradient; None for only -log p(y).
         share: weight of the teacher.
     """
-    losses = space.loss(outputs, targets)
+    losses = training_loss(space, outputs, targets)
     if teacher is None:
         return space.counted(losses, targets)
     expected = teacher.detach().float().log_softmax(-1)
