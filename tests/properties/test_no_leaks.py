@@ -121,7 +121,7 @@ def test_control_a_fused_unroll_that_reads_ahead_is_caught(monkeypatch: pytest.M
 MODULES: tuple[ModuleType, ...] = (smt, dmt, heed, adapt, readout, decoding)  # where a likelihood may be scored
 
 
-def scored(monkeypatch: pytest.MonkeyPatch, method: Method, inputs: Tensor) -> list[Tensor]:
+def scored(monkeypatch: pytest.MonkeyPatch, method: Method, inputs: Tensor, mask: Tensor | None = None) -> list[Tensor]:
     """For each likelihood that a loss scores, in order: its value for each target time, (number of scores, 2)."""
     likelihood, mean = readout.negative_log_likelihood, readout.masked_mean
     found: list[Tensor] = []
@@ -145,18 +145,23 @@ def scored(monkeypatch: pytest.MonkeyPatch, method: Method, inputs: Tensor) -> l
             for name, spy in spies.items():
                 if hasattr(scoring, name):
                     patch.setattr(scoring, name, spy)
-        method(Batch(inputs=inputs, targets=torch.arange(T).expand(B, -1)), {}, generator(0, "loss"), 0.5)
+        batch = Batch(
+            inputs=inputs,
+            targets=torch.arange(T).expand(B, -1),
+            mask=torch.ones(B, T, dtype=torch.bool) if mask is None else mask,
+        )
+        method(batch, {}, generator(0, "loss"), 0.5)
     return [values.flatten(0, -2) for values in found]
 
 
-def reach(monkeypatch: pytest.MonkeyPatch, method: Method) -> list[Tensor]:
+def reach(monkeypatch: pytest.MonkeyPatch, method: Method, mask: Tensor | None = None) -> list[Tensor]:
     """For each likelihood of a loss, [t, s]: does some prediction of y_s change with x_t?"""
     inputs = draw_values(SYMBOLS, B, T)
-    base = scored(monkeypatch, method, inputs)
+    base = scored(monkeypatch, method, inputs, mask)
     moved = [torch.zeros(T, T, dtype=torch.bool) for _ in base]
     for t in range(T):
         for matrix, before, after in zip(
-            moved, base, scored(monkeypatch, method, changed(inputs, SYMBOLS, t)), strict=True
+            moved, base, scored(monkeypatch, method, changed(inputs, SYMBOLS, t), mask), strict=True
         ):
             assert torch.equal(before[:, 0], after[:, 0])  # the same targets in the same places
             matrix[t, before[(before - after)[:, 1].abs() > CHANGED, 0].long()] = True
@@ -185,6 +190,17 @@ def test_smt_scores_no_prediction_that_knows_its_future(monkeypatch: pytest.Monk
     assert leaks([of_labels, of_steps, decoder]) == [False] * 3
     for matrix in (of_labels, of_steps, decoder):
         assert torch.equal(matrix, MAY_KNOW)  # and every one knows all of its past
+
+
+def test_nor_does_a_decoder_that_computes_the_scored_steps_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = torch.arange(T) % 3 == 2
+    few = steps.expand(B, -1)
+    method = smt_method()
+    *_, decoder = reach(monkeypatch, method, few)
+    assert torch.equal(decoder, MAY_KNOW & steps)
+    see_the_future(method.teacher.decoder.trunk)
+    *_, decoder = reach(monkeypatch, method, few)
+    assert leaks([decoder]) == [True]  # a control
 
 
 def dmt_method(**settings: Any) -> Any:

@@ -44,7 +44,7 @@ class SelfAttention(nn.Module):
             x: the vectors.
             visible: the positions that may be attended to (not together with ``causal``); None means all.
             cache: keys and values of earlier positions, for causal attention; those of ``x`` are added to it.
-            at: the only positions that attend, in causal attention without a cache; None is all of them (P = T).
+            at: the only positions that attend, without a cache; None is all of them (P = T).
         """
         batch, time, width = x.shape
         before = 0 if cache is None else cache.length
@@ -59,7 +59,8 @@ class SelfAttention(nn.Module):
             visible = torch.ones(time, before + time, dtype=torch.bool, device=x.device).tril(before)
         if at is not None:
             query = query.gather(2, at[:, None, :, None].expand(-1, self.heads, -1, query.shape[-1]))
-            visible, causal = torch.arange(time, device=x.device) <= at[:, None, :, None], False
+            if causal:
+                visible, causal = torch.arange(time, device=x.device) <= at[:, None, :, None], False
         mixed = attention(query, key, value, visible, causal)
         return self.out(mixed.transpose(1, 2).flatten(2))
 
