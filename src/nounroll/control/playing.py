@@ -156,7 +156,7 @@ class _Play:
             )
         advice = None if self.expert is None else copy.deepcopy(self.expert(row.env, row.observation))
         if advice is not None:
-            self.actions.read_each([advice])  # an environment may not say what is wrong with an action
+            self.actions.read_each([advice])  # before the environment, whose own error may not name the fault
         row.advice.append(advice)
         if action is None:
             action = advice
