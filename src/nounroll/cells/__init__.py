@@ -9,7 +9,8 @@ from torch import nn
 from nounroll.cells.base import CELLS, CellSettings, check_cell
 from nounroll.core.batch import Space
 
-_NARROWEST = 8  # smallest width of an embedding
+_NARROWEST = 8  # smallest width of an embedding of numbers
+_NARROWEST_TABLE = 64  # smallest width of a table of symbols: rules of few symbols are learnt late in a narrow one
 
 
 def complete(settings: CellSettings, inputs: Space | None = None) -> CellSettings:
@@ -28,7 +29,8 @@ def complete(settings: CellSettings, inputs: Space | None = None) -> CellSetting
     choose = getattr(cell, "default_width", None)
     width = max(1, choose(tokens, memory_width) if choose else tokens * memory_width)
     if getattr(cell, "embeds", False) and inputs is not None:
-        width = min(width, max(_NARROWEST, round(inputs.detail)))
+        narrowest = _NARROWEST if inputs.symbols is None else _NARROWEST_TABLE
+        width = min(width, max(narrowest, round(inputs.detail)))
     layers = getattr(cell, "default_layers", 1)
     width = width if takes(settings.kind, "width") else 0
     return replace(settings, width=settings.width or width, layers=settings.layers or layers)

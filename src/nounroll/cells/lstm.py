@@ -38,7 +38,7 @@ class LSTMCell(nn.Module):
         if size % 2:
             raise ValueError(f"cell.tokens * cell.memory_width is {size}; an LSTM holds (h, c), so it must be even")
         self.memory_shape = memory_shape
-        self.embed = InputEmbedding(inputs, width or size // 2)
+        self.embed = InputEmbedding.for_gates(inputs, width or size // 2)
         self.core = nn.LSTM(width or size // 2, size // 2, batch_first=True)
         if keep:
             start_keeping(self.core, keep)

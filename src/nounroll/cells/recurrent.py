@@ -54,7 +54,7 @@ class HiddenStateCell(nn.Module):
         super().__init__()
         self.memory_shape = memory_shape
         self.size = memory_shape[0] * memory_shape[1]
-        self.embed = InputEmbedding(inputs, width or self.size)
+        self.embed = InputEmbedding.for_gates(inputs, width or self.size)
         self.core = self.build(width or self.size)
 
     def step(self, inputs: Shaped[Tensor, "N *x"], memory: Float[Tensor, "N K d"]) -> Float[Tensor, "N K d"]:

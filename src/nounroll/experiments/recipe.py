@@ -70,7 +70,7 @@ class Recipe:
         length: T, in time steps.
         method: a chain such as smt+dmt, tbptt or smt+dmt+bptt; or auto, which is chosen by short trials; or adapt,
             which starts from a trained student.
-        readout_width: hidden width of the student's readout.
+        readout_width: hidden width of the student's readout; 0 is a linear readout.
         cell, teacher, smt, dmt, tbptt, adapt, training: see the class of each.
         given: dotted names of the settings that were given; ``resolve`` decides the others. None: all were given.
         origin: file that the recipe was read from; None if made in Python (see ``nounroll.experiments.consent``).
@@ -94,8 +94,8 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.method != AUTO:
             parse_chain(self.method)
-        for name in ("length", "readout_width"):
-            at_least(name, getattr(self, name), 1)
+        for name, least in {"length": 1, "readout_width": 0}.items():
+            at_least(name, getattr(self, name), least)
         if self.name in ("", ".", "..") or Path(self.name).name != self.name:
             raise ValueError(f"name is {self.name!r}; it must be a plain folder name")
 

@@ -34,6 +34,7 @@ _ROWS = 32  # rows that truncated BPTT processes side by side
 _ALONE = 6e-3  # learning rate of a student trained without a teacher
 _ALONE_SMALL = 3e-3  # upper limit of that rate for small data; not for a tape, which takes few steps in a second
 _ALONE_OF = {"mlp": 2e-3, "elman": 2e-3}  # upper limits: without gates or attention, cells saturate at higher rates
+_GATED = ("gru", "lstm")
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,11 @@ class Facts:
     def by_errors(self) -> bool:
         """True if students are chosen by their errors: targets are at the end, or no draw of them is read again."""
         return self.at_end or (self.targets.has_spread and not self.echoed)
+
+    @property
+    def of_symbols(self) -> bool:
+        """True if both inputs and targets are symbols."""
+        return self.inputs.symbols is not None and self.targets.symbols is not None
 
     @property
     def stream(self) -> bool:
@@ -237,6 +243,8 @@ def resolve(recipe: Recipe, task: SequenceTask, facts: Facts | None = None) -> R
         decide({"training.learning_rate": alone}, f"the student learns alone{where}, with no teacher to keep up with")
         if recipe.cell.kind == "tape" and recipe.given is not None and not TAPE.keys() & recipe.given:
             decide(TAPE, "a tape holds one element a token, and narrow ones are fast")
+        if recipe.cell.kind in _GATED and facts.of_symbols and not facts.next_input:
+            decide({"readout_width": 0}, "a rule of symbols, which the cell itself should learn")
     elif with_teacher > alone:
         decide({"training.learning_rate": alone}, "the most for a student with this cell")
     elif {"smt", "dmt"} <= set(links) and with_teacher < alone and "training.learning_rate" not in (recipe.given or ()):

@@ -21,7 +21,7 @@ class NounrollConfig(PreTrainedConfig):
 
     Args:
         inputs, targets: the two spaces, both categorical; every target is a valid input.
-        readout_width: hidden width of the readout.
+        readout_width: hidden width of the readout; 0 is a linear readout.
         cell: the values of a ``CellSettings``.
     """
 

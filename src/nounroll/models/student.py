@@ -35,15 +35,21 @@ M = TypeVar("M", bound=nn.Module)
 
 
 class Readout(nn.Module):
-    """g: the visible part of a memory -> V parameters of p(y), such as logits. One hidden layer."""
+    """g: the visible part of a memory -> V parameters of p(y), such as logits.
+
+    Args:
+        features: F, size of that part.
+        targets: space of y_t.
+        width: width of the hidden layer; 0 is none, a linear readout.
+    """
 
     def __init__(self, features: int, targets: Space, width: int) -> None:
         super().__init__()
-        self.hidden = Linear(features, width)
-        self.out = Outputs(width, targets)
+        self.hidden = Linear(features, width) if width else None
+        self.out = Outputs(width or features, targets)
 
     def forward(self, features: Float[Tensor, "... F"]) -> Float[Tensor, "... V"]:
-        return self.out(F.gelu(self.hidden(features)))
+        return self.out(features if self.hidden is None else F.gelu(self.hidden(features)))
 
 
 class Student(Network):
@@ -53,7 +59,7 @@ class Student(Network):
         inputs: space of x_t.
         targets: space of y_t.
         cell: a CellSettings, or the user's own cell module (see ``nounroll.cells.base``).
-        readout_width: hidden width of the readout, 256 by default.
+        readout_width: hidden width of the readout, 256 by default; 0 is a linear readout.
 
     Attributes:
         trained_on: facts about the training task (``nounroll.data.kept``), as plain values; empty before training.

@@ -1,5 +1,6 @@
 """Embedding of inputs of any space as vectors."""
 
+import math
 from typing import Any
 
 from jaxtyping import Float, Shaped
@@ -22,6 +23,15 @@ class InputEmbedding(nn.Module):
         super().__init__()
         self.space = space
         self.map: Any = space.embed(width, scale)
+
+    @classmethod
+    def for_gates(cls, space: Space, width: int) -> "InputEmbedding":
+        """Build the embedding of a gated cell: a symbol's vector is no longer than one of the width that it needs.
+
+        A wide table gives each symbol a direction of its own, which is learnt faster. At full length it would saturate
+        the gates, so that little is kept.
+        """
+        return cls(space, width, min(1.0, math.sqrt(space.detail / width)))
 
     def forward(self, inputs: Shaped[Tensor, "..."]) -> Float[Tensor, "... width"]:
         entered = self.space.enter(inputs)
