@@ -13,7 +13,9 @@ import torch
 import yaml
 from torch import Tensor
 
-from nounroll.core.batch import Batch, Categorical
+from nounroll.cells import complete
+from nounroll.cells.base import CellSettings
+from nounroll.core.batch import Batch, Categorical, Real, Space
 from nounroll.data.copy import StringCopy
 from nounroll.data.csv_series import Series
 from nounroll.data.keys_values import KeysValues
@@ -169,6 +171,28 @@ def test_learning_rates_are_of_data_method_and_cell(
 ) -> None:
     found = resolve(recipe_of(f"method={method}", f"cell.kind={cell}"), TASKS[name][0](tmp_path)).recipe
     assert (found.training.learning_rate, found.dmt.learning_rate) == (rate, of_dmt)
+
+
+@pytest.mark.parametrize(
+    ("name", "method", "cell", "width"),
+    [
+        ("parity", "bptt", "lstm", 0),
+        ("parity", "tbptt", "gru", 0),
+        ("parity", "bptt", "mlp", 256),  # another cell
+        ("parity", "smt+dmt", "gru", 256),  # with a teacher
+        ("text", "tbptt", "lstm", 256),  # the next input
+        ("labelled series", "bptt", "lstm", 256),  # the inputs are numbers
+    ],
+)
+def test_a_gated_cell_learns_rules_of_symbols_under_a_linear_readout(
+    name: str, method: str, cell: str, width: int, tmp_path: Path
+) -> None:
+    given = {"task": {"kind": "parity"}, "length": 64, "method": method, "training": {"steps": 4}}
+    found = resolve(parse(given, [f"cell.kind={cell}"]), TASKS[name][0](tmp_path))
+    assert found.recipe.readout_width == width
+    assert ("readout_width" in found.reasons) == (width == 0)
+    kept = resolve(parse(given, [f"cell.kind={cell}", "readout_width=12"]), TASKS[name][0](tmp_path))
+    assert kept.recipe.readout_width == 12
 
 
 @pytest.mark.parametrize("careless", [False, True])
@@ -334,6 +358,11 @@ def test_a_memory_that_cannot_be_cut_has_a_causal_teacher() -> None:
 def test_sizes_that_a_cell_chooses_are_written_out() -> None:
     cell = resolve(recipe_of("cell.kind=transformer"), Parity()).recipe.cell
     assert (cell.width, cell.layers) == (64, 2)
+
+
+@pytest.mark.parametrize(("inputs", "width"), [(Categorical(10), 64), (Categorical(900), 120), (Real(2), 8)], ids=str)
+def test_an_embedding_for_gates_is_as_wide_as_its_inputs_need(inputs: Space, width: int) -> None:
+    assert complete(CellSettings(kind="lstm"), inputs).width == width
 
 
 # --- lengths ------------------------------------------------------------------------------------------

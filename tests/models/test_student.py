@@ -49,6 +49,16 @@ def test_defaults_are_an_mlp_cell() -> None:
     assert student.memory_shape == CellSettings().memory_shape
 
 
+def test_a_readout_of_width_0_is_linear(tmp_path: Path) -> None:
+    student = Student(SYMBOLS, SYMBOLS, CellSettings(kind="gru", tokens=1, memory_width=6), readout_width=0)
+    memory = student.rollout(draw_values(SYMBOLS, 2, 5))
+    linear = torch.nn.Linear(6, SYMBOLS.n)
+    linear.load_state_dict({name.removeprefix("out."): value for name, value in student.head.state_dict().items()})
+    torch.testing.assert_close(student.readout(memory), linear(memory.flatten(-2)))
+    student.save_pretrained(tmp_path)
+    assert torch.equal(Student.from_pretrained(tmp_path).readout(memory), student.readout(memory))
+
+
 # --- generation ---------------------------------------------------------------------------------------
 
 

@@ -1,6 +1,8 @@
 """Linear maps by oneDNN: the same results and gradients as torch's own, and where they are used."""
 
 import copy
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -86,3 +88,20 @@ def test_weights_that_are_frozen_get_no_gradient(by_onednn: None) -> None:
     module, _, x = made(True)
     module.requires_grad_(False)
     assert len(results(module, x)) == 2
+
+
+COMPILED = """
+import torch
+from nounroll.nn import linear
+linear._has_faster_products = lambda: exit("asked for the machine")
+torch.manual_seed(0)
+module, x = linear.Linear(96, 128), torch.randn(40, 16, 96)
+compiled = torch.compile(module, backend="eager", fullgraph=True)
+torch.testing.assert_close(compiled(x), torch.nn.functional.linear(x, module.weight, module.bias))
+"""
+
+
+def test_a_compiled_map_is_one_graph() -> None:
+    """The tracer must not see what kind of machine this is. In a process without type checks, which it cannot trace."""
+    done = subprocess.run([sys.executable, "-c", COMPILED], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

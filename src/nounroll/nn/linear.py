@@ -55,9 +55,9 @@ def _by_onednn(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 def _is_possible(x: Tensor) -> bool:
     """Return whether oneDNN may multiply x; a compiled or exported network must not depend on x's size."""
-    if not (_has_faster_products() and x.device.type == "cpu" and x.dtype == torch.float32 and x.dim() > 1):
+    if torch.compiler.is_compiling() or is_transformed() or torch.is_autocast_enabled("cpu"):
         return False
-    return not (torch.compiler.is_compiling() or is_transformed() or torch.is_autocast_enabled("cpu"))
+    return _has_faster_products() and x.device.type == "cpu" and x.dtype == torch.float32 and x.dim() > 1
 
 
 @cache
