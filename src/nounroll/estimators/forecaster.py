@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 _OWN = ("horizon", "freq", "context", "season", "past", "future")
 _LEAST_CONTEXT = 32
-_PATHS = 400  # sample paths of a picture
+PATHS = 200  # sample paths per series
+_DRAWN = 400  # sample paths of a picture
 
 
 class Forecaster(SequenceEstimator):
@@ -136,7 +137,7 @@ class Forecaster(SequenceEstimator):
         )
 
     def predict(
-        self, df: Any = None, X_future: Any = None, levels: Sequence[float] = (0.1, 0.5, 0.9), paths: int = 100
+        self, df: Any = None, X_future: Any = None, levels: Sequence[float] = (0.1, 0.5, 0.9), paths: int = PATHS
     ) -> Any:
         """Return mean and quantiles of each series at each step of the horizon, over sample paths.
 
@@ -156,13 +157,13 @@ class Forecaster(SequenceEstimator):
             frame[f"q{level:g}"] = values.reshape(-1)
         return frame
 
-    def sample(self, df: Any = None, X_future: Any = None, paths: int = 100) -> Any:
+    def sample(self, df: Any = None, X_future: Any = None, paths: int = PATHS) -> Any:
         """Return the sample paths that ``predict`` summarises: a data frame with unique_id, ds, path and y."""
         frame, drawn = self._forecast(df, X_future, paths)
         rows = [frame.assign(path=path, y=drawn[:, path].reshape(-1)) for path in range(paths)]
         return pd.concat(rows, ignore_index=True)
 
-    def backtest(self, df: Any, windows: int = 5, step: int | None = None, paths: int = 200) -> Any:
+    def backtest(self, df: Any, windows: int = 5, step: int | None = None, paths: int = PATHS) -> Any:
         """Score forecasts from several origins of each series, without training again.
 
         Origins are ``step`` apart (a horizon by default). The last horizon ends with the series.
@@ -204,13 +205,13 @@ class Forecaster(SequenceEstimator):
         """
         levels = _checked_levels(levels)
         histories, after = self._histories(df, X_future)
-        drawn = self._drawn(histories, after, _PATHS)
+        drawn = self._drawn(histories, after, _DRAWN)
         fans = [fan_of(self.plan_, histories[i], after[i], drawn[i], levels, truth) for i in chosen(histories, series)]
         return fan_picture(fans).figure
 
     def reliability_picture(self, df: Any, windows: int = 5, step: int | None = None) -> "Figure":
         """Draw how often the truth lay below each quantile of forecasts from several origins; see ``backtest``."""
-        origins, drawn = self._backtested(df, windows, step, _PATHS)
+        origins, drawn = self._backtested(df, windows, step, _DRAWN)
         levels = [k / 20 for k in range(1, 20)]
         return reliability_picture(levels, *shares_below(self.plan_, origins, drawn, levels)).figure
 

@@ -4,7 +4,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from nounroll.cells.base import observe
@@ -77,8 +77,8 @@ class DMT(Method):
     def _losses(self, windows: Windows, predicted: Float[Tensor, "BW width K d"]) -> dict[str, Tensor]:
         """Compute the losses of the readout and, if labels are used, of the distance from them."""
         losses = {"readout": self._readout(windows, predicted)}
-        if windows.label is not None:
-            losses["dynamics"] = masked_mean(dynamics(predicted, windows.label, windows.kept), windows.counts)
+        if (label := windows.label) is not None:
+            losses["dynamics"] = masked_mean(dynamics(predicted, label, windows.kept), windows.counts)
         return losses
 
     def _in_parts(self, windows: Windows, rows: int) -> dict[str, Tensor]:
@@ -110,18 +110,18 @@ class DMT(Method):
         starts, counts = (v.to(batch.inputs.device) for v in random_windows(rows, length, width, generator))
         x, y, mask = (cut(v, starts, width) for v in (batch.inputs, batch.targets, batch.mask))
         counts = counts.flatten(0, 1) if there is None else counts.flatten(0, 1) & cut(there, starts, width)
+        places = (torch.arange(rows, device=starts.device)[:, None] * (length + 1) + starts + 1).flatten()
         with torch.no_grad():
-            own = self._own_memories(batch, width)
             labels, kept, expected = self._taught(batch)
             expected = None if expected is None else cut(expected, starts, width)
-            start = at_times(own, starts).flatten(0, 1)
-            found = Windows(starts, x, y, mask, counts, start, None, kept, expected)
+            heeds = self.settings.only_ahead and labels is not None
+            own, start, away = self._own_memories(batch, starts, width, labels, kept, whole=heeds)
+            found = Windows(starts, x, y, mask, counts, start, labels, places, kept, expected)
             if labels is None:
                 return found, {}
-            found = replace(found, label=cut(labels[:, 1:], starts, width))
-            away = dynamics(own[:, 1:], labels[:, 1:], kept)
+            assert away is not None
             figures = {"drift": mean((away if there is None else away[there]).mean())}
-            if not self.settings.only_ahead:
+            if own is None:
                 return found, figures
             own, expert = cut(own[:, 1:], starts, width), at_times(labels, starts).flatten(0, 1)
             begin = None if there is None else at_times(there, starts).flatten()
@@ -171,9 +171,30 @@ class DMT(Method):
         labels, kept = teacher.kept(batch.inputs)
         return labels, kept, None
 
-    def _own_memories(self, batch: Batch, width: int) -> Float[Tensor, "B T1 K d"]:
-        """Roll out the student; return only m_∅ if one window covers all steps and no label is needed."""
-        empty = self.student.initial_memory(batch.batch_size).detach()
-        if width == batch.length and not self.settings.dynamics:
-            return empty[:, None]
-        return self.student.rollout(batch.inputs, empty)
+    def _own_memories(
+        self,
+        batch: Batch,
+        starts: Int[Tensor, "B W"],
+        width: int,
+        labels: Float[Tensor, "B T1 K d"] | None,
+        kept: Bool[Tensor, "K d"] | None,
+        *,
+        whole: bool,
+    ) -> tuple[Float[Tensor, "B T1 K d"] | None, Float[Tensor, "BW K d"], Float[Tensor, "B T"] | None]:
+        """Roll out the student: its memories if ``whole``, those at ``starts``, and its distance from the labels.
+
+        Without ``whole``, only ``chunk`` steps are held at once. One window of all steps without labels needs only m_∅.
+        """
+        memory = self.student.initial_memory(batch.batch_size).detach()
+        if width == batch.length and labels is None:
+            return None, at_times(memory[:, None], starts).flatten(0, 1), None
+        span = batch.length if whole or not self.chunk else self.chunk
+        start, away, own = memory.new_empty(*starts.shape, *memory.shape[1:]), [], None
+        for begin in range(0, batch.length, span):
+            own = self.student.rollout(batch.inputs[:, begin : begin + span], memory)
+            end, memory = begin + own.shape[1] - 1, own[:, -1]
+            row, window = ((begin <= starts) & (starts < end)).nonzero(as_tuple=True)
+            start[row, window] = own[row, starts[row, window] - begin]
+            if labels is not None:
+                away.append(dynamics(own[:, 1:], labels[:, begin + 1 : end + 1], kept))
+        return own if whole else None, start.flatten(0, 1), torch.cat(away, dim=1) if away else None

@@ -26,7 +26,8 @@ class Windows:
         inputs, targets, mask: (B W, w, ...) at the windows' steps.
         counts: (B W, w) False at repeated steps of overlapping windows, so that each step counts once.
         start: (B W, K, d) memory before the first step.
-        label: (B W, w, K, d) the teacher's memory after each step; None if it is not used.
+        labels: (B, T+1, K, d) the teacher's memories of the whole sequences; None if they are not used.
+        places: (B W,) place of each window's first label among all labels of the batch.
         kept: (K, d) the coordinates of labels that are regressed on; None for all.
         expected: (B W, w, V) the teacher's prediction of the targets, if it is distilled.
     """
@@ -37,17 +38,28 @@ class Windows:
     mask: Bool[Tensor, "BW width"]
     counts: Bool[Tensor, "BW width"]
     start: Float[Tensor, "BW K d"]
-    label: Float[Tensor, "BW width K d"] | None
+    labels: Float[Tensor, "B T1 K d"] | None
+    places: Int[Tensor, "BW"]
     kept: Bool[Tensor, "K d"] | None
     expected: Float[Tensor, "BW width V"] | None
 
+    @property
+    def label(self) -> Float[Tensor, "BW width K d"] | None:
+        """The teacher's memory after each step, copied at every call."""
+        if self.labels is None:
+            return None
+        steps = torch.arange(self.mask.shape[1], device=self.places.device)
+        return self.labels.flatten(0, 1)[self.places[:, None] + steps]
+
     def split(self, rows: int) -> Iterator["Windows"]:
-        """Yield parts of ``rows`` windows; ``starts`` is not split."""
+        """Yield parts of ``rows`` windows; ``starts`` and ``labels`` are not split."""
         for begin in range(0, len(self.inputs), rows):
             part = slice(begin, begin + rows)
-            label, expected = (None if one is None else one[part] for one in (self.label, self.expected))
-            x, y, mask, counts = (one[part] for one in (self.inputs, self.targets, self.mask, self.counts))
-            yield Windows(self.starts, x, y, mask, counts, self.start[part], label, self.kept, expected)
+            x, y, mask, counts, start, places = (
+                one[part] for one in (self.inputs, self.targets, self.mask, self.counts, self.start, self.places)
+            )
+            expected = None if self.expected is None else self.expected[part]
+            yield Windows(self.starts, x, y, mask, counts, start, self.labels, places, self.kept, expected)
 
 
 def heed(
@@ -73,13 +85,13 @@ def heed(
     Returns:
         The starts; "ahead", how much better the teacher reads out; "lost", the share of windows that were moved.
     """
-    assert windows.label is not None
-    targets, mask = windows.targets, windows.mask
+    label, targets, mask = windows.label, windows.targets, windows.mask
+    assert label is not None
 
     def surprise(memories: Float[Tensor, "BW width K d"]) -> Float[Tensor, "BW width"]:
         return negative_log_likelihood(student.targets, student.readout(memories), targets)
 
-    behind = surprise(own) - surprise(windows.label)
+    behind = surprise(own) - surprise(label)
     lost = is_lost(windows.start, expert, behind, mask, knowable, there)
     ahead = masked_mean(behind, mask & windows.counts) / (_FULL_PULL * knowable)
     start = torch.where(lost[:, None, None], expert, windows.start)

@@ -162,8 +162,12 @@ class Teacher(nn.Module):
         """
         if not hasattr(self.encoder, "kept"):
             return self.memories(inputs), None
-        numbers, kept = self.encoder.kept(inputs)
-        return self._constrained(numbers), kept.view(self.memory_shape)
+        found, begin = None, 0
+        for part in map(self._constrained, self.encoder.kept(inputs)):
+            found = part.new_empty(len(inputs), inputs.shape[1] + 1, *self.memory_shape) if found is None else found
+            found[:, begin : (begin := begin + part.shape[1])] = part
+        assert found is not None
+        return found, self.encoder.kept_coordinates().view(self.memory_shape)
 
     def _constrained(self, numbers: Float[Tensor, "B S n"]) -> Float[Tensor, "B S K d"]:
         return constrain(self._cell[0], self.head(numbers).unflatten(-1, self.memory_shape))

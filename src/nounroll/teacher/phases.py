@@ -4,7 +4,7 @@ import math
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Complex, Float, Inexact
 from torch import Tensor, nn
 
 from nounroll.nn.norm import rms_normalise
@@ -46,13 +46,14 @@ class Phases(nn.Module):
             self.enter.weight.mul_(_TOLD)
 
     def forward(
-        self, inputs: Float[Tensor, "B T width"], before: Float[Tensor, "B size"] | None = None
+        self, inputs: Float[Tensor, "B T width"], before: Inexact[Tensor, "B s"] | None = None
     ) -> tuple[Float[Tensor, "B T size"], Float[Tensor, "B T width"]]:
         """Return the numbers of the phases after each input, and their contribution to the input.
 
         Args:
             inputs: e_t.
-            before: numbers of a memory to continue from; None starts at 1.
+            before: where to continue: z itself (complex), or its numbers in a memory, which is scaled, so that only
+                their direction is used; None starts at 1.
         """
         if not inputs.shape[1]:
             return inputs.new_zeros(len(inputs), 0, self.size), inputs
@@ -65,10 +66,16 @@ class Phases(nn.Module):
         numbers = torch.cat([phases.real, phases.imag], dim=-1).to(inputs.dtype)
         return F.pad(numbers, (0, self.size - 2 * self.count)), math.sqrt(2) * self.enter(numbers)
 
-    def _first(self, slope: Tensor, before: Float[Tensor, "B size"] | None) -> Tensor:
-        """Return z before the first input. Memories are scaled, so only the direction of a phase is used."""
+    def state(self, numbers: Float[Tensor, "B size"]) -> Complex[Tensor, "B n"]:
+        """Return z after the inputs whose last numbers these are, to continue exactly."""
+        precision = torch.promote_types(numbers.dtype, torch.float32)
+        return torch.complex(*numbers[:, : 2 * self.count].to(precision).chunk(2, dim=-1))
+
+    def _first(self, slope: Tensor, before: Inexact[Tensor, "B s"] | None) -> Tensor:
+        """Return z before the first input."""
         if before is None:
             return torch.ones_like(slope[:, 0])
-        real, imaginary = before[:, : 2 * self.count].to(slope.real.dtype).chunk(2, dim=-1)
-        phases = torch.complex(real, imaginary)
+        if before.is_complex():
+            return before
+        phases = self.state(before)
         return phases / phases.abs().clamp(min=_NOWHERE)

@@ -6,9 +6,11 @@ A label is therefore the result of one step from the label before it. The same t
 predict later targets from the slots alone, in place of the past.
 """
 
+from collections.abc import Iterator
+
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Bool, Float, Inexact, Int, Shaped
 from torch import Tensor, nn
 
 from nounroll.core.batch import Space
@@ -87,27 +89,54 @@ class SlotEncoder(nn.Module):
 
     def read(self, inputs: Shaped[Tensor, "B T *x"]) -> Float[Tensor, "B T1 n"]:
         """Return the memories at all T + 1 positions (K d numbers), and after them the trunk's states (``width``)."""
-        rest, seen = self._rest(inputs)
+        rest, seen = self._rest(self.enter(inputs))
         states = self.trunk(seen)
         return torch.cat([rms_normalise(self.answer(states)), rest, states], dim=-1)
 
-    def kept(self, inputs: Shaped[Tensor, "B T *x"]) -> tuple[Float[Tensor, "B T1 n"], Bool[Tensor, "n"]]:
-        """Return memories with 1 in place of the answer, so without the trunk; and which coordinates are kept."""
-        rest, _ = self._rest(inputs)
-        answer = rest.new_ones(*rest.shape[:2], self.size)  # size of an answer: a cell may scale them together
-        return torch.cat([answer, rest], dim=-1), torch.arange(self.numbers, device=rest.device) >= self.size
+    def kept(self, inputs: Shaped[Tensor, "B T *x"]) -> Iterator[Float[Tensor, "B t n"]]:
+        """Yield memories with 1 in place of the answer, so without the trunk, in parts of time with little at once."""
+        past = None
+        for begin in range(0, inputs.shape[1] + 1, _PART):
+            part = inputs[:, max(begin - 1, 0) : begin + _PART - 1]
+            alone = self.embed(part) if begin else self.enter(part)
+            rest, _ = self._rest(alone, past)
+            past = alone[:, -1:], rest[:, -1]
+            yield F.pad(rest, (self.size, 0), value=1.0)  # size of an answer: a cell may scale them together
 
-    def _rest(self, inputs: Shaped[Tensor, "B T *x"]) -> tuple[Float[Tensor, "B T1 n"], Float[Tensor, "B T1 width"]]:
-        """Return all coordinates of the memories after the answer, and the trunk's inputs."""
-        alone = self.enter(inputs)
-        phases, seen = self.located(self.shift(alone))
-        slots, last = self._written(rms_normalise(seen)), rms_normalise(self.last(rms_normalise(alone)))
-        rest = torch.cat([slots, phases, last], dim=-1)
+    def kept_coordinates(self) -> Bool[Tensor, "n"]:
+        """Return which of the memory's numbers ``kept`` computes."""
+        return torch.arange(self.numbers, device=self.start.device) >= self.size
+
+    def _rest(
+        self,
+        alone: Float[Tensor, "B t width"],
+        past: tuple[Float[Tensor, "B 1 width"], Float[Tensor, "B n"]] | None = None,
+    ) -> tuple[Float[Tensor, "B t n"], Float[Tensor, "B t width"]]:
+        """Return all coordinates of the memories after the answer, and the trunk's inputs.
+
+        Args:
+            alone: the inputs, embedded separately.
+            past: the last of ``alone`` and of these coordinates before them; None at the start.
+        """
+        if past is None:
+            pairs, slots, place = self.shift(alone), None, None
+        else:
+            entered, before = past
+            pairs = self.shift(torch.cat([entered, alone], dim=1))[:, 1:]
+            slots, place = before[:, : self._written_size], before[:, self._written_size :][:, : self.size]
+            place = self.phases.state(place) if self.phases is not None else None
+        phases, seen = self.located(pairs, place)
+        written, last = self._written(rms_normalise(seen), slots), rms_normalise(self.last(rms_normalise(alone)))
+        rest = torch.cat([written, phases, last], dim=-1)
         unused = self.numbers - self.size - rest.shape[-1]  # if the memory cannot be divided into equal slots
         return F.pad(rest, (0, unused)), seen
 
+    @property
+    def _written_size(self) -> int:
+        return self.address.out_features * self.size
+
     def located(
-        self, pairs: Float[Tensor, "B T1 width"], before: Float[Tensor, "B size"] | None = None
+        self, pairs: Float[Tensor, "B T1 width"], before: Inexact[Tensor, "B s"] | None = None
     ) -> tuple[Float[Tensor, "B T1 z"], Float[Tensor, "B T1 width"]]:
         """Return the phases' numbers (z = 0 without phases), and inputs that include their position."""
         if self.phases is None:
@@ -115,17 +144,19 @@ class SlotEncoder(nn.Module):
         numbers, place = self.phases(pairs, before)
         return numbers, pairs + place
 
-    def _written(self, seen: Float[Tensor, "B T1 width"]) -> Float[Tensor, "B T1 n"]:
+    def _written(
+        self, seen: Float[Tensor, "B t width"], before: Float[Tensor, "B n"] | None
+    ) -> Float[Tensor, "B t n"]:
         """Write the slots at each step, all at once, or in parts of time that are recomputed for their gradients."""
         if not self.recompute:
-            return self._go_on(seen)
+            return self._go_on(seen, before)
         parts: list[Tensor] = []
         for part in seen.split(_PART, dim=1):
-            parts.append(again(self._go_on, part, parts[-1][:, -1] if parts else None))
+            parts.append(again(self._go_on, part, parts[-1][:, -1] if parts else before))
         return torch.cat(parts, dim=1)
 
     def _go_on(
-        self, seen: Float[Tensor, "B t width"], before: Float[Tensor, "B n"] | None = None
+        self, seen: Float[Tensor, "B t width"], before: Float[Tensor, "B n"] | None
     ) -> Float[Tensor, "B t n"]:
         anew = (self.gate(seen).sigmoid() * self.address(seen).softmax(dim=-1))[..., None]
         new = anew * rms_normalise(self.write(seen))[:, :, None]

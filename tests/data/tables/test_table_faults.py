@@ -74,6 +74,11 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
         "column 't', row 2: 2024-01-02 of 'a' comes where 2024-01-03 is next with",
     ),
     (text(r3="a,2024-01-03,1"), {"freq": "often"}, "table.freq is 'often'; it must be an offset of pandas, such as"),
+    (
+        "y\n1\n2\n",
+        {"roles": {"target": "y"}, "freq": "D"},
+        "table.path 'a.csv': table.freq is 'D', but no column has the role time; give one, or leave out freq",
+    ),
     (text(), {"freq": 2}, "table.freq is 2, and column 't' holds dates; it must be an offset of pandas such as 'D'"),
     (text(r4="a,2024-01-03,1"), {}, "column 't', row 4: 2024-01-03 of 'a' is also in row 3; remove one"),
     (

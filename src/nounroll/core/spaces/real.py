@@ -43,6 +43,11 @@ class Real(Vectors):
     likelihoods: ClassVar[tuple[str, ...]] = ("gaussian", "student_t", "mixture", "quantiles")
     allowed: ClassVar[str] = "Real arrays must be finite"
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not isinstance(self.weighted, bool):
+            raise ValueError(f"Real.weighted is {self.weighted!r}; it must be True or False")
+
     @property
     def has_spread(self) -> bool:
         return self.likelihood == "gaussian"

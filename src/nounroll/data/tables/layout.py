@@ -39,8 +39,11 @@ def laid_out(where: str, table: Mapping[str, Column], roles: Roles, freq: str | 
     """Find the sequences of a table.
 
     Raises:
-        ValueError: times are missing, repeated, out of order or not one ``freq`` apart, or a sequence has no steps.
+        ValueError: times are missing, repeated, out of order or not one ``freq`` apart, ``freq`` is given without a
+            column of times, or a sequence has no steps.
     """
+    if freq is not None and (roles.one("time") is None or roles["steps"]):
+        raise ValueError(f"{where}: table.freq is {freq!r}, but no column has the role time; give one, or leave out freq")
     lists = [name for role in ("input", "target") for name in roles[role] if table[name].kind == "list"]
     if roles["steps"]:
         return _rows_of_steps(where, table, roles)
