@@ -27,6 +27,7 @@ from suite_run import ROOT, commit, write
 from tuning import Budget
 
 ANSWERS, PAGE = ROOT / "docs" / "long", ROOT / "docs" / "long.md"
+MEMORY = ANSWERS / "memory.json"  # of long_memory.py
 READ, SEQUENCES = (10_000, 100_000), 64  # lengths and number of the sequences that a trained student reads
 CONTENDERS = {1024: ("smt+dmt/mlp", "tbptt/mlp", "bptt/mlp", "bptt/gru"), 16384: ("smt+dmt/mlp", "bptt/gru")}
 SECONDS = {1024: 200.0, 16384: 900.0}
@@ -130,7 +131,31 @@ def write_page() -> None:
                 )
     draw(curves)
     text = ABOUT.replace("{sequences}", str(SEQUENCES))
-    PAGE.write_text(text + "\n".join([*lines, "", "Where the runs were made:", "", *said]) + "\n")
+    PAGE.write_text(text + "\n".join([*lines, "", *memory(), "Where the runs were made:", "", *said]) + "\n")
+
+
+def memory() -> list[str]:
+    """Lines about the peak memory of one step, if it was measured."""
+    if not MEMORY.is_file():
+        return []
+    found = json.loads(MEMORY.read_text())
+    steps, most = found["steps"], found["steps"]["bptt stepped"]["MiB"]
+    return [
+        "## One training step",
+        "",
+        f"At T = {found['length']:,}, {found['rows']} sequences, above the process before the step. By chunks:"
+        f" `smt.chunk={found['chunk']}`, the same losses and gradients. Of DMT only, because SMT trains this teacher on"
+        f" at most 256 steps. Single runs of `python benchmarks/long_memory.py`, commit {found['commit']},"
+        f" {found['date']}.",
+        "",
+        "| step | peak memory, MiB | of stepped BPTT | CPU seconds |",
+        "|---|---|---|---|",
+        *(
+            f"| {name} | {one['MiB']:,} | {one['MiB'] / most:.2f} | {one['CPU seconds']:.1f} |"
+            for name, one in steps.items()
+        ),
+        "",
+    ]
 
 
 def draw(curves: dict[str, Any]) -> None:

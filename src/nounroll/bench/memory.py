@@ -49,20 +49,20 @@ def main(method: str, cell: str, length: int, batch: int) -> None:
     if method == "bptt stepped":
         trained.student.cell.unroll = None  # type: ignore[union-attr]
     stepper(trained, task, _WARM, batch)(0)
-    before = _start_again()
+    before = start_again()
     stepper(trained, task, length, batch)(1)
-    print(_memory("VmHWM") - before)
+    print(memory_figure("VmHWM") - before)
 
 
-def _start_again() -> int:
+def start_again() -> int:
     """Reset the peak to the bytes in use now and return them (on Linux); elsewhere return the peak so far."""
     if sys.platform != "linux":
-        return _memory("VmHWM")
+        return memory_figure("VmHWM")
     Path("/proc/self/clear_refs").write_text("5")
-    return _memory("VmRSS")
+    return memory_figure("VmRSS")
 
 
-def _memory(name: str) -> int:
+def memory_figure(name: str) -> int:
     """Read a memory figure in bytes. On Linux getrusage is not usable, because it starts from the parent's peak."""
     if sys.platform == "linux":
         lines = Path("/proc/self/status").read_text().splitlines()

@@ -144,9 +144,7 @@ class SlotEncoder(nn.Module):
         numbers, place = self.phases(pairs, before)
         return numbers, pairs + place
 
-    def _written(
-        self, seen: Float[Tensor, "B t width"], before: Float[Tensor, "B n"] | None
-    ) -> Float[Tensor, "B t n"]:
+    def _written(self, seen: Float[Tensor, "B t width"], before: Float[Tensor, "B n"] | None) -> Float[Tensor, "B t n"]:
         """Write the slots at each step, all at once, or in parts of time that are recomputed for their gradients."""
         if not self.recompute:
             return self._go_on(seen, before)
@@ -155,9 +153,7 @@ class SlotEncoder(nn.Module):
             parts.append(again(self._go_on, part, parts[-1][:, -1] if parts else before))
         return torch.cat(parts, dim=1)
 
-    def _go_on(
-        self, seen: Float[Tensor, "B t width"], before: Float[Tensor, "B n"] | None
-    ) -> Float[Tensor, "B t n"]:
+    def _go_on(self, seen: Float[Tensor, "B t width"], before: Float[Tensor, "B n"] | None) -> Float[Tensor, "B t n"]:
         anew = (self.gate(seen).sigmoid() * self.address(seen).softmax(dim=-1))[..., None]
         new = anew * rms_normalise(self.write(seen))[:, :, None]
         kept, new = (1 - anew).expand_as(new).flatten(2), new.flatten(2)

@@ -43,7 +43,9 @@ def laid_out(where: str, table: Mapping[str, Column], roles: Roles, freq: str | 
             column of times, or a sequence has no steps.
     """
     if freq is not None and (roles.one("time") is None or roles["steps"]):
-        raise ValueError(f"{where}: table.freq is {freq!r}, but no column has the role time; give one, or leave out freq")
+        raise ValueError(
+            f"{where}: table.freq is {freq!r}, but no column has the role time; give one, or leave out freq"
+        )
     lists = [name for role in ("input", "target") for name in roles[role] if table[name].kind == "list"]
     if roles["steps"]:
         return _rows_of_steps(where, table, roles)
