@@ -130,6 +130,23 @@ def test_so_does_the_loss_in_parts(chunk: int, only_ahead: bool) -> None:
     assert_equals_its_twin(method, make_batch(B, T, sparse=True))
 
 
+def test_only_a_part_of_its_own_memories_is_held_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    method, lengths = make("mlp", window=2, decoding=0.0, only_ahead=False), []
+    rollout = method.student.rollout
+
+    def noted(inputs: Tensor, memory: Tensor) -> Tensor:
+        if not torch.is_grad_enabled():
+            lengths.append(inputs.shape[1])
+        return rollout(inputs, memory)
+
+    monkeypatch.setattr(method.student, "rollout", noted)
+    for chunk, expected in ((0, [T]), (4, [4] * (T // 4) + [T % 4] * (T % 4 > 0))):
+        method.chunk = chunk
+        lengths.clear()
+        method(make_batch(B, T), {}, generator(0, "loss"), 0.5)
+        assert lengths == expected
+
+
 def test_only_a_part_of_the_windows_is_unrolled_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     method, rows = make("mlp", window=2, decoding=0.0), []
 

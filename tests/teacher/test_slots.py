@@ -168,6 +168,20 @@ def test_what_is_kept_equals_the_memories_but_for_the_answer(make: Callable[[], 
     assert (some[..., ~kept] - memories[..., ~kept]).abs().mean() > 0.1
 
 
+@BOTH
+@pytest.mark.parametrize("part", [1, 3, 5])
+@torch.no_grad()
+def test_what_is_kept_is_the_same_in_parts_of_time(
+    make: Callable[[], Teacher], part: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    teacher, inputs = make(), draw_values(SYMBOLS, 3, T)
+    whole, _ = teacher.kept(inputs)
+    monkeypatch.setattr("nounroll.teacher.slots._PART", part)
+    assert len(list(teacher.encoder.kept(inputs))) == -(-(T + 1) // part)
+    parts, _ = teacher.kept(inputs)
+    torch.testing.assert_close(parts, whole, rtol=1e-9, atol=1e-12)
+
+
 @torch.no_grad()
 def test_of_another_teacher_all_is_kept() -> None:
     teacher, inputs = make_teacher(make_student()), draw_values(SYMBOLS, 3, T)

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from nounroll.cli.terminal import check_folder, note
 
-_PATHS = 200  # sample paths per series
+_PATHS = 200  # sample paths per series of a run; a forecaster has its own default
 _SHOWN = 40  # rows printed to a terminal
 
 
@@ -108,7 +108,7 @@ def _by_forecaster(
     given = None if history is None else read_frame("--history", history, text_ids=text_ids)
     known = None if future is None else read_frame("--future", future, text_ids=text_ids)
     try:
-        frame = model.predict(given, known, levels, _PATHS)
+        frame = model.predict(given, known, levels)
     except ValueError as error:
         raise ValueError(_in_words_of_the_command(str(error), history, future)) from error
     return frame[frame.groupby("unique_id").cumcount() < (horizon or most)].reset_index(drop=True)

@@ -193,8 +193,8 @@ class DMT(Method):
         for begin in range(0, batch.length, span):
             own = self.student.rollout(batch.inputs[:, begin : begin + span], memory)
             end, memory = begin + own.shape[1] - 1, own[:, -1]
-            row, window = ((begin <= starts) & (starts < end)).nonzero(as_tuple=True)
-            start[row, window] = own[row, starts[row, window] - begin]
+            here = (begin <= starts) & (starts < end)
+            start = torch.where(here[..., None, None], at_times(own, (starts - begin).clamp(0, span)), start)
             if labels is not None:
                 away.append(dynamics(own[:, 1:], labels[:, begin + 1 : end + 1], kept))
         return own if whole else None, start.flatten(0, 1), torch.cat(away, dim=1) if away else None
