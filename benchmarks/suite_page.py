@@ -21,7 +21,8 @@ _HEAD = """# The everyday suite
 Everyday sequence tasks, each with `nounroll.fit(task, length=..., seconds=..., seed=...)` and *nothing else set*,
 beside ordinary networks in plain PyTorch (`benchmarks/rivals.py`). Every run is one process of one thread with the same
 budget of CPU seconds, evaluations included. Written by `make suite` from the files in `docs/suite/`; runs are of
-several commits, named at the end.
+several commits, named at the end. Rows where both inputs and targets are symbols were measured before gated cells got a
+wider table and a linear readout for them ([lab-notes.md](lab-notes.md) compares both).
 
 - **Rivals** have 128 units and are trained by Adam with clipped gradients and a cosine decay, in batches of 32. Their
   learning rate is the best of 1e-3, 3e-3 and 1e-2 on the validation part: seed 0 has the whole budget *three times*,
