@@ -11,11 +11,12 @@ AT_0 = [
 ]
 NOT_A_SHARE = ["smt.labels_learn", "teacher.distillation"]
 LESS_THAN_ONE = [
-    *("length", "readout_width", "cell.tokens", "cell.memory_width"),
+    *("length", "cell.tokens", "cell.memory_width"),
     *("teacher.layers", "teacher.heads"),
     *("smt.window", "dmt.window", "tbptt.window", "training.evaluations"),
 ]
 LESS_THAN_ZERO = [  # 0 turns the setting off, or leaves it to the cell
+    "readout_width",
     *("cell.width", "cell.layers", "teacher.decoder_layers", "teacher.horizon", "smt.transitions"),
     "smt.chunk",
     *("training.curriculum", "training.patience"),

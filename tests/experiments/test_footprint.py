@@ -182,13 +182,13 @@ MEASURED = """
 import json, sys, torch
 torch.set_num_threads(1)
 from helpers import TINY, tiny_recipe
-from nounroll.bench.memory import _memory
+from nounroll.bench.memory import memory_figure
 from nounroll.experiments.recipe import parse
 from nounroll.experiments.run import train
 train(tiny_recipe("training.steps=3"))
-before = _memory("VmHWM")
+before = memory_figure("VmHWM")
 train(parse(TINY, sys.argv[1:]))
-print(_memory("VmHWM") - before)
+print(memory_figure("VmHWM") - before)
 """
 LARGER = (
     *("length=256", "training.batch_size=32", "training.curriculum=0", "training.evaluations=1"),

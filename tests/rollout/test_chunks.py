@@ -113,7 +113,7 @@ PEAK = """
 import sys, torch
 from nounroll import Categorical, Student
 from nounroll.core.batch import Batch
-from nounroll.bench.memory import _memory
+from nounroll.bench.memory import memory_figure
 from nounroll.cells.base import CellSettings
 from nounroll.rollout import chunks
 from nounroll.rollout.evaluate import evaluate
@@ -122,10 +122,10 @@ space = Categorical(50_257)
 one = Student(space, space, CellSettings(kind="gru", tokens=2, memory_width=16), readout_width=16).eval()
 x = torch.randint(space.n, (4, 1024))
 evaluate(one, [Batch(x[:, :8], x[:, :8])])
-before = _memory("VmHWM")
+before = memory_figure("VmHWM")
 chunks.NUMBERS = int(sys.argv[1])
 evaluate(one, [Batch(x, x)])
-print(_memory("VmHWM") - before)
+print(memory_figure("VmHWM") - before)
 """
 
 
