@@ -27,7 +27,7 @@ def measured(name: str) -> dict[str, Any]:
     """Take one step, forward and backward."""
     import torch
 
-    from nounroll.bench.memory import memory_figure, start_again
+    from nounroll.bench.memory import memory_figure, reset_peak
     from nounroll.data.retrieval import Retrieval
     from nounroll.experiments.recipe import parse
     from nounroll.experiments.resolve import resolve
@@ -56,7 +56,7 @@ def measured(name: str) -> dict[str, Any]:
         trained = DMT(student, teacher, recipe.dmt, found.facts.knowable, chunk)
     for length in (SHORT, LENGTH):
         batch = task.sample(ROWS, length, torch.Generator().manual_seed(0))
-        before, start = start_again(), time.process_time()
+        before, start = reset_peak(), time.process_time()
         losses, _ = trained(batch, {}, torch.Generator().manual_seed(0), 1.0)
         losses["loss"].backward()
     return {"MiB": round((memory_figure("VmHWM") - before) / 2**20), "CPU seconds": time.process_time() - start}

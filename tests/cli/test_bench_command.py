@@ -140,7 +140,7 @@ def test_peak_memory_counts_what_a_step_takes(monkeypatch: pytest.MonkeyPatch, c
 
     monkeypatch.setattr(memory, "stepper", stepper)
     monkeypatch.setattr(memory, "memory_figure", lambda name: peak[0])
-    monkeypatch.setattr(memory, "start_again", lambda: peak[0])
+    monkeypatch.setattr(memory, "reset_peak", lambda: peak[0])
     monkeypatch.setattr(torch, "set_num_threads", lambda count: None)
     memory.main("smt", "mlp", 300, 1)
     assert steps == [16, 300]

@@ -49,12 +49,12 @@ def main(method: str, cell: str, length: int, batch: int) -> None:
     if method == "bptt stepped":
         trained.student.cell.unroll = None  # type: ignore[union-attr]
     stepper(trained, task, _WARM, batch)(0)
-    before = start_again()
+    before = reset_peak()
     stepper(trained, task, length, batch)(1)
     print(memory_figure("VmHWM") - before)
 
 
-def start_again() -> int:
+def reset_peak() -> int:
     """Reset the peak to the bytes in use now and return them (on Linux); elsewhere return the peak so far."""
     if sys.platform != "linux":
         return memory_figure("VmHWM")

@@ -34,7 +34,7 @@ _ROWS = 32  # rows that truncated BPTT processes side by side
 _ALONE = 6e-3  # learning rate of a student trained without a teacher
 _ALONE_SMALL = 3e-3  # upper limit of that rate for small data; not for a tape, which takes few steps in a second
 _ALONE_OF = {"mlp": 2e-3, "elman": 2e-3}  # upper limits: without gates or attention, cells saturate at higher rates
-_GATED = ("gru", "lstm")
+_GATED = ("gru", "lstm")  # cells that learn rules of symbols under a linear readout
 
 
 @dataclass(frozen=True)
