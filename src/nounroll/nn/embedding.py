@@ -28,8 +28,8 @@ class InputEmbedding(nn.Module):
     def for_gates(cls, space: Space, width: int) -> "InputEmbedding":
         """Build the embedding of a gated cell: a symbol's vector is no longer than one of the width that it needs.
 
-        A wide table gives each symbol a direction of its own, which is learnt faster. At full length it would saturate
-        the gates, so that little is kept.
+        In a wide table rules of few symbols are learnt sooner; with longer vectors strings were copied worse
+        (docs/lab-notes.md).
         """
         return cls(space, width, min(1.0, math.sqrt(space.detail / width)))
 

@@ -165,7 +165,8 @@ class Teacher(nn.Module):
         found, begin = None, 0
         for part in map(self._constrained, self.encoder.kept(inputs)):
             found = part.new_empty(len(inputs), inputs.shape[1] + 1, *self.memory_shape) if found is None else found
-            found[:, begin : (begin := begin + part.shape[1])] = part
+            end = begin + part.shape[1]
+            found[:, begin:end], begin = part, end
         assert found is not None
         return found, self.encoder.kept_coordinates().view(self.memory_shape)
 
