@@ -12,12 +12,12 @@ from nounroll.experiments.sizing import size
 LENGTH = 1024  # T
 TOKENS_PER_PARAMETER = 20  # Hoffmann et al. 2022, arXiv 2203.15556, found it best for Transformers
 FLOPS_PER_SECOND = 4e14  # assumed of one GPU: 40 % of an H100's 9.9e14 in bf16
-# name: memory tokens, memory width, hidden layers of the MLP cell; width, layers and heads of the teacher
+# name: memory tokens, memory width, hidden layers of the MLP cell; width and layers of the teacher
 FAMILY = {
-    "small": (4, 64, 1, 256, 4, 4),
-    "base": (8, 128, 2, 512, 8, 8),
-    "large": (16, 256, 3, 1024, 12, 16),
-    "billion": (32, 256, 3, 2048, 16, 16),
+    "small": (4, 64, 1, 256, 4),
+    "base": (8, 128, 2, 512, 8),
+    "large": (16, 256, 3, 1024, 12),
+    "billion": (32, 256, 3, 2048, 16),
 }
 
 
@@ -38,7 +38,7 @@ def table() -> list[str]:
         " | labels of a sequence | tokens | FLOPs | GPU days |",
         f"|{'---|' * 12}",
     ]
-    for name, (tokens, memory_width, layers, width, teacher_layers, heads) in FAMILY.items():
+    for name, (tokens, memory_width, layers, width, teacher_layers) in FAMILY.items():
         recipe = parse(
             {
                 "task": {"kind": "text"},
@@ -50,7 +50,7 @@ def table() -> list[str]:
                     "layers": layers,
                     "width": 2 * tokens * memory_width,
                 },
-                "teacher": {"width": width, "layers": teacher_layers, "heads": heads, "decoder_layers": 0},
+                "teacher": {"width": width, "layers": teacher_layers, "decoder_layers": 0},
                 "readout_width": width,
             }
         )

@@ -11,7 +11,7 @@ length: 8
 method: bptt
 readout_width: 16
 cell: {kind: mlp, tokens: 2, memory_width: 8, width: 16}
-teacher: {width: 16, layers: 1, heads: 2}
+teacher: {width: 16, layers: 1}
 training: {steps: 4, batch_size: 4, learning_rate: 1.0e-3, curriculum: 4, evaluations: 2, patience: 0}
 """
 

@@ -1,4 +1,4 @@
-"""Every test runs with shapes and types checked at each call: jaxtyping's annotations, by beartype."""
+"""Every test runs with types checked at each call, and shapes at many: jaxtyping's annotations, by beartype."""
 
 import os
 import shutil
@@ -40,8 +40,9 @@ if "NOUNROLL_NIGHTLY" not in os.environ:
 
 @pytest.fixture(autouse=True)
 def seeded() -> None:
-    """What a test draws does not depend on which tests its worker has run before."""
+    """What a test draws does not depend on which tests its worker has run before, nor do the calls that are checked."""
     torch.manual_seed(0)
+    typechecking.begin()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -50,7 +50,7 @@ def make_student(
 
 
 def make_teacher(student: Student, *, seed: int = 1, dtype: torch.dtype = torch.float64, **settings: Any) -> Teacher:
-    values = {"width": 16, "layers": 2, "heads": 2, "decoder_layers": 1, "horizon": 3, **settings}
+    values = {"width": 16, "layers": 2, "decoder_layers": 1, "horizon": 3, **settings}
     context, recompute = values.pop("context", None), values.pop("recompute", False)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -188,9 +188,9 @@ TINY: dict[str, Any] = {
     "readout_width": 16,
     "task": {"kind": "parity"},
     "cell": {"kind": "mlp", "tokens": SHAPE[0], "memory_width": SHAPE[1], "width": 16, "keep": 0.0},
-    "teacher": {"kind": "causal", "width": 16, "layers": 1, "heads": 2, "decoder_layers": 1, "horizon": 3},
+    "teacher": {"kind": "causal", "width": 16, "layers": 1, "decoder_layers": 1, "horizon": 3},
     "smt": {**SMT_VALUES, "share": 1.0},
-    "dmt": {**DMT_VALUES, "share": 1.0, "learning_rate": 1.0},
+    "dmt": {**DMT_VALUES, "learning_rate": 1.0},
     "tbptt": TBPTT_VALUES,
     "adapt": {"anchor": 0.7, "rehearse": 0.25, "update": "all"},
     "training": {

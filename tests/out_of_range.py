@@ -6,14 +6,13 @@ BELOW_0 = [
     *("training.vary", "adapt.anchor", "adapt.rehearse"),
 ]
 AT_0 = [
-    *("smt.share", "dmt.share", "dmt.learning_rate", "training.learning_rate"),
+    *("smt.share", "dmt.learning_rate", "training.learning_rate"),
     *("training.seconds", "training.flops", "training.sequential_flops"),
 ]
 NOT_A_SHARE = ["smt.labels_learn", "teacher.distillation"]
 LESS_THAN_ONE = [
     *("length", "cell.tokens", "cell.memory_width"),
-    *("teacher.layers", "teacher.heads"),
-    *("smt.window", "dmt.window", "tbptt.window", "training.evaluations"),
+    *("teacher.layers", "smt.window", "dmt.window", "tbptt.window", "training.evaluations"),
 ]
 LESS_THAN_ZERO = [  # 0 turns the setting off, or leaves it to the cell
     "readout_width",
@@ -33,8 +32,7 @@ OUT_OF_RANGE: list[tuple[str, object, str]] = [
     *((name, 1001, "it must be at most 1000") for name in ("cell.layers", "teacher.layers", "teacher.decoder_layers")),
     ("adapt.rehearse", 1.0, "it must be less than 1"),
     ("teacher.width", 1, "it must be at least 2"),
-    ("teacher.heads", 3, "it must divide teacher.width 16 into even head widths"),
-    ("teacher.heads", 16, "it must divide teacher.width 16 into even head widths"),
+    ("teacher.width", 15, "it must be even"),
     ("training.accumulate", 3, "it must divide training.batch_size 4"),
 ]
 

@@ -184,7 +184,7 @@ def _replaced(name: str, make: Callable[[Path], object]) -> Callable[[Path, Path
 KINDS = ("text", "array", "series", "mnist", "fashion_mnist", "strokes", "tinystories")
 _SIZES = yaml.safe_load(
     "{length: 8, method: bptt, readout_width: 16, cell: {kind: mlp, tokens: 2, memory_width: 8, width: 16},"
-    " teacher: {width: 16, layers: 1, heads: 2}, training: {steps: 1, batch_size: 4, patience: 0}}"
+    " teacher: {width: 16, layers: 1}, training: {steps: 1, batch_size: 4, patience: 0}}"
 )
 
 

@@ -1,11 +1,15 @@
-"""Types and shapes checked at every call of the tests: jaxtyping's annotations, by beartype.
+"""Types and shapes checked at calls of the tests: jaxtyping's annotations, by beartype.
 
 jaxtyping's import hook decorates every function and class of the package. Its own decorator binds the arguments of
 a call and checks them twice, for the sake of its messages. The one here checks them once.
+
+Axes take a fifth of the time of a test that trains, so the gate checks them at the first calls of a function in each
+test, and at some of the later ones. The nightly run checks them at all.
 """
 
 import dataclasses
 import functools
+import os
 import types
 import typing
 from collections.abc import Callable
@@ -17,6 +21,14 @@ from beartype import BeartypeConf, beartype
 # A whole number is a float too, as Python's typing says. What a file's reader refuses as a TypeError, it does here too.
 check = beartype(conf=BeartypeConf(is_pep484_tower=True, violation_type=TypeError))
 _context = jaxtyping.jaxtyped
+FIRST, LATER = 32, 16  # calls of a function in a test that are checked: the first 32, then each 16th
+_tests = 0  # that were begun
+
+
+def begin() -> None:
+    """A test begins: the first calls of all functions are still to come."""
+    global _tests
+    _tests += 1
 
 
 def install(package: str) -> None:
@@ -45,9 +57,15 @@ def _checked(function: Callable[..., Any], typechecker: Callable[[Any], Any]) ->
     if "jaxtyping" not in repr(typing.get_type_hints(known, include_extras=True)):
         return checked  # no axes
 
+    test = calls = 0
+    every = "NOUNROLL_NIGHTLY" in os.environ
+
     @functools.wraps(function)
     def call(*arguments: Any, **named: Any) -> Any:
-        if jaxtyping.config.jaxtyping_disable:
+        nonlocal test, calls
+        test, calls = _tests, calls + 1 if test == _tests else 1
+        left_out = calls > FIRST and calls % LATER and not every
+        if left_out or jaxtyping.config.jaxtyping_disable:
             return function(*arguments, **named)
         with _context("context"):
             return checked(*arguments, **named)

@@ -22,7 +22,6 @@ SMALL = (
     "--set",
     "teacher.width=16",
     "--set",
-    "teacher.heads=2",
 )
 
 

@@ -36,7 +36,6 @@ SMALL = {
     "cell.memory_width": 8,
     "cell.width": 16,
     "teacher.width": 16,
-    "teacher.heads": 2,
     "readout_width": 16,
 }
 SMALLER = {  # for the paper's: both methods get steps
@@ -94,12 +93,12 @@ def test_the_papers_train(nounroll: Command, path: Path) -> None:
 
 PAPERS: dict[str, dict[str, Any]] = {  # Kumar & Isola 2026, the settings of their runs; what they have not is off
     "cell": {"kind": "transformer", "tokens": 16, "memory_width": 256, "width": 256, "layers": 8, "keep": 0.0},
-    "teacher": {"kind": "window", "width": 256, "layers": 8, "heads": 8, "decoder_layers": 4, "horizon": 64}
+    "teacher": {"kind": "window", "width": 256, "layers": 8, "decoder_layers": 4, "horizon": 64}
     | {"token_shift": False},
     "smt": {"decoding": 1.0, "dynamics": 0.1, "uniformity": 0.001, "transitions": 1, "window": 1, "share": 100}
     | {"step_readout": 0.0, "relative": False, "noise": 0.0, "labels_learn": 1.0}
     | {"teacher": "", "until_passed": False, "chunk": 0},
-    "dmt": {"dynamics": 10.0, "decoding": 0.0, "only_ahead": False, "window": 1, "learning_rate": 0.1, "share": 1},
+    "dmt": {"dynamics": 10.0, "decoding": 0.0, "only_ahead": False, "window": 1, "learning_rate": 0.1},
     "training": {"budget": Budget("steps", 151_500), "batch_size": 128, "learning_rate": 3e-4, "weight_decay": 0.01}
     | {"schedule": "constant", "curriculum": 0, "patience": 0, "accumulate": 1, "vary": 0.0},
 }

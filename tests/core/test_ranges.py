@@ -68,7 +68,7 @@ def test_the_least_and_the_most_that_are_allowed() -> None:
     least += ["smt.window=1", "smt.transitions=0", "smt.chunk=0"]
     least += ["dmt.window=1", "tbptt.noise=0", "tbptt.window=1"]
     least += ["cell.tokens=1", "cell.memory_width=1", "cell.width=0", "cell.layers=0", "cell.keep=0"]
-    least += ["teacher.width=2", "teacher.heads=1", "teacher.layers=1", "teacher.decoder_layers=0"]
+    least += ["teacher.width=2", "teacher.layers=1", "teacher.decoder_layers=0"]
     least += ["teacher.horizon=0", "length=1", "readout_width=0"]
     least += ["training.weight_decay=0", "training.steps=1", "training.batch_size=1", "training.accumulate=1"]
     least += ["training.evaluations=1", "training.patience=0", "training.curriculum=0"]

@@ -28,7 +28,6 @@ SETTINGS: dict[str, Any] = {
     "cell.memory_width": 8,
     "cell.width": 8,
     "teacher.width": 8,
-    "teacher.heads": 2,
     "teacher.layers": 1,
     "smt.share": 1.0,
     "training.batch_size": 4,

@@ -119,7 +119,7 @@ def test_a_run_without_a_teacher_is_one_line(first: Path, tmp_path: Path) -> Non
 
 
 def test_of_a_cell_of_ones_own_it_is_not_taken(tmp_path: Path) -> None:
-    small = {"teacher.width": 16, "teacher.heads": 2, "readout_width": 16}
+    small = {"teacher.width": 16, "readout_width": 16}
     own = str(tmp_path / "own")
     fit(Parity(), method="smt", cell=OwnCell(2), length=8, steps=2, settings=small, out=own)
     with pytest.raises(ValueError, match=r"of a cell of your own: the range of its memories is not known$"):

@@ -26,7 +26,6 @@ SMALL: dict[str, Any] = {
     "cell.tokens": 2,
     "cell.memory_width": 8,
     "teacher.width": 16,
-    "teacher.heads": 2,
     "readout_width": 16,
     "training.batch_size": 8,
     "training.evaluations": 1,

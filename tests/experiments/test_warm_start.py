@@ -27,7 +27,7 @@ from nounroll.training.settings import Budget
 from own_parts import Echo, OwnCell
 
 SMALL: dict[str, Any] = {"cell.tokens": 2, "cell.memory_width": 8, "readout_width": 16}
-TAUGHT: dict[str, Any] = {"teacher.kind": "causal", "teacher.width": 16, "teacher.heads": 2, "teacher.layers": 1}
+TAUGHT: dict[str, Any] = {"teacher.kind": "causal", "teacher.width": 16, "teacher.layers": 1}
 LOOP: dict[str, Any] = {"training.batch_size": 4, "training.evaluations": 4}
 WARM: dict[str, Any] = {"length": 8, "settings": LOOP}
 METHODS = ("bptt", "tbptt", "dmt", "smt", "smt+dmt", "dmt+bptt")

@@ -50,7 +50,7 @@ def assert_alike(one: dict[str, float], other: dict[str, float]) -> None:
 def test_evaluations_in_parts_give_the_figures_of_the_whole(
     kind: str, space: Space, numbers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = TeacherSettings(width=8, layers=1, heads=1, decoder_layers=1)
+    settings = TeacherSettings(width=8, layers=1, decoder_layers=1)
     model: Any = CausalTransformer(space, space, settings) if kind == "baseline" else student(space, kind)
     data, figures = batches(space), [evaluate]
     if kind != "baseline":
@@ -68,7 +68,7 @@ def test_evaluations_in_parts_give_the_figures_of_the_whole(
 @pytest.mark.parametrize("kind", ["slots", "causal"])
 def test_analyses_in_parts_give_the_figures_of_the_whole(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     space, one = SPACES[0], student(SPACES[0])
-    settings = TeacherSettings(kind=kind, width=8, layers=1, heads=1, decoder_layers=1, horizon=4)  # type: ignore[arg-type]
+    settings = TeacherSettings(kind=kind, width=8, layers=1, decoder_layers=1, horizon=4)  # type: ignore[arg-type]
     teacher = build_teacher(settings, space, space, one.cell).eval()
     batch = batches(space)[0]
     memories = one.rollout(batch.inputs).detach()

@@ -37,7 +37,7 @@ B, T = 3, 7
 def make(inputs: Space = SYMBOLS, targets: Space = SYMBOLS, **settings: Any) -> CausalTransformer:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return CausalTransformer(inputs, targets, TeacherSettings(width=16, layers=2, heads=2, **settings)).double()
+        return CausalTransformer(inputs, targets, TeacherSettings(width=16, layers=2, **settings)).double()
 
 
 def affected(model: CausalTransformer, inputs: Tensor) -> Tensor:

@@ -157,18 +157,24 @@ def test_no_decoder() -> None:
         ({"kind": "lstm"}, "teacher.kind is 'lstm'; it must be one of causal, slots, window, transformers"),
         ({"width": 1}, "teacher.width is 1; it must be at least 2"),
         ({"layers": 0}, "teacher.layers is 0; it must be at least 1"),
-        ({"heads": 0}, "teacher.heads is 0; it must be at least 1"),
         ({"decoder_layers": -1}, "teacher.decoder_layers is -1; it must be at least 0"),
         ({"horizon": -1}, "teacher.horizon is -1; it must be at least 0"),
         ({"decoder_layers": 1001}, "teacher.decoder_layers is 1001; it must be at most 1000"),
-        ({"width": 16, "heads": 3}, "teacher.heads is 3; it must divide teacher.width 16 into even head widths"),
-        ({"width": 12, "heads": 4}, "teacher.heads is 4; it must divide teacher.width 12 into even head widths"),
+        ({"width": 15}, "teacher.width is 15; it must be even"),
     ],
 )
 def test_settings_out_of_range(values: dict[str, Any], message: str) -> None:
-    settings = {"width": 16, "heads": 2, **{k: v for k, v in values.items() if k != "kind"}}
+    settings = {"width": 16, **{k: v for k, v in values.items() if k != "kind"}}
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         checked_later(settings, values.get("kind", "causal"))
+
+
+@pytest.mark.parametrize(
+    ("width", "heads"), [(2, 1), (8, 2), (16, 4), (64, 4), (100, 2), (128, 4), (256, 8), (1024, 32)]
+)
+def test_heads_follow_from_the_width(width: int, heads: int) -> None:
+    """256 wide they are the paper's; a head's width is even, as rotary positions need it."""
+    assert TeacherSettings(width=width).heads == heads
 
 
 def checked_later(values: dict[str, Any], kind: Any) -> None:

@@ -187,7 +187,6 @@ def test_bfloat16_trains_on_the_cpu(cell: str, task: SequenceTask, monkeypatch: 
         "dmt.window": 3,
         "tbptt.window": 3,
         "teacher.width": 16,
-        "teacher.heads": 2,
         "teacher.layers": 1,
         "readout_width": 16,
         "training.batch_size": 4,

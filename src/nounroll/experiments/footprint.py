@@ -45,7 +45,7 @@ _SMALLEST = {  # the settings that determine memory use, and their smallest valu
     "cell.tokens": 1,
     "cell.width": 4,
     "cell.layers": 1,
-    "teacher.width": 2,  # per head
+    "teacher.width": 2,
     "teacher.layers": 1,
     "teacher.decoder_layers": 0,
     "readout_width": 1,
@@ -224,7 +224,6 @@ def _cause(recipe: Recipe, task: SequenceTask, cell: nn.Module | None, part: str
     times: dict[str, float] = {}
     for name, least in _SMALLEST.items():
         if value := recipe.get(name):
-            least = least * recipe.teacher.heads if name == "teacher.width" else least
             needed[name] = getattr(footprint(_changed(recipe, name, least), task, cell), part)
             times[name] = value / max(least, 1)
     enough = {name: times[name] for name in needed if needed[name] <= there}

@@ -28,6 +28,7 @@ from nounroll.methods import AUTO, TRANSFORMER, AdaptSettings, DMTSettings, SMTS
 from nounroll.storage.files import opened
 from nounroll.storage.trust import is_trusted
 from nounroll.teacher import TeacherSettings
+from nounroll.training.fixed import without_fixed
 from nounroll.training.settings import BUDGETS, Budget, TrainingSettings
 
 _BUDGET = Budget("seconds", 300.0)  # default of a recipe without a budget
@@ -222,10 +223,7 @@ def load(path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
     if not isinstance(document, dict):
         raise ValueError(f"recipe {path} holds {type(document).__name__}; it must hold names and values")
     document = renewed(document) if is_former(document) else document
-    if document.get("bptt") == {"share": 1.0}:  # a former setting; shares of other methods are now relative to this one
-        del document["bptt"]
-    if isinstance(tbptt := document.get("tbptt"), dict) and tbptt.get("share") == 1.0:  # a former setting too
-        del tbptt["share"]
+    document = without_fixed(document)
     task = document.get("task")
     if isinstance(task, dict) and isinstance(task.get("options"), dict):
         document["task"] = {**task, "options": seen_from_here(task["options"], path.parent)}

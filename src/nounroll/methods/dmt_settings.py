@@ -24,7 +24,6 @@ class DMTSettings:
             from such a memory, and training on it degrades the readout (cf. SafeDAgger, Zhang & Cho 2017). False is the
             paper's method.
         window: w, steps unrolled with gradients from each of the student's own memories.
-        share: share of the run's budget relative to the other methods of its chain; tbptt and bptt have 1.
         learning_rate: factor on training.learning_rate.
     """
 
@@ -32,7 +31,6 @@ class DMTSettings:
     decoding: float = 1.0
     only_ahead: bool = True
     window: int = 32
-    share: float = 1.0
     learning_rate: float = 1.0
 
     def __post_init__(self) -> None:
@@ -41,5 +39,4 @@ class DMTSettings:
         if not self.dynamics and not self.decoding:
             raise ValueError("dmt.dynamics is 0 and dmt.decoding is 0; without the teacher it is the method tbptt")
         at_least("dmt.window", self.window, 1)
-        for name in ("share", "learning_rate"):
-            more_than(f"dmt.{name}", getattr(self, name), 0)
+        more_than("dmt.learning_rate", self.learning_rate, 0)

@@ -16,6 +16,7 @@ from nounroll.models.generation import Sampling, can_feed
 from nounroll.models.student import load_model, read_model, write_model
 from nounroll.nn.outputs import Outputs
 from nounroll.teacher import TeacherSettings
+from nounroll.teacher.base import without_heads
 from nounroll.teacher.causal import CausalEncoder, Read
 
 
@@ -106,6 +107,6 @@ class CausalTransformer(nn.Module):
 
         def build() -> CausalTransformer:
             inputs, targets = space_from_json(config["inputs"]), space_from_json(config["targets"])
-            return cls(inputs, targets, TeacherSettings(**config["transformer"]))
+            return cls(inputs, targets, TeacherSettings(**without_heads(config["transformer"])))
 
         return load_model(build, weights, folder, "transformer").eval()

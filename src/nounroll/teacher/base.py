@@ -1,6 +1,6 @@
 """Teachers: an encoder E, a memory head, and a decoder D."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -40,9 +40,8 @@ class TeacherSettings:
         distillation: weight of the pretrained model's predictions in the targets of the student's readout, in SMT and
             in DMT (Hinton et al. 2015, arXiv 1503.02531): 0 uses only the true targets, 1 only the model's
             distribution.
-        width: width of the encoder and the decoder.
+        width: width of the encoder and the decoder; even.
         layers: number of blocks of the encoder.
-        heads: attention heads of both.
         token_shift: add the previous input to each input, before the first block (causal encoder, decoder).
         decoder_layers: number of blocks of the decoder; 0 removes the decoder, so that only the dense readout is left.
             The decoder of "slots" is its trunk, of ``layers`` blocks, unless this is 0.
@@ -55,7 +54,6 @@ class TeacherSettings:
     distillation: float = 0.0
     width: int = 64
     layers: int = 2
-    heads: int = 4
     token_shift: bool = True
     decoder_layers: int = 1
     horizon: int = 16
@@ -63,16 +61,20 @@ class TeacherSettings:
     def __post_init__(self) -> None:
         TEACHERS.check(self.kind)
         self._check_pretrained()
-        least = {"width": 2, "layers": 1, "heads": 1, "decoder_layers": 0, "horizon": 0}
+        least = {"width": 2, "layers": 1, "decoder_layers": 0, "horizon": 0}
         for name, value in least.items():
             at_least(f"teacher.{name}", getattr(self, name), value)
         for name in ("layers", "decoder_layers"):
             if getattr(self, name) > MOST_LAYERS:
                 raise ValueError(f"teacher.{name} is {getattr(self, name)}; it must be at most {MOST_LAYERS}")
-        if self.width % self.heads or (self.width // self.heads) % 2:
-            raise ValueError(
-                f"teacher.heads is {self.heads}; it must divide teacher.width {self.width} into even head widths"
-            )
+        if self.width % 2:
+            raise ValueError(f"teacher.width is {self.width}; it must be even")
+
+    @property
+    def heads(self) -> int:
+        """Attention heads of encoder and decoder: 4, more of 32 numbers each in wide ones, fewer in narrow ones."""
+        most = max(min(4, self.width // 4), self.width // 32, 1)
+        return next(heads for heads in range(most, 0, -1) if self.width % (2 * heads) == 0)  # rotary needs pairs
 
     def _check_pretrained(self) -> None:
         within("teacher.distillation", self.distillation, 0, 1)
@@ -83,6 +85,14 @@ class TeacherSettings:
         for name in ("path", "frozen", "distillation"):
             if value := getattr(self, name):
                 raise ValueError(f"teacher.{name} is {value!r}; it is for teacher.kind transformers alone")
+
+
+def without_heads(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Copy settings without ``heads``, which 0.2.0 could set, if a teacher of this width still has that number."""
+    width = settings.get("width", TeacherSettings.width)
+    even = isinstance(width, int) and width > 0 and width % 2 == 0
+    fixed = even and settings.get("heads") == TeacherSettings(width=width).heads
+    return {name: value for name, value in settings.items() if name != "heads" or not fixed}
 
 
 class Encoder(Protocol):

@@ -21,6 +21,7 @@ from nounroll.training import saving
 from nounroll.training.conditions import compare
 from nounroll.training.counters import Counters
 from nounroll.training.engine import Engine
+from nounroll.training.fixed import without_fixed
 from nounroll.training.handover import Handover
 from nounroll.training.optimizer import load_optimizer_state, optimizer_state, parameter_of
 from nounroll.training.saving import State
@@ -111,12 +112,13 @@ class RunState:
         if found is None:
             return False
         newest, (tensors, documents) = found
-        changes = list(_changes(documents.get("recipe"), recipe))
+        kept = documents.get("recipe")
+        changes = list(_changes(kept and without_fixed(kept), recipe))
         extended = any(name in _BUDGETS for name, *_ in changes) and _is_extended(documents, budget, links)
-        for name, kept, now in () if force else changes:
+        for name, before, now in () if force else changes:
             if extended and name in _BUDGETS:
                 continue
-            what = f"{name} is {now!r}, and {newest} was trained with {kept!r}"
+            what = f"{name} is {now!r}, and {newest} was trained with {before!r}"
             raise checkpoint.CheckpointError(f"{what}; set it back, train a new run, or continue with --force")
         compare(documents.get("conditions"), conditions, newest, force)
         try:

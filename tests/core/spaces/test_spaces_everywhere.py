@@ -23,7 +23,7 @@ from nounroll.rollout.transformer import CausalTransformer
 from nounroll.serve.app import create_app
 from nounroll.serve.settings import ServeSettings
 
-TINY = {"readout_width": 8, "cell.memory_width": 8, "teacher.width": 8, "teacher.heads": 2, "training.batch_size": 4}
+TINY = {"readout_width": 8, "cell.memory_width": 8, "teacher.width": 8, "training.batch_size": 4}
 FIGURES = {"categorical": "accuracy", "bits": "accuracy", "product": "gap.rmse_log", "chained": "kind.accuracy"}
 
 

@@ -1,0 +1,20 @@
+"""Settings that recipes of earlier versions have and that are fixed now."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from nounroll.teacher.base import without_heads
+
+
+def without_fixed(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """Copy a recipe without the settings that have the value which is now fixed. Other values stay, and are unknown."""
+    found = dict(recipe)
+    for name in ("bptt", "tbptt", "dmt"):  # the share of the budget can be set for SMT alone
+        group = found.get(name)
+        if isinstance(group, Mapping) and group.get("share") == 1.0:
+            found[name] = {key: value for key, value in group.items() if key != "share"}
+    if found.get("bptt") == {}:  # it has no other settings
+        del found["bptt"]
+    if isinstance(found.get("teacher"), Mapping):
+        found["teacher"] = without_heads(found["teacher"])
+    return found
