@@ -87,6 +87,12 @@ def test_many_tasks_on_one_network(nounroll: Command) -> None:
     assert "2 heads on one network" in table.out
     assert Heads.from_pretrained("runs/heads-tiny").metrics == heads.metrics
 
+    for command in ("evaluate", "verify"):
+        said = one_line(nounroll(command, "heads"), 2)
+        assert "heads holds no run; it holds heads, which nounroll.Heads.from_pretrained opens\n" in said
+    said = one_line(nounroll("evaluate", "old/student"), 2)
+    assert "holds no run; it holds a student, which nounroll.Student.from_pretrained opens\n" in said
+
     adapt = ("adapt", "old", *many)
     assert "--out is heads, which is there already" in one_line(nounroll(*adapt, "--out", "heads"), 2)
     assert "--many is given, and --task too" in one_line(nounroll(*adapt, "--task", "parity"), 2)

@@ -83,7 +83,7 @@ def test_rows_start_at_their_first_element() -> None:
 def test_the_split_never_changes() -> None:
     assert held_out_rows("rows", 20).tolist() == [15, 12]
     assert held_out_rows("rows", 2).tolist() == held_out_rows("rows", 2).tolist()
-    with pytest.raises(ValueError, match="rows holds 1 sequences; at least 2 are needed"):
+    with pytest.raises(ValueError, match="rows has too few sequences, 1; at least 2 are needed"):
         held_out_rows("rows", 1)
 
 

@@ -399,6 +399,11 @@ BAD: list[tuple[Any, dict[str, Any], str]] = [
         {"labels": Y, "split": ["train"] * 9 + ["test"]},
         f"split names the parts; of 10 sequences the validation part gets none, {EACH}",
     ),
+    (
+        X,
+        {"labels": Y, "groups": [0] * 10},
+        f"split is (0.8, 0.1, 0.1); of 1 group the validation part gets none, {EACH}",
+    ),
     (X, {"labels": Y, "groups": Y}, f"split is (0.8, 0.1, 0.1); of 2 groups the validation part gets none, {EACH}"),
     (X, {"labels": Y, "groups": [1, 2]}, "groups has 2 values; there must be one for each of the 10 sequences"),
     (X, {"labels": Y, "groups": [*[1.0] * 9, float("nan")]}, "groups[9] is nan; it must be a number or a name"),

@@ -119,5 +119,5 @@ def test_errors_name_setting_and_value(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"^strokes\.path is '.*'; it must be a folder that holds \.svg files$"):
         Strokes(path=tmp_path)
     (tmp_path / "one.svg").write_bytes(svg("M0,0L9,9"))
-    with pytest.raises(ValueError, match=r"^strokes\.path '.*' holds 1 sequences; at least 2 are needed"):
+    with pytest.raises(ValueError, match=r"^strokes\.path '.*' has too few sequences, 1; at least 2 are needed"):
         Strokes(path=tmp_path)

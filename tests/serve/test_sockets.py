@@ -89,6 +89,14 @@ def test_what_is_no_request_asks_for_nothing(sent: bytes) -> None:
         assert parts(served).pool.taken == 0
 
 
+def test_a_client_that_sends_far_too_much_sees_why() -> None:
+    with listening(app()) as address:
+        answer = httpx.post(f"{address}/v1/completions", content=b" " * 20_000_000, timeout=20)
+        assert answer.status_code == 413
+        assert "larger than" in answer.json()["error"]["message"]
+        assert is_right(address)
+
+
 def test_a_body_without_an_end_is_refused() -> None:
     def chunks() -> Iterator[bytes]:
         while True:

@@ -31,17 +31,21 @@ def split_parts(count: int, split: Any, groups: Any, seed: int, times: Any = Non
     if given and all(isinstance(name, str) for name in given):
         if times is not None:
             raise ValueError("times is set, and split names the part of each sequence; only one of them may be given")
-        parts, among = _named(count, given, groups), f"{count} sequences"
+        parts, among = _named(count, given, groups), _counted(count, "sequence")
     elif times is not None:
         if groups is not None:
             raise ValueError("times is set, and groups too; only one of them may be given")
-        parts, among = _in_time(count, shares_of(split), times), f"{count} sequences in order of time"
+        parts, among = _in_time(count, shares_of(split), times), f"{_counted(count, 'sequence')} in order of time"
     else:
         keys: list[Hashable] = list(range(count)) if groups is None else _keys(count, groups)
-        among = f"{len(set(keys))} {'sequences' if groups is None else 'groups'}"
+        among = _counted(len(set(keys)), "sequence" if groups is None else "group")
         parts = _drawn(shares_of(split), keys, seed)
     check_parts(split, among, set(parts))
     return parts
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def check_parts(split: Any, among: str, found: set[str]) -> None:

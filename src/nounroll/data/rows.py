@@ -121,5 +121,7 @@ def held_out_rows(name: str, count: int, held: int | None = None) -> Int[np.ndar
     NumPy guarantees that RandomState's stream never changes, so neither does the split.
     """
     if count < 2:
-        raise ValueError(f"{name} holds {count} sequences; at least 2 are needed, one to train on and one to hold out")
+        raise ValueError(
+            f"{name} has too few sequences, {count}; at least 2 are needed, one to train on and one to hold out"
+        )
     return np.random.RandomState(0).permutation(count)[-(held or max(1, count // 10)) :]

@@ -29,7 +29,8 @@ from nounroll.data.task import SequenceTask
 from nounroll.experiments.consent import build_task
 from nounroll.experiments.recipe import Recipe, load
 from nounroll.methods import TRANSFORMER, is_taught
-from nounroll.models.student import Student
+from nounroll.models.heads import HEADS
+from nounroll.models.student import CONFIG, Student
 from nounroll.storage import checkpoint, files
 from nounroll.storage.locks import Held, Lock
 from nounroll.teacher import Teacher, build_teacher
@@ -45,10 +46,21 @@ def open_run(folder: str | Path) -> tuple[Recipe, Path]:
         ValueError: the folder holds no run, or it holds links, pipes or devices.
     """
     folder = Path(folder)
-    if not (folder / "recipe.yaml").is_file():
-        raise ValueError(f"{folder} holds no run; there is no recipe.yaml in it")
+    check_run(folder)
     files.check_plain(folder)
     return load(folder / "recipe.yaml"), folder
+
+
+def check_run(folder: Path) -> None:
+    """Raise ValueError if the folder holds no run; the message says what it holds in place of one."""
+    if (folder / "recipe.yaml").is_file():
+        return
+    found = "there is no recipe.yaml in it"
+    for name, held, opener in ((HEADS, "heads", "Heads"), (CONFIG, "a student", "Student")):
+        if (folder / name).is_file():
+            found = f"it holds {held}, which nounroll.{opener}.from_pretrained opens"
+            break
+    raise ValueError(f"{folder} holds no run; {found}")
 
 
 def open_student(folder: str | Path, *, with_data: bool = True) -> tuple[Recipe, SequenceTask, Student]:

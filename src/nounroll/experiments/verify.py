@@ -6,7 +6,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from nounroll.experiments.run_folder import DATA, open_run, read_kept, way_on
+from nounroll.experiments.run_folder import DATA, check_run, open_run, read_kept, way_on
 from nounroll.experiments.warm_start import START, Start
 from nounroll.methods import TRANSFORMER
 from nounroll.storage import checkpoint, files
@@ -37,8 +37,7 @@ def verify(folder: str | Path) -> Verified:
         ValueError: the folder holds no run.
     """
     folder, found = Path(folder), Verified()
-    if not (folder / "recipe.yaml").is_file():
-        raise ValueError(f"{folder} holds no run; there is no recipe.yaml in it")
+    check_run(folder)
     found.faults += islice(files.strange(folder), _MOST)
     if found.faults:  # a link, a pipe or a device: open no file
         return found

@@ -14,7 +14,8 @@ from nounroll.core.spaces import space_from_json, space_to_json
 from nounroll.models.student import CONFIG, WEIGHTS, Readout, Student, load_model
 from nounroll.storage import checkpoint
 
-_HEADS = "heads"
+HEADS = "heads.json"
+_NAME = Path(HEADS).stem
 
 
 class Heads:
@@ -91,8 +92,8 @@ class Heads:
             }
             for name, one in self.students.items()
         }
-        groups = {Path(WEIGHTS).stem: self.student.state_dict(), **({_HEADS: tensors} if tensors else {})}
-        checkpoint.write(Path(folder), groups, {Path(CONFIG).stem: self.student.to_config(), _HEADS: about})
+        groups = {Path(WEIGHTS).stem: self.student.state_dict(), **({_NAME: tensors} if tensors else {})}
+        checkpoint.write(Path(folder), groups, {Path(CONFIG).stem: self.student.to_config(), _NAME: about})
 
     @classmethod
     def from_pretrained(cls, folder: str | Path, cell: nn.Module | None = None) -> "Heads":
@@ -108,10 +109,10 @@ class Heads:
         folder = Path(folder)
         found = cls(Student.from_pretrained(folder, cell))
         tensors, documents = checkpoint.read(folder)
-        if not isinstance(about := documents.get(_HEADS), dict):
+        if not isinstance(about := documents.get(_NAME), dict):
             raise ValueError(f"{folder} holds no heads; nounroll.Student.from_pretrained opens a network alone")
         for name, one in about.items():
-            found._read(str(name), one, tensors.get(_HEADS, {}), folder)
+            found._read(str(name), one, tensors.get(_NAME, {}), folder)
         return found
 
     def _read(self, name: str, about: Any, tensors: dict[str, Tensor], folder: Path) -> None:

@@ -16,6 +16,7 @@ from nounroll.serve.turns import Turns
 
 _STEPPING = ("/act", "/completions", "/feed", "/sample")  # ends of the routes that the queue bounds
 _NOT_JSON = "/restore"
+_DROPPED = 64 * 2**20  # bytes beyond the limit that are read and dropped
 
 
 class Refused(Exception):
@@ -112,21 +113,28 @@ class Guard:
             raise Refused(401, "the request carries no valid token; send Authorization: Bearer TOKEN")
 
     async def _body(self, receive: Receive) -> bytes:
-        """Read the whole body; refuse it if it is too large or too slow."""
-        body, seconds = bytearray(), self.settings.body_seconds
+        """Read the whole body; refuse it if it is too large or too slow.
+
+        The rest of a body that is too large is read and dropped. Otherwise the connection would be reset while the
+        client still sends, and many clients would not see the answer.
+        """
+        body, size, more, seconds = bytearray(), 0, True, self.settings.body_seconds
+        large = Refused(413, f"the body is larger than {self.settings.body} bytes")
         try:
             async with asyncio.timeout(seconds):
-                while True:
+                while more and size <= self.settings.body + _DROPPED:
                     message = await receive()
                     if message["type"] == "http.disconnect":
                         raise ClientDisconnect
-                    body += message.get("body", b"")
-                    if len(body) > self.settings.body:
-                        raise Refused(413, f"the body is larger than {self.settings.body} bytes")
-                    if not message.get("more_body"):
-                        return bytes(body)
+                    size += len(message.get("body", b""))
+                    body += message.get("body", b"") if size <= self.settings.body else b""
+                    more = message.get("more_body", False)
         except TimeoutError as error:
-            raise Refused(408, f"the body did not arrive within {seconds:g} seconds") from error
+            late = Refused(408, f"the body did not arrive within {seconds:g} seconds")
+            raise (large if size > self.settings.body else late) from error
+        if size > self.settings.body:
+            raise large
+        return bytes(body)
 
     def _check_form(self, scope: Scope, headers: Headers, body: bytes) -> None:
         """Refuse bodies that are not JSON, because browsers send other types without a preflight."""

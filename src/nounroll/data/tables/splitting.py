@@ -45,7 +45,7 @@ def with_test(where: str, first: np.ndarray, count: int, shares: Sequence[float]
     held = max(1, round(before * validation / (train + validation)))
     if before < 2:
         raise ValueError(
-            f"{where} holds {before} sequences; with table.test two are needed, one of them for validation"
+            f"{where} has too few sequences, {before}; with table.test two are needed, one of them for validation"
         )
     order = np.random.RandomState(seed).permutation(np.flatnonzero(first < count))
     parts = np.where(first < count, "train", "test").astype(object)
