@@ -86,6 +86,7 @@ def go(case: str, folder: Path | None = None, *, resume: bool = False, stop_at: 
         around(),
         mock.patch("nounroll.training.pace.step_cost", return_value=FREE),
         mock.patch("nounroll.training.loop._LOGGED", 1),
+        mock.patch("nounroll.methods.heed._PATIENCE", 2),  # of the few steps some ask no teacher
         mock.patch.object(Batch, "rows", noted),
     ):
         if set(PRETRAINED) <= set(RUNS[case]):

@@ -34,6 +34,7 @@ from nounroll.rollout.transformer import CausalTransformer
 from nounroll.teacher import Teacher
 from nounroll.teacher.window import CONTEXT
 from nounroll.training.devices import best_device, device_memory
+from nounroll.training.schedule import stages, taught
 
 _FLOAT = 4  # bytes
 _HELD_OUT = 9 * 2**13  # time steps drawn for evaluations: 2**13 during training, and eight times as many at the end
@@ -189,13 +190,11 @@ def _step(recipe: Recipe, model: Student | CausalTransformer, teacher: Teacher |
         return length * own
     encoder, last = teacher.encoder, torch.full((1, 1), _READ, device="meta")
     known = _kept(encoder, lambda: encoder.at(encoder.read(inputs), last)) / _READ
-    taught = length  # as in the loop
-    if recipe.method != "smt" and recipe.training.curriculum and teacher.long_enough:
-        taught = min(length, teacher.long_enough)
-    few, window = min(recipe.smt.transitions or taught, taught), not encoder.all_at_once
+    longest = length if recipe.method == "smt" else taught(tuple(stages(recipe.training, length)), teacher)[-1]
+    few, window = min(recipe.smt.transitions or longest, longest), not encoder.all_at_once
     smt = few * own if "smt" in parse_chain(recipe.method) else 0.0
     if smt and not recipe.smt.teacher:
-        smt += known * (few * min(CONTEXT, taught) if window else taught)
+        smt += known * (few * min(CONTEXT, longest) if window else longest)
     return max(smt, length * own if recipe.method != "smt" else 0.0)
 
 

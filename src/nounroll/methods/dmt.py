@@ -13,7 +13,7 @@ from nounroll.core.processes import mean, total
 from nounroll.methods.base import Method, Parts, State
 from nounroll.methods.decoding import decoding
 from nounroll.methods.dmt_settings import DMTSettings
-from nounroll.methods.heed import Windows, heed
+from nounroll.methods.heed import Windows, heed, is_due, noted
 from nounroll.methods.labels import separate
 from nounroll.models.student import Student
 from nounroll.nn.frozen import frozen
@@ -60,9 +60,10 @@ class DMT(Method):
     def forward(
         self, batch: Batch, state: State, generator: torch.Generator, progress: float
     ) -> tuple[dict[str, Tensor], State]:
-        s = self.settings
+        s, rows = self.settings, batch.batch_size
         batch, there = separate(batch)
-        windows, figures = self._windows(batch, there, generator)
+        judges = s.only_ahead and s.dynamics > 0 and not self.distils  # else the teacher is always asked, or never
+        windows, figures = self._windows(batch, there, generator, asked=not judges or is_due(state))
         if self.chunk:
             losses = self._in_parts(windows, batch.batch_size)
         else:
@@ -72,7 +73,7 @@ class DMT(Method):
                 losses["decoding"] = self._decoding(batch, windows, predicted, generator)
         weights = {"dynamics": figures.get("ahead", 1.0) * s.dynamics, "decoding": s.decoding}
         loss = torch.stack([weights.get(name, 1.0) * value for name, value in losses.items()]).sum()
-        return {"loss": loss, **losses, **figures}, {}
+        return {"loss": loss, **losses, **figures}, noted(state, figures, rows) if judges else {}
 
     def _losses(self, windows: Windows, predicted: Float[Tensor, "BW width K d"]) -> dict[str, Tensor]:
         """Compute the losses of the readout and, if labels are used, of the distance from them."""
@@ -100,19 +101,16 @@ class DMT(Method):
         return cell_step * length + (per_token - cell_step) * min(self.settings.window, length)
 
     def _windows(
-        self, batch: Batch, there: Bool[Tensor, "B T"] | None, generator: torch.Generator
+        self, batch: Batch, there: Bool[Tensor, "B T"] | None, generator: torch.Generator, *, asked: bool
     ) -> tuple[Windows, dict[str, Tensor]]:
-        """Build windows from the student's own memories, and measure how far the student is from its teacher.
-
-        Steps that are not ``there`` are ignored.
-        """
+        """Build windows of the steps that are ``there``; if the teacher is ``asked``, measure how far it is away."""
         (rows, length), width = batch.mask.shape, min(self.settings.window, batch.length)
         starts, counts = (v.to(batch.inputs.device) for v in random_windows(rows, length, width, generator))
         x, y, mask = (cut(v, starts, width) for v in (batch.inputs, batch.targets, batch.mask))
         counts = counts.flatten(0, 1) if there is None else counts.flatten(0, 1) & cut(there, starts, width)
         places = (torch.arange(rows, device=starts.device)[:, None] * (length + 1) + starts + 1).flatten()
         with torch.no_grad():
-            labels, kept, expected = self._taught(batch)
+            labels, kept, expected = self._taught(batch) if asked else (None, None, None)
             expected = None if expected is None else cut(expected, starts, width)
             heeds = self.settings.only_ahead and labels is not None
             own, start, away = self._own_memories(batch, starts, width, labels, kept, whole=heeds)

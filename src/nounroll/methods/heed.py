@@ -1,4 +1,8 @@
-"""Heed: weight of the teacher's labels by how far the teacher is ahead of its student (ours)."""
+"""Heed: weight of the teacher's labels by how far the teacher is ahead of its student (ours).
+
+A teacher that was not ahead in several batches is asked in some of the next batches only: most steps then cost as much
+as those of truncated BPTT.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,6 +12,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from nounroll.core.processes import mean, variance
+from nounroll.methods.base import State
 from nounroll.models.student import Student
 from nounroll.objectives.dynamics import dynamics
 from nounroll.objectives.readout import masked_mean, negative_log_likelihood
@@ -15,6 +20,8 @@ from nounroll.objectives.readout import masked_mean, negative_log_likelihood
 _LOST = 0.5  # drift over the variance of memories, above which a student may be lost
 _CLEARLY_WORSE = 0.25  # share of the knowable loss
 _FULL_PULL = 0.5  # share of the knowable loss; a teacher that is ahead by this much gets its full weight
+_LITTLE = 0.05  # of "ahead" and "lost" together, below which the teacher has said nothing
+_PATIENCE = 8  # batches in a row in which it must have said nothing, and then the steps between two questions
 
 
 @dataclass(frozen=True)
@@ -120,3 +127,23 @@ def is_lost(
     far = dynamics(start, expert) > _LOST * variance(expert if there is None else expert[there])
     worse = torch.where(mask, behind, 0.0).sum(1) / mask.sum(1).clamp(min=1) > _CLEARLY_WORSE * knowable
     return far & (worse | ~mask.any(1))
+
+
+def is_due(state: State) -> bool:
+    """Return whether to ask the teacher at this step: always at first, then at each eighth step."""
+    silent = state.get("silent")
+    if silent is None or silent.is_meta:  # costs are counted on the meta device, with the teacher
+        return True
+    steps = int(silent[0, 0])
+    return steps < _PATIENCE or steps % _PATIENCE == 0
+
+
+def noted(state: State, figures: dict[str, Tensor], rows: int) -> State:
+    """Count the steps since the teacher has last said something: (1, B), the same in every row."""
+    before = state["silent"] if state else torch.zeros(1, rows)
+    if "ahead" not in figures:
+        return {"silent": before + 1}
+    said = figures["ahead"] + figures["lost"]
+    return {
+        "silent": torch.where(said < _LITTLE, before.to(said.device) + 1, torch.zeros_like(before, device=said.device))
+    }
