@@ -1,4 +1,4 @@
-"""Every test runs with types checked at each call, and shapes at many: jaxtyping's annotations, by beartype."""
+"""Every test runs with types and shapes checked: jaxtyping's annotations, by beartype (see ``typechecking``)."""
 
 import os
 import shutil

@@ -3,8 +3,8 @@
 jaxtyping's import hook decorates every function and class of the package. Its own decorator binds the arguments of
 a call and checks them twice, for the sake of its messages. The one here checks them once.
 
-Axes take a fifth of the time of a test that trains, so the gate checks them at the first calls of a function in each
-test, and at some of the later ones. The nightly run checks them at all.
+Checks of axes take a fifth of the time of a test that trains. So the gate checks a function whose arguments have axes
+at its first calls in each test, and at some of the later ones. The nightly run checks it at every call.
 """
 
 import dataclasses

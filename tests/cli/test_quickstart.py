@@ -21,7 +21,6 @@ SMALL = (
     "cell.width=16",
     "--set",
     "teacher.width=16",
-    "--set",
 )
 
 

@@ -241,6 +241,11 @@ def test_settings_that_are_fixed_now(tmp_path: Path) -> None:
         file.write_text(recipe.to_yaml().replace(f"\n{group}:\n", f"\n{group}:\n  {setting}: {other}\n"))
         with pytest.raises(ValueError, match=rf"^{group}\.{setting} is unknown; {group} has [^\n]+$"):
             load(file)
+    for width, fixed in ((256, 4), (8, 2)):
+        file.write_text(recipe.to_yaml().replace("  width: 64\n", f"  width: {width}\n  heads: {fixed}\n"))
+        assert load(file).teacher.width == width
+    file.write_text("task: {kind: parity}\nlength: 8\nteacher: {width: 2000000014}\n")
+    assert load(file).teacher.width == 2_000_000_014  # found at once, however wide
 
 
 # -- how many settings -------------------------------------------------------------------------------

@@ -1,5 +1,7 @@
 """The tests' own check of shapes finds what does not fit."""
 
+import os
+
 import pytest
 import torch
 from jaxtyping import Float
@@ -43,7 +45,7 @@ def test_of_the_later_calls_one_in_so_many_is_checked() -> None:
             wrong()
         except TypeError:
             found += 1
-    assert found in (3, 3 * typechecking.LATER)  # in the nightly run all
+    assert found == (3 * typechecking.LATER if "NOUNROLL_NIGHTLY" in os.environ else 3)
     typechecking.begin()
     with pytest.raises(TypeError):
         wrong()

@@ -1,5 +1,6 @@
 """The Transformer baseline: no future leaks into it, its loss equals a naive twin's, and its files are whole."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,22 @@ def test_a_run_in_a_folder(tmp_path: Path) -> None:
         open_student(tmp_path / "run")
     with pytest.raises(ValueError, match=r"^method was 'transformer', which trains no student"):
         _ = run.student
+
+
+@pytest.mark.parametrize("heads", [4, 2])
+def test_the_number_of_heads_that_was_a_setting_once(tmp_path: Path, heads: int) -> None:
+    """A folder of before opens if a Transformer of this width still has as many."""
+    make().save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    config["transformer"]["heads"] = heads
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "manifest.json").unlink()  # a folder without one is read unchecked
+    if heads == make().settings.heads:
+        opened = CausalTransformer.from_pretrained(tmp_path)
+        assert torch.equal(opened.double().predict(x := draw_values(SYMBOLS, B, T)), make().predict(x))
+    else:
+        with pytest.raises(ValueError, match=r"holds no readable transformer: [^\n]*heads[^\n]*$"):
+            CausalTransformer.from_pretrained(tmp_path)
 
 
 def test_damaged_files_are_refused_in_one_line(tmp_path: Path) -> None:

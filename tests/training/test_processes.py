@@ -22,7 +22,7 @@ from nounroll.storage import checkpoint
 from nounroll.training.engine import Engine
 from nounroll.training.settings import Budget, TrainingSettings
 from own_parts import OwnCell
-from several_processes import AMID_TBPTT, RUNS, STOP, go
+from several_processes import AMID_DMT, AMID_TBPTT, RUNS, STOP, go
 
 Seen = dict[str, dict[str, Any]]
 SAME = 1e-5
@@ -50,6 +50,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     go("whole", folder / "by-one", stop_at=STOP)
     go("sharded", folder / "by-one-whole", stop_at=STOP)
     go("carried", folder / "carried-by-one", stop_at=AMID_TBPTT)
+    go("asked less", folder / "asked-less-by-one", stop_at=AMID_DMT)
     shutil.copytree(folder / "by-one", folder / "damaged")
     for weights in (folder / "damaged" / "checkpoints").rglob("student.safetensors"):
         weights.write_bytes(weights.read_bytes()[:-1] + b"x")
@@ -117,6 +118,16 @@ def test_so_does_what_is_carried(folder: Path, both: tuple[Seen, Seen], alone: S
         assert run["finished"]
         assert apart(run, alone["carried"]) < SAME
         assert run["weights"] == pytest.approx(alone["carried"]["weights"], rel=SAME)
+
+
+def test_so_does_one_whose_teacher_is_asked_less(both: tuple[Seen, Seen], alone: Seen) -> None:
+    """Both processes ask at the same steps, wherever the count was begun."""
+    run = both[0]["resumed, asked less"]
+    assert run["finished"]
+    assert apart(run, alone["asked less"]) < SAME
+    asked = ["ahead" in r for r in run["history"] if r["event"] == "train" and r["method"] == "dmt"]
+    assert asked.count(False) >= 2
+    assert asked == [step < 2 or step % 2 == 0 for step in range(len(asked))]
 
 
 def test_so_does_one_in_parts(folder: Path, both: tuple[Seen, Seen], alone: Seen) -> None:

@@ -36,6 +36,7 @@ from nounroll.storage.locks import Held, Lock
 from nounroll.teacher import Teacher, build_teacher
 
 DATA = "data.json"
+_CONFIG_BYTES = 2**20  # of a student's config.json, in which its settings are looked for
 _WRITTEN = ("recipe.yaml", DATA, "metrics.jsonl", "chosen.json", "consent.json", "metrics.json")
 
 
@@ -51,15 +52,23 @@ def open_run(folder: str | Path) -> tuple[Recipe, Path]:
     return load(folder / "recipe.yaml"), folder
 
 
+def _holds_student(folder: Path) -> bool:
+    try:
+        with files.opened(folder / CONFIG) as file:
+            return b'"readout_width"' in file.read(_CONFIG_BYTES)
+    except OSError:
+        return False
+
+
 def check_run(folder: Path) -> None:
     """Raise ValueError if the folder holds no run; the message says what it holds in place of one."""
     if (folder / "recipe.yaml").is_file():
         return
     found = "there is no recipe.yaml in it"
-    for name, held, opener in ((HEADS, "heads", "Heads"), (CONFIG, "a student", "Student")):
-        if (folder / name).is_file():
-            found = f"it holds {held}, which nounroll.{opener}.from_pretrained opens"
-            break
+    if (folder / HEADS).is_file():
+        found = "it holds heads, which nounroll.Heads.from_pretrained opens"
+    elif _holds_student(folder):
+        found = "it holds a student, which nounroll.Student.from_pretrained opens"
     raise ValueError(f"{folder} holds no run; {found}")
 
 

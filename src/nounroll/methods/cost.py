@@ -41,8 +41,10 @@ def step_cost(
         flops: forward and backward. Rollouts are counted as parallel steps of the cell.
         sequential_flops: FLOPs on the longest chain of dependent steps, if time and batch were spread over enough
             processors. One training step counts T time steps for BPTT; one window for SMT and for truncated BPTT that
-            carries its state; and for DMT a forward rollout over T plus the remaining cost of one window, always with
-            its teacher. Each of these chains counts as one step if the cell unrolls by a parallel scan.
+            carries its state; and for DMT a forward rollout over T plus the remaining cost of one window. Each of
+            these chains counts as one step if the cell unrolls by a parallel scan.
+
+        The cost of DMT is that of a step that asks its teacher; a step that does not costs less.
     """
     rows = min(_COUNTED, max(1, batch_size // accumulate))
     batch = batch_of_length(task, rows, length)

@@ -13,7 +13,7 @@ from nounroll.core.processes import mean, total
 from nounroll.methods.base import Method, Parts, State
 from nounroll.methods.decoding import decoding
 from nounroll.methods.dmt_settings import DMTSettings
-from nounroll.methods.heed import Windows, heed, is_due, noted
+from nounroll.methods.heed import Windows, heed, is_due, noted, silent_steps
 from nounroll.methods.labels import separate
 from nounroll.models.student import Student
 from nounroll.nn.frozen import frozen
@@ -63,7 +63,8 @@ class DMT(Method):
         s, rows = self.settings, batch.batch_size
         batch, there = separate(batch)
         judges = s.only_ahead and s.dynamics > 0 and not self.distils  # else the teacher is always asked, or never
-        windows, figures = self._windows(batch, there, generator, asked=not judges or is_due(state))
+        silent = silent_steps(state)
+        windows, figures = self._windows(batch, there, generator, asked=is_due(silent))
         if self.chunk:
             losses = self._in_parts(windows, batch.batch_size)
         else:
@@ -73,7 +74,7 @@ class DMT(Method):
                 losses["decoding"] = self._decoding(batch, windows, predicted, generator)
         weights = {"dynamics": figures.get("ahead", 1.0) * s.dynamics, "decoding": s.decoding}
         loss = torch.stack([weights.get(name, 1.0) * value for name, value in losses.items()]).sum()
-        return {"loss": loss, **losses, **figures}, noted(state, figures, rows) if judges else {}
+        return {"loss": loss, **losses, **figures}, noted(silent, figures, rows) if judges else {}
 
     def _losses(self, windows: Windows, predicted: Float[Tensor, "BW width K d"]) -> dict[str, Tensor]:
         """Compute the losses of the readout and, if labels are used, of the distance from them."""

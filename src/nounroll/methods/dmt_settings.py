@@ -21,9 +21,9 @@ class DMTSettings:
             2018, arXiv 1709.10089), because a teacher that is behind would hold the student back. A window starts at
             the teacher's memory if the student is lost: its drift is more than half of the variance of memories, and
             its readout there is clearly worse than the teacher's (or nothing is scored there). Nothing can be learnt
-            from such a memory, and training on it degrades the readout (cf. SafeDAgger, Zhang & Cho 2017). After eight
-            steps in which it was hardly ahead, the teacher is asked at each eighth step until it is. False is the
-            paper's method.
+            from such a memory, and training on it degrades the readout (cf. SafeDAgger, Zhang & Cho 2017). If the
+            teacher was hardly ahead in eight steps in a row, it is asked at every eighth step only, until it is ahead
+            again. False is the paper's method.
         window: w, steps unrolled with gradients from each of the student's own memories.
         learning_rate: factor on training.learning_rate.
     """

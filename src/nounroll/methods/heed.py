@@ -1,7 +1,6 @@
 """Heed: weight of the teacher's labels by how far the teacher is ahead of its student (ours).
 
-A teacher that was not ahead in several batches is asked in some of the next batches only: most steps then cost as much
-as those of truncated BPTT.
+A teacher that was not ahead in several batches is asked in some of the next batches only. The others need no labels.
 """
 
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
-from nounroll.core.processes import mean, variance
+from nounroll.core.processes import largest, mean, variance
 from nounroll.methods.base import State
 from nounroll.models.student import Student
 from nounroll.objectives.dynamics import dynamics
@@ -129,21 +128,25 @@ def is_lost(
     return far & (worse | ~mask.any(1))
 
 
-def is_due(state: State) -> bool:
-    """Return whether to ask the teacher at this step: always at first, then at each eighth step."""
+def silent_steps(state: State) -> int | None:
+    """Return for how many steps the teacher has said nothing; None before the first step, and on the meta device.
+
+    A part of a batch may know of fewer steps than another. Processes agree on the most.
+    """
     silent = state.get("silent")
-    if silent is None or silent.is_meta:  # costs are counted on the meta device, with the teacher
-        return True
-    steps = int(silent[0, 0])
-    return steps < _PATIENCE or steps % _PATIENCE == 0
+    return None if silent is None or silent.is_meta else int(largest(silent.max()))
 
 
-def noted(state: State, figures: dict[str, Tensor], rows: int) -> State:
-    """Count the steps since the teacher has last said something: (1, B), the same in every row."""
-    before = state["silent"] if state else torch.zeros(1, rows)
+def is_due(silent: int | None) -> bool:
+    """Return whether to ask the teacher: at every step at first, and at every eighth after eight silent ones."""
+    return silent is None or silent < _PATIENCE or silent % _PATIENCE == 0
+
+
+def noted(silent: int | None, figures: dict[str, Tensor], rows: int) -> State:
+    """Return the state after a step: the steps since the teacher has last said something, in every row, (1, B)."""
+    before = torch.full((1, rows), 1.0 + (silent or 0))
     if "ahead" not in figures:
-        return {"silent": before + 1}
+        return {"silent": before}
     said = figures["ahead"] + figures["lost"]
-    return {
-        "silent": torch.where(said < _LITTLE, before.to(said.device) + 1, torch.zeros_like(before, device=said.device))
-    }
+    before = before.to(said.device)
+    return {"silent": torch.where(said < _LITTLE, before, torch.zeros_like(before))}

@@ -115,8 +115,8 @@ class Guard:
     async def _body(self, receive: Receive) -> bytes:
         """Read the whole body; refuse it if it is too large or too slow.
 
-        The rest of a body that is too large is read and dropped. Otherwise the connection would be reset while the
-        client still sends, and many clients would not see the answer.
+        Of a body that is too large, the next 64 MiB are read and dropped. Otherwise the connection would be reset while
+        the client still sends, and many clients would not see the answer.
         """
         body, size, more, seconds = bytearray(), 0, True, self.settings.body_seconds
         large = Refused(413, f"the body is larger than {self.settings.body} bytes")

@@ -72,9 +72,8 @@ class TeacherSettings:
 
     @property
     def heads(self) -> int:
-        """Attention heads of encoder and decoder: 4, more of 32 numbers each in wide ones, fewer in narrow ones."""
-        most = max(min(4, self.width // 4), self.width // 32, 1)
-        return next(heads for heads in range(most, 0, -1) if self.width % (2 * heads) == 0)  # rotary needs pairs
+        """Attention heads of encoder and decoder: 4, if each then has an even width of 4 or more, else 2 or 1."""
+        return next((h for h in (4, 2) if self.width >= 4 * h and self.width % (2 * h) == 0), 1)
 
     def _check_pretrained(self) -> None:
         within("teacher.distillation", self.distillation, 0, 1)
@@ -90,8 +89,8 @@ class TeacherSettings:
 def without_heads(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Copy settings without ``heads``, which 0.2.0 could set, if a teacher of this width still has that number."""
     width = settings.get("width", TeacherSettings.width)
-    even = isinstance(width, int) and width > 0 and width % 2 == 0
-    fixed = even and settings.get("heads") == TeacherSettings(width=width).heads
+    even = "heads" in settings and isinstance(width, int) and width > 0 and width % 2 == 0
+    fixed = even and settings["heads"] == TeacherSettings(width=width).heads
     return {name: value for name, value in settings.items() if name != "heads" or not fixed}
 
 

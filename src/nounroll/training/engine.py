@@ -134,7 +134,7 @@ class Engine:
         """
         self.optimizer.zero_grad(set_to_none=True)
         parts = self.settings.accumulate
-        sums: dict[str, Tensor] = {}
+        found: dict[str, list[Tensor]] = {}
         states: list[State] = []
         for index, (own, before, generator) in enumerate(self._parts(batch, state, generators)):
             sync = index + 1 == parts
@@ -143,7 +143,8 @@ class Engine:
                 self.fabric.backward(losses["loss"] / parts)
             states.append(after)
             for name, value in losses.items():
-                sums[name] = sums.get(name, 0.0) + value.detach() / parts  # type: ignore[operator]
+                found.setdefault(name, []).append(value.detach())
+        sums = {name: torch.stack(values).mean() for name, values in found.items()}  # not every part has every figure
         sharding.average(self._replicated)
         clip = sharding.clip if self.sharded else nn.utils.clip_grad_norm_
         for name, parameters in self.groups.items():

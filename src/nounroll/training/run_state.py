@@ -113,7 +113,7 @@ class RunState:
             return False
         newest, (tensors, documents) = found
         kept = documents.get("recipe")
-        changes = list(_changes(kept and without_fixed(kept), recipe))
+        changes = list(_changes(without_fixed(kept) if isinstance(kept, Mapping) else kept, recipe))
         extended = any(name in _BUDGETS for name, *_ in changes) and _is_extended(documents, budget, links)
         for name, before, now in () if force else changes:
             if extended and name in _BUDGETS:
