@@ -52,7 +52,7 @@ class SlotEncoder(nn.Module):
     """
 
     all_at_once = shares_decoder = True
-    long_enough = 64  # what is written depends on two inputs and the phases; a longer past changes no rule
+    long_enough = 128  # what is written depends on two inputs and the phases, of which the longest turns once in it
 
     def __init__(
         self,
