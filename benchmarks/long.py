@@ -145,7 +145,8 @@ def memory() -> list[str]:
         "",
         f"At T = {found['length']:,}, {found['rows']} sequences, above the process before the step. By chunks:"
         f" `smt.chunk={found['chunk']}`, the same losses and gradients. Of DMT only, because SMT trains this teacher on"
-        f" at most 128 steps (256 when this was measured). Single runs of `python benchmarks/long_memory.py`, commit {found['commit']},"
+        " at most 128 steps (256 when this was measured). Single runs of"
+        f" `python benchmarks/long_memory.py`, commit {found['commit']},"
         f" {found['date']}.",
         "",
         "| step | peak memory, MiB | of stepped BPTT | CPU seconds |",
