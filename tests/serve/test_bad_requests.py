@@ -122,10 +122,14 @@ def test_a_body_of_another_type(client: TestClient) -> None:
     ids=["prompt", "prompts", "stop", "logit_bias", "names"],
 )
 def test_a_body_of_many_faults_is_refused_at_once(client: TestClient, change: dict[str, Any]) -> None:
-    """A fault described takes microseconds, and a body holds hundreds of thousands."""
-    start = time.process_time()
-    one_line(client.post("/v1/completions", json=body(**change)), 400, "")
-    assert time.process_time() - start < 1
+    """A fault described takes microseconds, and a body holds hundreds of thousands. The least of three: memory that
+    other tests have left is collected at times."""
+    took = []
+    for _ in range(3):
+        start = time.process_time()
+        one_line(client.post("/v1/completions", json=body(**change)), 400, "")
+        took.append(time.process_time() - start)
+    assert min(took) < 1
 
 
 @pytest.mark.parametrize(

@@ -222,12 +222,12 @@ def test_get_loops_leave_the_network_its_time(path: str) -> None:
     print(f"beside 64 loops of GET {path}, a completion takes {clock:.2f} times its time alone; {answered} answers")
     print(f"by the server's processor time {own:.2f} times")
     assert answered > 64
-    assert (
-        own < 1.5
-    )  # by the clock too where nothing else runs: other tests take more from one side than from the other
+    assert own < 2  # by the clock too where nothing else runs: other tests take more from one side than from the other
 
 
 @pytest.mark.nightly  # a ratio of times, which other tests beside it blur
 def test_control_loops_without_turns_are_seen() -> None:
     with process(planted="requests take no turns") as server:
-        assert asyncio.run(slowdown(server, "/v1/sessions", rounds=1, tokens=200))[1] > 1.5
+        own = asyncio.run(slowdown(server, "/v1/sessions", rounds=1, tokens=200))[1]
+        print(f"without turns {own:.2f} times")
+        assert own > 2
