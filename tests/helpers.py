@@ -190,7 +190,7 @@ TINY: dict[str, Any] = {
     "cell": {"kind": "mlp", "tokens": SHAPE[0], "memory_width": SHAPE[1], "width": 16, "keep": 0.0},
     "teacher": {"kind": "causal", "width": 16, "layers": 1, "decoder_layers": 1, "horizon": 3},
     "smt": {**SMT_VALUES, "share": 1.0},
-    "dmt": {**DMT_VALUES, "learning_rate": 1.0},
+    "dmt": {**DMT_VALUES, "share": 1.0, "learning_rate": 1.0},
     "tbptt": TBPTT_VALUES,
     "adapt": {"anchor": 0.7, "rehearse": 0.25, "update": "all"},
     "training": {

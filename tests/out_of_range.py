@@ -6,7 +6,7 @@ BELOW_0 = [
     *("training.vary", "adapt.anchor", "adapt.rehearse"),
 ]
 AT_0 = [
-    *("smt.share", "dmt.learning_rate", "training.learning_rate"),
+    *("smt.share", "dmt.share", "dmt.learning_rate", "training.learning_rate"),
     *("training.seconds", "training.flops", "training.sequential_flops"),
 ]
 NOT_A_SHARE = ["smt.labels_learn", "teacher.distillation"]

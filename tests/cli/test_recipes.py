@@ -98,7 +98,7 @@ PAPERS: dict[str, dict[str, Any]] = {  # Kumar & Isola 2026, the settings of the
     "smt": {"decoding": 1.0, "dynamics": 0.1, "uniformity": 0.001, "transitions": 1, "window": 1, "share": 100}
     | {"step_readout": 0.0, "relative": False, "noise": 0.0, "labels_learn": 1.0}
     | {"teacher": "", "until_passed": False, "chunk": 0},
-    "dmt": {"dynamics": 10.0, "decoding": 0.0, "only_ahead": False, "window": 1, "learning_rate": 0.1},
+    "dmt": {"dynamics": 10.0, "decoding": 0.0, "only_ahead": False, "window": 1, "learning_rate": 0.1, "share": 1},
     "training": {"budget": Budget("steps", 151_500), "batch_size": 128, "learning_rate": 3e-4, "weight_decay": 0.01}
     | {"schedule": "constant", "curriculum": 0, "patience": 0, "accumulate": 1, "vary": 0.0},
 }

@@ -25,6 +25,7 @@ class DMTSettings:
             teacher was hardly ahead in eight steps in a row, it is asked at every eighth step only, until it is ahead
             again. False is the paper's method.
         window: w, steps unrolled with gradients from each of the student's own memories.
+        share: share of the run's budget relative to the other methods of its chain; tbptt and bptt have 1.
         learning_rate: factor on training.learning_rate.
     """
 
@@ -32,6 +33,7 @@ class DMTSettings:
     decoding: float = 1.0
     only_ahead: bool = True
     window: int = 32
+    share: float = 1.0
     learning_rate: float = 1.0
 
     def __post_init__(self) -> None:
@@ -40,4 +42,5 @@ class DMTSettings:
         if not self.dynamics and not self.decoding:
             raise ValueError("dmt.dynamics is 0 and dmt.decoding is 0; without the teacher it is the method tbptt")
         at_least("dmt.window", self.window, 1)
-        more_than("dmt.learning_rate", self.learning_rate, 0)
+        for name in ("share", "learning_rate"):
+            more_than(f"dmt.{name}", getattr(self, name), 0)

@@ -33,7 +33,7 @@ class SMTSettings:
             only cell and readout learn, and ``decoding`` and ``uniformity``, which train labels, have no effect. The
             teacher's settings, the memory's shape and the range of the cell's memories must be the same (ours).
             Empty: a new teacher for this run.
-        share: share of the run's budget relative to the other methods of its chain, which have 1.
+        share: share of the run's budget relative to the other methods of its chain; tbptt and bptt have 1.
         until_passed: end when the teacher has nothing (more) to teach, and leave the rest of the budget to the next
             method: if in two consecutive evaluations the student alone predicts better than its teacher and a constant
             guess; or if, after half of its own share, the teacher is hardly better than the best constant guess. If the

@@ -9,7 +9,7 @@ from nounroll.teacher.base import without_heads
 def without_fixed(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """Copy a recipe without the settings that have the value which is now fixed. Other values stay, and are unknown."""
     found = dict(recipe)
-    for name in ("bptt", "tbptt", "dmt"):  # the share of the budget can be set for SMT alone
+    for name in ("bptt", "tbptt"):  # the shares of smt and dmt are relative to theirs
         group = found.get(name)
         if isinstance(group, Mapping) and group.get("share") == 1.0:
             found[name] = {key: value for key, value in group.items() if key != "share"}
