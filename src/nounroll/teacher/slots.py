@@ -52,7 +52,7 @@ class SlotEncoder(nn.Module):
     """
 
     all_at_once = shares_decoder = True
-    long_enough = 128  # what is written depends on two inputs and the phases, of which the longest turns once in it
+    long_enough = 128  # steps; a write depends on two inputs and the phases, and the slowest phase turns once in them
 
     def __init__(
         self,
