@@ -118,4 +118,5 @@ def _at(tree: dict[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _yaml(tree: dict[Any, Any]) -> bytes:
-    return yaml.safe_dump(copy.deepcopy(tree), sort_keys=False, allow_unicode=True).encode()
+    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # 500 files are written before the first test begins
+    return yaml.dump(copy.deepcopy(tree), Dumper=dumper, sort_keys=False, allow_unicode=True).encode()

@@ -63,6 +63,9 @@ def of_words(folder: Path, *settings: str, **task: Any) -> Recipe:
     return parse(document, [*own, *settings])
 
 
+NIGHTLY = pytest.mark.nightly  # no part of the gate
+
+
 def weights(run: Run) -> dict[str, Tensor]:
     assert run.teacher is not None
     return state(run.student, run.teacher)
@@ -110,7 +113,7 @@ def test_trained_weights_move_and_are_in_checkpoints(bits: Path, tmp_path: Path)
 
 @pytest.mark.parametrize("frozen", [True, False])
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("stop_at", [1, 3, 5])
+@pytest.mark.parametrize("stop_at", [pytest.param(1, marks=NIGHTLY), 3, pytest.param(5, marks=NIGHTLY)])
 def test_it_is_resumed_exactly(frozen: bool, family: str, stop_at: int, tmp_path: Path) -> None:
     recipe = of_bits(save_model(tmp_path / "model", FAMILIES[family], 2), frozen=frozen)
     whole = train(recipe, folder=tmp_path / "whole")

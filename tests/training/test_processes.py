@@ -14,6 +14,7 @@ import pytest
 import torch
 
 import several_processes
+from built_once import built_once
 from commands import TINY
 from helpers import make_student, tiny_recipe, tree_of
 from nounroll.core import processes
@@ -43,10 +44,14 @@ def two_processes(folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where two processes have run; by-one was begun by one process."""
-    folder = tmp_path_factory.mktemp("two")
+    return built_once(tmp_path_factory, "two-processes", run_two_processes) / "ended"
+
+
+def run_two_processes(place: Path) -> None:
+    folder = place / "begun"
     go("whole", folder / "by-one", stop_at=STOP)
     go("sharded", folder / "by-one-whole", stop_at=STOP)
     go("carried", folder / "carried-by-one", stop_at=AMID_TBPTT)
@@ -55,8 +60,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for weights in (folder / "damaged" / "checkpoints").rglob("student.safetensors"):
         weights.write_bytes(weights.read_bytes()[:-1] + b"x")
     (folder / "tiny.yaml").write_text(f"task: {{kind: parity}}\n{TINY}")
+    (folder / "alone.json").write_text(json.dumps({case: go(case) for case in RUNS}))
     for attempt in ("first", "last"):
-        whole = shutil.copytree(folder, folder.with_name(f"{folder.name}-{attempt}"))
+        whole = shutil.copytree(folder, place / attempt)
         ended = two_processes(whole)
         if (whole / "1.json").exists() or not CRASHED.search(ended.stderr):
             break
@@ -65,7 +71,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert (whole / "1.json").exists(), ended.stderr[-4000:]
     assert ended.returncode != 0  # the last thing that the last process does is to die
     assert "SIGKILL" in ended.stderr
-    return whole
+    whole.rename(place / "ended")
 
 
 @pytest.fixture(scope="module")
@@ -75,9 +81,9 @@ def both(folder: Path) -> tuple[Seen, Seen]:
 
 
 @pytest.fixture(scope="module")
-def alone() -> Seen:
+def alone(folder: Path) -> Seen:
     """The same runs in one process."""
-    return {case: go(case) for case in RUNS}
+    return json.loads((folder / "alone.json").read_text())
 
 
 def apart(one: dict[str, Any], other: dict[str, Any], event: str = "train") -> float:
