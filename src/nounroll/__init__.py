@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from nounroll.estimators.forecaster import Forecaster
     from nounroll.estimators.regressor import SequenceRegressor
     from nounroll.experiments.adaptation import adapt
-    from nounroll.experiments.comparison import Comparison, compare
+    from nounroll.experiments.compare import compare
+    from nounroll.experiments.comparison import Comparison
     from nounroll.experiments.many import adapt_many
     from nounroll.experiments.run import Run, fit
     from nounroll.models.heads import Heads
@@ -54,7 +55,7 @@ _HOMES = {
     "Heads": "models.heads",
     "fit": "experiments.run",
     "Comparison": "experiments.comparison",
-    "compare": "experiments.comparison",
+    "compare": "experiments.compare",
     "SequenceClassifier": "estimators.classifier",
     "SequenceRegressor": "estimators.regressor",
     "SequenceAnomaly": "estimators.anomaly",

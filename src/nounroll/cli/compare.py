@@ -50,7 +50,7 @@ def compare(
         figure: PNG, SVG or PDF file for the learning curves, against seconds, tokens and FLOPs.
         set: any other setting, such as teacher.width=256; may be given several times.
     """
-    from nounroll.experiments.comparison import compare_recipe
+    from nounroll.experiments.compare import compare_recipe
     from nounroll.experiments.consent import build_task
     from nounroll.experiments.recipe import load
     from nounroll.report.curves import check_path
