@@ -99,7 +99,7 @@ SMT_VALUES: dict[str, Any] = {
     "until_passed": False,
 }
 DMT_VALUES: dict[str, Any] = {"dynamics": 1.1, "decoding": 0.0, "only_ahead": False, "window": 3}
-TBPTT_VALUES: dict[str, Any] = {"window": 3, "carry": True, "noise": 0.0}
+TBPTT_VALUES: dict[str, Any] = {"window": 3, "carry": True}
 
 
 def draw_values(space: Space, *shape: int, seed: int = 0) -> Tensor:

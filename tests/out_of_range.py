@@ -2,7 +2,7 @@
 
 BELOW_0 = [
     *("smt.decoding", "smt.dynamics", "smt.uniformity", "smt.step_readout", "smt.noise"),
-    *("dmt.dynamics", "dmt.decoding", "tbptt.noise", "cell.keep", "training.weight_decay"),
+    *("dmt.dynamics", "dmt.decoding", "cell.keep", "training.weight_decay"),
     *("training.vary", "adapt.anchor", "adapt.rehearse"),
 ]
 AT_0 = [

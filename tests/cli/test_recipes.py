@@ -114,7 +114,7 @@ OWN: dict[str, dict[str, object]] = {  # what a recipe is about
 }
 LEFT = {  # what may be anything: it decides no loss and no step of these runs
     *("training.evaluations", "training.device", "training.precision", "training.shard"),
-    *("training.seed", "tbptt.window", "tbptt.carry", "tbptt.noise", "readout_width"),
+    *("training.seed", "tbptt.window", "tbptt.carry", "readout_width"),
     *("teacher.path", "teacher.frozen", "teacher.distillation"),  # of another kind of teacher
     *("adapt.anchor", "adapt.rehearse", "adapt.update"),  # of another method
 }

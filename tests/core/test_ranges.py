@@ -66,7 +66,7 @@ def test_not_a_number_is_no_budget(kind: str) -> None:
 def test_the_least_and_the_most_that_are_allowed() -> None:
     least = ["smt.decoding=0", "smt.dynamics=0", "smt.uniformity=0", "smt.step_readout=0", "smt.noise=0"]
     least += ["smt.window=1", "smt.transitions=0", "smt.chunk=0"]
-    least += ["dmt.window=1", "tbptt.noise=0", "tbptt.window=1"]
+    least += ["dmt.window=1", "tbptt.window=1"]
     least += ["cell.tokens=1", "cell.memory_width=1", "cell.width=0", "cell.layers=0", "cell.keep=0"]
     least += ["teacher.width=2", "teacher.layers=1", "teacher.decoder_layers=0"]
     least += ["teacher.horizon=0", "length=1", "readout_width=0"]

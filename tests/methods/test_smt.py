@@ -22,6 +22,7 @@ from helpers import (
 )
 from nounroll.cells.base import CellSettings
 from nounroll.core.batch import Batch, Real
+from nounroll.core.processes import sharing
 from nounroll.core.seeding import generator
 from nounroll.methods import SMT, SMTSettings, smt
 from nounroll.methods.noise import add_noise
@@ -645,3 +646,13 @@ def test_other_losses_reach_the_teacher_whatever_the_dynamics_loss_may() -> None
 def test_it_hands_over_the_student_as_it_is() -> None:
     student = make_student()
     assert not make_smt(student, make_teacher(student)).improves_only
+
+
+def test_noise_of_a_row_does_not_depend_on_how_processes_share_the_batch() -> None:
+    memories = torch.randn(4, 3, 2, 5, generator=generator(0, "test"), dtype=torch.float64)
+    whole = add_noise(memories, 0.8, generator(0, "loss"))
+    assert not torch.allclose(whole, memories)
+    for rank in range(2):
+        own = slice(2 * rank, 2 * rank + 2)
+        with sharing(rank, 2):
+            assert torch.equal(add_noise(memories[own], 0.8, generator(0, "loss")), whole[own])

@@ -19,11 +19,9 @@ from helpers import (
     make_tbptt,
 )
 from nounroll.core.batch import Batch, Real, Space
-from nounroll.core.processes import sharing
 from nounroll.core.seeding import generator
 from nounroll.methods import TBPTT, tbptt
 from nounroll.methods.base import State
-from nounroll.methods.noise import add_noise
 from nounroll.models.student import Student
 from nounroll.rollout.windows import staggered
 
@@ -91,7 +89,7 @@ class Walk:
     """The naive twin: every training step walks each batch that is under way one window further."""
 
     def __init__(self, method: TBPTT, first: Batch) -> None:
-        self.student, self.noise = method.student, method.settings.noise
+        self.student = method.student
         self.length, window = first.length, method.settings.window
         windows = -(-self.length // window)
         self.width = -(-self.length // windows)
@@ -101,9 +99,8 @@ class Walk:
     def step(self, batch: Batch) -> Tensor:
         student, losses = self.student, []
         walkers = [UnderWay(batch, student.initial_memory(batch.batch_size)), *self.under_way]
-        starts = add_noise(torch.stack([one.memory for one in walkers], dim=1), self.noise, generator(0, "loss"))
-        for one, memory in zip(walkers, starts.unbind(1), strict=True):
-            stop = min(one.at + self.width, self.length)
+        for one in walkers:
+            memory, stop = one.memory, min(one.at + self.width, self.length)
             for t in range(one.at, stop):
                 memory = student.step(one.batch.inputs[:, t], memory)
                 losses += surprises(student, one.batch, t, memory)
@@ -121,8 +118,7 @@ class Walk:
         ("lstm", Real(2), {"window": 3}),
         ("tape", SYMBOLS, {"window": 5}),
         ("mingru", SYMBOLS, {"window": 2}),
-        ("mlp", SYMBOLS, {"window": 3, "noise": 0.8}),
-        ("lstm", SYMBOLS, {"window": 4, "noise": 0.8}),
+        ("lstm", SYMBOLS, {"window": 4}),
     ],
     ids=str,
 )
@@ -239,9 +235,8 @@ def test_the_state_is_the_batches_under_way_the_latest_first() -> None:
     assert not any(values.requires_grad for values in state.values())
 
 
-@pytest.mark.parametrize("noise", [0.0, 0.8])
-def test_the_same_state_gives_the_same_loss_and_nothing_is_kept_on_the_module(noise: float) -> None:
-    method = make(window=3, noise=noise)
+def test_the_same_state_gives_the_same_loss_and_nothing_is_kept_on_the_module() -> None:
+    method = make(window=3)
     _, state = step_of(method, new_batch(0))
     given, parts = {name: values.clone() for name, values in state.items()}, [vars(m) for m in method.modules()]
     former = [{name: id(value) for name, value in part.items()} for part in parts]
@@ -249,7 +244,7 @@ def test_the_same_state_gives_the_same_loss_and_nothing_is_kept_on_the_module(no
     assert same(state, given)  # it is not written to
     assert [{name: id(value) for name, value in part.items()} for part in parts] == former
     step_of(method, new_batch(2), after)
-    for one in (method, make_tbptt(method.student, window=3, noise=noise)):  # another has met no batch
+    for one in (method, make_tbptt(method.student, window=3)):  # another has met no batch
         again, same_after = step_of(one, new_batch(1), state)
         assert torch.equal(again, loss)
         assert same(same_after, after)
@@ -361,7 +356,7 @@ def cut_twin(method: TBPTT, batch: Batch, seed: int = 0) -> Tensor:
     memory, losses = student.initial_memory(B), []
     for t in range(T):
         if t in begins:
-            memory = add_noise((memory.detach() if t else memory)[:, None], s.noise, draws)[:, 0]
+            memory = memory.detach() if t else memory
         memory = student.step(batch.inputs[:, t], memory)
         losses += surprises(student, batch, t, memory)
     return torch.stack(losses).mean()
@@ -374,8 +369,7 @@ def cut_twin(method: TBPTT, batch: Batch, seed: int = 0) -> Tensor:
         ("gru", {"window": 3}),
         ("lstm", {"window": 7}),
         ("tape", {"window": 100}),
-        ("mlp", {"window": 3, "noise": 0.8}),
-        ("lstm", {"window": 9, "noise": 0.8}),
+        ("lstm", {"window": 9}),
     ],
     ids=str,
 )
@@ -455,37 +449,3 @@ def test_all_of_the_student_learns_and_its_empty_memory_too(cell: str, carry: bo
     _, state = step_of(method, new_batch(0))
     loss, _ = step_of(method, new_batch(1), state)
     assert {name for name, g in gradients(loss, method.student).items() if not g.any()} == set()
-
-
-# --- noise ------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("carry", [True, False])
-def test_noise_is_for_the_first_memory_of_each_window_alone(monkeypatch: pytest.MonkeyPatch, carry: bool) -> None:
-    method, batch, spoilt = make("gru", window=4, carry=carry, noise=0.8), new_batch(0), []
-
-    def spy(memories: Tensor, largest: float, draws: torch.Generator) -> Tensor:
-        spoilt.append(memories)
-        assert largest == 0.8
-        return memories
-
-    with monkeypatch.context() as patch:
-        patch.setattr(tbptt, "add_noise", spy)
-        loss, _ = step_of(method, batch)
-    plain, _ = step_of(make_tbptt(method.student, window=4, carry=carry), batch)
-    assert torch.equal(loss, plain)  # nothing else is spoilt
-    rolled = method.student.stepped_rollout(batch.inputs)
-    first = int(torch.randint(4, (1,), generator=generator(0, "loss"))) + 1
-    begins = [0, 4] if carry else [0, *range(first, T, 4)]
-    torch.testing.assert_close(torch.cat(spoilt, dim=1), rolled[:, begins], rtol=0, atol=1e-12)
-
-
-def test_noise_of_a_row_does_not_depend_on_how_processes_share_the_batch() -> None:
-    method = make(noise=0.8)
-    memory = torch.randn(3, 4, *SHAPE, generator=generator(0, "test"), dtype=torch.float64)
-    whole = method._start(memory, generator(0, "loss"))
-    assert not torch.allclose(whole, memory)
-    for rank in range(2):
-        own = slice(2 * rank, 2 * rank + 2)
-        with sharing(rank, 2):
-            assert torch.equal(method._start(memory[:, own], generator(0, "loss")), whole[:, own])

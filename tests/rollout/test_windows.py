@@ -1,5 +1,7 @@
 """Windows cover time, without more steps than there are, and are cut where they say."""
 
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -98,14 +100,18 @@ def test_staggered_windows_and_what_fills_the_last() -> None:
 
 @pytest.mark.parametrize("first", [None, 1, 3, 4])
 @pytest.mark.parametrize("kind", ["mlp", "lstm"])
-def test_a_cut_rollout_goes_through_all_steps_from_where_windows_start(kind: str, first: int | None) -> None:
+def test_a_cut_rollout_goes_through_all_steps_from_where_windows_start(
+    monkeypatch: pytest.MonkeyPatch, kind: str, first: int | None
+) -> None:
     student, inputs, seen = make_student(kind), draw_values(SYMBOLS, 3, 11), []
+    features_of = student.features
 
-    def start(memory: Tensor) -> Tensor:
+    def spy(window: Tensor, memory: Tensor, **given: Any) -> tuple[Tensor, Tensor]:
         seen.append(memory)
-        return memory
+        return features_of(window, memory, **given)
 
-    features, last = cut_rollout(student, inputs, student.initial_memory(3), 4, first=first, start=start)
+    monkeypatch.setattr(student, "features", spy)
+    features, last = cut_rollout(student, inputs, student.initial_memory(3), 4, first=first)
     memories = student.stepped_rollout(inputs)
     torch.testing.assert_close(features, observe(student.cell, memories[:, 1:]), rtol=0, atol=1e-12)
     begins = [0, *range(first or 4, 11, 4)]

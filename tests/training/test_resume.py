@@ -93,7 +93,7 @@ def test_stopped_once(tmp_path: Path, accumulate: int, stop_at: int) -> None:
 
 
 def test_stopped_whenever_it_may_be(tmp_path: Path) -> None:
-    overrides = ("training.evaluations=3", "smt.transitions=5", "smt.noise=0.5", "tbptt.noise=0.5")
+    overrides = ("training.evaluations=3", "smt.transitions=5", "smt.noise=0.5")
     run = start(tmp_path / "run", *overrides, stop_at=1)
     while not run.finished:
         run = start(tmp_path / "run", *overrides, resume=True, stop_at=1)

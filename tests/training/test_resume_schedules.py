@@ -38,7 +38,6 @@ def recipe_of(draw: random.Random) -> Recipe:
         f"training.seed={draw.randrange(1000)}",
         f"smt.noise={draw.choice([0, 1])}",
         f"tbptt.carry={draw.choice(['true', 'false'])}",
-        f"tbptt.noise={draw.choice([0, 0.5])}",
         f"dmt.decoding={draw.choice([0, 1])}",
     )
 

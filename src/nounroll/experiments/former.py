@@ -39,7 +39,7 @@ def renewed(document: Mapping[str, Any]) -> dict[str, Any]:
     if training.pop("curriculum", True) is False:
         training["first_length"] = 0
     if not dmt.get("dynamics") and not dmt.get("decoding"):
-        tree["tbptt"] = {"window": dmt["window"], "noise": dmt["noise"]}
+        tree["tbptt"] = {"window": dmt["window"]}
         tree["tbptt"]["carry"] = dmt.get("rollout", "carried") == "carried"
         tree["method"] = str(tree["method"]).replace("dmt", "tbptt")
         for name in ("dynamics", "decoding"):

@@ -9,7 +9,6 @@ from torch import Tensor
 from nounroll.core.batch import Batch
 from nounroll.core.ranges import at_least
 from nounroll.methods.base import Method, Parts, State
-from nounroll.methods.noise import add_noise
 from nounroll.models.student import Student
 from nounroll.objectives.readout import readout_loss
 from nounroll.rollout.windows import cut_rollout, staggered
@@ -17,7 +16,7 @@ from nounroll.rollout.windows import cut_rollout, staggered
 
 @dataclass(frozen=True, kw_only=True)
 class TBPTTSettings:
-    """Length of the gradient path (Williams & Peng 1990), and the start of a window.
+    """Length of the gradient path (Williams & Peng 1990), and how windows follow one another.
 
     Args:
         window: w, steps of a window; gradients stop at its borders.
@@ -26,17 +25,13 @@ class TBPTTSettings:
             has T / w times as many rows; memories come from students up to T / w steps old. For a stream, which is read
             in order, each batch continues from the memories after the one before. False rolls each batch out from m_∅
             and cuts the gradient every w steps, at other times in every batch.
-        noise: windows start from memories with Gaussian noise of a random size from 0 to ``noise`` times their root
-            mean square. With few sequences it prevents the student from memorising them.
     """
 
     window: int = 32
     carry: bool = True
-    noise: float = 0.0
 
     def __post_init__(self) -> None:
         at_least("tbptt.window", self.window, 1)
-        at_least("tbptt.noise", self.noise, 0)
 
 
 class TBPTT(Method):
@@ -72,16 +67,16 @@ class TBPTT(Method):
         self, batch: Batch, state: State, generator: torch.Generator, progress: float
     ) -> tuple[dict[str, Tensor], State]:
         if self._stream:
-            return self._followed(batch, state, generator)
+            return self._followed(batch, state)
         if self.settings.carry and batch.length > self.settings.window:
-            return self._carried(batch, state, generator)
+            return self._carried(batch, state)
         return self._cut(batch, generator), {}
 
     def sequential_flops(self, per_token: float, cell_step: float, length: int) -> float:
         side_by_side = self.settings.carry and not self._stream
         return per_token * (min(self.settings.window, length) if side_by_side else length)
 
-    def _carried(self, batch: Batch, state: State, generator: torch.Generator) -> tuple[dict[str, Tensor], State]:
+    def _carried(self, batch: Batch, state: State) -> tuple[dict[str, Tensor], State]:
         """Train on the next window of each unfinished batch, and on the first window of this batch."""
         student, count = self.student, -(-batch.length // self.settings.window)
         width = -(-batch.length // count)
@@ -90,8 +85,7 @@ class TBPTT(Method):
         arrays = {name: torch.cat([values[None], state[name]]) for name, values in _arrays(batch).items()}
         memory = torch.cat([student.initial_memory(batch.batch_size)[None], state["memory"]])
         x, y, mask, *resets = (staggered(values, width).flatten(0, 1) for values in arrays.values())
-        start = self._start(memory, generator).flatten(0, 1)
-        features, last = student.features(x, start, resets=resets[0] if resets else None)
+        features, last = student.features(x, memory.flatten(0, 1), resets=resets[0] if resets else None)
         loss = readout_loss(student.head, student.targets, features, y, mask)
         arrays["memory"] = last.detach().unflatten(0, (count, -1))
         return {"loss": loss, "readout": loss}, {name: values[:-1] for name, values in arrays.items()}
@@ -104,23 +98,23 @@ class TBPTT(Method):
         arrays = {name: values.expand(count - 1, *values.shape) for name, values in _arrays(batch).items()}
         return {**arrays, "memory": torch.stack([memories[:, g * width] for g in range(1, count)])}
 
-    def _followed(self, batch: Batch, state: State, generator: torch.Generator) -> tuple[dict[str, Tensor], State]:
+    def _followed(self, batch: Batch, state: State) -> tuple[dict[str, Tensor], State]:
         """Train on the next part of a stream, from the memories after the part before; the first starts from m_∅."""
         student, memory = self.student, state.get("memory")
         goes_on = memory is not None and memory.shape[:2] == (1, batch.batch_size)
         start = memory[0] if memory is not None and goes_on else student.initial_memory(batch.batch_size)
-        loss, last = self._windowed(batch, start, None, generator)
+        loss, last = self._windowed(batch, start, None)
         return {"loss": loss, "readout": loss}, {"memory": last[None]}
 
     def _cut(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """Roll out from m_∅, with gradients cut at windows, from a random offset for each batch."""
         width, start = self.settings.window, self.student.initial_memory(batch.batch_size)
         first = int(torch.randint(width, (1,), generator=generator)) + 1 if width < batch.length else width
-        loss, _ = self._windowed(batch, start, first, generator)
+        loss, _ = self._windowed(batch, start, first)
         return {"loss": loss, "readout": loss}
 
     def _windowed(
-        self, batch: Batch, start: Float[Tensor, "B K d"], first: int | None, generator: torch.Generator
+        self, batch: Batch, start: Float[Tensor, "B K d"], first: int | None
     ) -> tuple[Float[Tensor, ""], Float[Tensor, "B K d"]]:
         """Return the loss of a rollout that is cut at windows, and the memory after it."""
         student = self.student
@@ -131,12 +125,8 @@ class TBPTT(Method):
             self.settings.window,
             resets=batch.resets,
             first=first,
-            start=lambda memory: self._start(memory[None], generator)[0],
         )
         return readout_loss(student.head, student.targets, features, batch.targets, batch.mask), last
-
-    def _start(self, memory: Float[Tensor, "G B K d"], generator: torch.Generator) -> Float[Tensor, "G B K d"]:
-        return add_noise(memory.transpose(0, 1), self.settings.noise, generator).transpose(0, 1)
 
 
 def _arrays(batch: Batch) -> dict[str, Tensor]:

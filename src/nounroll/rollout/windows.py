@@ -125,7 +125,6 @@ def cut_rollout(
     *,
     resets: Bool[Tensor, "B T"] | None = None,
     first: int | None = None,
-    start: Callable[[Float[Tensor, "B K d"]], Float[Tensor, "B K d"]] = lambda memory: memory,
 ) -> tuple[Float[Tensor, "B T F"], Float[Tensor, "B K d"]]:
     """Roll out with gradients that end every ``width`` steps; return what the readout sees after each input.
 
@@ -138,13 +137,12 @@ def cut_rollout(
         width: number of steps of a window.
         resets: see ``Batch``.
         first: number of steps of the first window, if it is shorter.
-        start: maps the last memory of a window to the start of the next. No gradient flows through that memory.
     """
     found, cuts = [], list(range(first or width, inputs.shape[1], width))
     windows = inputs.tensor_split(cuts, dim=1)
     parts = [None] * len(windows) if resets is None else resets.tensor_split(cuts, dim=1)
     for window, part in zip(windows, parts, strict=True):
-        features, last = student.features(window, start(memory), resets=part)
+        features, last = student.features(window, memory, resets=part)
         found.append(features)
         memory = last.detach()
     return torch.cat(found, dim=1), memory
