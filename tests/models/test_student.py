@@ -15,6 +15,7 @@ from helpers import CELL_KINDS, SHAPE, SYMBOLS, draw_values, make_student
 from nounroll.cells.base import CellSettings
 from nounroll.core.batch import Categorical, Real, Space
 from nounroll.core.seeding import generator
+from nounroll.core.spaces import Bits, Count, Product
 from nounroll.models import student as student_module
 from nounroll.models.student import Student
 from nounroll.objectives.readout import negative_log_likelihood
@@ -349,3 +350,17 @@ def test_a_link_to_a_device_is_refused_at_once(tmp_path: Path, name: str) -> Non
     (tmp_path / name).symlink_to("/dev/zero")
     with pytest.raises(ValueError, match=r"it needs config.json and model.safetensors"):
         Student.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["mlp", "gru", "lstm", "transformer", "own"])
+@pytest.mark.parametrize("space", [Bits(2), Count(2), Product(a=Categorical(3), b=Bits(1))], ids=str)
+def test_whole_numbers_are_read_where_the_space_has_floating_point(kind: str, space: Space) -> None:
+    cell = OwnRealCell(space.entered_size) if kind == "own" else CellSettings(kind=kind, tokens=2, memory_width=8)
+    student = Student(space, Categorical(2), cell)
+    values = torch.randint(2, (3, 4, 2))
+    outputs, memory = student.outputs(values)
+    expected, last = student.outputs(values.float())
+    assert torch.equal(outputs, expected)
+    assert torch.equal(memory, last)
+    empty = student.initial_memory(3)
+    assert torch.equal(student.step(values[:, 0], empty), student.step(values[:, 0].float(), empty))

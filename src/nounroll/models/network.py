@@ -50,7 +50,7 @@ class Network(nn.Module):
 
     def _enter(self, inputs: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:
         """Convert inputs to the form that the cell reads: symbols, or standardised vectors of its dtype."""
-        entered = self.inputs.enter(inputs)
+        entered = self.inputs.enter(self.inputs.with_floats(inputs))
         return entered.to(self.empty_memory.dtype) if entered.is_floating_point() else entered
 
     # -- over time --------------------------------------------------------------------------------
