@@ -60,6 +60,14 @@ def test_a_readout_of_width_0_is_linear(tmp_path: Path) -> None:
     assert torch.equal(Student.from_pretrained(tmp_path).readout(memory), student.readout(memory))
 
 
+def test_a_linear_readout_on_an_own_cell_comes_back(tmp_path: Path) -> None:
+    student = Student(SYMBOLS, SYMBOLS, OwnCell(SYMBOLS.n), readout_width=0)
+    student.save_pretrained(tmp_path)
+    memory = student.initial_memory(2)
+    opened = Student.from_pretrained(tmp_path, OwnCell(SYMBOLS.n))
+    assert torch.equal(opened.readout(memory), student.readout(memory))
+
+
 # --- generation ---------------------------------------------------------------------------------------
 
 

@@ -237,11 +237,10 @@ class Student(Network):
                 config["readout_width"],
             )
             if own is not None:  # its sizes are known; those of the readout must fit the weights
-                sizes = [weights[f"head.{name}.weight"].shape[0] for name in ("hidden", "out")]
-                if sizes != [width, targets.readout_size]:
-                    raise ValueError(
-                        f"according to {CONFIG} the readout is {[width, targets.readout_size]}, in {WEIGHTS} {sizes}"
-                    )
+                wanted = {"out": targets.readout_size, **({"hidden": width} if width else {})}
+                sizes = {name: len(weights[f"head.{name}.weight"]) for name in wanted}
+                if sizes != wanted:
+                    raise ValueError(f"according to {CONFIG} the readout is {wanted}, in {WEIGHTS} {sizes}")
             return cls(inputs, targets, own or cell_settings(config["cell"]), readout_width=width)
 
         student = load_model(build, weights, folder, "student", trial=own is None).eval()
