@@ -224,6 +224,14 @@ def test_an_adapted_run_is_resumed_exactly(
     assert run.metrics["memory_change"] == whole.metrics["memory_change"]
 
 
+def test_what_is_left_out_of_a_resumed_adaptation_is_the_runs(old: Run, tmp_path: Path) -> None:
+    adapt(old.student, Steps(2), update="low-rank", steps=2, out=tmp_path, **HOW)
+    run = adapt(old.student, Steps(2), steps=1, out=tmp_path, resume=True)
+    assert run.recipe.adapt.update == "low-rank"
+    with pytest.raises(ValueError, match=r"^adapt.update is 'all', and .* is trained with 'low-rank'; leave it out"):
+        adapt(old.student, Steps(2), update="all", steps=1, out=tmp_path, resume=True)
+
+
 def test_the_old_task_must_be_given_again(old: Run, tmp_path: Path) -> None:
     adapt(old.student, Steps(2), rehearse=Steps(1), steps=2, out=tmp_path / "run", **HOW)
     with pytest.raises(

@@ -17,7 +17,7 @@ def adapt(
     head: str = "keep",
     anchor: float | None = None,
     rehearse: SequenceTask | str | Path | float | tuple[SequenceTask | str | Path, float] | None = None,
-    update: str = "all",
+    update: str | None = None,
     settings: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> Run:
@@ -35,8 +35,8 @@ def adapt(
         anchor: weight of the penalty that keeps the network close to the original one (``AdaptSettings``).
         rehearse: the old task, or the folder of the run that learnt it; the share of old sequences; or both. Without
             the task, the network generates old sequences itself, if it can.
-        update: the weights that learn: "all", the "readout" alone, the readout and a "low-rank" update of the cell's
-            matrices, or m_∅ (the "start") alone.
+        update: the weights that learn: "all", the default; the "readout" alone; the readout and a "low-rank" update of
+            the cell's matrices; or m_∅ (the "start") alone.
         settings: other settings of a recipe, by their dotted names.
         options: options of ``fit``: length, a budget (seconds=...), seed, out, resume, progress.
 
