@@ -123,3 +123,21 @@ def test_control_a_small_error_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert largest_difference(one, step) == 0
     assert largest_difference(one, rounded) > 1e-6
+
+
+def test_outputs_that_are_one_rounding_apart_are_equal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nounroll.export.step.CHECKED_STEPS", 5)
+    one = student("gru", Real(1), Real(1, shift=[100_000.0], scale=[3.0]))  # a rounding is 0.0026 of this scale
+    step = Step(one)
+
+    def off(times: int) -> StepFunction:
+        def run(inputs: torch.Tensor, memory: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            after, outputs = step(inputs, memory)
+            for _ in range(times):
+                outputs = torch.nextafter(outputs, torch.full_like(outputs, torch.inf))
+            return after, outputs
+
+        return run
+
+    assert largest_difference(one, off(1)) == 0
+    assert largest_difference(one, off(2)) > 0.005
