@@ -7,6 +7,7 @@ import torch
 
 from helpers import tiny_recipe
 from nounroll.data.parity import Parity
+from nounroll.data.retrieval import Retrieval
 from nounroll.experiments.resolve import look
 from nounroll.experiments.sizing import size
 from nounroll.methods import DMT, SMT
@@ -44,6 +45,11 @@ def test_shapes_alone_give_the_figures_of_what_is_built(cell: str) -> None:
 def test_a_recipe_without_the_pull_to_labels_has_a_size() -> None:
     found = size(tiny_recipe("dmt.dynamics=0", "dmt.decoding=1"), Parity())
     assert found == size(tiny_recipe(), Parity())
+
+
+def test_a_recipe_for_few_scored_targets_has_a_size() -> None:
+    found = size(tiny_recipe("teacher.kind=slots", "dmt.only_ahead=false", "cell.memory_width=16"), Retrieval())
+    assert found.dmt > 0
 
 
 def test_a_plan() -> None:

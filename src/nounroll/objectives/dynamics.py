@@ -18,7 +18,9 @@ def dynamics(
     the label.
     """
     errors = (predicted - label).square()
-    return errors.mean(dim=(-2, -1)) if kept is None else errors.flatten(-2)[..., kept.flatten()].mean(dim=-1)
+    if kept is None or kept.is_meta:  # the meta device has no values of kept
+        return errors.mean(dim=(-2, -1))
+    return errors.flatten(-2)[..., kept.flatten()].mean(dim=-1)
 
 
 def power_mean(
