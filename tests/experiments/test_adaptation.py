@@ -232,6 +232,14 @@ def test_what_is_left_out_of_a_resumed_adaptation_is_the_runs(old: Run, tmp_path
         adapt(old.student, Steps(2), update="all", steps=1, out=tmp_path, resume=True)
 
 
+def test_a_resumed_adaptation_does_not_ignore_what_is_given(old: Run, tmp_path: Path) -> None:
+    adapt(old.student, Steps(2), steps=2, out=tmp_path, **HOW)
+    with pytest.raises(ValueError, match=r"^new is \['head'\], and the run in .* began with \[\]; leave it out$"):
+        adapt(old.student, Steps(2), head="new", steps=1, out=tmp_path, resume=True)
+    with pytest.raises(ValueError, match=r"^rehearse is given, and the run in .* began without an old task; leave it"):
+        adapt(old.student, Steps(2), rehearse=Steps(1), steps=1, out=tmp_path, resume=True)
+
+
 def test_the_old_task_must_be_given_again(old: Run, tmp_path: Path) -> None:
     adapt(old.student, Steps(2), rehearse=Steps(1), steps=2, out=tmp_path / "run", **HOW)
     with pytest.raises(

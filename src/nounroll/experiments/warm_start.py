@@ -180,15 +180,20 @@ class Start:
         return start
 
     def check_same(self, kept: "Start | None", folder: Path) -> None:
-        """Refuse to resume a run with another student or teacher than it started from.
+        """Refuse to resume a run from another student or teacher, with other new parts, or with an old task it lacks.
 
         Raises:
-            ValueError: the student or the teacher differs.
+            ValueError: one of them differs.
         """
+        begun = kept.origin if kept else {}
         for name in ("student", "teacher"):
-            mine, its = self.origin.get(name), (kept.origin if kept else {}).get(name)
+            mine, its = self.origin.get(name), begun.get(name)
             if mine and mine["sha256"] != (its or {}).get("sha256"):
                 raise ValueError(f"{name} differs from the one that the run in {folder} began with; leave it out")
+        if (new := self.origin["new"]) and sorted(new) != sorted(begun.get("new", [])):
+            raise ValueError(f"new is {new}, and the run in {folder} began with {begun.get('new', [])}; leave it out")
+        if self.rehearse is not None and not begun.get("rehearse"):
+            raise ValueError(f"rehearse is given, and the run in {folder} began without an old task; leave it out")
 
 
 def _checked(document: Any) -> dict[str, Any]:
