@@ -180,6 +180,8 @@ def test_mistakes(student: Student, heads: Heads, tmp_path: Path) -> None:
         adapt_many(student, few, seconds=3, **HOW)
     with pytest.raises(ValueError, match=r"^tasks is \{\}; it must hold a nounroll.SequenceTask for each name$"):
         adapt_many(student, {}, **HOW)
+    with pytest.raises(ValueError, match=r"^length has 'tga', which is no task; the tasks are 'x'$"):
+        adapt_many(student, {"x": Digits(4)}, **{**HOW, "length": {"tga": 4}})
     with pytest.raises(ValueError, match=r"^task 'x' has inputs Categorical\(n=9\)?.*, and the student"):
         adapt_many(student, {"x": Wide(4)}, **HOW)
     with pytest.raises(

@@ -127,6 +127,8 @@ def _planned(
     """
     if not isinstance(tasks, Mapping) or not tasks:
         raise ValueError(f"tasks is {tasks!r}; it must hold a nounroll.SequenceTask for each name")
+    if isinstance(length, Mapping) and (others := [name for name in length if name not in tasks]):
+        raise ValueError(f"length has {others[0]!r}, which is no task; the tasks are {', '.join(map(repr, tasks))}")
     heads, start, plans = Heads(opened_student(student)), open_start(student, None, "head"), list[_Plan]()
     for name, task in tasks.items():
         if not isinstance(task, SequenceTask):
