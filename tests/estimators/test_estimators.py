@@ -91,6 +91,16 @@ def test_anomalies_are_sequences_that_surprise() -> None:
     assert (model.predict(waves) == -1).mean() == pytest.approx(0.1, abs=0.02)
 
 
+@pytest.mark.parametrize("X", [["ababz", "baabz"] * 10, ["zabab", "zbaab"] * 10], ids=["last", "first"])
+def test_a_symbol_that_is_only_first_or_last_may_be_anywhere_later(X: list[str]) -> None:
+    numbers = [np.array([ord(one) - ord("a") if one < "z" else 2 for one in text]) for text in X]
+    model = nounroll.SequenceAnomaly(steps=2, **QUICK)
+    by_name = model.fit(X).score_samples(["abzab"])
+    by_number = model.fit(numbers).score_samples([np.array([0, 1, 2, 0, 1])])
+    assert by_name == by_number
+    assert np.isfinite(by_name).all()
+
+
 def test_symbols_are_classified_and_unknown_ones_refused() -> None:
     draw = np.random.RandomState(0)
     X = [draw.randint(0, 4, size=6) for _ in range(40)]

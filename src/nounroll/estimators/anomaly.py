@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from sklearn.base import OutlierMixin
 
+from nounroll.core.batch import Categorical
 from nounroll.estimators.base import SequenceEstimator, by_length, padded
 from nounroll.objectives.readout import negative_log_likelihood
 from nounroll.report.steps import MOST, steps_picture
@@ -52,7 +53,11 @@ class SequenceAnomaly(OutlierMixin, SequenceEstimator):
         arrays = self._read(X)
         _check_steps(arrays)
         before, after = [one[:-1] for one in arrays], [one[1:] for one in arrays]
-        self._train(before, self._parts(len(arrays), groups), targets=after, targets_space=self.inputs_space)
+        space = self.inputs_space
+        if space is None and arrays[0].ndim == 1:  # some symbols may only be first or last steps
+            space = Categorical(1 + max(0, *(int(one.max()) for one in arrays)))
+        parts = self._parts(len(arrays), groups)
+        self._train(before, parts, inputs_space=space, targets=after, targets_space=space)
         self.offset_ = float(np.quantile(self.score_samples(X), self.contamination))
         return self
 

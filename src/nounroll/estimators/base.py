@@ -73,10 +73,12 @@ class SequenceEstimator(BaseEstimator):
         self.settings, self.inputs_space = settings, inputs_space
         self.random_state, self.progress = random_state, progress
 
-    def _train(self, inputs: list[np.ndarray], parts: list[str], **targets: Any) -> None:
+    def _train(
+        self, inputs: list[np.ndarray], parts: list[str], *, inputs_space: Space | None = None, **targets: Any
+    ) -> None:
         """Train a network on the sequences with ``labels`` or ``targets`` of ``nounroll.Sequences``."""
         try:
-            task = _Known(inputs, split=parts, inputs_space=self.inputs_space, **targets)
+            task = _Known(inputs, split=parts, inputs_space=self.inputs_space or inputs_space, **targets)
         except ValueError as error:
             raise ValueError(re.sub(r"^(inputs|labels)\b", lambda name: _NAMES[name[0]], str(error))) from None
         seconds = 60.0 if self.seconds is None and self.steps is None else self.seconds
