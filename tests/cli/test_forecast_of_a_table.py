@@ -198,3 +198,23 @@ def test_a_column_that_is_missing_for_the_first_time_is_told(tmp_path: Path) -> 
     task = Table(path=tmp_path / "t.csv", roles=roles)
     with pytest.raises(ValueError, match="column 'offer', row 120 is missing, and no value of this column was missing"):
         continued(task, 5, 1)
+
+
+CATEGORIES = (ROLES, "{id: shop, time: day, target: offer, ignore: [sales, size]}")
+
+
+@pytest.mark.parametrize("roles", CATEGORIES, ids=["inputs", "symbols"])
+def test_other_categories_than_in_training_are_refused(nounroll: Command, roles: str) -> None:
+    """There are as many as before, so the network would read each as another one."""
+    rows = table().replace(",0,", ",no,").replace(",1,", ",yes,")
+    trained(nounroll, rows, roles=roles)
+    words = ("evaluate", "runs/t", "--json") if "target: offer" in roles else ("forecast", "runs/t", "--json")
+    before = nounroll(*words)
+    assert before.status == 0, before.error
+    Path("t.csv").write_text(rows.replace(",yes,", ",maybe,"))
+    *_, line = nounroll(*words).error.splitlines()
+    assert line.startswith(f"nounroll {words[0]}: runs/t was trained on data whose input ")
+    assert "no' is now " in line
+    assert line.endswith(": the data differs; put back what it was trained with, or train a new run")
+    Path("t.csv").write_text(rows)
+    assert nounroll(*words).out == before.out

@@ -24,7 +24,7 @@ class Ragged:
     Attributes:
         values: (S,) int64 symbols or (S, d) float32 numbers.
         starts: (N + 1,) int64.
-        columns: names of the d coordinates, from a data frame.
+        columns: names of the d coordinates, from a data frame; names of the symbols, from a table.
     """
 
     values: Shaped[Tensor, "S *x"]

@@ -15,6 +15,7 @@ metrics.json     the final figures
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ from nounroll.teacher import Teacher, build_teacher
 
 DATA = "data.json"
 _CONFIG_BYTES = 2**20  # of a student's config.json, in which its settings are looked for
+_NAMES = {"reads": "input", "predicts": "target", "classes": "class", "names": "symbol", "columns": "column"}
 _WRITTEN = ("recipe.yaml", DATA, "metrics.jsonl", "chosen.json", "consent.json", "metrics.json")
 
 
@@ -104,9 +106,27 @@ def open_student(folder: str | Path, *, with_data: bool = True) -> tuple[Recipe,
                 f"{folder} was trained on data whose {name} are {then}, and now they are {now}: the data differs; put"
                 " back what it was trained with, or train a new run"
             )
+    _check_names(folder, student.trained_on.get("speech"), task.speech())
     if not student.trained_on:  # an earlier version standardised series by the file, outside the student
         student.rescale(task.inputs, task.targets)
     return recipe, task, student
+
+
+def _check_names(folder: Path, then: Any, now: Mapping[str, Any]) -> None:
+    """Refuse data of the same spaces whose columns, categories or classes have other names or another order.
+
+    Raises:
+        ValueError: the message has the first name that differs.
+    """
+    for name, shown in _NAMES.items():
+        kept = then.get(name) if isinstance(then, Mapping) else None
+        if name not in now or not isinstance(kept, list) or kept == now[name]:  # an earlier version kept no names
+            continue
+        before, after = next(pair for pair in zip_longest(kept, now[name]) if pair[0] != pair[1])
+        raise ValueError(
+            f"{folder} was trained on data whose {shown} {before!r} is now {after!r}: the data differs; put back what"
+            " it was trained with, or train a new run"
+        )
 
 
 def open_alone(folder: str | Path) -> tuple[SequenceTask, Student]:

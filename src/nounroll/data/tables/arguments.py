@@ -102,7 +102,7 @@ def _is_symbols(table: Mapping[str, Column], name: str, found: Layout) -> bool:
 
 def _symbols(column: Column, rows: np.ndarray, starts: np.ndarray) -> dict[str, Any]:
     codes = torch.from_numpy(column.values[rows])
-    made: dict[str, Any] = {"inputs": Ragged(codes.clamp(min=0), torch.from_numpy(starts))}
+    made: dict[str, Any] = {"inputs": Ragged(codes.clamp(min=0), torch.from_numpy(starts), column.categories)}
     if column.missing:
         made["observed"] = [one.numpy() for one in (codes >= 0).split(np.diff(starts).tolist())]
     return made
@@ -179,7 +179,8 @@ def _targets(
             )
     if len(names) == 1 and _is_symbols(table, names[0], found):
         codes = torch.from_numpy(table[names[0]].values[found.rows[steps]])
-        return Ragged(torch.where(codes < 0, NONE, codes), torch.from_numpy(starts))
+        codes = torch.where(codes < 0, NONE, codes)
+        return Ragged(codes, torch.from_numpy(starts), table[names[0]].categories)
     symbols = [name for name in names if _is_symbols(table, name, found)]
     if symbols:
         raise ValueError(f"{where}: column {symbols[0]!r} of the role target holds names; it must be the only target")

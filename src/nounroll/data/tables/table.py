@@ -1,5 +1,6 @@
 """Table: sequences in a file of rows and columns; each column has a role."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -159,6 +160,8 @@ class Table(Sequences):
         if options.ahead == 1 and not self.roles["label"]:
             found = self.layout = without_horizon(self.columns, self.roles, found)
         made = arguments(where, self.columns, self.roles, found, options.ahead)
+        self.reads = _columns_read(made)
+        self.predicts = list(made["targets"].columns) if "targets" in made else []
         self.gaps = _gaps(made["inputs"].values)
         future = made.get("future")
         self.future_gaps = _gaps(after_first(future)) if future else self.gaps[:0]
@@ -175,6 +178,14 @@ class Table(Sequences):
         self.autoregressive = options.ahead == 1 and not self.roles["label"] and self.inputs == self.targets
         target = self.columns.get(self.roles["target"][0]) if self.autoregressive and self.roles["target"] else None
         self.names = list(target.categories) if target is not None else []
+
+    def speech(self) -> dict[str, Any]:
+        """Return the names of the columns too, so that a run refuses a table with other ones."""
+        return {**super().speech(), "reads": self.reads, "predicts": self.predicts}
+
+    def speak(self, kept: Mapping[str, Any]) -> None:
+        super().speak(kept)
+        self.reads, self.predicts = (list(map(str, kept.get(name, []))) for name in ("reads", "predicts"))
 
     def sequence(self, i: int) -> Tensor:
         """Build the network's inputs of the whole sequence ``i``, (T, d)."""
@@ -201,6 +212,17 @@ class Table(Sequences):
         which = (np.arange(rows) >= count).astype(np.float64)
         self.columns[_FILE] = Column(_FILE, "number", which, 0, whole=True)
         self.roles = Roles({**self.roles.columns, "id": (*self.roles["id"], _FILE)}, self.roles.guessed)
+
+
+def _columns_read(made: Mapping[str, Any]) -> list[str]:
+    """Name the network's inputs: columns, categories, and the columns whose missing values are marked."""
+    found = list[str]()
+    for name in ("inputs", "future", "static"):
+        if name in made:
+            columns = made[name].columns
+            gaps = _gaps(after_first(made[name]) if name == "future" else made[name].values)
+            found += [*columns, *(f"{columns[j]} is missing" for j in gaps.nonzero().flatten().tolist())]
+    return [*found, "missing"] if "observed" in made else found
 
 
 def _gaps(values: Tensor) -> Bool[Tensor, "d"]:
