@@ -93,6 +93,25 @@ def test_a_series_that_was_not_trained_on_gets_a_scale_of_its_own(fitted: Foreca
     assert fitted.predict(new)["mean"].between(3e5, 7e5).all()
 
 
+def test_settings_of_other_types_are_saved(fitted: Forecaster, tmp_path: Path) -> None:
+    """Numbers of NumPy, an offset and a student, which ``fit`` takes too."""
+    df = panel((96, 120)).assign(p=1.0)
+    df["unique_id"] = pd.Series([np.int64(name[1]) for name in df.unique_id], dtype=object)
+    numbers = {"horizon": np.int64(6), "context": np.int64(36)}  # as of a search
+    model = Forecaster(6, steps=2, **QUICK)
+    model.set_params(freq=pd.offsets.MonthBegin(), past=("p",), **numbers).fit(df)
+    model.save(tmp_path / "model")
+    opened = Forecaster.load(tmp_path / "model")
+    kept = opened.get_params()
+    assert [kept[name] for name in ("freq", "horizon", "context", "past")] == ["MS", 6, 36, ["p"]]
+    pd.testing.assert_frame_equal(opened.predict(), model.predict())
+    fitted.student_.save_pretrained(tmp_path / "student")
+    for student in (fitted.student_, tmp_path / "student"):
+        tuned = Forecaster(6, context=36, student=student, method="bptt", steps=2).fit(panel((96, 120)))
+        tuned.save(tmp_path / "tuned")
+        pd.testing.assert_frame_equal(Forecaster.load(tmp_path / "tuned").predict(), tuned.predict())
+
+
 def test_a_saved_forecaster_predicts_the_same(fitted: Forecaster, tmp_path: Path) -> None:
     df = panel((96, 120))
     fitted.save(tmp_path / "model")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import nn
 
+from nounroll.core.plain import plain
 from nounroll.estimators.backtest import Cut, cuts, table
 from nounroll.estimators.base import SequenceEstimator
 from nounroll.estimators.clock import Clock, pd
@@ -259,15 +260,18 @@ class Forecaster(SequenceEstimator):
             CheckpointError: the folder holds something else, or cannot be written.
         """
         plan, student = self._plan(), self.student_
-        known = self.get_params(deep=False)
-        if not isinstance(known["cell"], str):
-            del known["cell"]
+        known = self.get_params(deep=False) | {"past": plan.past, "future": plan.future}
+        if not isinstance(self.freq, str | int | None):
+            known["freq"] = plan.freq
+        for name in ("cell", "student"):  # modules are in the network's own files
+            if not isinstance(known[name], str | Path | None):
+                del known[name]
         series = [[name, scale, self._ends[name]] for name, scale in self.scales_.items()]
         document = {"format": 2, "params": known, "plan": vars(plan), "series": series}
         tensors = {"model": student.state_dict()}
         if history and self._history is not None:
             document[HISTORY], tensors[HISTORY] = packed(self._history)
-        checkpoint.write(Path(folder), tensors, {"config": student.to_config(), DOCUMENT: document})
+        checkpoint.write(Path(folder), tensors, {"config": student.to_config(), DOCUMENT: plain(document)})
 
     @classmethod
     def load(cls, folder: str | Path, cell: nn.Module | None = None) -> "Forecaster":
