@@ -119,6 +119,9 @@ def test_a_frame_holds_sequences_in_rows_or_by_its_first_level() -> None:
     first, second = as_sequences("X", long)
     assert first.tolist() == [[1, 4], [2, 5]]
     assert second.tolist() == [[3, 6]]
+    long.index = pandas.MultiIndex.from_tuples([("b", 0), ("b", 1), (None, 0)])
+    with pytest.raises(ValueError, match="X: row 2 has no value in the first level of the index, which identifies the"):
+        as_sequences("X", long)
 
 
 def test_scikit_learn_clones_searches_and_pipes_it() -> None:

@@ -21,7 +21,7 @@ def as_sequences(name: str, values: Any, space: Space | None = None) -> list[np.
 
     Raises:
         ValueError: there are no sequences, or a sequence is not an array of numbers with one or two axes, is empty, or
-            is not finite.
+            is not finite; a row of a frame names no sequence.
     """
     real = space is not None and space.dtype.is_floating_point
     found = [_one(f"{name}[{i}]", one, real) for i, one in enumerate(_split(name, values))]
@@ -41,6 +41,12 @@ def listed(values: Any) -> Any:
 def _split(name: str, values: Any) -> Iterable[Any]:
     if hasattr(values, "columns") and hasattr(values, "index"):
         if getattr(values.index, "nlevels", 1) == 2:
+            missing = values.index.get_level_values(0).isna()
+            if missing.any():
+                raise ValueError(
+                    f"{name}: row {int(missing.argmax())} has no value in the first level of the index, which"
+                    " identifies the sequence; give it one, or leave the row out"
+                )
             return [part.to_numpy() for _, part in values.groupby(level=0, sort=False)]
         return list(values.to_numpy())
     if isinstance(values, str | bytes | dict) or not hasattr(values, "__len__"):
