@@ -144,6 +144,9 @@ def test_groups_are_not_parted_and_classes_are_in_both_parts() -> None:
     parts = np.array(model._parts(40, groups))
     assert {len(set(parts[groups == group])) for group in range(8)} == {1}
     assert (parts == "validation").sum() == 10
+    for pairs in ([(i // 5, 0) for i in range(40)], groups[:39]):
+        with pytest.raises(ValueError, match=r"groups has shape .*; it must be \(40,\), one value for each sequence"):
+            model._parts(40, pairs)
     strata = np.array([0] * 36 + [1] * 4)
     parts = np.array(model._parts(40, None, strata))
     assert (parts == "validation").sum() == 10

@@ -134,8 +134,8 @@ class SequenceEstimator(BaseEstimator):
         if not 0 < self.validation < 1:
             raise ValueError(f"validation is {self.validation!r}; it must be a share between 0 and 1")
         keys = np.arange(count) if groups is None else np.asarray(groups)
-        if len(keys) != count:
-            raise ValueError(f"groups has {len(keys)} values; there must be one for each of the {count} sequences")
+        if keys.shape[:1] != (count,) or keys.size != count:
+            raise ValueError(f"groups has shape {keys.shape}; it must be ({count},), one value for each sequence")
         names, places = distinct("groups", keys)
         if len(names) < 2:
             what = "sequence" if groups is None else "group"
