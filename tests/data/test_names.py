@@ -56,6 +56,14 @@ def test_targets_of_steps_are_names_too_and_none_is_not_scored() -> None:
     assert batch.targets[batch.mask].tolist() == [1, 1, 1, 0]
 
 
+@pytest.mark.parametrize("first", [[None, "verb", None], [None] * 3], ids=["a-step", "a-sequence"])
+def test_the_first_steps_may_have_no_name(first: list[str | None]) -> None:
+    task = nounroll.Sequences(inputs=LOGS, targets=[first, ["verb", "noun"], *[["noun"] * 3, ["verb"] * 2] * 9])
+    assert task.classes == ["noun", "verb"]
+    batch = task._read(torch.tensor([0, 1]), 3)
+    assert batch.mask.tolist() == [[False, first[1] is not None, False], [True, True, False]]
+
+
 def test_targets_that_name_inputs_have_their_numbers() -> None:
     words = ["ab", "ba", "ca"] * 10
     task = nounroll.Sequences(inputs=words, targets=[one[1:] + "a" for one in words])

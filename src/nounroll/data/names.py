@@ -15,12 +15,11 @@ _NUMBER = re.compile(r"[+-]?(\d+\.\d*|\.\d+|\d+)([eE][+-]?\d+)?")
 
 
 def has_names(values: Any) -> bool:
-    """Return whether sequences hold names: the first one is a text, or begins with one."""
+    """Return whether sequences hold names: the first value that is not None is a text."""
     if isinstance(values, str | bytes | dict) or not hasattr(values, "__len__") or hasattr(values, "columns"):
         return False
-    one = next(iter(values), None)
-    first = one[0] if isinstance(one, list | tuple | np.ndarray) and len(one) else one
-    return isinstance(first, str)
+    steps = (step for one in values for step in (one if isinstance(one, list | tuple | np.ndarray) else [one]))
+    return isinstance(next((step for step in steps if step is not None), None), str)
 
 
 def names_of(name: str, values: Any, *, gaps: bool = False) -> list[str]:
