@@ -133,6 +133,19 @@ def test_whole_numbers_as_labels_are_classes_and_others_are_numbers() -> None:
     assert isinstance(told.inputs, Categorical)
 
 
+@pytest.mark.parametrize(
+    ("values", "classes"),
+    [([10, 2, 7], ["2", "7", "10"]), ([0.5, 10.5, 7.5], ["0.5", "7.5", "10.5"]), ([True, False], ["false", "true"])],
+    ids=["whole", "real", "bool"],
+)
+def test_categories_of_pandas_may_be_numbers(values: list[float], classes: list[str]) -> None:
+    df = pd.DataFrame({"id": np.repeat(range(12), 2), "x": np.arange(24) / 7})
+    df["kind"] = np.repeat((values * 6)[:12], 2)
+    task = Table.from_frame(df.astype({"id": "category", "kind": "category"}), {"id": "id", "label": "kind"})
+    assert task.classes == classes
+    assert len(task.layout.names) == 12
+
+
 def test_a_column_names_the_part() -> None:
     names = ["train", "test", "train", "validation", "train", "train"]
     df = pd.DataFrame({"id": np.repeat(range(6), 2), "x": np.arange(12) / 7, "label": np.repeat(list("abbaba"), 2)})

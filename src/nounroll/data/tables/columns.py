@@ -69,6 +69,10 @@ def column(
     """
     pa = optional("pyarrow", where, "tables")
     at, kind = f"{where}: column {name!r}", array.type
+    if pa.types.is_dictionary(kind):  # categories
+        array, kind = array.cast(kind.value_type), kind.value_type
+        if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind):
+            wanted = wanted or "category"
     missing = array.null_count
     if missing == len(array) or pa.types.is_null(kind):
         return Column(name, "empty", np.zeros(0), len(array))
@@ -82,9 +86,6 @@ def column(
         return _times(at, name, array, missing)
     if pa.types.is_integer(kind) or pa.types.is_floating(kind):
         return _numbers(at, name, array, wanted, dates)
-    if pa.types.is_dictionary(kind):
-        array = array.cast(kind.value_type)
-        kind = array.type
     if not (
         pa.types.is_string(kind)
         or pa.types.is_large_string(kind)
