@@ -99,6 +99,10 @@ def test_sequences_are_split_in_order_of_their_times() -> None:
         [8, 9],
         [2, 6],
     ]
+    pandas = pytest.importorskip("pandas")
+    for column in (pandas.Series(dates, index=range(3, 13)), pandas.DatetimeIndex(dates)):
+        same = Sequences(inputs, labels=[0, 1] * 5, times=column, split=(6, 2, 2))
+        assert [part._numbers.tolist() for part in (same, same.validation(), same.test())] == read
 
 
 X = [[0.0, 1.0, 2.0]] * 5

@@ -129,6 +129,8 @@ class Sequences(SequenceTask):
         self, inputs: Ragged, split: Any, groups: Any, times: Any, window: int | None, seed: int
     ) -> Int[Tensor, "S"]:
         """Cut the sequences into pieces of each part; also return the index in ``PARTS`` that scores each step."""
+        if hasattr(times, "to_numpy"):  # a column of pandas, which would give its dates as objects
+            times = times.to_numpy()
         times = list(times) if isinstance(times, Iterable) else times
         if isinstance(times, list) and len(times) == len(inputs) and np.ndim(times[0]) == 1:
             if self._score == "last" or groups is not None:
