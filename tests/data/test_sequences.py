@@ -107,6 +107,8 @@ def test_a_pandas_series_of_sequences_may_have_any_index() -> None:
     pandas = pytest.importorskip("pandas")
     inputs, index = [np.arange(3.0) + i for i in range(10)], range(5, 15)
     one = Sequences(pandas.Series(inputs, index=index), targets=pandas.Series(inputs, index=index))
+    with pytest.raises(ValueError, match=r"groups\[1\] is <NA>; it must be a number or a name"):
+        Sequences(inputs, targets=inputs, groups=["a", pandas.NA, *range(len(inputs) - 2)])
     other = Sequences(inputs, targets=inputs)
     assert torch.equal(one.take(torch.arange(8), 3).inputs, other.take(torch.arange(8), 3).inputs)
 

@@ -82,6 +82,7 @@ def test_a_regressor_begins_with_a_network_of_another_unit(student: Student) -> 
 
 def test_classes_that_are_missing_are_refused() -> None:
     X, y = waves()
-    for missing in (np.where(np.arange(len(y)) == 3, np.nan, y), [None, *y[1:]]):
+    pandas = pytest.importorskip("pandas")
+    for missing in (np.where(np.arange(len(y)) == 3, np.nan, y), [None, *y[1:]], [pandas.NA, *y[1:]]):
         with pytest.raises(ValueError, match=r"^y holds None or nan"):
             nounroll.SequenceClassifier(steps=1).fit(X, missing)

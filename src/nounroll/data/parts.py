@@ -129,9 +129,9 @@ def _keys(count: int, groups: Any) -> list[Hashable]:
 def _is_key(value: Any) -> bool:
     try:
         hash(value)
-    except TypeError:
+        return bool(value == value)  # nan does not equal itself, so it is in no group
+    except TypeError:  # it has no hash, or it is pandas.NA, whose truth is unknown
         return False
-    return bool(value == value)  # nan does not equal itself, so it is in no group
 
 
 def _drawn(shares: list[float], keys: list[Hashable], seed: int) -> list[str]:

@@ -231,6 +231,12 @@ def test_frames_with_several_time_zones_are_refused() -> None:
     assert Table.from_frame(df, {"time": "t", "target": "y"}, split=[1, 1, 1]).columns["t"].zone == "UTC"
 
 
+def test_a_frame_with_two_columns_of_one_name_is_refused() -> None:
+    df = pd.DataFrame({"t": range(8), "y": np.arange(8) / 2, "kind": list("ab") * 4})
+    with pytest.raises(ValueError, match=r"^frame: column 'kind' is there twice; give each column its own name"):
+        Table.from_frame(pd.concat([df, df[["kind"]]], axis=1), {"time": "t", "target": "y"})
+
+
 def test_what_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from nounroll.data.tables import reading
 

@@ -5,6 +5,7 @@ import io
 import json
 import threading
 import weakref
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -61,9 +62,13 @@ def from_frame(frame: Any) -> Any:
     """Convert a data frame to the table that its file would give; the index is not a column.
 
     Raises:
-        ValueError: a column holds values of several kinds, such as dates of several time zones.
+        ValueError: a column holds values of several kinds, such as dates of several time zones, or two columns have one
+            name.
     """
     pa = optional("pyarrow", "a data frame", _WHAT)
+    twice = [name for name, count in Counter(map(str, frame.columns)).items() if count > 1]
+    if twice:
+        raise ValueError(f"frame: column {twice[0]!r} is there twice; give each column its own name")
     _refuse_mixed_zones(frame)
     try:
         return pa.Table.from_pandas(frame, preserve_index=False)
