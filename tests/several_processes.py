@@ -51,7 +51,7 @@ RUNS: dict[str, tuple[str, ...]] = {
     "by chunks": ("smt.chunk=2", "method=smt+dmt", "dmt.decoding=0"),
     "asked less": ("method=smt+dmt", "training.steps=12", "training.accumulate=2"),
     "cut": ("method=smt+tbptt", "tbptt.carry=false"),
-    "carried": ("method=smt+tbptt"),
+    "carried": ("method=smt+tbptt",),
     "few": ("smt.transitions=4", "method=smt"),
     "transformer": ("method=transformer",),
     "passed": ("method=smt+dmt", "training.steps=16", "training.evaluations=4", "smt.until_passed=true"),
