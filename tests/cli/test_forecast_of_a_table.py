@@ -10,6 +10,7 @@ import torch
 
 from commands import TINY, Command, one_line
 from nounroll.data.tables.continued import continued
+from nounroll.data.tables.summary import columns_of
 from nounroll.data.tables.table import Table
 
 pytest.importorskip("pyarrow")
@@ -144,6 +145,23 @@ def test_times_of_the_horizon_are_those_of_its_rows(tmp_path: Path, freq: str | 
                 assert one.times == [1, 2, 3, 4, 5, 6]
             else:
                 assert [np.datetime64(time, "D") for time in one.times] == list(days[60 : 60 + horizon])
+
+
+@pytest.mark.parametrize("freq", ["D", "MS"])
+def test_times_of_a_zone_stay_in_it(freq: str) -> None:
+    """Midnight in Berlin is 22:00 or 23:00 of the day before in UTC, in which a table holds it."""
+    pd = pytest.importorskip("pandas")
+    days = pd.date_range("2024-03-01", periods=43, freq=freq, tz="Europe/Berlin")
+    df = pd.DataFrame({"day": days[:42], "sales": [*np.arange(40.0), np.nan, np.nan]})
+    task = Table.from_frame(df, {"time": "day", "target": "sales"}, freq=freq)
+    assert continued(task, 12, 2)[0].times == list(days[40:42])
+    assert continued(task, 12, 3)[0].times == list(days[40:])
+    (told, _) = columns_of(task.columns, task.roles)
+    assert (told["from"][:10], told["to"][:10], told["zone"]) == ("2024-03-01", str(days[41])[:10], "Europe/Berlin")
+    with pytest.raises(
+        ValueError, match=r"row 3: 2024-\d\d-\d\d 00:00:00\+0[12]:00 of 'all' comes where 2024-\d\d-\d\d 00"
+    ):
+        Table.from_frame(df.drop(index=2), {"time": "day", "target": "sales"}, freq=freq)
 
 
 def test_a_last_row_with_its_target_is_read(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from nounroll.data.sources import optional
 from nounroll.data.tables.arguments import features
+from nounroll.data.tables.dates import local
 from nounroll.data.tables.horizon import known
 from nounroll.data.tables.table import Table
 
@@ -130,9 +131,11 @@ def _times(task: Table, step: int, stop: int, horizon: int) -> list[Any]:
     times = task.whole.times
     if times is None:
         return list(range(1, horizon + 1))
+    zone = task.columns[task.roles["time"][0]].zone
     if stop - step >= horizon:
-        return list(times[step : step + horizon])
-    now = times[step - 1]
+        found = times[step : step + horizon]
+        return list(local(found, zone) if zone else found)
+    now = local(times[step - 1 : step], zone)[0] if zone else times[step - 1]
     if task.freq is None:
         return list(range(1, horizon + 1))
     if isinstance(task.freq, int):

@@ -78,6 +78,13 @@ def as_dates(at: str, array: Any, form: str | None, wanted: bool) -> tuple[np.nd
     return read[fitting[0]].to_numpy().astype("datetime64[ns]"), ""
 
 
+def local(times: np.ndarray, zone: str) -> Any:
+    """Return dates as an index of pandas; with a time zone, they are given in UTC and returned in the zone."""
+    pd = optional("pandas", "times", "tables")
+    found = pd.DatetimeIndex(times)
+    return found.tz_localize("UTC").tz_convert(zone) if zone else found
+
+
 def _zoned(at: str, array: Any, zoned: Any) -> tuple[np.ndarray, str]:
     """Convert instants with offsets to UTC."""
     pd = optional("pandas", at, "tables")

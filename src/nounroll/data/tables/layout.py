@@ -8,6 +8,7 @@ import numpy as np
 
 from nounroll.data.sources import optional
 from nounroll.data.tables.columns import Column
+from nounroll.data.tables.dates import local
 from nounroll.data.tables.roles import Roles
 
 
@@ -106,15 +107,15 @@ def check_times(where: str, column: Column, found: Layout, freq: str | int | Non
     wrong = np.flatnonzero(same[1:] & (times[1:] <= times[:-1])) + 1
     if len(wrong):
         i = int(wrong[0])
-        shown, of = _shown(times[i]), f" of {_name_at(found, i)!r}" if has_id else ""
+        shown, before = (_shown(time, column.zone) for time in (times[i], times[i - 1]))
+        of = f" of {_name_at(found, i)!r}" if has_id else ""
         other = "" if has_id else ", or name the column that identifies the sequence by the role id"
         if times[i] == times[i - 1]:
             raise ValueError(
                 f"{at}, row {found.rows[i] + 1}: {shown}{of} is also in row {found.rows[i - 1] + 1}; remove one{other}"
             )
         raise ValueError(
-            f"{at}, row {found.rows[i] + 1}: {shown}{of} comes after {_shown(times[i - 1])}; sort the rows by"
-            f" time{other}"
+            f"{at}, row {found.rows[i] + 1}: {shown}{of} comes after {before}; sort the rows by time{other}"
         )
     if freq is not None:
         _check_freq(where, column, found, freq)
@@ -133,9 +134,10 @@ def _check_freq(where: str, column: Column, found: Layout, freq: str | int) -> N
             expected = times[start] + freq * np.arange(stop - start)
         else:
             try:
-                expected = (
-                    pd.date_range(times[start], periods=stop - start, freq=freq).to_numpy().astype("datetime64[ns]")
-                )
+                first = local(times[start : start + 1], column.zone)[0]
+                dated = pd.date_range(first, periods=stop - start, freq=freq)
+                expected = dated.tz_convert(None) if column.zone else dated
+                expected = expected.to_numpy().astype("datetime64[ns]")
             except (ValueError, TypeError):
                 raise ValueError(
                     f"table.freq is {freq!r}; it must be an offset of pandas, such as 'MS', 'D' or 'h'"
@@ -143,9 +145,10 @@ def _check_freq(where: str, column: Column, found: Layout, freq: str | int) -> N
         wrong = np.flatnonzero(expected != times[start:stop])
         if len(wrong):
             i = start + int(wrong[0])
+            shown, due = (_shown(time, column.zone) for time in (times[i], expected[wrong[0]]))
             raise ValueError(
-                f"{where}: column {column.name!r}, row {found.rows[i] + 1}: {_shown(times[i])} of"
-                f" {_name_at(found, i)!r} comes where {_shown(expected[wrong[0]])} is next with freq {freq!r};"
+                f"{where}: column {column.name!r}, row {found.rows[i] + 1}: {shown} of"
+                f" {_name_at(found, i)!r} comes where {due} is next with freq {freq!r};"
                 " give another freq, or a row without values for each missing time"
             )
 
@@ -154,8 +157,8 @@ def _name_at(found: Layout, step: int) -> str:
     return found.names[int(np.searchsorted(found.starts, step, side="right")) - 1]
 
 
-def _shown(time: Any) -> str:
-    text = str(time)
+def _shown(time: Any, zone: str) -> str:
+    text = str(local(np.array([time]), zone)[0] if zone else time)
     return text.removesuffix(".000000000").removesuffix("T00:00:00")
 
 

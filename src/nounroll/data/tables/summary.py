@@ -12,6 +12,7 @@ from nounroll.data.named_spaces import known
 from nounroll.data.parts import PARTS
 from nounroll.data.tables.arguments import NothingToPredict
 from nounroll.data.tables.columns import Column
+from nounroll.data.tables.dates import local
 from nounroll.data.tables.layout import Layout
 from nounroll.data.tables.roles import Roles
 from nounroll.data.tables.table import Table
@@ -64,6 +65,8 @@ def described(column: Column, role: str, guessed: bool) -> dict[str, Any]:
         found["type"] = "not read"
     elif column.kind == "time":
         times = column.values if column.values.dtype.kind != "M" else column.values[~np.isnat(column.values)]
+        if column.zone:
+            times = local(times, column.zone).tz_localize(None).to_numpy().astype("datetime64[ns]")
         found["from"], found["to"], found["zone"] = str(times.min()), str(times.max()), column.zone
     found["missing"] = column.missing
     return found
