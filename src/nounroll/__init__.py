@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from nounroll.estimators.forecaster import Forecaster
     from nounroll.estimators.regressor import SequenceRegressor
     from nounroll.experiments.adaptation import adapt
-    from nounroll.experiments.compare import compare
-    from nounroll.experiments.comparison import Comparison
+    from nounroll.experiments.compared import Comparison
+    from nounroll.experiments.comparison import compare
     from nounroll.experiments.many import adapt_many
     from nounroll.experiments.run import Run, fit
     from nounroll.models.heads import Heads
@@ -54,8 +54,8 @@ _HOMES = {
     "adapt_many": "experiments.many",
     "Heads": "models.heads",
     "fit": "experiments.run",
-    "Comparison": "experiments.comparison",
-    "compare": "experiments.compare",
+    "Comparison": "experiments.compared",
+    "compare": "experiments.comparison",
     "SequenceClassifier": "estimators.classifier",
     "SequenceRegressor": "estimators.regressor",
     "SequenceAnomaly": "estimators.anomaly",

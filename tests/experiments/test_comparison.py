@@ -13,9 +13,9 @@ from torch import Tensor, nn
 import nounroll
 from helpers import tiny_recipe
 from nounroll.data.parity import Parity
-from nounroll.experiments import compare as comparing
-from nounroll.experiments.compare import compare
-from nounroll.experiments.comparison import Comparison, Row
+from nounroll.experiments import comparison
+from nounroll.experiments.compared import Comparison, Row
+from nounroll.experiments.comparison import compare
 from nounroll.experiments.recipe import Recipe
 from nounroll.experiments.run import train
 from nounroll.methods import DMT, settings_read
@@ -104,9 +104,9 @@ def test_other_settings_are_chosen_in_the_same_way_each_method_its_own(monkeypat
         trained.append(recipe)
         size, bptt = recipe.training.batch_size, recipe.method == "bptt"
         value = recipe.training.learning_rate + (-size if bptt else size)
-        return comparing._Outcome(value, {"loss": 100.0 + value})
+        return comparison._Outcome(value, {"loss": 100.0 + value})
 
-    monkeypatch.setattr(comparing, "_outcome", outcome)
+    monkeypatch.setattr(comparison, "_outcome", outcome)
     grid = {"training.batch_size": [4, 8], "training.curriculum": [0, 2]}
     rows = compare(
         Parity(), methods=["smt", "bptt"], cells=["mlp"], seeds=2, learning_rates=[0.5, 0.1], grid=grid, **SIZES
@@ -126,9 +126,9 @@ def test_what_a_method_does_not_read_is_not_tried_twice(monkeypatch: pytest.Monk
 
     def outcome(recipe: Recipe, *_: object) -> object:
         trained.append(recipe)
-        return comparing._Outcome(1.0, {"loss": 1.0})
+        return comparison._Outcome(1.0, {"loss": 1.0})
 
-    monkeypatch.setattr(comparing, "_outcome", outcome)
+    monkeypatch.setattr(comparison, "_outcome", outcome)
     grid = {"dmt.window": [4, 8], "cell.memory_width": [8, 16], "training.weight_decay": [0.5, 1.0]}
     methods, cells = ["smt+dmt", "bptt", "transformer"], ["mlp", OwnCell()]
     rows = compare(Parity(), methods=methods, cells=cells, grid=grid, **SIZES).rows
@@ -190,7 +190,7 @@ def test_a_training_error_counts_as_diverged(monkeypatch: pytest.MonkeyPatch) ->
     def fail(*_: object, **__: object) -> None:
         raise TrainingError("not finite")
 
-    monkeypatch.setattr(comparing, "train", fail)
+    monkeypatch.setattr(comparison, "train", fail)
     assert compare(Parity(), methods=["bptt"], cells=["mlp"], **SIZES).rows[0].metrics == {}
 
 
@@ -337,21 +337,21 @@ def outcomes(monkeypatch: pytest.MonkeyPatch, loss: Any) -> list[Recipe]:
     def outcome(recipe: Recipe, *_: object) -> object:
         trained.append(recipe)
         value = loss(recipe.training.learning_rate, recipe.training.seed)
-        return None if value is None else comparing._Outcome(value, {"loss": 100.0 + value})
+        return None if value is None else comparison._Outcome(value, {"loss": 100.0 + value})
 
-    monkeypatch.setattr(comparing, "_outcome", outcome)
+    monkeypatch.setattr(comparison, "_outcome", outcome)
     return trained
 
 
 def test_other_lengths_are_measured_too_on_sequences_of_that_length(monkeypatch: pytest.MonkeyPatch) -> None:
     spans = []
-    measure = comparing.evaluate_task
+    measure = comparison.evaluate_task
 
     def spy(task: Any, model: Any, batches: Any) -> Any:
         spans.extend((batch.length, batch.batch_size) for batch in batches)
         return measure(task, model, batches)
 
-    monkeypatch.setattr(comparing, "evaluate_task", spy)
+    monkeypatch.setattr(comparison, "evaluate_task", spy)
     plain = compare(Parity(), methods=["smt"], cells=["mlp"], **SIZES)
     assert spans == [(4, 64)]
     result = compare(Parity(), methods=["smt"], cells=["mlp"], lengths=[8, 16], **SIZES)

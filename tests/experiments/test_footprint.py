@@ -13,7 +13,7 @@ from helpers import TINY, tiny_recipe
 from nounroll.data.parity import Parity
 from nounroll.experiments import footprint as module
 from nounroll.experiments.auto import candidates
-from nounroll.experiments.compare import compare
+from nounroll.experiments.comparison import compare
 from nounroll.experiments.footprint import check_memory, footprint, in_words
 from nounroll.experiments.recipe import load, parse
 from nounroll.experiments.resolve import resolve

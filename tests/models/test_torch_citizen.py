@@ -14,7 +14,7 @@ from nounroll import Categorical, Real, Student, fit
 from nounroll.cells.base import CELLS, CellSettings
 from nounroll.core.batch import Space
 from nounroll.data.parity import Parity
-from nounroll.experiments.compare import compare
+from nounroll.experiments.comparison import compare
 
 SPACES = [Categorical(6), Real(2)]
 ROWS, TIME = 3, 5

@@ -50,7 +50,7 @@ def compare(
         figure: PNG, SVG or PDF file for the learning curves, against seconds, tokens and FLOPs.
         set: any other setting, such as teacher.width=256; may be given several times.
     """
-    from nounroll.experiments.compare import compare_recipe
+    from nounroll.experiments.comparison import compare_recipe
     from nounroll.experiments.consent import build_task
     from nounroll.experiments.recipe import load
     from nounroll.report.curves import check_path
@@ -84,7 +84,7 @@ def compare(
 
 
 def show(result: dict[str, Any], console: Console) -> None:
-    from nounroll.experiments.comparison import Comparison, Row
+    from nounroll.experiments.compared import Comparison, Row
 
     console.print(Comparison([Row(**row) for row in result["rows"]]).table())
 
