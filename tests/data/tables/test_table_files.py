@@ -175,6 +175,14 @@ def test_a_frame_is_the_task_of_its_file() -> None:
     same(Table.from_frame(frame().assign(size=frame()["size"].astype("category")), ROLES), by_hand())
 
 
+def test_the_index_that_pandas_writes_is_no_input(tmp_path: Path) -> None:
+    df = frame()
+    df.index = np.arange(len(df)) % 30  # as of frames that were put together; 0, 1, 2 ... would be no column
+    df.to_parquet(tmp_path / "t.parquet")
+    with pytest.warns(Notice, match="left out: __index_level_0__"):
+        same(Table(path=tmp_path / "t.parquet", roles=ROLES), by_hand())
+
+
 def test_the_check_of_one_task_can_fail() -> None:
     changed = frame()
     changed.loc[17, "sales"] = 1234.0

@@ -21,6 +21,7 @@ ROLES = {
     "ignore": "is not used",
 }
 _ONE = ("time", "label", "group", "part")
+_INDEX = "__index_level_"  # begins the name that pandas gives an index without one
 _USUAL = {"unique_id": "id", "ds": "time", "y": "target"}  # Nixtla's names
 
 
@@ -101,7 +102,10 @@ def _check_together(found: Mapping[str, tuple[str, ...]]) -> None:
 
 
 def _guessed(found: Mapping[str, tuple[str, ...]], table: Mapping[str, Column], *, bare: bool) -> dict[str, str]:
-    """Guess the roles of the other columns: a single column of dates is the time, and suitable columns are inputs."""
+    """Guess the roles of the other columns: a single column of dates is the time, and suitable columns are inputs.
+
+    The rows' numbers, which pandas writes into a Parquet file, are not.
+    """
     taken = {name for names in found.values() for name in names}
     free = [name for name in table if name not in taken]
     guessed: dict[str, str] = {}
@@ -112,6 +116,7 @@ def _guessed(found: Mapping[str, tuple[str, ...]], table: Mapping[str, Column], 
         guessed[times[0]] = "time"
     alone = "steps" in found or "series" in found or "input" in found
     for name in free:
-        if name not in guessed and not alone and table[name].kind in ("number", "category", "list"):
+        suitable = table[name].kind in ("number", "category", "list") and not name.startswith(_INDEX)
+        if name not in guessed and not alone and suitable:
             guessed[name] = "input"
     return guessed
