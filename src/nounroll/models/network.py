@@ -50,7 +50,9 @@ class Network(nn.Module):
 
     def _enter(self, inputs: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:
         """Convert inputs to the form that the cell reads: symbols, or standardised vectors of its dtype."""
-        entered = self.inputs.enter(self.inputs.with_floats(inputs))
+        if self.inputs.dtype.is_floating_point and not inputs.is_floating_point():  # whole numbers, such as bits
+            inputs = self.inputs.convert(inputs)
+        entered = self.inputs.enter(inputs)
         return entered.to(self.empty_memory.dtype) if entered.is_floating_point() else entered
 
     # -- over time --------------------------------------------------------------------------------

@@ -34,7 +34,7 @@ class InputEmbedding(nn.Module):
         return cls(space, width, min(1.0, math.sqrt(space.detail / width)))
 
     def forward(self, inputs: Shaped[Tensor, "..."]) -> Float[Tensor, "... width"]:
-        entered = self.space.enter(self.space.with_floats(inputs))
+        entered = self.space.enter(inputs)
         if entered.is_floating_point():
             entered = entered.to(next(self.map.parameters()).dtype)
         return self.map(entered)

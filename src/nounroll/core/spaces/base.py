@@ -91,10 +91,6 @@ class Space(ABC):
         """Convert values of another precision; values of another kind stay unchanged, and ``check`` rejects them."""
         return values if values.is_complex() else values.to(self.dtype)
 
-    def with_floats(self, values: Tensor) -> Tensor:
-        """Convert whole numbers to floating point where the space has that, such as bits; keep any other precision."""
-        return self.convert(values) if self.dtype.is_floating_point and not values.is_floating_point() else values
-
     def check(self, name: str, values: Tensor) -> None:
         """Raise ValueError, naming a value and its position, unless all values are in this space."""
         if not values.dtype.is_floating_point:

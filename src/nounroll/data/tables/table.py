@@ -160,11 +160,15 @@ class Table(Sequences):
         if options.ahead == 1 and not self.roles["label"]:
             found = self.layout = without_horizon(self.columns, self.roles, found)
         made = arguments(where, self.columns, self.roles, found, options.ahead)
-        self.reads = _columns_read(made)
+        gaps = {
+            name: _gaps(after_first(made[name]) if name == "future" else made[name].values)
+            for name in ("inputs", "future", "static")
+            if name in made
+        }
+        self.gaps = gaps["inputs"]
+        self.future_gaps = gaps.get("future", self.gaps[:0])
+        self.reads = _columns_read(made, gaps)
         self.predicts = list(made["targets"].columns) if "targets" in made else []
-        self.gaps = _gaps(made["inputs"].values)
-        future = made.get("future")
-        self.future_gaps = _gaps(after_first(future)) if future else self.gaps[:0]
         parted = split(where, self.columns, self.roles, found, options.ahead)
         if count < rows:
             parted = with_test(where, found.first, count, options.shares, options.seed)
@@ -214,14 +218,12 @@ class Table(Sequences):
         self.roles = Roles({**self.roles.columns, "id": (*self.roles["id"], _FILE)}, self.roles.guessed)
 
 
-def _columns_read(made: Mapping[str, Any]) -> list[str]:
+def _columns_read(made: Mapping[str, Any], gaps: Mapping[str, Bool[Tensor, "d"]]) -> list[str]:
     """Name the network's inputs: columns, categories, and the columns whose missing values are marked."""
     found = list[str]()
-    for name in ("inputs", "future", "static"):
-        if name in made:
-            columns = made[name].columns
-            gaps = _gaps(after_first(made[name]) if name == "future" else made[name].values)
-            found += [*columns, *(f"{columns[j]} is missing" for j in gaps.nonzero().flatten().tolist())]
+    for name, marked in gaps.items():
+        columns = made[name].columns
+        found += [*columns, *(f"{columns[j]} is missing" for j in marked.nonzero().flatten().tolist())]
     return [*found, "missing"] if "observed" in made else found
 
 
