@@ -16,6 +16,7 @@ from helpers import (
     make_bptt,
     make_dmt,
     make_student,
+    make_tbptt,
     make_teacher,
 )
 from nounroll.core.batch import Batch, Real, Space
@@ -141,7 +142,7 @@ def test_only_a_part_of_its_own_memories_is_held_at_a_time(monkeypatch: pytest.M
         return rollout(inputs, memory)
 
     monkeypatch.setattr(method.student, "rollout", noted)
-    for chunk, expected in ((0, [T]), (4, [4] * (T // 4) + [T % 4] * (T % 4 > 0))):
+    for chunk, expected in ((0, [T - 2]), (4, [4, T - 2 - 4])):  # no window of two steps starts later
         method.chunk = chunk
         lengths.clear()
         method(make_batch(B, T), {}, generator(0, "loss"), 0.5)
@@ -273,8 +274,8 @@ def asked_in(monkeypatch: pytest.MonkeyPatch, better: list[float], **settings: A
     return asked
 
 
-def test_a_teacher_that_says_nothing_is_asked_at_each_eighth_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert asked_in(monkeypatch, [0.0] * 30, only_ahead=True) == [*range(8), 8, 16, 24]
+def test_a_teacher_that_says_nothing_is_asked_more_and_more_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert asked_in(monkeypatch, [0.0] * 200, only_ahead=True) == [*range(8), 8, 16, 32, 64, 128, 192]
 
 
 def test_once_it_is_ahead_it_is_asked_at_all_of_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -290,23 +291,29 @@ def test_so_is_one_that_is_followed_whatever_it_is(monkeypatch: pytest.MonkeyPat
     assert asked_in(monkeypatch, [0.0] * 20, only_ahead=False) == list(range(20))
 
 
-def test_a_step_that_asks_nothing_is_one_of_truncated_bptt_from_the_students_own_memories() -> None:
-    method, batch = make("mlp", only_ahead=True, window=3), make_batch(B, T, sparse=True)
-    unasked = method(batch, {"silent": torch.full((1, B), 9.0)}, generator(0, "loss"), 0.5)[0]
-    own = method.student.rollout(batch.inputs)
-    starts, counts = random_windows(B, T, 3, generator(0, "loss"))
-    losses = []
-    for b, row in enumerate(starts.tolist()):
-        for place, begin in enumerate(row):
-            memory = own[b, begin][None].detach()
-            for step in range(3):
-                memory = method.student.step(batch.inputs[b, begin + step][None], memory)
-                if counts[b, place, step] and batch.mask[b, begin + step]:
-                    y = batch.targets[b, begin + step][None]
-                    losses.append(negative_log_likelihood(method.student.targets, method.student.readout(memory), y))
-    alone = torch.cat(losses).sum() / batch.mask.sum()
-    torch.testing.assert_close(unasked["loss"], alone)
-    assert_same_gradients(unasked["loss"], alone, method.student)
+@pytest.mark.parametrize("length", [T, 3], ids=["windows", "one window"])
+def test_steps_that_ask_nothing_are_steps_of_truncated_bptt(length: int) -> None:
+    """Their windows continue from step to step; a step between them that asks leaves these where they are."""
+    method = make("mlp", only_ahead=True, window=3)
+    alone, state, theirs = make_tbptt(method.student, window=3), {"silent": torch.full((1, B), 9.0)}, {}
+    for step in range(9, 20):
+        batch = make_batch(B, length, sparse=True, seed=step)
+        found, state = method(batch, state, generator(step, "loss"), 0.5)
+        assert ("dynamics" in found) == (step == 16)
+        if step != 16:
+            wanted, theirs = alone(batch, theirs, generator(step, "loss"), 0.5)
+            assert torch.equal(found["loss"], wanted["loss"])
+            assert_same_gradients(found["loss"], wanted["loss"], method.student)
+        assert state.keys() == {*theirs, "silent"}
+        assert all(torch.equal(state[name], values) for name, values in theirs.items())
+        state["silent"] = torch.full((1, B), step + 1.0)  # whatever the teacher has said
+
+
+def test_a_step_with_the_decoder_never_does_without_the_windows_own_loss() -> None:
+    method = make("mlp", only_ahead=True, window=3, decoding=0.7)
+    losses, state = method(make_batch(B, T), {"silent": torch.full((1, B), 9.0)}, generator(0, "loss"), 0.5)
+    assert losses.keys() == {"loss", "readout", "decoding"}
+    assert state.keys() == {"silent"}
 
 
 # --- who is lost --------------------------------------------------------------------------------------
@@ -444,10 +451,12 @@ def test_one_window_over_all_of_it_is_bptt(window: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "rollouts"), [({}, 2), ({"dynamics": 0.0, "decoding": 0.7}, 1), ({"window": 3}, 2)], ids=str
+    ("settings", "rollouts"),
+    [({}, 1), ({"dynamics": 0.0, "decoding": 0.7}, 1), ({"only_ahead": True}, 2), ({"window": 3}, 2)],
+    ids=str,
 )
 def test_its_own_memories_are_made_where_they_are_needed(settings: dict[str, Any], rollouts: int) -> None:
-    """One window from m_∅ that asks for no label is all there is to roll out."""
+    """One window from m_∅ is all there is to roll out, unless its memories are compared with the teacher's before."""
     method = make(**{"window": T, **settings})
     with mock.patch.object(method.student, "rollout", wraps=method.student.rollout) as made:
         losses_of(method, make_batch(B, T))

@@ -39,6 +39,8 @@ def recipe_of(draw: random.Random) -> Recipe:
         f"smt.noise={draw.choice([0, 1])}",
         f"tbptt.carry={draw.choice(['true', 'false'])}",
         f"dmt.decoding={draw.choice([0, 1])}",
+        f"dmt.only_ahead={draw.choice(['true', 'false'])}",
+        f"dmt.window={draw.choice([3, 32])}",
     )
 
 

@@ -4,7 +4,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from nounroll.cells.base import observe
@@ -13,8 +13,10 @@ from nounroll.core.processes import mean, total
 from nounroll.methods.base import Method, Parts, State
 from nounroll.methods.decoding import decoding
 from nounroll.methods.dmt_settings import DMTSettings
-from nounroll.methods.heed import Windows, heed, is_due, noted, silent_steps
+from nounroll.methods.heed import SILENT, heed, is_due, noted, silent_steps
 from nounroll.methods.labels import separate
+from nounroll.methods.tbptt import TBPTT, TBPTTSettings
+from nounroll.methods.windows import Windows, own_memories
 from nounroll.models.student import Student
 from nounroll.nn.frozen import frozen
 from nounroll.nn.recompute import again
@@ -30,6 +32,7 @@ class DMT(Method):
     A rollout without gradients gives the student's own memories. Windows start from them and unroll in parallel:
     B T / w rows, sequential depth w. The likelihood of the readout, the teacher's labels and its decoder correct them.
     The labels are frozen. The decoder continues to learn if it is used, unless labels depend on its weights.
+    A step that does not ask the teacher (``only_ahead``) is one of truncated BPTT, and the state is as in ``TBPTT``.
 
     Args:
         student, teacher: the result of SMT.
@@ -51,6 +54,8 @@ class DMT(Method):
         self.student, self.settings, self.knowable = student, settings, knowable
         self._teacher = (teacher,)  # in a tuple, because this method does not train it
         self.decoder = teacher.decoder if settings.decoding and not teacher.shares_decoder else None  # to train
+        alone = TBPTT(student, TBPTTSettings(window=settings.window))
+        self._alone = () if settings.decoding or chunk else (alone,)  # in a tuple, because it has no weights of its own
 
     @classmethod
     def build(cls, parts: Parts) -> "Method":
@@ -60,21 +65,30 @@ class DMT(Method):
     def forward(
         self, batch: Batch, state: State, generator: torch.Generator, progress: float
     ) -> tuple[dict[str, Tensor], State]:
-        s, rows = self.settings, batch.batch_size
-        batch, there = separate(batch)
+        s, rows, silent = self.settings, batch.batch_size, silent_steps(state)
         judges = s.only_ahead and s.dynamics > 0 and not self.distils  # else the teacher is always asked, or never
-        silent = silent_steps(state)
+        after = {name: values for name, values in state.items() if name != SILENT}
+        if judges and self._alone and not is_due(silent):
+            losses, after = self._alone[0](batch, after, generator, progress)
+            return losses, after | noted(silent, {}, rows)
+        batch, there = separate(batch)
         windows, figures = self._windows(batch, there, generator, asked=is_due(silent))
-        if self.chunk:
-            losses = self._in_parts(windows, batch.batch_size)
-        else:
-            predicted = unroll_windows(self.student, windows.inputs, windows.start)
-            losses = self._losses(windows, predicted)
-            if s.decoding:
-                losses["decoding"] = self._decoding(batch, windows, predicted, generator)
+        losses = self._losses_of(batch, windows, generator)
+        if "dynamics" in losses and "drift" not in figures:  # the windows hold each of the student's own memories
+            figures["drift"] = losses["dynamics"].detach()
         weights = {"dynamics": figures.get("ahead", 1.0) * s.dynamics, "decoding": s.decoding}
         loss = torch.stack([weights.get(name, 1.0) * value for name, value in losses.items()]).sum()
-        return {"loss": loss, **losses, **figures}, noted(silent, figures, rows) if judges else {}
+        return {"loss": loss, **losses, **figures}, after | noted(silent, figures, rows) if judges else {}
+
+    def _losses_of(self, batch: Batch, windows: Windows, generator: torch.Generator) -> dict[str, Tensor]:
+        """Compute the losses of windows of this batch."""
+        if self.chunk:
+            return self._in_parts(windows, batch.batch_size)
+        predicted = unroll_windows(self.student, windows.inputs, windows.start)
+        losses = self._losses(windows, predicted)
+        if self.settings.decoding:
+            losses["decoding"] = self._decoding(batch, windows, predicted, generator)
+        return losses
 
     def _losses(self, windows: Windows, predicted: Float[Tensor, "BW width K d"]) -> dict[str, Tensor]:
         """Compute the losses of the readout and, if labels are used, of the distance from them."""
@@ -114,14 +128,12 @@ class DMT(Method):
             labels, kept, expected = self._taught(batch) if asked else (None, None, None)
             expected = None if expected is None else cut(expected, starts, width)
             heeds = self.settings.only_ahead and labels is not None
-            own, start, away = self._own_memories(batch, starts, width, labels, kept, whole=heeds)
+            own, start = own_memories(self.student, batch, starts, width, self.chunk, whole=heeds)
             found = Windows(starts, x, y, mask, counts, start, labels, places, kept, expected)
-            if labels is None:
+            if own is None or labels is None:
                 return found, {}
-            assert away is not None
+            away = dynamics(own[:, 1:], labels[:, 1:])
             figures = {"drift": mean((away if there is None else away[there]).mean())}
-            if own is None:
-                return found, figures
             own, expert = cut(own[:, 1:], starts, width), at_times(labels, starts).flatten(0, 1)
             begin = None if there is None else at_times(there, starts).flatten()
             start, seen = heed(self.student, found, own, expert, self.knowable, begin)
@@ -169,31 +181,3 @@ class DMT(Method):
             return teacher.memories(batch.inputs), None, None
         labels, kept = teacher.kept(batch.inputs)
         return labels, kept, None
-
-    def _own_memories(
-        self,
-        batch: Batch,
-        starts: Int[Tensor, "B W"],
-        width: int,
-        labels: Float[Tensor, "B T1 K d"] | None,
-        kept: Bool[Tensor, "K d"] | None,
-        *,
-        whole: bool,
-    ) -> tuple[Float[Tensor, "B T1 K d"] | None, Float[Tensor, "BW K d"], Float[Tensor, "B T"] | None]:
-        """Roll out the student: its memories if ``whole``, those at ``starts``, and its distance from the labels.
-
-        Without ``whole``, only ``chunk`` steps are held at once. One window of all steps without labels needs only m_∅.
-        """
-        memory = self.student.initial_memory(batch.batch_size).detach()
-        if width == batch.length and labels is None:
-            return None, at_times(memory[:, None], starts).flatten(0, 1), None
-        span = batch.length if whole or not self.chunk else self.chunk
-        start, away, own = memory.new_empty(*starts.shape, *memory.shape[1:]), [], None
-        for begin in range(0, batch.length, span):
-            own = self.student.rollout(batch.inputs[:, begin : begin + span], memory)
-            end, memory = begin + own.shape[1] - 1, own[:, -1]
-            here = (begin <= starts) & (starts < end)
-            start = torch.where(here[..., None, None], at_times(own, (starts - begin).clamp(0, span)), start)
-            if labels is not None:
-                away.append(dynamics(own[:, 1:], labels[:, begin + 1 : end + 1], kept))
-        return own if whole else None, start.flatten(0, 1), torch.cat(away, dim=1) if away else None

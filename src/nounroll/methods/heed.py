@@ -1,17 +1,16 @@
 """Heed: weight of the teacher's labels by how far the teacher is ahead of its student (ours).
 
-A teacher that was not ahead in several batches is asked in some of the next batches only. The others need no labels.
+A teacher that was not ahead in several batches is asked in some of the next batches only, and more and more seldom. The
+others need no labels.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-
 import torch
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from nounroll.core.processes import largest, mean, variance
 from nounroll.methods.base import State
+from nounroll.methods.windows import Windows
 from nounroll.models.student import Student
 from nounroll.objectives.dynamics import dynamics
 from nounroll.objectives.readout import masked_mean, negative_log_likelihood
@@ -20,52 +19,9 @@ _LOST = 0.5  # drift over the variance of memories, above which a student may be
 _CLEARLY_WORSE = 0.25  # share of the knowable loss
 _FULL_PULL = 0.5  # share of the knowable loss; a teacher that is ahead by this much gets its full weight
 _LITTLE = 0.05  # of "ahead" and "lost" together, below which the teacher has said nothing
-_PATIENCE = 8  # batches in a row in which it must have said nothing, and then the steps between two questions
-
-
-@dataclass(frozen=True)
-class Windows:
-    """W windows of w steps of each sequence of a batch.
-
-    Attributes:
-        starts: (B, W) first step of each window.
-        inputs, targets, mask: (B W, w, ...) at the windows' steps.
-        counts: (B W, w) False at repeated steps of overlapping windows, so that each step counts once.
-        start: (B W, K, d) memory before the first step.
-        labels: (B, T+1, K, d) the teacher's memories of the whole sequences; None if they are not used.
-        places: (B W,) place of each window's first label among all labels of the batch.
-        kept: (K, d) the coordinates of labels that are regressed on; None for all.
-        expected: (B W, w, V) the teacher's prediction of the targets, if it is distilled.
-    """
-
-    starts: Int[Tensor, "B W"]
-    inputs: Shaped[Tensor, "BW width *x"]
-    targets: Shaped[Tensor, "BW width *y"]
-    mask: Bool[Tensor, "BW width"]
-    counts: Bool[Tensor, "BW width"]
-    start: Float[Tensor, "BW K d"]
-    labels: Float[Tensor, "B T1 K d"] | None
-    places: Int[Tensor, "BW"]
-    kept: Bool[Tensor, "K d"] | None
-    expected: Float[Tensor, "BW width V"] | None
-
-    @property
-    def label(self) -> Float[Tensor, "BW width K d"] | None:
-        """The teacher's memory after each step, copied at every call."""
-        if self.labels is None:
-            return None
-        steps = torch.arange(self.mask.shape[1], device=self.places.device)
-        return self.labels.flatten(0, 1)[self.places[:, None] + steps]
-
-    def split(self, rows: int) -> Iterator["Windows"]:
-        """Yield parts of ``rows`` windows; ``starts`` and ``labels`` are not split."""
-        for begin in range(0, len(self.inputs), rows):
-            part = slice(begin, begin + rows)
-            x, y, mask, counts, start, places = (
-                one[part] for one in (self.inputs, self.targets, self.mask, self.counts, self.start, self.places)
-            )
-            expected = None if self.expected is None else self.expected[part]
-            yield Windows(self.starts, x, y, mask, counts, start, self.labels, places, self.kept, expected)
+_PATIENCE = 8  # batches in a row in which it must have said nothing
+_SELDOM = 64  # most steps between two questions
+SILENT = "silent"  # name in the state: steps since the teacher has last said something
 
 
 def heed(
@@ -133,20 +89,22 @@ def silent_steps(state: State) -> int | None:
 
     A part of a batch may know of fewer steps than another. Processes agree on the most.
     """
-    silent = state.get("silent")
+    silent = state.get(SILENT)
     return None if silent is None or silent.is_meta else int(largest(silent.max()))
 
 
 def is_due(silent: int | None) -> bool:
-    """Return whether to ask the teacher: at every step at first, and at every eighth after eight silent ones."""
-    return silent is None or silent < _PATIENCE or silent % _PATIENCE == 0
+    """Return whether to ask the teacher: at first at every step, then after 8, 16, 32 and 64 silent ones, and so on."""
+    if silent is None or silent < _PATIENCE:
+        return True
+    return silent % min(_SELDOM, 1 << silent.bit_length() - 1) == 0
 
 
 def noted(silent: int | None, figures: dict[str, Tensor], rows: int) -> State:
     """Return the state after a step: the steps since the teacher has last said something, in every row, (1, B)."""
     before = torch.full((1, rows), 1.0 + (silent or 0))
     if "ahead" not in figures:
-        return {"silent": before}
+        return {SILENT: before}
     said = figures["ahead"] + figures["lost"]
     before = before.to(said.device)
-    return {"silent": torch.where(said < _LITTLE, before, torch.zeros_like(before))}
+    return {SILENT: torch.where(said < _LITTLE, before, torch.zeros_like(before))}

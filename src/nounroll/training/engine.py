@@ -236,8 +236,9 @@ def _tried(ask: Callable[[], T]) -> tuple[T | None, Exception | None]:
 
 
 def _joined(states: list[State]) -> State:
-    """Concatenate the states of all parts of a batch."""
-    return {name: torch.cat([one[name] for one in states], dim=1) for name in states[0]}
+    """Concatenate the states of all parts of a batch; what only some parts have is begun anew."""
+    names = set(states[0]).intersection(*states)
+    return {name: torch.cat([one[name] for one in states], dim=1) for name in states[0] if name in names}
 
 
 def _leave() -> None:
