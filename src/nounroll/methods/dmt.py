@@ -67,9 +67,9 @@ class DMT(Method):
     ) -> tuple[dict[str, Tensor], State]:
         s, rows, silent = self.settings, batch.batch_size, silent_steps(state)
         judges = s.only_ahead and s.dynamics > 0 and not self.distils  # else the teacher is always asked, or never
-        after = {name: values for name, values in state.items() if name != SILENT}
         if judges and self._alone and not is_due(silent):
-            losses, after = self._alone[0](batch, after, generator, progress)
+            under_way = {name: values for name, values in state.items() if name != SILENT}
+            losses, after = self._alone[0](batch, under_way, generator, progress)
             return losses, after | noted(silent, {}, rows)
         batch, there = separate(batch)
         windows, figures = self._windows(batch, there, generator, asked=is_due(silent))
@@ -78,7 +78,7 @@ class DMT(Method):
             figures["drift"] = losses["dynamics"].detach()
         weights = {"dynamics": figures.get("ahead", 1.0) * s.dynamics, "decoding": s.decoding}
         loss = torch.stack([weights.get(name, 1.0) * value for name, value in losses.items()]).sum()
-        return {"loss": loss, **losses, **figures}, after | noted(silent, figures, rows) if judges else {}
+        return {"loss": loss, **losses, **figures}, noted(silent, figures, rows) if judges else {}
 
     def _losses_of(self, batch: Batch, windows: Windows, generator: torch.Generator) -> dict[str, Tensor]:
         """Compute the losses of windows of this batch."""

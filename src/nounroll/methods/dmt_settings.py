@@ -22,8 +22,8 @@ class DMTSettings:
             the teacher's memory if the student is lost: its drift is more than half of the variance of memories, and
             its readout there is clearly worse than the teacher's (or nothing is scored there). Nothing can be learnt
             from such a memory, and training on it degrades the readout (cf. SafeDAgger, Zhang & Cho 2017). If the
-            teacher was hardly ahead in eight steps in a row, it is asked at every eighth step only, until it is ahead
-            again. False is the paper's method.
+            teacher was hardly ahead in eight steps in a row, it is asked more and more seldom, up to every 64th step,
+            until it is ahead again; a step without it is one of truncated BPTT. False is the paper's method.
         window: w, steps unrolled with gradients from each of the student's own memories.
         share: share of the run's budget relative to the other methods of its chain; tbptt and bptt have 1.
         learning_rate: factor on training.learning_rate.
