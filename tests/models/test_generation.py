@@ -155,6 +155,21 @@ def test_outputs_that_are_not_finite_are_refused(space: Any) -> None:
             written.write(1)
 
 
+@pytest.mark.parametrize("logits", [[0.0, torch.nan, 1.0], [0.0, torch.inf, 1.0], [-torch.inf] * 3])
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_symbols_are_refused_at_every_temperature_if_outputs_are_not_finite(
+    temperature: float, logits: list[float]
+) -> None:
+    with pytest.raises(ValueError, match=r"^the network's outputs are not finite; "):
+        Sampling(temperature=temperature).draw(Categorical(3), torch.tensor([logits]), generator(0, "draw"))
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1e-46, 1e-38, 1e-6])
+def test_a_temperature_near_0_takes_the_most_likely_symbol(temperature: float) -> None:
+    logits = torch.tensor([[-torch.inf, 20.0, 19.0]])  # a symbol may be impossible
+    assert Sampling(temperature=temperature).draw(Categorical(3), logits, generator(0, "draw")).tolist() == [1]
+
+
 # --- the nucleus --------------------------------------------------------------------------------------
 
 
@@ -197,6 +212,18 @@ def test_a_snapshot_is_continued_exactly(tmp_path: Path, space: Any, drawn_befor
     expected, second = first.write(30), load_snapshot(student, tmp_path / "snapshot")
     assert second.sampling == first.sampling
     assert torch.equal(second.write(30), expected)
+
+
+def test_a_network_in_bfloat16_has_snapshots(tmp_path: Path) -> None:
+    student = make_student("gru", SYMBOLS, SYMBOLS).bfloat16()
+    first = started(student).read(draw_values(SYMBOLS, B, 4))
+    first.write(5)
+    save_snapshot(first, tmp_path / "snapshot")
+    expected = first.write(10)
+    assert torch.equal(load_snapshot(student, tmp_path / "snapshot").write(10), expected)
+    other = make_student("gru", SYMBOLS, SYMBOLS, seed=1).bfloat16()
+    with pytest.raises(ValueError, match="is of another network"):
+        load_snapshot(other, tmp_path / "snapshot")
 
 
 @pytest.mark.parametrize("part", ["memory", "pending", "generator"])

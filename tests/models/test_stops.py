@@ -51,6 +51,12 @@ def test_the_memory_of_a_row_is_that_of_its_text() -> None:
         torch.testing.assert_close(generation.memory[row], memory)
 
 
+def test_at_least_one_step_is_written_until_a_stop() -> None:
+    one: Student = make_student("gru", dtype=torch.float32)
+    with pytest.raises(ValueError, match=r"^steps is 0; it must be at least 1$"):
+        one.generate(torch.zeros(1, 1, dtype=torch.int64), 0, stop=[1])
+
+
 @pytest.mark.parametrize(
     ("stop", "space", "message"),
     [

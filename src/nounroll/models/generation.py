@@ -95,9 +95,9 @@ class Generation:
         Raises:
             ValueError: the network's outputs are not finite, or a stop is not a sequence of symbols.
         """
+        at_least("steps", steps, 1)
         if stop:
             return self._write_until(steps, Stops(stop, self.student.targets, len(self.memory)))
-        at_least("steps", steps, 1)
         targets, rows, parts, left = self.student.targets, len(self.memory), [], steps
         if self.pending is None:
             outputs = self.student.readout(self.memory)

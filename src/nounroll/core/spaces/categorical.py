@@ -15,6 +15,8 @@ from nounroll.core.spaces.base import Space
 from nounroll.core.spaces.registry import register_space
 from nounroll.core.spaces.sampling import Sampling
 
+_COLDEST = 1e-30  # temperature below which a quotient may overflow, and only the most likely symbol is ever drawn
+
 
 @register_space("categorical")
 @dataclass(frozen=True)
@@ -105,8 +107,8 @@ class Categorical(Space):
 
     def choose(self, outputs: Float[Tensor, "B V"], noise: Float[Tensor, "B"], sampling: Sampling) -> Int[Tensor, "B"]:
         """Choose by the cumulative probabilities. Outputs that are not finite give the symbol V, which is rejected."""
-        if sampling.temperature == 0:
-            return outputs.argmax(-1)
+        if sampling.temperature < _COLDEST:
+            return outputs.argmax(-1).where(outputs.amax(-1).isfinite(), self.n)
         cumulative = _among(outputs / sampling.temperature, sampling).softmax(-1).cumsum(-1)
         point = noise[:, None].to(cumulative) * cumulative[:, -1:]  # below the last one, because the noise is below 1
         return (~(cumulative > point)).sum(-1)
