@@ -22,7 +22,8 @@ def fingerprint(student: Student) -> str:
     """Compute the SHA-256 of all weights: a snapshot is valid only for this network."""
     digest = hashlib.sha256()
     for name, tensor in sorted(student.state_dict().items()):
-        digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+        numbers = tensor.detach().cpu().flatten().view(torch.uint8)  # NumPy has no bfloat16
+        digest.update(name.encode() + numbers.numpy().tobytes())
     return digest.hexdigest()
 
 
