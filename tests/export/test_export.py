@@ -80,6 +80,13 @@ def test_torch(kind: str, inputs: Categorical | Real, tmp_path: Path) -> None:
     assert (tmp_path / "step.pt2").is_file()
 
 
+def test_the_exported_network_stays_as_it_is(tmp_path: Path) -> None:
+    one = student("mlp").bfloat16().train()
+    export(one, "safetensors", tmp_path)
+    assert one.training
+    assert {weight.dtype for weight in one.parameters()} == {torch.bfloat16}
+
+
 def test_safetensors(tmp_path: Path) -> None:
     (tmp_path / "step.onnx").write_text("of an export before")
     for _ in range(2):  # the second replaces the first

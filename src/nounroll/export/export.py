@@ -1,5 +1,6 @@
 """Export of a student to other programs, and a check of the result against the student."""
 
+import copy
 import json
 import logging
 import warnings
@@ -30,7 +31,7 @@ def export(student: Student, to: str, folder: str | Path) -> dict[str, Any]:
     float32, and ``memory``, (B, K, d) float32, may have any number of rows.
 
     Args:
-        student: a trained student on the CPU.
+        student: a trained student.
         to: onnx (``step.onnx``: inputs, memory -> next_memory, logits), torch (``step.pt2``, a torch.export program) or
             safetensors (``student/``, for ``Student.from_pretrained``).
         folder: the destination.
@@ -51,7 +52,7 @@ def export(student: Student, to: str, folder: str | Path) -> dict[str, Any]:
 
 
 def export_checked(student: Student, write: Writer, folder: Path) -> tuple[list[Path], float]:
-    """Write files into a folder, and check the step that ``write`` returns against the student.
+    """Write files of a copy of the student into a folder, and check the step that ``write`` returns against it.
 
     Returns:
         The files and the largest difference.
@@ -59,7 +60,7 @@ def export_checked(student: Student, write: Writer, folder: Path) -> tuple[list[
     Raises:
         ExportError: the step differs by more than 1e-3. The files are removed.
     """
-    student = student.float().eval()
+    student = copy.deepcopy(student).cpu().float().eval()  # the caller's stays as it is
     folder.mkdir(parents=True, exist_ok=True)
     files, step = write(student, folder)
     difference = largest_difference(student, step)
