@@ -56,6 +56,16 @@ def test_quantiles_are_those_of_paths_of_the_network(client: TestClient, student
     assert text.json()["history"] == [[1, 2], [3, 4]]
 
 
+def test_a_forecast_waits_in_the_queue_and_not_among_requests_without_steps(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails() -> None:
+        raise AssertionError("it took a turn")
+
+    monkeypatch.setattr(client.app.state.service.turns, "turn", fails)  # type: ignore[attr-defined]
+    assert client.post("/v1/forecast", json={"inputs": [[10.0, 1.0]], "steps": 2}).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

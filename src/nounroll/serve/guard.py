@@ -14,7 +14,7 @@ from nounroll.serve.presence import sending_within, while_present
 from nounroll.serve.settings import ServeSettings
 from nounroll.serve.turns import Turns
 
-_STEPPING = ("/act", "/completions", "/feed", "/sample")  # ends of the routes that the queue bounds
+_STEPPING = ("/act", "/completions", "/feed", "/forecast", "/sample")  # ends of the routes that the queue bounds
 _NOT_JSON = "/restore"
 _DROPPED = 64 * 2**20  # bytes beyond the limit that are read and dropped
 
