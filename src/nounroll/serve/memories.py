@@ -2,6 +2,7 @@
 
 import secrets
 
+from nounroll.data.corpus import reads_bytes
 from nounroll.data.task import SequenceTask
 from nounroll.models.snapshot import Snapshot
 from nounroll.serve.pool import Pool
@@ -36,22 +37,22 @@ class Memories:
 
     def mark(self, session: Session) -> Mark:
         """Mark the current state of a session."""
-        return Mark(self.pool.memories[session.slot].clone(), session.read, session.inputs, session.decoder.tail)
+        return Mark(self.pool.memories[session.slot].clone(), session.read, session.inputs, session.decoder.context)
 
     def go_back(self, session: Session, mark: Mark) -> None:
         """Set a session to a marked state, of itself or of another session."""
         self.pool.memories[session.slot] = mark.memory
-        session.read, session.inputs, session.decoder = mark.read, mark.inputs, Decoder(self.task, mark.tail)
+        session.read, session.inputs, session.decoder = mark.read, mark.inputs, Decoder(self.task, mark.context)
 
     def begin(self, session: Session) -> None:
         """Reset a session to the empty memory."""
         empty = self.pool.student.empty_memory.detach()
-        self.go_back(session, Mark(empty, 0, [] if self._remembered else None, b""))
+        self.go_back(session, Mark(empty, 0, [] if self._remembered else None, ()))
 
     def snapshot(self, session: Session) -> Snapshot:
         """Return the session's state as data."""
         mark = self.mark(session)
-        return Snapshot(memory=mark.memory[None], length=mark.read, tail=mark.tail)
+        return Snapshot(memory=mark.memory[None], length=mark.read, tail=session.decoder.tail)
 
     def restored(self, snapshot: Snapshot) -> Session:
         """Open a session that continues from a snapshot.
@@ -62,4 +63,5 @@ class Memories:
         """
         if len(snapshot.memory) != 1 or snapshot.pending is not None:
             raise ValueError("the snapshot is of a generation in Python; a session has one row, and nothing pending")
-        return self.new(Mark(snapshot.memory[0], snapshot.length, None, snapshot.tail))
+        tail = tuple(snapshot.tail) if reads_bytes(self.task) else ()
+        return self.new(Mark(snapshot.memory[0], snapshot.length, None, tail))

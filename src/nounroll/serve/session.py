@@ -10,12 +10,12 @@ from nounroll.serve.text import Decoder
 
 @dataclass(frozen=True)
 class Mark:
-    """State of a session to return to: its memory (K, d), and the inputs read."""
+    """State of a session to return to: its memory (K, d), the inputs read, and the context of its decoder."""
 
     memory: Tensor
     read: int
     inputs: list[Tensor] | None
-    tail: bytes
+    context: tuple[int, ...]
 
 
 @dataclass(eq=False)

@@ -1,11 +1,15 @@
 """Decoding of elements to text."""
 
 import codecs
+from collections import deque
+from collections.abc import Iterable
 
 from torch import Tensor
 
 from nounroll.data.corpus import TextCorpus, reads_bytes
 from nounroll.data.task import SequenceTask
+
+_LAST = 8  # tokens that decide how the next one reads: after a word it has a space, and four make a character
 
 
 class Decoder:
@@ -13,15 +17,21 @@ class Decoder:
 
     Args:
         task: the task of the elements.
-        tail: bytes of an incomplete character before the first element.
+        context: ``context`` of another decoder, after which this one goes on.
     """
 
-    def __init__(self, task: SequenceTask, tail: bytes = b"") -> None:
+    def __init__(self, task: SequenceTask, context: Iterable[int] = b"") -> None:
         self._task = task
         self._stream = task.tokenizer.stream() if isinstance(task, TextCorpus) and task.tokenizer else None
+        self._last = deque[int](maxlen=_LAST)
         self._bytes = codecs.getincrementaldecoder("utf-8")("replace") if reads_bytes(task) else None
-        if self._bytes is not None:
-            self._bytes.decode(tail)
+        for symbol in context:
+            self._add(symbol)
+
+    @property
+    def context(self) -> tuple[int, ...]:
+        """Return the last elements that decide how later ones read: bytes of a character, or tokens."""
+        return (*self.tail, *self._last)
 
     @property
     def tail(self) -> bytes:
@@ -29,11 +39,17 @@ class Decoder:
         return b"" if self._bytes is None else self._bytes.getstate()[0]
 
     def add(self, element: Tensor) -> str:
-        if self._stream is not None:
-            return self._stream(int(element))
-        if self._bytes is None:
+        if self._stream is None and self._bytes is None:
             return self._task.decode(element[None]) + " "
-        return self._bytes.decode(bytes([int(element)]))
+        return self._add(int(element))
+
+    def _add(self, symbol: int) -> str:
+        """Add a byte or a token."""
+        if self._stream is not None:
+            self._last.append(symbol)
+            return self._stream(symbol)
+        assert self._bytes is not None
+        return self._bytes.decode(bytes([symbol]))
 
     def end(self) -> str:
         return "" if self._bytes is None else self._bytes.decode(b"", final=True)

@@ -78,7 +78,7 @@ async def pieces(
         start: number of characters before the first element.
     """
     memories = service.sessions.memories
-    decoder, stops, held = Decoder(service.task, session.decoder.tail), Stops(body.stops), list[_Held]()
+    decoder, stops, held = Decoder(service.task, session.decoder.context), Stops(body.stops), list[_Held]()
     text, base, drawn = "", 0, 0  # text not sent yet; length of the sent text; elements
     before = memories.mark(session) if body.stops else None
     async with aclosing(draw(service, session, body.max_tokens, body.sampling, source)) as elements:
