@@ -1,5 +1,6 @@
 """Generate: text, numbers, pixels."""
 
+import itertools
 import json
 from pathlib import Path
 
@@ -29,6 +30,24 @@ def test_text_ends_at_the_first_stop_which_is_left_out(nounroll: Command) -> Non
     ended = json.loads(nounroll(*words, "--stop", stops[1], "--stop", stops[0]).out)["text"]
     end = min(place for place in map(written.find, stops) if place >= 0)
     assert ended == "It was" + written[:end]
+    assert json.loads(nounroll(*words, "--stop", "never is this written").out)["text"] == whole
+
+
+def test_a_stop_may_begin_and_end_within_a_token(nounroll: Command, folder: Path) -> None:
+    pytest.importorskip("transformers")
+    from pretrained_models import save_tokenizer
+
+    save_tokenizer(folder / "model", text="It was a dark and stormy night. ")
+    tokenizer = ("--set", "task.options.tokenizer=model")
+    assert nounroll("train", "text.yaml", *tokenizer).status == 0
+    words = ["generate", "runs/text", "--prompt", "It was", "--length", "300", "--json"]
+    whole = json.loads(nounroll(*words).out)["text"]
+    written = whole[len("It was") :]
+    stops = [one for one in map("".join, itertools.pairwise("a dark and stormy night.")) if one in written]
+    assert len(stops) > 2  # of the words that are tokens
+    for stop in stops[:3]:
+        ended = json.loads(nounroll(*words, "--stop", stop).out)["text"]
+        assert ended == "It was" + written[: written.find(stop)]
     assert json.loads(nounroll(*words, "--stop", "never is this written").out)["text"] == whole
 
 

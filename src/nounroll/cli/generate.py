@@ -64,8 +64,11 @@ def generate(
     rows = GRID**2 if image is not None else 1
     prompts = start.expand(rows, *start.shape)
     steps, source = steps_of(task, start, length), generator(seed, "generate")
-    stops = [task.encode(text).tolist() for text in stop]
     sampling: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
+    if stop and getattr(task, "tokenizer", None) is not None:
+        text = _until(student, task, start, steps, stop, source, sampling)
+        return {"run": str(run), "prompt": prompt, "text": text, "image": None, "midi": None}
+    stops = [task.encode(text).tolist() for text in stop]
     drawn = student.generate(prompts, steps, generator=source, stop=stops, **sampling)
     if stops:
         drawn = drawn[:, : drawn.shape[1] - end_of(drawn[0].tolist(), stops)]
@@ -84,6 +87,27 @@ def show(result: dict[str, Any], console: Console) -> None:
     for name in ("image", "midi"):
         if result[name]:
             note(f"wrote {result[name]}")
+
+
+def _until(
+    student: Any, task: Any, start: Any, steps: int, stop: tuple[str, ...], source: Any, sampling: dict[str, Any]
+) -> str:
+    """Continue a text of tokens, and return it up to its first stop, which may begin or end within a token."""
+    from nounroll.models.generation import Generation, Sampling
+    from nounroll.serve.stops import Stops
+
+    writing = Generation(student, 1, Sampling(**sampling), source).read(start[None])
+    decode, stops = task.tokenizer.stream(), Stops(list(stop))
+    tokens = start.tolist()
+    begun, written = "".join(map(decode, tokens)), ""
+    for _ in range(steps):
+        tokens.append(int(writing.write(1)))
+        added = decode(tokens[-1])
+        written += added
+        stops.add(added)
+        if stops.found is not None:
+            return begun + written[: stops.found]
+    return task.tokenizer.decode(tokens)
 
 
 def end_of(drawn: list[int], stops: list[list[int]]) -> int:
