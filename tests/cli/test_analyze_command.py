@@ -41,6 +41,13 @@ def test_a_run_with_a_teacher(nounroll: Command, run: Path) -> None:
     assert {name: value for name, value in again.items() if name != "figures"} == document
 
 
+def test_a_decoder_that_was_never_trained_is_not_shown(nounroll: Command) -> None:
+    weights = ("--set", "smt.decoding=0", "--set", "dmt.decoding=1")
+    assert nounroll("train", "tiny.yaml", "--method", "smt", *weights).status == 0
+    found = json.loads(nounroll("analyze", "runs/tiny", "--sequences", 6, "--json").out)
+    assert (found["teacher"]["ahead"], found["student"]["ahead"], found["packing"]) == (None, None, [])
+
+
 def test_bytes_are_named_as_people_write_them(nounroll: Command) -> None:
     nounroll("train", "text.yaml", "--method", "bptt")
     symbols = json.loads(nounroll("analyze", "runs/text", "--sequences", 6, "--json").out)["symbols"]

@@ -36,13 +36,15 @@ def measured(run: Path, length: int | None, sequences: int) -> dict[str, Any]:
     from nounroll.analysis import analyze
     from nounroll.data.corpus import reads_bytes
     from nounroll.experiments.run_folder import open_student, open_teacher
+    from nounroll.methods import parse_chain
 
     for name, value in (("length", length), ("sequences", sequences)):
         if value is not None and value < 1:
             raise ValueError(f"--{name} is {value}; it must be at least 1")
     recipe, task, student = open_student(run)
     say_if_it_differs(run, task, student)
-    decodes = recipe.smt.decoding or recipe.dmt.decoding
+    links = parse_chain(recipe.method)
+    decodes = any(one.decoding for name, one in (("smt", recipe.smt), ("dmt", recipe.dmt)) if name in links)
     found = analyze(
         student,
         open_teacher(run, student),
