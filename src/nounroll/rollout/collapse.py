@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from nounroll.core.batch import Batch, apart
+from nounroll.core.precision import wide
 from nounroll.models.student import Student
 from nounroll.objectives.dynamics import dynamics
 from nounroll.teacher import Teacher
@@ -41,7 +42,7 @@ def spectrum(memories: Float[Tensor, "N K d"]) -> Float[Tensor, "M"]:
 
     All are 0 if the memories are equal.
     """
-    rows = memories.detach().flatten(1).double()
+    rows = wide(memories.detach().flatten(1))
     if len(rows) > MOST_MEMORIES:
         rows = rows[torch.linspace(0, len(rows) - 1, MOST_MEMORIES, device=rows.device).long()]
     values = torch.linalg.svdvals(rows - rows.mean(0)).square()

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from nounroll.cells.base import observe
 from nounroll.core.batch import Batch, Space, each_part
+from nounroll.core.precision import wide
 from nounroll.data.task import SequenceTask, held_out
 from nounroll.models.student import Student
 from nounroll.objectives.dynamics import dynamics
@@ -140,7 +141,8 @@ def _add_rollout(
         else:
             memories = student.rollout(part.inputs, memory, part.resets)[:, 1:]
             features, memory = observe(student.cell, memories), memories[:, -1]
-            drift += float(dynamics(memories, labels[0][:, start : start + part.length], labels[1]).double().sum())
+            away = dynamics(memories, labels[0][:, start : start + part.length], labels[1])
+            drift += float(wide(away).sum())
         score.add(part, features, student.head)
         start += part.length
     assert memory is not None
@@ -223,9 +225,9 @@ class _Score:
         """Add the head's outputs for the features of scored elements."""
         seen, targets = features[batch.mask], batch.targets[batch.mask]
         for outputs, wanted in parts(head, self.targets, seen, targets):
-            self.loss += float(-self.targets.log_prob(outputs, wanted).double().sum())
+            self.loss += float(-wide(self.targets.log_prob(outputs, wanted)).sum())
             for name, errors in self.targets.errors(outputs, wanted).items():
-                self.sums[name] += float(errors.double().sum())
+                self.sums[name] += float(wide(errors).sum())
         self.scored += len(targets)
 
     def metrics(self) -> dict[str, float]:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from nounroll.cells.base import observe
 from nounroll.core.batch import Batch, Space, apart
+from nounroll.core.precision import wide
 from nounroll.models.student import Student
 from nounroll.rollout.chunks import losses_by_rows, scores
 from nounroll.teacher import Teacher
@@ -71,7 +72,7 @@ def packing(student: Student, teacher: Teacher, batch: Batch, *, cuts: int = 4) 
             _answered(student, teacher, read, labels, batch, span),
             *(foretold(decoder, student.targets, m[:, cut], batch, slice(cut - 1, end))[:, 1:] for m in (labels, own)),
         ]
-        found.append(Packing(cut, *(float(one[scored].double().mean()) for one in losses)))
+        found.append(Packing(cut, *(float(wide(one[scored]).mean()) for one in losses)))
     return found
 
 

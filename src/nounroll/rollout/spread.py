@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from nounroll.core.batch import Batch
+from nounroll.core.precision import wide
 from nounroll.core.spaces.likelihoods.base import LOG_SCALE_LIMIT, limited
 from nounroll.models.student import Student
 from nounroll.rollout.chunks import by_rows, parts
@@ -36,12 +37,13 @@ def fit_spread(student: Student, batches: list[Batch]) -> None:
     for batch in (part.to(device) for whole in batches for part in by_rows(whole, numbers_of(student))):
         features, _ = student.features(batch.inputs, resets=batch.resets)
         for outputs, wanted in parts(student.head, space, features[batch.mask], batch.targets[batch.mask]):
-            mean, log_scale = outputs.double().chunk(2, dim=-1)
-            errors.append(((wanted - mean) * torch.exp(-log_scale)).square())
+            mean, log_scale = wide(outputs).chunk(2, dim=-1)
+            errors.append(((wide(wanted) - mean) * torch.exp(-log_scale)).square())
             stated.append(space.shrink(log_scale))
     squares = torch.cat(errors) if errors else torch.zeros(0, 0)
     if squares.numel() and bool(squares.mean(0).log().isfinite().all()):
-        student.head.out.bias[squares.shape[1] :] += _change(squares, torch.cat(stated))
+        bias = student.head.out.bias[squares.shape[1] :]
+        bias += _change(squares, torch.cat(stated)).to(bias)
 
 
 def _change(squares: Float[Tensor, "N d"], stated: Float[Tensor, "N d"]) -> Float[Tensor, "d"]:

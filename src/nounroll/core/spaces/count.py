@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 from nounroll.core.plain import count
+from nounroll.core.precision import wide
 from nounroll.core.spaces.base import Space
 from nounroll.core.spaces.registry import register_space
 from nounroll.core.spaces.sampling import Sampling
@@ -71,11 +72,11 @@ class Count(Standard, Space):
         return torch.cat([log_mean, _SPREAD * torch.tanh(log_dispersion / _SPREAD)], dim=-1)
 
     def log_prob(self, outputs: Float[Tensor, "*n V"], values: Float[Tensor, "*n d"]) -> Float[Tensor, "*n"]:
-        log_mean, log_dispersion = outputs.double().chunk(2, dim=-1)
-        y, log_r = values.double(), -log_dispersion
+        log_mean, log_dispersion = wide(outputs).chunk(2, dim=-1)
+        y, log_r = wide(values), -log_dispersion
         r, total = log_r.exp(), torch.logaddexp(log_r, log_mean)
         ways = torch.lgamma(y + r) - torch.lgamma(r) - torch.lgamma(y + 1)
-        return (ways + r * (log_r - total) + y * (log_mean - total)).sum(-1).float()
+        return (ways + r * (log_r - total) + y * (log_mean - total)).sum(-1).to(outputs.device, torch.float32)
 
     @property
     def noise_shape(self) -> tuple[int, ...]:
@@ -89,12 +90,13 @@ class Count(Standard, Space):
         self, outputs: Float[Tensor, "B V"], noise: Float[Tensor, "B k"], sampling: Sampling
     ) -> Float[Tensor, "B d"]:
         """Draw the rate from its gamma distribution, then the count from its Poisson distribution, by quantiles."""
-        log_mean, log_dispersion = outputs.double().chunk(2, dim=-1)
+        exact = wide(outputs)
+        log_mean, log_dispersion = exact.chunk(2, dim=-1)
         levels = torch.special.ndtr(sampling.temperature * noise.to(log_mean))
         first, second = levels.chunk(2, dim=-1)
         rates = _gamma_quantile(first, log_mean, -log_dispersion)
         counts = _poisson_quantile(second, rates).clamp(max=_MOST)
-        return torch.where(outputs.isfinite().all(-1, keepdim=True), counts, torch.nan).to(self.dtype)
+        return torch.where(exact.isfinite().all(-1, keepdim=True), counts, torch.nan).to(outputs.device, self.dtype)
 
     def mean(self, outputs: Float[Tensor, "*n V"]) -> Float[Tensor, "*n d"]:
         return outputs.chunk(2, dim=-1)[0].exp()
