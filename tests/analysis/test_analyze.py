@@ -1,5 +1,6 @@
 """The whole analysis: its parts agree with one another and with ``evaluate``, and it goes to JSON and back."""
 
+import dataclasses
 import json
 import math
 from typing import Any
@@ -16,6 +17,7 @@ from nounroll.data.sequences import Sequences
 from nounroll.data.task import SequenceTask
 from nounroll.experiments.run import train
 from nounroll.experiments.run_folder import open_student, open_teacher
+from nounroll.rollout.collapse import spread
 from nounroll.rollout.evaluate import evaluate, validation_batches
 from own_parts import OneLength, RunningMean
 
@@ -53,6 +55,32 @@ def _same(found: Analysis, kind: str) -> tuple[Any, list[Batch]]:
 def test_it_is_plain_json(task: SequenceTask) -> None:
     found = analysed(task, "mlp").to_dict()
     assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
+class Restarting(Parity):
+    """Sequences that restart after 3 and after 8 steps: parts of 3, 5 and all later steps."""
+
+    def sample(self, batch_size: int, length: int, generator: torch.Generator) -> Batch:
+        resets = torch.zeros(batch_size, length, dtype=torch.bool)
+        resets[:, [3, 8]] = True
+        return dataclasses.replace(super().sample(batch_size, length, generator), resets=resets)
+
+
+def test_parts_between_resets_are_measured_without_padding() -> None:
+    task = Restarting()
+    student = make_student(inputs=task.inputs, targets=task.targets, dtype=torch.float32)
+    teacher, batches = make_teacher(student, dtype=torch.float32), validation_batches(task, 12, 10, 0, stream="test")
+    found = analyze(student, teacher, task, length=10, sequences=12, horizon=4)
+    assert found.drift is not None
+    assert len(found.drift.curve) == len(found.student.positions.loss) == 5
+    parts = [batch.times(*span) for batch in batches for span in ((0, 3), (3, 8), (8, 10))]
+    with torch.no_grad():
+        real = [(student.rollout(one.inputs)[:, 1:], teacher.memories(one.inputs)[:, 1:]) for one in parts]
+    own, labels = (torch.cat([memories.flatten(0, 1) for memories in kind]) for kind in zip(*real, strict=True))
+    assert found.drift.variance == pytest.approx(float(labels.var(dim=0, correction=0).mean()), rel=1e-4)
+    assert found.student.variance == pytest.approx(spread(own).variance, rel=1e-4)
+    last = torch.stack([(one - other)[:, 4].square().mean((-2, -1)) for one, other in real if one.shape[1] == 5])
+    assert found.drift.curve[4] * found.drift.variance == pytest.approx(float(last.mean()), rel=1e-4)
 
 
 def test_what_is_not_finite_is_null() -> None:

@@ -55,6 +55,15 @@ def test_a_curve_that_goes_on_has_none() -> None:
     assert not drift(off_by(torch.linspace(0, 4, T)), labels()).levels_off
 
 
+def test_padding_does_not_count() -> None:
+    there = torch.arange(T) < torch.arange(N)[:, None] + T - N + 1  # rows of 9 to 40 steps
+    own, wild = off_by(torch.full((T,), 0.5)), labels()
+    own[:, 1:][~there], wild[:, 1:][~there] = 100.0, -100.0
+    found = drift(own, wild, there)
+    assert found.curve == pytest.approx([0.5 / found.variance] * T, rel=1e-4)
+    assert found.variance == pytest.approx(1.0, rel=0.1)
+
+
 @pytest.mark.parametrize("length", [1, 2, 5])
 def test_short_sequences(length: int) -> None:
     found = drift(labels()[:, : length + 1] + 1.0, labels()[:, : length + 1])

@@ -16,7 +16,6 @@ from nounroll.analysis.leak import leak
 from nounroll.analysis.lengths import AtLength, by_length
 from nounroll.analysis.refit import refit
 from nounroll.analysis.trajectories import trajectories
-from nounroll.core.batch import apart
 from nounroll.data.task import SequenceTask
 from nounroll.models.student import Student
 from nounroll.rollout.collapse import guard, spectrum, spread
@@ -116,13 +115,12 @@ def analyze(
         ValueError: the task has no sequences of that length.
     """
     drawn = validation_batches(task, sequences, length, seed, stream="test")
-    batches = [apart(batch, length)[0] for batch in drawn]
-    seen = trajectories(student, teacher, batches)
+    seen = trajectories(student, teacher, drawn)
     some = seen.batch.rows(0, _GRADIENT_ROWS)
     decoder = None if teacher is None else teacher.decoder
 
     def measured(metrics: dict[str, float], memories: Tensor, gradients: Gradients) -> Measured:
-        found = spread(memories[:, 1:].flatten(0, 1))
+        found = spread(seen.real(memories))
         return Measured(
             metrics,
             by_position(student, memories, seen.batch),
@@ -130,16 +128,16 @@ def analyze(
             gradients,
             found.variance,
             found.rank,
-            spectrum(memories[:, 1:].flatten(0, 1)).tolist(),
+            spectrum(seen.real(memories)).tolist(),
         )
 
-    own = measured(evaluate(student, batches), seen.own, bptt_gradients(student, some))
+    own = measured(evaluate(student, drawn), seen.own, bptt_gradients(student, some))
     beside = refitted = None
     if teacher is not None and seen.labels is not None:
         gradients = smt_gradients(student, seen.labels[:_GRADIENT_ROWS], some)
-        beside = measured(evaluate_teacher(student, batches, teacher.memories), seen.labels, gradients)
+        beside = measured(evaluate_teacher(student, drawn, teacher.memories), seen.labels, gradients)
         reader = refit(student, teacher, task, length, seed)
-        refitted = evaluate_teacher(reader, batches, teacher.memories)
+        refitted = evaluate_teacher(reader, drawn, teacher.memories)
     return Analysis(
         length=length,
         sequences=sum(len(batch.inputs) for batch in drawn),
@@ -147,8 +145,8 @@ def analyze(
         student=own,
         teacher=beside,
         refitted=refitted,
-        drift=None if seen.labels is None else drift(seen.own, seen.labels),
-        explained=None if teacher is None else guard(student, teacher, seen.batch)["explained"],
+        drift=None if seen.labels is None else drift(seen.own, seen.labels, seen.there),
+        explained=None if teacher is None else guard(student, teacher, seen.batch, seen.there)["explained"],
         packing=packing(student, teacher, seen.batch, cuts=_CUTS) if teacher is not None and horizon else [],
         leak=None if teacher is None else leak(teacher.memories, some),
         geometry=geometry(student, seen),

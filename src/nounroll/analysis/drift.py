@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from nounroll.objectives.dynamics import dynamics
@@ -34,11 +34,18 @@ class Drift:
     levels_off: bool
 
 
-def drift(own: Float[Tensor, "N T1 K d"], labels: Float[Tensor, "N T1 K d"]) -> Drift:
-    """Compute the drift of a student's memories from its teacher's, both with m_∅ at index 0."""
-    seen = labels[:, 1:].flatten(0, 1).double()
+def drift(
+    own: Float[Tensor, "N T1 K d"], labels: Float[Tensor, "N T1 K d"], there: Bool[Tensor, "N T"] | None = None
+) -> Drift:
+    """Compute the drift of a student's memories from its teacher's, both with m_∅ at index 0.
+
+    ``there`` are the steps that count, at least one at each t; None for all.
+    """
+    counted = torch.ones(labels[:, 1:].shape[:2], dtype=torch.bool) if there is None else there
+    seen = labels[:, 1:][counted].double()
     variance = float(seen.var(dim=0, correction=0).mean())
-    curve = dynamics(own[:, 1:].double(), labels[:, 1:].double()).mean(0)
+    away = dynamics(own[:, 1:].double(), labels[:, 1:].double())
+    curve = torch.where(counted, away, 0.0).sum(0) / counted.sum(0)
     return Drift((curve / variance if variance else curve).tolist(), variance, *_equilibrium(curve, variance))
 
 

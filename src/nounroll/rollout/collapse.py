@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from nounroll.core.batch import Batch, apart
@@ -60,14 +60,22 @@ def spread(memories: Float[Tensor, "N K d"]) -> Spread:
 
 
 @torch.no_grad()
-def guard(student: Student, teacher: Teacher, batch: Batch) -> dict[str, float]:
+def guard(
+    student: Student, teacher: Teacher, batch: Batch, there: Bool[Tensor, "B T"] | None = None
+) -> dict[str, float]:
     """Measure the teacher's memories, and the cell's single steps between them.
+
+    Args:
+        student, teacher: the networks.
+        batch: the sequences.
+        there: the real steps of a batch that was split at resets already; None for all.
 
     Returns:
         memory_variance, memory_rank: see ``Spread``; explained: 1 - MSE(f(m_{t-1}, x_t), m_t) / Var(m), the share of
         the variance of memories that one step of the cell explains: 1 is all of it, 0 is the mean memory's share.
     """
-    (batch, there), device = apart(batch.rows(0, _ROWS)), student.empty_memory.device
+    (batch, split), device = apart(batch.rows(0, _ROWS)), student.empty_memory.device
+    there = there if split is None else split
     batch = batch.rows(0, _ROWS).to(device)
     times = torch.linspace(0, batch.length - 1, min(_TIMES, batch.length), device=batch.inputs.device).long()
     positions = torch.cat([times, times + 1]).expand(batch.batch_size, -1)
