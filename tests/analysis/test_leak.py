@@ -23,3 +23,4 @@ def test_control_a_teacher_that_sees_some_steps_ahead_is_caught(steps: int) -> N
         return torch.cat([memories[:, steps:], memories[:, -1:].expand(-1, steps, -1, -1)], dim=1)
 
     assert leak(peeking, make_batch(6, 12)) > 1e-2
+    assert leak(peeking, make_batch(1, 12)) > 1e-2  # a single sequence has no next one
