@@ -51,6 +51,8 @@ def test_rates_ratios_and_a_picture(nounroll: Command, folder: Path) -> None:
     ("words", "said"),
     [
         (["--cells", "rnn"], "--cells has 'rnn'; it must be of mlp, "),
+        (["--cells", ","], "--cells names no cell; it must name at least one"),
+        (["--contexts", ","], "--contexts is ','; it must be whole numbers with commas between them"),
         (["--length", "0"], "--length is 0; it must be at least 1"),
         (["--rounds", "0"], "--rounds is 0; it must be at least 1"),
         (["--contexts", "8,0"], "--contexts is 0; it must be at least 1"),

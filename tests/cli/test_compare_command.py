@@ -50,6 +50,11 @@ def test_equal_flops_the_transformer_and_a_figure(nounroll: Command) -> None:
     assert Path("curves.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_learning_rates_that_are_none_are_refused(nounroll: Command) -> None:
+    ended = nounroll("compare", "tiny.yaml", "--learning-rates", ",")
+    assert one_line(ended, 2, "nounroll compare: --learning-rates is ','; it must be numbers with commas between them")
+
+
 def test_a_figure_that_cannot_be_written_is_told_before_anything_runs(nounroll: Command) -> None:
     ended = nounroll("compare", "tiny.yaml", "--figure", "curves.txt")
     assert one_line(ended, 2, "nounroll compare: --figure is 'curves.txt'; it must end in .png, .svg, .pdf")

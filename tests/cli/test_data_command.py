@@ -104,6 +104,7 @@ def test_without_roles_it_shows_the_columns_and_what_to_say(capsys: pytest.Captu
         (["--role", "id=shop", "--role", "target=sold"], "table.roles.target names the column 'sold'"),
         (["--role", "id"], "--role got 'id'; it takes NAME=VALUE"),
         (["--set", "colour=red"], "--set got 'colour'; the task table has path, roles"),
+        (["--set", "ahead=["], "--set got ahead='[', which is no value of YAML"),
         (
             [*ROLES, "--set", "freq=h"],
             "column 'day', row 2: 2024-01-02 of 'Bonn' comes where 2024-01-01T01:00:00 is next",

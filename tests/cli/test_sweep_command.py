@@ -28,6 +28,7 @@ def test_a_setting_that_is_no_number(nounroll: Command) -> None:
     ("words", "said"),
     [
         (["--values", ","], "values is empty"),
+        (["--values", "4,["], "--values is '4,['; it must be values with commas between them"),
         (["--values", "0"], "cell.memory_width is 0"),
         (["--values", "wide"], "cell.memory_width is 'wide'"),
         (["--setting", "cell.colour"], "cell.colour"),

@@ -51,6 +51,8 @@ def measure(
         numbers += [(option, value) for value in values or []]
     for name, value in numbers:
         at_least(name, value, 1)
+    if not cells:
+        raise ValueError("--cells names no cell; it must name at least one")
     for cell in cells:
         if cell not in CELLS:
             raise ValueError(f"--cells has {cell!r}; it must be of {', '.join(CELLS)}")

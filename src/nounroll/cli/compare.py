@@ -111,7 +111,10 @@ def words(text: str) -> list[str]:
 
 def numbers(name: str, text: str, kind: type[int] | type[float]) -> list[Any]:
     try:
-        return [kind(word) for word in words(text)]
+        found = [kind(word) for word in words(text)]
     except ValueError:
+        found = []
+    if not found:
         wanted = "whole numbers" if kind is int else "numbers"
-        raise ValueError(f"{name} is {text!r}; it must be {wanted} with commas between them") from None
+        raise ValueError(f"{name} is {text!r}; it must be {wanted} with commas between them")
+    return found

@@ -30,7 +30,10 @@ def data(
     for name, value in _named("--set", set):
         if name not in known:
             raise ValueError(f"--set got {name!r}; the task table has {', '.join(known)}")
-        options[name] = yaml.safe_load(value)
+        try:
+            options[name] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise ValueError(f"--set got {name}={value!r}, which is no value of YAML; quote it, or mend it") from None
     columns: dict[str, list[str]] = {}
     for name, value in _named("--role", role):
         columns.setdefault(name, []).extend(value.split(","))

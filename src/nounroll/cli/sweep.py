@@ -9,6 +9,7 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
+from nounroll.cli.compare import words
 from nounroll.cli.terminal import note
 from nounroll.report.numbers import figure, measure
 
@@ -40,7 +41,10 @@ def sweep(
 
     budget = {"training.seconds": seconds, "training.steps": steps}
     overrides = [f"{name}={value}" for name, value in budget.items() if value is not None]
-    wanted = [yaml.safe_load(word) for word in values.split(",") if word.strip()]
+    try:
+        wanted = [yaml.safe_load(word) for word in words(values)]
+    except yaml.YAMLError:
+        raise ValueError(f"--values is {values!r}; it must be values with commas between them, such as 4,16") from None
     points = run_sweep(load(recipe, [*overrides, *set]), setting, wanted, progress=True)
     result = {"recipe": str(recipe), "setting": setting, "points": [asdict(point) for point in points]}
     if out is not None:
