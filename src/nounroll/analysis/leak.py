@@ -12,9 +12,9 @@ from nounroll.core.batch import Batch
 def leak(labels: Callable[[Tensor], Tensor], batch: Batch) -> float:
     """Measure how much the memories of a prefix change with the inputs after it, relative to their variance.
 
-    Each sequence's second half is replaced by the next sequence's, or a single sequence's by its reverse. The memories of the first half must not change: the
-    result is 0, or the rounding error of float32. With a teacher that sees the future, losses look excellent and
-    memories are empty.
+    Each sequence's second half is replaced by the next sequence's, or a single sequence's by its reverse. The memories
+    of the first half must not change: the result is 0, or the rounding error of float32. With a teacher that sees the
+    future, losses look excellent and memories are empty.
     """
     half = batch.length // 2
     strange = batch.inputs.roll(1, 0) if batch.batch_size > 1 else batch.inputs.flip(1)
