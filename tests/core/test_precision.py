@@ -21,10 +21,10 @@ class OnMps(torch.Tensor):
     def device(self) -> torch.device:  # type: ignore[override]
         return torch.device("mps")
 
-    def double(self, *given: Any) -> torch.Tensor:
+    def double(self, *given: Any, **named: Any) -> torch.Tensor:
         raise TypeError("Cannot convert a MPS Tensor to float64 dtype")
 
-    def cpu(self, *given: Any) -> torch.Tensor:
+    def cpu(self, *given: Any, **named: Any) -> torch.Tensor:
         return torch.tensor(self.tolist())
 
 
