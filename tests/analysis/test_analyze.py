@@ -103,6 +103,19 @@ def test_a_task_of_one_length_has_no_longer_ones() -> None:
     assert [one.length for one in analyze(student, None, task, length=8, sequences=4).lengths] == [8]
 
 
+class Unscored(Parity):
+    """Sequences without a scored target."""
+
+    def sample(self, batch_size: int, length: int, generator: torch.Generator) -> Batch:
+        batch = super().sample(batch_size, length, generator)
+        return dataclasses.replace(batch, mask=torch.zeros_like(batch.mask))
+
+
+def test_sequences_without_a_scored_target_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"^sequences is 12 and length is 8; none of these held-out sequences has a"):
+        analysed(Unscored())
+
+
 def test_it_counts_the_sequences_that_there_are() -> None:
     inputs = torch.rand(40, 8, 1)
     task = Sequences(inputs, targets=inputs.cumsum(1))

@@ -27,6 +27,14 @@ def test_the_two_largest_directions_are_found() -> None:
     assert found.labels is None
 
 
+def test_a_memory_of_one_number_has_one_direction() -> None:
+    own = torch.randn(30, 11, 1, 1, generator=generator(0, "test"))
+    found = geometry(make_student(), Trajectories(make_batch(30, 10), own))
+    assert found.explained == pytest.approx([1.0, 0.0])
+    assert {len(point) for path in found.own for point in path} == {2}
+    assert {point[1] for path in found.own for point in path} == {0.0}
+
+
 def test_student_and_teacher_share_the_plane() -> None:
     seen = planted()
     found = geometry(make_student(), Trajectories(seen.batch, seen.own, seen.own.clone()))

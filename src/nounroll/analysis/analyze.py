@@ -112,9 +112,14 @@ def analyze(
         seed: the run's seed, so that the sequences are the same as for its last figures.
 
     Raises:
-        ValueError: the task has no sequences of that length.
+        ValueError: the task has no sequences of that length, or nothing is scored in them.
     """
     drawn = validation_batches(task, sequences, length, seed, stream="test")
+    if not any(bool(batch.mask.any()) for batch in drawn):
+        raise ValueError(
+            f"sequences is {sequences} and length is {length}; none of these held-out sequences has a scored target:"
+            " take more sequences, or another length"
+        )
     seen = trajectories(student, teacher, drawn)
     some = seen.batch.rows(0, _GRADIENT_ROWS)
     decoder = None if teacher is None else teacher.decoder

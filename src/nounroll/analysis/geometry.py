@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -44,7 +45,8 @@ def geometry(student: Student, seen: Trajectories) -> Geometry:
     mean = sample.mean(0)
     _, values, directions = torch.linalg.svd(sample - mean, full_matrices=False)
     shares = values.square() / values.square().sum().clamp(min=1e-30)
-    plane = directions[:2]
+    missing = max(0, 2 - len(directions))  # a memory of one number has one direction
+    plane, shares = F.pad(directions[:2], (0, 0, 0, missing)), F.pad(shares[:2], (0, missing))
     times = torch.linspace(0, seen.batch.length, min(_TIMES, seen.batch.length + 1)).round().long()
 
     def drawn(memories: Float[Tensor, "N T1 K d"]) -> list[list[list[float]]]:
@@ -53,7 +55,7 @@ def geometry(student: Student, seen: Trajectories) -> Geometry:
 
     labels = None if seen.labels is None else drawn(seen.labels)
     targets = _next_targets(student, seen.batch.rows(0, _SEQUENCES), times)
-    return Geometry(times.tolist(), drawn(seen.own), labels, targets, shares[:2].tolist())
+    return Geometry(times.tolist(), drawn(seen.own), labels, targets, shares.tolist())
 
 
 def _some(rows: Float[Tensor, "N F"]) -> Float[Tensor, "M F"]:
