@@ -1,6 +1,7 @@
 """Server of one student: its parts, its routes, and the guard of every request."""
 
 import asyncio
+import copy
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -46,7 +47,7 @@ def create_app(
     Raises:
         ValueError: the folder is in use, or holds something other than sessions of this student.
     """
-    service = _service(student.float().eval(), task, name, settings or ServeSettings(), folder, judge)
+    service = _service(copy.deepcopy(student).float().eval(), task, name, settings or ServeSettings(), folder, judge)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
