@@ -14,6 +14,7 @@ from nounroll.data.task import SequenceTask
 from nounroll.experiments.run import fit
 from nounroll.methods import BPTT, DMT, SMT, TBPTT
 from nounroll.methods.base import Method, State
+from nounroll.training.accumulation import shares
 from nounroll.training.devices import best_device, devices
 from nounroll.training.engine import Engine
 from nounroll.training.settings import Budget, TrainingSettings
@@ -58,9 +59,9 @@ def optimizer_state(engine: Engine) -> dict[str, Tensor]:
     return {f"{index}/{name}": value.clone() for index, one in inner.items() for name, value in one.items()}
 
 
-def step(engine: Engine, method: Any, index: int) -> dict[str, float] | None:
+def step(engine: Engine, method: Any, index: int, *, sparse: bool = False) -> dict[str, float] | None:
     parts = (generator(0, f"loss/{part}", index) for part in range(engine.settings.accumulate))
-    found = engine.step(method, make_batch(8, 5, seed=index), {}, parts, 0.5, 1.0)
+    found = engine.step(method, make_batch(8, 5, seed=index, sparse=sparse), {}, parts, 0.5, 1.0)
     return None if found is None else found[0]
 
 
@@ -81,22 +82,35 @@ def test_a_step_that_is_not_finite_changes_nothing(how: str, accumulate: int) ->
     assert not same_state(state(student), before)
 
 
-def trained(accumulate: int) -> tuple[list[float], dict[str, Tensor]]:
+def trained(accumulate: int, *, sparse: bool) -> tuple[list[float], dict[str, Tensor]]:
     student = one_student()
     engine = Engine(settings(accumulate=accumulate), {"student": student})
     method = engine.prepare(make_bptt(student))
-    losses = [step(engine, method, index) for index in range(4)]
+    losses = [step(engine, method, index, sparse=sparse) for index in range(4)]
     return [one["loss"] for one in losses if one is not None], state(student)
 
 
-def test_parts_of_a_batch_add_up_to_the_whole() -> None:
-    losses, weights = trained(1)
+@pytest.mark.parametrize("sparse", [False, True])
+def test_parts_of_a_batch_add_up_to_the_whole(sparse: bool) -> None:
+    """A sparse batch has parts with different numbers of scored targets."""
+    losses, weights = trained(1, sparse=sparse)
     assert len(losses) == 4
     for accumulate in (2, 4, 8):
-        in_parts, same_weights = trained(accumulate)
+        in_parts, same_weights = trained(accumulate, sparse=sparse)
         assert in_parts == pytest.approx(losses, abs=1e-6)
         for name, value in weights.items():
             torch.testing.assert_close(same_weights[name], value, rtol=0, atol=1e-6)
+
+
+def test_parts_weigh_as_much_as_they_score() -> None:
+    batch = Batch(torch.zeros(4, 3, dtype=torch.long), torch.zeros(4, 3, dtype=torch.long), torch.zeros(4, 3) > 0)
+    assert shares(batch, {}, 2) == [0.5, 0.5]
+    batch.mask[0], batch.mask[3, 0] = True, True
+    assert shares(batch, {}, 2) == pytest.approx([0.75, 0.25])
+    assert shares(batch, {}, 4) == pytest.approx([0.75, 0, 0, 0.25], abs=1e-6)
+    unfinished = torch.zeros(2, 4, 3) > 0
+    unfinished[1, 3, :2], unfinished[0, 2] = True, True
+    assert shares(batch, {"mask": unfinished}, 2) == pytest.approx([3 / 9, 6 / 9])
 
 
 def test_student_and_teacher_are_clipped_apart(monkeypatch: pytest.MonkeyPatch) -> None:

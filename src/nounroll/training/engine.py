@@ -2,7 +2,7 @@
 
 import atexit
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, TypeVar
@@ -15,6 +15,7 @@ from nounroll.core.batch import Batch
 from nounroll.core.machine import launched
 from nounroll.methods.base import Method, State
 from nounroll.training import sharding
+from nounroll.training.accumulation import joined, parts_of, shares, weighted_means
 from nounroll.training.devices import best_device, devices
 from nounroll.training.settings import TrainingSettings
 
@@ -134,17 +135,19 @@ class Engine:
         """
         self.optimizer.zero_grad(set_to_none=True)
         parts = self.settings.accumulate
-        found: dict[str, list[Tensor]] = {}
+        with self._sharing():
+            weights = shares(batch, state, parts)
+        found: list[dict[str, Tensor]] = []
         states: list[State] = []
-        for index, (own, before, generator) in enumerate(self._parts(batch, state, generators)):
+        divided = parts_of(batch, state, parts, self.rank, self.processes)
+        for index, ((own, before), generator) in enumerate(zip(divided, generators, strict=False)):
             sync = index + 1 == parts
             with self.fabric.no_backward_sync(self._gathering or method, enabled=not sync), self._sharing():
-                losses, after = method(own, before, generator, progress)
-                self.fabric.backward(losses["loss"] / parts)
+                losses, after = method(own.to(self.device), before, generator, progress)
+                self.fabric.backward(losses["loss"] * weights[index])
             states.append(after)
-            for name, value in losses.items():
-                found.setdefault(name, []).append(value.detach())
-        sums = {name: torch.stack(values).mean() for name, values in found.items()}  # not every part has every figure
+            found.append({name: value.detach() for name, value in losses.items()})
+        sums = weighted_means(found, weights)
         sharding.average(self._replicated)
         clip = sharding.clip if self.sharded else nn.utils.clip_grad_norm_
         for name, parameters in self.groups.items():
@@ -160,7 +163,7 @@ class Engine:
             group["lr"] = self.settings.learning_rate * rate
         self.optimizer.step()
         self.updates += 1
-        return values, _joined(states)
+        return values, joined(states)
 
     @torch.no_grad()
     def read(
@@ -171,24 +174,14 @@ class Engine:
         The arguments are those of ``step``.
         """
         states: list[State] = []
-        for own, before, generator in self._parts(batch, state, generators):
+        divided = parts_of(batch, state, self.settings.accumulate, self.rank, self.processes)
+        for (own, before), generator in zip(divided, generators, strict=False):
             with self._sharing():
-                states.append(method(own, before, generator, progress)[1])
-        after = _joined(states)
+                states.append(method(own.to(self.device), before, generator, progress)[1])
+        after = joined(states)
         bad = torch.stack([(~torch.isfinite(values)).sum() for values in after.values()]).sum()
         with self._sharing():
             return state if processes.total(bad) else after
-
-    def _parts(
-        self, batch: Batch, state: State, generators: Iterable[torch.Generator]
-    ) -> Iterator[tuple[Batch, State, torch.Generator]]:
-        """Split this process's rows into parts, each with its state and its generator."""
-        parts = self.settings.accumulate
-        rows = max(1, batch.batch_size // (parts * self.processes))
-        for index, generator in zip(range(parts), generators, strict=False):
-            start = (index * self.processes + self.rank) * rows
-            before = {name: values[:, index * rows : (index + 1) * rows] for name, values in state.items()}
-            yield batch.rows(start, start + rows).to(self.device), before, generator
 
     def agreed(self, value: Any) -> Any:
         """Broadcast the value of rank 0, which depends on a clock, a signal or a file."""
@@ -233,12 +226,6 @@ def _tried(ask: Callable[[], T]) -> tuple[T | None, Exception | None]:
         return ask(), None
     except Exception as met:
         return None, met
-
-
-def _joined(states: list[State]) -> State:
-    """Concatenate the states of all parts of a batch; what only some parts have is begun anew."""
-    names = set(states[0]).intersection(*states)
-    return {name: torch.cat([one[name] for one in states], dim=1) for name in states[0] if name in names}
 
 
 def _leave() -> None:
