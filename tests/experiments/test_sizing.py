@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from helpers import tiny_recipe
+from nounroll.core.batch import Batch
 from nounroll.data.parity import Parity
 from nounroll.data.retrieval import Retrieval
 from nounroll.experiments.resolve import look
@@ -50,6 +51,18 @@ def test_a_recipe_without_the_pull_to_labels_has_a_size() -> None:
 def test_a_recipe_for_few_scored_targets_has_a_size() -> None:
     found = size(tiny_recipe("teacher.kind=slots", "dmt.only_ahead=false", "cell.memory_width=16"), Retrieval())
     assert found.dmt > 0
+
+
+class Reset(Parity):
+    """Parity whose memory is reset in the middle of each row."""
+
+    def sample(self, batch_size: int, length: int, generator: torch.Generator) -> Batch:
+        resets = (torch.arange(length) == length // 2).expand(batch_size, -1)
+        return replace(super().sample(batch_size, length, generator), resets=resets)
+
+
+def test_a_task_with_resets_has_the_size_of_one_without() -> None:
+    assert size(tiny_recipe(), Reset()) == size(tiny_recipe(), Parity())
 
 
 def test_a_plan() -> None:

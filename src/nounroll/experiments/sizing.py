@@ -2,9 +2,12 @@
 
 from dataclasses import dataclass, replace
 
+import torch
+
+from nounroll.core.batch import Batch
 from nounroll.core.modes import on_meta
 from nounroll.core.ranges import more_than
-from nounroll.data.task import SequenceTask
+from nounroll.data.task import SequenceTask, batch_of_length
 from nounroll.experiments.recipe import Recipe
 from nounroll.experiments.resolve import resolve
 from nounroll.methods import DMT, SMT
@@ -61,7 +64,8 @@ class Size:
 def size(recipe: Recipe, task: SequenceTask) -> Size:
     """Compute the size of a recipe's run.
 
-    The FLOPs exclude the decoder and the spread of memories, whose cost does not grow with T.
+    The FLOPs exclude the decoder and the spread of memories, whose cost does not grow with T. Rows with resets are
+    counted as if they had none; a teacher reads the shorter parts between them for a little less.
 
     Args:
         recipe: all settings; its task is ignored.
@@ -80,10 +84,20 @@ def size(recipe: Recipe, task: SequenceTask) -> Size:
     return Size(
         student=of_student,
         teacher=of_teacher,
-        smt=step_cost(smt, task, recipe.length, 1)["flops"],
-        dmt=step_cost(dmt, task, recipe.length, 1)["flops"],
+        smt=step_cost(smt, _WithoutResets(task), recipe.length, 1)["flops"],
+        dmt=step_cost(dmt, _WithoutResets(task), recipe.length, 1)["flops"],
         training_bytes=_COPIES * _FLOAT * (of_student + of_teacher),
         student_bytes=_FLOAT * of_student,
         memory_bytes=memory,
         label_bytes=memory * (recipe.length + 1),
     )
+
+
+class _WithoutResets(SequenceTask):
+    """Batches of a task without their resets, at which the meta device cannot split rows."""
+
+    def __init__(self, task: SequenceTask) -> None:
+        self.task, self.inputs, self.targets = task, task.inputs, task.targets
+
+    def sample(self, batch_size: int, length: int, generator: torch.Generator) -> Batch:
+        return replace(batch_of_length(self.task, batch_size, length), resets=None)
