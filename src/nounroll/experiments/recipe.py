@@ -28,7 +28,7 @@ from nounroll.methods import AUTO, TRANSFORMER, AdaptSettings, DMTSettings, SMTS
 from nounroll.storage.files import opened
 from nounroll.storage.trust import is_trusted
 from nounroll.teacher import TeacherSettings
-from nounroll.training.fixed import without_fixed
+from nounroll.training.fixed import tell_gone, without_fixed
 from nounroll.training.settings import BUDGETS, Budget, TrainingSettings
 
 _BUDGET = Budget("seconds", 300.0)  # default of a recipe without a budget
@@ -208,7 +208,22 @@ def load(path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
     Raises:
         ValueError: the file is missing, is not YAML, or does not hold a valid recipe.
     """
-    path = Path(path)
+    document = _document(Path(path))
+    tell_gone(document)
+    return _read(Path(path), document, list(overrides))
+
+
+def load_kept(path: Path) -> Recipe:
+    """Read the recipe that a run keeps, as ``load`` does. Its network was trained by it, so no notice is given."""
+    return _read(path, _document(path), [])
+
+
+def _document(path: Path) -> dict[str, Any]:
+    """Read the names and values in a recipe's file.
+
+    Raises:
+        ValueError: see ``load``.
+    """
     try:
         with opened(path, follow=is_trusted()) as file:
             text = file.read(4 * _LONGEST + 4).decode()
@@ -222,12 +237,14 @@ def load(path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
         raise ValueError(f"recipe {path} is not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(document, dict):
         raise ValueError(f"recipe {path} holds {type(document).__name__}; it must hold names and values")
-    document = renewed(document) if is_former(document) else document
+    return renewed(document) if is_former(document) else document
+
+
+def _read(path: Path, document: dict[str, Any], overrides: list[str]) -> Recipe:
     document = without_fixed(document)
     task = document.get("task")
     if isinstance(task, dict) and isinstance(task.get("options"), dict):
         document["task"] = {**task, "options": seen_from_here(task["options"], path.parent)}
-    overrides = list(overrides)
     typed = frozenset(override.partition("=")[0].strip() for override in overrides)
     recipe = parse({"name": path.stem, **document}, overrides)
     return dataclasses.replace(recipe, origin=Origin(path.absolute().parent, typed))

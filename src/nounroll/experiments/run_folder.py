@@ -28,7 +28,7 @@ from nounroll.data.fingerprint import fingerprint
 from nounroll.data.kept import CUSTOM, without_data
 from nounroll.data.task import SequenceTask
 from nounroll.experiments.consent import build_task
-from nounroll.experiments.recipe import Recipe, load
+from nounroll.experiments.recipe import Recipe, load_kept
 from nounroll.methods import TRANSFORMER, is_taught
 from nounroll.models.heads import HEADS
 from nounroll.models.student import CONFIG, Student
@@ -51,7 +51,7 @@ def open_run(folder: str | Path) -> tuple[Recipe, Path]:
     folder = Path(folder)
     check_run(folder)
     files.check_plain(folder)
-    return load(folder / "recipe.yaml"), folder
+    return load_kept(folder / "recipe.yaml"), folder
 
 
 def _holds_student(folder: Path) -> bool:
@@ -223,7 +223,7 @@ def claim(folder: Path, recipe: str) -> None:
 
 def write_budget(folder: Path, recipe: Recipe) -> None:
     """Rewrite the recipe of a run after its budget was extended."""
-    if load(folder / "recipe.yaml").training.budget != recipe.training.budget:
+    if load_kept(folder / "recipe.yaml").training.budget != recipe.training.budget:
         text = files.read_bytes(folder / "recipe.yaml").decode()
         about = [line for line in text.splitlines() if line.startswith("#")]
         write(folder / "recipe.yaml", "\n".join([*about, recipe.kept_in(folder).to_yaml()]))

@@ -21,7 +21,7 @@ from nounroll.training import saving
 from nounroll.training.conditions import compare
 from nounroll.training.counters import Counters
 from nounroll.training.engine import Engine
-from nounroll.training.fixed import without_fixed
+from nounroll.training.fixed import tell_gone, without_fixed
 from nounroll.training.handover import Handover
 from nounroll.training.optimizer import load_optimizer_state, optimizer_state, parameter_of
 from nounroll.training.saving import State
@@ -121,6 +121,8 @@ class RunState:
             what = f"{name} is {now!r}, and {newest} was trained with {before!r}"
             raise checkpoint.CheckpointError(f"{what}; set it back, train a new run, or continue with --force")
         compare(documents.get("conditions"), conditions, newest, force)
+        if isinstance(kept, Mapping):
+            tell_gone(kept)
         try:
             self._restore(tensors, documents)
         except (KeyError, TypeError, ValueError, RuntimeError, IndexError) as error:
