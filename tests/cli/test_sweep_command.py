@@ -24,6 +24,15 @@ def test_a_setting_that_is_no_number(nounroll: Command) -> None:
     assert [point["value"] for point in points] == ["gru", "elman"]
 
 
+def test_a_notice_about_the_data_is_printed_once_for_all_runs(nounroll: Command) -> None:
+    rows = [f"{i},{t},{i * t}\n" for i in range(20) for t in range(7 + i % 4)]
+    Path("rows.csv").write_text("".join(["id,x,y\n", *rows]))
+    roles = "task.options.roles={id: id, input: x, target: y}"
+    words = ["--set", "task.kind=table", "--set", "task.options.path=rows.csv", "--set", roles]
+    ended = nounroll("sweep", "tiny.yaml", *words, "--values", "4,8", "--steps", 1, "--out", "swept")
+    assert ended.error.count("the longest sequence of Table has 9 steps") == 1
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -184,15 +184,18 @@ def _is_failed_write(error: ValueError) -> bool:
 
 @contextlib.contextmanager
 def _noted() -> Iterator[None]:
-    """Print each notice immediately, in one line; other warnings as usual."""
+    """Print each notice immediately and once, in one line; other warnings as usual."""
+    told: set[str] = set()  # each run of a comparison gives the notices about its data
     with warnings.catch_warnings():
         former = warnings.showwarning
         warnings.simplefilter("always", Notice)
 
         def show(message: Warning | str, category: type[Warning], *where: Any, **named: Any) -> None:
-            if issubclass(category, Notice):
-                note(f"nounroll: {printable(' '.join(str(message).split()))}")
-            else:
+            text = " ".join(str(message).split())
+            if issubclass(category, Notice) and text not in told:
+                told.add(text)
+                note(f"nounroll: {printable(text)}")
+            elif not issubclass(category, Notice):
                 former(message, category, *where, **named)
 
         warnings.showwarning = show
