@@ -7,7 +7,7 @@ from torch import Tensor
 import nounroll
 from nounroll.core.batch import Batch, Categorical, Real
 from nounroll.data.scale import measured
-from nounroll.experiments.resolve import look
+from nounroll.experiments.facts import look
 
 
 class Given(nounroll.SequenceTask):

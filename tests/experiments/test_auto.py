@@ -21,8 +21,8 @@ from nounroll.data.task import SequenceTask
 from nounroll.data.text import Text
 from nounroll.experiments import auto
 from nounroll.experiments.auto import Chosen
+from nounroll.experiments.facts import look
 from nounroll.experiments.recipe import Recipe, parse
-from nounroll.experiments.resolve import look
 from nounroll.experiments.run import Run, fit, train
 from nounroll.experiments.run_folder import open_run
 from nounroll.rollout.evaluate import constant_guess, validation_batches

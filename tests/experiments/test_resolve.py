@@ -25,8 +25,9 @@ from nounroll.data.retrieval import Retrieval
 from nounroll.data.sequences import Score, Sequences
 from nounroll.data.task import Lengths, SequenceTask
 from nounroll.data.text import Text
+from nounroll.experiments.facts import _is_echoed, _predicts_next, look
 from nounroll.experiments.recipe import Recipe, parse
-from nounroll.experiments.resolve import FEW_SCORED, PRESETS, _is_echoed, _predicts_next, look, resolve
+from nounroll.experiments.resolve import FEW_SCORED, PRESETS, resolve
 from nounroll.methods import AUTO
 from nounroll.teacher.base import TEACHERS
 from own_parts import Echo, OneLength, RunningMean

@@ -9,7 +9,7 @@ from helpers import tiny_recipe
 from nounroll.core.batch import Batch
 from nounroll.data.parity import Parity
 from nounroll.data.retrieval import Retrieval
-from nounroll.experiments.resolve import look
+from nounroll.experiments.facts import look
 from nounroll.experiments.sizing import size
 from nounroll.methods import DMT, SMT
 from nounroll.methods.cost import step_cost

@@ -31,7 +31,7 @@ class SequenceTask(ABC):
         max_length: the longest T that ``sample`` can give; None without a limit.
         lengths: values of T for the same task, so that training may start with shorter sequences: "any"; "whole", only
             the recipe's length; or a number, of which T must be a multiple. None: decided from the data, see
-            ``nounroll.experiments.resolve``.
+            ``nounroll.experiments.facts``.
         size: number of sequences of a finite task; None for an endless source. ``take`` returns the sequences of a
             finite task, training reads them in epochs, and held-out parts are measured whole.
         autoregressive: True if ``y_t`` is the next input, so that the student can generate.

@@ -15,10 +15,11 @@ from nounroll.data.kept import keep
 from nounroll.data.task import SequenceTask, tell_cut
 from nounroll.experiments.consent import check as check_consent
 from nounroll.experiments.consent import remember
+from nounroll.experiments.facts import Facts, look
 from nounroll.experiments.footprint import check_length
 from nounroll.experiments.recipe import Recipe
 from nounroll.experiments.rehearsal import check_adaptable, reopened
-from nounroll.experiments.resolve import Facts, Resolved, look, resolve
+from nounroll.experiments.resolve import Resolved, resolve
 from nounroll.experiments.run_folder import CUSTOM, claim, held, read_kept, way_on, write_budget, write_kept
 from nounroll.experiments.warm_start import Start, drop_start
 from nounroll.methods import TRANSFORMER, check_taught

@@ -18,9 +18,10 @@ from nounroll.cells.base import check_cell
 from nounroll.core.plain import plain
 from nounroll.data.task import SequenceTask, draw
 from nounroll.experiments.compared import NO_CELL, Comparison, Row, as_text
+from nounroll.experiments.facts import look
 from nounroll.experiments.footprint import check_memory
 from nounroll.experiments.recipe import Recipe, parse
-from nounroll.experiments.resolve import Resolved, look, resolve
+from nounroll.experiments.resolve import Resolved, resolve
 from nounroll.experiments.run import Run, copy_cell, plan, train
 from nounroll.methods import TRANSFORMER, settings_read
 from nounroll.methods.cost import COSTS

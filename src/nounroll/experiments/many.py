@@ -17,7 +17,7 @@ from nounroll.core.ranges import at_least, more_than
 from nounroll.core.seeding import generator
 from nounroll.data.kept import CUSTOM, keep
 from nounroll.data.task import SequenceTask, training_batch
-from nounroll.experiments.resolve import look
+from nounroll.experiments.facts import look
 from nounroll.experiments.run import usual_length
 from nounroll.experiments.warm_start import open_start, opened_student
 from nounroll.models.heads import Heads

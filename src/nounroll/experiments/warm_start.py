@@ -27,8 +27,8 @@ from nounroll.core.notices import notice
 from nounroll.core.spaces import space_from_json, space_to_json
 from nounroll.core.spaces.units import other_unit
 from nounroll.data.task import SequenceTask
+from nounroll.experiments.facts import Facts
 from nounroll.experiments.recipe import Recipe
-from nounroll.experiments.resolve import Facts
 from nounroll.experiments.run_folder import open_run
 from nounroll.experiments.taken_teacher import read_teacher, same_range
 from nounroll.methods import AUTO, TRANSFORMER, is_taught
