@@ -18,8 +18,9 @@ from nounroll.experiments.recipe import parse
 from nounroll.experiments.resumption import extended
 from nounroll.experiments.run import Run, train
 from nounroll.experiments.run_folder import open_run
+from nounroll.experiments.start import Start
 from nounroll.experiments.verify import verify
-from nounroll.experiments.warm_start import Start, fingerprint, open_start, start_from
+from nounroll.experiments.warm_start import fingerprint, open_start, start_from
 from nounroll.rollout.evaluate import evaluate, validation_batches
 from nounroll.storage import checkpoint
 from nounroll.training.handover import Handover

@@ -13,8 +13,8 @@ from nounroll.data.task import SequenceTask
 from nounroll.experiments.recipe import Recipe
 from nounroll.experiments.rehearsal import adaptation
 from nounroll.experiments.resolve import Resolved
+from nounroll.experiments.start import Start
 from nounroll.experiments.taken_teacher import take_teacher
-from nounroll.experiments.warm_start import Start
 from nounroll.methods import ADAPT, TRANSFORMER, TransformerMethod, is_taught, method_class, parse_chain
 from nounroll.methods.base import Parts
 from nounroll.models.student import Student

@@ -21,7 +21,7 @@ from nounroll.experiments.recipe import Recipe
 from nounroll.experiments.rehearsal import check_adaptable, reopened
 from nounroll.experiments.resolve import Resolved, resolve
 from nounroll.experiments.run_folder import CUSTOM, claim, held, read_kept, way_on, write_budget, write_kept
-from nounroll.experiments.warm_start import Start, drop_start
+from nounroll.experiments.start import Start, drop_start
 from nounroll.methods import TRANSFORMER, check_taught
 from nounroll.models.student import check_no_student
 

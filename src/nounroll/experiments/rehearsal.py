@@ -15,7 +15,7 @@ from nounroll.data.task import SequenceTask
 from nounroll.experiments.consent import build_task
 from nounroll.experiments.recipe import Recipe
 from nounroll.experiments.run_folder import CUSTOM, open_run
-from nounroll.experiments.warm_start import Start
+from nounroll.experiments.start import Start
 from nounroll.methods import ADAPT, Adapt
 from nounroll.models.student import Student
 from nounroll.nn.low_rank import add_low_rank

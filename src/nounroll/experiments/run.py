@@ -22,7 +22,8 @@ from nounroll.experiments.rehearsal import with_rehearsal
 from nounroll.experiments.result import Run, hand_over
 from nounroll.experiments.resumption import resumed
 from nounroll.experiments.run_folder import CUSTOM, way_on
-from nounroll.experiments.warm_start import Start, open_start
+from nounroll.experiments.start import Start
+from nounroll.experiments.warm_start import open_start
 from nounroll.methods import AUTO
 from nounroll.models.student import Student
 from nounroll.teacher import Teacher

@@ -4,7 +4,7 @@ recipe.yaml      all settings, including those chosen for the data
 data.json        scale and fingerprint of the data, and what prompts and texts need of it
 metrics.jsonl    one record per line
 checkpoints/     see nounroll.storage.checkpoint
-start/           weights that a warm start began with, and their origin (see nounroll.experiments.warm_start)
+start/           weights that a warm start began with, and their origin (see nounroll.experiments.start)
 trials/          runs compared to choose method or cell; removed after the choice
 chosen.json      the choice of method and cell, and the figures that it is based on
 consent.json     the user's consent to read the data's path (see nounroll.experiments.consent)

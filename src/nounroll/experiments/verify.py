@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nounroll.experiments.run_folder import DATA, check_run, open_run, read_kept, way_on
-from nounroll.experiments.warm_start import START, Start
+from nounroll.experiments.start import START, Start
 from nounroll.methods import TRANSFORMER
 from nounroll.storage import checkpoint, files
 
