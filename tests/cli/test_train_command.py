@@ -100,6 +100,16 @@ def test_a_run_is_never_written_over(nounroll: Command) -> None:
     assert tree(Path("runs/tiny")) == before
 
 
+def test_a_run_with_a_warm_start_is_never_written_over(nounroll: Command) -> None:
+    assert nounroll("train", "tiny.yaml").status == 0
+    assert nounroll("train", "tiny.yaml", "--from", "runs/tiny", "--out", "warm").status == 0
+    before = tree(Path("warm"))
+    assert "start/origin.json" in before
+    for words in ([], ["--from", "runs/tiny"]):
+        one_line(nounroll("train", "tiny.yaml", *words, "--out", "warm"), 2)
+        assert tree(Path("warm")) == before
+
+
 def test_a_finished_run_stays_as_it_is(nounroll: Command) -> None:
     first = nounroll("train", "tiny.yaml")
     before = tree(Path("runs/tiny"))

@@ -20,7 +20,7 @@ from nounroll.experiments.footprint import check_length
 from nounroll.experiments.recipe import Recipe
 from nounroll.experiments.rehearsal import check_adaptable, reopened
 from nounroll.experiments.resolve import Resolved, resolve
-from nounroll.experiments.run_folder import CUSTOM, claim, held, read_kept, way_on, write_budget, write_kept
+from nounroll.experiments.run_folder import CUSTOM, check_free, held, read_kept, way_on, write, write_budget, write_kept
 from nounroll.experiments.start import Start, drop_start
 from nounroll.methods import TRANSFORMER, check_taught
 from nounroll.models.student import check_no_student
@@ -64,10 +64,11 @@ class Beginning:
         text = self.recipe.kept_in(folder).given_to_yaml() if self.is_open else self.resolved.to_yaml(folder)
         stack.enter_context(held(folder))
         if not self.resume:
+            check_free(folder)
             drop_start(folder)
-            if self.start is not None and not (folder / "recipe.yaml").exists():
+            if self.start is not None:
                 self.start.write(folder)
-            claim(folder, text)
+            write(folder / "recipe.yaml", text)
             write_kept(folder, self.kept, facts.inputs, facts.targets)
         remember(self.recipe, folder)
 

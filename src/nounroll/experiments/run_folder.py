@@ -210,15 +210,10 @@ def way_on(folder: Path) -> str:
     return f"nounroll.fit(task, out={str(folder)!r}, resume=True)" if own else f"nounroll resume {folder}"
 
 
-def claim(folder: Path, recipe: str) -> None:
-    """Create a run's folder with a recipe in YAML.
-
-    Raises:
-        ValueError: the folder holds another run.
-    """
+def check_free(folder: Path) -> None:
+    """Raise ValueError if the folder holds a run, before a new run changes any file of it."""
     if (folder / "recipe.yaml").exists() or (folder / "checkpoints").exists():
         raise ValueError(f"{folder} already holds a run; choose another folder, or: {way_on(folder)}")
-    write(folder / "recipe.yaml", recipe)
 
 
 def write_budget(folder: Path, recipe: Recipe) -> None:
