@@ -24,9 +24,28 @@ def test_each_value_is_a_run_of_its_own() -> None:
         assert {**point.metrics, "seconds": 0} == {**alone.metrics, "seconds": 0}
 
 
-def test_a_task_of_the_users_own() -> None:
-    (point,) = sweep(tiny_recipe("method=bptt", "training.steps=2"), "training.seed", [3], Echo())
+def test_an_option_of_the_task_is_swept() -> None:
+    how = ("method=bptt", "training.steps=3", "task.kind=modular_sum")
+    for point in sweep(tiny_recipe(*how), "task.options.modulus", [2, 5]):
+        alone = train(tiny_recipe(*how, f"task.options.modulus={point.value}"))
+        assert point.metrics is not None
+        assert point.metrics["loss"] == alone.metrics["loss"]
+    with pytest.raises(ValueError, match=r"task\.options\.colour is not an option of modular_sum"):
+        sweep(tiny_recipe(*how), "task.options.colour", [2])
+
+
+def test_the_transformer_has_no_memory_to_count() -> None:
+    (point,) = sweep(tiny_recipe("method=transformer", "training.steps=2"), "teacher.width", [8])
+    assert point.memory is None
     assert point.metrics is not None
+
+
+def test_a_task_of_the_users_own() -> None:
+    recipe = tiny_recipe("method=bptt", "training.steps=2")
+    (point,) = sweep(recipe, "training.seed", [3], Echo())
+    assert point.metrics is not None
+    with pytest.raises(ValueError, match=r"setting is task\.kind, and the task is an object of your own"):
+        sweep(recipe, "task.kind", ["copy"], Echo())
 
 
 def test_a_run_that_diverges_leaves_a_gap(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ def save_sweep(result: dict[str, Any], path: Path) -> None:
     """
     points = [point for point in result["points"] if point["metrics"]]
     sizes = [point["memory"] for point in points]
-    by_size = len(set(sizes)) == len(sizes)
+    by_size = None not in sizes and len(set(sizes)) == len(sizes)
     values = sizes if by_size else [point["value"] for point in points]
     numbers = all(isinstance(value, int | float) and value > 0 for value in values)
     names = ["bits", measure(points[0]["metrics"])] if points else ["bits"]
