@@ -9,9 +9,10 @@ import torch
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
-from helpers import make_bptt, make_student
+from helpers import FREE, make_bptt, make_student
 from nounroll.core.batch import Batch
 from nounroll.data.parity import Parity
+from nounroll.data.sequences import Sequences
 from nounroll.experiments.recipe import parse
 from nounroll.experiments.resolve import resolve
 from nounroll.methods.base import Method
@@ -189,3 +190,19 @@ def test_a_share_of_the_run_is_spent_or_not(kind: str) -> None:
     assert pace.has_spent(0.4)
     assert not pace.has_spent(0.41)
     assert not pace.has_spent(1.0)  # that is the end of the run, not a pause
+
+
+# --- costs --------------------------------------------------------------------------------------------
+
+
+def test_costs_are_counted_before_sharding_at_every_length_of_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches of sequences of several lengths are as long as their longest; sharded weights cannot be counted."""
+    monkeypatch.setattr("nounroll.training.pace.step_cost", lambda *_: FREE)
+    counters, (method, _) = Counters(), one_method()
+    inputs = [torch.zeros(n, 1) for n in range(1, 41)]
+    task = Sequences(inputs, labels=[n % 2 for n in range(40)])
+    pace = Pace(task, [Link("bptt", method, 1.0, 1.0)], setting(batch_size=4), counters)
+    pace.count_all([16, 40])
+    lengths = {scored_batch(task, setting(batch_size=4), [40], 0.5, step).length for step in range(20)}
+    assert len(lengths) > 1
+    assert {f"bptt/{length}" for length in lengths} <= counters.costs.keys()

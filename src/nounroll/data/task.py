@@ -175,6 +175,12 @@ def training_batch(task: SequenceTask, batch_size: int, length: int, seed: int, 
     return _checked(task, "take", task.take(indices, length), batch_size, length)
 
 
+def batch_lengths(task: SequenceTask, length: int) -> list[int]:
+    """List the lengths that ``training_batch`` may give where it is asked for one."""
+    steps = task.steps_each()
+    return [length] if steps is None else sorted({_rounded(one, length) for one in steps.unique().tolist()})
+
+
 def _turns(size: int, seed: int, start: int, count: int) -> Int[Tensor, "count"]:
     """Return the next ``count`` sequences from place ``start`` in all epochs."""
     places = torch.arange(start, start + count)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nounroll.core.machine import launched
-from nounroll.data.task import SequenceTask
+from nounroll.data.task import SequenceTask, batch_lengths
 from nounroll.methods.base import Method
 from nounroll.methods.cost import step_cost
 from nounroll.training.counters import Counters
@@ -40,8 +40,9 @@ class Pace:
         self._spent = self._started = 0.0
 
     def count_all(self, lengths: Sequence[int]) -> None:
-        """Count the cost of every method at every length, while the weights are still unsharded."""
-        self.counters.costs = {f"{link.name}/{n}": self._cost(link, n) for link in self.chain for n in lengths}
+        """Count the cost of every method at every length of the curriculum, while the weights are still unsharded."""
+        every = sorted({n for length in lengths for n in batch_lengths(self.task, length)})
+        self.counters.costs = {f"{link.name}/{n}": self._cost(link, n) for link in self.chain for n in every}
 
     def start(self) -> None:
         """Start or restart the clock of the current method."""
