@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -186,3 +188,13 @@ def test_the_key_is_the_users_alone(nounroll: Command, elsewhere: Path) -> None:
     key = Path(os.environ["XDG_CONFIG_HOME"]) / "nounroll" / "key"
     assert key.stat().st_mode & 0o077 == 0
     assert len(key.read_bytes()) == 32
+
+
+def test_runs_that_begin_at_once_share_one_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "new"))
+    write = files.write_bytes
+    monkeypatch.setattr(files, "write_bytes", lambda *given, **how: (time.sleep(0.05), write(*given, **how)))
+    with ThreadPoolExecutor(4) as pool:
+        keys = {*pool.map(lambda _: consent._key(make=True), range(4))}
+    assert len(keys) == 1
+    assert None not in keys

@@ -14,6 +14,8 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
+from filelock import FileLock
+
 from nounroll import data
 from nounroll.data.task import SequenceTask
 from nounroll.experiments.recipe import Recipe
@@ -122,7 +124,9 @@ def _key(*, make: bool) -> bytes | None:
         path = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "nounroll" / "key"
         if make and not path.exists():
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            files.write_bytes(path, secrets.token_bytes(_KEY_BYTES), mode=0o600)
+            with FileLock(path.with_name(".lock")):  # a second key would make the signatures by the first invalid
+                if not path.exists():
+                    files.write_bytes(path, secrets.token_bytes(_KEY_BYTES), mode=0o600)
         key = files.read_bytes(path, _KEY_BYTES)
     except (OSError, RuntimeError):  # no such file, a read-only disk, a user without a home
         return None
