@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from helpers import same_state
-from nounroll import Batch, Categorical, Heads, Real, SequenceTask, Student, adapt_many, fit
+from nounroll import Batch, Categorical, Heads, Real, Sequences, SequenceTask, Student, adapt_many, fit
 from nounroll.cells.base import CellSettings
+from nounroll.core.notices import Notice
 from nounroll.experiments import many
 from nounroll.models.network import Network
 from own_parts import OwnCell
@@ -169,6 +170,13 @@ def test_a_step_that_is_not_finite_is_left_out_for_its_head_alone(student: Stude
         found = adapt_many(student, {**TASKS, "sum": Bad()}, **HOW)
     assert same_state(weights(found["half"]), weights(heads["half"]))
     assert all(bool(t.isfinite().all()) for t in weights(found["sum"]).values())
+
+
+def test_a_length_that_cuts_sequences_gives_a_notice(student: Student) -> None:
+    digits = [torch.arange(9) % 7] * 8
+    task = Sequences(digits, targets=digits, inputs_space=Categorical(7))
+    with pytest.warns(Notice, match=r"^length is 8, and the longest sequence of Sequences has 9 steps;"):
+        adapt_many(student, {"digits": task}, **{**HOW, "steps": 1})
 
 
 def test_mistakes(student: Student, heads: Heads, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from nounroll.core.notices import notice
 from nounroll.core.ranges import at_least, more_than
 from nounroll.core.seeding import generator
 from nounroll.data.kept import CUSTOM, keep
-from nounroll.data.task import SequenceTask, training_batch
+from nounroll.data.task import SequenceTask, tell_cut, training_batch
 from nounroll.experiments.facts import look
 from nounroll.experiments.run import usual_length
 from nounroll.experiments.warm_start import open_start, opened_student
@@ -137,6 +137,7 @@ def _planned(
             raise ValueError(f"task {name!r} has inputs {task.inputs}, and the student {heads.student.inputs}")
         given = length.get(name) if isinstance(length, Mapping) else length
         steps, kept = usual_length(task) if given is None else given, keep(task, CUSTOM)
+        tell_cut(task, steps)
         facts = start.in_its_scale(look(task, steps, seed), kept)
         one = heads.add(name, facts.targets, width, generator(seed, f"head {name}"))
         one.trained_on = kept
