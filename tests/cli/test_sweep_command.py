@@ -33,9 +33,16 @@ def test_a_notice_about_the_data_is_printed_once_for_all_runs(nounroll: Command)
     assert ended.error.count("the longest sequence of Table has 9 steps") == 1
 
 
+def test_values_with_an_exponent_are_numbers(nounroll: Command) -> None:
+    words = ["--setting", "training.learning_rate", "--values", "1e-3,2.5e3", "--steps", 1]
+    points = json.loads(nounroll("sweep", "tiny.yaml", *words, "--json").out)["points"]
+    assert [point["value"] for point in points] == [0.001, 2500.0]
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        (["--values", "4,["], "--values is '4,['; '[' is not a value: give values with commas between them"),
         (["--values", ","], "values is empty"),
         (["--values", "4,["], "--values is '4,['; it must be values with commas between them"),
         (["--values", "0"], "cell.memory_width is 0"),

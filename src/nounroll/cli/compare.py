@@ -1,5 +1,6 @@
 """Command ``nounroll compare``"""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,8 @@ import yaml
 from rich.console import Console
 
 from nounroll.cli.terminal import note
+
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)e[+-]?\d+", re.IGNORECASE)
 
 
 def compare(
@@ -97,12 +100,25 @@ def settings_to_try(grid: Sequence[str]) -> dict[str, list[Any]]:
         if name in found:
             raise ValueError(f"--grid has {name} twice; give all its values at once")
         try:
-            found[name] = [yaml.safe_load(word) for word in words(values)]
-        except yaml.YAMLError:
+            found[name] = [parsed(word) for word in words(values)]
+        except ValueError:
             found[name] = []
         if not found[name]:
             raise ValueError(f"--grid is {text!r}; it must be a setting and its values, as in training.batch_size=8,16")
     return found
+
+
+def parsed(word: str) -> Any:
+    """Parse a value as YAML does; also numbers such as 1e-3, which YAML takes for text.
+
+    Raises:
+        ValueError: the word is not YAML.
+    """
+    try:
+        value = yaml.safe_load(word)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{word!r} is not a value") from error
+    return float(value) if isinstance(value, str) and _NUMBER.fullmatch(value) else value
 
 
 def words(text: str) -> list[str]:

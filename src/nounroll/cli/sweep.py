@@ -5,11 +5,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import yaml
 from rich.console import Console
 from rich.table import Table
 
-from nounroll.cli.compare import words
+from nounroll.cli.compare import parsed, words
 from nounroll.cli.terminal import note
 from nounroll.report.numbers import figure, measure
 
@@ -42,9 +41,9 @@ def sweep(
     budget = {"training.seconds": seconds, "training.steps": steps}
     overrides = [f"{name}={value}" for name, value in budget.items() if value is not None]
     try:
-        wanted = [yaml.safe_load(word) for word in words(values)]
-    except yaml.YAMLError:
-        raise ValueError(f"--values is {values!r}; it must be values with commas between them, such as 4,16") from None
+        wanted = [parsed(word) for word in words(values)]
+    except ValueError as error:
+        raise ValueError(f"--values is {values!r}; {error}: give values with commas between them") from error
     points = run_sweep(load(recipe, [*overrides, *set]), setting, wanted, progress=True)
     result = {"recipe": str(recipe), "setting": setting, "points": [asdict(point) for point in points]}
     if out is not None:
