@@ -39,6 +39,11 @@ def test_values_with_an_exponent_are_numbers(nounroll: Command) -> None:
     assert [point["value"] for point in points] == [0.001, 2500.0]
 
 
+def test_a_folder_that_cannot_be_made_is_told_before_the_runs(nounroll: Command) -> None:
+    said = one_line(nounroll("sweep", "tiny.yaml", "--values", "4", "--steps", 1, "--out", "tiny.yaml"), 1)
+    assert said == "nounroll sweep: tiny.yaml: File exists\n"
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -44,10 +44,12 @@ def sweep(
         wanted = [parsed(word) for word in words(values)]
     except ValueError as error:
         raise ValueError(f"--values is {values!r}; {error}: give values with commas between them") from error
-    points = run_sweep(load(recipe, [*overrides, *set]), setting, wanted, progress=True)
+    settings = load(recipe, [*overrides, *set])
+    if out is not None:  # a place that cannot be used is told before the runs
+        out.mkdir(parents=True, exist_ok=True)
+    points = run_sweep(settings, setting, wanted, progress=True)
     result = {"recipe": str(recipe), "setting": setting, "points": [asdict(point) for point in points]}
     if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
         (out / "sweep.json").write_text(json.dumps(result, indent=1) + "\n")
         save_sweep(result, out / "sweep.png")
         note(f"wrote {out}/sweep.json and {out}/sweep.png")
