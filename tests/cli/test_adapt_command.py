@@ -25,6 +25,9 @@ def test_adapt_and_then_more(nounroll: Command) -> None:
     assert table.status == 0
     assert "memory_change" in table.out
     assert Path("runs/adapted-tiny").is_dir()
+    Path("old").rename("elsewhere")
+    said = one_line(nounroll("resume", "new"), 2, "nounroll resume: the run rehearses the task of another run: ")
+    assert said.endswith("/old holds no run; there is no recipe.yaml in it\n")
 
 
 def test_the_task_of_the_run_keeps_its_options(nounroll: Command) -> None:

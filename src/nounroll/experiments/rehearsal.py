@@ -88,7 +88,10 @@ def reopened(begun: Start | None, given: Start | None) -> Start | None:
         return replace(begun, rehearse=given.rehearse)
     if kept["path"] is None:
         raise ValueError(f"the run rehearses {kept['task']}, a task of your own; give it again: rehearse=task")
-    return with_rehearsal(begun, kept["path"])
+    try:
+        return with_rehearsal(begun, kept["path"])
+    except ValueError as error:
+        raise ValueError(f"the run rehearses the task of another run: {error}") from error
 
 
 def check_adaptable(recipe: Recipe, start: Start | None) -> None:
