@@ -216,6 +216,18 @@ def test_an_element_that_waits_is_read_before_a_chunk_with_targets() -> None:
     torch.testing.assert_close(model.memory[0], memory_after(model, 0, 1, 2, 3, 4, 1))
 
 
+@pytest.mark.parametrize("done", [True, [True], [True, False, True], [0, 1]])
+def test_only_one_truth_value_per_row_resets(done: Any) -> None:
+    """A single one is no order to reset every row."""
+    model = learner(2).partial_fit(symbols(2, 9))
+    kept, pending = model.memory.clone(), model._pending
+    with pytest.raises(ValueError, match=r"^done is .*; it must hold 2 truth values, one for each row$"):
+        model.reset(done)
+    assert torch.equal(model.memory, kept)
+    assert model._pending is pending
+    assert not (model._fresh | model._begun).any()
+
+
 @pytest.mark.parametrize("rows", [1, 2])
 def test_the_empty_memory_is_learnt_after_a_snapshot_and_after_a_reset(tmp_path: Path, rows: int) -> None:
     x = symbols(40) if rows == 1 else symbols(rows, 40)
@@ -290,10 +302,11 @@ def test_a_new_student_takes_its_scale_from_the_first_chunk_and_a_trained_one_ke
         (symbols(4), symbols(5), "y has 5 steps and x 4; they must be equal"),
         (symbols(2, 4), None, "x has the shape (2, 4); Categorical(n=5) in 1 rows needs (T,)"),
         (np.zeros((4, 1)), None, "x has the shape (4, 1);"),
+        (["a", "b"], None, "x holds values of the kind <U1; it must hold numbers"),
         (np.array([], dtype=int), None, "x is empty; a chunk has at least one step"),
         (symbols(4), np.array([0, 1, 7, 0]), "StreamLearner: targets holds the symbol 7"),
     ],
-    ids=["outside", "unequal", "rows", "vectors", "empty", "targets outside"],
+    ids=["outside", "unequal", "rows", "vectors", "texts", "empty", "targets outside"],
 )
 def test_what_is_no_chunk_is_refused_and_changes_nothing(x: Any, y: Any, said: str) -> None:
     model = learner().partial_fit(symbols(20))

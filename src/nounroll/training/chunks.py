@@ -27,6 +27,8 @@ def as_rows(name: str, values: Any, space: Space, rows: int) -> Shaped[Tensor, "
         ValueError: the shape does not fit, or there are no steps.
     """
     values = values.detach().cpu() if isinstance(values, Tensor) else np.asarray(values)
+    if not isinstance(values, Tensor) and values.dtype.kind not in "biuf":
+        raise ValueError(f"{name} holds values of the kind {values.dtype}; it must hold numbers")
     found, event = torch.as_tensor(values), space.event_shape
     axes = 1 if rows == 1 else 2
     if event == (1,) and found.dim() == axes:

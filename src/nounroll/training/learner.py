@@ -139,14 +139,14 @@ class StreamLearner:
 
     def reset(self, done: Any = None) -> "StreamLearner":
         """Reset the memory of the rows that are ``done``, (B,) bool, to m_∅; of all rows by default. Weights stay."""
-        ended = torch.ones(self.rows, dtype=torch.bool) if done is None else torch.as_tensor(done).cpu()
+        ended = torch.ones(self.rows, dtype=torch.bool) if done is None else torch.as_tensor(done).cpu().flatten()
+        if ended.dtype != torch.bool or len(ended) != self.rows:
+            raise ValueError(f"done is {done!r}; it must hold {self.rows} truth values, one for each row")
         self._fresh, self._begun = self._fresh | ended, self._begun | ended
         self._state = {} if self._fresh.all() else {"memory": self.memory[None]}
         if self._begun.all():
             self._pending = None
         return self
-
-    # -- files ------------------------------------------------------------------------------------
 
     def save(self, folder: str | Path) -> None:
         """Write a snapshot: the student (``Student.from_pretrained`` opens it too), its memory and the optimiser state.
@@ -194,8 +194,6 @@ class StreamLearner:
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{folder} holds no snapshot of a learner: {checkpoint.one_line(error)}") from error
         return learner
-
-    # -- parts ------------------------------------------------------------------------------------
 
     def _learn(self, part: Batch) -> float:
         """Make one update; return the loss before it."""
