@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from commands import TINY, Command, Ended
+from commands import TINY, Command, Ended, one_line
 from nounroll.experiments import consent
 from nounroll.storage import files
 from strangers import Stranger, contents, hostile_recipes, hostile_runs, in_time, opened_files
@@ -149,6 +149,20 @@ def test_a_run_remembers_the_consent(nounroll: Command, elsewhere: Path) -> None
     assert nounroll("generate", "run", "--prompt", "It", "--length", "3").status == 0
     Path("run").rename("moved")
     assert nounroll("evaluate", "moved").status == 0
+
+
+def test_the_run_of_a_rehearsed_task_is_read_with_consent(nounroll: Command) -> None:
+    """Otherwise the folder of a stranger could name any run of the user's to train on."""
+    assert nounroll("train", "tiny.yaml", "--out", "old").status == 0
+    assert nounroll("adapt", "old", "--steps", "1", "--out", "new").status == 0
+    assert nounroll("resume", "new", "--steps", "1").status == 0
+    Path("new/consent.json").unlink()
+    said = one_line(nounroll("resume", "new", "--steps", "1"), 2)
+    place = Path("old").absolute()
+    assert f"rehearse is '{place}', which is outside the recipe's folder" in said
+    assert said.endswith("add --trust to read it, or give it again\n")
+    assert nounroll("resume", "new", "--steps", "1", "--trust").status == 0
+    assert nounroll("resume", "new", "--steps", "1").status == 0
 
 
 @pytest.mark.parametrize("fault", ["no signature", "another path", "another user", "a forged one"])

@@ -18,7 +18,7 @@ from nounroll.experiments.consent import remember
 from nounroll.experiments.facts import Facts, look
 from nounroll.experiments.footprint import check_length
 from nounroll.experiments.recipe import Recipe
-from nounroll.experiments.rehearsal import check_adaptable, reopened
+from nounroll.experiments.rehearsal import REHEARSED, check_adaptable, rehearsed, reopened
 from nounroll.experiments.resolve import Resolved, resolve
 from nounroll.experiments.run_folder import CUSTOM, check_free, held, read_kept, way_on, write, write_budget, write_kept
 from nounroll.experiments.start import Start, drop_start
@@ -70,7 +70,8 @@ class Beginning:
                 self.start.write(folder)
             write(folder / "recipe.yaml", text)
             write_kept(folder, self.kept, facts.inputs, facts.targets)
-        remember(self.recipe, folder)
+        path = rehearsed(self.start)
+        remember(self.recipe, folder, {REHEARSED: path} if path else {})
 
     def keep_budget(self) -> None:
         """Write the budget of a run that is resumed with more, once its checkpoint and its data agree."""
@@ -97,7 +98,8 @@ def begin(
         before, begun = read_kept(folder), Start.read(folder, start.cell if start else None)
         if start is not None:
             start.check_same(begun, folder)
-    start = reopened(begun, start) if resume else start
+    if resume:
+        start = reopened(begun, start, None if recipe.task.kind == CUSTOM else folder)  # Python needs no consent
     _check_begun(recipe, start)
     task = _task(recipe, task, folder, resume=resume)
     if cell is not None:

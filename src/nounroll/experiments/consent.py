@@ -11,7 +11,7 @@ import hmac
 import json
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from filelock import FileLock
@@ -42,25 +42,40 @@ def check(recipe: Recipe) -> None:
     Raises:
         ValueError: there is no consent; the message names the setting and the path.
     """
-    if recipe.origin is None or is_trusted():
+    if recipe.origin is None:
         return
-    signed = _read_signatures(recipe.origin.folder)
     for name, path in _paths(recipe):
-        if not recipe.origin.is_typed(name) and not _is_signed(signed, name, path):
-            for place in _leading_out(path, recipe.origin.folder):
-                what = "which is" if place == Path(os.path.realpath(path)) else f"in which '{place}' leads"
-                raise ValueError(
-                    f"{name} is '{path}', {what} outside the recipe's folder '{recipe.origin.folder}';"
-                    f" add --trust to read it, or where it is an option: --set {name}={os.path.abspath(path)}"
-                )
+        if not recipe.origin.is_typed(name):
+            way = f"or where it is an option: --set {name}={os.path.abspath(path)}"
+            check_path(name, path, recipe.origin.folder, way)
 
 
-def remember(recipe: Recipe, folder: Path) -> None:
-    """Record in a run's folder that the user consented to the paths of its recipe.
+def check_path(name: str, path: Path, folder: Path, way: str) -> None:
+    """Refuse a path that a file in a folder names and that leads outside the folder, unless the user has consented.
+
+    Args:
+        name, path: name and value of the setting.
+        folder: folder of the recipe or run.
+        way: what helps besides ``--trust``, for the message.
+
+    Raises:
+        ValueError: there is no consent.
+    """
+    if is_trusted() or _is_signed(_read_signatures(folder), name, path):
+        return
+    for place in _leading_out(path, folder):
+        what = "which is" if place == Path(os.path.realpath(path)) else f"in which '{place}' leads"
+        raise ValueError(
+            f"{name} is '{path}', {what} outside the recipe's folder '{folder}'; add --trust to read it, {way}"
+        )
+
+
+def remember(recipe: Recipe, folder: Path, more: Mapping[str, Path]) -> None:
+    """Record in a run's folder that the user consented to the paths of its recipe, and to ``more`` by their names.
 
     If no key can be stored, nothing is recorded, and a later command needs ``--trust`` again.
     """
-    given = dict(_paths(recipe))
+    given = {**dict(_paths(recipe)), **more}
     key = _key(make=True) if given else None
     if key is not None:
         document = {name: _signature(key, name, path) for name, path in given.items()}

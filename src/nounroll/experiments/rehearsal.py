@@ -12,13 +12,15 @@ from torch import Tensor
 from nounroll.core.batch import Batch
 from nounroll.core.modes import drawing_from
 from nounroll.data.task import SequenceTask
-from nounroll.experiments.consent import build_task
+from nounroll.experiments.consent import build_task, check_path
 from nounroll.experiments.recipe import Recipe
 from nounroll.experiments.run_folder import CUSTOM, open_run
 from nounroll.experiments.start import Start
 from nounroll.methods import ADAPT, Adapt
 from nounroll.models.student import Student
 from nounroll.nn.low_rank import add_low_rank
+
+REHEARSED = "rehearse"  # name of the old task's folder among the paths that the user consents to
 
 
 class OwnWriting(SequenceTask):
@@ -75,11 +77,17 @@ def with_rehearsal(start: Start | None, rehearse: SequenceTask | str | Path | No
     return replace(start, rehearse=build_task(recipe), origin={**start.origin, "rehearse": origin})
 
 
-def reopened(begun: Start | None, given: Start | None) -> Start | None:
-    """Return the start of a resumed run with its old task: from the given start, or from the run that learnt it.
+def reopened(begun: Start | None, given: Start | None, folder: Path | None) -> Start | None:
+    """Return the start of a resumed run with its old task: given again, or of the run that learnt it.
+
+    Args:
+        begun: the start that the run began with.
+        given: the start that is given again.
+        folder: folder of the run, whose files may name a run only with the user's consent; None needs none.
 
     Raises:
-        ValueError: the old task was the user's own object, and is not given again.
+        ValueError: the old task was the user's own object, and is not given again; or its run cannot be read, or not
+            without the user's consent.
     """
     kept: dict[str, Any] | None = begun.origin.get("rehearse") if begun else None
     if begun is None or not kept:
@@ -89,9 +97,17 @@ def reopened(begun: Start | None, given: Start | None) -> Start | None:
     if kept["path"] is None:
         raise ValueError(f"the run rehearses {kept['task']}, a task of your own; give it again: rehearse=task")
     try:
+        if folder is not None and (path := rehearsed(begun)):
+            check_path(REHEARSED, path, folder, "or give it again")
         return with_rehearsal(begun, kept["path"])
     except ValueError as error:
         raise ValueError(f"the run rehearses the task of another run: {error}") from error
+
+
+def rehearsed(start: Start | None) -> Path | None:
+    """Return the folder of the run that learnt the old task; None without one."""
+    path = start.origin.get("rehearse", {}).get("path") if start else None
+    return Path(path) if isinstance(path, str) else None
 
 
 def check_adaptable(recipe: Recipe, start: Start | None) -> None:
