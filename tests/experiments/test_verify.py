@@ -79,6 +79,7 @@ STEP = "checkpoints/step-00000006"
         ("metrics.jsonl", "{}\n1\n", "metrics.jsonl, line 2 cannot be read"),
         ("metrics.jsonl", "{}\n", f"{STEP} was written after"),
         ("metrics.json", "", "metrics.json"),
+        ("chosen.json", '{"method": "bptt"}', "chosen.json cannot be read: "),
         (f"{STEP}/extra.json", "{}", "extra.json is not in the manifest"),
         (f"{STEP}/counters.json", None, "counters.json cannot be read: No such file"),
         (f"{STEP}/manifest.json", None, "manifest.json cannot be read: No such file"),

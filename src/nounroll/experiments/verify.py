@@ -6,6 +6,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from nounroll.experiments.auto import Chosen
 from nounroll.experiments.run_folder import DATA, check_run, open_run, read_kept, way_on
 from nounroll.experiments.start import START, Start
 from nounroll.methods import TRANSFORMER
@@ -45,6 +46,8 @@ def verify(folder: str | Path) -> Verified:
     records = _look(found, lambda: list(_records(folder / "metrics.jsonl")), folder / "metrics.jsonl") or []
     if (folder / DATA).exists():
         _look(found, lambda: read_kept(folder), folder / DATA)
+    if (chosen := folder / "chosen.json").exists():
+        _look(found, lambda: Chosen.read(folder), chosen)
     if (start := folder / START).exists():
         _look(found, lambda: Start.read(folder), *_files(start))
     figures = folder / "metrics.json"
