@@ -183,6 +183,23 @@ def test_the_index_that_pandas_writes_is_no_input(tmp_path: Path) -> None:
         same(Table(path=tmp_path / "t.parquet", roles=ROLES), by_hand())
 
 
+def test_the_row_numbers_that_pandas_writes_into_csv_are_no_input(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    frame().to_csv(path)
+    with pytest.warns(Notice, match="left out: 0 "):
+        same(Table(path=path, roles=ROLES), by_hand())
+    assert Table(path=path, test=path, roles=ROLES).reads == Table.from_frame(frame(), ROLES).reads
+    with pytest.warns(Notice, match="left out: Unnamed: 0 "):
+        same(Table.from_frame(pd.read_csv(path, parse_dates=["day"]), ROLES), by_hand())
+
+
+def test_a_first_column_without_a_name_that_does_not_count_the_rows_is_an_input(tmp_path: Path) -> None:
+    df = frame()
+    df.index = np.arange(len(df)) + 1
+    df.to_csv(tmp_path / "t.csv")
+    assert "0" in Table(path=tmp_path / "t.csv", roles=ROLES).reads
+
+
 def test_the_check_of_one_task_can_fail() -> None:
     changed = frame()
     changed.loc[17, "sales"] = 1234.0

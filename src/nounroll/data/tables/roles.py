@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from nounroll.data.tables.columns import Column
 
 ROLES = {
@@ -22,6 +24,7 @@ ROLES = {
 }
 _ONE = ("time", "label", "group", "part")
 _INDEX = "__index_level_"  # begins the name that pandas gives an index without one
+_NAMELESS = ("0", "Unnamed: 0")  # a first column without a name, as read here and by pandas
 _USUAL = {"unique_id": "id", "ds": "time", "y": "target"}  # Nixtla's names
 
 
@@ -47,8 +50,14 @@ class Roles:
         return next((role for role, names in self.columns.items() if name in names), "ignore")
 
 
-def assigned(where: str, given: Mapping[str, str | Sequence[str]], table: Mapping[str, Column]) -> Roles:
+def assigned(where: str, given: Mapping[str, str | Sequence[str]], table: Mapping[str, Column], count: int) -> Roles:
     """Assign a role to each column: the user's role, or input for suitable columns if the user names no input.
+
+    Args:
+        where: the table's name in errors.
+        given: role -> columns.
+        table: the columns.
+        count: number of rows before the rows of another file.
 
     Raises:
         ValueError: a role or column is unknown, a column has two roles, or roles conflict.
@@ -68,7 +77,7 @@ def assigned(where: str, given: Mapping[str, str | Sequence[str]], table: Mappin
                 raise ValueError(f"table.roles gives column {name!r} the role {role} and {other or role}; give it one")
         found[role] = tuple(listed)
     _check_together(found)
-    guessed = _guessed(found, table, bare=not given)
+    guessed = _guessed(found, table, count, bare=not given)
     for name, role in guessed.items():
         found[role] = (*found.get(role, ()), name)
     return Roles(found, guessed)
@@ -101,10 +110,12 @@ def _check_together(found: Mapping[str, tuple[str, ...]]) -> None:
                 raise ValueError(f"table.roles has {role} and {other}, which do not go together; give one of them")
 
 
-def _guessed(found: Mapping[str, tuple[str, ...]], table: Mapping[str, Column], *, bare: bool) -> dict[str, str]:
+def _guessed(
+    found: Mapping[str, tuple[str, ...]], table: Mapping[str, Column], count: int, *, bare: bool
+) -> dict[str, str]:
     """Guess the roles of the other columns: a single column of dates is the time, and suitable columns are inputs.
 
-    The rows' numbers, which pandas writes into a Parquet file, are not.
+    The rows' numbers, which pandas writes into a file, are not.
     """
     taken = {name for names in found.values() for name in names}
     free = [name for name in table if name not in taken]
@@ -116,7 +127,18 @@ def _guessed(found: Mapping[str, tuple[str, ...]], table: Mapping[str, Column], 
         guessed[times[0]] = "time"
     alone = "steps" in found or "series" in found or "input" in found
     for name in free:
-        suitable = table[name].kind in ("number", "category", "list") and not name.startswith(_INDEX)
+        suitable = table[name].kind in ("number", "category", "list") and not _is_index(name, table, count)
         if name not in guessed and not alone and suitable:
             guessed[name] = "input"
     return guessed
+
+
+def _is_index(name: str, table: Mapping[str, Column], count: int) -> bool:
+    """Return whether pandas wrote a column as an index; in CSV its name is empty, and it is the first column."""
+    names, values = list(table), table[name].values
+    if name.startswith(_INDEX):
+        return True
+    if name != names[0] or name not in _NAMELESS or names[1:2] in ([], ["1"]):  # a file without a header has "1"
+        return False
+    numbers = np.arange(len(values))
+    return np.array_equal(values, np.where(numbers < count, numbers, numbers - count))

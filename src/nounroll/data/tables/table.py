@@ -151,7 +151,7 @@ class Table(Sequences):
             options: options of the task.
         """
         self.where, self.ahead, self.freq = where, options.ahead, options.freq
-        self.columns, self.roles = columns(where, table, options)
+        self.columns, self.roles = columns(where, table, options, count)
         rows = self.rows = table.num_rows
         self._say_guesses(where)
         if count < rows and not self.roles["steps"] and all(one.kind != "list" for one in self.columns.values()):
@@ -243,7 +243,7 @@ def _with(
     return rows
 
 
-def columns(where: str, table: Any, options: Options) -> tuple[dict[str, Column], Roles]:
+def columns(where: str, table: Any, options: Options, count: int) -> tuple[dict[str, Column], Roles]:
     """Read the columns of a table and their roles; ignored columns are not read."""
     roles, wanted = options.roles or {}, dict(options.types or {})
     for name, kind in wanted.items():
@@ -264,7 +264,7 @@ def columns(where: str, table: Any, options: Options) -> tuple[dict[str, Column]
         name: Column(name, "empty", nothing, 0) if name in skipped else read(name, wanted.get(name))
         for name in table.column_names
     }
-    settled = assigned(where, roles, found)
+    settled = assigned(where, roles, found, count)
     name = settled.one("time")
     if name is not None and found[name].kind != "time":  # the role was guessed from the name
         found[name] = read(name, "time")
