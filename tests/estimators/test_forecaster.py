@@ -3,12 +3,14 @@
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta, timezone, tzinfo
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from dateutil import tz
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
@@ -16,7 +18,8 @@ import nounroll
 from nounroll import Forecaster
 from nounroll.estimators.clock import Clock, phases
 from nounroll.estimators.forecaster import _checked_levels
-from nounroll.estimators.panel import read
+from nounroll.estimators.keeping import packed, unpacked
+from nounroll.estimators.panel import Series, read
 from nounroll.estimators.powers import chosen_power, lowered, raised
 from nounroll.estimators.scores import crps, naive_error, scores
 from nounroll.estimators.windows import Plan, drifts, training_windows
@@ -110,6 +113,14 @@ def test_settings_of_other_types_are_saved(fitted: Forecaster, tmp_path: Path) -
         tuned = Forecaster(6, context=36, student=student, method="bptt", steps=2).fit(panel((96, 120)))
         tuned.save(tmp_path / "tuned")
         pd.testing.assert_frame_equal(Forecaster.load(tmp_path / "tuned").predict(), tuned.predict())
+
+
+@pytest.mark.parametrize("zone", [tz.gettz("Europe/Berlin"), tz.tzoffset("EST", -18000), timezone(timedelta(0), "X")])
+def test_the_time_zone_of_a_saved_history_is_kept(zone: tzinfo) -> None:
+    times = pd.date_range("2024-03-25", periods=10, freq="D", tz=zone)
+    heads, tensors = packed([Series("a", times, np.arange(10.0), np.zeros((10, 0)), np.zeros((10, 0)))])
+    (found,) = unpacked(heads, tensors, Clock("D"))
+    assert [one.isoformat() for one in found.times] == [one.isoformat() for one in times]
 
 
 def test_a_saved_forecaster_predicts_the_same(fitted: Forecaster, tmp_path: Path) -> None:

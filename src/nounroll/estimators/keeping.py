@@ -1,6 +1,8 @@
 """Files of a forecaster: its network, the rules for reading series, their scales, and the end of each series."""
 
+import re
 from collections.abc import Mapping, Sequence
+from datetime import timezone
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +64,28 @@ def unpacked(heads: Sequence[Mapping[str, Any]], tensors: Mapping[str, Tensor], 
 def _start(times: Any) -> dict[str, Any]:
     if not isinstance(times, pd.DatetimeIndex):
         return {"start": int(times[0]), "zone": None}
-    return {"start": times[0].isoformat(), "zone": None if times.tz is None else str(times.tz)}
+    return {"start": times[0].isoformat(), "zone": None if times.tz is None else _zone(times.tz)}
+
+
+def _zone(zone: Any) -> str:
+    """Return a name of a time zone that pandas reads.
+
+    Raises:
+        ValueError: there is none.
+    """
+    file = re.fullmatch(r"tzfile\('(?:.*/zoneinfo/)?(.+)'\)", str(zone))  # of dateutil
+    offset = zone.utcoffset(None)
+    fixed = [] if offset is None else [str(timezone(offset))]
+    for name in [f"dateutil/{file[1]}"] if file else [str(zone), *fixed]:
+        try:
+            pd.Timestamp(0, tz="UTC").tz_convert(name)
+        except (ValueError, TypeError, KeyError):
+            continue
+        return name
+    raise ValueError(
+        f"column ds is of time zone {zone}, which cannot be saved; use tz_convert('Europe/Berlin') or the like, or"
+        " history=False"
+    )
 
 
 def _first(head: Mapping[str, Any]) -> Any:
