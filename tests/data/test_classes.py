@@ -57,6 +57,13 @@ def test_weights_say_how_often_a_class_is_read(weight: float) -> None:
     assert max(found[i] for i in (0, 2, 4)) - min(found[i] for i in (0, 2, 4)) <= 1
 
 
+def test_weights_may_be_of_numpy_or_a_series() -> None:
+    pandas, whole = pytest.importorskip("pandas"), np.array([0, 1] * 5)
+    expected = epoch(Sequences(X, labels=whole, split=NAMES, weights={0: 3, 1: 1}))
+    for weights in ({np.int64(0): np.float32(3), np.int64(1): np.int64(1)}, pandas.Series([3, 1])):
+        assert epoch(Sequences(X, labels=whole, split=NAMES, weights=weights)) == expected
+
+
 BAD: list[tuple[dict[str, Any], str]] = [
     ({"labels": [3] * 10}, "labels hold only the class 3; there must be two or more"),
     (
@@ -71,6 +78,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"labels": Y, "weights": {"cat": 1, "dog": 0}}, "weights of class 'dog' is 0; there must be a number above 0"),
     ({"labels": Y, "weights": {"cat": 1, "dog": 1, "emu": 1}}, "weights of class 'emu' is 1; there must be a number"),
     ({"labels": Y, "weights": {"cat": 1, "dog": 5000}}, "weights differ by 5,000 times; at most 1,000 is allowed"),
+    ({"labels": Y, "weights": np.ones((2, 2))}, "weights is of type ndarray; it must be 'balanced', or a number for"),
     ({"labels": Y, "weights": "even"}, "weights is 'even'; it must be 'balanced', or a number for each class"),
 ]
 

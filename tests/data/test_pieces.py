@@ -1,6 +1,7 @@
 """Pieces of long sequences, and parts that follow each other in time."""
 
 import re
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -100,23 +101,38 @@ def test_sequences_are_split_in_order_of_their_times() -> None:
         [2, 6],
     ]
     pandas = pytest.importorskip("pandas")
-    for column in (pandas.Series(dates, index=range(3, 13)), pandas.DatetimeIndex(dates)):
+    days = pandas.DatetimeIndex(dates)
+    columns = [pandas.Series(dates, index=range(3, 13)), days, dates.tolist(), days.to_pydatetime().tolist()]
+    columns += [list(days), days.tz_localize("Europe/Berlin"), days.tz_localize("UTC").to_pydatetime().tolist()]
+    for column in columns:
         same = Sequences(inputs, labels=[0, 1] * 5, times=column, split=(6, 2, 2))
         assert [part._numbers.tolist() for part in (same, same.validation(), same.test())] == read
 
 
+def test_dates_of_python_may_be_the_times_of_steps() -> None:
+    days = [date(2024, 1, 1) + timedelta(day) for day in range(10)]
+    task = clocked([10], [0], times=[days], split=(0.6, 0.2, 0.2))
+    same = clocked([10], [0], times=[np.arange(10)], split=(0.6, 0.2, 0.2))
+    assert task._pieces.tolist() == same._pieces.tolist()
+
+
 X = [[0.0, 1.0, 2.0]] * 5
+DAY = datetime(2024, 1, 1)
 STEPS = [np.arange(3)] * 5
 ONE = "only one of them may be given"
 BAD: list[tuple[dict[str, Any], str]] = [
     (
         {"times": [1, 2, 3]},
-        "times is int64 of shape (3,); it must hold a number or a date without time zone for each of",
+        "times is int64 of shape (3,); it must hold a number or a date for each of",
     ),
     ({"times": [1, 2, 3, 4, float("inf")]}, "times[4] is inf; every sequence needs a time"),
     (
         {"times": [1] * 5},
         "split is (0.8, 0.1, 0.1); of 5 sequences in order of time the train part gets none, and each",
+    ),
+    (
+        {"times": [DAY, *[DAY.replace(tzinfo=UTC)] * 4]},
+        "times holds dates with and without a time zone; give all of them one, or none",
     ),
     ({"times": range(5), "groups": range(5)}, f"times is set, and groups too; {ONE}"),
     ({"times": range(5), "split": PARTS}, f"times is set, and split names the part of each sequence; {ONE}"),
@@ -126,7 +142,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ),
     ({"times": [*STEPS[:4], [0, 2, 1]]}, "times[4][2] is 1; it comes after 2: sort them"),
     ({"times": [*STEPS[:4], [0, 2, 2]]}, "times[4][2] is 2; it is there twice: remove one"),
-    ({"times": [*STEPS[:4], [0, 1]]}, "times[4] is int64 of shape (2,); it must be numbers or dates without time zone"),
+    ({"times": [*STEPS[:4], [0, 1]]}, "times[4] is int64 of shape (2,); it must be numbers or dates, of shape (3,)"),
     ({"times": [*STEPS[:4], [0.0, 1.0, float("nan")]]}, "times[4][2] is nan; every step needs a time"),
     (
         {"times": [*STEPS[:4], np.datetime64("2020-01-01") + np.arange(3)]},

@@ -265,6 +265,15 @@ def test_groups_are_never_divided(groups: list[int], seed: int, form: Callable[[
     assert set(homes.values()) == {1}
 
 
+def test_groups_may_be_a_frame_of_one_column() -> None:
+    pandas = pytest.importorskip("pandas")
+    groups = [i // 2 for i in range(20)]
+    frame = pandas.DataFrame({"person": groups, "day": groups}, index=range(5, 25))
+    assert check_parts(numbered(20, groups=frame[["person"]]), 20) == check_parts(numbered(20, groups=groups), 20)
+    with pytest.raises(ValueError, match=r"^groups is a data frame of 2 columns; give one of them"):
+        numbered(20, groups=frame)
+
+
 def test_the_split_is_a_function_of_its_seed() -> None:
     def parts(seed: int) -> list[list[int]]:
         return check_parts(numbered(50, seed=seed), 50)

@@ -126,12 +126,19 @@ def _wanted(weights: Any, symbols: Int[Tensor, "S"], classes: list[str]) -> dict
 
 
 def _given(weights: Any, symbols: list[int], classes: list[str]) -> dict[int, float]:
+    if hasattr(weights, "to_dict") and not hasattr(weights, "columns"):  # a Series of pandas
+        weights = weights.to_dict()
     if not isinstance(weights, Mapping):
-        raise ValueError(f"weights is {weights!r}; it must be 'balanced', or a number for each class")
+        shown = f"of type {type(weights).__name__}" if hasattr(weights, "shape") else repr(weights)
+        raise ValueError(f"weights is {shown}; it must be 'balanced', or a number for each class")
     names = {classes[c] if classes else c: c for c in symbols}
     for name in (*names, *weights):
         value: Any = weights.get(name)
-        if name not in names or not isinstance(value, int | float) or not 0 < value < float("inf"):
+        if (
+            name not in names
+            or not isinstance(value, int | float | np.integer | np.floating)
+            or not 0 < value < float("inf")
+        ):
             raise ValueError(
                 f"weights of class {name!r} is {value!r}; there must be a number above 0 for each of"
                 f" {', '.join(map(repr, names))}"

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Hashable, Sequence
+from datetime import UTC, date
 from numbers import Real
 from typing import Any
 
@@ -73,12 +74,33 @@ def cut_times(times: np.ndarray, shares: list[float]) -> np.ndarray:
     return ordered[np.clip(np.round(ends[:2]).astype(int), 0, len(ordered) - 1)]
 
 
+def as_times(name: str, values: Any) -> np.ndarray:
+    """Return times as an array; dates of Python or pandas become datetime64, in UTC if they have a time zone.
+
+    Raises:
+        ValueError: only some of the dates have a time zone.
+    """
+    found = np.asarray(values)
+    given = found.tolist() if found.dtype == object and found.ndim == 1 else []
+    if not given or not all(isinstance(one, date) for one in given):
+        return found
+    if len({getattr(one, "tzinfo", None) is None for one in given if one == one}) > 1:  # NaT has none
+        raise ValueError(f"{name} holds dates with and without a time zone; give all of them one, or none")
+    return np.array([_instant(one) for one in given])
+
+
+def _instant(when: Any) -> np.datetime64:
+    if hasattr(when, "to_datetime64"):  # a Timestamp of pandas, which may hold nanoseconds
+        return when.to_datetime64()
+    return np.datetime64(when.astimezone(UTC).replace(tzinfo=None) if getattr(when, "tzinfo", None) else when)
+
+
 def _in_time(count: int, shares: list[float], times: Any) -> list[str]:
-    given = np.asarray(times)
+    given = as_times("times", times)
     if given.shape != (count,) or given.dtype.kind not in "iufM":
         raise ValueError(
-            f"times is {given.dtype} of shape {given.shape}; it must hold a number or a date without time zone for each"
-            f" of the {count} sequences, or one for each of their steps"
+            f"times is {given.dtype} of shape {given.shape}; it must hold a number or a date for each of the {count}"
+            " sequences, or one for each of their steps"
         )
     unknown = np.isnat(given) if given.dtype.kind == "M" else ~np.isfinite(given)
     if unknown.any():
@@ -146,6 +168,10 @@ def _drawn(shares: list[float], keys: list[Hashable], seed: int) -> list[str]:
 
 
 def _listed(name: str, values: Any, wanted: str) -> list[Any]:
+    if hasattr(values, "columns"):
+        if len(values.columns) != 1:
+            raise ValueError(f"{name} is a data frame of {len(values.columns)} columns; give one of them, {wanted}")
+        values = values.to_numpy()[:, 0]
     found = values.tolist() if hasattr(values, "tolist") else values
     if isinstance(found, str | bytes) or not isinstance(found, Sequence):
         raise ValueError(f"{name} is {values!r}; it must be {wanted}")

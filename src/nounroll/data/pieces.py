@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from nounroll.data.parts import PARTS, cut_times
+from nounroll.data.parts import PARTS, as_times, cut_times
 from nounroll.data.ragged import Ragged
 
 
@@ -71,11 +71,10 @@ def check_times(times: Any, sequences: Ragged) -> list[np.ndarray]:
     """
     found = []
     for i, (one, steps) in enumerate(zip(times, sequences.lengths.tolist(), strict=True)):
-        array = np.asarray(one)
+        array = as_times(f"times[{i}]", one)
         if array.dtype.kind not in "iufM" or array.shape != (steps,):
             raise ValueError(
-                f"times[{i}] is {array.dtype} of shape {array.shape}; it must be numbers or dates without time zone, of"
-                f" shape ({steps},)"
+                f"times[{i}] is {array.dtype} of shape {array.shape}; it must be numbers or dates, of shape ({steps},)"
             )
         unknown = np.isnat(array) if array.dtype.kind == "M" else ~np.isfinite(array)
         if unknown.any():

@@ -53,15 +53,16 @@ class Sequences(SequenceTask):
         score: the steps of ``targets`` to score: all, or the last one of each sequence.
         split: shares of the train, validation and test parts, drawn by ``seed``; or the name of the part of each
             sequence.
-        groups: N values. Sequences with the same value stay in one part (recordings of one person, say), and the shares
-            count values.
+        groups: N values, or a data frame of one column. Sequences with the same value stay in one part (recordings of
+            one person, say), and the shares count values.
         times: N numbers or dates that order the parts: training comes before the others. Or N arrays (T_i,) of them,
             the time of each target: then sequences are cut at two times, and the held-out steps of a sequence are read
             after the earlier steps, which are not scored again.
         window: longest piece, in steps, that sequences with ``targets`` are cut into; None reads them whole. Held-out
             pieces begin with half a window of earlier steps, not scored.
-        weights: "balanced", or a number for each class. With ``labels``, how often training reads a sequence of the
-            class; with ``targets``, the weight of its steps in training losses (``Categorical.weights``).
+        weights: "balanced", or a number for each class, in a dict or a Series. With ``labels``, how often training
+            reads a sequence of the class; with ``targets``, the weight of its steps in training losses
+            (``Categorical.weights``).
         inputs_space, targets_space: spaces of ``inputs``, and of ``targets`` or ``labels``, such as a Product of the
             parts of an event; inferred from the values when None.
         seed: seed of the split.
@@ -87,10 +88,10 @@ class Sequences(SequenceTask):
         observed: Sequence[Any] | np.ndarray | Tensor | None = None,
         score: Score = "all",
         split: Sequence[float] | Sequence[str] = (0.8, 0.1, 0.1),
-        groups: Sequence[Any] | np.ndarray | Tensor | None = None,
+        groups: Any = None,
         times: Any = None,
         window: int | None = None,
-        weights: str | Mapping[Any, float] | None = None,
+        weights: Any = None,
         inputs_space: Space | None = None,
         targets_space: Space | None = None,
         seed: int = 0,
