@@ -89,6 +89,21 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     (text(r4="a,,1"), {}, "column 't', row 4 is missing; every row needs a time"),
     (text(r4=",2024-01-04,1"), {}, "column 'id', row 4 is missing; every row needs its id"),
     (
+        text([f"{i // 2},{i},{'' if i == 4 else 'p'},{i % 4 // 2}" for i in range(8)], "id,x,g,c"),
+        {"roles": {"id": "id", "group": "g", "label": "c"}},
+        "column 'g', row 5 is missing; every row needs its group",
+    ),
+    (
+        text([f"{i // 2},{i},,{i % 4 // 2}" for i in range(8)], "id,x,g,c"),
+        {"roles": {"id": "id", "group": "g", "label": "c"}},
+        "column 'g', row 1 is missing; every row needs its group",
+    ),
+    (
+        text([f"{i // 2},{i},{'' if i // 2 == 2 else 'train'},{i % 4 // 2}" for i in range(8)], "id,x,g,c"),
+        {"roles": {"id": "id", "part": "g", "label": "c"}},
+        "column 'g', row 5 is missing; every row needs its part",
+    ),
+    (
         text(),
         {"roles": {"time": "t", "target": "y"}},
         "column 't', row 7: 2024-01-01 comes after 2024-01-06; sort the rows by",

@@ -69,7 +69,7 @@ def identified(where: str, table: Mapping[str, Column], ids: tuple[str, ...]) ->
     """Return the sequence number of each row, in order of first appearance, and the names."""
     pd = optional("pandas", where, "tables")
     for name in ids:
-        _check_whole(where, table[name], "id")
+        check_whole(where, table[name], "id")
     parts = [_keys(table[name]) for name in ids]
     keys = parts[0] if len(parts) == 1 else pd.MultiIndex.from_arrays(parts)
     codes, names = pd.factorize(keys)
@@ -84,8 +84,17 @@ def _keys(column: Column) -> np.ndarray:
     return column.values.astype(np.int64) if column.whole else column.values
 
 
-def _check_whole(where: str, column: Column, role: str) -> None:
-    if column.kind in ("list", "empty") or column.missing:
+def check_whole(where: str, column: Column, role: str) -> None:
+    """Refuse a missing value in a column of this role.
+
+    Raises:
+        ValueError: the message has the row.
+    """
+    if column.kind == "list":
+        raise ValueError(
+            f"{where}: column {column.name!r} of the role {role} holds lists; it must hold numbers or names"
+        )
+    if column.kind == "empty" or column.missing:
         unknown = np.asarray(column.values == -1 if column.kind == "category" else column.values != column.values)
         row = int(unknown.argmax()) + 1 if len(unknown) else 1
         raise ValueError(f"{where}: column {column.name!r}, row {row} is missing; every row needs its {role}")

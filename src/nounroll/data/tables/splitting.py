@@ -7,7 +7,7 @@ import numpy as np
 
 from nounroll.data.tables.arguments import each, shifted
 from nounroll.data.tables.columns import Column
-from nounroll.data.tables.layout import Layout, identified
+from nounroll.data.tables.layout import Layout, check_whole, identified
 from nounroll.data.tables.roles import Roles
 
 
@@ -20,9 +20,11 @@ def split(where: str, table: Mapping[str, Column], roles: Roles, found: Layout, 
                 f"{where}: column {name!r} of the role part holds {column.kind} values; it must hold"
                 " train, validation or test"
             )
+        check_whole(where, column, "part")
         codes = each(where, column, found, "part").tolist()
-        return {"split": [column.categories[code] if code >= 0 else "" for code in codes]}
+        return {"split": [column.categories[code] for code in codes]}
     if name := roles.one("group"):
+        check_whole(where, table[name], "group")
         each(where, table[name], found, "group")
         codes, _ = identified(where, table, (name,))
         return {"groups": codes[found.first]}
