@@ -192,6 +192,30 @@ def test_long_numbers_tell_sequences_apart() -> None:
     assert task.layout.names == [str(2**60 + 1), str(2**60 + 2)]
 
 
+@pytest.mark.parametrize("kind", [int, str, "category"])
+def test_long_whole_numbers_are_exact_labels(kind: Any) -> None:
+    labels = [2**60 + 1, 2**60 + 2]
+    df = pd.DataFrame({"id": np.repeat(range(12), 2), "x": np.arange(24) / 7, "label": np.repeat(labels * 6, 2)})
+    df["label"] = df.label.astype(str).astype(kind)
+    assert Table.from_frame(df, {"id": "id", "label": "label"}).classes == [str(one) for one in labels]
+
+
+def test_whole_numbers_in_text_are_classes_and_names() -> None:
+    df = pd.DataFrame({"id": np.repeat(range(12), 2), "x": np.arange(24) / 7, "label": np.repeat(["7", "2"] * 6, 2)})
+    task = Table.from_frame(df.astype({"id": str}), {"id": "id", "label": "label"})
+    assert task.classes == ["2", "7"]
+    assert task.layout.names[:2] == ["0", "1"]
+
+
+@pytest.mark.parametrize("values", [None, [1, 2]])
+def test_a_label_without_a_value_gives_one_line(values: Any) -> None:
+    df = pd.DataFrame({"id": np.repeat(range(12), 2), "x": np.arange(24) / 7, "label": [values] * 24})
+    with pytest.raises(
+        ValueError, match=r"^frame: column 'label' of the role label h.*; it must hold numbers or names$"
+    ):
+        Table.from_frame(df, {"id": "id", "label": "label", "input": "x"})
+
+
 def test_columns_that_are_left_out_are_said() -> None:
     df = two(x=np.arange(8) / 3, none=[None] * 8)
     with pytest.warns(Notice, match=r"^frame: roles that were not given: t is time; left out: x, none \(nounroll data"):

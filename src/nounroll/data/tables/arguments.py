@@ -219,7 +219,10 @@ def each(where: str, column: Column, found: Layout, role: str) -> np.ndarray:
     Raises:
         ValueError: a value changes within a sequence.
     """
-    values = column.values[found.rows]
+    if column.kind in ("list", "empty"):
+        holds = "holds lists" if column.kind == "list" else "has no value"
+        raise ValueError(f"{where}: column {column.name!r} of the role {role} {holds}; it must hold numbers or names")
+    values = (column.values if column.exact is None else column.exact)[found.rows]
     starts = np.repeat(found.starts[:-1], np.diff(found.starts))
     other = (values != values[starts]) & ~((values != values) & (values[starts] != values[starts]))
     if other.any():
@@ -229,7 +232,7 @@ def each(where: str, column: Column, found: Layout, role: str) -> np.ndarray:
             f"{where}: column {column.name!r}, row {found.rows[step] + 1} differs from row {found.first[i] + 1} of"
             f" the same sequence {found.names[i]!r}; a {role} column has one value in each"
         )
-    return column.values[found.first]
+    return values[found.starts[:-1]]
 
 
 def _labels(where: str, column: Column, found: Layout) -> Any:

@@ -1,6 +1,7 @@
 """Columns: the kind of their values, guessed from all values, and the values as arrays."""
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -175,6 +176,9 @@ def _as_numbers(at: str, name: str, array: Any, decimal: str, wanted: str | None
         raise ValueError(
             f"{at}, row {row + 1} is {array[row].as_py()[:80]!r}; {_remedy(array[row].as_py(), decimal, name)}"
         )
+    if pc.all(pc.match_substring_regex(trimmed, r"^[+-]?\d+$")).as_py():
+        with suppress(pa.ArrowInvalid):  # a number may be too long
+            return _numbers(at, name, pc.cast(pc.utf8_ltrim(trimmed, "+"), pa.int64()), None, None)
     marks = _MARKS if decimal == "." else _MARKS.replace(",", ".")
     cleaned = pc.replace_substring_regex(trimmed, marks, "")
     values = pc.cast(cleaned if decimal == "." else pc.replace_substring(cleaned, ",", "."), pa.float64())
