@@ -234,6 +234,16 @@ def test_ts_files_hold_a_case_in_each_line(tmp_path: Path) -> None:
     assert [part.size for part in (task, task.validation(), task.test())] == [18, 2, 2]
 
 
+@pytest.mark.parametrize(("kind", "classes"), [("class", ["1.0", "2.0"]), ("target", [])])
+def test_numbers_as_labels_of_ts_files_are_classes_or_targets(kind: str, classes: list[str], tmp_path: Path) -> None:
+    path = tmp_path / "x_TRAIN.ts"
+    path.write_text(f"@{kind}Label true\n@data\n" + "1,2,3:1.0\n1,5,8:2.0\n" * 9)
+    task = data.build("table", {"path": str(path), "test": str(path)})
+    assert isinstance(task, Table)
+    assert task.classes == classes
+    assert (task.targets.symbols is None) == (kind == "target")
+
+
 def test_without_the_extra_one_line_says_which(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.csv"
     path.write_text(text())

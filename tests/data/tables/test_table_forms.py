@@ -135,8 +135,13 @@ def test_whole_numbers_as_labels_are_classes_and_others_are_numbers() -> None:
 
 @pytest.mark.parametrize(
     ("values", "classes"),
-    [([10, 2, 7], ["2", "7", "10"]), ([0.5, 10.5, 7.5], ["0.5", "7.5", "10.5"]), ([True, False], ["false", "true"])],
-    ids=["whole", "real", "bool"],
+    [
+        ([10, 2, 7], ["2", "7", "10"]),
+        ([0.5, 10.5, 7.5], ["0.5", "7.5", "10.5"]),
+        (["2.0", "0"], ["0", "2.0"]),
+        ([True, False], ["false", "true"]),
+    ],
+    ids=["whole", "real", "text", "bool"],
 )
 def test_categories_of_pandas_may_be_numbers(values: list[float], classes: list[str]) -> None:
     df = pd.DataFrame({"id": np.repeat(range(12), 2), "x": np.arange(24) / 7})

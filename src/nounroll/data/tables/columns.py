@@ -72,7 +72,7 @@ def column(
     at, kind = f"{where}: column {name!r}", array.type
     if pa.types.is_dictionary(kind):  # categories
         array, kind = array.cast(kind.value_type), kind.value_type
-        if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind):
+        if not pa.types.is_temporal(kind):
             wanted = wanted or "category"
     missing = array.null_count
     if missing == len(array) or pa.types.is_null(kind):

@@ -26,7 +26,8 @@ def read_ts(setting: str, path: str | Path) -> Any:
             cases.append((number, line.split(":")))
     if head.get("timestamps") == "true":
         raise ValueError(f"{name} has timestamps, which are not supported; give a long table with a column of times")
-    labelled = head.get("classlabel", "false").startswith("true") or head.get("targetlabel", "false").startswith("true")
+    named = head.get("classlabel", "false").startswith("true")
+    labelled = named or head.get("targetlabel", "false").startswith("true")
     columns: dict[str, list[Any]] = {}
     for case, (number, parts) in enumerate(cases):
         values, label = (parts[:-1], parts[-1]) if labelled else (parts, None)
@@ -41,7 +42,10 @@ def read_ts(setting: str, path: str | Path) -> Any:
         for j, one in enumerate(dimensions):
             columns.setdefault(f"d{j}", []).extend(one)
         if label is not None:
-            columns.setdefault(LABEL, []).extend([label.strip()] * steps)
+            read = [label.strip()] if named else _floats(name, number, label)
+            columns.setdefault(LABEL, []).extend(read * steps)
+    if named and columns:  # classes are names, even if they look like numbers
+        return pa.table({**columns, LABEL: pa.array(columns[LABEL]).dictionary_encode()})
     return pa.table(columns)
 
 
