@@ -166,7 +166,7 @@ def test_groups_are_not_parted_and_classes_are_in_both_parts() -> None:
             [0, 1],
             "X[0] holds values of type datetime64[Y]; it must hold whole or real numbers",
         ),
-        ([np.array([0.0, np.inf])] * 2, [0, 1], "X[0][1, 0] is inf; real numbers must be finite"),
+        ([np.array([0.0, np.inf])] * 4, [0, 1] * 2, "X[0][1, 0] is inf; real numbers must be finite"),
         ([np.array([0.0, np.nan])] * 2, [0, 1], "X[0][1] is nan; fill missing values in, or train by nounroll.Seq"),
         ([np.ones(3)] * 2, np.array([1, "a"], object), "y holds values of type int and str; they must be all names or"),
     ],
@@ -183,6 +183,8 @@ def test_groups_that_hold_back_a_class_or_cannot_be_told_apart_are_one_line() ->
         model.fit(X, list("aabbcc"), groups=[None, "p"] * 3)
     with pytest.raises(ValueError, match=r"y\[\d\] is [abc], and all sequences of this class are in groups that are"):
         model.fit(X, list("aabbcc"), groups=[0, 0, 1, 1, 2, 2])
+    with pytest.raises(ValueError, match=r"y\[\d\] is [a-f], and all sequences of this class are held out to choose"):
+        model.fit(X, list("abcdef"))
 
 
 def test_targets_of_another_form_are_named_as_y() -> None:

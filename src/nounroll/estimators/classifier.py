@@ -51,11 +51,12 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
             raise ValueError(f"y holds one class only, {self.classes_.tolist()[0]!r}; it must hold two or more")
         parts = self._parts(len(arrays), groups, codes)
         unseen = np.flatnonzero(~np.isin(codes, codes[np.array(parts) == "train"]))
-        if groups is not None and len(unseen):
-            i = int(unseen[0])
+        if len(unseen):
+            i, what = int(unseen[0]), "sequences" if groups is None else "groups"
+            held = "held out to choose the network" if groups is None else "in groups that are held out"
             raise ValueError(
-                f"y[{i}] is {classes[i]!s}, and all sequences of this class are in groups that are held out; give more"
-                " groups of it, or another random_state"
+                f"y[{i}] is {classes[i]!s}, and all sequences of this class are {held}; give more {what} of it, or"
+                " another random_state"
             )
         self._train(arrays, parts, labels=codes)
         return self
