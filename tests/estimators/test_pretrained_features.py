@@ -39,6 +39,18 @@ def test_features_are_the_memories_of_each_sequence_alone(student: Student, pool
         np.testing.assert_allclose(row, wanted[pool].detach(), atol=1e-5)
 
 
+@pytest.mark.parametrize("pool", ["last", "both"])
+def test_features_have_names(student: Student, pool: str) -> None:
+    X, _ = waves()
+    features = nounroll.SequenceFeatures(student, pool=pool)
+    found = features.fit_transform(X)
+    names = features.get_feature_names_out()
+    assert names[0] == "sequencefeatures0"
+    assert len(set(names)) == found.shape[1]
+    pytest.importorskip("pandas")
+    assert list(features.set_output(transform="pandas").transform(X).columns) == list(names)
+
+
 def test_features_work_in_a_pipeline_and_do_not_change_the_network(student: Student, tmp_path: Path) -> None:
     student.save_pretrained(tmp_path / "student")
     before = {name: weight.clone() for name, weight in student.state_dict().items()}

@@ -1,11 +1,12 @@
 """Memories of a trained network as features for any scikit-learn estimator."""
 
+import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
 from nounroll.estimators.base import by_length, padded
 from nounroll.estimators.forms import as_sequences, check_like
@@ -15,7 +16,7 @@ from nounroll.models.student import Student
 POOLS = ("last", "mean", "both")
 
 
-class SequenceFeatures(TransformerMixin, BaseEstimator):
+class SequenceFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Transformer of sequences into the memories of a trained network, K d numbers each.
 
     ::
@@ -44,8 +45,9 @@ class SequenceFeatures(TransformerMixin, BaseEstimator):
         if self.pool not in POOLS:
             raise ValueError(f"pool is {self.pool!r}; it must be one of {', '.join(POOLS)}")
         self.student_ = opened_student(self.student)
-        self.n_features_in_ = int(np.prod(self.student_.inputs.event_shape))
+        self.n_features_in_ = math.prod(self.student_.inputs.event_shape)
         check_like("X", as_sequences("X", X, self.student_.inputs), self.student_.inputs)
+        self._n_features_out = math.prod(self.student_.memory_shape) * (1 + (self.pool == "both"))
         return self
 
     @torch.no_grad()
