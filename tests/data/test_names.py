@@ -44,6 +44,17 @@ def test_a_column_of_texts() -> None:
     assert (task.names, task.classes) == (["A", "C", "G", "T"], ["bad", "good"])
 
 
+@pytest.mark.parametrize("kind", ["object", "str", "string", "category"])
+def test_a_column_of_pandas_is_a_sequence_of_names(kind: str) -> None:
+    pandas = pytest.importorskip("pandas")
+    columns = [pandas.Series(one, index=range(3, 3 + len(one)), dtype=kind) for one in LOGS]
+    task = nounroll.Sequences(inputs=columns, labels=ENDS)
+    assert inputs_of(task) == [list(one) for one in LOGS]
+    tags = [pandas.Series(["verb", None, "verb"], dtype=kind), ["verb", "noun"]] * 10
+    batch = nounroll.Sequences(inputs=columns, targets=tags)._read(torch.tensor([0]), 3)
+    assert batch.mask.tolist() == [[True, False, True]]
+
+
 def test_targets_of_steps_are_names_too_and_none_is_not_scored() -> None:
     tags = [["verb", None, "verb"], ["verb", "noun"]] * 10
     task = nounroll.Sequences(inputs=LOGS, targets=tags, weights={"noun": 1, "verb": 3})

@@ -187,6 +187,17 @@ def test_groups_that_hold_back_a_class_or_cannot_be_told_apart_are_one_line() ->
         model.fit(X, list("abcdef"))
 
 
+def test_reversed_arrays_and_tensors_with_gradients_are_read() -> None:
+    X, y = ragged(12)
+    plain = as_sequences("X", [one[::-1].copy() for one in X])
+    for form in ([one[::-1] for one in X], [torch.tensor(one).flip(0).requires_grad_() for one in X]):
+        found = as_sequences("X", form)
+        assert all(map(np.array_equal, found, plain))
+        assert torch.equal(padded(found, [0]), padded(plain, [0]))
+    nounroll.SequenceRegressor(steps=1, **QUICK).fit(X, torch.ones(12, requires_grad=True))
+    nounroll.SequenceClassifier(steps=1, **QUICK).fit(X, torch.tensor(y == "low").bfloat16())
+
+
 def test_targets_of_another_form_are_named_as_y() -> None:
     X, _ = ragged(10)
     model = nounroll.SequenceRegressor(steps=2, targets_space=nounroll.Count(1), **QUICK)

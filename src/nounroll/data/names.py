@@ -18,7 +18,8 @@ def has_names(values: Any) -> bool:
     """Return whether sequences hold names: the first value that is not None is a text."""
     if isinstance(values, str | bytes | dict) or not hasattr(values, "__len__") or hasattr(values, "columns"):
         return False
-    steps = (step for one in values for step in (one if isinstance(one, list | tuple | np.ndarray) else [one]))
+    sequences = map(_steps, values)
+    steps = (step for one in sequences for step in (one if isinstance(one, list | tuple | np.ndarray) else [one]))
     return isinstance(next((step for step in steps if step is not None), None), str)
 
 
@@ -27,7 +28,7 @@ def names_of(name: str, values: Any, *, gaps: bool = False) -> list[str]:
 
     Args:
         name: the argument's name in errors.
-        values: sequences, each a text, whose characters are the names, or a list of names.
+        values: sequences, each a text, whose characters are the names, or a list or a column of names.
         gaps: allow None, a step without a name.
 
     Raises:
@@ -79,9 +80,17 @@ def _letters(names: Sequence[str]) -> bool:
     return all(len(name) == 1 for name in names)
 
 
+def _steps(one: Any) -> Any:
+    """Return a column of pandas as an array with None for missing values, and another sequence unchanged."""
+    if hasattr(one, "notna") and getattr(one, "ndim", 0) == 1:
+        return np.array(one.astype(object).where(one.notna(), None), dtype=object)
+    return one
+
+
 def _split(name: str, one: Any, gaps: bool) -> list[str | None]:
     """Return the names of a sequence."""
-    values = one.tolist() if isinstance(one, np.ndarray) else one
+    values = _steps(one)
+    values = values.tolist() if isinstance(values, np.ndarray) else values
     if not isinstance(values, str | list | tuple):
         raise ValueError(
             f"{name} is a {type(one).__name__}; other sequences hold names: give a text or a list of names"

@@ -9,6 +9,7 @@ from jaxtyping import Int, Shaped
 from torch import Tensor
 
 from nounroll.core.notices import notice
+from nounroll.data.numeric import as_numbers
 
 MOST_SYMBOLS = 1_000_000
 NONE = -100  # PyTorch's losses ignore this target
@@ -163,26 +164,26 @@ def read_array(
 def _numbers(name: str, values: Any) -> np.ndarray:
     if hasattr(values, "columns"):
         return _frame(name, values)
-    if isinstance(values, Tensor):
-        values = values.detach().to("cpu", torch.float32 if values.is_floating_point() else values.dtype)
-    try:
-        found = np.asarray(values)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} is not an array of numbers: {' '.join(str(error).split())}") from None
-    if found.dtype.kind not in "biuf":
-        raise ValueError(f"{name} holds values of type {found.dtype}; it must hold whole or real numbers")
-    return found
+    return as_numbers(name, values)
 
 
 def _frame(name: str, frame: Any) -> np.ndarray:
     """Convert a data frame to float64, with nan where a value is missing."""
-    for column in frame.columns:
-        if getattr(frame[column].dtype, "kind", "O") not in "biuf":
+    for place, (column, kind) in enumerate(zip(frame.columns, frame.dtypes, strict=True)):
+        if getattr(kind, "kind", "O") not in "biuf" and not _holds_numbers(frame.iloc[:, place]):
             raise ValueError(
-                f"{name}: column {str(column)!r} is of type {frame[column].dtype}; it must hold numbers:"
+                f"{name}: column {str(column)!r} is of type {kind}; it must hold numbers:"
                 " use pandas.get_dummies for categories, or task kind table"
             )
     return frame.to_numpy(dtype=np.float64, na_value=np.nan)
+
+
+def _holds_numbers(column: Any) -> bool:
+    """Return whether a column of objects holds numbers."""
+    try:
+        return column.dtype == object and as_numbers("column", column).ndim == 1
+    except ValueError:
+        return False
 
 
 def _refuse(name: str, values: np.ndarray, bad: np.ndarray, allowed: str) -> None:

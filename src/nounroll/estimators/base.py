@@ -14,6 +14,7 @@ from torch import Tensor
 from nounroll.core.batch import Space
 from nounroll.core.seeding import generator
 from nounroll.data.names import has_names, names_of, numbered
+from nounroll.data.numeric import as_array
 from nounroll.data.ragged import read
 from nounroll.data.sequences import Sequences
 from nounroll.estimators.forms import as_sequences, check_like, listed
@@ -133,7 +134,7 @@ class SequenceEstimator(BaseEstimator):
         """
         if not 0 < self.validation < 1:
             raise ValueError(f"validation is {self.validation!r}; it must be a share between 0 and 1")
-        keys = np.arange(count) if groups is None else np.asarray(groups)
+        keys = np.arange(count) if groups is None else as_array(groups)
         if keys.shape[:1] != (count,) or keys.size != count:
             raise ValueError(f"groups has shape {keys.shape}; it must be ({count},), one value for each sequence")
         names, places = distinct("groups", keys)

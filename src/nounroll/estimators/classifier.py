@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.base import ClassifierMixin
 
+from nounroll.data.numeric import as_array
 from nounroll.estimators.base import SequenceEstimator, distinct
 from nounroll.report.classes import MOST, classes_picture, confusion
 
@@ -41,7 +42,7 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         Raises:
             ValueError: X and y do not fit each other, or there is only one class.
         """
-        arrays, classes = self._read(X), np.asarray(y)
+        arrays, classes = self._read(X), as_array(y)
         if classes.shape != (len(arrays),):
             raise ValueError(f"y has shape {classes.shape}; it must be ({len(arrays)},), one class for each sequence")
         if any(map(_is_missing, classes.tolist())):
@@ -79,7 +80,7 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         """
         if len(self.classes_) > MOST:
             raise ValueError(f"there are {len(self.classes_)} classes; a picture has room for {MOST}")
-        told, given = self.predict(X), np.asarray(y)
+        told, given = self.predict(X), as_array(y)
         if given.shape != told.shape:
             raise ValueError(f"y has shape {given.shape}; it must be {told.shape}, one class for each sequence")
         unknown = np.flatnonzero(~np.isin(given, self.classes_))

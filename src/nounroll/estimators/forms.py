@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from nounroll.core.batch import Space
+from nounroll.data.numeric import as_numbers
 
 _FORMS = "a list of (T_i, d) arrays, an array (n, T) or (n, T, d), or a data frame"
 
@@ -57,19 +58,7 @@ def _split(name: str, values: Any) -> Iterable[Any]:
 
 
 def _one(name: str, values: Any, real: bool) -> np.ndarray:
-    try:
-        array = np.asarray(values)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} is not an array of numbers: {' '.join(str(error).split())}") from None
-    if array.dtype == object:
-        try:
-            array = array.astype(np.float64)
-        except (TypeError, ValueError):
-            raise ValueError(
-                f"{name} holds values that are not numbers; each step must be one or more numbers"
-            ) from None
-    if array.dtype.kind not in "biuf":
-        raise ValueError(f"{name} holds values of type {array.dtype}; it must hold whole or real numbers")
+    array = as_numbers(name, values)
     if array.dtype.kind != "f" and (real or array.ndim == 2):
         array = array.astype(np.float32)  # several whole numbers per step are coordinates
     if array.ndim not in (1, 2) or not array.size:
@@ -79,7 +68,9 @@ def _one(name: str, values: Any, real: bool) -> np.ndarray:
         raise ValueError(
             f"{name}[{place}] is nan; fill missing values in, or train by nounroll.Sequences, which reads them"
         )
-    return array[:, None] if array.dtype.kind == "f" and array.ndim == 1 else array
+    array = array[:, None] if array.dtype.kind == "f" and array.ndim == 1 else array
+    native = np.float64 if array.dtype.itemsize > 8 else array.dtype.newbyteorder("=")
+    return np.ascontiguousarray(array, dtype=native)  # PyTorch reads no reversed arrays
 
 
 def _kind(array: np.ndarray) -> str:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from nounroll.core.batch import Space
 from nounroll.core.seeding import generator
+from nounroll.data.numeric import as_array
 from nounroll.estimators.base import SequenceEstimator
 
 _DRAWS, _AT_ONCE = 1000, 50  # draws of each row for a standard deviation; draws at once
@@ -53,7 +54,7 @@ class SequenceRegressor(RegressorMixin, SequenceEstimator):
         """
         arrays = self._read(X)
         try:
-            numbers = np.asarray(y, dtype=np.float64)
+            numbers = np.asarray(as_array(y), dtype=np.float64)
         except (TypeError, ValueError) as error:
             raise ValueError(
                 f"y must be one number, or k numbers, for each sequence ({' '.join(str(error).split())});"
