@@ -246,6 +246,19 @@ def test_frames_with_several_time_zones_are_refused() -> None:
     assert Table.from_frame(df, {"time": "t", "target": "y"}, split=[1, 1, 1]).columns["t"].zone == "UTC"
 
 
+@pytest.mark.parametrize(
+    ("frame", "message"),
+    [
+        (pd.DataFrame({"y": []}), "frame has no rows; it must hold one row or more"),
+        (pd.Series([1.0]), "frame is a Series; it must be a data frame, such as pd.DataFrame(...)"),
+        ({"y": [1.0]}, "frame is a dict; it must be a data frame, such as pd.DataFrame(...)"),
+    ],
+)
+def test_what_is_no_frame_gives_one_line(frame: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        Table.from_frame(frame, {"target": "y"})
+
+
 def test_a_frame_with_two_columns_of_one_name_is_refused() -> None:
     df = pd.DataFrame({"t": range(8), "y": np.arange(8) / 2, "kind": list("ab") * 4})
     with pytest.raises(ValueError, match=r"^frame: column 'kind' is there twice; give each column its own name"):

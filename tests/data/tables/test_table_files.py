@@ -11,6 +11,7 @@ import warnings
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -173,6 +174,12 @@ def test_python_may_end_right_after_a_file_is_read(form: str, tmp_path: Path, mo
 def test_a_frame_is_the_task_of_its_file() -> None:
     same(Table.from_frame(frame(), ROLES), by_hand())
     same(Table.from_frame(frame().assign(size=frame()["size"].astype("category")), ROLES), by_hand())
+
+
+def test_an_arrow_table_and_what_becomes_one_are_frames() -> None:
+    table = pa.Table.from_pandas(frame())
+    for form in (table, SimpleNamespace(to_arrow=lambda: table)):
+        same(Table.from_frame(form, ROLES), by_hand())
 
 
 def test_the_index_that_pandas_writes_is_no_input(tmp_path: Path) -> None:

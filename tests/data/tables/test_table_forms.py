@@ -15,6 +15,7 @@ from nounroll.core.notices import Notice
 
 pd = pytest.importorskip("pandas")
 pa = pytest.importorskip("pyarrow")
+tzoffset = pytest.importorskip("dateutil.tz").tzoffset
 
 from nounroll.data.tables.table import Table  # noqa: E402  # it needs what is skipped for above
 
@@ -149,6 +150,18 @@ def test_categories_of_pandas_may_be_numbers(values: list[float], classes: list[
     task = Table.from_frame(df.astype({"id": "category", "kind": "category"}), {"id": "id", "label": "kind"})
     assert task.classes == classes
     assert len(task.layout.names) == 12
+
+
+def test_intervals_are_categories_and_periods_are_times() -> None:
+    df = pd.DataFrame({"t": pd.period_range("2024-01", periods=40, freq="M"), "y": np.arange(40) / 2})
+    task = Table.from_frame(df.assign(c=pd.cut(df.y, [-1, 5, 20])), {"time": "t", "target": "y"}, freq="MS")
+    assert task.reads == ["y", "c=(-1, 5]", "c=(5, 20]"]
+
+
+def test_a_time_zone_with_a_name_of_its_own_is_read_in_utc() -> None:
+    times = pd.date_range("2024-01-01", periods=40, freq="D", tz=tzoffset("home", 3600))
+    task = Table.from_frame(pd.DataFrame({"t": times, "y": np.arange(40) / 2}), {"time": "t", "target": "y"}, freq="D")
+    assert task.columns["t"].zone == "UTC"
 
 
 def test_a_column_names_the_part() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from nounroll.data.classes import by_size
 from nounroll.data.sources import optional
-from nounroll.data.tables.dates import as_dates
+from nounroll.data.tables.dates import as_dates, local
 
 Kind = Literal["number", "category", "time", "list", "empty"]
 KINDS: tuple[str, ...] = get_args(Kind)
@@ -125,6 +125,10 @@ def _numbers(at: str, name: str, array: Any, wanted: str | None, dates: str | No
 def _times(at: str, name: str, array: Any, missing: int) -> Column:
     pa = optional("pyarrow", at, "tables")
     zone = getattr(array.type, "tz", None) or ""
+    try:
+        local(np.zeros(1, dtype="datetime64[ns]"), zone)
+    except (ValueError, TypeError, KeyError):  # a name of the user, such as that of a dateutil.tz.tzoffset
+        zone = "UTC"
     try:
         values = array.cast(pa.timestamp("ns")).to_numpy(zero_copy_only=False) if not zone else _in_zone(array)
     except pa.ArrowInvalid:

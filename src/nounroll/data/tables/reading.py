@@ -61,15 +61,36 @@ def read_table(
 def from_frame(frame: Any) -> Any:
     """Convert a data frame to the table that its file would give; the index is not a column.
 
+    Args:
+        frame: of pandas; or a table of pyarrow, or what has a method ``to_arrow``.
+
     Raises:
-        ValueError: a column holds values of several kinds, such as dates of several time zones, or two columns have one
-            name.
+        ValueError: there are no rows, a column holds values of several kinds, such as dates of several time zones, or
+            two columns have one name.
     """
     pa = optional("pyarrow", "a data frame", _WHAT)
+    table = frame.to_arrow() if hasattr(frame, "to_arrow") else frame
+    if not isinstance(table, pa.Table):
+        table = _of_pandas(frame)
+    if not table.num_rows:
+        raise ValueError("frame has no rows; it must hold one row or more")
+    return table
+
+
+def _of_pandas(frame: Any) -> Any:
+    pa = optional("pyarrow", "a data frame", _WHAT)
+    pd = optional("pandas", "a data frame", _WHAT)
+    if not isinstance(frame, pd.DataFrame):
+        raise ValueError(f"frame is a {type(frame).__name__}; it must be a data frame, such as pd.DataFrame(...)")
     twice = [name for name, count in Counter(map(str, frame.columns)).items() if count > 1]
     if twice:
         raise ValueError(f"frame: column {twice[0]!r} is there twice; give each column its own name")
     _refuse_mixed_zones(frame)
+    for column, kind in frame.dtypes.items():  # types of pandas that Arrow has not
+        if isinstance(kind, pd.CategoricalDtype) and isinstance(kind.categories.dtype, pd.IntervalDtype):
+            frame = frame.assign(**{column: frame[column].cat.rename_categories(str)})
+        elif isinstance(kind, pd.PeriodDtype):
+            frame = frame.assign(**{column: frame[column].dt.to_timestamp()})
     try:
         return pa.Table.from_pandas(frame, preserve_index=False)
     except (pa.ArrowException, TypeError, ValueError) as error:

@@ -136,9 +136,12 @@ class Table(Sequences):
 
     @classmethod
     def from_frame(cls, frame: Any, roles: dict[str, str | list[str]] | None = None, **options: Any) -> "Table":
-        """Create the task from a data frame, without its index; ``options`` exclude those for files."""
-        task = cls.__new__(cls)
-        task._understand("frame", from_frame(frame), len(frame), Options(roles=roles, **options))
+        """Create the task from a data frame, without its index, or from an Arrow table.
+
+        ``options`` are those of the class, except for the options of files.
+        """
+        task, table = cls.__new__(cls), from_frame(frame)
+        task._understand("frame", table, table.num_rows, Options(roles=roles, **options))
         return task
 
     def _understand(self, where: str, table: Any, count: int, options: Options) -> None:
