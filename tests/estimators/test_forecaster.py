@@ -359,6 +359,20 @@ def test_scores_are_those_of_their_definitions() -> None:
     assert scores(paths + 3, truth, history, 1)["coverage"] == 0
 
 
+@pytest.mark.parametrize("form", ["dates", "datetimes", "timestamps with a zone", "periods"])
+def test_times_may_be_dates_of_python_or_periods(form: str) -> None:
+    df = panel()
+    expected = df.ds.dt.tz_localize("UTC") if "zone" in form else df.ds
+    forms: dict[str, Any] = {
+        "dates": df.ds.dt.date,
+        "datetimes": pd.Series(list(df.ds.dt.to_pydatetime()), dtype=object),
+        "timestamps with a zone": expected.astype(object),
+        "periods": df.ds.dt.to_period("M"),
+    }
+    series = zip(read(df.assign(ds=forms[form]), None), read(df.assign(ds=expected), None), strict=True)
+    assert all(list(one.times) == list(other.times) for one, other in series)
+
+
 # -- what cannot be -----------------------------------------------------------------------------------
 
 
@@ -382,6 +396,7 @@ BAD: list[tuple[Callable[[Any], Any], str]] = [
     (lambda df: df[:0], "df has no rows"),
     (put(7, "y", np.inf), "df: column 'y', row 7 is infinite; write nan where y is missing"),
     (changed(y="a"), "it must hold numbers: use pd.to_numeric or codes"),
+    (changed(y=1j), "df: column 'y' is of type complex128; it must hold numbers: use pd.to_numeric or codes"),
     (changed(y=np.nan), "df: column 'y' of series 's0' is missing in every row"),
     (changed(unique_id=1.5), "df: column 'unique_id', row 0 is 1.5; it must be text or a whole number"),
     (put(3, "ds", pd.NaT), "df: column 'ds', row 3 is missing; every row needs a time"),

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -118,7 +119,7 @@ def _at(name: str, column: str, bad: np.ndarray) -> str:
 
 
 def _numbers(df: Any, column: str, name: str) -> np.ndarray:
-    if not pd.api.types.is_numeric_dtype(df[column]):
+    if not pd.api.types.is_numeric_dtype(df[column]) or pd.api.types.is_complex_dtype(df[column]):
         raise ValueError(
             f"{name}: column {column!r} is of type {df[column].dtype}; it must hold numbers: use pd.to_numeric or codes"
         )
@@ -148,6 +149,10 @@ def _times(df: Any, name: str) -> Any:
                 f"{_at(name, 'ds', other)} is of time zone {zones[row]}, row 0 of {zones[0]};"
                 " use pd.to_datetime(df['ds'], utc=True)"
             )
+    if isinstance(ds.dtype, pd.PeriodDtype):
+        return pd.DatetimeIndex(ds.dt.to_timestamp())
+    if ds.dtype == object and all(isinstance(value, date) for value in ds):
+        return pd.DatetimeIndex(ds)
     raise ValueError(
         f"{name}: column 'ds' is of type {ds.dtype}; it must hold dates or whole numbers: use pd.to_datetime"
     )
