@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from nounroll.data.numeric import as_numbers
-from nounroll.data.ragged import read_array
+from nounroll.data.ragged import NONE, read_array
 
 HALVES = [[0.5, 1.0], [1.5, 2.0]]
 
@@ -43,6 +43,14 @@ def test_masked_values_none_and_na_are_missing() -> None:
         pandas.Series([True, None, True], dtype="boolean"),
     ):
         assert np.isnan(as_numbers("x", values)).tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize("form", ["list", "Int64", "int64[pyarrow]", "object"])
+def test_symbols_to_predict_may_be_missing(form: str) -> None:
+    values: Any = [2, None, 0]
+    if form != "list":
+        values = pytest.importorskip("pandas").Series(values, dtype=form)
+    assert read_array("targets[0]", values, "T", gaps="steps").tolist() == [2, NONE, 0]
 
 
 @pytest.mark.parametrize(

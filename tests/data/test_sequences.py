@@ -274,6 +274,15 @@ def test_groups_may_be_a_frame_of_one_column() -> None:
         numbered(20, groups=frame)
 
 
+def test_static_values_may_be_any_numbers() -> None:
+    values = torch.arange(20.0)
+    for static in (values.requires_grad_(), values.bfloat16(), values.detach().numpy()[::-1][::-1]):
+        task = Sequences([[0.5, 1.5]] * 20, labels=[0, 1] * 10, static=static)
+        assert [float(one[0, 1]) for one in task._inputs.split()] == values.tolist()
+    with pytest.raises(ValueError, match=r"^static is not an array of numbers: "):
+        Sequences([[0.5, 1.5]] * 20, labels=[0, 1] * 10, static=[[1], [1, 2]] * 10)
+
+
 def test_the_split_is_a_function_of_its_seed() -> None:
     def parts(seed: int) -> list[list[int]]:
         return check_parts(numbered(50, seed=seed), 50)

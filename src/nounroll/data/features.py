@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Shaped
 from torch import Tensor
@@ -80,7 +79,7 @@ def _each(name: str, values: Any, count: int) -> Ragged:
     if isinstance(values, Ragged):
         return values
     columns = tuple(map(str, values.columns)) if hasattr(values, "columns") else ()
-    array = read_array(name, values if columns else np.asarray(values), "N", gaps="values", real=True)
+    array = read_array(name, values, "N", gaps="values", real=True)
     if len(array) != count:
         raise ValueError(f"{name} has {len(array)} entries; there must be one for each of the {count} inputs")
     return Ragged(array, ends([1] * count), columns)

@@ -7,22 +7,25 @@ import torch
 from torch import Tensor
 
 
-def as_numbers(name: str, values: Any) -> np.ndarray:
+def as_numbers(name: str, values: Any, gap: int | None = None) -> np.ndarray:
     """Return an array of whole or real numbers, with nan for masked values, None and NA.
 
     Args:
         name: the argument's name in errors.
         values: an array, a tensor, nested lists of numbers or of tensors, or a column of pandas.
+        gap: a number in the place of nan if the others are whole.
 
     Raises:
         ValueError: they are something else.
     """
+    if gap is not None and hasattr(values, "isna") and getattr(values.dtype, "kind", "O") in "biu":
+        values = values.to_numpy(dtype=object)
     try:
         found = as_array(values)
     except (TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"{name} is not an array of numbers: {' '.join(str(error).split())}") from None
     if found.dtype == object:
-        found = _without_objects(name, found)
+        found = _without_objects(name, found, gap)
     if found.dtype.kind not in "biuf":
         raise ValueError(f"{name} holds values of type {found.dtype}; it must hold whole or real numbers")
     return found
@@ -40,7 +43,7 @@ def as_array(values: Any) -> np.ndarray:
     return np.asarray(values)
 
 
-def _without_objects(name: str, found: np.ndarray) -> np.ndarray:
+def _without_objects(name: str, found: np.ndarray, gap: int | None) -> np.ndarray:
     """Convert objects to numbers, which are whole if all of them are."""
     for value in found.flat:
         if isinstance(value, str | bytes):
@@ -49,7 +52,12 @@ def _without_objects(name: str, found: np.ndarray) -> np.ndarray:
         direct = np.array(found.tolist())
         if direct.dtype.kind in "biuf":
             return direct
-        numbers = [np.nan if value is None or repr(value) == "<NA>" else float(value) for value in found.flat]
+        missing = [value is None or repr(value) == "<NA>" for value in found.flat]
+        if gap is not None and all(
+            no or isinstance(one, int | np.integer | np.bool_) for no, one in zip(missing, found.flat, strict=True)
+        ):
+            return np.where(np.reshape(missing, found.shape), gap, found).astype(np.int64)
+        numbers = [np.nan if no else float(one) for no, one in zip(missing, found.flat, strict=True)]
     except (TypeError, ValueError, OverflowError):
         raise ValueError(f"{name} holds values of type object; it must hold whole or real numbers") from None
     return np.array(numbers).reshape(found.shape)

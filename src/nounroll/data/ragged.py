@@ -134,7 +134,7 @@ def read_array(
         ValueError: the values have another form, or a value is not finite or no symbol. ``axis`` is the name of T in
             errors.
     """
-    found = _numbers(name, values)
+    found = _numbers(name, values, NONE if gaps == "steps" and not real else None)
     real = real or hasattr(values, "columns") or found.dtype.kind == "f"
     if found.ndim in (1, 2, 3) and not found.size:
         raise ValueError(f"{name} is empty, of shape {found.shape}; it must hold at least one number")
@@ -161,10 +161,10 @@ def read_array(
     return torch.from_numpy(np.array(found, dtype=np.int64))
 
 
-def _numbers(name: str, values: Any) -> np.ndarray:
+def _numbers(name: str, values: Any, gap: int | None = None) -> np.ndarray:
     if hasattr(values, "columns"):
         return _frame(name, values)
-    return as_numbers(name, values)
+    return as_numbers(name, values, gap)
 
 
 def _frame(name: str, frame: Any) -> np.ndarray:
