@@ -187,6 +187,26 @@ def test_groups_that_hold_back_a_class_or_cannot_be_told_apart_are_one_line() ->
         model.fit(X, list("abcdef"))
 
 
+def test_columns_of_frames_are_those_of_fit() -> None:
+    pandas = pytest.importorskip("pandas")
+    X, y = ragged(12)
+    frames = [pandas.DataFrame(one, columns=["a", "b"]) for one in X]
+    long = pandas.concat(frames, keys=range(12))
+    model = nounroll.SequenceClassifier(steps=1, **QUICK)
+    for form, other in ((frames, [one[["b", "a"]] for one in frames]), (long, long[["b", "a"]])):
+        assert list(model.fit(form, y).feature_names_in_) == ["a", "b"]
+        assert np.array_equal(model.predict_proba(form), model.predict_proba(X))
+        with pytest.raises(
+            ValueError, match=r"^X has the columns \['b', 'a'\]; fit had \['a', 'b'\], and they must be"
+        ):
+            model.predict(other)
+    with pytest.raises(
+        ValueError, match=r"^X\[1\] has the columns \['b', 'a'\]; X\[0\] has \['a', 'b'\], and all must"
+    ):
+        model.fit([frames[0], frames[1][["b", "a"]], *frames[2:]], y)
+    assert not hasattr(model.fit(X, y), "feature_names_in_")
+
+
 def test_reversed_arrays_and_tensors_with_gradients_are_read() -> None:
     X, y = ragged(12)
     plain = as_sequences("X", [one[::-1].copy() for one in X])

@@ -75,7 +75,7 @@ def read(name: str, values: Any, *, gaps: Gaps = "none", real: bool = False) -> 
         )
     if not len(values):
         raise ValueError(f"{name} is empty; it must hold at least one sequence for each part")
-    columns = _columns(name, values)
+    columns = common_columns(name, values)
     arrays = [read_array(f"{name}[{i}]", one, "T", gaps=gaps, real=real) for i, one in enumerate(values)]
     for i, one in enumerate(arrays):
         if kind(one) != kind(arrays[0]):
@@ -112,8 +112,12 @@ def ends(lengths: Any) -> Int[Tensor, "N1"]:
     return torch.cat([torch.zeros(1, dtype=torch.int64), torch.as_tensor(lengths, dtype=torch.int64).cumsum(0)])
 
 
-def _columns(name: str, values: Any) -> tuple[str, ...]:
-    """Return the common columns of data frames."""
+def common_columns(name: str, values: Any) -> tuple[str, ...]:
+    """Return the common columns of data frames; none if the sequences are of another form.
+
+    Raises:
+        ValueError: the columns of a frame differ from those of the first one.
+    """
     one = next(iter(values))  # a pandas series has its own idea of values[0]
     first = tuple(map(str, one.columns)) if hasattr(one, "columns") else ()
     for i, one in enumerate(values):

@@ -17,7 +17,7 @@ from nounroll.data.names import has_names, names_of, numbered
 from nounroll.data.numeric import as_array
 from nounroll.data.ragged import read
 from nounroll.data.sequences import Sequences
-from nounroll.estimators.forms import as_sequences, check_like, listed
+from nounroll.estimators.forms import as_sequences, check_like, columns_of, listed
 from nounroll.experiments.run import Run, fit
 
 try:
@@ -50,6 +50,7 @@ class SequenceEstimator(BaseEstimator):
         run_: the result of ``nounroll.fit``.
         student_: the trained network.
         n_features_in_: numbers per step; 1 for symbols.
+        feature_names_in_: names of these numbers, if X held data frames with a row for each step.
         symbols_: sorted names of the symbols, if X held names; otherwise None.
     """
 
@@ -101,6 +102,10 @@ class SequenceEstimator(BaseEstimator):
 
     def _read(self, X: Any) -> list[np.ndarray]:
         """Convert the sequences to train on, and learn the names of their symbols."""
+        if columns := columns_of("X", X):
+            self.feature_names_in_ = np.array(columns, dtype=object)
+        else:
+            vars(self).pop("feature_names_in_", None)  # of an earlier fit
         named = has_names(values := listed(X))
         self.symbols_: list[str] | None = names_of("X", values) if named else None
         return numbered("X", values, self.symbols_) if self.symbols_ else as_sequences("X", X, self.inputs_space)
@@ -115,6 +120,9 @@ class SequenceEstimator(BaseEstimator):
         self._check_fitted("sequences and their targets")
         if self.symbols_:
             return numbered("X", listed(X), self.symbols_)
+        given, wanted = columns_of("X", X), list(getattr(self, "feature_names_in_", []))
+        if given and wanted and given != wanted:
+            raise ValueError(f"X has the columns {given}; fit had {wanted}, and they must be the same, in this order")
         arrays = as_sequences("X", X, self.student_.inputs)
         check_like("X", arrays, self.student_.inputs)
         return arrays

@@ -9,6 +9,7 @@ import torch
 
 from nounroll.core.batch import Space
 from nounroll.data.numeric import as_numbers
+from nounroll.data.ragged import common_columns
 
 _FORMS = "a list of (T_i, d) arrays, an array (n, T) or (n, T, d), or a data frame"
 
@@ -32,6 +33,18 @@ def as_sequences(name: str, values: Any, space: Space | None = None) -> list[np.
         if _kind(one) != _kind(found[0]):
             raise ValueError(f"{name}[{i}] holds {_kind(one)}; {name}[0] holds {_kind(found[0])}; they must agree")
     return found
+
+
+def columns_of(name: str, values: Any) -> list[str]:
+    """Return the names of the numbers of a step, from the data frames; none if there are no such frames.
+
+    Raises:
+        ValueError: frames of a list have different columns.
+    """
+    if hasattr(values, "columns"):
+        index = getattr(values, "index", None)
+        return list(map(str, values.columns)) if getattr(index, "nlevels", 1) == 2 else []
+    return list(common_columns(name, values)) if isinstance(values, list | tuple) and values else []
 
 
 def listed(values: Any) -> Any:
