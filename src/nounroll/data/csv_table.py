@@ -107,7 +107,7 @@ def _unique(name: str, header: list[str], columns: Sequence[str] | None) -> list
     If all columns are read, a notice says so.
     """
     names = [
-        (f"{cell}.{place}" if cell else str(place)) if not cell or header.count(cell) > 1 else cell
+        (f"{cell}.{place}" if header.count(cell) > 1 else cell) if cell else _numbered(place, header)
         for place, cell in enumerate(header)
     ]
     changed = [f"{cell or 'no name'} is {new}" for cell, new in zip(header, names, strict=True) if cell != new]
@@ -116,6 +116,11 @@ def _unique(name: str, header: list[str], columns: Sequence[str] | None) -> list
     if changed and columns is None:
         notice(f"{name} has columns with equal or missing names, which are replaced by numbers: {first_names(changed)}")
     return names
+
+
+def _numbered(place: int, header: list[str]) -> str:
+    """Return the name of a column without one; pandas writes a frame of numbered columns with a nameless index."""
+    return f"Unnamed: {place}" if str(place) in header else str(place)
 
 
 def _may_be_names(first: list[str], second: list[str]) -> bool:

@@ -200,6 +200,16 @@ def test_the_row_numbers_that_pandas_writes_into_csv_are_no_input(tmp_path: Path
         same(Table.from_frame(pd.read_csv(path, parse_dates=["day"]), ROLES), by_hand())
 
 
+def test_a_frame_of_numbered_columns_is_read_back(tmp_path: Path) -> None:
+    pd.DataFrame(np.arange(100).reshape(50, 2) / 2).to_csv(tmp_path / "t.csv")
+    assert Table(path=tmp_path / "t.csv", roles={"target": "1"}).reads == ["1", "0"]
+
+
+def test_spaces_around_cells_are_not_read(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(text(", "))
+    same(Table(path=tmp_path / "t.csv", roles=ROLES), by_hand())
+
+
 def test_a_first_column_without_a_name_that_does_not_count_the_rows_is_an_input(tmp_path: Path) -> None:
     df = frame()
     df.index = np.arange(len(df)) + 1

@@ -93,7 +93,7 @@ def column(
         or pa.types.is_string_view(kind)
         or pa.types.is_boolean(kind)
     ):
-        raise ValueError(f"{at} is of type {kind}, which is not supported; leave it out of the table")
+        raise ValueError(f"{at} is of type {kind}, which is not supported; leave it out by the role ignore")
     return _text(at, name, array.cast(pa.string()), decimal, wanted, dates)
 
 

@@ -167,7 +167,19 @@ def _csv(setting: str, path: str | Path, delimiter: str | None, decimal: str | N
     dialect = sniffed(name, start, delimiter, decimal)
     with opened(setting, path) as file:
         table = _parsed(name, _Stream(setting, path, file, dialect.encoding == "utf-8"), dialect, threads=True)
-    return _located(setting, path, dialect) if table is None else table, dialect.decimal
+    return _trimmed(_located(setting, path, dialect) if table is None else table), dialect.decimal
+
+
+def _trimmed(table: Any) -> Any:
+    """Remove spaces around the cells of text, as around names of columns; a cell of spaces is missing."""
+    pa, pc = optional("pyarrow", "a table", _WHAT), optional("pyarrow.compute", "a table", _WHAT)
+    for place, name in enumerate(table.column_names):
+        column = table.column(place)
+        if pa.types.is_string(column.type) and pc.any(pc.match_substring_regex(column, r"^\s|\s$")).as_py():
+            cells = pc.utf8_trim_whitespace(column)
+            gaps = pc.is_in(cells, value_set=pa.array(_GAPS))
+            table = table.set_column(place, name, pc.if_else(gaps, pa.scalar(None, cells.type), cells))
+    return table
 
 
 def _located(setting: str, path: str | Path, dialect: Dialect) -> Any:
