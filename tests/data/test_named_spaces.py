@@ -130,6 +130,11 @@ def test_weights_are_kept_in_files_only_where_they_are() -> None:
     assert again.weights == (1.0, 2.0)  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize("form", [np.array, torch.tensor, lambda values: list(np.array(values, dtype="f4"))])
+def test_weights_may_be_of_numpy_or_a_tensor(form: Any) -> None:
+    assert Categorical(2, form([1.0, 2.0])).weights == (1.0, 2.0)
+
+
 @pytest.mark.parametrize("weights", [(1.0,), (1.0, 0.0), (1.0, float("inf"))], ids=str)
 def test_weights_that_cannot_be_are_one_line(weights: Any) -> None:
     with pytest.raises(ValueError, match=r"^Categorical\.weights is .*; it must hold a number above 0 for each of"):

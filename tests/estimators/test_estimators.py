@@ -187,6 +187,14 @@ def test_groups_that_hold_back_a_class_or_cannot_be_told_apart_are_one_line() ->
         model.fit(X, list("abcdef"))
 
 
+@pytest.mark.parametrize("share", [None, "0.1", 0, 1])
+def test_a_share_that_is_none_is_one_line(share: Any) -> None:
+    with pytest.raises(ValueError, match=rf"^validation is {share!r}; it must be a share between 0 and 1$"):
+        nounroll.SequenceClassifier().set_params(validation=share).fit([np.ones((3, 2))] * 4, [0, 1] * 2)
+    with pytest.raises(ValueError, match=rf"^contamination is {share!r}; it must be a share between 0 and 1$"):
+        nounroll.SequenceAnomaly().set_params(contamination=share).fit([np.ones((3, 2))] * 4)
+
+
 def test_columns_of_frames_are_those_of_fit() -> None:
     pandas = pytest.importorskip("pandas")
     X, y = ragged(12)

@@ -8,7 +8,7 @@ import torch
 from sklearn.base import OutlierMixin
 
 from nounroll.core.batch import Categorical
-from nounroll.estimators.base import SequenceEstimator, by_length, padded
+from nounroll.estimators.base import SequenceEstimator, by_length, check_share, padded
 from nounroll.objectives.readout import negative_log_likelihood
 from nounroll.report.steps import MOST, steps_picture
 
@@ -48,8 +48,7 @@ class SequenceAnomaly(OutlierMixin, SequenceEstimator):
         Raises:
             ValueError: a sequence is too short, or ``contamination`` is not between 0 and 1.
         """
-        if not 0 < self.contamination < 1:
-            raise ValueError(f"contamination is {self.contamination!r}; it must be a share between 0 and 1")
+        check_share("contamination", self.contamination)
         arrays = self._read(X)
         _check_steps(arrays)
         before, after = [one[:-1] for one in arrays], [one[1:] for one in arrays]

@@ -4,6 +4,7 @@ import copy
 import math
 import re
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -140,8 +141,7 @@ class SequenceEstimator(BaseEstimator):
             strata: without groups, a value for each sequence; each value is divided between the parts in proportion, if
                 possible.
         """
-        if not 0 < self.validation < 1:
-            raise ValueError(f"validation is {self.validation!r}; it must be a share between 0 and 1")
+        check_share("validation", self.validation)
         keys = np.arange(count) if groups is None else as_array(groups)
         if keys.shape[:1] != (count,) or keys.size != count:
             raise ValueError(f"groups has shape {keys.shape}; it must be ({count},), one value for each sequence")
@@ -190,6 +190,12 @@ class _Known(Sequences):
 
     def test(self) -> Sequences:
         return self.validation()
+
+
+def check_share(name: str, value: object) -> None:
+    """Raise ValueError unless the value is a number between 0 and 1."""
+    if not isinstance(value, Real) or not 0 < float(value) < 1:
+        raise ValueError(f"{name} is {value!r}; it must be a share between 0 and 1")
 
 
 def distinct(name: str, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

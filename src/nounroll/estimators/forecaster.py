@@ -10,7 +10,7 @@ from torch import nn
 
 from nounroll.core.plain import plain
 from nounroll.estimators.backtest import Cut, cuts, table
-from nounroll.estimators.base import SequenceEstimator
+from nounroll.estimators.base import SequenceEstimator, check_share
 from nounroll.estimators.clock import Clock, pd
 from nounroll.estimators.drawing import chosen, fan_of, shares_below
 from nounroll.estimators.forecasts import forecasts
@@ -114,8 +114,7 @@ class Forecaster(SequenceEstimator):
             value = getattr(self, name)
             if (value is not None or name == "horizon") and (not isinstance(value, int | np.integer) or value < 1):
                 raise ValueError(f"{name} is {value!r}; it must be a whole number, at least 1")
-        if not 0 < self.validation < 1:
-            raise ValueError(f"validation is {self.validation!r}; it must be a share between 0 and 1")
+        check_share("validation", self.validation)
 
     def _planned(self, clock: Clock, series: list[Series]) -> Plan:
         longest = max(map(len, series))

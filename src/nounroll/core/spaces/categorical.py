@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
-from nounroll.core.plain import count
+from nounroll.core.plain import count, plain
 from nounroll.core.spaces.base import Space
 from nounroll.core.spaces.registry import register_space
 from nounroll.core.spaces.sampling import Sampling
@@ -25,20 +25,20 @@ class Categorical(Space):
 
     Args:
         n: number of symbols.
-        weights: weight of each symbol as a target in the training losses, 1 by default; metrics weight all symbols
-            equally.
+        weights: n numbers, the weight of each symbol as a target in the training losses, 1 by default; metrics weight
+            all symbols equally.
     """
 
     n: int
-    weights: Sequence[float] = field(default=(), compare=False, repr=False)
+    weights: Any = field(default=(), compare=False, repr=False)
 
     dtype: ClassVar[torch.dtype] = torch.int64
     discrete: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "n", count("Categorical.n", self.n))
-        if self.weights:
-            weights = tuple(self.weights)
+        weights = tuple(plain(self.weights.tolist() if hasattr(self.weights, "tolist") else self.weights))
+        if weights:
             good = [float(one) for one in weights if 0 < one < math.inf]
             if not len(good) == len(weights) == self.n:
                 raise ValueError(
