@@ -49,7 +49,7 @@ RUNS: dict[str, tuple[str, ...]] = {
     "sharded transformer": ("training.shard=true", "method=transformer", "training.steps=3"),
     "sharded, poisoned": ("training.shard=true", "method=smt", "training.steps=12", "training.evaluations=4"),
     "by chunks": ("smt.chunk=2", "method=smt+dmt", "dmt.decoding=0"),
-    "asked less": ("method=smt+dmt", "training.steps=12", "training.accumulate=2"),
+    "asked less": ("method=smt+dmt", "training.steps=16", "training.accumulate=2", "dmt.window=3"),
     "cut": ("method=smt+tbptt", "tbptt.carry=false"),
     "carried": ("method=smt+tbptt",),
     "few": ("smt.transitions=4", "method=smt"),
@@ -70,7 +70,7 @@ MISTAKES: dict[str, tuple[str, ...]] = {
 }
 STOP = 5  # times asked before a run is stopped
 AMID_TBPTT = 5
-AMID_DMT = 10
+AMID_DMT = 14  # with windows of batches under way
 
 
 def go(case: str, folder: Path | None = None, *, resume: bool = False, stop_at: int | None = None) -> dict[str, Any]:
@@ -102,7 +102,7 @@ def go(case: str, folder: Path | None = None, *, resume: bool = False, stop_at: 
 
 @contextmanager
 def silent() -> Iterator[None]:
-    """Nothing that the teacher says counts: after two steps it is asked at every second step."""
+    """Nothing that the teacher says counts: after two steps it is asked after 2, 4 and 8."""
     with mock.patch("nounroll.methods.heed._LITTLE", 10.0), mock.patch("nounroll.methods.heed._PATIENCE", 2):
         yield
 
