@@ -16,7 +16,7 @@ from nounroll.core.batch import Batch, Categorical, Real
 from nounroll.data.parity import Parity
 from nounroll.data.retrieval import Retrieval
 from nounroll.data.task import SequenceTask
-from nounroll.experiments.run import Run, copy_cell, fit, train
+from nounroll.experiments.run import Run, copy_cell, fit, plan, train
 from nounroll.experiments.run_folder import CUSTOM, held, open_run, open_student, open_teacher
 from nounroll.models.student import Student
 from nounroll.rollout.evaluate import evaluate, validation_batches
@@ -247,6 +247,13 @@ def test_settings_that_are_not_usable(given: dict[str, Any], message: str) -> No
     values: dict[str, Any] = {"length": 6, "steps": 1, **given}
     with fails(message):
         fit(Echo(), **values)
+
+
+@pytest.mark.parametrize("wrong", [[1], "cell.tokens=8"], ids=str)
+def test_settings_that_are_no_dict(wrong: Any) -> None:
+    untyped: Any = inspect.unwrap(plan)  # without the tests' own check of types
+    with fails(f"settings is {wrong!r}; it must be a dict by dotted names, such as {{'teacher.width': 256}}"):
+        untyped("bptt", "gru", length=6, budget={}, settings=wrong)
 
 
 def test_an_unknown_cell_and_setting() -> None:

@@ -189,6 +189,10 @@ def plan(
     if cell is not None:
         tree["cell"] = {"kind": cell}
     tree["training"] |= {name: value for name, value in budget.items() if value is not None} or {"seconds": 120.0}
+    if settings is not None and not isinstance(settings, Mapping):
+        raise ValueError(
+            f"settings is {settings!r}; it must be a dict by dotted names, such as {{'teacher.width': 256}}"
+        )
     return parse(tree, settings or {})
 
 
