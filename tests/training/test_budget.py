@@ -94,7 +94,7 @@ def test_it_drives_the_curriculum_and_the_learning_rate(budget: str) -> None:
 # --- what is told was really spent --------------------------------------------------------------------
 
 
-def counted_in_training(monkeypatch: pytest.MonkeyPatch, chain: str) -> tuple[Run, float]:
+def counted_in_training(monkeypatch: pytest.MonkeyPatch, chain: str, *more: str) -> tuple[Run, float]:
     """A run, and the FLOPs that torch's counter saw in its training steps themselves."""
     step, seen = Engine.step, [0.0]
 
@@ -105,7 +105,7 @@ def counted_in_training(monkeypatch: pytest.MonkeyPatch, chain: str) -> tuple[Ru
         return losses
 
     monkeypatch.setattr(Engine, "step", spy)
-    return train(recipe("flops", chain)), sum(seen)
+    return train(recipe("flops", chain, *more)), sum(seen)
 
 
 # It is counted on two sequences, of one draw: the spread of memories grows faster than their number, the first step of
@@ -117,6 +117,27 @@ TOLD = {"smt": 0.15, "smt+dmt": 0.1, "tbptt": 0.05, "bptt": 1e-9, "transformer":
 def test_the_flops_told_are_those_of_the_training_steps(chain: str, monkeypatch: pytest.MonkeyPatch) -> None:
     run, seen = counted_in_training(monkeypatch, chain)
     assert run.metrics["flops"] == pytest.approx(seen, rel=TOLD[chain])
+
+
+def without_teacher(monkeypatch: pytest.MonkeyPatch) -> tuple[Run, float]:
+    """A teacher that says nothing is asked in the first two steps of DMT, and then in few."""
+    monkeypatch.setattr("nounroll.methods.heed._LITTLE", 10.0)
+    monkeypatch.setattr("nounroll.methods.heed._PATIENCE", 2)
+    monkeypatch.setattr("nounroll.training.loop._LOGGED", 1)
+    run, seen = counted_in_training(monkeypatch, "smt+dmt", "smt.share=0.1", "dmt.only_ahead=true", "dmt.window=3")
+    assert sum("drift" not in record for record in run.history if record["event"] == "train") > 10
+    return run, seen
+
+
+def test_so_are_those_of_steps_without_the_teacher(monkeypatch: pytest.MonkeyPatch) -> None:
+    run, seen = without_teacher(monkeypatch)
+    assert run.metrics["flops"] == pytest.approx(seen, rel=0.1)
+
+
+def test_control_steps_without_the_teacher_that_count_as_others_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nounroll.training.pace._UNAIDED", "")
+    run, seen = without_teacher(monkeypatch)
+    assert run.metrics["flops"] != pytest.approx(seen, rel=0.1)
 
 
 @pytest.mark.parametrize("chain", ["smt", "bptt"])

@@ -107,6 +107,11 @@ class Method(nn.Module, ABC):
         return False
 
     @property
+    def unaided(self) -> "Method | None":
+        """The method that a step without the teacher is a step of, for its cost; None if all steps cost the same."""
+        return None
+
+    @property
     def improves_only(self) -> bool:
         """True if the method must hand over the best student it has measured."""
         return True

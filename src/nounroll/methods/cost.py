@@ -44,7 +44,7 @@ def step_cost(
             carries its state; and for DMT a forward rollout over T plus the remaining cost of one window. Each of
             these chains counts as one step if the cell unrolls by a parallel scan.
 
-        The cost of DMT is that of a step that asks its teacher; a step that does not costs less.
+        The cost of DMT is that of a step that asks its teacher; one that does not has the cost of ``Method.unaided``.
     """
     rows = min(_COUNTED, max(1, batch_size // accumulate))
     batch = batch_of_length(task, rows, length)

@@ -65,11 +65,10 @@ class DMT(Method):
     def forward(
         self, batch: Batch, state: State, generator: torch.Generator, progress: float
     ) -> tuple[dict[str, Tensor], State]:
-        s, rows, silent = self.settings, batch.batch_size, silent_steps(state)
-        judges = s.only_ahead and s.dynamics > 0 and not self.distils  # else the teacher is always asked, or never
-        if judges and self._alone and not is_due(silent):
+        s, rows, silent, unaided = self.settings, batch.batch_size, silent_steps(state), self.unaided
+        if unaided is not None and not is_due(silent):
             under_way = {name: values for name, values in state.items() if name != SILENT}
-            losses, after = self._alone[0](batch, under_way, generator, progress)
+            losses, after = unaided(batch, under_way, generator, progress)
             return losses, after | noted(silent, {}, rows)
         batch, there = separate(batch)
         windows, figures = self._windows(batch, there, generator, asked=is_due(silent))
@@ -78,7 +77,16 @@ class DMT(Method):
             figures["drift"] = losses["dynamics"].detach()
         weights = {"dynamics": figures.get("ahead", 1.0) * s.dynamics, "decoding": s.decoding}
         loss = torch.stack([weights.get(name, 1.0) * value for name, value in losses.items()]).sum()
-        return {"loss": loss, **losses, **figures}, noted(silent, figures, rows) if judges else {}
+        return {"loss": loss, **losses, **figures}, noted(silent, figures, rows) if self.judges else {}
+
+    @property
+    def judges(self) -> bool:
+        """True if the teacher is asked as it is ahead; else it is always asked, or never."""
+        return self.settings.only_ahead and self.settings.dynamics > 0 and not self.distils
+
+    @property
+    def unaided(self) -> Method | None:
+        return self._alone[0] if self.judges and self._alone else None
 
     def _losses_of(self, batch: Batch, windows: Windows, generator: torch.Generator) -> dict[str, Tensor]:
         """Compute the losses of windows of this batch."""

@@ -23,8 +23,8 @@ class Counters:
         extensions: how often the budget of the finished run was extended.
         avoid: numbers of the batches that are skipped.
         records: number of lines of metrics.jsonl.
-        tokens: "method/length" -> time steps trained on.
-        costs: "method/length" -> cost of one time step; see ``nounroll.methods.cost``.
+        tokens: "method/length" -> time steps trained on; "method/length/unaided" for steps without the teacher.
+        costs: the same names -> cost of one time step; see ``nounroll.methods.cost``.
     """
 
     link: int = 0

@@ -145,7 +145,7 @@ class Loop:
             if self.recovery.guard.stepped(c.draw, losses is not None):
                 self.recovery.roll_back(link)
                 continue
-            self.pace.stepped(link, batch.length)
+            self.pace.stepped(link, batch.length, losses)
             now = self.pace.now(link, self.engine)
             if losses and (c.step % _LOGGED == 0 or now >= 1):
                 self.journal.write("train", link, now, length=batch.length, **losses)

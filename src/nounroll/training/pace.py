@@ -1,7 +1,7 @@
 """Progress of a run through its budget, and the cost of its steps."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from nounroll.core.machine import launched
@@ -11,6 +11,8 @@ from nounroll.methods.cost import step_cost
 from nounroll.training.counters import Counters
 from nounroll.training.engine import Engine
 from nounroll.training.settings import TrainingSettings
+
+_UNAIDED = "/unaided"  # ends the names of steps that do not ask the teacher (see ``Method.unaided``)
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,9 @@ class Pace:
     def count_all(self, lengths: Sequence[int]) -> None:
         """Count the cost of every method at every length of the curriculum, while the weights are still unsharded."""
         every = sorted({n for length in lengths for n in batch_lengths(self.task, length)})
-        self.counters.costs = {f"{link.name}/{n}": self._cost(link, n) for link in self.chain for n in every}
+        for link in self.chain:
+            for length in every:
+                self.prepare(link, length)
 
     def start(self) -> None:
         """Start or restart the clock of the current method."""
@@ -74,18 +78,20 @@ class Pace:
 
     def prepare(self, link: Link, length: int) -> None:
         """Count the cost of a step at a length, once, so that a resumed run uses the same figures."""
-        key = f"{link.name}/{length}"
-        if key not in self.counters.costs:
-            start = time.perf_counter()
-            self.counters.costs[key] = self._cost(link, length)
-            self._started += time.perf_counter() - start  # counting is not training time
+        start, costs, unaided = time.perf_counter(), self.counters.costs, link.method.unaided
+        for method, key in ((link.method, _key(link, length)), (unaided, _key(link, length, _UNAIDED))):
+            if method is not None and key not in costs:
+                parts = self.settings.accumulate * launched()[1]
+                costs[key] = step_cost(method, self.task, length, self.settings.batch_size, parts)
+        self._started += time.perf_counter() - start  # counting is not training time
 
-    def stepped(self, link: Link, length: int) -> None:
-        """Record a step on a batch of this length."""
-        c, key = self.counters, f"{link.name}/{length}"
+    def stepped(self, link: Link, length: int, losses: Mapping[str, float] | None = None) -> None:
+        """Record a step on a batch of this length; a step that measures no drift was one without the teacher."""
+        c, unaided = self.counters, link.method.unaided is not None and losses and "drift" not in losses
+        key = _key(link, length, _UNAIDED if unaided else "")
         c.step, c.link_step = c.step + 1, c.link_step + 1
         c.tokens[key] = c.tokens.get(key, 0) + self.settings.batch_size * length
 
-    def _cost(self, link: Link, length: int) -> dict[str, float]:
-        parts = self.settings.accumulate * launched()[1]
-        return step_cost(link.method, self.task, length, self.settings.batch_size, parts)
+
+def _key(link: Link, length: int, kind: str = "") -> str:
+    return f"{link.name}/{length}{kind}"
