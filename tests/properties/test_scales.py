@@ -10,7 +10,7 @@ import torch
 
 import nounroll
 from nounroll.core.batch import Real, Space
-from nounroll.experiments import resolve as resolving
+from nounroll.experiments import facts
 from nounroll.export import export
 from nounroll.models.student import Student
 
@@ -67,7 +67,7 @@ def test_control_without_a_measured_scale_it_does(monkeypatch: pytest.MonkeyPatc
     def own(task: nounroll.SequenceTask, length: int) -> tuple[Space, Space]:
         return task.inputs, task.targets
 
-    monkeypatch.setattr(resolving, "measured", own)
+    monkeypatch.setattr(facts, "measured", own)
     found = errors("bptt")
     assert max(found) > 1.5 * min(found)
 

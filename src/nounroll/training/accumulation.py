@@ -36,8 +36,8 @@ def shares(batch: Batch, state: State, parts: int) -> list[float]:
     counts = _in_parts(batch.mask.sum(1), parts)
     if "mask" in state:  # (G, B, T)
         counts = counts + processes.total(_in_parts(state["mask"].sum((0, 2)), parts)).cpu()
-    counts = counts.double().clamp(min=_NOTHING)
-    return (counts / counts.sum()).tolist()
+    numbers = [max(float(count), _NOTHING) for count in counts.tolist()]
+    return [number / sum(numbers) for number in numbers]
 
 
 def _in_parts(rows: Int[Tensor, "B"], parts: int) -> Int[Tensor, "P"]:
