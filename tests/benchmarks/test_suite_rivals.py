@@ -30,12 +30,13 @@ def trivial(**changes: object) -> Sampled:
     return Sampled(**{**settings, **changes})  # type: ignore[arg-type]
 
 
-def seconds(amount: float) -> Budget:
-    return Budget("seconds", amount)
+def steps(amount: int) -> Budget:
+    """That many batches of 32 sequences of 6, on any machine."""
+    return Budget("tokens", amount * 32 * 6)
 
 
-def tuned(problem: Problem, rival: str, amount: float) -> Result:
-    return best_of(problem, lambda rate: rivals.train(problem, rival, seconds(amount), 0, rate), rivals.RATES)
+def tuned(problem: Problem, rival: str, amount: int) -> Result:
+    return best_of(problem, lambda rate: rivals.train(problem, rival, steps(amount), 0, rate), rivals.RATES)
 
 
 def built(rival: str) -> Model:
@@ -49,7 +50,7 @@ def built(rival: str) -> Model:
 def test_a_rival_learns_a_trivial_problem(rival: str) -> None:
     built(rival)
     problem = trivial()
-    result = rivals.train(problem, rival, seconds(4 if rival in ("mamba", "xlstm") else 2), 0, 1e-2)
+    result = rivals.train(problem, rival, steps(200 if rival == "transformer" else 60), 0, 1e-2)
     assert problem.score(result.predict) > 0.95
 
 
@@ -81,19 +82,19 @@ def test_no_choice_of_a_rival_sees_the_test_part() -> None:
         seen.append(part)
         return previous(part, batch_size, length, generator)
 
-    tuned(trivial(draw=draw), "lstm", 0.1)
+    tuned(trivial(draw=draw), "lstm", 6)
     assert set(seen) == {"train", "validation"}
 
 
 def test_the_best_of_three_rates_on_the_validation_part_is_kept() -> None:
-    result = tuned(trivial(), "gru", 0.4)
+    result = tuned(trivial(), "gru", 40)
     assert set(result.tried) == {"0.001", "0.003", "0.01"}
     assert result.validation == max(value for value, _, _ in result.tried.values())
     assert result.tried[f"{result.rate:g}"][0] == result.validation
 
 
 def test_a_run_keeps_to_its_budget_with_its_evaluations() -> None:
-    result = rivals.train(trivial(), "lstm", seconds(1), 0, 1e-3)
+    result = rivals.train(trivial(), "lstm", Budget("seconds", 1), 0, 1e-3)
     assert 0.8 < result.seconds < 1.3
 
 
@@ -108,7 +109,7 @@ def test_a_stream_is_read_on_with_the_state_carried() -> None:
 
     spaces = {"inputs": Symbols(4), "targets": Symbols(4), "length": 64, "measure": BITS_PER_BYTE}
     problem = trivial(draw=windows, stream=stream, **spaces)
-    result = rivals.train(problem, "lstm", seconds(3), 0, 1e-2)
+    result = rivals.train(problem, "lstm", Budget("tokens", 400 * 32 * 32), 0, 1e-2)
     assert problem.score(result.predict) < 0.3
 
 
