@@ -179,8 +179,11 @@ def test_what_cannot_be_fitted_is_one_line(X: Any, y: Any, message: str) -> None
 
 def test_groups_that_hold_back_a_class_or_cannot_be_told_apart_are_one_line() -> None:
     model, X = nounroll.SequenceClassifier(steps=2, **QUICK), [np.ones((3, 2))] * 6
-    with pytest.raises(ValueError, match=r"groups holds values of type NoneType and str; they must be all names"):
-        model.fit(X, list("aabbcc"), groups=[None, "p"] * 3)
+    with pytest.raises(ValueError, match=r"groups holds values of type int and str; they must be all names"):
+        model.fit(X, list("aabbcc"), groups=np.array([1, "p"] * 3, dtype=object))
+    for missing in (None, float("nan")):
+        with pytest.raises(ValueError, match=r"groups holds None or nan; it must hold a value for each sequence"):
+            model.fit(X, list("aabbcc"), groups=[missing, 1.0] * 3)
     with pytest.raises(ValueError, match=r"y\[\d\] is [abc], and all sequences of this class are in groups that are"):
         model.fit(X, list("aabbcc"), groups=[0, 0, 1, 1, 2, 2])
     with pytest.raises(ValueError, match=r"y\[\d\] is [a-f], and all sequences of this class are held out to choose"):

@@ -202,13 +202,22 @@ def distinct(name: str, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the sorted different values, and the place of each value among them.
 
     Raises:
-        ValueError: the values cannot be sorted.
+        ValueError: a value is missing, or the values cannot be sorted.
     """
+    if any(map(_is_missing, values.tolist())):
+        raise ValueError(f"{name} holds None or nan; it must hold a value for each sequence, leave the others out")
     try:
         return np.unique(values, return_inverse=True)
     except TypeError:
         kinds = " and ".join(sorted({type(one).__name__ for one in values.tolist()}))
         raise ValueError(f"{name} holds values of type {kinds}; they must be all names or all numbers") from None
+
+
+def _is_missing(value: Any) -> bool:
+    try:
+        return value is None or bool(value != value)
+    except TypeError:  # pandas.NA, whose truth is unknown
+        return True
 
 
 def by_length(arrays: Sequence[np.ndarray]) -> list[list[int]]:

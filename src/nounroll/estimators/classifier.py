@@ -45,8 +45,6 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         arrays, classes = self._read(X), as_array(y)
         if classes.shape != (len(arrays),):
             raise ValueError(f"y has shape {classes.shape}; it must be ({len(arrays)},), one class for each sequence")
-        if any(map(_is_missing, classes.tolist())):
-            raise ValueError("y holds None or nan; it must hold a class for each sequence, leave the others out")
         self.classes_, codes = distinct("y", classes)
         if len(self.classes_) < 2:
             raise ValueError(f"y holds one class only, {self.classes_.tolist()[0]!r}; it must hold two or more")
@@ -92,10 +90,3 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         places = [np.searchsorted(self.classes_, values) for values in (given, told)]
         counts = confusion(*places, classes=len(self.classes_))
         return classes_picture(counts, [str(name) for name in self.classes_]).figure
-
-
-def _is_missing(value: Any) -> bool:
-    try:
-        return value is None or bool(value != value)
-    except TypeError:  # pandas.NA, whose truth is unknown
-        return True
