@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -62,3 +63,19 @@ def test_samples_of_a_session_join_to_its_text(client: TestClient, task: TextCor
     elements = [element for answer in answers for element in answer["elements"]]
     whole = task.decode(torch.tensor([*task.encode("the cat").tolist(), *elements]))
     assert "the cat" + "".join(answer["text"] for answer in answers) == whole
+
+
+def test_so_do_those_of_a_session_that_was_restored(client: TestClient) -> None:
+    session = f"/v1/sessions/{client.post('/v1/sessions').json()['id']}"
+    client.post(f"{session}/feed", json={"text": "the cat"})
+    kept = client.get(f"{session}/snapshot").content
+
+    def written(opened: Any, seed: int) -> str:
+        one = f"/v1/sessions/{opened.json()['id']}"
+        text = client.post(f"{one}/sample", json={"max_tokens": 3, "seed": seed}).json()["text"]
+        client.delete(one)
+        return text
+
+    texts = [written(client.post(f"{session}/fork"), seed) for seed in range(10)]
+    assert any(text.startswith(" ") for text in texts)
+    assert [written(client.post("/v1/sessions/restore", content=kept), seed) for seed in range(10)] == texts

@@ -13,6 +13,8 @@ from nounroll.models.generation import Generation, Sampling
 from nounroll.models.student import Student
 from nounroll.storage.checkpoint import CheckpointError, one_line, read, write
 
+MOST_CONTEXT = 8  # symbols; after a word the next token begins with a space, and four make a character
+
 
 class OtherNetwork(CheckpointError):
     """Error: a snapshot is intact, but belongs to another network."""
@@ -37,7 +39,8 @@ class Snapshot:
         pending: (B, ...) elements that were drawn and not yet read, or None.
         sampling: how elements are drawn, or None.
         draws: state of the generator of the draws, or None.
-        tail: last bytes read, if they are the start of an incomplete text character.
+        context: the last symbols read that decide how later ones read as text: bytes of an incomplete character, or
+            tokens.
     """
 
     memory: Float[Tensor, "B K d"]
@@ -45,7 +48,7 @@ class Snapshot:
     pending: Shaped[Tensor, "B *x"] | None = None
     sampling: Sampling | None = None
     draws: UInt8[Tensor, "S"] | None = None
-    tail: bytes = b""
+    context: tuple[int, ...] = ()
 
     def write(self, folder: Path, network: str) -> None:
         """Write the snapshot atomically, in place of the one before.
@@ -64,7 +67,7 @@ class Snapshot:
             "length": self.length,
             "sampling": None if self.sampling is None else vars(self.sampling),
             "draws": None if self.draws is None else base64.b64encode(bytes(self.draws.tolist())).decode(),
-            "tail": list(self.tail),
+            "tail": list(self.context),
         }
         write(folder, {"snapshot": tensors}, {"snapshot": document})
 
@@ -81,7 +84,7 @@ class Snapshot:
             memory, pending, length = found["memory"], found.get("pending"), document["length"]
             sampling = None if document["sampling"] is None else Sampling(**document["sampling"])
             draws = None if document["draws"] is None else _draws(document["draws"])
-            of_network, tail = document["network"], _tail(document.get("tail", []))
+            of_network, context = document["network"], _context(document.get("tail", []), student)
             if type(length) is not int or length < 0:
                 raise TypeError(f"its length is {length!r}")
             if pending is not None:
@@ -99,7 +102,7 @@ class Snapshot:
             raise OtherNetwork(f"{folder} is of another network")
         if not memory.isfinite().all():
             raise CheckpointError(f"{folder} holds a memory that is not finite")
-        return cls(memory=memory, length=length, pending=pending, sampling=sampling, draws=draws, tail=tail)
+        return cls(memory=memory, length=length, pending=pending, sampling=sampling, draws=draws, context=context)
 
 
 def save_snapshot(generation: Generation, folder: Path) -> None:
@@ -150,8 +153,10 @@ def _draws(text: str) -> Tensor:
     return state
 
 
-def _tail(given: object) -> bytes:
-    """Check the bytes of an incomplete UTF-8 character, which has at most four bytes."""
-    if not isinstance(given, list) or len(given) > 3:
+def _context(given: object, student: Student) -> tuple[int, ...]:
+    """Check the last symbols read."""
+    if not isinstance(given, list) or len(given) > MOST_CONTEXT or any(type(symbol) is not int for symbol in given):
         raise TypeError(f"its tail is {given!r}")
-    return bytes(given)
+    if given:
+        student.inputs.check("its tail", torch.tensor(given))
+    return tuple(given)

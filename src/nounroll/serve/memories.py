@@ -2,7 +2,6 @@
 
 import secrets
 
-from nounroll.data.corpus import reads_bytes
 from nounroll.data.task import SequenceTask
 from nounroll.models.snapshot import Snapshot
 from nounroll.serve.pool import Pool
@@ -52,7 +51,7 @@ class Memories:
     def snapshot(self, session: Session) -> Snapshot:
         """Return the session's state as data."""
         mark = self.mark(session)
-        return Snapshot(memory=mark.memory[None], length=mark.read, tail=session.decoder.tail)
+        return Snapshot(memory=mark.memory[None], length=mark.read, context=mark.context)
 
     def restored(self, snapshot: Snapshot) -> Session:
         """Open a session that continues from a snapshot.
@@ -63,5 +62,4 @@ class Memories:
         """
         if len(snapshot.memory) != 1 or snapshot.pending is not None:
             raise ValueError("the snapshot is of a generation in Python; a session has one row, and nothing pending")
-        tail = tuple(snapshot.tail) if reads_bytes(self.task) else ()
-        return self.new(Mark(snapshot.memory[0], snapshot.length, None, tail))
+        return self.new(Mark(snapshot.memory[0], snapshot.length, None, snapshot.context))

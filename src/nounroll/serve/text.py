@@ -8,8 +8,7 @@ from torch import Tensor
 
 from nounroll.data.corpus import TextCorpus, reads_bytes
 from nounroll.data.task import SequenceTask
-
-_LAST = 8  # tokens that decide how the next one reads: after a word it has a space, and four make a character
+from nounroll.models.snapshot import MOST_CONTEXT
 
 
 class Decoder:
@@ -23,10 +22,14 @@ class Decoder:
     def __init__(self, task: SequenceTask, context: Iterable[int] = b"") -> None:
         self._task = task
         self._stream = task.tokenizer.stream() if isinstance(task, TextCorpus) and task.tokenizer else None
-        self._last = deque[int](maxlen=_LAST)
+        self._last = deque[int](maxlen=MOST_CONTEXT)
         self._bytes = codecs.getincrementaldecoder("utf-8")("replace") if reads_bytes(task) else None
-        for symbol in context:
+        for symbol in context if self._reads else ():
             self._add(symbol)
+
+    @property
+    def _reads(self) -> bool:
+        return self._stream is not None or self._bytes is not None
 
     @property
     def context(self) -> tuple[int, ...]:
@@ -39,7 +42,7 @@ class Decoder:
         return b"" if self._bytes is None else self._bytes.getstate()[0]
 
     def add(self, element: Tensor) -> str:
-        if self._stream is None and self._bytes is None:
+        if not self._reads:
             return self._task.decode(element[None]) + " "
         return self._add(int(element))
 
