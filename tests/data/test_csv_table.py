@@ -43,6 +43,18 @@ def test_equal_or_missing_names_are_numbered_with_a_notice(tmp_path: Path, heade
         assert read(tmp_path, header, ROWS, [names[1]])[1][:, 0].tolist() == RIGHT
 
 
+def test_the_numbers_of_the_rows_are_no_column_unless_they_are_asked_for(tmp_path: Path) -> None:
+    rows = [f"{i},{row}" for i, row in enumerate(ROWS)]
+    with pytest.warns(Notice, match=r"column '0' holds the numbers of the rows, as pandas writes them; it is left out"):
+        found, table = read(tmp_path, ",load,heat", rows)
+    assert found == ["load", "heat"]
+    assert table.T.tolist() == [LEFT, RIGHT]
+    assert read(tmp_path, ",load,heat", rows, ["0", "load"])[0] == ["0", "load"]
+    assert read(tmp_path, "day,load,heat", rows)[0] == ["day", "load", "heat"]  # it has a name
+    with pytest.warns(Notice, match="replaced by numbers"):
+        assert read(tmp_path, ",load,heat", rows[1:])[0] == ["0", "load", "heat"]  # it counts something else
+
+
 def test_control_names_that_are_not_told_apart_read_one_column_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -34,7 +34,7 @@ def read_columns(
     Args:
         setting: the setting's name in errors.
         path: a comma-separated file, compressed or not, in UTF-8, or in UTF-16 or UTF-32 with a byte order mark.
-        columns: names of the columns to read; all when None.
+        columns: names of the columns to read; None for all, but for a first one without a name that counts the rows.
     """
     name = f"{setting} '{path}'"
     rows = _rows(name, read_text(setting, path))
@@ -51,6 +51,9 @@ def read_columns(
     picked = [names[place] for place in chosen]
     if columns is None:
         _refuse_dates(name, picked, table)
+        if has_header and not first[1][0] and len(picked) > 1 and np.array_equal(table[:, 0], np.arange(len(table))):
+            notice(f"{name}, column {picked[0]!r} holds the numbers of the rows, as pandas writes them; it is left out")
+            picked, table = picked[1:], table[:, 1:]
     return picked, table
 
 
