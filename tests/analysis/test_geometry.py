@@ -51,6 +51,17 @@ def test_a_point_has_the_target_that_comes_next() -> None:
     assert found.targets == [[3.0, 3.0, 3.0, None, None]]  # m_∅, m_0 and m_1 lead to y_1
 
 
+def test_padding_is_neither_drawn_nor_counted() -> None:
+    seen = planted()
+    there = torch.arange(10).expand(30, 10) < torch.arange(30)[:, None] % 10 + 1
+    found = geometry(make_student(), Trajectories(seen.batch, seen.own, seen.own, there))
+    assert found.labels is not None
+    for paths in (found.own, found.labels, found.targets):
+        assert [len(path) for path in paths] == [i % 10 + 2 for i in range(24)]  # m_∅ is one of them
+    seen.own[:, 1:][~there] = 1e6
+    assert geometry(make_student(), Trajectories(seen.batch, seen.own, seen.own, there)) == found
+
+
 def test_geometry_draws_nothing_from_the_global_generator() -> None:
     before = torch.random.get_rng_state()
     one, same = geometry(make_student(), planted()), geometry(make_student(), planted())

@@ -19,7 +19,8 @@ def test_the_slowest_come_first_and_each_has_a_scale_of_its_own() -> None:
     shown = torch.tensor(found.own)
     assert shown.shape == (101, 3)
     assert (found.labels, found.numbers) == (None, 3)
-    wanted = torch.stack([(one - one.mean()) / one.repeat(2).std() for one in (slow, middle, quick)], dim=-1)
+    spans = [(one, one[1:].repeat(2)) for one in (slow, middle, quick)]  # m_∅ is shown, and counts for no scale
+    wanted = torch.stack([(one - steps.mean()) / steps.std() for one, steps in spans], dim=-1)
     torch.testing.assert_close(shown, wanted, atol=0.006, rtol=0)
 
 
@@ -34,6 +35,15 @@ def test_student_and_teacher_share_a_scale() -> None:
 def test_a_large_memory_and_a_long_sequence_are_thinned() -> None:
     found = heatmap(Trajectories(BATCH, torch.randn(2, 301, 4, 64)))
     assert (len(found.own), len(found.own[0]), found.numbers) == (129, 64, 256)
+
+
+def test_the_longest_sequence_is_shown_and_padding_counts_for_nothing() -> None:
+    own = torch.randn(2, 6, 2, 3)
+    there = torch.tensor([[True] * 2 + [False] * 3, [True] * 4 + [False]])
+    found = heatmap(Trajectories(BATCH, own, there=there))
+    assert len(found.own) == 5
+    own[~torch.cat([torch.ones(2, 1, dtype=torch.bool), there], 1)] = 1e6
+    assert heatmap(Trajectories(BATCH, own, there=there)) == found
 
 
 def test_a_memory_that_never_changes_is_no_fault() -> None:

@@ -1,5 +1,6 @@
 """What the pictures show is what the analysis says."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import torch
 
 from helpers import make_student, make_teacher
 from nounroll.analysis import analyze
+from nounroll.core.batch import Batch
 from nounroll.data.parity import Parity
 from nounroll.data.retrieval import Retrieval
 from nounroll.data.task import SequenceTask
@@ -23,9 +25,19 @@ def analysed(task: SequenceTask, teacher: bool = True, horizon: int | None = 4) 
     return analyze(student, beside, task, length=8, sequences=6, horizon=horizon).to_dict()
 
 
+class Restarting(Parity):
+    """Sequences that restart after 3 steps."""
+
+    def sample(self, batch_size: int, length: int, generator: torch.Generator) -> Batch:
+        resets = torch.zeros(batch_size, length, dtype=torch.bool)
+        resets[:, 3] = True
+        return dataclasses.replace(super().sample(batch_size, length, generator), resets=resets)
+
+
 @pytest.mark.parametrize(
     ("task", "teacher", "missing"),
     [
+        (Restarting(), True, set()),
         (Parity(), True, set()),
         (RunningMean(), True, set()),
         (Parity(), False, {"drift", "ahead", "packing"}),

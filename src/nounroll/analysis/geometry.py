@@ -20,7 +20,7 @@ class Geometry:
     """Trajectories of memories in the plane of their first two principal components.
 
     Attributes:
-        times: t + 1 of each point of a trajectory; 0 is m_∅.
+        times: t + 1 of each point of a trajectory; 0 is m_∅. A shorter sequence has the first of these points.
         own: (sequence, point, 2), the student's rollout.
         labels: the same for the teacher; None without a teacher.
         targets: (sequence, point), the next target that the memory must predict: y_s of the first scored s >= t; None
@@ -41,7 +41,7 @@ def geometry(student: Student, seen: Trajectories) -> Geometry:
     The directions come from an exact decomposition of at most 512 memories of each.
     """
     kinds = [memories for memories in (seen.own, seen.labels) if memories is not None]
-    sample = torch.cat([_some(memories.flatten(0, 1).flatten(1)) for memories in kinds])
+    sample = torch.cat([_some(seen.real(memories).flatten(1)) for memories in kinds])
     mean = sample.mean(0)
     _, values, directions = torch.linalg.svd(sample - mean, full_matrices=False)
     shares = values.square() / values.square().sum().clamp(min=1e-30)
@@ -49,12 +49,15 @@ def geometry(student: Student, seen: Trajectories) -> Geometry:
     plane, shares = F.pad(directions[:2], (0, 0, 0, missing)), F.pad(shares[:2], (0, missing))
     times = torch.linspace(0, seen.batch.length, min(_TIMES, seen.batch.length + 1)).round().long()
 
+    counts = [int((times <= length).sum()) for length in seen.lengths[:_SEQUENCES]]
+
     def drawn(memories: Float[Tensor, "N T1 K d"]) -> list[list[list[float]]]:
-        points = (memories[:_SEQUENCES, times].flatten(2) - mean) @ plane.T
-        return [[[round(c, 4) for c in point] for point in path] for path in points.tolist()]
+        points = ((memories[:_SEQUENCES, times].flatten(2) - mean) @ plane.T).tolist()
+        return [[[round(c, 4) for c in one] for one in path[:n]] for path, n in zip(points, counts, strict=True)]
 
     labels = None if seen.labels is None else drawn(seen.labels)
     targets = _next_targets(student, seen.batch.rows(0, _SEQUENCES), times)
+    targets = [row[:count] for row, count in zip(targets, counts, strict=True)]
     return Geometry(times.tolist(), drawn(seen.own), labels, targets, shares.tolist())
 
 

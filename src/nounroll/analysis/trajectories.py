@@ -27,6 +27,12 @@ class Trajectories:
     labels: Float[Tensor, "N T1 K d"] | None = None
     there: Bool[Tensor, "N T"] | None = None
 
+    @property
+    def lengths(self) -> list[int]:
+        """Steps of each sequence, without padding."""
+        rows, length = self.own.shape[0], self.own.shape[1] - 1
+        return [length] * rows if self.there is None else self.there.sum(1).tolist()
+
     def real(self, memories: Float[Tensor, "N T1 K d"]) -> Float[Tensor, "M K d"]:
         """Return the memories after the real steps, of the student or the teacher."""
         return memories[:, 1:].flatten(0, 1) if self.there is None else memories[:, 1:][self.there]

@@ -23,7 +23,8 @@ def geometry(a: dict[str, Any]) -> Picture:
             row[0].plot(*zip(*path, strict=True), color=_REST, lw=0.6, zorder=1)
         points = list(zip(*(point for path in paths for point in path), strict=True))
         size = {"s": 8, "linewidths": 0, "rasterized": True, "zorder": 2}
-        by_time.append(row[0].scatter(*points, c=g["times"] * len(paths), cmap="viridis", **size))
+        times = [time for path in paths for time in g["times"][: len(path)]]
+        by_time.append(row[0].scatter(*points, c=times, cmap="viridis", **size))
         row[1].scatter(*points, c=[colour(one) for targets in g["targets"] for one in targets], **size)
         row[0].set(title=f"{kind}, by time", ylabel="second direction")
         row[1].set(title=f"{kind}, by the next target")
