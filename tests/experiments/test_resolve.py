@@ -83,6 +83,16 @@ def labelled() -> Sequences:
     return Sequences(series, labels=[i % 3 for i in range(30)])
 
 
+class Walk(SequenceTask):
+    """The next place of a random walk."""
+
+    inputs, targets = Real(1), Real(1)
+
+    def sample(self, batch_size: int, length: int, generator: torch.Generator) -> Batch:
+        places = torch.randn(batch_size, length + 1, 1, generator=generator).cumsum(1)
+        return Batch(inputs=places[:, :-1], targets=places[:, 1:])
+
+
 def measured_series() -> Sequences:
     """Thirty series of two real numbers a step, with a number each, which may hang on their level and size."""
     series = torch.randn(30, 64, 2, generator=torch.Generator().manual_seed(0))
@@ -95,6 +105,7 @@ TASKS: dict[str, tuple[Callable[[Path], SequenceTask], list[str], Lengths]] = {
     "parity": (lambda _: Parity(), ["most scored"], "any"),
     "rarely scored parity": (lambda _: Parity(scored=0.1), ["few scored"], "any"),
     "running mean": (lambda _: RunningMean(), ["most scored", "numbers at most steps"], "any"),
+    "walk": (lambda _: Walk(), ["most scored", "the next input", "a stream", "numbers at most steps"], "any"),
     "text": (text, ["most scored", "the next input", "a stream"], "any"),
     "images": (lambda _: Images(), ["few scored", "a label at the end", "small data"], "whole"),
     "labelled series": (
@@ -157,6 +168,10 @@ def test_what_is_decided_has_a_reason_and_nothing_else_changes(name: str, tmp_pa
         ("parity", "smt+dmt", "transformer", 2e-3, 3.0),
         ("parity", "smt+dmt", "mlp", 2e-3, 1.0),
         ("parity", "smt+tbptt", "lstm", 2e-3, 1.0),
+        ("running mean", "bptt", "lstm", 1e-2, 1.0),
+        ("running mean", "bptt", "mlp", 2e-3, 1.0),
+        ("running mean", "smt+dmt", "lstm", 2e-3, 3.0),
+        ("walk", "tbptt", "gru", 6e-3, 1.0),  # an input repeats the target
         ("images", "bptt", "lstm", 3e-3, 1.0),
         ("images", "bptt", "tape", 6e-3, 1.0),
         ("images", "smt+dmt", "lstm", 2e-3, 1.5),
@@ -212,7 +227,7 @@ def test_a_sample_that_ignores_its_generator_is_told(careless: bool) -> None:
 
 
 def test_windows_of_one_short_series_learn_at_the_rate_of_a_stream() -> None:
-    facts = replace(look(RunningMean(), 64, seed=0), size=3_000, next_input=True, endless=True)
+    facts = replace(look(RunningMean(), 64, seed=0), size=3_000, next_input=True, echoed=True, endless=True)
     assert facts.small
     assert facts.stream
     found = resolve(recipe_of("method=bptt", "cell.kind=lstm"), RunningMean(), facts)

@@ -20,6 +20,7 @@ from nounroll.training.schedule import stages
 
 _ROWS = 32  # rows that truncated BPTT processes side by side
 _ALONE = 6e-3  # learning rate of a student trained without a teacher
+_ALONE_NUMBERS = 1e-2  # of one with a gated cell that is trained by errors of numbers at most steps
 _ALONE_SMALL = 3e-3  # upper limit of that rate for small data; not for a tape, which takes few steps in a second
 _ALONE_OF = {"mlp": 2e-3, "elman": 2e-3}  # upper limits: without gates or attention, cells saturate at higher rates
 _GATED = ("gru", "lstm")  # cells that learn rules of symbols under a linear readout
@@ -165,6 +166,9 @@ def resolve(recipe: Recipe, task: SequenceTask, facts: Facts | None = None) -> R
         pass  # each candidate is resolved by itself; the baseline has no cell
     elif not is_taught(recipe.method):
         where = " from small data" if few else ""
+        by_errors = "numbers at most steps" in facts.kinds and not facts.echoed
+        if by_errors and recipe.cell.kind in _GATED and not few:
+            alone, where = _ALONE_NUMBERS, " by errors at most steps"
         decide({"training.learning_rate": alone}, f"the student learns alone{where}, with no teacher to keep up with")
         if recipe.cell.kind == "tape" and recipe.given is not None and not TAPE.keys() & recipe.given:
             decide(TAPE, "a tape holds one element a token, and narrow ones are fast")
