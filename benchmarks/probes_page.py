@@ -29,7 +29,7 @@ BPTT. Written by `make probes` from the files in `docs/probes/`; a missing row w
   until a run has spent as much as the cheapest of the three methods spent in all. The schedule of the learning rate
   was planned for the whole budget, so the costlier methods may be slightly better there than shown.
 - **Ahead** means by more than 0.01; medians over the seeds.
-- **Machines**: the rows of one probe, length and cell are of one machine. Those of copy at 32 with the MLP and at 64,
+- **Machines**: the rows of one probe, length and cell are of one machine. Those of copy at 32 and 64,
   modular_arithmetic at 128, stack with the MLP, and of the GRU beyond the shortest length, are of a slower one, at
   times shared with other work.
 

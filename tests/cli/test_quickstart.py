@@ -78,6 +78,7 @@ def test_six_runs_a_table_and_a_text(nounroll: Command) -> None:
         *(("retrieval", method, cell) for method, cell in (("smt+dmt", "mlp"), ("bptt", "mlp"), ("bptt", "gru"))),
         *(("text", method, cell) for method, cell in (("tbptt", "lstm"), ("bptt", "lstm"), ("smt+dmt", "mlp"))),
     ]
+    assert result["lengths"] == {"retrieval": 8, "text": 8}
     for row in result["rows"]:
         assert (Path(row["run"]) / "student" / "model.safetensors").is_file()
         assert f"{row['task']}, {row['method']}, {row['cell']}: " in ended.error
@@ -91,6 +92,7 @@ def test_a_former_quickstart_stays_and_a_failure_is_told(nounroll: Command, monk
     Path("runs/quickstart").mkdir(parents=True)
     monkeypatch.setattr("nounroll.cli.quickstart.TASKS", {"poker": "accuracy"})
     monkeypatch.setattr("nounroll.cli.quickstart.CONTENDERS", {"poker": (("bptt", "gru"),)})
+    monkeypatch.setattr("nounroll.cli.quickstart.LENGTHS", {"poker": 8})
     ended = nounroll(*WORDS)
     last = ended.error.splitlines()[-1]
     assert ended.status == 1

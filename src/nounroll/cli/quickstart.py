@@ -21,6 +21,7 @@ CONTENDERS = {  # with cells of torch's own, plain PyTorch would train the same 
     "text": (("tbptt", "lstm"), ("bptt", "lstm"), ("smt+dmt", "mlp")),
 }
 _WRITER = "text-tbptt-lstm"  # the run whose text is shown
+LENGTHS = {"retrieval": 64, "text": 128}  # T; few enough steps that a slow machine learns the first task too
 SECONDS = {1: 45.0, 2: 95.0}  # budget per run, by the number of parallel runs: less than 6 minutes in total
 _START = 8  # approximate seconds that a run takes in addition to its budget
 _WRITTEN = 300  # number of characters
@@ -32,7 +33,7 @@ what the memory should be after every prefix, and the network learns single step
 (smt); then it is corrected on the memories that it makes itself (dmt). The teacher is not needed afterwards. Truncated
 backpropagation (tbptt) unrolls windows of 32 steps, and carries the memory on.
 
-Two tasks, sequences of {length} steps:
+Two tasks:
   retrieval   say at the end which of 8 symbols was marked near the start (a guess gets 12.5 %)
   text        predict the next byte of Python's own standard library (knowing nothing costs 8 bits)
 
@@ -42,7 +43,7 @@ Each is learnt three times, {seconds:g} s and one thread each, {workers} side by
 def quickstart(
     *,
     seconds_per_run: float | None = None,
-    length: int = 128,
+    length: int | None = None,
     workers: int | None = None,
     out: Path = Path("runs/quickstart"),
 ) -> dict[str, Any]:
@@ -53,14 +54,14 @@ def quickstart(
 
     Args:
         seconds_per_run: wall-clock budget of each of the six runs; 95, or 45 with a single core.
-        length: T, in time steps.
+        length: T of both tasks, in time steps; 64 for the first and 128 for the second.
         workers: number of runs at the same time; 2 on a machine with two cores.
         out: folder of the runs; if it exists, a number is added to its name.
     """
     workers = min(2, _cores()) if workers is None else workers
     seconds = SECONDS[min(max(workers, 1), 2)] if seconds_per_run is None else seconds_per_run
     for name, value in (("seconds-per-run", seconds), ("length", length), ("workers", workers)):
-        if not value > 0:
+        if value is not None and not value > 0:
             raise ValueError(f"--{name} is {value}; it must be more than 0")
     folder = _fresh(out)
     jobs = [
@@ -68,22 +69,28 @@ def quickstart(
         for task, measure in TASKS.items()
         for method, cell in CONTENDERS[task]
     ]
-    _write_recipes(folder, length)
+    lengths = {task: length or LENGTHS[task] for task in TASKS}
+    _write_recipes(folder, lengths)
     minutes = -(-len(jobs) // workers) * (seconds + _START) / 60
-    note(INTRODUCTION.format(length=length, seconds=seconds, workers=workers, minutes=minutes) + "\n")
+    note(INTRODUCTION.format(seconds=seconds, workers=workers, minutes=minutes) + "\n")
     _train(jobs, workers)
     rows = [
         {"task": job.task, "method": job.method, "cell": job.cell, "run": str(job.folder), "metrics": job.metrics}
         for job in jobs
     ]
-    result = {"folder": str(folder), "rows": rows, "sample": _sample(folder / _WRITER)}
+    result = {"folder": str(folder), "lengths": lengths, "rows": rows, "sample": _sample(folder / _WRITER)}
     (folder / "quickstart.json").write_text(json.dumps(result, indent=1) + "\n")
     return result
 
 
 def show(result: dict[str, Any], console: Console) -> None:
     for task, measure in TASKS.items():
-        table = Table("method", "cell", title=f"{task}: {measure} on held-out sequences", title_justify="left")
+        table = Table(
+            "method",
+            "cell",
+            title=f"{task}, T = {result['lengths'][task]}: {measure} on held-out sequences",
+            title_justify="left",
+        )
         columns = (measure, "steps", "tokens", "seconds")
         for name in columns:
             table.add_column(name, justify="right")
@@ -112,8 +119,8 @@ def _fresh(out: Path) -> Path:
             number += 1
 
 
-def _write_recipes(folder: Path, length: int) -> None:
-    for task in TASKS:
+def _write_recipes(folder: Path, lengths: dict[str, int]) -> None:
+    for task, length in lengths.items():
         (folder / f"{task}.yaml").write_text(f"task:\n  kind: {task}\nlength: {length}\n")
 
 
